@@ -1,0 +1,302 @@
+"""The shape of the project: who may import what, small rooms, a configuration that composes."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from fnmatch import fnmatchcase
+from graphlib import CycleError, TopologicalSorter
+from importlib.metadata import packages_distributions
+from pathlib import Path
+
+import pytest
+
+from tests.imports import Import, imports_of, module_name, source_files
+from tests.processes import ROOT, clean_environment
+
+SEAMS = {
+    "distributed": ["sweep.engine.backends.dask*"],
+    "filelock": ["sweep.tracking.*"],
+    "hydra": [
+        "hydra_plugins.*",
+        "sweep.__main__",
+        "sweep.cli*",
+        "sweep.compose",
+        "sweep.grid",
+        "sweep.guard",
+        "sweep.jobs",
+    ],
+    "loky": ["sweep.engine.backends.*"],
+    "matplotlib": ["sweep.report.plot*", "sweep.report.draw*"],
+    "mlflow": ["sweep.tracking.*"],
+    "numba": ["sweep.backprop", "sweep.kernel*"],
+    "omegaconf": [
+        "hydra_plugins.*",
+        "sweep.__main__",
+        "sweep.cli*",
+        "sweep.compose",
+        "sweep.grid",
+        "sweep.guard",
+        "sweep.jobs",
+    ],
+    "pandas": ["sweep.data", "sweep.report.tables*"],
+    "pyarrow": ["sweep.data", "sweep.tracking.*"],
+    "ray": ["sweep.engine.backends.ray*"],
+    "rich": ["sweep.console*"],
+    "sqlalchemy": ["sweep.tracking.*"],
+}
+"""Outside library -> the only modules that know it."""
+
+NUMERIC = ["sweep.backprop", "sweep.data", "sweep.kernel*", "sweep.network", "sweep.training"]
+
+ROOMS = [
+    (["sweep.errors"], []),
+    (NUMERIC, ["sweep.errors", *NUMERIC]),
+    (
+        ["sweep.tracking", "sweep.tracking.*"],
+        ["sweep.config", "sweep.errors", "sweep.training", "sweep.tracking*"],
+    ),
+    (
+        ["sweep.report.__main__"],
+        ["sweep.cli*", "sweep.compose", "sweep.config", "sweep.console*", "sweep.errors"]
+        + ["sweep.report*", "sweep.tracking*"],
+    ),
+    (
+        ["sweep.report", "sweep.report.*"],
+        ["sweep.errors", "sweep.report*", "sweep.tracking.read*", "sweep.tracking.store"],
+    ),
+    (["hydra_plugins.*"], ["sweep.engine.*"]),
+]
+"""Room -> the modules of ours that it may import; the first room that fits counts."""
+
+HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
+HEAVY_ROOMS = ["sweep.backprop", "sweep.kernel*", "sweep.report.*", "sweep.tracking.*"]
+"""Modules whose own job needs a heavy library; whoever uses one imports it late."""
+
+LINES = 300
+"""No module is longer; the aim is 250."""
+
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+CONF = ROOT / "conf"
+
+
+def fits(name: str, patterns: list[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
+
+
+def all_imports() -> Iterator[Import]:
+    for path in source_files():
+        yield from imports_of(path)
+
+
+def relative(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+# --- directions --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("library", SEAMS)
+def test_library_is_known_in_its_rooms_alone(library: str) -> None:
+    strangers = {
+        found.importer
+        for found in all_imports()
+        if found.top == library and not fits(found.importer, SEAMS[library])
+    }
+    assert not strangers, f"{library} belongs to {SEAMS[library]}"
+
+
+def test_rooms_import_what_their_direction_allows() -> None:
+    wrong = set()
+    for found in all_imports():
+        allowed = next((ours for room, ours in ROOMS if fits(found.importer, room)), None)
+        if allowed is not None and found.top in ("sweep", "hydra_plugins"):
+            if not fits(found.imported, ["sweep", *allowed]):
+                wrong.add(f"{found.importer} -> {found.imported}")
+    assert not wrong
+
+
+def test_modules_import_each_other_without_a_circle() -> None:
+    graph: dict[str, set[str]] = {}
+    for found in all_imports():
+        if found.top == "sweep" and not found.late and not found.typing_only:
+            graph.setdefault(found.importer, set()).add(found.imported)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(f"circle: {' -> '.join(error.args[1])}")
+
+
+def test_hydra_plugins_are_safe_for_every_hydra_program() -> None:
+    """Hydra executes them in every program, and outside sys.modules (no deferred annotations)."""
+    for path in (ROOT / "hydra_plugins").rglob("*.py"):
+        found = list(imports_of(path))
+        assert path.name != "__init__.py", "hydra_plugins is a namespace that others share"
+        assert "__future__" not in {each.top for each in found}, relative(path)
+        early = {each.top for each in found if not each.late}
+        assert early <= {"hydra", *sys.stdlib_module_names}, relative(path)
+
+
+# --- start-up ----------------------------------------------------------------------------
+
+
+def test_modules_load_nothing_heavy() -> None:
+    names = [name for name in map(module_name, source_files()) if not fits(name, HEAVY_ROOMS)]
+    program = (
+        "import importlib, json, sys\n"
+        "blame = {}\n"
+        f"for name in {names!r}:\n"
+        "    importlib.import_module(name)\n"
+        f"    for heavy in {HEAVY!r}:\n"
+        "        if heavy in sys.modules: blame.setdefault(heavy, name)\n"
+        "print(json.dumps(blame))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=clean_environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {}
+
+
+@pytest.mark.parametrize(
+    ("args", "code"), [(["--help"], 0), (["--cfg", "job"], 0), (["lr=-1"], 2), (["-m", "lr=x"], 2)]
+)
+def test_command_that_trains_nothing_loads_nothing_heavy(
+    args: list[str], code: int, tmp_path: Path
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "sweep", *args],
+        cwd=tmp_path,
+        env=clean_environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == code, done.stderr[-2000:]
+    loaded = set(re.findall(r"^import time:.*\| +(\w+)$", done.stderr, re.MULTILINE))
+    assert "hydra" in loaded
+    assert not loaded & set(HEAVY)
+    assert not list(tmp_path.iterdir())
+
+
+# --- modules -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("path", source_files(), ids=relative)
+def test_module_is_small(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES
+
+
+def surface(tree: ast.Module) -> list[str] | None:
+    """Return the `__all__` of a module; None where it has none."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return list(ast.literal_eval(node.value))
+    return None
+
+
+def defined(tree: ast.Module) -> set[str]:
+    """Return the names that a module binds at its top."""
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            names |= {alias.asname or alias.name for alias in node.names}
+    return names
+
+
+def sort_key(name: str) -> tuple[int, str]:
+    """Constants, then classes, then functions: the order that the linter gives."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in source_files() if not path.name.startswith("__")], ids=relative
+)
+def test_module_says_what_it_offers(path: Path) -> None:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    if path.is_relative_to(ROOT / "sweep"):
+        names = surface(tree)
+        assert names, "a module has an __all__"
+        assert names == sorted(set(names), key=sort_key)
+        assert set(names) <= defined(tree)
+
+
+# --- configuration -----------------------------------------------------------------------
+
+
+def primary_files() -> list[str]:
+    return sorted(path.stem for path in CONF.glob("*.yaml"))
+
+
+def group_choices() -> list[str]:
+    files = sorted(path.relative_to(CONF).with_suffix("") for path in CONF.rglob("*/*.yaml"))
+    return [f"{path.parent.as_posix()}={path.name}" for path in files]
+
+
+def compose(primary: str, overrides: list[str]) -> object:
+    from hydra import compose, initialize_config_dir
+    from omegaconf import OmegaConf
+
+    with initialize_config_dir(str(CONF), version_base="1.3"):
+        config = compose(primary, overrides)
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+@pytest.mark.parametrize("primary", primary_files())
+def test_primary_file_composes(primary: str) -> None:
+    assert compose(primary, [])
+
+
+@pytest.mark.parametrize("choice", group_choices())
+def test_group_file_composes(choice: str) -> None:
+    assert compose("config", [choice])
+
+
+# --- packaging ---------------------------------------------------------------------------
+
+
+def normal(requirement: str) -> str:
+    """Return the bare name of a requirement such as ``Hydra_Core>=1.3``."""
+    return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-")
+
+
+def test_every_import_is_declared_and_every_dependency_is_imported() -> None:
+    project = PYPROJECT["project"]
+    base = {normal(line) for line in project["dependencies"]}
+    extras = {
+        normal(line)
+        for extra in ("dask", "optuna", "ray", "server")
+        for line in project["optional-dependencies"][extra]
+    }
+    providers = packages_distributions()
+    used = {
+        normal(distribution)
+        for found in all_imports()
+        if found.top not in sys.stdlib_module_names and found.top not in ("sweep", "hydra_plugins")
+        for distribution in providers.get(found.top, [found.top])
+        if normal(distribution) not in ("mlflow-skinny", "mlflow-tracing")
+    }
+    assert used <= base | extras
+    assert base <= used
+
+
+def test_dependencies_are_ranges() -> None:
+    project = PYPROJECT["project"]
+    for lines in [project["dependencies"], *project["optional-dependencies"].values()]:
+        for line in lines:
+            assert ">=" in line or line.startswith("sweep["), line
+
+
+def test_every_script_can_be_executed() -> None:
+    for path in [*(ROOT / "scripts").iterdir(), ROOT / ".ci" / "run"]:
+        assert path.stat().st_mode & 0o111, relative(path)
+        assert path.read_text(encoding="utf-8").startswith("#!/usr/bin/env ")
