@@ -1,0 +1,105 @@
+"""What the pages say is true: their commands run, their links lead somewhere, they stay short."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.processes import ROOT, Ended
+
+PAGES = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md"]
+
+
+def text(page: str) -> str:
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def fences(page: str) -> list[str]:
+    """Return the fenced blocks of a page that are meant for a shell."""
+    return re.findall(r"^```(?:bash|sh|shell|console)\n(.*?)^```$", text(page), re.M | re.S)
+
+
+def sweep_commands(page: str) -> list[list[str]]:
+    """Return every `python -m sweep…` of a page's shell blocks, in order, as arguments.
+
+    Lines that end in a backslash are one; a comment and a prompt are left out.
+    """
+    commands = []
+    for block in fences(page):
+        for line in block.replace("\\\n", " ").splitlines():
+            for part in line.split("&&"):
+                words = shlex.split(part, comments=True)
+                words = words[1:] if words[:1] == ["$"] else words
+                if words[:2] == ["python", "-m"] and words[2].partition(".")[0] == "sweep":
+                    commands.append(words[2:])
+    return commands
+
+
+def block_after(page: str, mark: str) -> str:
+    """Return the fenced block that follows a comment alone on its line."""
+    found = re.search(rf"^<!-- {mark} -->\n+```\w*\n(.*?)^```$", text(page), re.M | re.S)
+    assert found, f"{page} has no block after <!-- {mark} -->"
+    return found[1].strip()
+
+
+@pytest.fixture(scope="module")
+def executed(
+    run_sweep: Callable[..., Ended], tmp_path_factory: pytest.TempPathFactory
+) -> list[tuple[str, Ended]]:
+    """Run the README's commands one after the other in one folder, as a reader would."""
+    folder = tmp_path_factory.mktemp("reader")
+    return [
+        (shlex.join(words), run_sweep(words[1:], folder, module=words[0], timeout=250))
+        for words in sweep_commands("README.md")
+    ]
+
+
+@pytest.mark.slow
+def test_readme_commands_run(executed: list[tuple[str, Ended]]) -> None:
+    assert executed
+    failed = [f"{command}: {ended}" for command, ended in executed if ended.code != 0]
+    assert not failed, "\n".join(failed)
+
+
+def test_ci_runs_the_commands_of_the_pages() -> None:
+    assert block_after("README.md", "test command").endswith("python -m pytest")
+    assert block_after("CONTRIBUTING.md", "check command").endswith("scripts/check")
+
+
+def test_readme_is_short() -> None:
+    assert len(text("README.md").splitlines()) <= 150
+
+
+def test_contributing_is_one_page() -> None:
+    assert len(text("CONTRIBUTING.md").splitlines()) <= 70
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_to_files(page: str) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+)", text(page)) + re.findall(r'src="([^"]+)"', text(page))
+    local = [target for target in targets if not target.startswith(("http:", "https:"))]
+    missing = [target for target in local if not (ROOT / target).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_paths_in_code_exist(page: str) -> None:
+    """`sweep/config.py` and the like: every file or folder of the checkout that a page names."""
+    named = re.findall(r"`((?:conf|docs|hydra_plugins|scripts|sweep|tests)/[\w./-]*)`", text(page))
+    missing = [name for name in named if not (ROOT / name).exists()]
+    assert not missing
+
+
+def test_pages_name_no_machine() -> None:
+    pages = [*map(ROOT.joinpath, PAGES), *(ROOT / "docs").rglob("*.md")]
+    for page in pages:
+        assert not re.search(r"/(?:home|root|work)/", page.read_text(encoding="utf-8")), page
+
+
+def test_every_picture_of_the_docs_is_small() -> None:
+    for picture in (ROOT / "docs").rglob("*.png"):
+        assert picture.stat().st_size < 300_000, Path(picture).name
