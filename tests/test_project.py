@@ -19,40 +19,45 @@ import pytest
 from tests.imports import Import, imports_of, module_name, source_files
 from tests.processes import ROOT, clean_environment
 
+HYDRA = [
+    "hydra_plugins.*",
+    "sweep.app",
+    "sweep.compose",
+    "sweep.grid",
+    "sweep.guard",
+    "sweep.report.__main__",
+    "sweep.resolvers",
+    "sweep.task",
+]
+
 SEAMS = {
     "distributed": ["sweep.engine.backends.dask*"],
-    "filelock": ["sweep.tracking.*"],
-    "hydra": [
-        "hydra_plugins.*",
-        "sweep.__main__",
-        "sweep.cli*",
-        "sweep.compose",
-        "sweep.grid",
-        "sweep.guard",
-        "sweep.jobs",
-    ],
+    "hydra": HYDRA,
+    "llvmlite": ["sweep.kernel*"],
     "loky": ["sweep.engine.backends.*"],
-    "matplotlib": ["sweep.report.plot*", "sweep.report.draw*"],
+    "matplotlib": ["sweep.report.canvas", "sweep.report.plots"],
     "mlflow": ["sweep.tracking.*"],
     "numba": ["sweep.backprop", "sweep.kernel*"],
-    "omegaconf": [
-        "hydra_plugins.*",
-        "sweep.__main__",
-        "sweep.cli*",
-        "sweep.compose",
-        "sweep.grid",
-        "sweep.guard",
-        "sweep.jobs",
-    ],
-    "pandas": ["sweep.data", "sweep.report.tables*"],
+    "omegaconf": HYDRA,
+    "pandas": ["sweep.data", "sweep.report.tables"],
     "pyarrow": ["sweep.data", "sweep.tracking.*"],
     "ray": ["sweep.engine.backends.ray*"],
-    "rich": ["sweep.console*"],
+    "rich": ["sweep.console"],
+    "scipy": ["sweep.kernel*"],
     "sqlalchemy": ["sweep.tracking.*"],
 }
 """Outside library -> the only modules that know it."""
 
-NUMERIC = ["sweep.backprop", "sweep.data", "sweep.kernel*", "sweep.network", "sweep.training"]
+NUMERIC = [
+    "sweep.activations",
+    "sweep.backprop",
+    "sweep.checks",
+    "sweep.data",
+    "sweep.initial",
+    "sweep.kernel*",
+    "sweep.network",
+    "sweep.training",
+]
 
 ROOMS = [
     (["sweep.errors"], []),
@@ -63,14 +68,15 @@ ROOMS = [
     ),
     (
         ["sweep.report.__main__"],
-        ["sweep.cli*", "sweep.compose", "sweep.config", "sweep.console*", "sweep.errors"]
+        ["sweep.app", "sweep.config", "sweep.console", "sweep.errors"]
         + ["sweep.report*", "sweep.tracking*"],
     ),
+    (["sweep.report", "sweep.report.*"], ["sweep.errors", "sweep.report*", "sweep.tracking.read"]),
     (
-        ["sweep.report", "sweep.report.*"],
-        ["sweep.errors", "sweep.report*", "sweep.tracking.read*", "sweep.tracking.store"],
+        ["sweep.config", "sweep.trainers"],
+        ["sweep.config", "sweep.errors", "sweep.trainers", *NUMERIC],
     ),
-    (["hydra_plugins.*"], ["sweep.engine.*"]),
+    (["hydra_plugins.*"], ["sweep.engine.*", "sweep.grid"]),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""
 
@@ -246,6 +252,9 @@ def compose(primary: str, overrides: list[str]) -> object:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
+    from sweep.resolvers import register
+
+    register()
     with initialize_config_dir(str(CONF), version_base="1.3"):
         config = compose(primary, overrides)
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
