@@ -61,6 +61,8 @@ def _walk(node: ast.AST, importer: str, late: bool, typing_only: bool) -> Iterat
             assert child.level == 0, f"{importer} has a relative import; write the whole name"
             for alias in child.names:
                 yield Import(importer, _target(child.module or "", alias.name), late, typing_only)
+        elif (name := _imported_by_call(child)) is not None:
+            yield Import(importer, name, late, typing_only)
         elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
             yield from _walk(child, importer, True, typing_only)
         elif isinstance(child, ast.If) and "TYPE_CHECKING" in ast.dump(child.test):
@@ -70,6 +72,14 @@ def _walk(node: ast.AST, importer: str, late: bool, typing_only: bool) -> Iterat
                 yield from _walk(ast.Module([statement], []), importer, late, typing_only)
         else:
             yield from _walk(child, importer, late, typing_only)
+
+
+def _imported_by_call(node: ast.AST) -> str | None:
+    """Return the name in ``importlib.import_module("name")``; None for anything else."""
+    if isinstance(node, ast.Call) and ast.unparse(node.func).endswith("import_module"):
+        if node.args and isinstance(node.args[0], ast.Constant):
+            return str(node.args[0].value)
+    return None
 
 
 def _target(module: str, name: str) -> str:

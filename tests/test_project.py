@@ -35,7 +35,7 @@ SEAMS = {
     "hydra": HYDRA,
     "llvmlite": ["sweep.kernel*"],
     "loky": ["sweep.engine.backends.*"],
-    "matplotlib": ["sweep.report.canvas", "sweep.report.plots"],
+    "matplotlib": ["sweep.report.*plots", "sweep.report.canvas"],
     "mlflow": ["sweep.tracking.*"],
     "numba": ["sweep.backprop", "sweep.kernel*"],
     "omegaconf": HYDRA,
