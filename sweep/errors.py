@@ -1,0 +1,81 @@
+"""The errors that a user can meet, each with the exit code that the command ends with.
+
+    SweepError                  1
+    ├── RunFailed               1    a run raised, or verify found a difference
+    ├── ConfigError             2    the configuration was refused; nothing was created
+    │   └── ConfigErrors        2    several refusals at once, one line each
+    ├── StoreError              3    the store cannot be used
+    │   ├── StoreVersionError   3    the database belongs to another MLflow version
+    │   └── StoreBusyError      3    another process holds what this one needs
+    └── NotFoundError           2    no such sweep or run in the store
+
+Messages are one sentence: what is wrong, the value, and what to do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+__all__ = [
+    "ConfigError",
+    "ConfigErrors",
+    "NotFoundError",
+    "RunFailed",
+    "StoreBusyError",
+    "StoreError",
+    "StoreVersionError",
+    "SweepError",
+]
+
+
+class SweepError(Exception):
+    """Base of every error that is told to the user in one sentence."""
+
+    exit_code = 1
+
+
+class RunFailed(SweepError):
+    """A run raised, or a stored run differs from its retraining."""
+
+
+class ConfigError(SweepError):
+    """The configuration was refused before anything was created."""
+
+    exit_code = 2
+
+
+class ConfigErrors(ConfigError):
+    """Several refusals of one command, told together.
+
+    Parameters
+    ----------
+    messages
+        One sentence for each refused value, in the order of the grid.
+    """
+
+    def __init__(self, messages: Sequence[str]) -> None:
+        self.messages = tuple(dict.fromkeys(messages))
+        super().__init__("\n".join(self.messages))
+
+    def __reduce__(self) -> tuple[type[ConfigErrors], tuple[tuple[str, ...]]]:
+        return type(self), (self.messages,)
+
+
+class NotFoundError(SweepError):
+    """The store holds no such sweep or run."""
+
+    exit_code = 2
+
+
+class StoreError(SweepError):
+    """The store cannot be used: unreachable, damaged, unwritable or full."""
+
+    exit_code = 3
+
+
+class StoreVersionError(StoreError):
+    """The database was written by another version of MLflow."""
+
+
+class StoreBusyError(StoreError):
+    """Another live process holds the sweep or the store."""

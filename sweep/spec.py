@@ -1,0 +1,135 @@
+"""What a run is: a frozen RunSpec, its signature and the trajectory it lies on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweep.data import Data
+    from sweep.network import Network
+
+__all__ = ["BUILT_IN", "RunSpec", "Settings", "TrainerSpec", "canonical"]
+
+BUILT_IN = "sweep.backprop.Backprop"
+"""The project's own trainer."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How a command runs: the same for all its runs, and in no signature."""
+
+    outputs: Path
+    tracking_kind: str
+    tracking_uri: str | None
+    experiment: str
+    resume: str | None
+    reuse: bool
+    dry_run: bool
+    fail_fast: bool
+    max_seconds: float | None
+    parent: str | None
+
+
+@dataclass(frozen=True)
+class TrainerSpec:
+    """What trains: the built-in trainer, or a user's class with its keyword arguments."""
+
+    target: str
+    options: Mapping[str, Any]
+    source: str | None = None  # hash of the user's source; None for the built-in
+    shareable: bool = True
+    thread_safe: bool = True
+
+    @property
+    def built_in(self) -> bool:
+        """Whether this is the project's own trainer."""
+        return self.target == BUILT_IN
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One point of the grid, checked: everything that determines its numbers.
+
+    Attributes
+    ----------
+    rule
+        The resolved rule; None under a user's trainer.
+    choices
+        The option's name for each group (``network``, ``data``, ``trainer``).
+    config
+        The resolved configuration as plain values, without the control keys.
+    base
+        The folder that a relative data file is relative to.
+    """
+
+    lr: float
+    iters: int
+    rule: str | None
+    seed: int
+    network: Network
+    data_digest: str
+    trainer: TrainerSpec
+    choices: Mapping[str, str]
+    config: Mapping[str, Any]
+    base: Path
+    signature: str = field(init=False)
+    trajectory: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signature", _signature(self))
+        shared = {key: value for key, value in self.config.items() if key != "iters"}
+        object.__setattr__(self, "trajectory", _sha256([shared, self.data_digest]))
+
+    def data(self) -> Data:
+        """Return the loaded data; it is read once in each process."""
+        from sweep.data import load_data
+
+        return load_data(self.config["data"], seed=self.seed, base=self.base)
+
+    def params(self) -> dict[str, str]:
+        """Return the run's params of the MLflow contract, as text."""
+        return {
+            "lr": repr(self.lr),
+            "iters": str(self.iters),
+            "rule": self.rule if self.rule is not None else "none",
+            "seed": str(self.seed),
+            **{group: self.choices[group] for group in ("network", "data", "trainer")},
+        }
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of plain values; floats exact, keys sorted."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def _signature(spec: RunSpec) -> str:
+    """Return SHA-256 over what determines the run's numbers, and over nothing else."""
+    from sweep.backprop import ALGORITHM
+
+    network = spec.network
+    parts: dict[str, Any] = {
+        "iters": spec.iters,
+        "seed": spec.seed,
+        "lr": spec.lr,
+        "data": spec.data_digest,
+        "network": {
+            "layers": network.layers,
+            "activations": network.activations,
+            "bias": network.bias,
+            "loss": network.loss,
+            "start": hashlib.sha256(network.flat().tobytes()).hexdigest(),
+        },
+        "trainer": [spec.trainer.target, dict(spec.trainer.options), spec.trainer.source],
+    }
+    if spec.trainer.built_in:
+        parts |= {"rule": spec.rule, "algorithm": ALGORITHM}
+    return _sha256(parts)
