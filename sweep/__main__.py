@@ -1,0 +1,8 @@
+"""The entry point: ``python -m sweep`` and the console script ``sweep``."""
+
+from sweep.app import main
+
+__all__ = ["main"]
+
+if __name__ == "__main__":
+    main()

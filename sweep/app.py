@@ -1,0 +1,69 @@
+"""The command line: Hydra's application, our exit codes, one sentence for each error."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+__all__ = ["command", "config_folder", "main"]
+
+
+def config_folder() -> str:
+    """Return the absolute path of the configuration: beside a checkout, inside a wheel."""
+    package = Path(__file__).resolve().parent
+    inside = package / "conf"
+    return str(inside if inside.is_dir() else package.parent / "conf")
+
+
+def main() -> None:
+    """Run the sweep command and end the process with its exit code."""
+    from sweep.task import run
+
+    sys.exit(command(run, "config"))
+
+
+def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
+    """Run one of the project's commands through Hydra and return its exit code.
+
+    Parameters
+    ----------
+    task
+        The task function.
+    config_name
+        Its primary configuration file.
+    """
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    from sweep import console
+    from sweep.engine.life import exit_code, sweep_began
+    from sweep.engine.signals import Interrupted
+    from sweep.errors import SweepError
+    from sweep.refusal import one_sentence
+    from sweep.resolvers import register
+
+    register()
+    whole_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    # With it Hydra raises what went wrong as it is, and the sentence is made here.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        hydra.main(version_base="1.3", config_path=config_folder(), config_name=config_name)(task)()
+    except Interrupted as interruption:
+        return 128 + interruption.signum
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except (SweepError, HydraException, OmegaConfBaseException, ValueError) as error:
+        known = isinstance(error, SweepError)
+        if whole_traceback or (not known and sweep_began()):
+            raise
+        console.error(str(error) if known else one_sentence(error))
+        return error.exit_code if isinstance(error, SweepError) else 2
+    return exit_code()

@@ -1,0 +1,226 @@
+"""What the terminal shows: plain lines, tables and the progress of a sweep."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sweep.engine.plan import Plan
+    from sweep.report.build import Report
+    from sweep.spec import RunSpec, Settings
+    from sweep.training import RunResult
+
+__all__ = [
+    "Progress",
+    "error",
+    "interrupted",
+    "report_built",
+    "say",
+    "single_plan",
+    "single_run",
+    "stored",
+    "sweep_ended",
+    "sweep_plan",
+    "sweep_started",
+    "ui_command",
+]
+
+MANY_SCALARS = 64
+
+
+def say(text: str = "") -> None:
+    """Print one line to standard output, at once."""
+    print(text, flush=True)
+
+
+def error(text: str) -> None:
+    """Print an error to standard error, a line for each sentence."""
+    print(f"sweep: {text}", file=sys.stderr, flush=True)
+
+
+def ui_command(options: Settings) -> str:
+    """Return the one command that opens the MLflow UI on this store."""
+    if options.tracking_kind == "local":
+        path = os.path.relpath(options.outputs / "mlflow.db")
+        if path.startswith(".."):
+            path = str(options.outputs / "mlflow.db")
+        return f"mlflow ui --backend-store-uri {shlex.quote(f'sqlite:///{path}')}"
+    return f"open {options.tracking_uri or os.environ.get('MLFLOW_TRACKING_URI')} in a browser"
+
+
+def single_run(spec: RunSpec, result: RunResult) -> None:
+    """Print what the notebook prints of a run: neurons, errors and weights, as plain numbers."""
+    data = spec.data()
+    after = spec.network.with_named(result.final_weights) if spec.trainer.built_in else None
+    if after is not None and len(data.inputs) == 1 and sum(after.layers) <= MANY_SCALARS:
+        say("Before training:")
+        _neurons(spec.network.forward(data.inputs))
+        _line("targets", {f"t{i + 1}": value for i, value in enumerate(data.targets[0])})
+        say(f"  total error: {result.initial_error!r}")
+        plural = "" if spec.iters == 1 else "s"
+        say(f"After {spec.iters} iteration{plural} (lr={spec.lr!r}, rule={spec.rule}):")
+        _neurons(after.forward(data.inputs))
+    else:
+        say(f"Error before training: {result.initial_error!r}")
+        say(f"After {spec.iters} iterations (lr={spec.lr!r}):")
+    say(f"  total error: {result.final_error!r}")
+    if result.outcome != "completed":
+        say(f"  the run {result.outcome}: {_where(result)}")
+    elif result.stalled_at is not None:
+        say(f"  stalled: no weight changes from step {result.stalled_at} on")
+    scalars = {name: value for name, value in result.final_weights.items() if not _is_array(value)}
+    if 0 < len(scalars) <= MANY_SCALARS:
+        say("Network weights and biases:")
+        width = max(map(len, scalars))
+        for name, value in scalars.items():
+            say(f"  {name:<{width}} = {value!r}")
+
+
+def _is_array(value: Any) -> bool:
+    return getattr(value, "ndim", 0) > 0
+
+
+def _where(result: RunResult) -> str:
+    if result.outcome == "diverged":
+        return f"a value is not finite at step {result.diverged_at}"
+    return f"training ended after step {int(result.steps[-1])}"
+
+
+def _neurons(layers: Sequence[Any]) -> None:
+    *hidden, outputs = layers
+    number = 1
+    values: dict[str, float] = {}
+    for layer in hidden:
+        for value in layer[0]:
+            values[f"h{number}"] = value
+            number += 1
+    if values:
+        _line("hidden", values)
+    _line("outputs", {f"o{i + 1}": value for i, value in enumerate(outputs[0])})
+
+
+def _line(label: str, values: Mapping[str, float]) -> None:
+    shown = "  ".join(f"{name}: {float(value)!r}" for name, value in values.items())
+    say(f"  {label + ':':<9}{shown}")
+
+
+def stored(run_id: str, options: Settings) -> None:
+    """Say where a single run was stored and how to look at it."""
+    say(f"Stored as run {run_id} of experiment '{options.experiment}'.")
+    say(f"Look at it:  {ui_command(options)}")
+
+
+def _plan_text(plan: Plan) -> str:
+    trajectories = plan.trajectories()
+    text = (
+        f"{len(plan.cells)} runs, {len(trajectories)} trajectories, {plan.iterations()} iterations"
+    )
+    if plan.asked > len(plan.cells):
+        text += f" ({plan.asked} cells, {len(plan.cells)} unique)"
+    return text
+
+
+def sweep_plan(plan: Plan) -> None:
+    """Print the plan of a sweep that is not run (``dry_run=true``)."""
+    say(f"Plan: {_plan_text(plan)}; nothing is written.")
+
+
+def single_plan(spec: RunSpec, options: Settings) -> None:
+    """Print the plan of a single run that is not run (``dry_run=true``)."""
+    say(f"Plan: 1 runs, 1 trajectories, {spec.iters} iterations; nothing is written.")
+
+
+def sweep_started(sweep_id: str, plan: Plan) -> None:
+    """Print the first line of a sweep."""
+    say(f"Sweep {sweep_id}: {_plan_text(plan)}")
+
+
+def interrupted(sweep_id: str, signum: int) -> None:
+    """Print the last line of a sweep that a signal ended: what is done and how to go on."""
+    name = signal.Signals(signum).name
+    say(f"Ended by {name}; finish it with: python -m sweep -m resume={sweep_id}")
+
+
+def sweep_ended(
+    report: Report, failures: Sequence[tuple[str, str]], options: Settings, seconds: float
+) -> None:
+    """Print the table of final errors, failures, the best run and the next commands."""
+    say()
+    _final_errors(report)
+    say()
+    for name, sentence in failures:
+        say(f"Failed: {name}: {sentence}")
+    report_built(report, options)
+    say(f"Done in {seconds:.1f} s.")
+
+
+def report_built(report: Report, options: Settings) -> None:
+    """Print a report's answer, where it is, and the command that opens the MLflow UI."""
+    say(report.headline)
+    say(f"Report:      {os.path.relpath(report.folder / 'index.html')}")
+    say(f"MLflow UI:   {ui_command(options)}")
+
+
+def _final_errors(report: Report) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="Final error", title_justify="left", box=None, pad_edge=False)
+    for position, column in enumerate(report.final_error.columns):
+        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
+    for row in report.final_error.rows:
+        table.add_row(*row)
+    # A table that goes to a file or a pipe is never folded.
+    width = None if sys.stdout.isatty() else 10_000
+    Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(table)
+
+
+class Progress:
+    """The progress of a sweep: a line for each run that ends; a bar on a terminal.
+
+    Parameters
+    ----------
+    iterations
+        All iterations of the sweep, a shared trajectory counted once.
+    runs
+        All runs of the sweep.
+    """
+
+    def __init__(self, iterations: int, runs: int) -> None:
+        self.iterations = iterations
+        self.runs = runs
+        self.done = 0
+        self.ended = 0
+
+    def __enter__(self) -> Progress:
+        """Start to show progress."""
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        """Stop to show progress."""
+
+    def advance(self, iterations: int) -> None:
+        """Count iterations that were trained."""
+        self.done += iterations
+
+    def run_ended(self, name: str, result: RunResult) -> None:
+        """Show that a run ended."""
+        self.ended += 1
+        if result.outcome == "completed":
+            what = f"final error {result.final_error:.6g}"
+        else:
+            what = f"{result.outcome}: {_where(result)}"
+        self._say(name, what)
+
+    def run_failed(self, name: str, sentence: str) -> None:
+        """Show that a run failed, and why in one line."""
+        self.ended += 1
+        self._say(name, f"FAILED: {sentence}")
+
+    def _say(self, name: str, what: str) -> None:
+        say(f"  [{self.ended}/{self.runs}] {name}  {what}")

@@ -1,0 +1,197 @@
+"""The plan of a sweep: its cells, and the trajectories that they share.
+
+A plan is made before anything exists and holds all that is needed to finish the sweep
+later: ``plan.json`` is its document.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from sweep.config import run_spec
+from sweep.spec import RunSpec, canonical
+
+__all__ = ["Cell", "Plan", "Trajectory", "cell_name", "new_id"]
+
+PLAN_VERSION = 1
+MAX_NAME = 200
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the grid: one MLflow run.
+
+    Attributes
+    ----------
+    index
+        Position in the plan.
+    overrides
+        What Hydra composed it from.
+    values
+        The value of each swept key, in the order of the axes.
+    """
+
+    index: int
+    overrides: tuple[str, ...]
+    values: Mapping[str, Any]
+    spec: RunSpec
+
+    @property
+    def name(self) -> str:
+        """The run's name, made from the swept axes."""
+        return cell_name(self.values or {"lr": self.spec.lr, "iters": self.spec.iters})
+
+    @property
+    def key(self) -> str:
+        """What tells this cell from the others: its configuration as one text."""
+        return canonical([self.spec.config, self.spec.choices])
+
+    def params(self) -> dict[str, str]:
+        """Return the run's params: the contract's and every swept key."""
+        swept = {key: _shown(value) for key, value in self.values.items()}
+        return {**swept, **self.spec.params()}
+
+    def document(self) -> dict[str, Any]:
+        """Return the cell as plan.json holds it."""
+        return {
+            "index": self.index,
+            "name": self.name,
+            "overrides": list(self.overrides),
+            "values": dict(self.values),
+            "params": self.params(),
+            "signature": self.spec.signature,
+            "trajectory": self.spec.trajectory,
+            "choices": dict(self.spec.choices),
+            "config": dict(self.spec.config),
+        }
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """The training that its cells share: equal in everything but `iters`, which ascend."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def spec(self) -> RunSpec:
+        """The specification of its longest run."""
+        return self.cells[-1].spec
+
+    @property
+    def stops(self) -> tuple[int, ...]:
+        """The distinct iteration counts at which a run ends, ascending."""
+        return tuple(dict.fromkeys(cell.spec.iters for cell in self.cells))
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All cells of a sweep in the order of its grid, each once.
+
+    Attributes
+    ----------
+    asked
+        The number of grid points that were asked for, doubled ones included.
+    base
+        The caller's folder, which a relative data file is relative to.
+    """
+
+    cells: tuple[Cell, ...]
+    axes: tuple[str, ...]
+    asked: int
+    command: str
+    base: Path
+
+    def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
+        """Group `cells` (default: all) by the training they share, in the grid's order."""
+        groups: dict[Any, list[Cell]] = {}
+        for cell in self.cells if cells is None else cells:
+            spec = cell.spec
+            key = spec.trajectory if spec.trainer.shareable else cell.index
+            groups.setdefault(key, []).append(cell)
+        return [
+            Trajectory(tuple(sorted(group, key=lambda cell: cell.spec.iters)))
+            for group in groups.values()
+        ]
+
+    def iterations(self, cells: Sequence[Cell] | None = None) -> int:
+        """Return the iterations to train, a shared trajectory counted once."""
+        return sum(trajectory.stops[-1] for trajectory in self.trajectories(cells))
+
+    @cached_property
+    def _by_config(self) -> dict[str, Cell]:
+        return {cell.key: cell for cell in self.cells}
+
+    def find(self, spec: RunSpec) -> Cell | None:
+        """Return the cell of exactly this configuration."""
+        return self._by_config.get(canonical([spec.config, spec.choices]))
+
+    def document(self, sweep_id: str, experiment: str, created: str) -> dict[str, Any]:
+        """Return the plan as plan.json holds it."""
+        return {
+            "version": PLAN_VERSION,
+            "sweep_id": sweep_id,
+            "command": self.command,
+            "created": created,
+            "axes": list(self.axes),
+            "experiment": experiment,
+            "base": str(self.base),
+            "cells": [cell.document() for cell in self.cells],
+        }
+
+    @classmethod
+    def from_document(cls, document: Mapping[str, Any]) -> Plan:
+        """Return the plan that plan.json holds, every cell checked anew.
+
+        Raises
+        ------
+        ConfigErrors
+            A stored configuration cannot be run today (its data file is gone, say).
+        """
+        base = Path(document["base"])
+        cells = tuple(
+            Cell(
+                number,
+                tuple(cell["overrides"]),
+                cell["values"],
+                run_spec(cell["config"], cell["choices"], base),
+            )
+            for number, cell in enumerate(document["cells"])
+        )
+        return cls(cells, tuple(document["axes"]), len(cells), document["command"], base)
+
+
+def unique(cells: Sequence[Cell]) -> Iterator[Cell]:
+    """Yield the cells whose configuration did not come before, numbered anew."""
+    seen: set[str] = set()
+    numbers = itertools.count()
+    for cell in cells:
+        if cell.key not in seen:
+            seen.add(cell.key)
+            yield Cell(next(numbers), cell.overrides, cell.values, cell.spec)
+
+
+def cell_name(values: Mapping[str, Any]) -> str:
+    """Return ``lr=0.05,iters=1000`` for the swept values, cut where MLflow would."""
+    name = ",".join(f"{key}={_shown(value)}" for key, value in values.items())
+    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "null" if value is None else canonical(value)
+
+
+def new_id() -> str:
+    """Return a new id ``YYYYMMDD-HHMMSS-xxxx``: the clock, and a random part against its ties."""
+    import secrets
+    import time
+
+    letters = "0123456789abcdefghjkmnpqrstvwxyz"
+    tail = "".join(secrets.choice(letters) for _ in range(4))
+    return time.strftime("%Y%m%d-%H%M%S-") + tail

@@ -1,0 +1,60 @@
+"""What a worker does: train one trajectory and send a result for each run that it passes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sweep.spec import RunSpec
+from sweep.trainers import build_trainer
+from sweep.training import RunResult, train
+
+__all__ = ["Failure", "Progress", "TrajectoryWork"]
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Iterations done since the last word; `restarted` says that training began at step 0."""
+
+    iterations: int
+    restarted: bool = False
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a run raised, with the formatted traceback where it has one."""
+
+    error: BaseException
+    traceback: str | None
+
+
+@dataclass(frozen=True)
+class TrajectoryWork:
+    """Train one trajectory; plain values that any worker can be sent.
+
+    Attributes
+    ----------
+    stops
+        The iteration counts at which a run ends, ascending.
+    max_seconds
+        Training time after which the runs that are left end as ``interrupted``.
+    """
+
+    spec: RunSpec
+    stops: tuple[int, ...]
+    max_seconds: float | None
+
+    def __call__(
+        self, emit: Callable[[RunResult | Progress], None], stop: Callable[[], bool]
+    ) -> None:
+        """Train from the start; emit a RunResult at each stop, and Progress in between."""
+        emit(Progress(0, restarted=True))
+        trainer = build_trainer(self.spec)
+        for result in train(
+            trainer,
+            self.stops,
+            stop=stop,
+            progress=lambda iterations: emit(Progress(iterations)),
+            max_seconds=self.max_seconds,
+        ):
+            emit(result)

@@ -1,0 +1,64 @@
+"""The check before a single run: Hydra calls it before it makes a folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from sweep import console
+from sweep.config import run_spec, settings
+from sweep.errors import StoreError, SweepError
+from sweep.refusal import one_sentence
+
+__all__ = ["Guard"]
+
+
+class Guard(Callback):
+    """Refuse a single run's configuration before its folder exists."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the run, claim its folder, or end the command.
+
+        Raises
+        ------
+        SystemExit
+            With the error's exit code: Hydra turns every other exception of a callback into
+            a warning and goes on.
+        """
+        try:
+            self._check(config)
+        except SweepError as error:
+            console.error(str(error))
+            raise SystemExit(error.exit_code) from error
+        except Exception as error:  # a value that cannot be resolved
+            console.error(one_sentence(error))
+            raise SystemExit(2) from error
+
+    def _check(self, config: DictConfig) -> None:
+        from hydra.core.hydra_config import HydraConfig
+
+        HydraConfig.instance().set_config(config)
+        hydra = config.hydra
+        task = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        plain = OmegaConf.to_container(task, resolve=True)
+        assert isinstance(plain, dict)
+        base = Path(hydra.runtime.cwd)
+        spec = run_spec(plain, dict(hydra.runtime.choices), base)
+        options = settings(plain, base)
+        if options.dry_run:
+            console.single_plan(spec, options)
+            raise SystemExit(0)
+        folder = Path(hydra.run.dir)
+        named = any(str(text).startswith("hydra.run.dir=") for text in hydra.overrides.hydra)
+        try:
+            folder.mkdir(parents=True, exist_ok=named)
+        except OSError as error:
+            raise StoreError(
+                f"outputs={plain['outputs']}: the folder {folder} cannot be made "
+                f"({error.strerror}); choose a folder that you can write with outputs=..."
+            ) from error
+        with open_dict(config):
+            config.hydra.run.dir = str(folder)  # one id, resolved once

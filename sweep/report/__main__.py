@@ -1,0 +1,42 @@
+"""``python -m sweep.report``: build the report of a stored sweep again, from MLflow alone."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.app import command
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def report(config: DictConfig) -> None:
+    """Build the report of the sweep that ``sweep=ID|last`` names and print its answer."""
+    from hydra.core.hydra_config import HydraConfig
+    from omegaconf import OmegaConf
+
+    from sweep import console
+    from sweep.config import reading_settings
+    from sweep.report.build import build_report
+    from sweep.tracking import read
+    from sweep.tracking import settings as tracking_settings
+    from sweep.tracking import store as tracking_store
+
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    options = reading_settings(plain, Path(HydraConfig.get().runtime.cwd))
+    store = tracking_store.open_store(tracking_settings.from_options(options), mode="read")
+    stored = read.find_sweep(store, str(plain["sweep"]))
+    built = build_report(
+        stored,
+        read.sweep_runs(store, stored.sweep_id),
+        options.outputs / "reports" / stored.sweep_id,
+        command_ui=console.ui_command(options),
+    )
+    console.report_built(built, options)
+
+
+if __name__ == "__main__":
+    sys.exit(command(report, "report"))

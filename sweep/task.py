@@ -1,0 +1,90 @@
+"""The task function that Hydra calls for each job; importable from any worker process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, OmegaConf
+
+from sweep import console
+from sweep.config import run_spec, settings
+from sweep.errors import SweepError
+
+if TYPE_CHECKING:
+    from sweep.compose import Jobs
+    from sweep.engine.life import Sweep
+    from sweep.engine.plan import Cell
+    from sweep.engine.work import Failure
+    from sweep.training import RunResult
+
+__all__ = ["plan", "run"]
+
+
+def run(config: DictConfig) -> float | None:
+    """Train the run that a configuration describes, record it, and return its final error.
+
+    A job of a sweep finds its sweep in this process, or by the key ``parent`` in the store;
+    a configuration without parent is a single run.
+    """
+    plain = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(plain, dict)
+    hydra = HydraConfig.get()
+    base = Path(hydra.runtime.cwd)
+    spec = run_spec(plain, dict(hydra.runtime.choices), base)
+    options = settings(plain, base)
+    if options.parent is None:
+        from sweep.engine.single import run_single
+
+        try:
+            return run_single(spec, options)
+        except SweepError as error:
+            # SystemExit passes Hydra, which would wrap anything else into lines of its own.
+            console.error(str(error))
+            raise SystemExit(error.exit_code) from error
+    from sweep.engine.member import joined_sweep
+
+    with joined_sweep(options) as sweep:
+        return sweep.run(spec)
+
+
+def plan(
+    jobs: Jobs, *, launcher: Mapping[str, Any]
+) -> Iterator[tuple[int, Callable[[DictConfig], float | None]]]:
+    """Plan for all jobs at once: the trajectory launcher's hook.
+
+    Trajectories that runs share are trained once; each job is handed over when its run is
+    passed, and then only records it.
+    """
+    from sweep.engine.execute import execute
+    from sweep.engine.life import current
+
+    sweep = current()
+    if sweep is None:  # another sweeper: each job stands alone
+        yield from ((position, run) for position in range(len(jobs)))
+        return
+    cells = sweep.pending[jobs.first_job : jobs.first_job + len(jobs)]
+    positions = {cell.index: position for position, cell in enumerate(cells)}
+    for cell, outcome in execute(sweep, cells, launcher):
+        yield positions.pop(cell.index), _recording(sweep, cell, outcome)
+    for position in positions.values():  # fail_fast left them out
+        yield position, sweep.refuse
+
+
+def _recording(
+    sweep: Sweep, cell: Cell, outcome: RunResult | Failure
+) -> Callable[[DictConfig], float | None]:
+    from sweep.engine.work import Failure
+
+    def record(config: DictConfig) -> float | None:
+        if not isinstance(outcome, Failure):
+            return sweep.record(cell, outcome)
+        sweep.fail(cell, outcome.error, outcome.traceback)
+        raise outcome.error
+
+    return record
+
+
+run.plan = plan  # type: ignore[attr-defined]

@@ -1,0 +1,340 @@
+"""The main job, run once as a user runs it and looked at from every side."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from tests.processes import ROOT, Ended, run_sweep
+
+GOLDEN = {
+    (entry["rule"], entry["lr"], entry["iters"]): entry
+    for entry in json.loads((ROOT / "tests" / "golden.json").read_text())
+}
+RATES = (0.01, 0.05, 1.0)
+COUNTS = (1, 1000, 10000, 100000)
+ARTIFACTS = {"config.yaml", "curve.parquet", "weights.json", "thresholds.json"}
+
+
+class Stored(NamedTuple):
+    """A sweep that ended, and what its store holds."""
+
+    folder: Path
+    ended: Ended
+    parent: Run
+    children: dict[tuple[float, int], Run]
+    client: MlflowClient
+
+    def artifact(self, run: Run, name: str) -> Path:
+        return self.folder / "outputs" / "artifacts" / run.info.run_id / "artifacts" / name
+
+
+def open_store(folder: Path) -> MlflowClient:
+    return MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+
+
+def search(client: MlflowClient, role: str) -> list[Run]:
+    (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
+    return list(
+        client.search_runs(
+            [experiment.experiment_id], filter_string=f"tags.`sweep.role` = '{role}'"
+        )
+    )
+
+
+@pytest.fixture(scope="module")
+def grid(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stored]:
+    """Return the default grid, swept in a folder whose path holds a space and a `=`."""
+    folder = tmp_path_factory.mktemp("main") / "a class" / "lr=all"
+    folder.mkdir(parents=True)
+    ended = run_sweep(["-m"], folder)
+    assert ended.code == 0, ended
+    client = open_store(folder)
+    (parent,) = search(client, "sweep")
+    children = {
+        (float(run.data.params["lr"]), int(run.data.params["iters"])): run
+        for run in search(client, "run")
+    }
+    yield Stored(folder, ended, parent, children, client)
+
+
+def test_grid_has_twelve_finished_children_and_one_parent(grid: Stored) -> None:
+    assert set(grid.children) == {(lr, iters) for lr in RATES for iters in COUNTS}
+    assert grid.parent.info.status == "FINISHED"
+    for run in grid.children.values():
+        assert run.info.status == "FINISHED"
+        assert run.data.tags["mlflow.parentRunId"] == grid.parent.info.run_id
+        assert run.data.tags["sweep.id"] == grid.parent.info.run_name
+        assert run.data.tags["sweep.outcome"] == "completed"
+
+
+@pytest.mark.parametrize("lr", RATES)
+@pytest.mark.parametrize("iters", COUNTS)
+def test_grid_holds_the_golden_values(grid: Stored, lr: float, iters: int) -> None:
+    golden, run = GOLDEN["notebook", lr, iters], grid.children[lr, iters]
+    root = math.sqrt(float(golden["final_error"]))
+    assert abs(math.sqrt(run.data.metrics["final_error"]) - root) <= 1e-9 * root + 1e-13
+    final = json.loads(grid.artifact(run, "weights.json").read_text())["final"]
+    assert list(final) == list(golden["weights"])
+    for name, value in golden["weights"].items():
+        assert final[name] == pytest.approx(float(value), rel=1e-9)
+        assert run.data.metrics[f"weights/{name}"] == final[name]
+
+
+def test_run_has_the_contracts_params_tags_and_metrics(grid: Stored) -> None:
+    run = grid.children[0.05, 1000]
+    assert run.info.run_name == "lr=0.05,iters=1000"
+    assert run.data.params == {
+        "lr": "0.05",
+        "iters": "1000",
+        "rule": "notebook",
+        "seed": "0",
+        "network": "notebook",
+        "data": "notebook",
+        "trainer": "backprop",
+    }
+    tags = {"mlflow.user", "mlflow.source.name", "sweep.signature", "sweep.platform"}
+    assert tags | {"sweep.versions", "sweep.role", "sweep.outcome"} <= set(run.data.tags)
+    metrics = run.data.metrics
+    assert metrics["initial_error"] == pytest.approx(0.6191630604850664, abs=1e-15)
+    assert metrics["error"] == metrics["final_error"] == metrics["best_error"]
+    assert metrics["best_step"] == 1000
+    assert metrics["final_error_log10"] == pytest.approx(math.log10(metrics["final_error"]))
+    assert metrics["train_seconds"] > 0
+    assert "diverged_at" not in metrics
+
+
+def test_runs_chart_curve_is_thin_and_has_both_ends(grid: Stored) -> None:
+    run = grid.children[0.01, 100000]
+    points = grid.client.get_metric_history(run.info.run_id, "error")
+    steps = sorted(point.step for point in points)
+    assert steps[0] == 0
+    assert steps[-1] == 100000
+    assert 50 <= len(steps) <= 320
+    assert len(set(steps)) == len(steps)
+    table = pyarrow.parquet.read_table(grid.artifact(run, "curve.parquet"))
+    errors = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    assert all(errors[point.step] == point.value for point in points)
+
+
+def test_run_has_the_contracts_artifacts(grid: Stored) -> None:
+    for (lr, iters), run in grid.children.items():
+        folder = grid.artifact(run, "")
+        assert {path.name for path in folder.iterdir()} == ARTIFACTS
+        assert {item.path for item in grid.client.list_artifacts(run.info.run_id)} == ARTIFACTS
+        config = yaml.safe_load((folder / "config.yaml").read_text())
+        assert (config["lr"], config["iters"]) == (lr, iters)
+        assert config["network"]["layers"] == [4, 3, 2]
+        table = pyarrow.parquet.read_table(folder / "curve.parquet")
+        assert [str(field.type) for field in table.schema] == ["int64", "double"]
+        assert table.column_names == ["step", "error"]
+        assert table["step"].to_pylist() == list(range(iters + 1))
+
+
+def test_short_runs_curve_is_a_prefix_of_the_long_ones(grid: Stored) -> None:
+    for lr in RATES:
+        curves = [
+            pyarrow.parquet.read_table(grid.artifact(grid.children[lr, iters], "curve.parquet"))[
+                "error"
+            ].to_numpy()
+            for iters in COUNTS
+        ]
+        for short in curves:
+            assert np.array_equal(short, curves[-1][: len(short)])
+
+
+def test_thresholds_are_the_first_steps_of_the_curve(grid: Stored) -> None:
+    run = grid.children[0.05, 100000]
+    found = json.loads(grid.artifact(run, "thresholds.json").read_text())
+    curve = pyarrow.parquet.read_table(grid.artifact(run, "curve.parquet"))["error"].to_numpy()
+    for level in ("1e-1", "1e-3", "1e-6"):
+        below = np.nonzero(curve <= float(level))[0]
+        assert found[level] == (int(below[0]) if len(below) else None)
+
+
+def test_parent_has_plan_metrics_note_and_report(grid: Stored) -> None:
+    parent = grid.parent
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-z]{4}", parent.info.run_name)
+    assert parent.data.metrics["runs_total"] == parent.data.metrics["runs_finished"] == 12
+    assert parent.data.metrics["runs_failed"] == parent.data.metrics["runs_diverged"] == 0
+    best = min(run.data.metrics["final_error"] for run in grid.children.values())
+    assert parent.data.metrics["best_final_error"] == best
+    assert "|" in parent.data.tags["mlflow.note.content"]
+    plan = json.loads(grid.artifact(parent, "plan.json").read_text())
+    assert plan["command"] == "python -m sweep -m"
+    assert plan["axes"] == ["lr", "iters"]
+    for cell in plan["cells"]:
+        run = grid.children[cell["config"]["lr"], cell["config"]["iters"]]
+        assert run.data.tags["sweep.signature"] == cell["signature"]
+        assert run.info.run_name == cell["name"]
+    report = {path.name for path in grid.artifact(parent, "report").iterdir()}
+    assert {"index.html", "report.md", "runs.csv", "final_error.csv"} <= report
+    assert len([name for name in report if name.endswith(".png")]) >= 4
+
+
+def test_tables_equal_the_store_to_the_last_digit(grid: Stored) -> None:
+    folder = grid.folder / "outputs" / "reports" / grid.parent.info.run_name
+    with open(folder / "runs.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 12
+    for row in rows:
+        run = grid.children[float(row["lr"]), int(row["iters"])]
+        for name, value in run.data.metrics.items():
+            assert float(row[name]) == value, name
+    with open(folder / "final_error.csv", newline="") as file:
+        table = {row["lr"]: row for row in csv.DictReader(file)}
+    for (lr, iters), run in grid.children.items():
+        assert float(table[repr(lr)][str(iters)]) == run.data.metrics["final_error"]
+
+
+def test_terminal_shows_table_report_best_run_and_ui_command(grid: Stored) -> None:
+    out = grid.ended.out
+    assert grid.ended.err == ""
+    assert "12 runs, 3 trajectories, 300000 iterations" in out
+    assert "lr=1.0" in out
+    assert f"outputs/reports/{grid.parent.info.run_name}/index.html" in out
+    assert "mlflow ui --backend-store-uri sqlite:///outputs/mlflow.db" in out
+    for count in COUNTS:
+        assert str(count) in out
+    assert "\x1b" not in out, "no control codes where there is no terminal"
+
+
+def test_outputs_hold_what_the_design_names_and_nothing_else(grid: Stored) -> None:
+    outputs = grid.folder / "outputs"
+    names = {path.name for path in outputs.iterdir()}
+    assert {"mlflow.db", "artifacts", "sweeps", "reports"} <= names
+    assert "mlruns" not in {path.name for path in grid.folder.iterdir()}
+    assert [path.name for path in grid.folder.iterdir()] == ["outputs"]
+    files = {path.name for path in (outputs / "sweeps" / grid.parent.info.run_name).iterdir()}
+    assert files == {"multirun.yaml", "overrides.yaml", "sweep.log"}
+
+
+def test_report_can_be_built_again_from_the_store_alone(grid: Stored) -> None:
+    folder = grid.folder / "outputs" / "reports" / grid.parent.info.run_name
+    before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    for path in folder.iterdir():
+        path.unlink()
+    ended = run_sweep([], grid.folder, module="sweep.report")
+    assert ended.code == 0, ended
+    assert {path.name: path.read_bytes() for path in folder.glob("*.csv")} == before
+    assert "index.html" in ended.out
+
+
+def test_report_of_an_unknown_sweep_is_one_sentence(grid: Stored) -> None:
+    ended = run_sweep(["sweep=20200101-000000-none"], grid.folder, module="sweep.report")
+    assert ended.code == 2
+    assert len(ended.err.splitlines()) == 1
+    assert "20200101-000000-none" in ended.err
+
+
+def test_report_where_nothing_is_stored_is_one_sentence(tmp_path: Path) -> None:
+    ended = run_sweep([], tmp_path, module="sweep.report")
+    assert ended.code in (2, 3)
+    assert len(ended.err.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def printed(out: str) -> dict[str, float]:
+    """Return every ``name: number`` and ``name = number`` of a text, the last one of a name."""
+    found = re.findall(r"(\w+)(?::| +=|  +=) +(-?[\d.]+(?:e-?\d+)?)", out)
+    return {name: float(value) for name, value in found}
+
+
+NOTEBOOK: dict[str, Any] = {
+    "h1": 0.9918044602061147,
+    "h2": 0.9973735762666279,
+    "h3": 0.9985710229371896,
+    "o1": 0.8352069207845401,
+    "o2": 0.8817114034280252,
+    "w1": 0.8198232996701793,
+    "w2": 0.5299783598485821,
+    "w3": 0.439972453580711,
+    "w4": 0.14955824917544838,
+    "w5": 0.6099458996214552,
+    "w6": 0.38993113395177753,
+    "w7": 0.10991164983508968,
+    "w8": 0.409989179924291,
+    "w9": 0.4999862267903555,
+    "w10": 0.4496465993403587,
+    "w11": 0.22995671969716414,
+    "w12": 0.6799449071614221,
+    "w13": 0.4794504990904563,
+    "w14": 0.7020358307812165,
+    "w15": 0.21939160098722876,
+    "w16": 0.20199136664354855,
+    "w17": 0.4293788688118612,
+    "w18": 0.6119817547007638,
+    "b1": 0.5,
+    "b2": 0.4998870565497362,
+    "t1": 0.05,
+    "t2": 0.1,
+}
+"""What the notebook prints after one iteration with learning rate 0.1."""
+
+BEFORE = {
+    "h1": 0.9918374288468401,
+    "h2": 0.9973748797433398,
+    "h3": 0.9985719267115775,
+    "o1": 0.8395344467680094,
+    "o2": 0.8841947961679333,
+    "error": 0.6191630604850664,
+}
+
+
+def test_single_run_prints_and_stores_the_notebooks_example(weird_path: Path) -> None:
+    ended = run_sweep([], weird_path)
+    assert ended.code == 0, ended
+    assert ended.err == ""
+    before, after = ended.out.split("After 1 iteration")
+    for text, values in ((before, BEFORE), (after, NOTEBOOK)):
+        numbers = {**printed(ended.out), **printed(text)}
+        for name, value in values.items():
+            assert abs(numbers[name] - value) <= 1e-15, name
+    assert "e-" not in after.split("Network weights")[1].split("Stored")[0], "plain numbers"
+    client = open_store(weird_path)
+    (run,) = search(client, "run")
+    assert run.info.status == "FINISHED"
+    assert "mlflow.parentRunId" not in run.data.tags
+    assert "sweep.id" not in run.data.tags
+    assert run.info.run_id in ended.out
+    (folder,) = (weird_path / "outputs" / "runs").iterdir()
+    assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-z]{4}", folder.name)
+    assert not (weird_path / "outputs" / "reports").exists()
+
+
+def test_third_axis_has_rows_of_its_own(tmp_path: Path) -> None:
+    ended = run_sweep(["-m", "rule=notebook,gradient", "lr=0.05,1.0", "iters=10,1000"], tmp_path)
+    assert ended.code == 0, ended
+    (report,) = (tmp_path / "outputs" / "reports").iterdir()
+    with open(report / "final_error.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {(row["rule"], row["lr"]) for row in rows} == {
+        (rule, lr) for rule in ("notebook", "gradient") for lr in ("0.05", "1.0")
+    }
+    for row in rows:
+        golden = GOLDEN[row["rule"], float(row["lr"]), 1000]
+        root = math.sqrt(float(golden["final_error"]))
+        assert abs(math.sqrt(float(row["1000"])) - root) <= 1e-9 * root + 1e-13
+
+
+def test_stray_mlruns_folder_and_environment_divert_nothing(tmp_path: Path) -> None:
+    (tmp_path / "mlruns").mkdir()
+    env = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/elsewhere.db"}
+    ended = run_sweep(["-m", "lr=0.5", "iters=3"], tmp_path, env=env)
+    assert ended.code == 0, ended
+    assert (tmp_path / "outputs" / "mlflow.db").exists()
+    assert not (tmp_path / "elsewhere.db").exists()
+    assert list((tmp_path / "mlruns").iterdir()) == []
+    assert len(search(open_store(tmp_path), "run")) == 1
