@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import cloudpickle
 import numpy as np
 import psutil
 import pytest
@@ -39,6 +40,9 @@ from sweep.engine.backends import (
 from sweep.engine.backends.seam import ONE_THREAD
 from sweep.errors import ConfigError, RunFailed
 from tests import processes
+
+# Workers need not import this module, and pytest with it, to know the works below.
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 PATIENCE = 60.0
 NAMES = tuple(BACKENDS)
@@ -520,19 +524,66 @@ def test_worker_killed_from_outside_costs_nothing_but_time() -> None:
         emit(os.getpid())
         wait_for(stop)
 
-    killed = 0
+    starts: list[Emitted] = []
+    done = []
     with create("processes", 2) as backend:
         backend.submit(0, work)
         backend.submit(1, work)
-        events: list[Event] = []
         for event in backend.events():
             if isinstance(event, Emitted):
-                if not killed:
-                    killed = event.value
-                    os.kill(killed, signal.SIGKILL)
-                backend.stop() if len(events) else None
-            events += [event] if event is not None else []
-    assert all(end.error is None for end in ends(events).values())
+                starts.append(event)
+                if len(starts) == 1:
+                    os.kill(event.value, signal.SIGKILL)
+                else:
+                    backend.stop()
+            elif event is not None:
+                done.append(event)
+    victim, neighbour, again = starts
+    assert (victim.key, again.key) == (again.key, 1 - neighbour.key)
+    assert victim.value != again.value
+    assert sorted(done, key=lambda end: end.key) == [Done(0), Done(1)]
+
+
+def test_worker_that_died_while_it_had_nothing_to_do_is_replaced() -> None:
+    def work(emit: Emit, stop: Stop) -> None:
+        emit(os.getpid())
+
+    with create("processes", 1) as backend:
+        backend.submit(0, work)
+        [first] = values(collect(backend))
+        os.kill(first, signal.SIGKILL)
+        wait_for(lambda: not running(first))
+        backend.submit(1, work)
+        events = collect(backend)
+    assert ends(events) == {1: Done(1)}
+    assert values(events, 1) != [first]
+
+
+def test_worker_that_cannot_start_ends_the_work_with_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no python"))
+    done = ends(run("processes", [Count(), Count()]))
+    assert len(done) == 2
+    assert all(isinstance(end.error, Exception) for end in done.values())
+
+
+def test_worker_whose_output_nobody_reads_goes_on(tmp_path: Path) -> None:
+    script = (
+        "import os, sys\n"
+        "from sweep.engine.backends import create\n"
+        "def work(emit, stop):\n"
+        "    print('lost')\n"
+        "reading, writing = os.pipe()\n"
+        "os.close(reading)\n"
+        "os.dup2(writing, 1)\n"
+        "with create('processes', 1) as backend:\n"
+        "    backend.submit(0, work)\n"
+        "    print([event for event in backend.events() if event], file=sys.stderr)\n"
+    )
+    ended = processes.run([sys.executable, "-c", script], tmp_path, timeout=PATIENCE)
+    assert ended.code == 0
+    assert "[Done(key=0, error=None, traceback=None)]" in ended.err
 
 
 def test_worker_ignores_ctrl_c_and_leaves_the_decision_to_the_driver() -> None:

@@ -12,6 +12,7 @@ import queue
 import signal
 import sys
 import threading
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -64,8 +65,8 @@ def work_on(payload: bytes, sender: Sender, stop: Stop) -> tuple[BaseException |
         work(emit, stop)
 
     error, text = carry_out(unpickled, sender.emit, stop)
-    sys.stdout.flush()
-    sys.stderr.flush()
+    with suppress(OSError, ValueError):  # nobody reads any more, or the work closed it
+        sys.stdout.flush()
     return error, text
 
 

@@ -96,7 +96,9 @@ class Gate:
         try:
             yield
         finally:
-            self._leave()
+            with self._changed:
+                self._running -= 1
+                self._changed.notify_all()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -107,10 +109,7 @@ class Gate:
         try:
             yield
         finally:
-            self._suspects -= 1
-            self._leave()
-
-    def _leave(self) -> None:
-        with self._changed:
-            self._running -= 1
-            self._changed.notify_all()
+            with self._changed:
+                self._suspects -= 1
+                self._running -= 1
+                self._changed.notify_all()

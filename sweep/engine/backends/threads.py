@@ -9,6 +9,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, nullcontext, suppress
 
@@ -42,7 +43,7 @@ class Threads(Backend):
 
     options: tuple[str, ...] = ()
     events_held = 16
-    seconds_to_end = 1.5
+    seconds_to_end = 1.2
 
     def __init__(self, workers: int) -> None:
         self.workers = workers
@@ -94,7 +95,10 @@ class Threads(Backend):
     def _serve(self) -> None:
         with suppress(Closed), self._worker() as run:
             while (item := self._inbox.get()) is not None and not self._closed.is_set():
-                run(*item)
+                try:
+                    run(*item)
+                except Exception as error:  # of the machinery: the driver must not wait for ever
+                    self._put(Done(item[0], error, traceback.format_exc()))
                 del item  # a work may hold large data; let go of it while waiting
 
     def _worker(self) -> AbstractContextManager[Run]:

@@ -25,7 +25,7 @@ from sweep.engine.backends.seam import ONE_THREAD, TICK, Emit, Stop, WorkerDied,
 
 __all__ = ["Trackers", "Worker"]
 
-SECONDS_TO_END = 1.0
+SECONDS_TO_END = 0.5
 
 
 class Worker:
@@ -41,12 +41,15 @@ class Worker:
     ) -> tuple[BaseException | None, str | None]:
         """Carry out a pickled work in the process, pass on what it emits, return its end.
 
+        Whatever emit() and stopping() raise leaves this call, with the work still going on.
+
         Raises
         ------
         WorkerDied
             The process is gone; the next call starts another.
         """
         unread: WorkError | None = None
+        stopping()
         try:
             connection = self._connection or self._start()
             connection.send_bytes(payload)
@@ -78,13 +81,16 @@ class Worker:
         if process is None or connection is None:
             return
         self._connection = None
-        for kill in (os.killpg, os.kill):  # in its first moments it leads no group
-            with suppress(ProcessLookupError, PermissionError):
-                kill(process.pid, signal.SIGKILL)
+        if process.exitcode is None:  # in its first moments it leads no group
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
         connection.close()
         wait_until(lambda: process.exitcode is not None, SECONDS_TO_END)
 
     def _start(self) -> Connection[Any, Any]:
+        self._process = None
         ours, theirs = Pipe()
         with theirs:
             self._process = get_context("loky").Process(
@@ -107,7 +113,7 @@ class Worker:
 
     def _obituary(self) -> str:
         self.kill()
-        code = self._process.exitcode
+        code = self._process.exitcode if self._process else None
         if code is None:
             return "No worker process can be started; look for a limit on processes or memory."
         how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
