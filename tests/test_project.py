@@ -28,6 +28,7 @@ HYDRA = [
     "sweep.jobs",
     "sweep.plain",
     "sweep.recipe",
+    "sweep.refusal",
     "sweep.report.__main__",
     "sweep.resolvers",
     "sweep.task",
@@ -56,11 +57,13 @@ NUMERIC = [
     "sweep.activations",
     "sweep.backprop",
     "sweep.checks",
+    "sweep.columns",
     "sweep.data",
     "sweep.files",
     "sweep.initial",
     "sweep.kernel*",
     "sweep.network",
+    "sweep.samples",
     "sweep.training",
 ]
 
@@ -73,7 +76,7 @@ ROOMS = [
     ),
     (
         ["sweep.report.__main__"],
-        ["sweep.app", "sweep.config", "sweep.spec", "sweep.console", "sweep.errors"]
+        ["sweep.app", "sweep.config", "sweep.spec", "sweep.console", "sweep.errors", "sweep.plain"]
         + ["sweep.report*", "sweep.tracking*"],
     ),
     (["sweep.report", "sweep.report.*"], ["sweep.errors", "sweep.report*", "sweep.tracking.read"]),
