@@ -1,0 +1,91 @@
+"""Check single values of a configuration; each refusal is one sentence with the value."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import ConfigError
+
+__all__ = ["known_keys", "number", "one_of", "table", "vector", "whole"]
+
+Array = npt.NDArray[np.float64]
+
+
+def one_of(value: Any, choices: Collection[str], what: str) -> str:
+    """Return `value` if it is one of `choices`; else raise ConfigError with the nearest one."""
+    if isinstance(value, str) and value in choices:
+        return value
+    near = get_close_matches(str(value), choices, n=1)
+    hint = f"did you mean {near[0]}?" if near else f"it must be one of {', '.join(choices)}."
+    raise ConfigError(f"{what} is {value!r}: {hint}")
+
+
+def known_keys(config: Mapping[Any, Any], known: Collection[str], what: str) -> None:
+    """Raise ConfigError for the first key of `config` that is not `known`."""
+    for key in config:
+        if key not in known:
+            near = get_close_matches(str(key), known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known)}."
+            raise ConfigError(f"{what} has no key {key!r}: {hint}")
+
+
+def number(value: Any, what: str) -> float:
+    """Return `value` as a float; raise ConfigError unless it is a finite number."""
+    if _is(value, numbers.Real):
+        try:
+            result = float(value)
+        except OverflowError:
+            result = math.inf
+        if math.isfinite(result):
+            return result
+    raise ConfigError(f"{what} is {value!r}: it must be a finite number.")
+
+
+def whole(value: Any, what: str, *, least: int) -> int:
+    """Return `value` as an int; raise ConfigError unless it is a whole number >= `least`."""
+    if _is(value, numbers.Integral) and value >= least:
+        return int(value)
+    raise ConfigError(f"{what} is {value!r}: it must be a whole number of at least {least}.")
+
+
+def vector(value: Any, what: str) -> Array:
+    """Return a list of finite numbers as an array of shape (n,); raise ConfigError otherwise."""
+    items = _items(value, f"{what} is {value!r}: it must be a list of numbers.")
+    return np.array([number(item, f"{what}[{at}]") for at, item in enumerate(items)])
+
+
+def table(value: Any, what: str) -> Array:
+    """Return a list of rows as an array of shape (rows, columns); raise ConfigError otherwise.
+
+    Every row must be a list of finite numbers, as long as the first one.
+    """
+    items = _items(value, f"{what} is {value!r}: it must be a list of rows of numbers.")
+    rows = [vector(row, f"{what}[{at}]") for at, row in enumerate(items)]
+    if not rows or not len(rows[0]):
+        raise ConfigError(f"{what} is {value!r}: it holds no numbers.")
+    for at, row in enumerate(rows):
+        if len(row) != len(rows[0]):
+            raise ConfigError(
+                f"{what}[{at}] has {len(row)} numbers where the first row has {len(rows[0])}."
+            )
+    return np.array(rows)
+
+
+def _items(value: Any, refusal: str) -> Sequence[Any]:
+    if isinstance(value, np.ndarray) and value.ndim:
+        return list(value)
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
+        return value
+    raise ConfigError(refusal)
+
+
+def _is(value: Any, kind: type) -> bool:
+    """Tell whether `value` is a number of `kind`; true and false are none."""
+    return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))

@@ -1,0 +1,129 @@
+"""Layers, and initial weights and biases: given, or drawn from a seed by a named scheme."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.checks import known_keys, number, one_of, table, vector, whole
+from sweep.errors import ConfigError
+
+__all__ = ["SCHEMES", "drawn_weights", "given_biases", "given_weights", "layer_sizes"]
+
+Array = npt.NDArray[np.float64]
+Draw = Callable[[np.random.Generator, tuple[int, int], Mapping[str, Any]], Array]
+
+
+def _uniform(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
+    low = number(init.get("low", -0.5), "network.init.low")
+    high = number(init.get("high", 0.5), "network.init.high")
+    if not low < high:
+        raise ConfigError(f"network.init.low is {low!r}: it must lie below high, {high!r}.")
+    return rng.uniform(low, high, shape)
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
+    mean = number(init.get("mean", 0.0), "network.init.mean")
+    std = number(init.get("std", 0.1), "network.init.std")
+    if std <= 0:
+        raise ConfigError(f"network.init.std is {std!r}: it must be above 0.")
+    return rng.normal(mean, std, shape)
+
+
+def _xavier(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
+    """Glorot and Bengio 2010, equation 16: uniform within sqrt(6 / (fan_in + fan_out))."""
+    bound = float(np.sqrt(6.0 / sum(shape)))
+    return rng.uniform(-bound, bound, shape)
+
+
+def _he(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
+    """He et al. 2015, equation 10: normal with standard deviation sqrt(2 / fan_in)."""
+    return rng.normal(0.0, float(np.sqrt(2.0 / shape[0])), shape)
+
+
+SCHEMES: Mapping[str, tuple[Draw, tuple[str, ...]]] = {
+    "uniform": (_uniform, ("low", "high")),
+    "normal": (_normal, ("mean", "std")),
+    "xavier": (_xavier, ()),
+    "glorot": (_xavier, ()),
+    "he": (_he, ()),
+}
+"""Every scheme by its name, with the options it takes beside ``bias``."""
+
+
+def layer_sizes(layers: Any) -> tuple[int, ...]:
+    """Return the sizes of a configuration's layers, the inputs first, at least two."""
+    if not isinstance(layers, Sequence) or isinstance(layers, str) or len(layers) < 2:
+        raise ConfigError(
+            f"network.layers is {layers!r}: it must be a list of at least two sizes, as [4, 3, 2]."
+        )
+    return tuple(whole(n, f"network.layers[{at}]", least=1) for at, n in enumerate(layers))
+
+
+def given_weights(weights: Any, layers: Sequence[int]) -> list[Array]:
+    """Return the matrices of a configuration, one a weight layer, a row a sending neuron."""
+    shapes = list(zip(layers[:-1], layers[1:], strict=True))
+    _check_count(weights, len(shapes), "network.weights", "one matrix a weight layer")
+    matrices = []
+    for at, (matrix, shape) in enumerate(zip(weights, shapes, strict=True)):
+        array = table(matrix, f"network.weights[{at}]")
+        if array.shape != shape:
+            raise ConfigError(
+                f"network.weights[{at}] has {array.shape[0]} rows of {array.shape[1]} numbers, "
+                f"but layers {list(layers)} need {shape[0]} rows of {shape[1]}."
+            )
+        matrices.append(array)
+    return matrices
+
+
+def given_biases(biases: Any, layers: Sequence[int], *, shared: bool) -> list[Array]:
+    """Return the biases of a configuration: one number a layer (shared), or a list a layer."""
+    kind = "one number a weight layer" if shared else "one list a weight layer"
+    _check_count(biases, len(layers) - 1, "network.biases", kind)
+    if shared:
+        return [
+            np.array([number(value, f"network.biases[{at}]")]) for at, value in enumerate(biases)
+        ]
+    vectors = []
+    for at, (values, size) in enumerate(zip(biases, layers[1:], strict=True)):
+        array = vector(values, f"network.biases[{at}]")
+        if len(array) != size:
+            raise ConfigError(
+                f"network.biases[{at}] has {len(array)} numbers, "
+                f"but layers {list(layers)} need {size}."
+            )
+        vectors.append(array)
+    return vectors
+
+
+def drawn_weights(
+    init: Any, layers: Sequence[int], *, shared: bool, seed: int
+) -> tuple[list[Array], list[Array]]:
+    """Draw weights layer by layer from `seed`; every bias starts at ``init.bias`` (0).
+
+    Raises
+    ------
+    ConfigError
+        An unknown scheme or option, or a value that has no meaning.
+    """
+    if not isinstance(init, Mapping):
+        raise ConfigError(f"network.init is {init!r}: it must be a mapping, as {{scheme: xavier}}.")
+    if "scheme" not in init:
+        raise ConfigError(f"network.init names no scheme: it must be one of {', '.join(SCHEMES)}.")
+    scheme = one_of(init["scheme"], SCHEMES, "network.init.scheme")
+    draw, options = SCHEMES[scheme]
+    known_keys(init, ("scheme", "bias", *options), f"network.init with scheme {scheme}")
+    start = number(init.get("bias", 0.0), "network.init.bias")
+    rng = np.random.default_rng(seed)
+    weights = [draw(rng, shape, init) for shape in zip(layers[:-1], layers[1:], strict=True)]
+    return weights, [np.full(1 if shared else size, start) for size in layers[1:]]
+
+
+def _check_count(values: Any, count: int, what: str, kind: str) -> None:
+    if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, (str, bytes)):
+        raise ConfigError(f"{what} is {values!r}: it must be a list, {kind}.")
+    if len(values) != count:
+        raise ConfigError(f"{what} has {len(values)} entries: {count} are needed, {kind}.")

@@ -1,0 +1,110 @@
+"""Compile kernels with numba; the only module that imports it, and only when one is needed.
+
+A small network gets a kernel written for it (kernel_source.py); any other runs in one general
+kernel that sends its matrix products through BLAS. Both do the same for each element of
+``errors``: forward pass, the error before the update, backward pass, update.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib
+import inspect
+import math
+import threading
+from collections.abc import Callable
+from typing import Any
+
+import llvmlite.binding
+import numba
+import numpy as np
+import numpy.typing as npt
+from numba import float64, int64, types
+from threadpoolctl import ThreadpoolController
+
+from sweep.kernel_general import ACTIVATION_CODES, RULE_CODES, general_kernel
+from sweep.kernel_source import KernelSpec, kernel_source
+
+__all__ = ["UNROLLED", "Kernel", "load_kernel"]
+
+UNROLLED = 64
+"""Up to this many scalars a network gets a kernel of its own."""
+
+Array = npt.NDArray[np.float64]
+Kernel = Callable[[Array, Array, Array, float, Array], None]
+"""``kernel(state, inputs, targets, rate, errors)``: see kernel_source."""
+
+SAMPLES = types.Array(float64, 2, "C", readonly=True)
+SIZES = types.Array(int64, 1, "C", readonly=True)
+
+_lock = threading.Lock()  # two threads that need the same kernel compile it once
+
+
+def load_kernel(spec: KernelSpec) -> Kernel:
+    """Return the compiled kernel for `spec`, from the cache where there is one."""
+    with _lock:
+        return _load_kernel(spec)
+
+
+@functools.cache
+def _load_kernel(spec: KernelSpec) -> Kernel:
+    weights = sum(a * b for a, b in zip(spec.layers[:-1], spec.layers[1:], strict=True))
+    biases = len(spec.layers) - 1 if spec.shared else sum(spec.layers[1:])
+    if weights + biases <= UNROLLED:
+        return _written_kernel(spec)
+    general = _general_kernel()
+    layers = np.array(spec.layers, dtype=np.int64)
+    codes = np.array([ACTIVATION_CODES[name] for name in spec.activations], dtype=np.int64)
+    rule = RULE_CODES[spec.rule]
+
+    def kernel(state: Array, inputs: Array, targets: Array, rate: float, errors: Array) -> None:
+        general(layers, codes, spec.shared, rule, state, inputs, targets, rate, errors)
+
+    return kernel
+
+
+def _written_kernel(spec: KernelSpec) -> Kernel:
+    source = kernel_source(spec, "kernel")
+    scope: dict[str, Any] = {"exp": math.exp, "log": math.log, "tanh": math.tanh}
+    # The code says that it comes from this file: numba keeps its cache beside it.
+    exec(compile(source, __file__, "exec"), scope)
+    signature = types.void(float64[::1], SAMPLES, SAMPLES, float64, float64[::1])
+    kernel: Kernel = _compiled(scope["kernel"], signature, source)
+    return kernel
+
+
+@functools.cache
+def _general_kernel() -> Callable[..., None]:
+    _hold_blas_to_one_thread()
+    signature = types.void(
+        SIZES, SIZES, types.boolean, int64, float64[::1], SAMPLES, SAMPLES, float64, float64[::1]
+    )
+    source = inspect.getsource(importlib.import_module(general_kernel.__module__))
+    general: Callable[..., None] = _compiled(general_kernel, signature, source)
+    return general
+
+
+def _compiled(function: Any, signature: Any, source: str) -> Any:
+    """Compile `function` for one signature, with numba's cache where one can be had.
+
+    numba's cache is safe among processes only as long as one file name stands for one piece
+    of machine code: between its index and its data it takes no lock. So the name holds a
+    digest of everything that the code depends on.
+    """
+    processor = (llvmlite.binding.get_host_cpu_name(), numba.__version__)
+    digest = hashlib.sha256(repr((source, processor)).encode()).hexdigest()[:16]
+    function.__qualname__ = f"{function.__name__}_{digest}"
+    options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
+    try:
+        return numba.njit(signature, cache=True, **options)(function)
+    except Exception:
+        # No folder can be written, the disk is full, a cache file is damaged: numba raises
+        # many types for these. A fault of the code itself comes again here.
+        return numba.njit(signature, **options)(function)
+
+
+def _hold_blas_to_one_thread() -> None:
+    """Hold every BLAS of this process to one thread: its bits may depend on their number."""
+    importlib.import_module("scipy.linalg.cython_blas")  # the one that numba calls
+    ThreadpoolController().limit(limits=1, user_api="blas")
