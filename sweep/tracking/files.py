@@ -1,0 +1,166 @@
+"""The four files of a run: from a result to bytes, and back."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow
+import pyarrow.parquet
+import yaml
+
+from sweep.training import RunResult
+
+__all__ = [
+    "CONFIG",
+    "CURVE",
+    "SCALARS",
+    "THRESHOLDS",
+    "TRACEBACK",
+    "WEIGHTS",
+    "WEIGHTS_LARGE",
+    "config_bytes",
+    "read_config",
+    "read_curve",
+    "read_thresholds",
+    "read_weights",
+    "result_files",
+    "scalars",
+]
+
+CONFIG = "config.yaml"
+CURVE = "curve.parquet"
+THRESHOLDS = "thresholds.json"
+TRACEBACK = "traceback.txt"
+WEIGHTS = "weights.json"
+WEIGHTS_LARGE = "weights.npz"
+
+SCALARS = 64
+"""Networks of up to so many weights and biases are kept by the name of each."""
+
+_Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def result_files(result: RunResult, config: Mapping[str, Any]) -> dict[str, bytes]:
+    """Return the files of a run, name to content."""
+    name, weights = _weights(result)
+    return {
+        CONFIG: config_bytes(config),
+        CURVE: curve_bytes(result.steps, result.errors),
+        THRESHOLDS: _json({f"1e-{k}": step for k, step in result.thresholds.items()}),
+        name: weights,
+    }
+
+
+def config_bytes(config: Mapping[str, Any]) -> bytes:
+    """Return a resolved configuration as YAML, keys in their order, floats exact."""
+    text: str = yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text.encode("utf-8", "backslashreplace")
+
+
+def read_config(content: bytes) -> dict[str, Any]:
+    """Return the configuration that `config_bytes` wrote; nothing in it is ever run."""
+    loaded = yaml.load(content, Loader=_Loader)
+    return loaded if isinstance(loaded, dict) else {}
+
+
+def curve_bytes(steps: npt.NDArray[np.int64], errors: npt.NDArray[np.float64]) -> bytes:
+    """Return a curve as Parquet, columns ``step`` and ``error``, shape (n,) each.
+
+    The encodings suit a curve: ascending steps, errors with like high bytes; a third of the
+    size and a fifth of the time of the defaults.
+    """
+    table = pyarrow.table({"step": steps, "error": errors})
+    buffer = io.BytesIO()
+    pyarrow.parquet.write_table(
+        table,
+        buffer,
+        use_dictionary=False,
+        compression="zstd",
+        compression_level=1,
+        column_encoding={"step": "DELTA_BINARY_PACKED", "error": "BYTE_STREAM_SPLIT"},
+    )
+    return buffer.getvalue()
+
+
+def read_curve(content: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return the steps and errors of `curve_bytes`, shape (n,) each."""
+    table = pyarrow.parquet.read_table(io.BytesIO(content), columns=["step", "error"])
+    steps = table.column("step").to_numpy().astype(np.int64, copy=False)
+    errors = table.column("error").to_numpy().astype(np.float64, copy=False)
+    return steps, errors
+
+
+def read_thresholds(content: bytes) -> dict[int, int | None]:
+    """Return k -> first step with error <= 10^-k, or None."""
+    loaded = json.loads(content)
+    return {int(level.removeprefix("1e-")): step for level, step in loaded.items()}
+
+
+def scalars(weights: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return each weight by its own name, None for more than SCALARS of them.
+
+    A small array ``w`` of a user's trainer gives ``w_1``, ``w_2``, …, row by row.
+    """
+    if sum(np.size(value) for value in weights.values()) > SCALARS:
+        return None
+    named: dict[str, float] = {}
+    for name, value in weights.items():
+        if np.ndim(value) == 0:
+            named[name] = float(value)
+        else:
+            flat = np.ravel(value)
+            named |= {f"{name}_{at}": float(one) for at, one in enumerate(flat, start=1)}
+    return named
+
+
+def _weights(result: RunResult) -> tuple[str, bytes]:
+    both = {"initial": result.initial_weights, "final": result.final_weights}
+    if scalars(result.initial_weights) is not None and scalars(result.final_weights) is not None:
+        plain = {
+            part: {name: _plain(value) for name, value in weights.items()}
+            for part, weights in both.items()
+        }
+        return WEIGHTS, _json(plain)
+    buffer = io.BytesIO()
+    arrays: dict[str, Any] = {
+        f"{part}/{name}": np.asarray(value, dtype=np.float64)
+        for part, weights in both.items()
+        for name, value in weights.items()
+    }
+    np.savez(buffer, **arrays)
+    return WEIGHTS_LARGE, buffer.getvalue()
+
+
+def read_weights(content: bytes, name: str) -> dict[str, dict[str, Any]]:
+    """Return ``{"initial": {name: value}, "final": {…}}``.
+
+    Non-finite values are None in the JSON of small networks and themselves in large ones.
+    """
+    if name == WEIGHTS:
+        loaded: dict[str, dict[str, Any]] = json.loads(content)
+        return loaded
+    found: dict[str, dict[str, Any]] = {"initial": {}, "final": {}}
+    with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
+        for key in arrays.files:
+            part, _, weight = key.partition("/")
+            found.setdefault(part, {})[weight] = arrays[key]
+    return found
+
+
+def _plain(value: Any) -> Any:
+    """Return floats and nested lists of floats; None for what is not finite."""
+    if np.ndim(value):
+        return [_plain(one) for one in value]
+    number = float(value)
+    return number if math.isfinite(number) else None
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, indent=1, allow_nan=False).encode()

@@ -1,0 +1,88 @@
+"""The metrics of a run, as the contract names them: finite numbers only."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.tracking.files import scalars
+from sweep.tracking.texts import entity_name
+from sweep.training import RunResult
+
+__all__ = ["CHART_POINTS", "Point", "chart_steps", "run_metrics"]
+
+CHART_POINTS = 320
+PER_DECADE = 24
+"""Points a decade of the curve for charts: smooth to the eye, and each costs 45 µs to store."""
+
+ZERO_LOG10 = -324.0
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value of a metric."""
+
+    key: str
+    value: float
+    step: int = 0
+
+
+def run_metrics(result: RunResult) -> list[Point]:
+    """Return all metrics of a run; none is NaN or infinite, names are MLflow's."""
+    points = [
+        Point("error", float(result.errors[at]), int(result.steps[at]))
+        for at in chart_steps(result.steps, result.best_step)
+    ]
+    named = {point.key: point for point in _scalars(result) if math.isfinite(point.value)}
+    for name, value in result.metrics.items():
+        key = entity_name(name)
+        if key in named or key == "error":
+            key = entity_name(f"trainer/{name}")
+        if math.isfinite(value):
+            named[key] = Point(key, float(value))
+    return points + list(named.values())
+
+
+def _scalars(result: RunResult) -> Iterator[Point]:
+    for key in ("initial_error", "best_error", "best_step", "diverged_at", "stalled_at"):
+        value = getattr(result, key)
+        if value is not None:
+            yield Point(key, float(value))
+    if result.outcome == "completed" and result.final_error is not None:
+        error = result.final_error
+        yield Point("final_error", error)
+        yield Point("final_error_log10", math.log10(error) if error > 0 else ZERO_LOG10)
+    yield Point("train_seconds", float(result.train_seconds))
+    for name, weight in (scalars(result.final_weights) or {}).items():
+        yield Point(entity_name(f"weights/{name}"), weight)
+
+
+def chart_steps(steps: npt.NDArray[np.int64], best_step: int | None) -> npt.NDArray[np.int64]:
+    """Return the positions in `steps` of the points for charts, ascending, at most 320.
+
+    Step 0, the last and the best are among them; the others are spaced evenly in log(step),
+    by a list that depends on the step alone.
+
+    Parameters
+    ----------
+    steps
+        The kept steps of the curve, ascending, shape (n,).
+    """
+    if not len(steps):
+        return np.empty(0, dtype=np.int64)
+    last = int(steps[-1])
+    per_decade = PER_DECADE
+    decades = math.log10(max(last, 1))
+    if decades * per_decade > CHART_POINTS - 4:
+        per_decade = max(1, int((CHART_POINTS - 4) / decades))
+    wanted = 10.0 ** (np.arange(math.floor(decades * per_decade) + 1) / per_decade)
+    positions = np.searchsorted(steps, np.round(wanted).astype(np.int64))
+    extra = [0, len(steps) - 1]
+    if best_step is not None:
+        extra.append(int(np.searchsorted(steps, best_step)))
+    chosen = np.unique(np.append(positions, extra))
+    return chosen[chosen < len(steps)]

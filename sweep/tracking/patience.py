@@ -1,0 +1,131 @@
+"""Call MLflow: wait while the database is busy, and say in one sentence what else went wrong."""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import mlflow.exceptions
+import sqlalchemy.exc
+
+from sweep.errors import StoreError
+
+__all__ = ["GoneError", "UnreachableError", "http_status", "patiently", "translated"]
+
+T = TypeVar("T")
+Say = Callable[[str], None]
+
+NOTICE_AFTER = 4.0
+"""Seconds of waiting for a lock after which the user is told, and told again each minute."""
+
+
+class UnreachableError(StoreError):
+    """The server did not answer; what was to be written waits on disk."""
+
+
+class GoneError(StoreError):
+    """The run or experiment was deleted while it was being written."""
+
+
+def patiently(action: Callable[[], T], where: str, say: Say) -> T:
+    """Return what `action` returns, repeated for as long as another program locks the database.
+
+    A locked SQLite database rolls the transaction back, and all that is written here may be
+    written twice, so a repetition is safe.
+
+    Parameters
+    ----------
+    where
+        The store, as it is named in sentences.
+    say
+        Told when the waiting is long, and when it is over.
+
+    Raises
+    ------
+    StoreError
+        The store is full, damaged, read-only or unreachable, or the run is gone.
+    """
+    started = time.monotonic()
+    next_notice = NOTICE_AFTER
+    told = False
+    while True:
+        try:
+            result = action()
+        except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
+            if not _is_busy(error):
+                raise translated(error, where) from error
+            waited = time.monotonic() - started
+            if waited >= next_notice:
+                say(f"{where} is locked by another program since {waited:.0f} s; waiting for it.")
+                told = True
+                next_notice = waited + 60
+            time.sleep(0.05)
+        except OSError as error:
+            raise translated(error, where) from error
+        else:
+            if told:
+                say(f"{where} is free again after {time.monotonic() - started:.0f} s; going on.")
+            return result
+
+
+def _is_busy(error: BaseException) -> bool:
+    text = str(error)
+    return "database is locked" in text or "database table is locked" in text
+
+
+CAUSES = {
+    "disk is full": "the disk is full; free some space and run the command again with resume=last",
+    "No space left": "the disk is full; free some space and run the command again with resume=last",
+    "disk I/O error": "reading or writing failed (disk I/O error); check the disk",
+    "malformed": "the database is damaged; restore it from a backup",
+    "not a database": "it is not a SQLite database; move the file away or choose other outputs",
+    "readonly database": "the database is read-only; give write permission to it and its folder",
+    "unable to open database": "the database cannot be opened; check the permissions of its folder",
+}
+"""Words of SQLite or the system -> what they mean to a user."""
+
+
+def translated(error: Exception, where: str) -> StoreError:
+    """Return the error of one sentence that stands for what a library raised."""
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        text = "No space left"
+    for words, meaning in CAUSES.items():
+        if words in text:
+            return StoreError(f"{where}: {meaning}.")
+    if isinstance(error, mlflow.exceptions.MlflowException):
+        return _translated_answer(error, text, where)
+    return StoreError(f"{where} cannot be used: {first_line(text)}")
+
+
+def _translated_answer(
+    error: mlflow.exceptions.MlflowException, text: str, where: str
+) -> StoreError:
+    status = http_status(error)
+    lost = "API request to" in text and ("failed with exception" in text or "timed out" in text)
+    if lost or "Max retries exceeded" in text or (where.startswith("http") and status >= 502):
+        return UnreachableError(f"{where} does not answer.")
+    if "must be in the 'active' state" in text or "RESOURCE_DOES_NOT_EXIST" == error.error_code:
+        return GoneError(
+            f"{where}: the run or experiment was deleted while it was written "
+            "(`mlflow runs restore --run-id ID` or `mlflow experiments restore` brings it back)."
+        )
+    if status in (401, 403):
+        return StoreError(
+            f"{where} refuses access; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
+        )
+    return StoreError(f"{where} refused: {first_line(text)}")
+
+
+def http_status(error: mlflow.exceptions.MlflowException) -> int:
+    """Return the HTTP status that stands for MLflow's error code."""
+    status: Any = error
+    return int(status.get_http_status_code())
+
+
+def first_line(text: str) -> str:
+    """Return the first line that says something, of at most 300 characters."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    return (lines or ["no reason was given"])[0][:300]

@@ -1,0 +1,151 @@
+"""Results before records: a finished run is safe on disk before MLflow hears of it.
+
+``spool/<sweep>/<attempt>/files/`` holds the run's artifacts and ``entry.json``, written last,
+all the rest. When the store has both, the folder is gone. What a dying server or a full disk
+left is delivered by the next command, exactly once: the run is looked for by its delivery tag
+before it is created.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+
+from mlflow.entities import Metric, Param, RunTag
+
+from sweep.tracking.artifacts import write_whole
+from sweep.tracking.entry import Entry
+from sweep.tracking.holder import me
+from sweep.tracking.patience import UnreachableError, translated
+from sweep.tracking.store import Store
+
+__all__ = ["create", "hand_over", "lease", "save", "staging"]
+
+ENTRY = "entry.json"
+FILES = "files"
+
+
+def lease() -> str:
+    """Return this process as the text of a lease: who, and when it was last heard of."""
+    return json.dumps({**asdict(me()), "time": round(time.time(), 3)})
+
+
+@contextmanager
+def staging(store: Store, copy_of: Path | None = None) -> Iterator[Path]:
+    """Yield a folder on the store's disk whose files are about to be put into it."""
+    store.tracking.spool.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=".staging-", dir=store.tracking.spool))
+    try:
+        folder = aside / FILES
+        if copy_of is None:
+            folder.mkdir()
+        else:
+            shutil.copytree(copy_of, folder)
+        yield folder
+    except OSError as error:
+        raise translated(error, store.where) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+        _remove_empty(store.tracking.spool)
+
+
+def save(store: Store, entry: Entry, files: Mapping[str, bytes]) -> Path:
+    """Write the end of a run to disk, whole or not at all; return its folder.
+
+    It survives the death of this process, not that of the machine: nothing is forced
+    through the disk's cache, which would cost more than all the rest.
+
+    Raises
+    ------
+    StoreError
+        The disk is full or cannot be written.
+    """
+    sweep, _, attempt = entry.delivery.replace("..", "_").partition("/")
+    folder = store.tracking.spool / sweep / attempt.replace("/", "-")
+    try:
+        (folder / FILES).mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (folder / FILES / name).write_bytes(content)
+        write_whole(folder / ENTRY, entry.to_json())
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise translated(error, store.where) from error
+    return folder
+
+
+def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = False) -> bool:
+    """Bring a saved end of a run into the store, and remove it from the disk.
+
+    Every step may be repeated: files replace themselves, a batch that is there already
+    changes nothing.
+
+    Parameters
+    ----------
+    search
+        Look for the run by its delivery tag first: an earlier try may have created it.
+
+    Returns
+    -------
+    False where the server does not answer; the result stays on disk.
+    """
+    try:
+        run_id = entry.run_id or create(store, entry, search=True)
+        if (folder / FILES).is_dir():
+            store.call(lambda: store.artifacts.put(run_id, folder / FILES))
+        _log(store, run_id, entry)
+        store.call(lambda: store.client.set_terminated(run_id, entry.status, entry.end_time))
+    except UnreachableError as error:
+        store.say(f"{error} The result of {entry.name} waits in {folder}.")
+        return False
+    shutil.rmtree(folder, ignore_errors=True)
+    _remove_empty(folder.parent, store.tracking.spool)
+    return True
+
+
+def create(store: Store, entry: Entry, *, search: bool) -> str:
+    """Create the run of an entry and return its id, or that of the one that is there already."""
+    if search:
+        found = store.call(
+            lambda: store.client.search_runs(
+                [store.experiment_id], f"tags.`sweep.delivery` = '{entry.delivery}'", max_results=1
+            )
+        )
+        if found:
+            return str(found[0].info.run_id)
+    run = store.call(
+        lambda: store.client.create_run(
+            store.experiment_id,
+            start_time=entry.start_time,
+            tags={key: text for key, text in entry.tags.items() if key != "sweep.outcome"},
+            run_name=entry.name,
+        )
+    )
+    return str(run.info.run_id)
+
+
+def _log(store: Store, run_id: str, entry: Entry) -> None:
+    """Write metrics, params and the outcome: one batch, unless there are too many for one."""
+    metrics = [Metric(p.key, p.value, entry.end_time, p.step) for p in entry.metrics]
+    params = [Param(key, text) for key, text in entry.params.items()]
+    tags = [RunTag("sweep.outcome", entry.tags["sweep.outcome"])]
+    while metrics or params or tags:
+        part = params[:100], tags[:100]
+        room = 1000 - len(part[0]) - len(part[1])
+        some = metrics[:room]
+        store.call(partial(store.client.log_batch, run_id, some, *part))
+        metrics, params, tags = metrics[room:], params[100:], tags[100:]
+
+
+def _remove_empty(*folders: Path) -> None:
+    for folder in folders:
+        try:
+            folder.rmdir()
+        except OSError:  # not empty: something waits, or another process is at work
+            return

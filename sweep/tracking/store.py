@@ -1,0 +1,190 @@
+"""Open the store: local SQLite or a server, made once, never harmed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
+from mlflow.exceptions import MlflowException
+
+from sweep.errors import NotFoundError, StoreError
+from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
+from sweep.tracking.create import create_experiment, create_store
+from sweep.tracking.database import adopt, check_address, check_version, inspect
+from sweep.tracking.moved import readdress
+from sweep.tracking.patience import patiently
+from sweep.tracking.probe import probe_folder, probe_server, probe_space
+from sweep.tracking.settings import Tracking
+
+__all__ = ["Store", "open_store"]
+
+T = TypeVar("T")
+Mode = Literal["read", "write"]
+
+
+def _to_stderr(sentence: str) -> None:
+    print(sentence, file=sys.stderr, flush=True)
+
+
+@dataclass(eq=False)
+class Store:
+    """An open store and its one experiment.
+
+    Attributes
+    ----------
+    client
+        MLflow's client, with the address set explicitly.
+    artifacts
+        Where files of runs lie and how they get there.
+    say
+        Told what the user should know while the store makes us wait.
+    started
+        What this process has started and not ended: run id -> the run (see `write`).
+    """
+
+    tracking: Tracking
+    client: MlflowClient
+    experiment_id: str
+    experiment_name: str
+    artifacts: Artifacts
+    mode: Mode
+    say: Callable[[str], None] = _to_stderr
+    started: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def uri(self) -> str:
+        """The tracking address."""
+        return self.tracking.address
+
+    @property
+    def where(self) -> str:
+        """The store as sentences name it: the database's path or the server's address."""
+        return where(self.tracking)
+
+    def call(self, action: Callable[[], T]) -> T:
+        """Return what an action on the client returns; see `patience.patiently`."""
+        return patiently(action, self.where, self.say)
+
+
+def where(tracking: Tracking) -> str:
+    """Return the store as sentences name it."""
+    return str(tracking.database) if tracking.kind == "local" else str(tracking.uri)
+
+
+def open_store(
+    tracking: Tracking,
+    *,
+    mode: Mode,
+    need_bytes: int = 0,
+    say: Callable[[str], None] = _to_stderr,
+) -> Store:
+    """Probe the store, make it if it is not there, and open it.
+
+    Parameters
+    ----------
+    mode
+        ``read`` makes, migrates and changes nothing.
+    need_bytes
+        What is about to be written; checked against the free space.
+    say
+        Told in one sentence why opening takes long, or that a moved store was readdressed.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be used: the folder, the database, the space, the server, or a
+        deleted experiment.
+    StoreVersionError
+        The database belongs to another MLflow version; it was left alone.
+    NotFoundError
+        In mode ``read``: there is no store, or no such experiment in it.
+    """
+    if tracking.kind == "server":
+        return _open_server(tracking, mode, need_bytes, say)
+    check_address(tracking.database)
+    if mode == "write":
+        probe_folder(tracking.outputs)
+        probe_space(tracking.outputs, need_bytes)
+        if not _is_there(tracking):
+            create_store(tracking, say)
+    elif not _is_there(tracking):
+        raise NotFoundError(
+            f"outputs={tracking.outputs}: there is no store yet; run `python -m sweep -m` first."
+        )
+    inspect(tracking.database)
+    check_version(tracking.database, "rw" if mode == "write" else "ro")
+    adopt(tracking.database)
+    artifacts = LocalArtifacts(tracking.artifacts)
+    client, experiment = _experiment(tracking, mode, say)
+    if mode == "write":
+        readdress(tracking, experiment, say)
+    return Store(
+        tracking, client, experiment.experiment_id, tracking.experiment, artifacts, mode, say
+    )
+
+
+def _is_there(tracking: Tracking) -> bool:
+    """Tell whether a database is there; an empty file counts where runs lie beside it."""
+    try:
+        size = tracking.database.stat().st_size
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"{tracking.database} cannot be read ({error.strerror}).") from error
+    return size > 0 or (tracking.artifacts.is_dir() and any(tracking.artifacts.iterdir()))
+
+
+def _open_server(
+    tracking: Tracking, mode: Mode, need_bytes: int, say: Callable[[str], None]
+) -> Store:
+    probe_server(tracking)
+    if mode == "write":
+        probe_folder(tracking.outputs)
+        probe_space(tracking.outputs, need_bytes)
+    client, experiment = _experiment(tracking, mode, say)
+    artifacts = ServerArtifacts(client)
+    return Store(
+        tracking, client, experiment.experiment_id, tracking.experiment, artifacts, mode, say
+    )
+
+
+def _experiment(
+    tracking: Tracking, mode: Mode, say: Callable[[str], None]
+) -> tuple[MlflowClient, Experiment]:
+    """Return the client and the experiment of that name; in mode ``write`` it is made."""
+
+    def find() -> tuple[MlflowClient, Experiment | None]:
+        client = MlflowClient(tracking_uri=tracking.address)
+        return client, client.get_experiment_by_name(tracking.experiment)
+
+    def make() -> None:
+        try:
+            if tracking.kind == "local":
+                create_experiment(client, tracking)
+            else:
+                client.create_experiment(tracking.experiment)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # by another first start
+                raise
+
+    name = where(tracking)
+    client, found = patiently(find, name, say)
+    if found is None and mode == "read":
+        raise NotFoundError(
+            f"tracking.experiment={tracking.experiment}: {name} holds no such experiment."
+        )
+    if found is None:
+        patiently(make, name, say)
+        client, found = patiently(find, name, say)
+    if found is None or found.lifecycle_stage != "active":
+        ident = found.experiment_id if found else "ID"
+        raise StoreError(
+            f"tracking.experiment={tracking.experiment} was deleted in {name}; bring it back by "
+            f"MLFLOW_TRACKING_URI='{tracking.address}' mlflow experiments restore "
+            f"--experiment-id {ident}, or choose another name."
+        )
+    return client, found
