@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import socket
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Holder", "me"]
+__all__ = ["Holder", "is_left_behind", "me"]
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,11 @@ class Holder:
         """The process as sentences name it."""
         return f"process {self.pid} on {self.host}"
 
+    @property
+    def key(self) -> str:
+        """The process as part of a file's name."""
+        return f"{_machine(self)}-{self.pid}-{self.started:.0f}"
+
     def to_json(self) -> str:
         """Return the holder as text for a tag."""
         return json.dumps(asdict(self))
@@ -71,6 +77,21 @@ class Holder:
         if self.space != here.space:
             return None
         return _start_of(self.pid) != self.started
+
+
+def is_left_behind(key: str) -> bool | None:
+    """Tell whether the process of a `Holder.key` has ended; None where nobody here knows."""
+    machine, _, process = key.partition("-")
+    pid, _, started = process.partition("-")
+    if machine != _machine(me()) or not pid.isdecimal():
+        return None
+    now = _start_of(int(pid))
+    return now is None or f"{now:.0f}" != started
+
+
+def _machine(holder: Holder) -> str:
+    text = f"{holder.host} {holder.boot} {holder.space}"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def me() -> Holder:

@@ -21,8 +21,11 @@ from sweep.tracking.store import Store
 from sweep.tracking.texts import is_plain_id
 
 __all__ = [
+    "SUPERSEDED",
+    "SWEEPS",
     "StoredRun",
     "StoredSweep",
+    "cell_key",
     "find_run",
     "find_sweep",
     "list_sweeps",
@@ -194,10 +197,11 @@ def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[Stor
     if not every:
         runs = list(_counting(runs, Counter({key: len(at) for key, at in order.items()})))
     last = [len(cells)]
-    return sorted(runs, key=lambda run: (order.get(_cell(run), last)[0], run.start_time or 0))
+    return sorted(runs, key=lambda run: (order.get(cell_key(run), last)[0], run.start_time or 0))
 
 
-def _cell(run: StoredRun) -> tuple[str, str]:
+def cell_key(run: StoredRun) -> tuple[str, str]:
+    """Return what tells a run's cell from the others of its sweep."""
     return run.name, run.tags.get("sweep.signature", "")
 
 
@@ -206,7 +210,7 @@ def _counting(runs: Iterable[StoredRun], wanted: Counter[tuple[str, str]]) -> It
     attempts: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
     for run in runs:
         if SUPERSEDED not in run.tags:
-            attempts[_cell(run)].append(run)
+            attempts[cell_key(run)].append(run)
     for key, tries in attempts.items():
         finished = [run for run in tries if run.status == "FINISHED"]
         others = [run for run in reversed(tries) if run.status != "FINISHED"]

@@ -1,14 +1,14 @@
 """Results before records: a finished run is safe on disk before MLflow hears of it.
 
-``spool/<sweep>/<attempt>/files/`` holds the run's artifacts and ``entry.json``, written last,
-all the rest. When the store has both, the folder is gone. What a dying server or a full disk
-left is delivered by the next command, exactly once: the run is looked for by its delivery tag
-before it is created.
+``spool/<sweep>/<attempt>/files/`` holds the run's artifacts and ``entry.json`` all the rest.
+When the store has both, the folder is gone. What a dying server or a full disk left is
+brought there later (see `deliver`).
 """
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import tempfile
 import time
@@ -20,16 +20,18 @@ from pathlib import Path
 
 from mlflow.entities import Metric, Param, RunTag
 
-from sweep.tracking.artifacts import write_whole
 from sweep.tracking.entry import Entry
 from sweep.tracking.holder import me
 from sweep.tracking.patience import UnreachableError, translated
 from sweep.tracking.store import Store
 
-__all__ = ["create", "hand_over", "lease", "save", "staging"]
+__all__ = ["ENTRY", "PART", "create", "forget", "hand_over", "lease", "save", "staging"]
 
 ENTRY = "entry.json"
 FILES = "files"
+
+PART = ".part-"
+"""How the names of unfinished folders begin; the writing process follows."""
 
 
 def lease() -> str:
@@ -41,7 +43,7 @@ def lease() -> str:
 def staging(store: Store, copy_of: Path | None = None) -> Iterator[Path]:
     """Yield a folder on the store's disk whose files are about to be put into it."""
     store.tracking.spool.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=".staging-", dir=store.tracking.spool))
+    aside = Path(tempfile.mkdtemp(prefix=f"{PART}{me().key}-", dir=store.tracking.spool))
     try:
         folder = aside / FILES
         if copy_of is None:
@@ -68,28 +70,27 @@ def save(store: Store, entry: Entry, files: Mapping[str, bytes]) -> Path:
         The disk is full or cannot be written.
     """
     sweep, _, attempt = entry.delivery.replace("..", "_").partition("/")
-    folder = store.tracking.spool / sweep / attempt.replace("/", "-")
+    folder = store.tracking.spool / sweep / (attempt.replace("/", "-") or "run")
+    part = store.tracking.spool / f"{PART}{me().key}-{folder.name}"
     try:
-        (folder / FILES).mkdir(parents=True, exist_ok=True)
+        (part / FILES).mkdir(parents=True)
         for name, content in files.items():
-            (folder / FILES / name).write_bytes(content)
-        write_whole(folder / ENTRY, entry.to_json())
+            (part / FILES / name).write_bytes(content)
+        (part / ENTRY).write_bytes(entry.to_json())
+        folder.parent.mkdir(exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)  # an earlier end of the same attempt
+        os.rename(part, folder)
     except OSError as error:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
         raise translated(error, store.where) from error
     return folder
 
 
-def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = False) -> bool:
+def hand_over(store: Store, folder: Path, entry: Entry) -> bool:
     """Bring a saved end of a run into the store, and remove it from the disk.
 
-    Every step may be repeated: files replace themselves, a batch that is there already
+    Every step may be repeated: files replace themselves, and a batch that is there already
     changes nothing.
-
-    Parameters
-    ----------
-    search
-        Look for the run by its delivery tag first: an earlier try may have created it.
 
     Returns
     -------
@@ -104,9 +105,14 @@ def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = False)
     except UnreachableError as error:
         store.say(f"{error} The result of {entry.name} waits in {folder}.")
         return False
+    forget(store, folder)
+    return True
+
+
+def forget(store: Store, folder: Path) -> None:
+    """Remove what waited, and the folders that are empty then."""
     shutil.rmtree(folder, ignore_errors=True)
     _remove_empty(folder.parent, store.tracking.spool)
-    return True
 
 
 def create(store: Store, entry: Entry, *, search: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
@@ -16,7 +17,7 @@ from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
 from sweep.tracking.create import create_experiment, create_store
 from sweep.tracking.database import adopt, check_address, check_version, inspect
 from sweep.tracking.moved import readdress
-from sweep.tracking.patience import patiently
+from sweep.tracking.patience import UnreachableError, patiently
 from sweep.tracking.probe import probe_folder, probe_server, probe_space
 from sweep.tracking.settings import Tracking
 
@@ -24,6 +25,9 @@ __all__ = ["Store", "open_store"]
 
 T = TypeVar("T")
 Mode = Literal["read", "write"]
+
+SILENCE = 3.0
+"""Seconds for which a server that did not answer is left alone, so that training goes on."""
 
 
 def _to_stderr(sentence: str) -> None:
@@ -44,6 +48,10 @@ class Store:
         Told what the user should know while the store makes us wait.
     started
         What this process has started and not ended: run id -> the run (see `write`).
+    waiting
+        Results of this process that wait on disk for a server.
+    silent_until
+        Until then (monotonic clock) a server that did not answer is left alone.
     """
 
     tracking: Tracking
@@ -54,6 +62,8 @@ class Store:
     mode: Mode
     say: Callable[[str], None] = _to_stderr
     started: dict[str, Any] = field(default_factory=dict)
+    waiting: int = 0
+    silent_until: float = 0.0
 
     @property
     def uri(self) -> str:
@@ -66,8 +76,17 @@ class Store:
         return where(self.tracking)
 
     def call(self, action: Callable[[], T]) -> T:
-        """Return what an action on the client returns; see `patience.patiently`."""
-        return patiently(action, self.where, self.say)
+        """Return what an action on the client returns; see `patience.patiently`.
+
+        A server that has just not answered is not asked again for some seconds.
+        """
+        if time.monotonic() < self.silent_until:
+            raise UnreachableError(f"{self.where} does not answer.")
+        try:
+            return patiently(action, self.where, self.say)
+        except UnreachableError:
+            self.silent_until = time.monotonic() + SILENCE
+            raise
 
 
 def where(tracking: Tracking) -> str:

@@ -6,25 +6,22 @@ has to say, and its status, last. Its files are in place before the batch.
 
 from __future__ import annotations
 
-import json
 import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from mlflow.entities import Metric, RunTag
-
 from sweep.tracking import provenance, spool
-from sweep.tracking.artifacts import write_whole
+from sweep.tracking.deliver import deliver
 from sweep.tracking.entry import Entry
 from sweep.tracking.files import CONFIG, TRACEBACK, config_bytes, result_files
 from sweep.tracking.holder import me
 from sweep.tracking.metrics import Point, run_metrics
+from sweep.tracking.parent import finish_sweep, reopen_sweep, start_sweep, write_plan
 from sweep.tracking.patience import UnreachableError
 from sweep.tracking.store import Store
-from sweep.tracking.texts import entity_name, short, short_lines
+from sweep.tracking.texts import entity_name, short
 from sweep.training import RunResult
 
 __all__ = [
@@ -34,8 +31,10 @@ __all__ = [
     "kill",
     "kill_running",
     "record",
+    "reopen_sweep",
     "start_run",
     "start_sweep",
+    "write_plan",
 ]
 
 STATUS = {
@@ -45,8 +44,6 @@ STATUS = {
     "interrupted": "KILLED",
 }
 """Outcome -> MLflow's status."""
-
-NOTE_LENGTH = 7500
 
 
 @dataclass(frozen=True)
@@ -198,96 +195,15 @@ def kill_running(store: Store, sweep_id: str | None = None) -> int:
     return len(left)
 
 
-def start_sweep(
-    store: Store, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]
-) -> str:
-    """Create a sweep's parent run with its plan, before any of its runs; return the run's id.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be written.
-    """
-    from sweep.tracking.read import next_sequence
-
-    ours = {
-        "sweep.role": "sweep",
-        "sweep.id": sweep_id,
-        "sweep.sequence": next_sequence(store),
-        "sweep.lease": spool.lease(),
-        **provenance.tags(),
-    }
-    all_tags = {entity_name(key): short(value) for key, value in {**tags, **ours}.items()}
-    run = store.call(
-        lambda: store.client.create_run(
-            store.experiment_id, start_time=_now(), tags=all_tags, run_name=sweep_id
-        )
-    )
-    run_id: str = run.info.run_id
-    write_plan(store, run_id, plan)
-    total = Metric("runs_total", float(len(plan.get("cells", ()))), _now(), 0)
-    store.call(lambda: store.client.log_batch(run_id, metrics=[total]))
-    return run_id
-
-
-def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:
-    """Write or replace a sweep's ``plan.json``."""
-    content = json.dumps(plan, allow_nan=False, ensure_ascii=False).encode("utf-8")
-    with spool.staging(store) as folder:
-        write_whole(folder / "plan.json", content)
-        store.call(lambda: store.artifacts.put(parent_run_id, folder))
-
-
-def finish_sweep(
-    store: Store,
-    parent_run_id: str,
-    *,
-    sweep_id: str,
-    status: str,
-    note: str | None = None,
-    report_folder: Path | None = None,
-) -> None:
-    """Write a sweep's metrics, note and report, and its status last.
-
-    Parameters
-    ----------
-    status
-        FINISHED, FAILED or KILLED.
-    note
-        Markdown that MLflow's UI shows beside the run.
-    report_folder
-        Its files become the artifacts ``report/…``; it is left as it is.
-    """
-    from sweep.tracking.read import sweep_runs
-
-    now = _now()
-    metrics = [
-        Metric(key, value, now, 0) for key, value in _totals(sweep_runs(store, sweep_id)).items()
-    ]
-    tags = []
-    if note:
-        tags.append(RunTag("mlflow.note.content", short_lines(note, NOTE_LENGTH)))
-    if report_folder is not None:
-        with spool.staging(store, copy_of=report_folder) as folder:
-            store.call(lambda: store.artifacts.put(parent_run_id, folder, "report"))
-    store.call(lambda: store.client.log_batch(parent_run_id, metrics=metrics, tags=tags))
-    store.call(lambda: store.client.set_terminated(parent_run_id, status))
-
-
-def _totals(runs: list[Any]) -> dict[str, float]:
-    finals = [run.metrics["final_error"] for run in runs if "final_error" in run.metrics]
-    totals = {
-        "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
-        "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
-        "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
-    }
-    return totals | ({"best_final_error": min(finals)} if finals else {})
-
-
 def _end(store: Store, run_id: str, entry: Entry, files: Mapping[str, bytes]) -> bool:
     folder = spool.save(store, entry, files)
     store.started.pop(run_id, None)  # from here on the spool answers for it
-    return spool.hand_over(store, folder, entry)
+    if not spool.hand_over(store, folder, entry):
+        store.waiting += 1
+        return False
+    if store.waiting:  # the server is back
+        deliver(store)
+    return True
 
 
 def _started(store: Store, run_id: str) -> StartedRun:

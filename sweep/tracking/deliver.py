@@ -1,0 +1,169 @@
+"""Deliver what an earlier command could not, exactly once, and keep one run a cell."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import filelock
+
+from sweep.errors import StoreError
+from sweep.tracking import read, spool
+from sweep.tracking.entry import Entry
+from sweep.tracking.holder import Holder, is_left_behind, me
+from sweep.tracking.patience import GoneError
+from sweep.tracking.store import Store
+from sweep.tracking.texts import is_plain_id
+
+__all__ = ["EXPIRY", "await_delivery", "deliver", "supersede", "waiting"]
+
+EXPIRY = 15 * 60.0
+"""Seconds without a word after which a process on another machine is taken for gone."""
+
+SERVER_RETURNS = 20.0
+
+
+def waiting(store: Store) -> Iterator[tuple[Path, Entry]]:
+    """Yield what waits on disk: its folder, and the end of a run that is in it."""
+    for path in sorted(store.tracking.spool.glob(f"[!.]*/*/{spool.ENTRY}")):
+        try:
+            yield path.parent, Entry.from_json(path.read_bytes())
+        except FileNotFoundError:  # its process has delivered it meanwhile
+            continue
+        except ValueError:
+            store.say(f"{path} cannot be read; it was left alone.")
+
+
+def deliver(store: Store) -> int:
+    """Bring to the store what this process or one that is gone has left; return how many.
+
+    What a living process still works on, here or on another machine, is not touched.
+    """
+    if store.mode == "read" or not store.tracking.spool.is_dir():
+        return 0
+    store.tracking.locks.mkdir(exist_ok=True)
+    lock = filelock.FileLock(store.tracking.locks / "deliver.lock")
+    try:
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return 0  # another process is at it
+    try:
+        _remove_parts(store)
+        count = 0
+        for folder, entry in list(waiting(store)):
+            if not _is_free(entry, folder):
+                continue
+            if not _deliver_one(store, folder, entry):
+                break
+            count += 1
+    finally:
+        lock.release()
+    store.waiting = 0 if store.waiting <= count else store.waiting - count
+    return count
+
+
+def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
+    """Deliver one entry; return False when the server does not answer."""
+    try:
+        if entry.run_id is None and _has_finished(store, entry):
+            spool.forget(store, folder)  # another attempt was faster
+            return True
+        return spool.hand_over(store, folder, entry)
+    except GoneError as error:
+        if _has_finished(store, entry):
+            spool.forget(store, folder)
+        else:
+            store.say(f"{error} The result of {entry.name} waits in {folder}.")
+        return True
+
+
+def _has_finished(store: Store, entry: Entry) -> bool:
+    """Tell whether another attempt at the entry's cell has finished."""
+    if entry.sweep_id is None or not is_plain_id(entry.sweep_id):
+        return False
+    signature = entry.tags.get("sweep.signature", "")
+    if not is_plain_id(signature):
+        return False
+    condition = (
+        f"tags.`sweep.id` = '{entry.sweep_id}' and tags.`sweep.signature` = '{signature}' "
+        "and attributes.status = 'FINISHED'"
+    )
+    return any(
+        run.info.run_name == entry.name and run.data.tags.get("sweep.delivery") != entry.delivery
+        for run in read.search(store, condition)
+    )
+
+
+def _is_free(entry: Entry, folder: Path) -> bool:
+    text = entry.tags.get("sweep.holder") or entry.tags.get("sweep.lease") or ""
+    holder = Holder.from_json(text)
+    if holder == me():
+        return True
+    gone = holder.is_gone() if holder else None
+    return _is_old(folder) if gone is None else gone
+
+
+def _is_old(path: Path) -> bool:
+    try:
+        return time.time() - path.stat().st_mtime > EXPIRY
+    except OSError:
+        return False
+
+
+def _remove_parts(store: Store) -> None:
+    """Remove unfinished folders whose process is gone: nothing in them was promised yet."""
+    for part in store.tracking.spool.glob(f"{spool.PART}*"):
+        gone = is_left_behind(part.name.removeprefix(spool.PART).rpartition("-")[0])
+        if _is_old(part) if gone is None else gone:
+            shutil.rmtree(part, ignore_errors=True)
+    try:
+        store.tracking.spool.rmdir()
+    except OSError:  # something waits
+        return
+
+
+def await_delivery(store: Store) -> None:
+    """Deliver what this process left waiting; give a server some seconds to come back.
+
+    Raises
+    ------
+    StoreError
+        It did not; the results stay on disk.
+    """
+    until = time.monotonic() + SERVER_RETURNS
+    while store.waiting:
+        deliver(store)
+        if not store.waiting:
+            return
+        if time.monotonic() > until:
+            raise StoreError(
+                f"{store.where} does not answer: {store.waiting} results wait in "
+                f"{store.tracking.spool}; start the server and run the command again with "
+                "resume=last."
+            )
+        time.sleep(0.5)
+
+
+def supersede(store: Store, sweep_id: str) -> int:
+    """Tag every attempt at a cell but the one that counts; return how many were tagged.
+
+    A cell's first finished run counts, so at most one FINISHED run a cell remains for
+    every reader.
+    """
+    every = read.sweep_runs(store, sweep_id, every=True)
+    counting = read.sweep_runs(store, sweep_id)
+    if len(every) == len(counting):
+        return 0
+    kept = {run.run_id for run in counting}
+    by_cell = {read.cell_key(run): run.run_id for run in reversed(counting)}
+    count = 0
+    for run in every:
+        if run.run_id in kept or read.SUPERSEDED in run.tags or run.status == "RUNNING":
+            continue
+        winner = by_cell[read.cell_key(run)]
+        store.call(partial(store.client.set_tag, run.run_id, read.SUPERSEDED, winner))
+        count += 1
+    return count

@@ -1,0 +1,118 @@
+"""Write a sweep's parent run: its plan before the first run, its totals and report at the end."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mlflow.entities import Metric, RunTag
+
+from sweep.tracking import provenance, read, spool
+from sweep.tracking.artifacts import write_whole
+from sweep.tracking.deliver import await_delivery, supersede
+from sweep.tracking.store import Store
+from sweep.tracking.texts import entity_name, short, short_lines
+
+__all__ = ["finish_sweep", "reopen_sweep", "start_sweep", "write_plan"]
+
+NOTE_LENGTH = 7500
+
+
+def start_sweep(
+    store: Store, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]
+) -> str:
+    """Create a sweep's parent run with its plan, before any of its runs; return the run's id.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    ours = {
+        "sweep.role": "sweep",
+        "sweep.id": sweep_id,
+        "sweep.sequence": read.next_sequence(store),
+        "sweep.lease": spool.lease(),
+        **provenance.tags(),
+    }
+    all_tags = {entity_name(key): short(value) for key, value in {**tags, **ours}.items()}
+    run = store.call(
+        lambda: store.client.create_run(
+            store.experiment_id, start_time=_now(), tags=all_tags, run_name=sweep_id
+        )
+    )
+    run_id: str = run.info.run_id
+    write_plan(store, run_id, plan)
+    total = Metric("runs_total", float(len(plan.get("cells", ()))), _now(), 0)
+    store.call(lambda: store.client.log_batch(run_id, metrics=[total]))
+    return run_id
+
+
+def reopen_sweep(store: Store, parent_run_id: str) -> None:
+    """Set a sweep's parent run RUNNING again, held by this process: it is resumed."""
+    store.call(lambda: store.client.set_tag(parent_run_id, "sweep.lease", spool.lease()))
+    store.call(lambda: store.client.update_run(parent_run_id, status="RUNNING"))
+
+
+def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:
+    """Write or replace a sweep's ``plan.json``."""
+    content = json.dumps(plan, allow_nan=False, ensure_ascii=False).encode("utf-8")
+    with spool.staging(store) as folder:
+        write_whole(folder / "plan.json", content)
+        store.call(lambda: store.artifacts.put(parent_run_id, folder))
+
+
+def finish_sweep(
+    store: Store,
+    parent_run_id: str,
+    *,
+    sweep_id: str,
+    status: str,
+    note: str | None = None,
+    report_folder: Path | None = None,
+) -> None:
+    """Write a sweep's metrics, note and report, and its status last.
+
+    Parameters
+    ----------
+    status
+        FINISHED, FAILED or KILLED.
+    note
+        Markdown that MLflow's UI shows beside the run.
+    report_folder
+        Its files become the artifacts ``report/…``; it is left as it is.
+
+    Raises
+    ------
+    StoreError
+        Results still wait for a server that does not answer; `resume` delivers them.
+    """
+    await_delivery(store)
+    supersede(store, sweep_id)
+    runs = read.sweep_runs(store, sweep_id)
+    metrics = [Metric(key, value, _now(), 0) for key, value in _totals(runs).items()]
+    tags = []
+    if note:
+        tags.append(RunTag("mlflow.note.content", short_lines(note, NOTE_LENGTH)))
+    if report_folder is not None:
+        with spool.staging(store, copy_of=report_folder) as folder:
+            store.call(lambda: store.artifacts.put(parent_run_id, folder, "report"))
+    store.call(lambda: store.client.log_batch(parent_run_id, metrics=metrics, tags=tags))
+    store.call(lambda: store.client.set_terminated(parent_run_id, status))
+
+
+def _totals(runs: Sequence[read.StoredRun]) -> dict[str, float]:
+    finals = [run.metrics["final_error"] for run in runs if "final_error" in run.metrics]
+    totals = {
+        "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
+        "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
+        "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
+    }
+    return totals | ({"best_final_error": min(finals)} if finals else {})
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
