@@ -54,8 +54,9 @@ class Witness(ConfigLoaderImpl):
     def group_exists(self, master: DictConfig, key: str) -> bool:
         """Return whether `key` names a config group in the search path of the sweep `master`."""
         if self._repository is None:
-            overrides = list(master.hydra.overrides.hydra)
-            self._parse_overrides_and_create_caching_repo(master.hydra.job.config_name, overrides)
+            lines = OmegaConf.to_container(master.hydra.overrides.hydra)
+            name = master.hydra.job.config_name
+            self._parse_overrides_and_create_caching_repo(name, cast(list[str], lines))
         assert self._repository is not None
         return self._repository.group_exists(key)
 
