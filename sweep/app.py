@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["command", "config_folder", "main"]
+__all__ = ["command", "config_folder", "main", "one_job"]
 
 
 def config_folder() -> str:
@@ -29,6 +30,26 @@ def main() -> None:
     sys.exit(command(run, "config"))
 
 
+def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
+    """Return a task that ends the command with one sentence where it raises a SweepError.
+
+    SystemExit passes Hydra; around any other exception of a task it puts lines of its own.
+    """
+
+    @functools.wraps(task)
+    def told(config: DictConfig) -> Any:
+        from sweep import console
+        from sweep.errors import SweepError
+
+        try:
+            return task(config)
+        except SweepError as error:
+            console.error(str(error))
+            raise SystemExit(error.exit_code) from error
+
+    return told
+
+
 def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     """Run one of the project's commands through Hydra and return its exit code.
 
@@ -40,14 +61,12 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         Its primary configuration file.
     """
     import hydra
-    from hydra.errors import HydraException
-    from omegaconf.errors import OmegaConfBaseException
 
     from sweep import console
     from sweep.engine.life import exit_code, sweep_began
     from sweep.engine.signals import Interrupted
     from sweep.errors import SweepError
-    from sweep.refusal import one_sentence
+    from sweep.refusal import REFUSALS, one_sentence
     from sweep.resolvers import register
 
     register()
@@ -60,7 +79,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         return 128 + interruption.signum
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (SweepError, HydraException, OmegaConfBaseException, ValueError) as error:
+    except (SweepError, *REFUSALS) as error:
         known = isinstance(error, SweepError)
         if whole_traceback or (not known and sweep_began()):
             raise

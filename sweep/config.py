@@ -116,9 +116,9 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         raise ConfigErrors(
             [_told("tracking", tracking, "choose tracking=local or tracking=server")]
         )
-    unknown = set(tracking) - {"kind", "experiment", "uri"}
+    unknown = set(tracking) - set(TRACKING_KEYS)
     problems += [
-        f"tracking.{key}: there is no such key{did_you_mean(key, ['kind', 'experiment', 'uri'])}."
+        f"tracking.{key}: there is no such key{did_you_mean(key, TRACKING_KEYS) or '.'}"
         for key in sorted(unknown)
     ]
     if tracking.get("kind") not in ("local", "server"):
@@ -182,7 +182,7 @@ def _told(key: str, value: Any, advice: str) -> str:
     shown = "null" if value is None else str(value)
     if len(shown) > 80:
         shown = shown[:77] + "..."
-    return f"{key}={shown}: {advice}."
+    return f"{key}={shown}: {advice}" + ("" if advice.endswith("?") else ".")
 
 
 def _is_number(value: Any) -> bool:
@@ -246,6 +246,7 @@ def _rule(value: Any, choice: str, network: Network, trainer: TrainerSpec) -> st
     return str(value)
 
 
+TRACKING_KEYS = ("kind", "experiment", "uri")
 NETWORK_KEYS = ("layers", "activation", "loss", "bias", "weights", "biases", "init")
 
 
@@ -258,7 +259,7 @@ def _network(value: Any, seed: int) -> Network:
     if unknown:
         raise ConfigErrors(
             [
-                f"network.{key}: there is no such key{did_you_mean(key, NETWORK_KEYS)}."
+                f"network.{key}: there is no such key{did_you_mean(key, NETWORK_KEYS) or '.'}"
                 for key in unknown
             ]
         )

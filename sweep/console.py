@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from sweep.engine.plan import Plan
     from sweep.report.build import Report
@@ -40,7 +42,8 @@ def say(text: str = "") -> None:
 
 def error(text: str) -> None:
     """Print an error to standard error, a line for each sentence."""
-    print(f"sweep: {text}", file=sys.stderr, flush=True)
+    for line in text.splitlines():
+        print(f"sweep: {line}", file=sys.stderr, flush=True)
 
 
 def ui_command(options: Settings) -> str:
@@ -56,8 +59,9 @@ def ui_command(options: Settings) -> str:
 def single_run(spec: RunSpec, result: RunResult) -> None:
     """Print what the notebook prints of a run: neurons, errors and weights, as plain numbers."""
     data = spec.data()
-    after = spec.network.with_named(result.final_weights) if spec.trainer.built_in else None
-    if after is not None and len(data.inputs) == 1 and sum(after.layers) <= MANY_SCALARS:
+    scalars = {name: value for name, value in result.final_weights.items() if not _is_array(value)}
+    if spec.trainer.built_in and len(data.inputs) == 1 and 0 < len(scalars) <= MANY_SCALARS:
+        after = spec.network.replace(np.array(list(scalars.values())))
         say("Before training:")
         _neurons(spec.network.forward(data.inputs))
         _line("targets", {f"t{i + 1}": value for i, value in enumerate(data.targets[0])})
@@ -73,7 +77,6 @@ def single_run(spec: RunSpec, result: RunResult) -> None:
         say(f"  the run {result.outcome}: {_where(result)}")
     elif result.stalled_at is not None:
         say(f"  stalled: no weight changes from step {result.stalled_at} on")
-    scalars = {name: value for name, value in result.final_weights.items() if not _is_array(value)}
     if 0 < len(scalars) <= MANY_SCALARS:
         say("Network weights and biases:")
         width = max(map(len, scalars))
@@ -116,13 +119,21 @@ def stored(run_id: str, options: Settings) -> None:
 
 
 def _plan_text(plan: Plan) -> str:
-    trajectories = plan.trajectories()
-    text = (
-        f"{len(plan.cells)} runs, {len(trajectories)} trajectories, {plan.iterations()} iterations"
-    )
+    text = _counted(len(plan.cells), len(plan.trajectories()), plan.iterations())
     if plan.asked > len(plan.cells):
         text += f" ({plan.asked} cells, {len(plan.cells)} unique)"
     return text
+
+
+def _counted(runs: int, trajectories: int, iterations: int) -> str:
+    return ", ".join(
+        f"{count} {one if count == 1 else many}"
+        for count, one, many in (
+            (runs, "run", "runs"),
+            (trajectories, "trajectory", "trajectories"),
+            (iterations, "iteration", "iterations"),
+        )
+    )
 
 
 def sweep_plan(plan: Plan) -> None:
@@ -132,7 +143,7 @@ def sweep_plan(plan: Plan) -> None:
 
 def single_plan(spec: RunSpec, options: Settings) -> None:
     """Print the plan of a single run that is not run (``dry_run=true``)."""
-    say(f"Plan: 1 runs, 1 trajectories, {spec.iters} iterations; nothing is written.")
+    say(f"Plan: {_counted(1, 1, spec.iters)}; nothing is written.")
 
 
 def sweep_started(sweep_id: str, plan: Plan) -> None:

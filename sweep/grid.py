@@ -18,7 +18,8 @@ from sweep.compose import Jobs
 from sweep.config import CONTROL_KEYS, run_spec, settings
 from sweep.engine.plan import Cell, Plan, new_id, unique
 from sweep.errors import ConfigErrors
-from sweep.refusal import one_sentence
+from sweep.plain import plain_values
+from sweep.refusal import REFUSALS, one_sentence
 from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def expand(
     lines = [f"{key}={value}" for key, value in params.items() if value is not None]
     overrides = OverridesParser.create(config_loader=loader).parse_overrides([*lines, *arguments])
     axes = named_axes(overrides, params)
-    _refuse_control_axes(overrides)
+    _refuse_axes(overrides)
     (grid,) = BasicSweeper.split_arguments(overrides, None)
     jobs = Jobs(loader, master, [[*cell, f"parent={sweep_id}"] for cell in grid])
     base = Path.cwd()
@@ -68,7 +69,7 @@ def expand(
             spec = run_spec(jobs.task_config(index), choices, base)
         except ConfigErrors as error:
             problems.extend(error.messages)
-        except Exception as error:  # Hydra's and OmegaConf's refusals of this job
+        except REFUSALS as error:
             problems.append(one_sentence(error))
         else:
             cells.append(Cell(index, tuple(cell), _values(axes, spec, choices), spec))
@@ -92,8 +93,13 @@ def command_line() -> str:
     return shlex.join(["python", "-m", "sweep", *sys.argv[1:]])
 
 
-def _refuse_control_axes(overrides: Sequence[Override]) -> None:
+def _refuse_axes(overrides: Sequence[Override]) -> None:
     problems = [
+        f"{override.input_line}: a grid needs single values; list them or write range(a,b,step)."
+        for override in overrides
+        if override.is_sweep_override() and not override.is_discrete_sweep()
+    ]
+    problems += [
         f"{override.input_line}: {override.key_or_group} says how the command runs and cannot be "
         "an axis; give it one value."
         for override in overrides
@@ -144,10 +150,7 @@ def run_sweep(
     sweep_id = new_id()
     with read_write(master), open_dict(master):
         master.parent = sweep_id
-    task = OmegaConf.masked_copy(master, list(CONTROL_KEYS))
-    plain = OmegaConf.to_container(task, resolve=True)
-    assert isinstance(plain, dict)
-    options = settings({str(key): value for key, value in plain.items()}, Path.cwd())
+    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
     plan = expand(loader, master, params, arguments, sweep_id)
     if options.dry_run:
         console.sweep_plan(plan)

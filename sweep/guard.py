@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import traceback
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf import DictConfig, read_write
 
 from sweep import console
 from sweep.config import run_spec, settings
 from sweep.errors import StoreError, SweepError
-from sweep.refusal import one_sentence
+from sweep.plain import plain_values
+from sweep.refusal import REFUSALS, one_sentence
 
 __all__ = ["Guard"]
 
@@ -33,18 +35,20 @@ class Guard(Callback):
         except SweepError as error:
             console.error(str(error))
             raise SystemExit(error.exit_code) from error
-        except Exception as error:  # a value that cannot be resolved
+        except REFUSALS as error:
             console.error(one_sentence(error))
             raise SystemExit(2) from error
+        except Exception:
+            # A mistake of ours; Hydra would make a warning of it and train all the same.
+            traceback.print_exc()
+            raise SystemExit(1) from None
 
     def _check(self, config: DictConfig) -> None:
         from hydra.core.hydra_config import HydraConfig
 
         HydraConfig.instance().set_config(config)
         hydra = config.hydra
-        task = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
-        plain = OmegaConf.to_container(task, resolve=True)
-        assert isinstance(plain, dict)
+        plain = plain_values(config)
         base = Path(hydra.runtime.cwd)
         spec = run_spec(plain, dict(hydra.runtime.choices), base)
         options = settings(plain, base)
@@ -60,5 +64,5 @@ class Guard(Callback):
                 f"outputs={plain['outputs']}: the folder {folder} cannot be made "
                 f"({error.strerror}); choose a folder that you can write with outputs=..."
             ) from error
-        with open_dict(config):
+        with read_write(config.hydra.run):
             config.hydra.run.dir = str(folder)  # one id, resolved once

@@ -5,11 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
 from sweep.config import CONTROL_KEYS, RUN_KEYS, did_you_mean
 
-__all__ = ["one_sentence"]
+__all__ = ["REFUSALS", "one_sentence"]
 
 KNOWN = (*RUN_KEYS, *CONTROL_KEYS, "experiment")
+
+REFUSALS = (HydraException, OmegaConfBaseException)
+"""What Hydra raises when it refuses a command line or a configuration."""
 
 
 def one_sentence(error: BaseException, known: Iterable[str] = KNOWN) -> str:
@@ -19,20 +25,25 @@ def one_sentence(error: BaseException, known: Iterable[str] = KNOWN) -> str:
     the cause in a second exception; the advice that helps is added here.
     """
     text = str(error)
+    if isinstance(error, OverrideParseException):
+        reason = text.splitlines()[0]
+        return f"{error.override}: Hydra cannot read this ({reason}); quote what is special."
     key = re.search(r"Could not override '([^']*)'", text)
     if key:
         word = key.group(1)
-        hint = did_you_mean(word, known) or f"; to add it, write +{word}=..."
-        return f"{word}: there is no such key{hint}."
+        return f"{word}: there is no such key{did_you_mean(word, known) or '.'}"
     option = re.search(r"Could not find '([^'/]*)/([^']*)'", text)
     if option:
         group, word = option.groups()
         offered = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)*)", text)
         names = offered.group(1).split() if offered else []
-        choices = f"; the options are {', '.join(names)}" if names else ""
-        return f"{group}={word}: there is no such option{did_you_mean(word, names) or choices}."
+        choices = f"; the options are {', '.join(names)}." if names else "."
+        return f"{group}={word}: there is no such option{did_you_mean(word, names) or choices}"
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     cause = error.__cause__
     if cause is not None and str(cause).strip() and str(cause) not in text:
-        lines.append(str(cause).splitlines()[0].strip())
-    return " ".join(lines) or type(error).__name__
+        lines += str(cause).splitlines()
+    where = next((line for line in lines if line.startswith("full_key: ")), "")
+    told = [line.strip() for line in lines if not line.startswith(("full_key:", "object_type="))]
+    place = where.removeprefix("full_key: ")
+    return (f"{place}: " if place else "") + " ".join(told or [type(error).__name__])

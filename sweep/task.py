@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from sweep import console
+from sweep.app import one_job
 from sweep.config import run_spec, settings
-from sweep.errors import SweepError
+from sweep.plain import plain_values
 
 if TYPE_CHECKING:
     from sweep.compose import Jobs
@@ -29,8 +29,7 @@ def run(config: DictConfig) -> float | None:
     A job of a sweep finds its sweep in this process, or by the key ``parent`` in the store;
     a configuration without parent is a single run.
     """
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
+    plain = plain_values(config)
     hydra = HydraConfig.get()
     base = Path(hydra.runtime.cwd)
     spec = run_spec(plain, dict(hydra.runtime.choices), base)
@@ -38,12 +37,8 @@ def run(config: DictConfig) -> float | None:
     if options.parent is None:
         from sweep.engine.single import run_single
 
-        try:
-            return run_single(spec, options)
-        except SweepError as error:
-            # SystemExit passes Hydra, which would wrap anything else into lines of its own.
-            console.error(str(error))
-            raise SystemExit(error.exit_code) from error
+        single: float | None = one_job(lambda _: run_single(spec, options))(config)
+        return single
     from sweep.engine.member import joined_sweep
 
     with joined_sweep(options) as sweep:

@@ -58,6 +58,7 @@ NUMERIC = [
     "sweep.backprop",
     "sweep.checks",
     "sweep.columns",
+    "sweep.curve",
     "sweep.data",
     "sweep.files",
     "sweep.initial",

@@ -90,7 +90,8 @@ class _Running:
                 self.counted = self.iterations
         elif isinstance(value, RunResult):
             for cell in self.trajectory.cells:
-                if cell.spec.iters == value.iters and self.open.pop(cell.index, None):
+                if cell.spec.iters == value.iters and cell.index in self.open:
+                    del self.open[cell.index]
                     yield cell, value
         elif isinstance(value, Done) and value.error is not None:
             for cell in list(self.open.values()):

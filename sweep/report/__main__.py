@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.app import command
+from sweep.app import command, one_job
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 def report(config: DictConfig) -> None:
     """Build the report of the sweep that ``sweep=ID|last`` names and print its answer."""
     from hydra.core.hydra_config import HydraConfig
-    from omegaconf import OmegaConf
 
     from sweep import console
     from sweep.config import reading_settings
+    from sweep.plain import plain_values
     from sweep.report.build import build_report
     from sweep.tracking import read
     from sweep.tracking import settings as tracking_settings
     from sweep.tracking import store as tracking_store
 
-    plain = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(plain, dict)
+    plain = plain_values(config)
     options = reading_settings(plain, Path(HydraConfig.get().runtime.cwd))
     store = tracking_store.open_store(tracking_settings.from_options(options), mode="read")
     stored = read.find_sweep(store, str(plain["sweep"]))
@@ -39,4 +38,4 @@ def report(config: DictConfig) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command(report, "report"))
+    sys.exit(command(one_job(report), "report"))

@@ -85,7 +85,7 @@ def test_hydras_own_flags_work_and_create_nothing(arguments: list[str], tmp_path
 
 
 def test_completion_knows_the_keys(tmp_path: Path) -> None:
-    line = {"COMP_LINE": "python -m sweep it", "COMP_POINT": "18"}
+    line = {"COMP_LINE": "sweep it"}
     ended = run_sweep(["-sc", "query=bash"], tmp_path, env=line)
     assert ended.code == 0, ended
     assert "iters=" in ended.out
@@ -97,9 +97,9 @@ def test_completion_knows_the_keys(tmp_path: Path) -> None:
     [
         (["-m"], "12 runs, 3 trajectories, 300000 iterations"),
         (["-m", "lr=0.1,0.1", "iters=5"], "2 cells, 1 unique"),
-        (["iters=7"], "1 runs, 1 trajectories, 7 iterations"),
+        (["iters=7"], "1 run, 1 trajectory, 7 iterations"),
         (["experiment=smoke"], "4 runs, 2 trajectories, 200 iterations"),
-        (["-m", "iters=1e5,1e12", "lr=1"], "2 runs, 1 trajectories, 1000000000000 iterations"),
+        (["-m", "iters=1e5,1e12", "lr=1"], "2 runs, 1 trajectory, 1000000000000 iterations"),
     ],
 )
 def test_dry_run_prints_the_plan_and_writes_nothing(

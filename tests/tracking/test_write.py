@@ -1,0 +1,312 @@
+"""What is written of a run and of a sweep, as outside programs read it."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet
+import pytest
+import yaml
+from mlflow.entities import Run
+
+from sweep.curve import kept_steps
+from sweep.errors import StoreError
+from sweep.tracking import read, write
+from sweep.tracking.metrics import CHART_POINTS, chart_steps
+from sweep.tracking.store import Store
+from tests.tracking.support import (
+    CONFIG,
+    NAMES,
+    PARAMS,
+    SIGNATURE,
+    SWEEP,
+    diverged,
+    plan,
+    result,
+    tree,
+)
+
+
+def written(store: Store, value: Any, **options: Any) -> Run:
+    """Return a single run as MLflow's own client reads it after `value` was recorded."""
+    options = {"name": "lr=0.05,iters=1000", "params": PARAMS, "tags": {}, **options}
+    run_id = write.start_run(store, **options)
+    assert store.client.get_run(run_id).info.status == "RUNNING"
+    assert write.record(store, run_id, value, CONFIG)
+    return store.client.get_run(run_id)
+
+
+def folder(store: Store, run: Run) -> Path:
+    return store.tracking.artifacts / run.info.run_id / "artifacts"
+
+
+# --- a completed run ---------------------------------------------------------------------
+
+
+def test_run_has_the_metrics_of_the_contract(store: Store) -> None:
+    value = result(stalled_at=700)
+    metrics = written(store, value).data.metrics
+    weights = {f"weights/{name}": value.final_weights[name] for name in NAMES}
+    assert metrics == {
+        "error": value.final_error,
+        "initial_error": 0.3,
+        "final_error": value.final_error,
+        "final_error_log10": math.log10(value.final_error or 0),
+        "best_error": value.best_error,
+        "best_step": 1000.0,
+        "stalled_at": 700.0,
+        "train_seconds": 0.25,
+        **weights,
+    }
+
+
+def test_run_has_params_tags_and_status(store: Store) -> None:
+    tags = {"sweep.signature": SIGNATURE, "sweep.platform": "x86_64", "sweep.versions": "numpy 2"}
+    run = written(store, result(), tags=tags)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "lr=0.05,iters=1000"
+    assert run.data.params == PARAMS
+    for key, text in {**tags, "sweep.role": "run", "sweep.outcome": "completed"}.items():
+        assert run.data.tags[key] == text
+    assert run.data.tags["mlflow.user"] and run.data.tags["mlflow.source.name"]
+    assert "sweep.id" not in run.data.tags
+    assert run.info.end_time >= run.info.start_time
+
+
+def test_run_has_four_files_and_nothing_is_left_over(store: Store) -> None:
+    value = result()
+    run = written(store, value)
+    files = tree(folder(store, run))
+    assert sorted(files) == ["config.yaml", "curve.parquet", "thresholds.json", "weights.json"]
+    assert yaml.safe_load(files["config.yaml"]) == CONFIG
+    assert json.loads(files["thresholds.json"]) == {
+        "1e-1": 8,
+        **{f"1e-{k}": None for k in range(2, 33)},
+    }
+    assert json.loads(files["weights.json"]) == {
+        "initial": dict(value.initial_weights),
+        "final": dict(value.final_weights),
+    }
+    table = pyarrow.parquet.read_table(folder(store, run) / "curve.parquet")
+    assert [str(field.type) for field in table.schema] == ["int64", "double"]
+    assert table.column_names == ["step", "error"]
+    assert np.array_equal(table["step"].to_numpy(), value.steps)
+    assert np.array_equal(table["error"].to_numpy(), value.errors)
+    assert not store.tracking.spool.exists()
+
+
+def test_mlflow_itself_finds_the_files(store: Store) -> None:
+    run = written(store, result())
+    listed = {item.path for item in store.client.list_artifacts(run.info.run_id)}
+    assert listed == {"config.yaml", "curve.parquet", "thresholds.json", "weights.json"}
+
+
+def test_curve_in_mlflow_is_the_curve(store: Store) -> None:
+    value = result(100_000)
+    run = written(store, value)
+    history = store.client.get_metric_history(run.info.run_id, "error")
+    assert len(history) <= CHART_POINTS
+    assert {0, 1, 10, 100_000} <= {point.step for point in history}
+    for point in history:
+        assert point.value == value.errors[value.steps == point.step][0]
+
+
+@pytest.mark.parametrize("value", [0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e-17])
+def test_floats_come_back_exactly(value: float, store: Store) -> None:
+    run = written(store, result(final_error=value, best_error=value))
+    stored = read.find_run(store, run.info.run_id)
+    assert stored.metrics["final_error"] == value
+    assert stored.metrics["final_error_log10"] == (math.log10(value) if value else -324.0)
+
+
+def test_large_network_keeps_its_weights_as_arrays(store: Store) -> None:
+    weights = {"weights_1": np.arange(64.0).reshape(8, 8) / 7, "biases_1": np.array([np.nan])}
+    run = written(store, result(initial_weights=weights, final_weights=weights))
+    assert not [name for name in run.data.metrics if name.startswith("weights/")]
+    assert (folder(store, run) / "weights.npz").exists()
+    back = read.find_run(store, run.info.run_id).weights()
+    for part in ("initial", "final"):
+        for name, array in weights.items():
+            assert np.array_equal(back[part][name], array, equal_nan=True)
+
+
+def test_small_arrays_are_numbered(store: Store) -> None:
+    weights = {"w": np.array([[1.0, 2.0], [3.0, np.inf]]), "b": 4.0}
+    run = written(store, result(initial_weights=weights, final_weights=weights))
+    found = {k: v for k, v in run.data.metrics.items() if k.startswith("weights/")}
+    assert found == {"weights/w_1": 1, "weights/w_2": 2, "weights/w_3": 3, "weights/b": 4}
+    back = read.find_run(store, run.info.run_id).weights()
+    assert back["final"] == {"w": [[1.0, 2.0], [3.0, None]], "b": 4.0}
+
+
+def test_metrics_of_a_trainer_never_hide_ours(store: Store) -> None:
+    extra = {"final_error": 7.0, "error": 8.0, "accuracy (%)": 0.5, "bad": math.nan, "../up": 1.0}
+    metrics = written(store, result(metrics=extra)).data.metrics
+    assert metrics["final_error"] != 7.0
+    assert metrics["trainer/final_error"] == 7.0
+    assert metrics["trainer/error"] == 8.0
+    assert metrics["accuracy ___"] == 0.5
+    assert "bad" not in metrics
+    assert not [name for name in metrics if ".." in name and "/" in name]
+
+
+# --- other ends --------------------------------------------------------------------------
+
+
+def test_diverged_run_is_finished_without_a_final_error(store: Store) -> None:
+    run = written(store, diverged())
+    assert (run.info.status, run.data.tags["sweep.outcome"]) == ("FINISHED", "diverged")
+    metrics = run.data.metrics
+    assert not {"final_error", "final_error_log10", "weights/w2"} & set(metrics)
+    assert metrics["diverged_at"] == 5 and metrics["best_error"] == 0.4
+    assert metrics["error"] == 1.7e308
+    assert all(math.isfinite(value) for value in metrics.values())
+    weights = read.find_run(store, run.info.run_id).weights()["final"]
+    assert weights["w2"] is None and weights["w1"] == 1e300
+
+
+def test_run_that_was_never_finite_has_no_curve(store: Store) -> None:
+    empty = diverged(0)
+    run = written(
+        store,
+        result(
+            outcome="diverged",
+            steps=empty.steps,
+            errors=empty.errors,
+            best_error=None,
+            best_step=None,
+            initial_error=None,
+            final_error=None,
+            diverged_at=0,
+        ),
+    )
+    assert "error" not in run.data.metrics and run.data.metrics["diverged_at"] == 0
+    steps, errors = read.find_run(store, run.info.run_id).curve()
+    assert len(steps) == len(errors) == 0
+
+
+def test_failed_run_keeps_its_traceback(store: Store) -> None:
+    run_id = write.start_run(store, name="bad", params=PARAMS, tags={})
+    write.fail(store, run_id, "Traceback <b>\n  ValueError: \udcff")
+    run = read.find_run(store, run_id)
+    assert (run.status, run.outcome) == ("FAILED", "failed")
+    assert run.params == PARAMS
+    assert run.traceback() == "Traceback <b>\n  ValueError: \\udcff"
+    assert run.curve()[0].shape == (0,) and run.weights() == {} and run.config() == {}
+
+
+def test_interrupted_result_is_killed_and_kept(store: Store) -> None:
+    run = written(store, result(outcome="interrupted", final_error=None))
+    assert (run.info.status, run.data.tags["sweep.outcome"]) == ("KILLED", "interrupted")
+    assert "final_error" not in run.data.metrics and "best_error" in run.data.metrics
+    assert len(read.find_run(store, run.info.run_id).curve()[0]) == 1001
+
+
+def test_killing_ends_what_was_started_and_nothing_else(store: Store) -> None:
+    parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
+    ids = [
+        write.start_run(
+            store, name=name, params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
+        )
+        for name in "ab"
+    ]
+    alone = write.start_run(store, name="alone", params=PARAMS, tags={})
+    write.record(store, ids[0], result(), CONFIG)
+    assert write.kill_running(store, SWEEP) == 1
+    statuses = [store.client.get_run(run_id).info.status for run_id in (*ids, alone, parent)]
+    assert statuses == ["FINISHED", "KILLED", "RUNNING", "RUNNING"]
+
+
+def test_run_that_was_deleted_meanwhile(store: Store) -> None:
+    run_id = write.start_run(store, name="gone", params=PARAMS, tags={})
+    store.client.delete_run(run_id)
+    with pytest.raises(StoreError, match="restore"):
+        write.record(store, run_id, result(), CONFIG)
+    assert [path.name for path in store.tracking.spool.rglob("entry.json")]  # nothing is lost
+
+
+# --- strings -----------------------------------------------------------------------------
+
+
+def test_long_and_odd_strings_are_cut_and_kept(store: Store) -> None:
+    odd = "<script>alert(1)</script>\n=1+cmd|' /C calc'!A0 $\\frac{1}$ 表 \udc80 \0"
+    params = {"network.weights": "9" * 10_000, "+extra@x[0]": odd, "/abs": "", "a/../b": "x"}
+    run = written(store, result(), params=params, tags={"sweep.versions": "v" * 9000}, name=odd)
+    assert all(len(text) <= 500 for text in run.data.params.values())
+    assert run.data.params["network.weights"].endswith("…")
+    assert len(run.data.params) == 4
+    assert "$\\frac{1}$ 表 \\udc80 \\x00" in run.data.params["_extra_x_0_"]
+    assert run.data.tags["sweep.versions"].endswith("…")
+    assert "<script>" in run.info.run_name
+
+
+def test_more_params_than_a_batch_takes(store: Store) -> None:
+    params = {f"key.{n}": str(n) for n in range(250)}
+    assert written(store, result(), params=params).data.params == params
+
+
+# --- the chart's points ------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("last", [0, 1, 2, 17, 1000, 100_000, 10**6, 10**9])
+def test_chart_keeps_the_ends_and_the_best(last: int) -> None:
+    steps = kept_steps(last)
+    if steps[-1] != last:
+        steps = np.append(steps, last)
+    best = int(steps[len(steps) // 3])
+    chosen = steps[chart_steps(steps, best)]
+    assert chosen[0] == 0 and chosen[-1] == last and best in chosen
+    assert len(chosen) <= CHART_POINTS
+    assert (np.diff(chosen) > 0).all()
+
+
+def test_chart_of_a_very_long_run_has_no_more_points() -> None:
+    steps = np.unique(np.round(10.0 ** np.linspace(0, 18, 9000)).astype(np.int64))
+    assert len(chart_steps(np.append(0, steps), None)) <= CHART_POINTS
+
+
+# --- a sweep -----------------------------------------------------------------------------
+
+
+def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
+    store: Store, tmp_path: Path
+) -> None:
+    parent = write.start_sweep(store, SWEEP, plan("a", "b", "c"), {"sweep.platform": "x"})
+    assert read.find_sweep(store, SWEEP).plan() == plan("a", "b", "c")
+    assert store.client.get_run(parent).info.status == "RUNNING"
+    values = [result(), diverged(), None]
+    for name, value in zip("abc", values, strict=True):
+        run_id = write.start_run(
+            store, name=name, params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
+        )
+        if value is None:
+            write.fail(store, run_id, "boom")
+        else:
+            write.record(store, run_id, value, CONFIG)
+    report = tmp_path / "report"
+    (report / "sub").mkdir(parents=True)
+    (report / "index.html").write_text("<p>")
+    (report / "sub" / "a.png").write_bytes(b"png")
+    note = "Summary\n" + "| 1 |\n" * 5000
+    for _ in range(2):  # a report is made again over the old one
+        write.finish_sweep(
+            store, parent, sweep_id=SWEEP, status="FAILED", note=note, report_folder=report
+        )
+    run = store.client.get_run(parent)
+    assert run.info.run_name == SWEEP and run.info.status == "FAILED"
+    assert run.data.tags["sweep.role"] == "sweep" and run.data.tags["sweep.id"] == SWEEP
+    assert run.data.metrics == {
+        "runs_total": 3,
+        "runs_finished": 2,
+        "runs_failed": 1,
+        "runs_diverged": 1,
+        "best_final_error": result().final_error,
+    }
+    assert run.data.tags["mlflow.note.content"].endswith("| 1 |\n…")
+    assert set(tree(folder(store, run))) == {"plan.json", "report/index.html", "report/sub/a.png"}
+    assert set(tree(report)) == {"index.html", "sub/a.png"}  # untouched
+    assert not store.tracking.spool.exists()
