@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sweep.report.curves import CurvesInfo
 from sweep.report.facts import Facts, Point
-from sweep.report.infos import CurvesInfo
+from sweep.report.rules import Pair
 from sweep.report.weights import WeightsInfo
 from sweep.report.words import figure, grouped, point_words, rate
 
-__all__ = ["curves_alt", "heat_alt", "lines_alt", "weights_alt"]
+__all__ = ["curves_alt", "heat_alt", "lines_alt", "rates_alt", "rules_alt", "weights_alt"]
 
 
 def curves_alt(facts: Facts, info: CurvesInfo) -> str:
@@ -55,6 +56,44 @@ def lines_alt(facts: Facts) -> str:
                 f"(lr={rate(inside[-1].lr)})."
             )
     return " ".join(words + _best(facts))
+
+
+def rates_alt(facts: Facts) -> str:
+    """Describe the picture of final errors by learning rate."""
+    words = [
+        "Final error against learning rate on logarithmic axes, a line for each of "
+        f"{len(facts.counts)} iteration counts ({_counts(facts.counts)})."
+    ]
+    for count in dict.fromkeys(facts.counts[:1] + facts.counts[-1:]):
+        best = next((p for p in facts.completed if p.iters == count), None)
+        if best is not None:
+            words.append(
+                f"After {grouped(count)} iterations lr={rate(best.lr)} is best with "
+                f"{figure(best.final_error, 2)}."
+            )
+    return " ".join(words)
+
+
+def rules_alt(pairs: Sequence[Pair]) -> str:
+    """Describe the picture of both rules."""
+    words = [
+        "Two panels for the rules notebook and gradient: error curves, and the largest "
+        "difference of a weight by iterations."
+    ]
+    apart = [pair for pair in pairs if pair.furthest is not None]
+    if apart:
+        most = max(apart, key=_apart)
+        name, a, b = most.furthest or ("", 0.0, 0.0)
+        words.append(
+            f"Furthest apart: {name} after {grouped(most.notebook.iters)} iterations with "
+            f"lr={rate(most.notebook.lr)}, {figure(a, 3)} under notebook and {figure(b, 3)} "
+            "under gradient."
+        )
+    return " ".join(words)
+
+
+def _apart(pair: Pair) -> float:
+    return 0.0 if pair.furthest is None else abs(pair.furthest[1] - pair.furthest[2])
 
 
 def weights_alt(facts: Facts, info: WeightsInfo) -> str:

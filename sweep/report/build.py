@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.report import canvas
-from sweep.report.content import Picture, content_of
+from sweep.report.content import content_of
 from sweep.report.facts import Facts, facts_of
 from sweep.report.markdown import markdown, note
 from sweep.report.page import page
 from sweep.report.paths import ReportPaths, write
+from sweep.report.pictures import Picture
 from sweep.report.tables import Table, csv_text, final_error_frame, runs_frame
 from sweep.report.words import grouped, plain
 

@@ -20,7 +20,19 @@ from matplotlib.lines import Line2D
 
 from sweep.report.scale import LogScale
 
-__all__ = ["GRID", "INK", "QUIET", "Sheet", "axis", "legend", "png_bytes", "sheet", "svg_bytes"]
+__all__ = [
+    "GRID",
+    "INK",
+    "QUIET",
+    "Sheet",
+    "axis",
+    "legend",
+    "png_bytes",
+    "set_axis",
+    "sheet",
+    "subtitled",
+    "svg_bytes",
+]
 
 INK, QUIET, GRID = "#1f2328", "#59636e", "#dde2e8"
 
@@ -46,6 +58,9 @@ def sheet(
     right: float = 1.75,
     left: float = _LEFT,
     small: tuple[float, float] = (3.4, 2.6),
+    gap: float = 0.3,
+    foot: float = 0.0,
+    columns: int = 0,
 ) -> Sheet:
     """Return a titled figure with `count` panels.
 
@@ -55,14 +70,20 @@ def sheet(
         Inches of the axes of a single panel; `small` those of several.
     right, left
         Inches kept free for a legend or colour scale, and for the labels of the y axis.
+    gap, foot
+        Inches between panels side by side, and below all for a line of words.
+    columns
+        Panels side by side; 0 chooses.
     """
-    columns = 1 if count == 1 else 2 if count in (2, 4) else 3 if count <= 9 else 4
+    if columns == 0:
+        columns = 1 if count == 1 else 2 if count in (2, 4) else 3 if count <= 9 else 4
     rows = math.ceil(count / columns)
     if count > 1:
         width, height = small
-    gap_x, gap_y = 0.3, 0.45
+    gap_x, gap_y, below = gap, 0.45, _BOTTOM + foot
     full_x = left + columns * width + (columns - 1) * gap_x + right
-    full_y = _TOP + rows * height + (rows - 1) * gap_y + _BOTTOM + (0.25 if count > 1 else 0)
+    full_y = _TOP + rows * height + (rows - 1) * gap_y + below + (0.25 if count > 1 else 0)
+    full_x = max(full_x, 0.5 + 0.125 * len(title), 0.5 + 0.083 * len(subtitle))
     figure = Figure(figsize=(full_x, full_y), facecolor="white")
     FigureCanvasAgg(figure)
     text: dict[str, Any] = {"parse_math": False, "va": "top", "color": INK}
@@ -73,7 +94,7 @@ def sheet(
     for index in range(count):
         row, column = divmod(index, columns)
         x = left + column * (width + gap_x)
-        y = _BOTTOM + (rows - 1 - row) * (height + gap_y)
+        y = below + (rows - 1 - row) * (height + gap_y)
         axes = figure.add_axes((x / full_x, y / full_y, width / full_x, height / full_y))
         axes.tick_params(colors=INK, labelsize=10 if count == 1 else 9, length=3)
         for name, spine in axes.spines.items():
@@ -83,22 +104,31 @@ def sheet(
     return Sheet(figure, tuple(panels), columns)
 
 
+def subtitled(subtitle: str, left_out: str) -> str:
+    """Return the subtitle, with what a crowded picture leaves out."""
+    return f"{subtitle} · shown: {left_out}" if left_out else subtitle
+
+
 def axis(page: Sheet, index: int, x: LogScale, y: LogScale, labels: tuple[str, str]) -> Axes:
-    """Set one panel's limits, ticks and grid; only outer panels carry labels."""
-    axes = page.panels[index]
-    axes.set_xlim(x.low, x.high)
-    axes.set_ylim(y.low, y.high)
+    """Set one panel of several that share their axes; only outer panels carry labels."""
     last_row = index + page.columns >= len(page.panels)
     first = index % page.columns == 0
-    axes.set_xticks(x.ticks, x.labels if last_row else [""] * len(x.ticks), parse_math=False)
-    axes.set_yticks(y.ticks, y.labels if first else [""] * len(y.ticks), parse_math=False)
+    axes = page.panels[index]
+    set_axis(axes, x, y, (labels[0] if last_row else "", labels[1] if first else ""))
+    axes.tick_params(labelbottom=last_row, labelleft=first)
+    return axes
+
+
+def set_axis(axes: Axes, x: LogScale, y: LogScale, labels: tuple[str, str]) -> None:
+    """Set a panel's limits, ticks, grid and labels."""
+    axes.set_xlim(x.low, x.high)
+    axes.set_ylim(y.low, y.high)
+    axes.set_xticks(x.ticks, x.labels, parse_math=False)
+    axes.set_yticks(y.ticks, y.labels, parse_math=False)
     axes.grid(True, color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    if last_row:
-        axes.set_xlabel(labels[0], size=11, color=INK, parse_math=False)
-    if first:
-        axes.set_ylabel(labels[1], size=11, color=INK, parse_math=False)
-    return axes
+    axes.set_xlabel(labels[0], size=11, color=INK, parse_math=False)
+    axes.set_ylabel(labels[1], size=11, color=INK, parse_math=False)
 
 
 def legend(page: Sheet, title: str, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:

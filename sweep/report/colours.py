@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-__all__ = ["MARKERS", "colour_of", "colour_scale", "marker_scale", "ramp"]
+__all__ = ["MARKERS", "colour_of", "colour_scale", "deep", "marker_scale", "ramp"]
 
 # Dark to light and blue to yellow at once: lightness alone orders the colours, so they hold
 # under every colour blindness and in grey print; the light end stops short of white paper.
@@ -21,6 +21,14 @@ def ramp(position: float) -> str:
     part = scaled - index
     low, high = _STOPS[index], _STOPS[index + 1]
     mixed = (round(a + (b - a) * part) for a, b in zip(low, high, strict=True))
+    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+
+
+def deep(position: float) -> str:
+    """Return a shade for an iteration count (0 the smallest, 1 the largest) as #rrggbb."""
+    light, dark = (120, 170, 200), (8, 40, 70)
+    part = min(max(position, 0.0), 1.0)
+    mixed = (round(a + (b - a) * part) for a, b in zip(light, dark, strict=True))
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 

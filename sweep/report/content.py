@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
 
-from sweep.report import alts, infos, tables, weights
+from sweep.report import tables
 from sweep.report.facts import Facts
+from sweep.report.pictures import Picture, pictures_of
+from sweep.report.rules import rule_pairs, rule_table
 from sweep.report.tables import Table
 from sweep.report.words import answer, duration, figure, grouped, plain
 
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["Content", "Picture", "content_of"]
-
-
-@dataclass(frozen=True)
-class Picture:
-    """One picture: `draw` makes the figure, `alt` says what it shows."""
-
-    name: str
-    title: str
-    alt: str
-    caption: str
-    draw: Callable[[str], Figure] = field(repr=False)
+__all__ = ["Content", "content_of"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +40,12 @@ class Content:
 def content_of(facts: Facts, command_ui: str, links: Mapping[str, str]) -> Content:
     """Compute everything that a report says from a sweep's facts."""
     safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
+    pairs = rule_pairs(facts)
+    found = (
+        tables.threshold_table(facts),
+        tables.budget_table(facts),
+        rule_table(facts, pairs),
+    )
     notes = []
     if facts.unread:
         shown = "; ".join(plain(text, 160) for text in facts.unread[:5])
@@ -62,8 +55,8 @@ def content_of(facts: Facts, command_ui: str, links: Mapping[str, str]) -> Conte
         f"Sweep {plain(facts.sweep.sweep_id)}",
         answer(facts),
         tables.final_error_table(facts),
-        tuple(_pictures(facts)),
-        (tables.threshold_table(facts), tables.budget_table(facts)),
+        tuple(pictures_of(facts, pairs)),
+        tuple(table for table in found if table.rows),
         tables.trouble_table(facts),
         _cost(facts),
         _repeat(facts, command_ui),
@@ -71,59 +64,6 @@ def content_of(facts: Facts, command_ui: str, links: Mapping[str, str]) -> Conte
         {name: url for name, url in safe.items() if name != "runs"},
         safe.get("runs", ""),
     )
-
-
-def _pictures(facts: Facts) -> list[Picture]:
-    """Return the pictures; drawing modules are imported when the first one is drawn."""
-    found = []
-    curves = infos.curves_info(facts)
-    if any(panel.lines for panel in curves.panels):
-
-        def draw_curves(subtitle: str) -> Figure:
-            from sweep.report.plots import draw_curves as draw
-
-            return draw(curves, subtitle)
-
-        found.append(
-            Picture(
-                "error_curves",
-                curves.title,
-                alts.curves_alt(facts, curves),
-                "Every iteration count of the grid is marked on its curve.",
-                draw_curves,
-            )
-        )
-    heat, lines = infos.heat_info(facts), infos.lines_info(facts)
-
-    def draw_heat(subtitle: str) -> Figure:
-        from sweep.report.plots import draw_heat as draw
-
-        return draw(heat, subtitle)
-
-    def draw_lines(subtitle: str) -> Figure:
-        from sweep.report.plots import draw_curves as draw
-
-        return draw(lines, subtitle)
-
-    if facts.points:
-        caption = "The best run is outlined."
-        alt = alts.heat_alt(facts)
-        found.append(Picture("final_error_heatmap", heat.title, alt, caption, draw_heat))
-    if facts.completed:
-        alt = alts.lines_alt(facts)
-        found.append(Picture("final_error_lines", lines.title, alt, "", draw_lines))
-    moved = weights.weights_info(facts)
-    if moved is not None:
-        kept = moved
-
-        def draw_weights(subtitle: str) -> Figure:
-            from sweep.report.weight_plots import draw_weights as draw
-
-            return draw(kept, subtitle)
-
-        alt = alts.weights_alt(facts, moved)
-        found.append(Picture("weights", moved.title, alt, "", draw_weights))
-    return found
 
 
 def _cost(facts: Facts) -> dict[str, str]:

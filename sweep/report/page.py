@@ -6,8 +6,9 @@ import base64
 import html
 from collections.abc import Iterable, Sequence
 
-from sweep.report.content import Content, Picture
+from sweep.report.content import Content
 from sweep.report.facts import Facts
+from sweep.report.pictures import Picture
 from sweep.report.tables import Table
 
 __all__ = ["page"]

@@ -58,6 +58,7 @@ def log_scale(
     zero_label: str = "0",
     most_ticks: int = 8,
     margin: float = 0.04,
+    whole: bool = False,
 ) -> LogScale:
     """Return the axis that holds all `values`.
 
@@ -69,6 +70,8 @@ def log_scale(
         The largest value worth its room; anything above is placed at the edge.
     zero_label
         The tick label of zero.
+    whole
+        Values are whole numbers: no tick between them, none below 1.
     """
     array = np.asarray(list(values), dtype=np.float64)
     array = array[np.isfinite(array)]
@@ -77,18 +80,21 @@ def log_scale(
         positive = np.minimum(positive, ceiling)
     logs = np.log10(positive) if len(positive) else np.array([0.0])
     low, high = float(logs.min()), float(logs.max())
-    if high - low < 1.0:
+    has_zero = bool((array <= 0).any())
+    if high - low < 1.0 and not (whole and has_zero):
         low, high = _widened(low, high)
-    span = high - low
+    span = max(high - low, 0.3)
     if math.ceil(high) - high < 0.08 * span:
         high = float(math.ceil(high))
     if low - math.floor(low) < 0.08 * span:
         low = float(math.floor(low))
-    has_zero = bool((array <= 0).any())
     zero = low - max(0.09 * span, 0.15) if has_zero else None
     bottom = low if zero is None else zero
     pad = margin * (high - bottom)
     ticks, labels = _ticks(low, high, most_ticks)
+    if whole:
+        both = [(t, text) for t, text in zip(ticks, labels, strict=True) if t > -0.01]
+        ticks, labels = [t for t, _ in both], [text for _, text in both]
     if zero is not None:
         gap = 0.05 * span
         kept = [(t, label) for t, label in zip(ticks, labels, strict=True) if t - zero > gap]

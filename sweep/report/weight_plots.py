@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from sweep.report.canvas import GRID, INK, QUIET, Sheet, legend, sheet
+from sweep.report.canvas import GRID, INK, QUIET, Sheet, legend, sheet, subtitled
 from sweep.report.weights import WeightPanel, WeightsInfo
 
 __all__ = ["draw_weights"]
@@ -24,12 +24,21 @@ _BEFORE: dict[str, Any] = {
 
 def draw_weights(info: WeightsInfo, subtitle: str) -> Figure:
     """Draw where every weight began (a bar) and where each learning rate left it."""
-    note = f"{subtitle} · shown: {info.left_out}" if info.left_out else subtitle
     count = len(info.panels)
     named = bool(info.names)
     width = min(max(0.42 * len(info.names), 5.0), 13.0) if named else 5.2
-    small = (min(width, 6.4), 2.8) if named else (3.2, 3.2)
-    page = sheet(info.title, note, count, width=width, height=4.4, right=2.2, small=small)
+    small = (min(width, 9.0 if count <= 3 else 6.6), 2.3) if named else (3.2, 3.2)
+    columns = (1 if count <= 3 else 2) if named else 0  # names below each other
+    page = sheet(
+        info.title,
+        subtitled(subtitle, info.left_out),
+        count,
+        width=width,
+        height=4.4,
+        right=2.2,
+        small=small,
+        columns=columns,
+    )
     limits = _limits(info)
     for index, panel in enumerate(info.panels):
         axes = page.panels[index]
@@ -69,7 +78,7 @@ def _by_name(page: Sheet, index: int, info: WeightsInfo, panel: WeightPanel) -> 
     axes.plot(x, panel.series[0].initial, **_BEFORE, zorder=4)
     axes.set_xlim(-0.7, count - 0.3)
     last_row = index + page.columns >= len(page.panels)
-    crowded = count > 32 or (len(page.panels) > 1 and count > 14)
+    crowded = count > 32 or (page.columns > 1 and count > 16)
     labels = list(info.names) if last_row else [""] * count
     axes.set_xticks(x, labels, parse_math=False, rotation=90 if crowded else 0)
     axes.tick_params(axis="x", labelsize=7 if crowded else 9)

@@ -11,8 +11,8 @@ import numpy.typing as npt
 from sweep.errors import SweepError
 from sweep.report.colours import colour_scale, marker_scale
 from sweep.report.facts import Facts, Line, Point
-from sweep.report.infos import chosen_panels
-from sweep.report.words import grouped, plain, rate, values_words
+from sweep.report.looks import chosen_panels, panel_title, spread
+from sweep.report.words import grouped, plain, rate
 
 __all__ = ["WeightPanel", "WeightSeries", "WeightsInfo", "flat_weights", "weights_info"]
 
@@ -85,7 +85,7 @@ def weights_info(facts: Facts) -> WeightsInfo | None:
             names = found[0]
             series.append(found[1])
         if series:
-            shown.append(WeightPanel(values_words(facts.others, others, 28), tuple(series)))
+            shown.append(WeightPanel(panel_title(facts, others), tuple(series)))
     if not shown:
         return None
     count = len({line.lr for line in facts.lines})
@@ -99,13 +99,16 @@ def weights_info(facts: Facts) -> WeightsInfo | None:
 def _some(lines: Sequence[Line], best: Point | None) -> list[Line]:
     if len(lines) <= MOST_SERIES:
         return list(lines)
-    at = set(np.linspace(0, len(lines) - 1, MOST_SERIES - 1).round().astype(int).tolist())
+    at = set(spread(len(lines), MOST_SERIES - 1))
     at |= {i for i, line in enumerate(lines) if best is not None and best in line.points}
     return [lines[i] for i in sorted(at)]
 
 
 def _series(line: Line, colour: str, marker: str) -> tuple[tuple[str, ...], WeightSeries] | None:
-    point = line.longest
+    ended = [p for p in line.points if p.outcome not in ("diverged", "failed")]
+    if not ended:
+        return None
+    point = ended[-1]
     try:
         stored = point.run.weights()
         names, initial = flat_weights(stored["initial"])
