@@ -97,11 +97,14 @@ def inspect(database: Path) -> None:
     Raises
     ------
     StoreError
-        The file is empty, cut off, or not a SQLite database.
+        The file is empty, cut off, unreadable or not a SQLite database.
     """
-    with database.open("rb") as file:
-        head = file.read(HEADER)
-    size = database.stat().st_size
+    try:
+        with database.open("rb") as file:
+            head = file.read(HEADER)
+        size = database.stat().st_size
+    except OSError as error:
+        raise StoreError(f"{database} cannot be read ({error.strerror}).") from error
     if not size:
         raise StoreError(
             f"{database} is empty but {database.parent / 'artifacts'} holds runs; restore the "

@@ -1,0 +1,139 @@
+"""Read back: every page, in plan order, one run a cell, the newest sweep whatever the clock."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep.errors import NotFoundError
+from sweep.tracking import parent as parent_runs
+from sweep.tracking import read, write
+from sweep.tracking.deliver import supersede
+from sweep.tracking.store import Store, open_store
+from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result
+
+
+def begin(store: Store, parent: str, name: str, sweep_id: str = SWEEP) -> str:
+    return write.start_run(
+        store,
+        name=name,
+        params=PARAMS,
+        tags={"sweep.signature": SIGNATURE},
+        sweep_id=sweep_id,
+        parent_run_id=parent,
+    )
+
+
+def test_runs_come_in_plan_order_from_every_page(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read, "PAGE", 3)
+    names = [f"lr={n}" for n in (3, 1, 2, 11, 7, 5, 0)]
+    parent = write.start_sweep(store, SWEEP, plan(*names), {})
+    for name in sorted(names):
+        begin(store, parent, name)
+    begin(store, parent, "not in the plan")
+    found = [run.name for run in read.sweep_runs(store, SWEEP)]
+    assert found == [*names, "not in the plan"]
+
+
+def test_run_reads_back_what_was_recorded(store: Store) -> None:
+    value = result(12)
+    run_id = write.start_run(store, name="a", params=PARAMS, tags={})
+    write.record(store, run_id, value, CONFIG)
+    run = read.find_run(open_store(store.tracking, mode="read"), run_id)
+    assert (run.name, run.status, run.outcome) == ("a", "FINISHED", "completed")
+    assert run.config() == CONFIG
+    steps, errors = run.curve()
+    assert (steps == value.steps).all() and (errors == value.errors).all()
+    assert run.weights()["final"] == value.final_weights
+    assert run.thresholds() == value.thresholds
+    assert run.traceback() is None
+    assert run.end_time is not None and run.start_time is not None
+
+
+def test_last_is_the_sweep_that_was_begun_last_whatever_the_clock(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = 2_000_000_000_000
+    monkeypatch.setattr(parent_runs, "_now", lambda: clock)
+    ids = ["20330518-000000-aaaa", "20330517-230000-bbbb", "20330517-220000-cccc"]
+    for sweep_id in ids:
+        write.start_sweep(store, sweep_id, plan(), {})
+        clock -= 3_600_000
+    assert read.find_sweep(store, "last").sweep_id == ids[-1]
+    assert [sweep.sweep_id for sweep in read.list_sweeps(store)] == ids[::-1]
+
+
+def test_last_passes_over_single_runs(store: Store) -> None:
+    write.start_run(store, name="single", params=PARAMS, tags={})
+    with pytest.raises(NotFoundError, match="no sweep"):
+        read.find_sweep(store, "last")
+
+
+@pytest.mark.parametrize("name", ["nope", "", "x' or 1=1 --", "../../etc", "a`b", "表", "a\nb"])
+def test_unknown_ids_are_not_found(name: str, store: Store) -> None:
+    with pytest.raises(NotFoundError):
+        read.find_sweep(store, name)
+    with pytest.raises(NotFoundError):
+        read.find_run(store, name)
+    assert read.sweep_runs(store, "x' or 1=1") == []
+
+
+def test_deleted_sweep_and_run_are_named_with_their_restore_command(store: Store) -> None:
+    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    run_id = begin(store, parent, "a")
+    store.client.delete_run(run_id)
+    assert read.sweep_runs(store, SWEEP) == []
+    store.client.delete_run(parent)
+    with pytest.raises(NotFoundError, match=f"restore --run-id {parent}"):
+        read.find_sweep(store, SWEEP)
+    with pytest.raises(NotFoundError, match=f"restore --run-id {run_id}"):
+        read.find_run(store, run_id)
+
+
+def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> None:
+    parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
+    killed, first, second, newest = (begin(store, parent, "a") for _ in range(4))
+    write.kill(store, killed)
+    write.record(store, second, result(), CONFIG)
+    write.record(store, first, result(), CONFIG)
+    write.kill(store, newest)
+    earlier, later = (begin(store, parent, "b") for _ in range(2))
+    write.kill(store, earlier)
+    write.kill(store, later)
+    assert [run.run_id for run in read.sweep_runs(store, SWEEP)] == [first, later]
+    assert supersede(store, SWEEP) == 4
+    assert supersede(store, SWEEP) == 0
+    tags = {run.run_id: run.tags for run in read.sweep_runs(store, SWEEP, every=True)}
+    assert len(tags) == 6
+    assert {key: found.get(read.SUPERSEDED) for key, found in tags.items()} == {
+        killed: first,
+        first: None,
+        second: first,
+        newest: first,
+        earlier: later,
+        later: None,
+    }
+    assert [run.run_id for run in read.sweep_runs(store, SWEEP)] == [first, later]
+
+
+def test_equal_cells_of_a_plan_have_a_run_each(store: Store) -> None:
+    parent = write.start_sweep(store, SWEEP, plan("a", "a"), {})
+    for _ in range(3):
+        write.record(store, begin(store, parent, "a"), result(), CONFIG)
+    assert len(read.sweep_runs(store, SWEEP)) == 2
+
+
+def test_sweep_that_died_before_its_plan_has_an_empty_one(store: Store) -> None:
+    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    (store.tracking.artifacts / parent / "artifacts" / "plan.json").unlink()
+    assert read.find_sweep(store, SWEEP).plan() == {}
+
+
+@pytest.mark.slow
+def test_more_runs_than_one_answer_holds(store: Store) -> None:
+    names = [f"lr={n}" for n in range(1200)]
+    parent = write.start_sweep(store, SWEEP, plan(*names), {})
+    for name in names:
+        begin(store, parent, name)
+    assert [run.name for run in read.sweep_runs(store, SWEEP)] == names

@@ -1,0 +1,272 @@
+"""Open the store: made once, found again, refused in one sentence when it cannot be used."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sweep.errors import NotFoundError, StoreError, StoreVersionError
+from sweep.tracking.database import expected_version
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import Store, open_store
+from tests.tracking.support import tree
+
+
+@pytest.fixture
+def tracking(first_store: Path, tmp_path: Path) -> Tracking:
+    """Return the settings of a store that is there, to be damaged."""
+    outputs = tmp_path / "outputs"
+    outputs.mkdir()
+    shutil.copy(first_store / "mlflow.db", outputs)
+    return Tracking("local", outputs)
+
+
+def refused(tracking: Tracking, **options: int) -> str:
+    """Return the sentence of a refusal, after checking that the store was left as it was."""
+    before = tree(tracking.outputs)
+    with pytest.raises(StoreError) as caught:
+        open_store(tracking, mode="write", **options)
+    assert tree(tracking.outputs) == before
+    text = str(caught.value)
+    assert len(text.splitlines()) == 1
+    assert caught.value.exit_code == 3
+    return text
+
+
+def change(tracking: Tracking, statement: str) -> None:
+    with closing(sqlite3.connect(tracking.database)) as connection, connection:
+        connection.execute(statement)
+
+
+# --- made and found ----------------------------------------------------------------------
+
+
+def test_new_store_is_one_file_under_wal(weird_path: Path) -> None:
+    outputs = weird_path / "new" / "outputs"
+    store = open_store(Tracking("local", outputs, "my experiment"), mode="write")
+    names = {path.name for path in outputs.iterdir()} - {".locks"}
+    assert names <= {"mlflow.db", "mlflow.db-shm", "mlflow.db-wal"}  # the last two while it is open
+    with closing(sqlite3.connect(outputs / "mlflow.db")) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    experiment = store.client.get_experiment_by_name("my experiment")
+    assert experiment.experiment_id == store.experiment_id
+    assert experiment.artifact_location == (outputs / "artifacts").as_uri()
+
+
+def test_stray_tracking_address_and_mlruns_divert_nothing(
+    make_store: Callable[[Path], Store], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "mlruns").mkdir()
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{tmp_path}/stray.db")
+    store = make_store(tmp_path / "outputs")
+    store.client.create_run(store.experiment_id)
+    assert not (tmp_path / "stray.db").exists()
+    assert not list((tmp_path / "mlruns").iterdir())
+
+
+def test_second_experiment_joins_the_same_file(tracking: Tracking) -> None:
+    first = open_store(tracking, mode="write")
+    odd = "<b>x</b> `y`\n=1+cmd 表 $\\frac{1}$'\""
+    second = open_store(Tracking("local", tracking.outputs, odd), mode="write")
+    assert first.experiment_id != second.experiment_id
+    again = open_store(Tracking("local", tracking.outputs, odd), mode="read")
+    assert again.experiment_id == second.experiment_id
+
+
+def test_reading_where_nothing_is_makes_nothing(tmp_path: Path) -> None:
+    with pytest.raises(NotFoundError, match="no store"):
+        open_store(Tracking("local", tmp_path / "outputs"), mode="read")
+    assert not list(tmp_path.iterdir())
+
+
+def test_reading_an_unknown_experiment_makes_nothing(tracking: Tracking) -> None:
+    with pytest.raises(NotFoundError, match="nope"):
+        open_store(Tracking("local", tracking.outputs, "nope"), mode="read")
+    names = {e.name for e in open_store(tracking, mode="read").client.search_experiments()}
+    assert names == {"Default", "sweep"}
+
+
+def test_pragmas_reach_our_database_and_no_other(tracking: Tracking, tmp_path: Path) -> None:
+    import sqlalchemy
+
+    open_store(tracking, mode="write")
+    ours = sqlalchemy.create_engine(f"sqlite:///{tracking.database}")
+    other = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'other.db'}")
+    found = {}
+    for engine in (ours, other):
+        with engine.connect() as connection:
+            connection.exec_driver_sql("PRAGMA busy_timeout = 20000;")
+            found[engine] = [
+                connection.exec_driver_sql(f"PRAGMA {name}").scalar()
+                for name in ("synchronous", "busy_timeout")
+            ]
+        engine.dispose()
+    assert found == {ours: [1, 500], other: [2, 20000]}
+
+
+# --- refused -----------------------------------------------------------------------------
+
+
+def test_file_in_the_place_of_outputs(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("x")
+    with pytest.raises(StoreError, match="is a file"):
+        open_store(Tracking("local", tmp_path / "outputs"), mode="write")
+    with pytest.raises(StoreError, match="is a file"):
+        open_store(Tracking("local", tmp_path / "outputs" / "below"), mode="write")
+
+
+def test_folder_that_cannot_be_made() -> None:
+    """/proc stands for a folder without permission: it refuses the superuser too."""
+    with pytest.raises(StoreError, match="cannot be written"):
+        open_store(Tracking("local", Path("/proc/outputs")), mode="write")
+
+
+@pytest.mark.parametrize("name", ["what?", "100%25"])
+def test_path_that_an_address_cannot_carry(name: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="choose another folder"):
+        open_store(Tracking("local", tmp_path / name), mode="write")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["50%", "a#b", "c:d", "at@x", "ü日本", "it's", "new\nline", "%zz"])
+def test_path_with_odd_characters(
+    name: str, make_store: Callable[[Path], Store], tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / name)
+    run = store.client.create_run(store.experiment_id)
+    store.client.log_text(run.info.run_id, "text", "a.txt")  # as MLflow itself finds the place
+    assert store.artifacts.read(run.info.run_id, "a.txt") == b"text"
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_less_space_than_the_plan_needs(tracking: Tracking) -> None:
+    assert "MB are free and the plan needs" in refused(tracking, need_bytes=10**18)
+
+
+@pytest.mark.parametrize("size", [50, 1000, 4096, 100_000])
+def test_truncated_database(size: int, tracking: Tracking) -> None:
+    content = tracking.database.read_bytes()
+    tracking.database.write_bytes(content[:size])
+    assert "cut off" in refused(tracking)
+
+
+def test_garbage_in_the_place_of_the_database(tracking: Tracking) -> None:
+    tracking.database.write_bytes(b"no database at all" * 1000)
+    assert "not a SQLite database" in refused(tracking)
+
+
+def test_header_without_a_body(tracking: Tracking) -> None:
+    content = tracking.database.read_bytes()
+    tracking.database.write_bytes(content[:100] + bytes(len(content) - 100))
+    assert "damaged" in refused(tracking)
+
+
+def test_directory_in_the_place_of_the_database(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").mkdir()
+    with pytest.raises(StoreError):
+        open_store(Tracking("local", tmp_path), mode="write")
+
+
+def test_empty_database_beside_runs_is_not_made_again(tracking: Tracking) -> None:
+    (tracking.artifacts / "run").mkdir(parents=True)
+    tracking.database.write_bytes(b"")
+    assert "is empty" in refused(tracking)
+
+
+def test_empty_database_without_runs_is_made_again(tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").touch()
+    (tmp_path / "mlflow.db-wal").write_bytes(b"of another database")
+    store = open_store(Tracking("local", tmp_path), mode="write")
+    assert store.client.get_experiment(store.experiment_id).name == "sweep"
+
+
+def test_database_of_another_program(tracking: Tracking) -> None:
+    tracking.database.unlink()
+    change(tracking, "CREATE TABLE bookmarks (id INTEGER)")
+    assert "not one of MLflow" in refused(tracking)
+
+
+def test_older_schema_is_named_with_the_upgrade(tracking: Tracking) -> None:
+    """A table less is how an older version looks; MLflow alone would migrate it unasked."""
+    change(tracking, "UPDATE alembic_version SET version_num = '451aebb31d03'")
+    change(tracking, "DROP TABLE webhooks")
+    text = refused(tracking)
+    assert f"mlflow db upgrade 'sqlite:///{tracking.database}'" in text
+    with pytest.raises(StoreVersionError):
+        open_store(tracking, mode="read")
+
+
+def test_newer_schema_is_left_alone(tracking: Tracking) -> None:
+    change(tracking, "UPDATE alembic_version SET version_num = 'fedcba987654'")
+    assert "newer MLflow" in refused(tracking)
+
+
+def test_expected_version_is_that_of_a_new_database(first_store: Path) -> None:
+    with closing(sqlite3.connect(first_store / "mlflow.db")) as connection:
+        found = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+    assert found == (expected_version(),)
+
+
+def test_deleted_experiment_is_named_with_its_restore_command(tracking: Tracking) -> None:
+    store = open_store(tracking, mode="write")
+    store.client.delete_experiment(store.experiment_id)
+    with pytest.raises(StoreError, match=f"restore --experiment-id {store.experiment_id}"):
+        open_store(tracking, mode="write")
+
+
+def test_experiment_with_artifacts_of_its_own_is_refused(tracking: Tracking) -> None:
+    store = open_store(tracking, mode="write")
+    store.client.create_experiment("theirs", artifact_location="s3://bucket/x")
+    with pytest.raises(StoreError, match="s3://bucket/x"):
+        open_store(Tracking("local", tracking.outputs, "theirs"), mode="write")
+
+
+@pytest.mark.parametrize("uri", [None, "", "http://", "sqlite:///x.db", "nonsense"])
+def test_server_without_an_address(uri: str | None, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="address"):
+        open_store(Tracking("server", tmp_path, uri=uri), mode="write")
+
+
+def test_server_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="no server answers"):
+        open_store(Tracking("server", tmp_path, uri="http://127.0.0.1:9"), mode="write")
+    assert not list(tmp_path.iterdir())
+
+
+# --- a busy database ---------------------------------------------------------------------
+
+
+def test_locked_database_is_waited_for_and_told(
+    store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other program lets go only once the user was told, so time decides nothing."""
+    monkeypatch.setattr("sweep.tracking.patience.NOTICE_AFTER", 0.0)
+    with closing(
+        sqlite3.connect(store.tracking.database, isolation_level=None, check_same_thread=False)
+    ) as other:
+        other.execute("BEGIN IMMEDIATE")
+
+        def say(sentence: str) -> None:
+            said.append(sentence)
+            if "waiting" in sentence:
+                other.execute("ROLLBACK")
+
+        store.say = say
+        run = store.call(lambda: store.client.create_run(store.experiment_id))
+    assert [sentence.split()[-1] for sentence in said] == ["it.", "on."]
+    assert len(store.client.search_runs([store.experiment_id])) == 1
+    assert run.info.status == "RUNNING"
+
+
+def test_opening_a_locked_database_waits_for_no_one(tracking: Tracking) -> None:
+    with closing(sqlite3.connect(tracking.database, isolation_level=None)) as other:
+        open_store(tracking, mode="write")  # readdresses the copy before the lock
+        other.execute("BEGIN IMMEDIATE")
+        assert open_store(tracking, mode="write").experiment_id
+        other.execute("ROLLBACK")
