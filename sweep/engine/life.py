@@ -22,6 +22,7 @@ from sweep.errors import RunFailed
 from sweep.spec import RunSpec, Settings
 
 if TYPE_CHECKING:
+    from sweep.report.build import Report
     from sweep.tracking.store import Store
     from sweep.training import RunResult
 
@@ -214,30 +215,35 @@ def sweep_life(
 
 def close(sweep: Sweep, started: float, status: str) -> None:
     """Write the sweep's metrics, its report (unless it was interrupted) and its status, last."""
-    from sweep.tracking import read, write
+    from sweep.tracking import write
 
     report = None
-    if status != "KILLED":
-        from sweep.report.build import build_report
-
-        stored = read.find_sweep(sweep.store, sweep.id)
-        runs = read.sweep_runs(sweep.store, sweep.id)
-        report = build_report(
-            stored,
-            runs,
-            sweep.options.outputs / "reports" / sweep.id,
-            command_ui=console.ui_command(sweep.options),
+    try:
+        if status != "KILLED":
+            report = _report(sweep)
+    finally:  # a report that cannot be built leaves no sweep open
+        write.finish_sweep(
+            sweep.store,
+            sweep.parent_run_id,
+            sweep_id=sweep.id,
+            status=status,
+            note=report.note if report else None,
+            report_folder=report.folder if report else None,
         )
-    write.finish_sweep(
-        sweep.store,
-        sweep.parent_run_id,
-        sweep_id=sweep.id,
-        status=status,
-        note=report.note if report else None,
-        report_folder=report.folder if report else None,
-    )
     if report:
         console.sweep_ended(report, sweep.failures, sweep.options, time.monotonic() - started)
+
+
+def _report(sweep: Sweep) -> Report:
+    from sweep.report.build import build_report
+    from sweep.tracking import read
+
+    return build_report(
+        read.find_sweep(sweep.store, sweep.id),
+        read.sweep_runs(sweep.store, sweep.id),
+        sweep.options.outputs / "reports" / sweep.id,
+        command_ui=console.ui_command(sweep.options),
+    )
 
 
 def platform_tags() -> dict[str, str]:
