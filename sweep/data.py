@@ -193,9 +193,9 @@ def _finished(parts: list[Array], options: _Options) -> Data:
     """Standardize in place, by the training samples alone, and hand out read-only."""
     inputs, targets, validation_inputs, validation_targets = parts
     if options.standardize:
-        standardize(inputs, validation_inputs)
+        standardize(inputs, validation_inputs, "data.inputs")
     if options.standardize == "all":
-        standardize(targets, validation_targets)
+        standardize(targets, validation_targets, "data.targets")
     if not len(validation_inputs):
         return Data(inputs, targets)
     return Data(inputs, targets, validation_inputs, validation_targets)

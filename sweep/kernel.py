@@ -26,10 +26,14 @@ from threadpoolctl import ThreadpoolController
 from sweep.kernel_general import ACTIVATION_CODES, RULE_CODES, general_kernel
 from sweep.kernel_source import KernelSpec, kernel_source
 
-__all__ = ["UNROLLED", "Kernel", "load_kernel"]
+__all__ = ["Kernel", "load_kernel"]
 
-UNROLLED = 64
-"""Up to this many scalars a network gets a kernel of its own."""
+WRITTEN_SINGLE, WRITTEN_MANY = 64, 32
+"""Up to this many scalars a network gets a kernel of its own, for one sample and for several.
+
+Beyond it the compiler takes longer than is won; with several samples the general kernel
+spreads its overhead over them.
+"""
 
 Array = npt.NDArray[np.float64]
 Kernel = Callable[[Array, Array, Array, float, Array], None]
@@ -51,7 +55,7 @@ def load_kernel(spec: KernelSpec) -> Kernel:
 def _load_kernel(spec: KernelSpec) -> Kernel:
     weights = sum(a * b for a, b in zip(spec.layers[:-1], spec.layers[1:], strict=True))
     biases = len(spec.layers) - 1 if spec.shared else sum(spec.layers[1:])
-    if weights + biases <= UNROLLED:
+    if weights + biases <= (WRITTEN_SINGLE if spec.single else WRITTEN_MANY):
         return _written_kernel(spec)
     general = _general_kernel()
     layers = np.array(spec.layers, dtype=np.int64)

@@ -72,7 +72,7 @@ def output_error(code: Any, z: Any, t: Any) -> float:
     for row in range(z.shape[0]):
         for j in range(z.shape[1]):
             t[row, j] = z[row, j] - t[row, j]
-            error += 0.5 * (t[row, j] * t[row, j])
+            error += 0.5 * t[row, j] * t[row, j]
     return error
 
 

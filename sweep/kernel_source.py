@@ -129,7 +129,8 @@ def _error(spec: KernelSpec) -> str:
     if spec.loss == "cross_entropy":
         return _tree([f"t{j} * (log(total) - s{j})" for j in outputs])
     last = len(spec.layers) - 1
-    return "0.5 * " + _tree([f"(a{last}_{j} - t{j}) * (a{last}_{j} - t{j})" for j in outputs])
+    off = [f"(a{last}_{j} - t{j})" for j in outputs]
+    return _tree([f"0.5 * {o} * {o}" for o in off])
 
 
 def _backward(spec: KernelSpec) -> Iterator[str]:

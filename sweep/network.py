@@ -157,8 +157,8 @@ class Network:
     def error(self, inputs: Array, targets: Array) -> float:
         """Return E, averaged over samples (see `loss`)."""
         if self.loss == "squared_error":
-            output = self.forward(inputs)[-1]
-            return float(0.5 * np.sum((output - targets) ** 2) / len(inputs))
+            off = self.forward(inputs)[-1] - targets
+            return float(np.sum(0.5 * off * off) / len(inputs))
         hidden = [inputs, *self.forward(inputs)][-2]
         z = hidden @ self.weights[-1] + self.biases[-1]
         z = z - z.max(axis=1, keepdims=True)  # log(softmax(z)) without a logarithm of 0
@@ -228,9 +228,9 @@ def check_fit(network: Network, inputs: Array, targets: Array) -> None:
                 f"{list(network.layers)}: {size} are needed."
             )
     if network.loss == "cross_entropy":
-        wrong = (targets < 0).any(axis=1) | (abs(targets.sum(axis=1) - 1.0) > 1e-9)
-        if wrong.any():
-            row = int(np.argmax(wrong))
+        right = (targets >= 0).all(axis=1) & (abs(targets.sum(axis=1) - 1.0) <= 1e-9)
+        if not right.all():
+            row = int(np.argmin(right))
             raise ConfigError(
                 f"data.targets row {row + 1} is {targets[row].tolist()}: cross_entropy needs "
                 "shares of the classes that sum to 1."

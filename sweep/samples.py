@@ -28,24 +28,39 @@ def training_rows(rows: int, share: float, seed: int | None) -> npt.NDArray[np.b
     return kept
 
 
-def standardize(training: Array, validation: Array) -> None:
-    """Give each column mean 0 and deviation 1 over the training samples, in place."""
-    for column, other in zip(training.T, validation.T, strict=True):
-        mean, deviation = column.mean(), column.std()
+def standardize(training: Array, validation: Array, what: str) -> None:
+    """Give each column mean 0 and deviation 1 over the training samples, in place.
+
+    A constant column becomes 0. Raises ConfigError where the deviation overflows.
+    """
+    for at, (column, other) in enumerate(zip(training.T, validation.T, strict=True), start=1):
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = column.mean(), column.std()
+        if not np.isfinite(deviation):
+            raise ConfigError(f"{what} column {at} is too wide to standardize: scale it first.")
         for values in (column, other):
             values -= mean
-            if deviation > 0:  # a constant column becomes 0
+            if deviation > 0:
                 values /= deviation
 
 
 def one_hot(labels: npt.NDArray[Any]) -> Array:
-    """Return shape (samples, classes): 1 in the class of each label, classes in their order."""
+    """Return shape (samples, classes): 1 in the class of each label, classes in their order.
+
+    Labels that all are numbers are in the order of numbers, whatever file they come from.
+    """
     for row, label in enumerate(labels):
         if label is None or label == "" or label != label:
             raise ConfigError(f"data.targets row {row + 1} is {label!r}: it must name a class.")
-    _, position = np.unique(
-        labels.astype(str) if labels.dtype == object else labels, return_inverse=True
-    )
+    if labels.dtype.kind in "OU":
+        labels = labels.astype(str)
+        try:
+            numbers = labels.astype(np.float64)
+        except ValueError:
+            pass  # names, then
+        else:
+            labels = numbers if np.isfinite(numbers).all() else labels
+    _, position = np.unique(labels, return_inverse=True)
     shares: Array = np.eye(int(position.max()) + 1)[position]
     return shares
 

@@ -141,8 +141,6 @@ def train(
             stalled_at = None
         steps, errors = curve.points()
         finite = len(steps) > 0
-        more = getattr(trainer, "metrics", None)
-        metrics: Mapping[str, float] = more() if more and outcome != "diverged" else {}
         return RunResult(
             iters=iters,
             outcome=outcome,
@@ -158,7 +156,7 @@ def train(
             initial_weights=initial,
             final_weights=_snapshot(trainer),
             train_seconds=seconds,
-            metrics={str(name): float(value) for name, value in metrics.items()},
+            metrics=_checked_metrics(trainer) if outcome != "diverged" else {},
         )
 
     for position, iters in enumerate(stops):
@@ -187,28 +185,68 @@ def _next_size(size: int, elapsed: float) -> int:
 
 
 def _checked_slice(trainer: Trainer, count: int) -> npt.NDArray[np.float64]:
-    errors = np.asarray(trainer.advance(count), dtype=np.float64)
+    told = f"{type(trainer).__name__}.advance({count})"
+    errors = _numbers(_called(trainer, "advance", count), told)
     if errors.shape != (count,):
         raise TrainerError(
-            f"{type(trainer).__name__}.advance({count}) returned shape {errors.shape}; "
+            f"{told} returned shape {errors.shape}; "
             f"it must return one error for each iteration, shape ({count},)."
         )
     return errors
 
 
 def _checked_error(trainer: Trainer) -> float:
-    value = np.asarray(trainer.error(), dtype=np.float64)
+    told = f"{type(trainer).__name__}.error()"
+    value = _numbers(_called(trainer, "error"), told)
     if value.ndim:
-        raise TrainerError(
-            f"{type(trainer).__name__}.error() returned shape {value.shape}; "
-            "it must return one number."
-        )
+        raise TrainerError(f"{told} returned shape {value.shape}; it must return one number.")
     return float(value)
 
 
+def _checked_metrics(trainer: Trainer) -> dict[str, float]:
+    if not hasattr(trainer, "metrics"):
+        return {}
+    metrics = {}
+    for name, array in _named_numbers(trainer, "metrics").items():
+        if array.ndim:
+            raise TrainerError(
+                f"{type(trainer).__name__}.metrics() returned {name!r} of shape {array.shape}; "
+                "it must be one number."
+            )
+        metrics[name] = float(array)
+    return metrics
+
+
 def _snapshot(trainer: Trainer) -> dict[str, Any]:
-    weights = {}
-    for name, value in trainer.weights().items():
-        array = np.array(value, dtype=np.float64)
-        weights[str(name)] = float(array) if array.ndim == 0 else array
-    return weights
+    weights = _named_numbers(trainer, "weights")
+    return {name: array if array.ndim else float(array) for name, array in weights.items()}
+
+
+def _named_numbers(trainer: Trainer, method: str) -> dict[str, npt.NDArray[np.float64]]:
+    """Call a method that names numbers; return copies, as the trainer may go on to change them."""
+    told = f"{type(trainer).__name__}.{method}()"
+    values = _called(trainer, method)
+    if not isinstance(values, Mapping):
+        raise TrainerError(f"{told} returned {_short(values)}; it must map names to numbers.")
+    return {str(name): _numbers(item, f"{told}, {name!r}") for name, item in values.items()}
+
+
+def _called(trainer: Trainer, method: str, *arguments: int) -> Any:
+    if not callable(getattr(trainer, method, None)):
+        raise TrainerError(f"{type(trainer).__name__} has no method {method}; a trainer needs it.")
+    return getattr(trainer, method)(*arguments)
+
+
+def _numbers(value: Any, told: str) -> npt.NDArray[np.float64]:
+    """Return a float64 copy; None is no number here, though NumPy reads it as NaN."""
+    try:
+        if value is not None:
+            return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass  # told below, with the value
+    raise TrainerError(f"{told} returned {_short(value)}; it must be a number or an array of them.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."
