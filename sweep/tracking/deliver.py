@@ -14,7 +14,7 @@ from sweep.errors import StoreError
 from sweep.tracking import read, spool
 from sweep.tracking.entry import Entry
 from sweep.tracking.holder import Holder, is_left_behind, me
-from sweep.tracking.patience import GoneError
+from sweep.tracking.patience import GoneError, UnreachableError
 from sweep.tracking.store import Store
 from sweep.tracking.texts import is_plain_id
 
@@ -72,6 +72,8 @@ def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
             spool.forget(store, folder)  # another attempt was faster
             return True
         return spool.hand_over(store, folder, entry)
+    except UnreachableError:
+        return False
     except GoneError as error:
         if _has_finished(store, entry):
             spool.forget(store, folder)

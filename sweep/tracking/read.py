@@ -31,6 +31,7 @@ __all__ = [
     "list_sweeps",
     "next_sequence",
     "search",
+    "stored_run",
     "sweep_runs",
 ]
 
@@ -189,7 +190,7 @@ def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[Stor
     if not is_plain_id(sweep_id):
         return []
     condition = f"tags.`sweep.role` = 'run' and tags.`sweep.id` = '{sweep_id}'"
-    runs = [_run(store, run) for run in search(store, condition, "attributes.start_time ASC")]
+    runs = [stored_run(store, run) for run in search(store, condition, "attributes.start_time ASC")]
     cells = find_sweep(store, sweep_id).plan().get("cells", ())
     order: dict[tuple[str, str], list[int]] = defaultdict(list)
     for at, cell in enumerate(cells):
@@ -239,7 +240,7 @@ def find_run(store: Store, run_id: str) -> StoredRun:
             f"run={run_id} was deleted; MLFLOW_TRACKING_URI='{store.uri}' mlflow runs restore "
             f"--run-id {run_id} brings it back."
         )
-    return _run(store, run)
+    return stored_run(store, run)
 
 
 def next_sequence(store: Store) -> str:
@@ -272,7 +273,8 @@ def _sweep(store: Store, run: Run) -> StoredSweep:
     )
 
 
-def _run(store: Store, run: Run) -> StoredRun:
+def stored_run(store: Store, run: Run) -> StoredRun:
+    """Return one of MLflow's runs as the rest of the program reads it."""
     tags = dict(run.data.tags)
     return StoredRun(
         run_id=run.info.run_id,

@@ -1,0 +1,72 @@
+"""Read a finished run back as the result that it was made from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from sweep.tracking.read import StoredRun, search, stored_run
+from sweep.tracking.store import Store
+from sweep.training import RunResult
+
+__all__ = ["finished_by_signature", "result_of"]
+
+OWN = (
+    "best_error",
+    "best_step",
+    "diverged_at",
+    "error",
+    "final_error",
+    "final_error_log10",
+    "initial_error",
+    "stalled_at",
+    "train_seconds",
+)
+"""The metrics that every run has; the others are a user's trainer's."""
+
+
+def finished_by_signature(store: Store, signatures: Collection[str]) -> dict[str, StoredRun]:
+    """Return for each signature the oldest finished run that has it, over all sweeps."""
+    found: dict[str, StoredRun] = {}
+    condition = "tags.`sweep.role` = 'run' and attributes.status = 'FINISHED'"
+    for run in search(store, condition, "attributes.start_time ASC"):
+        signature = run.data.tags.get("sweep.signature", "")
+        if signature in signatures and signature not in found:
+            found[signature] = stored_run(store, run)
+    return found
+
+
+def result_of(run: StoredRun) -> RunResult | None:
+    """Return the result that a finished run was recorded from; None if its files are not whole."""
+    try:
+        steps, errors = run.curve()
+        weights, thresholds, metrics = run.weights(), run.thresholds(), run.metrics
+        initial, final = weights["initial"], weights["final"]
+    except (KeyError, OSError, ValueError):
+        return None
+    if not len(steps) or not thresholds or "train_seconds" not in metrics:
+        return None
+
+    def whole(name: str) -> int | None:
+        return int(metrics[name]) if name in metrics else None
+
+    return RunResult(
+        iters=int(run.params["iters"]),
+        outcome=run.outcome or "completed",
+        steps=steps,
+        errors=errors,
+        best_error=metrics.get("best_error"),
+        best_step=whole("best_step"),
+        initial_error=metrics.get("initial_error"),
+        final_error=metrics.get("final_error"),
+        diverged_at=whole("diverged_at"),
+        stalled_at=whole("stalled_at"),
+        thresholds=thresholds,
+        initial_weights=initial,
+        final_weights=final,
+        train_seconds=metrics["train_seconds"],
+        metrics={
+            name: value
+            for name, value in metrics.items()
+            if name not in OWN and not name.startswith("weights/")
+        },
+    )

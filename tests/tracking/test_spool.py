@@ -1,0 +1,226 @@
+"""Results before records: what a dying process left is delivered exactly once."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+
+import pytest
+
+from sweep.errors import StoreError
+from sweep.tracking import read, spool, write
+from sweep.tracking.deliver import await_delivery, deliver, waiting
+from sweep.tracking.entry import Entry
+from sweep.tracking.holder import me
+from sweep.tracking.metrics import Point
+from sweep.tracking.patience import UnreachableError
+from sweep.tracking.store import Store, open_store
+from tests.tracking.support import (
+    CONFIG,
+    PARAMS,
+    SIGNATURE,
+    SWEEP,
+    plan,
+    result,
+    start_script,
+    tree,
+)
+
+DYING = """
+import os, sys
+from pathlib import Path
+from sweep.tracking import spool, write
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result
+
+store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
+parent = write.start_sweep(store, SWEEP, plan("0", "1", "2", "3", "4"), {})
+client, kill = store.client, lambda *a, **k: os.kill(os.getpid(), 9)
+
+def run(name):
+    return write.start_run(store, name=name, params=PARAMS,
+        tags={"sweep.signature": SIGNATURE}, sweep_id=SWEEP, parent_run_id=parent)
+
+for name in "0123":  # those before the last die in a fork, each at a later step
+    if os.fork() == 0:
+        from sweep.tracking import holder
+        store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
+        run_id = run(name)
+        if name == "0": store.artifacts.put = kill
+        if name == "1": store.client.log_batch = kill
+        if name == "2": store.client.set_terminated = kill
+        if name == "3": spool.forget = kill
+        write.record(store, run_id, result(int(name) + 10), CONFIG)
+    os.wait()
+"""
+
+
+@pytest.fixture
+def sweep(store: Store) -> str:
+    """Return the parent run of a sweep of one cell."""
+    return write.start_sweep(store, SWEEP, plan("a"), {})
+
+
+def begin(store: Store, parent: str) -> str:
+    return write.start_run(
+        store,
+        name="a",
+        params=PARAMS,
+        tags={"sweep.signature": SIGNATURE},
+        sweep_id=SWEEP,
+        parent_run_id=parent,
+    )
+
+
+def left_by_the_dead(store: Store, run_id: str, *, known: bool = True) -> Entry:
+    """Save the end of a run as a process that is gone would have left it."""
+    entry = write._started(store, run_id).entry("completed", write.run_metrics(result()))
+    gone = replace(me(), boot="before").to_json()
+    entry = replace(entry, tags={**entry.tags, "sweep.holder": gone})
+    if not known:
+        entry = replace(entry, run_id=None)
+    spool.save(store, entry, write.result_files(result(), CONFIG))
+    return entry
+
+
+def test_killed_at_any_step_of_recording_loses_nothing(store: Store) -> None:
+    process = start_script(DYING, store.tracking.outputs)
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    assert len(list(waiting(store))) == 4
+    reader = open_store(store.tracking, mode="write")
+    assert deliver(reader) == 4
+    assert deliver(reader) == 0
+    runs = read.sweep_runs(reader, SWEEP, every=True)
+    assert [run.name for run in runs] == ["0", "1", "2", "3"]
+    for run in runs:
+        expected = result(int(run.name) + 10)
+        assert (run.status, run.outcome, run.params) == ("FINISHED", "completed", PARAMS)
+        assert run.metrics["final_error"] == expected.final_error
+        assert (run.curve()[1] == expected.errors).all()
+        assert run.config() == CONFIG
+        history = reader.client.get_metric_history(run.run_id, "error")
+        assert len(history) == len({point.step for point in history})
+    assert not store.tracking.spool.exists()
+
+
+def test_run_that_was_never_created_is_created_once(store: Store, sweep: str) -> None:
+    run_id = begin(store, sweep)
+    entry = left_by_the_dead(store, run_id, known=False)  # created, but nobody heard of it
+    assert deliver(store) == 1
+    assert [run.run_id for run in read.sweep_runs(store, SWEEP, every=True)] == [run_id]
+    spool.save(store, replace(entry, delivery=f"{SWEEP}/x/second"), {})
+    assert deliver(store) == 1  # another attempt has finished this cell: nothing to add
+    assert len(read.sweep_runs(store, SWEEP, every=True)) == 1
+
+
+def test_living_process_delivers_its_own(store: Store, sweep: str) -> None:
+    run_id = begin(store, sweep)
+    entry = write._started(store, run_id).entry("completed")
+    parent = os.getppid()
+    import psutil
+
+    other = replace(me(), pid=parent, started=_start_of(parent))
+    assert psutil.pid_exists(parent)
+    spool.save(store, replace(entry, tags={**entry.tags, "sweep.holder": other.to_json()}), {})
+    assert deliver(store) == 0
+    assert store.client.get_run(run_id).info.status == "RUNNING"
+
+
+def _start_of(pid: int) -> float:
+    from sweep.tracking import holder
+
+    started = holder._start_of(pid)
+    assert started is not None
+    return started
+
+
+def test_deleted_run_keeps_its_result_until_it_is_restored(
+    store: Store, sweep: str, said: list[str]
+) -> None:
+    run_id = begin(store, sweep)
+    left_by_the_dead(store, run_id)
+    store.client.delete_run(run_id)
+    deliver(store)
+    assert len(said) == 1 and "restore" in said[0]
+    assert len(list(waiting(store))) == 1
+    store.client.restore_run(run_id)
+    assert deliver(store) == 1
+    assert store.client.get_run(run_id).info.status == "FINISHED"
+
+
+def test_unfinished_folder_of_the_dead_is_removed(store: Store) -> None:
+    parts = store.tracking.spool / f"{spool.PART}{replace(me(), started=1.0).key}-run"
+    mine = store.tracking.spool / f"{spool.PART}{me().key}-run"
+    for folder in (parts, mine):
+        (folder / "files").mkdir(parents=True)
+    deliver(store)
+    assert not parts.exists() and mine.exists()
+
+
+def test_unreadable_entry_is_left_alone(store: Store, said: list[str]) -> None:
+    path = store.tracking.spool / SWEEP / "x" / spool.ENTRY
+    path.parent.mkdir(parents=True)
+    for content in (b"", b"{}", b"[1]", b"\xff", b'{"metrics": [[1]]}'):
+        path.write_bytes(content)
+        assert deliver(store) == 0
+    assert len(said) == 5 and path.exists()
+
+
+def test_entry_survives_its_text() -> None:
+    points = (Point("error", 5e-324, 3), Point("x", 1.7976931348623157e308, 0))
+    entry = Entry("d", None, None, "n", {"lr": "é"}, {"t": "\n"}, points, "KILLED", 1, 2)
+    assert Entry.from_json(entry.to_json()) == entry
+
+
+def test_delivery_name_stays_inside_the_spool(store: Store) -> None:
+    for delivery in ("../../../x/y/z", "..", "/etc/x", "a"):
+        entry = Entry(delivery, None, None, "n", {}, {}, (), "KILLED", 1, 2)
+        folder = spool.save(store, entry, {})
+        assert folder.resolve().is_relative_to(store.tracking.spool)
+
+
+def test_full_disk_is_one_sentence_and_leaves_no_part(store: Store, sweep: str) -> None:
+    """A limit on the size of files stands for a full disk: the write fails the same way."""
+    import resource
+
+    run_id = begin(store, sweep)
+    before = tree(store.tracking.outputs)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1024, limits[1]))
+    try:
+        with pytest.raises(StoreError, match="the disk is full"):
+            write.record(store, run_id, result(), CONFIG)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    after = tree(store.tracking.outputs)
+    assert set(after) == set(before)
+    assert write.record(store, run_id, result(), CONFIG)  # once there is space
+
+
+def test_silent_server_does_not_stop_the_training(
+    store: Store, sweep: str, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The calls fail as they do when a server is gone; the real one is in test_server."""
+    real = Store.call
+
+    def gone(self: Store, action: object) -> None:
+        raise UnreachableError("http://127.0.0.1:9 does not answer.")
+
+    monkeypatch.setattr(Store, "call", gone)
+    run_id = begin(store, sweep)
+    assert run_id.startswith("waiting-")
+    assert write.record(store, run_id, result(), CONFIG) is False
+    assert store.waiting == 1 and len(list(waiting(store))) == 1
+    monkeypatch.setattr("sweep.tracking.deliver.SERVER_RETURNS", 0.0)
+    with pytest.raises(StoreError, match="1 results wait"):
+        await_delivery(store)
+    monkeypatch.setattr(Store, "call", real)
+    await_delivery(store)
+    assert store.waiting == 0 and not store.tracking.spool.exists()
+    (run,) = read.sweep_runs(store, SWEEP)
+    assert (run.status, run.name) == ("FINISHED", "a")
