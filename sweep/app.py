@@ -27,6 +27,8 @@ def main() -> None:
     """Run the sweep command and end the process with its exit code."""
     from sweep.task import run
 
+    if any(text.startswith("resume=") and text != "resume=null" for text in sys.argv[1:]):
+        sys.argv.append("hydra.mode=MULTIRUN")  # a sweep is resumed with or without -m
     sys.exit(command(run, "config"))
 
 

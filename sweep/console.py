@@ -13,6 +13,7 @@ import numpy as np
 
 if TYPE_CHECKING:
     from sweep.engine.plan import Plan
+    from sweep.engine.sweep import Failed, Sweep
     from sweep.report.build import Report
     from sweep.spec import RunSpec, Settings
     from sweep.training import RunResult
@@ -22,6 +23,7 @@ __all__ = [
     "error",
     "interrupted",
     "report_built",
+    "reused",
     "say",
     "single_plan",
     "single_run",
@@ -146,26 +148,35 @@ def single_plan(spec: RunSpec, options: Settings) -> None:
     say(f"Plan: {_counted(1, 1, spec.iters)}; nothing is written.")
 
 
-def sweep_started(sweep_id: str, plan: Plan) -> None:
-    """Print the first line of a sweep."""
-    say(f"Sweep {sweep_id}: {_plan_text(plan)}")
+def sweep_started(sweep: Sweep) -> None:
+    """Print the first line of a sweep: what it is, and what is stored of it already."""
+    text = f"Sweep {sweep.id}: {_plan_text(sweep.plan)}"
+    if sweep.finished:
+        text += f"; {sweep.finished} of them stored already, {len(sweep.pending)} to do"
+    say(text)
 
 
-def interrupted(sweep_id: str, signum: int) -> None:
+def reused(name: str, run_id: str, sweep_id: str | None) -> None:
+    """Print that a result was taken over from an earlier run."""
+    say(f"  {name}  taken over from run {run_id} of sweep {sweep_id or '(a single run)'}")
+
+
+def interrupted(sweep: Sweep, signum: int) -> None:
     """Print the last line of a sweep that a signal ended: what is done and how to go on."""
     name = signal.Signals(signum).name
-    say(f"Ended by {name}; finish it with: python -m sweep -m resume={sweep_id}")
+    done = f"{sweep.finished} of {len(sweep.plan.cells)} runs are done"
+    say(f"Ended by {name}: {done}; finish it with: python -m sweep -m resume={sweep.id}")
 
 
 def sweep_ended(
-    report: Report, failures: Sequence[tuple[str, str]], options: Settings, seconds: float
+    report: Report, failures: Sequence[Failed], options: Settings, seconds: float
 ) -> None:
     """Print the table of final errors, failures, the best run and the next commands."""
     say()
     _final_errors(report)
     say()
-    for name, sentence in failures:
-        say(f"Failed: {name}: {sentence}")
+    for failed in failures:
+        say(f"Failed: {failed.name}: {failed.sentence}  (whole traceback: {failed.traceback})")
     report_built(report, options)
     say(f"Done in {seconds:.1f} s.")
 

@@ -4,31 +4,26 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf, open_dict, read_write
 
-from sweep import console
 from sweep.compose import Jobs
-from sweep.config import CONTROL_KEYS, run_spec, settings
-from sweep.engine.plan import Cell, Plan, new_id, unique
+from sweep.config import CONTROL_KEYS, run_spec
+from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigErrors
-from sweep.plain import plain_values
 from sweep.refusal import REFUSALS, one_sentence
 from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
-    from hydra.core.utils import JobReturn
-    from hydra.plugins.launcher import Launcher
     from omegaconf import DictConfig
 
-__all__ = ["expand", "named_axes", "run_sweep"]
+__all__ = ["checked_cells", "describes_run", "expand", "named_axes", "parsed", "split"]
 
 
 def expand(
@@ -55,15 +50,51 @@ def expand(
         Every refused value of the grid, one sentence each.
     """
     lines = [f"{key}={value}" for key, value in params.items() if value is not None]
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides([*lines, *arguments])
+    overrides = parsed(loader, [*lines, *arguments])
     axes = named_axes(overrides, params)
+    grid = split(overrides)
+    cells = checked_cells(loader, master, grid, axes, sweep_id, Path.cwd())
+    return Plan(tuple(unique(cells)), axes, len(grid), command_line(), Path.cwd())
+
+
+def parsed(loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
+    """Return the parsed overrides.
+
+    Raises
+    ------
+    ConfigErrors
+        A control key is given several values, or an axis is a range without steps.
+    """
+    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     _refuse_axes(overrides)
-    (grid,) = BasicSweeper.split_arguments(overrides, None)
+    return overrides
+
+
+def split(overrides: Sequence[Override]) -> list[list[str]]:
+    """Return the overrides of each point of the grid, the first axis slowest."""
+    (grid,) = BasicSweeper.split_arguments(list(overrides), None)
+    return grid
+
+
+def checked_cells(
+    loader: ConfigLoader,
+    master: DictConfig,
+    grid: Sequence[Sequence[str]],
+    axes: Sequence[str],
+    sweep_id: str,
+    base: Path,
+) -> list[Cell]:
+    """Compose and check the point of each override list.
+
+    Raises
+    ------
+    ConfigErrors
+        Every refused value, one sentence each.
+    """
     jobs = Jobs(loader, master, [[*cell, f"parent={sweep_id}"] for cell in grid])
-    base = Path.cwd()
     cells: list[Cell] = []
     problems: list[str] = []
-    for index, cell in enumerate(grid):
+    for index, overrides in enumerate(grid):
         try:
             choices = jobs.choices(index)
             spec = run_spec(jobs.task_config(index), choices, base)
@@ -72,13 +103,19 @@ def expand(
         except REFUSALS as error:
             problems.append(one_sentence(error))
         else:
-            cells.append(Cell(index, tuple(cell), _values(axes, spec, choices), spec))
+            own = tuple(text for text in overrides if describes_run(text.partition("=")[0]))
+            cells.append(Cell(index, own, _values(axes, spec, choices), spec))
     if problems:
         raise ConfigErrors(problems)
-    return Plan(tuple(unique(cells)), axes, len(grid), command_line(), base)
+    return cells
 
 
-def named_axes(overrides: Sequence[Override], params: Mapping[str, Any]) -> tuple[str, ...]:
+def describes_run(key: str) -> bool:
+    """Return whether an override of `key` describes a run, and not how the command runs."""
+    return key.lstrip("+~").split(".")[0].split("@")[0] not in (*CONTROL_KEYS, "hydra")
+
+
+def named_axes(overrides: Sequence[Override], params: Collection[str]) -> tuple[str, ...]:
     """Return the swept keys in the order of the grid: those of `params` and each list of values."""
     keys = dict.fromkeys(
         override.key_or_group
@@ -121,50 +158,3 @@ def _values(axes: Sequence[str], spec: RunSpec, choices: Mapping[str, Any]) -> d
             value = value[int(part)] if isinstance(value, list) else value.get(part)
         values[axis] = value
     return values
-
-
-def run_sweep(
-    loader: ConfigLoader,
-    master: DictConfig,
-    launcher: Launcher,
-    params: Mapping[str, Any],
-    arguments: Sequence[str],
-    max_batch_size: int | None,
-) -> list[Sequence[JobReturn]]:
-    """Run one sweep from the command line to its report.
-
-    Returns
-    -------
-    list
-        The returns of each batch's jobs, as Hydra's own sweeper gives them.
-
-    Raises
-    ------
-    ConfigErrors
-        The configuration was refused; nothing was created.
-    StoreError
-        The store cannot be used; no run was started.
-    """
-    from sweep.engine.life import sweep_life
-
-    sweep_id = new_id()
-    with read_write(master), open_dict(master):
-        master.parent = sweep_id
-    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
-    plan = expand(loader, master, params, arguments, sweep_id)
-    if options.dry_run:
-        console.sweep_plan(plan)
-        return []
-    folder = Path(str(master.hydra.sweep.dir))
-    files = {
-        "multirun.yaml": OmegaConf.to_yaml(master),
-        "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
-    }
-    returns = []
-    with sweep_life(plan, options, sweep_id, folder, files) as sweep:
-        jobs = [[*cell.overrides, f"parent={sweep_id}"] for cell in sweep.pending]
-        size = max_batch_size or max(len(jobs), 1)
-        for first in range(0, len(jobs), size):
-            batch = Jobs(loader, master, jobs[first : first + size], first_job=first)
-            returns.append(launcher.launch(batch, initial_job_idx=first))
-    return returns

@@ -15,8 +15,8 @@ from sweep.plain import plain_values
 
 if TYPE_CHECKING:
     from sweep.compose import Jobs
-    from sweep.engine.life import Sweep
     from sweep.engine.plan import Cell
+    from sweep.engine.sweep import Sweep
     from sweep.engine.work import Failure
     from sweep.training import RunResult
 

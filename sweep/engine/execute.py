@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from sweep.engine.backends import Done, Emitted, create
-from sweep.engine.life import Sweep
 from sweep.engine.plan import Cell, Trajectory
+from sweep.engine.sweep import Sweep
 from sweep.engine.work import Failure, Progress, TrajectoryWork
 from sweep.training import RunResult
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sweep.engine.life import Sweep, current
+from sweep.engine.life import current
 from sweep.engine.plan import Plan
 from sweep.engine.signals import stop_on_signals
+from sweep.engine.sweep import Sweep
 from sweep.spec import Settings
 
 __all__ = ["joined_sweep"]
@@ -29,13 +30,18 @@ def joined_sweep(options: Settings) -> Iterator[Sweep]:
     if sweep is not None and sweep.id == options.parent:
         yield sweep
         return
-    from sweep.tracking import read
+    from sweep.tracking import leases, read
     from sweep.tracking import settings as tracking_settings
     from sweep.tracking import store as tracking_store
 
     assert options.parent is not None
     store = tracking_store.open_store(tracking_settings.from_options(options), mode="write")
     stored = read.find_sweep(store, options.parent)
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, leases.hold(store, stored.run_id, beside=True):
         plan = Plan.from_document(stored.plan())
-        yield Sweep(options.parent, stored.run_id, plan, options, store, stop)
+        sweep = Sweep(options.parent, stored.run_id, plan, options, store, stop)
+        try:
+            yield sweep
+        except BaseException:
+            sweep.kill_started()
+            raise

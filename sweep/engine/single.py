@@ -50,7 +50,7 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
 def _record(
     spec: RunSpec, options: Settings, results: list[RunResult], error: Exception | None
 ) -> float | None:
-    from sweep.engine.life import run_tags
+    from sweep.engine.sweep import run_tags
     from sweep.tracking import settings as tracking_settings
     from sweep.tracking import store as tracking_store
     from sweep.tracking import write

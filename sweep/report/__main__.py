@@ -20,13 +20,17 @@ def report(config: DictConfig) -> None:
     from sweep.config import reading_settings
     from sweep.plain import plain_values
     from sweep.report.build import build_report
-    from sweep.tracking import read
+    from sweep.tracking import leases, read
     from sweep.tracking import settings as tracking_settings
     from sweep.tracking import store as tracking_store
 
     plain = plain_values(config)
     options = reading_settings(plain, Path(HydraConfig.get().runtime.cwd))
-    store = tracking_store.open_store(tracking_settings.from_options(options), mode="read")
+    tracking = tracking_settings.from_options(options)
+    tracking_store.open_store(tracking, mode="read")  # makes no store where there is none
+    store = tracking_store.open_store(tracking, mode="write")
+    for sentence in leases.tend(store):
+        console.say(sentence)
     stored = read.find_sweep(store, str(plain["sweep"]))
     built = build_report(
         stored,

@@ -1,0 +1,102 @@
+"""What ``python -m sweep -m`` does: plan the grid, open the sweep, launch its jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import OmegaConf, open_dict, read_write
+
+from sweep import console
+from sweep.compose import Jobs
+from sweep.config import CONTROL_KEYS, settings
+from sweep.engine.life import Opening, sweep_life
+from sweep.engine.plan import new_id
+from sweep.grid import describes_run, expand
+from sweep.plain import plain_values
+from sweep.resume import resumed_plan, stored_plan
+from sweep.spec import Settings
+
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from hydra.core.utils import JobReturn
+    from hydra.plugins.launcher import Launcher
+    from omegaconf import DictConfig
+
+__all__ = ["run_sweep"]
+
+
+def run_sweep(
+    loader: ConfigLoader,
+    master: DictConfig,
+    launcher: Launcher,
+    params: Mapping[str, Any],
+    arguments: Sequence[str],
+    max_batch_size: int | None,
+) -> list[Sequence[JobReturn]]:
+    """Run one sweep from the command line to its report.
+
+    Parameters
+    ----------
+    params
+        The axes that the configuration names; an axis of `arguments` replaces one of them.
+    arguments
+        The overrides of the command line.
+
+    Returns
+    -------
+    list
+        The returns of each batch's jobs, as Hydra's own sweeper gives them.
+
+    Raises
+    ------
+    ConfigErrors
+        The configuration was refused; nothing was created.
+    StoreError
+        The store cannot be used; no run was started.
+    """
+    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
+    opening = _opening(loader, master, params, arguments, options)
+    if options.dry_run:
+        console.sweep_plan(opening.plan)
+        return []
+    controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
+    returns: list[Sequence[JobReturn]] = []
+    with sweep_life(opening) as sweep:
+        jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in sweep.pending]
+        size = max_batch_size or max(len(jobs), 1)
+        for first in range(0, len(jobs), size):
+            batch = Jobs(loader, master, jobs[first : first + size], first_job=first)
+            returns.append(launcher.launch(batch, initial_job_idx=first))
+    return returns
+
+
+def _opening(
+    loader: ConfigLoader,
+    master: DictConfig,
+    params: Mapping[str, Any],
+    arguments: Sequence[str],
+    options: Settings,
+) -> Opening:
+    if options.resume is None:
+        sweep_id, parent_run_id = new_id(), None
+        _set_parent(master, sweep_id)
+        plan = expand(loader, master, params, arguments, sweep_id)
+        files = {
+            "multirun.yaml": OmegaConf.to_yaml(master),
+            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
+        }
+    else:
+        sweep_id, parent_run_id, stored = stored_plan(options)
+        _set_parent(master, sweep_id)
+        plan = resumed_plan(loader, master, arguments, options, sweep_id, stored)
+        files = {}
+    folder = Path(str(master.hydra.sweep.dir))
+    return Opening(sweep_id, plan, options, folder, files, parent_run_id)
+
+
+def _set_parent(master: DictConfig, sweep_id: str) -> None:
+    """Let Hydra's own settings, the sweep's folder among them, know the sweep."""
+    with read_write(master), open_dict(master):
+        master.parent = sweep_id

@@ -1,0 +1,208 @@
+"""A sweep while it lives: what became of its cells so far, and the one place that records them."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from sweep import console
+from sweep.engine.plan import Cell, Plan
+from sweep.engine.signals import StopRequest
+from sweep.errors import RunFailed
+from sweep.spec import RunSpec, Settings
+
+if TYPE_CHECKING:
+    from sweep.tracking.read import StoredRun
+    from sweep.tracking.store import Store
+    from sweep.training import RunResult
+
+__all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
+
+
+class Failed(NamedTuple):
+    """A run that failed: its name, why in one line, and where the whole traceback is."""
+
+    name: str
+    sentence: str
+    traceback: str
+
+
+class Sweep:
+    """A sweep while it lives: its plan, its place in the store, and what became of its cells."""
+
+    def __init__(
+        self,
+        sweep_id: str,
+        parent_run_id: str,
+        plan: Plan,
+        options: Settings,
+        store: Store,
+        stop: StopRequest,
+    ) -> None:
+        self.id = sweep_id
+        self.parent_run_id = parent_run_id
+        self.plan = plan
+        self.options = options
+        self.store = store
+        self.stop = stop
+        self.pending: tuple[Cell, ...] = plan.cells
+        self.failures: list[Failed] = []
+        self.finished = 0
+        self.interrupted = 0
+        self.progress = console.Progress(plan.iterations(), len(plan.cells))
+        self._run_ids: dict[int, str] = {}
+
+    def keep(self, runs: Sequence[StoredRun]) -> None:
+        """Leave out each cell that has a finished run with its signature in the store."""
+        stored = Counter(
+            (run.name, run.tags.get("sweep.signature")) for run in runs if run.status == "FINISHED"
+        )
+        self.leave_out(
+            cell for cell in self.plan.cells if _taken(stored, (cell.name, cell.spec.signature))
+        )
+
+    def leave_out(self, cells: Iterable[Cell]) -> None:
+        """Count cells as finished and train the others alone."""
+        done = {cell.index for cell in cells}
+        self.finished += len(done)
+        self.pending = tuple(cell for cell in self.pending if cell.index not in done)
+        self.progress = console.Progress(self.plan.iterations(self.pending), len(self.pending))
+
+    def start(self, cell: Cell, reused_from: str | None = None) -> None:
+        """Create the cell's run, status RUNNING, once."""
+        from sweep.tracking import write
+
+        if cell.index not in self._run_ids:
+            self._run_ids[cell.index] = write.start_run(
+                self.store,
+                name=cell.name,
+                params=cell.params(),
+                tags=run_tags(cell.spec)
+                | ({"sweep.reused_from": reused_from} if reused_from else {}),
+                sweep_id=self.id,
+                parent_run_id=self.parent_run_id,
+            )
+
+    def record(self, cell: Cell, result: RunResult) -> float | None:
+        """Store a cell's result, the run's status last; return its final error."""
+        from sweep.tracking import write
+
+        self.start(cell)
+        run_id = self._run_ids[cell.index]
+        write.record(self.store, run_id, result, cell.spec.config)
+        if result.outcome == "interrupted":
+            self.interrupted += 1
+        else:
+            self.finished += 1
+        self.progress.run_ended(cell.name, result)
+        return result.final_error
+
+    def record_quietly(self, cell: Cell, result: RunResult) -> None:
+        """Store the result of a run that nobody trained, without a word of progress."""
+        from sweep.tracking import write
+
+        write.record(self.store, self._run_ids[cell.index], result, cell.spec.config)
+
+    def fail(self, cell: Cell, error: BaseException, text: str | None = None) -> None:
+        """Store that a cell failed, with its traceback; the other cells go on."""
+        from sweep.tracking import write
+
+        self.start(cell)
+        text = text or "".join(traceback.format_exception(error))
+        write.fail(self.store, self._run_ids[cell.index], text)
+        sentence = f"{type(error).__name__}: {error}".splitlines()[0]
+        self.failures.append(Failed(cell.name, sentence, self._traceback_of(cell)))
+        self.progress.run_failed(cell.name, sentence)
+
+    def run(self, spec: RunSpec) -> float | None:
+        """Train one cell alone and record it; what it raises is recorded and raised again."""
+        from sweep.engine.work import Progress, TrajectoryWork
+
+        if self.failed_fast:
+            self.refuse()
+        cell = self.plan.find(spec)
+        assert cell is not None, "a job's configuration is not in the plan of its sweep"
+        self.start(cell)
+        results: list[RunResult] = []
+
+        def emit(value: RunResult | Progress) -> None:
+            if isinstance(value, Progress):
+                self.progress.advance(value.iterations)
+            else:
+                results.append(value)
+
+        try:
+            with self.stop.interruptible():
+                TrajectoryWork(spec, (spec.iters,), self.options.max_seconds)(emit, self.stop)
+        except Exception as error:
+            self.fail(cell, error)
+            raise
+        self.stop.check()
+        return self.record(cell, results[0])
+
+    @property
+    def failed_fast(self) -> bool:
+        """Whether a run failed and none shall follow it."""
+        return self.options.fail_fast and bool(self.failures)
+
+    def refuse(self, *_: object) -> None:
+        """Leave a run out after the first failure; it has no row in the store.
+
+        Raises
+        ------
+        RunFailed
+            Always.
+        """
+        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
+
+    def _traceback_of(self, cell: Cell) -> str:
+        run_id = self._run_ids[cell.index]
+        if self.options.tracking_kind == "local":
+            folder = self.options.outputs / "artifacts" / run_id / "artifacts"
+            return os.path.relpath(folder / "traceback.txt")
+        return f"artifact traceback.txt of run {run_id}"
+
+    @property
+    def status(self) -> str:
+        """The status of the parent run once every cell has ended."""
+        if self.failures:
+            return "FAILED"
+        return "KILLED" if self.interrupted else "FINISHED"
+
+    def kill_started(self) -> None:
+        """Close every run that was started and has not ended as KILLED."""
+        from sweep.tracking import write
+
+        write.kill_running(self.store, self.id)
+
+
+def _taken(stored: Counter[tuple[str, str | None]], key: tuple[str, str]) -> bool:
+    """Take one of the stored runs of a cell, if one is left."""
+    if not stored[key]:
+        return False
+    stored[key] -= 1
+    return True
+
+
+def platform_tags() -> dict[str, str]:
+    """Return the tags that say on what kind of machine and with which versions a run trained."""
+    import platform
+    from importlib.metadata import version
+
+    versions = {
+        name: version(name) for name in ("numpy", "numba", "pandas", "mlflow", "hydra-core")
+    }
+    kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
+    kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
+    return {
+        "sweep.platform": ", ".join(kind),
+        "sweep.versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
+    }
+
+
+def run_tags(spec: RunSpec) -> dict[str, str]:
+    """Return the tags of a run that its specification determines."""
+    return {"sweep.signature": spec.signature, **platform_tags()}
