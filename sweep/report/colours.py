@@ -8,7 +8,7 @@ __all__ = ["MARKERS", "colour_of", "colour_scale", "deep", "marker_scale", "ramp
 
 # Dark to light and blue to yellow at once: lightness alone orders the colours, so they hold
 # under every colour blindness and in grey print; the light end stops short of white paper.
-_STOPS = ((23, 33, 130), (112, 38, 150), (190, 50, 120), (232, 105, 60), (240, 168, 20))
+_STOPS = ((23, 33, 130), (112, 38, 150), (190, 45, 120), (226, 88, 60), (217, 138, 0))
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 """Shapes that tell few learning rates apart without any colour."""

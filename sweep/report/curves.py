@@ -162,11 +162,16 @@ def _final_info(
 ) -> CurvesInfo:
     panels, left_out = chosen_panels(facts)
     y = log_scale(_finals(facts), ceiling=ceiling_of(facts))
+    kept = spread(len(key.values), max(MOST_CURVES // max(len(panels), 1), 8))
+    if len(kept) < len(key.values):
+        some = f"{len(kept)} of {len(key.values)} lines"
+        left_out = f"{left_out}, {some}" if left_out else some
     shown = []
     for others in panels:
         inside = sorted((p for p in facts.grid.values() if p.others == others), key=at)
         lines = []
-        for index, value in enumerate(key.values):
+        for index in kept:
+            value = key.values[index]
             own = [p for p in inside if line_of(p) == value]
             if own:
                 lines.append(_final_line(own, key, index, at, y))

@@ -21,7 +21,7 @@ from sweep.report.thinning import thinned
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun, StoredSweep
 
-__all__ = ["FLOOR", "Facts", "Line", "Missing", "Point", "facts_of"]
+__all__ = ["FLOOR", "Facts", "Line", "Missing", "Point", "facts_of", "outcome_of"]
 
 FLOOR = 1e-13
 """An output cannot come nearer to its target in double precision: sqrt(E) <= FLOOR is a tie."""
@@ -103,7 +103,8 @@ class Missing:
 class Facts:
     """A sweep as the report sees it.
 
-    `points` are the runs in plan order, `grid` the one run that stands for each grid point
+    `runs` are all of them, `points` those with a place in the grid, both in plan order; `grid`
+    is the one run that stands for each grid point
     (a completed one before any other), `lines` the trajectories by others, lr.
     """
 
@@ -113,6 +114,7 @@ class Facts:
     points: tuple[Point, ...]
     lines: tuple[Line, ...]
     missing: tuple[Missing, ...]
+    runs: tuple[StoredRun, ...]
     unread: tuple[str, ...] = field(default=())
 
     @cached_property
@@ -190,7 +192,12 @@ def facts_of(sweep: StoredSweep, runs: Sequence[StoredRun]) -> Facts:
             points.append(point)
     lines = _lines(points, unread)
     missing = _missing(cells, runs, others)
-    return Facts(sweep, plan, others, tuple(points), lines, missing, tuple(unread))
+    return Facts(sweep, plan, others, tuple(points), lines, missing, tuple(runs), tuple(unread))
+
+
+def outcome_of(run: StoredRun) -> str:
+    """Return what became of a run; a run without the tag is judged by its status."""
+    return run.outcome or _OUTCOMES.get(run.status, "unfinished")
 
 
 def _point(run: StoredRun, order: int, others: tuple[str, ...], trajectory: str) -> Point | None:
@@ -198,7 +205,7 @@ def _point(run: StoredRun, order: int, others: tuple[str, ...], trajectory: str)
         lr, iters = float(run.params["lr"]), int(float(run.params["iters"]))
     except (KeyError, ValueError, OverflowError):
         return None
-    outcome = run.outcome or _OUTCOMES.get(run.status, "unfinished")
+    outcome = outcome_of(run)
     final = run.metrics.get("final_error") if outcome == "completed" else None
     if final is not None and not math.isfinite(final):
         final = None
@@ -221,7 +228,11 @@ def _line(group: Sequence[Point], size: int, unread: list[str]) -> Line:
     reach = None
     for point in reversed(ordered):  # the longest run that left a curve speaks for all
         curve = _read(point.run.curve, f"curve of run {point.run.name}", unread)
-        if curve is None or not len(curve[0]):
+        if curve is None:
+            continue
+        if not len(curve[0]):
+            if point.final_error is not None:
+                unread.append(f"curve of run {point.run.name}: not there")
             continue
         reach = int(curve[0][-1])
         steps, errors = thinned(curve[0], curve[1], size)

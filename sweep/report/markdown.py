@@ -10,20 +10,22 @@ from sweep.report.tables import Table
 
 __all__ = ["code", "escaped", "markdown", "note", "table_lines"]
 
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()<>#+!|~$&])")
+# Markup inside a line, HTML, tables, formulas, mentions and addresses that become links by
+# themselves. Entities where a viewer might read HTML or a table before Markdown.
+_SPECIAL = re.compile(r"[\\*_\[\]~]|[<>&|$`@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
+_BACKSLASH = frozenset("\\*_[]~")
 
 NOTE_ROWS = 20
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is: no markup, no HTML, no formula, one line."""
+    """Return text that Markdown shows as it is inside a line: no markup, HTML or formula."""
     flat = " ".join(text.split())
-    return _SPECIAL.sub(lambda m: _entity(m.group(1)), flat)
+    return _SPECIAL.sub(lambda found: _entity(found.group()), flat)
 
 
 def _entity(char: str) -> str:
-    # Entities and not backslashes where a viewer might read HTML or a table before Markdown.
-    return f"&#{ord(char)};" if char in "<>&|$`" else "\\" + char
+    return "\\" + char if char in _BACKSLASH else f"&#{ord(char)};"
 
 
 def code(text: str) -> str:
@@ -73,14 +75,21 @@ def markdown(content: Content) -> str:
     return "\n".join(lines) + "\n"
 
 
-def note(content: Content) -> str:
-    """Return the parent run's note: the answer as its first line, then the table."""
+def note(content: Content, run_id: str) -> str:
+    """Return the parent run's note: the answer as its first line, the tables, two pictures.
+
+    The pictures are those that the MLflow UI serves from the run's artifacts in ``report/``.
+    """
     lines = [escaped(content.answer), ""]
     lines += [f"**{content.final_error.title}**", ""]
     lines += table_lines(content.final_error, NOTE_ROWS)
     if content.trouble.rows:
         lines += ["", f"**{content.trouble.title}**", ""]
         lines += table_lines(content.trouble, NOTE_ROWS // 2)
+    if re.fullmatch(r"[0-9a-f]+", run_id):
+        for picture in content.pictures[:2]:
+            query = f"path=report%2F{picture.name}.png&run_uuid={run_id}"
+            lines += ["", f"![{escaped(picture.alt)}](/get-artifact?{query})"]
     return "\n".join(lines) + "\n"
 
 

@@ -1,44 +1,209 @@
-"""Dress a report as one HTML file that needs nothing from outside."""
+"""Dress a report as one HTML file that needs nothing from outside.
+
+Its own style and script are named by their hashes in a content policy, so that no other
+script runs in the page, whatever a name in the store holds.
+"""
 
 from __future__ import annotations
 
 import base64
-import html
-from collections.abc import Iterable, Sequence
+import hashlib
+import struct
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
 
+from sweep.report.colours import colour_scale
 from sweep.report.content import Content
-from sweep.report.facts import Facts
+from sweep.report.facts import Facts, Point
+from sweep.report.markup import Markup, raw, tag
 from sweep.report.pictures import Picture
 from sweep.report.tables import Table
+from sweep.report.words import plain, rate
 
 __all__ = ["page"]
 
+MOST_SVG = 400_000
+"""A larger SVG is shown as PNG: thousands of paths would make the page slow."""
 
-def page(facts: Facts, content: Content, pictures: Sequence[tuple[Picture, bytes, bytes]]) -> str:
-    """Return index.html; `pictures` come with their PNG and SVG bytes."""
-    parts = [
-        "<!doctype html><html lang='en'><head><meta charset='utf-8'>",
-        "<meta name='viewport' content='width=device-width, initial-scale=1'>",
-        f"<title>{html.escape(content.title)}</title></head><body>",
-        f"<h1>{html.escape(content.title)}</h1><p>{html.escape(content.answer)}</p>",
-        _table(content.final_error),
+MOST_ROWS = 200
+"""Of longer tables the page shows so many rows; its table of all runs holds every run."""
+
+Drawn = tuple[Picture, bytes, bytes]
+
+
+def page(facts: Facts, content: Content, drawn: Sequence[Drawn]) -> str:
+    """Return index.html; `drawn` are the pictures with their PNG and SVG bytes."""
+    sections = [
+        _section("errors", content.final_error.title, _shown(content.final_error)),
+        *(_picture(item) for item in drawn),
+        *(_section(f"table-{i}", t.title, _shown(t)) for i, t in enumerate(content.tables)),
     ]
-    for picture, _, svg in pictures:
-        data = base64.b64encode(svg).decode()
-        parts.append(f"<h2>{html.escape(picture.title)}</h2>")
-        parts.append(
-            f"<img alt='{html.escape(picture.alt)}' src='data:image/svg+xml;base64,{data}'>"
-        )
-    parts += [_table(table) for table in (*content.tables, content.trouble)]
-    return "".join(parts) + "</body></html>\n"
+    if content.trouble.rows:
+        sections.append(_section("trouble", content.trouble.title, _shown(content.trouble)))
+    sections.append(_section("runs", "All runs", _runs(facts, content)))
+    sections.append(_section("cost", "Time and cost", _list(content.cost, code=False)))
+    sections.append(_section("repeat", "How to repeat it", _list(content.repeat, code=True)))
+    sections += [tag("p", text, class_="note") for text in content.notes]
+    body = tag(
+        "body",
+        tag("a", "Skip to all runs", href="#runs", class_="skip"),
+        tag(
+            "header",
+            tag("h1", content.title),
+            tag("p", content.answer, class_="answer"),
+            _links(content),
+            _contents(drawn),
+        ),
+        tag("main", *sections),
+        tag("script", raw(_asset("page.js"))),
+    )
+    return f'<!doctype html>\n<html lang="en">\n{_head(content.title)}\n{body}\n</html>\n'
 
 
-def _table(table: Table) -> str:
-    head = _cells("th", table.columns)
-    body = "".join(f"<tr>{_cells('td', row)}</tr>" for row in table.rows)
-    title = html.escape(table.title)
-    return f"<h2>{title}</h2><table><tr>{head}</tr>{body}</table>"
+def _asset(name: str) -> str:
+    return (files("sweep.report") / name).read_text(encoding="utf-8")
 
 
-def _cells(tag: str, texts: Iterable[str]) -> str:
-    return "".join(f"<{tag}>{html.escape(text)}</{tag}>" for text in texts)
+def _head(title: str) -> Markup:
+    style = _asset("page.css")
+    policy = (
+        "default-src 'none'; img-src data:; base-uri 'none'; form-action 'none'; "
+        f"style-src '{_hash(style)}'; script-src '{_hash(_asset('page.js'))}'"
+    )
+    return tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        tag("style", raw(style)),
+    )
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+def _section(anchor: str, title: str, *children: Markup) -> Markup:
+    return tag("section", tag("h2", title), *children, id=anchor)
+
+
+def _links(content: Content) -> Markup:
+    links = [tag("a", name, href=url) for name, url in content.links.items()]
+    spaced = [part for link in links for part in (link, " ")]
+    return tag("p", *spaced, class_="links") if links else raw()
+
+
+def _contents(drawn: Sequence[Drawn]) -> Markup:
+    entries = [("errors", "Final errors")]
+    entries += [(picture.name, picture.title) for picture, _, _ in drawn]
+    entries += [("runs", "All runs"), ("repeat", "How to repeat it")]
+    links = [tag("a", text, href=f"#{anchor}") for anchor, text in entries]
+    return tag("nav", *links, aria_label="Contents")
+
+
+def _picture(item: Drawn) -> Markup:
+    picture, png, svg = item
+    kind, data = ("svg+xml", svg) if len(svg) <= MOST_SVG else ("png", png)
+    source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    width, height = (round(side / 1.68) for side in struct.unpack(">II", png[16:24]))
+    image = tag("img", alt=picture.alt, width=width, height=height, src=source)
+    view = tag(
+        "div", image, class_="picture scroll", tabindex=0, role="group", aria_label=picture.title
+    )
+    words = f"{picture.caption} Files: {picture.name}.png, {picture.name}.svg.".strip()
+    figure = tag("figure", view, tag("figcaption", words))
+    return _section(picture.name, picture.title, figure)
+
+
+def _shown(table: Table) -> Markup:
+    head = [
+        tag("th", text, scope="col", class_="n" if numeric else None)
+        for text, numeric in zip(table.columns, table.numeric, strict=True)
+    ]
+    rows = [tag("tr", *_cells(table, i)) for i in range(min(len(table.rows), MOST_ROWS))]
+    inner = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows))
+    words = table.note
+    if len(table.rows) > MOST_ROWS:
+        words = f"{words} The first {MOST_ROWS} of {len(table.rows)} rows; all are in report.md."
+    note = tag("p", words.strip(), class_="note") if words else raw()
+    return raw(_scroll(inner, table.title), note)
+
+
+def _cells(table: Table, i: int) -> list[Markup]:
+    cells = []
+    for j, (text, numeric) in enumerate(zip(table.rows[i], table.numeric, strict=True)):
+        names = ["n" if numeric else "text"]
+        names += ["best"] if (i, j) in table.marked else []
+        words = f"{text} (best)" if (i, j) in table.marked else text
+        cells.append(tag("td", words, class_=" ".join(names)))
+    return cells
+
+
+def _scroll(inner: Markup, title: str) -> Markup:
+    return tag("div", inner, class_="scroll", tabindex=0, role="region", aria_label=title)
+
+
+def _runs(facts: Facts, content: Content) -> Markup:
+    """Return the table of all runs: sortable, filterable, numbers as the store has them."""
+    columns = [("run", "run"), ("lr", "lr"), ("iters", "iterations")]
+    columns += [(axis, axis) for axis in facts.others]
+    columns += [("final_error", "final error"), ("best_error", "best error")]
+    columns += [("best_step", "best step"), ("outcome", "outcome")]
+    columns += [("where", "diverged or stalled at"), ("train_seconds", "seconds")]
+    head = [
+        tag("th", tag("button", plain(text), type="button"), scope="col", data_key=key)
+        for key, text in columns
+    ]
+    colours = colour_scale(facts.rates)
+    rows = [_run(point, colours[point.lr], content.run_base) for point in facts.points]
+    table = tag("table", tag("thead", tag("tr", *head)), tag("tbody", *rows), id="runs-table")
+    search = tag("input", id="filter", type="search", autocomplete="off", spellcheck="false")
+    tools = tag(
+        "div",
+        tag("label", "Filter", search),
+        tag("span", id="count", role="status"),
+        tag("button", "Show all", id="more", type="button", hidden=True),
+        class_="tools",
+        id="tools",
+        hidden=True,
+    )
+    hint = (
+        "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
+    )
+    return raw(tools, tag("p", hint, class_="hint"), _scroll(table, "All runs"))
+
+
+def _run(point: Point, colour: str, base: str) -> Markup:
+    dot = raw('<svg class="dot" viewBox="0 0 8 8" aria-hidden="true"><circle cx="4" cy="4" ')
+    dot = raw(dot, f'r="4" fill="{colour}"/></svg>')
+    name = plain(point.run.name, 120)
+    shown = tag("a", name, href=base + point.run.run_id) if base else tag("span", name)
+    where = point.step("diverged_at")
+    where = point.step("stalled_at") if where is None else where
+    numbers = (point.final_error, point.metric("best_error"), point.step("best_step"))
+    outcome = plain(point.outcome)
+    bad = None if outcome == "completed" else "bad"
+    return tag(
+        "tr",
+        tag("td", dot, shown, class_="text"),
+        tag("td", rate(point.lr), class_="n"),
+        tag("td", str(point.iters), class_="n"),
+        *(tag("td", plain(value, 120), class_="text") for value in point.others),
+        *(tag("td", "" if value is None else repr(value), class_="n") for value in numbers),
+        tag("td", outcome, class_=bad),
+        tag("td", "" if where is None else str(where), class_="n"),
+        tag("td", _seconds(point), class_="n"),
+    )
+
+
+def _seconds(point: Point) -> str:
+    value = point.metric("train_seconds")
+    return "" if value is None else f"{value:.3g}"
+
+
+def _list(values: Mapping[str, str], *, code: bool) -> Markup:
+    entries = []
+    for name, text in values.items():
+        entries += [tag("dt", name), tag("dd", tag("code", text) if code else text)]
+    return tag("dl", *entries)

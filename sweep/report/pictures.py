@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from matplotlib.figure import Figure
 
 from sweep.report import alts
 from sweep.report.curve_plots import draw_curves
@@ -18,6 +17,9 @@ from sweep.report.rule_plots import draw_rules
 from sweep.report.rules import Pair, rules_info
 from sweep.report.weight_plots import draw_weights
 from sweep.report.weights import weights_info
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 __all__ = ["Picture", "pictures_of"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sweep.report.facts import Facts, Line, Point
+from sweep.report.facts import Facts, Line, Point, outcome_of
 from sweep.report.words import figure, grouped, plain, rate
 
 __all__ = [
@@ -27,6 +27,9 @@ __all__ = [
 ]
 
 RUN_COLUMNS = ("run_id", "name", "status", "outcome")
+
+ENDINGS = ("diverged_at", "stalled_at")
+"""Metrics that have a column even where no run has them."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -52,15 +55,16 @@ def runs_frame(facts: Facts) -> pd.DataFrame:
     Columns: run_id, name, status, outcome, params in the order of the first runs, metrics
     by name. A name that stands for two things becomes params.x and metrics.x.
     """
-    runs = [point.run for point in facts.points]
+    runs = facts.runs
     params = dict.fromkeys(name for run in runs for name in run.params)
-    metrics = dict.fromkeys(sorted({n for run in runs for n in run.metrics}, key=_natural))
+    found = {*ENDINGS, *(name for run in runs for name in run.metrics)}
+    metrics = dict.fromkeys(sorted(found, key=_natural))
     taken = {*RUN_COLUMNS}
     columns: dict[str, list[object]] = {
         "run_id": [run.run_id for run in runs],
         "name": [run.name for run in runs],
         "status": [run.status for run in runs],
-        "outcome": [point.outcome for point in facts.points],
+        "outcome": [outcome_of(run) for run in runs],
     }
     for name in params:
         doubled = name in taken or name in metrics
