@@ -65,8 +65,8 @@ class Backprop:
     def __init__(
         self, network: Network, data: Data, *, lr: float, rule: str, seed: int = 0
     ) -> None:
-        from sweep.kernel import load_kernel  # late: it imports numba
-        from sweep.kernel_source import KernelSpec
+        from sweep.kernel.compiled import load_kernel  # late: it imports numba
+        from sweep.kernel.source import KernelSpec
 
         if number(lr, "lr") <= 0:
             raise ConfigError(f"lr is {lr!r}: it must be above 0.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -13,7 +13,17 @@ import numpy.typing as npt
 
 from sweep.errors import ConfigError
 
-__all__ = ["known_keys", "number", "one_of", "table", "vector", "whole"]
+__all__ = [
+    "did_you_mean",
+    "is_number",
+    "known_keys",
+    "number",
+    "one_of",
+    "table",
+    "told",
+    "vector",
+    "whole",
+]
 
 Array = npt.NDArray[np.float64]
 
@@ -89,3 +99,22 @@ def _items(value: Any, refusal: str) -> Sequence[Any]:
 def _is(value: Any, kind: type) -> bool:
     """Tell whether `value` is a number of `kind`; true and false are none."""
     return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return ``; did you mean 'lr'?`` where a known word is close, else nothing."""
+    close = get_close_matches(str(word), list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def told(key: str, value: Any, advice: str) -> str:
+    """Return the refusal of a value: key and value as one would type them, then the advice."""
+    shown = "null" if value is None else str(value)
+    if len(shown) > 80:
+        shown = shown[:77] + "..."
+    return f"{key}={shown}: {advice}" + ("" if advice.endswith("?") else ".")
+
+
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)

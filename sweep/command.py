@@ -10,13 +10,12 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
 from sweep.compose import Jobs
-from sweep.config import CONTROL_KEYS, settings
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import new_id
 from sweep.grid import describes_run, expand
 from sweep.plain import plain_values
 from sweep.resume import resumed_plan, stored_plan
-from sweep.spec import Settings
+from sweep.settings import CONTROL_KEYS, Settings, settings
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader

@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from sweep.engine.plan import Plan
     from sweep.engine.sweep import Failed, Sweep
     from sweep.report.build import Report
-    from sweep.spec import RunSpec, Settings
+    from sweep.settings import Settings
+    from sweep.spec import RunSpec
     from sweep.training import RunResult
 
 __all__ = [

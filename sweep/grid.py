@@ -13,10 +13,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
 from sweep.compose import Jobs
-from sweep.config import CONTROL_KEYS, run_spec
+from sweep.config import run_spec
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigErrors
 from sweep.refusal import REFUSALS, one_sentence
+from sweep.settings import CONTROL_KEYS
 from sweep.spec import RunSpec
 
 if TYPE_CHECKING:

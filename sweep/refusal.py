@@ -8,7 +8,9 @@ from collections.abc import Iterable
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.config import CONTROL_KEYS, RUN_KEYS, did_you_mean
+from sweep.checks import did_you_mean
+from sweep.config import RUN_KEYS
+from sweep.settings import CONTROL_KEYS
 
 __all__ = ["REFUSALS", "one_sentence"]
 

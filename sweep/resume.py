@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
-    from sweep.spec import RunSpec, Settings
+    from sweep.settings import Settings
+    from sweep.spec import RunSpec
 
 __all__ = ["resumed_plan", "stored_plan"]
 

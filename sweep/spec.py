@@ -13,26 +13,10 @@ if TYPE_CHECKING:
     from sweep.data import Data
     from sweep.network import Network
 
-__all__ = ["BUILT_IN", "RunSpec", "Settings", "TrainerSpec", "canonical"]
+__all__ = ["BUILT_IN", "RunSpec", "TrainerSpec", "canonical"]
 
 BUILT_IN = "sweep.backprop.Backprop"
 """The project's own trainer."""
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How a command runs: the same for all its runs, and in no signature."""
-
-    outputs: Path
-    tracking_kind: str
-    tracking_uri: str | None
-    experiment: str
-    resume: str | None
-    reuse: bool
-    dry_run: bool
-    fail_fast: bool
-    max_seconds: float | None
-    parent: str | None
 
 
 @dataclass(frozen=True)

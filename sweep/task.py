@@ -10,8 +10,9 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from sweep.app import one_job
-from sweep.config import run_spec, settings
+from sweep.config import run_spec
 from sweep.plain import plain_values
+from sweep.settings import settings
 
 if TYPE_CHECKING:
     from sweep.compose import Jobs

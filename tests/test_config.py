@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import yaml
 
-from sweep.config import run_spec, settings
+from sweep.config import run_spec
 from sweep.errors import ConfigError, ConfigErrors
+from sweep.settings import settings
 from sweep.spec import RunSpec
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -19,20 +19,7 @@ import pytest
 from tests.imports import Import, imports_of, module_name, source_files
 from tests.processes import ROOT, clean_environment
 
-HYDRA = [
-    "hydra_plugins.*",
-    "sweep.app",
-    "sweep.compose",
-    "sweep.grid",
-    "sweep.guard",
-    "sweep.jobs",
-    "sweep.plain",
-    "sweep.recipe",
-    "sweep.refusal",
-    "sweep.report.__main__",
-    "sweep.resolvers",
-    "sweep.task",
-]
+HYDRA = ["hydra_plugins.*", "sweep.cli.*", "sweep.*.__main__"]
 
 SEAMS = {
     "distributed": ["sweep.engine.backends.dask*"],
@@ -43,8 +30,8 @@ SEAMS = {
     "mlflow": ["sweep.tracking.*"],
     "numba": ["sweep.backprop", "sweep.kernel*"],
     "omegaconf": HYDRA,
-    "pandas": ["sweep.files", "sweep.report.tables"],
-    "pyarrow": ["sweep.files", "sweep.tracking.*"],
+    "pandas": ["sweep.data.files", "sweep.report.tables"],
+    "pyarrow": ["sweep.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.backends.ray*"],
     "rich": ["sweep.console"],
     "scipy": ["sweep.kernel*"],
@@ -54,17 +41,12 @@ SEAMS = {
 """Outside library -> the only modules that use it; others may name its types, unexecuted."""
 
 NUMERIC = [
-    "sweep.activations",
     "sweep.backprop",
     "sweep.checks",
-    "sweep.columns",
     "sweep.curve",
-    "sweep.data",
-    "sweep.files",
-    "sweep.initial",
+    "sweep.data*",
     "sweep.kernel*",
-    "sweep.network",
-    "sweep.samples",
+    "sweep.network*",
     "sweep.training",
 ]
 
@@ -73,19 +55,41 @@ ROOMS = [
     (NUMERIC, ["sweep.errors", *NUMERIC]),
     (
         ["sweep.tracking", "sweep.tracking.*"],
-        ["sweep.config", "sweep.spec", "sweep.errors", "sweep.training", "sweep.tracking*"],
+        [
+            "sweep.config",
+            "sweep.curve",
+            "sweep.settings",
+            "sweep.spec",
+            "sweep.errors",
+            "sweep.training",
+        ]
+        + ["sweep.tracking*"],
     ),
     (
         ["sweep.report.__main__"],
-        ["sweep.app", "sweep.config", "sweep.spec", "sweep.console", "sweep.errors", "sweep.plain"]
+        [
+            "sweep.cli.*",
+            "sweep.config",
+            "sweep.settings",
+            "sweep.spec",
+            "sweep.console",
+            "sweep.errors",
+        ]
         + ["sweep.report*", "sweep.tracking*"],
     ),
     (["sweep.report", "sweep.report.*"], ["sweep.errors", "sweep.report*", "sweep.tracking.read"]),
     (
-        ["sweep.config", "sweep.spec", "sweep.trainers"],
-        ["sweep.config", "sweep.spec", "sweep.errors", "sweep.trainers", *NUMERIC],
+        ["sweep.config", "sweep.settings", "sweep.spec", "sweep.trainers"],
+        [
+            "sweep.config",
+            "sweep.settings",
+            "sweep.spec",
+            "sweep.errors",
+            "sweep.trainers",
+            *NUMERIC,
+        ],
     ),
-    (["hydra_plugins.*"], ["sweep.engine.*", "sweep.grid", "sweep.jobs"]),
+    (["hydra_plugins.*"], ["sweep.cli.*"]),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""
 

@@ -20,7 +20,7 @@ from sweep.engine.plan import Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.sweep import Sweep, platform_tags
 from sweep.errors import StoreError
-from sweep.spec import Settings
+from sweep.settings import Settings
 
 if TYPE_CHECKING:
     from sweep.report.build import Report

@@ -9,7 +9,7 @@ from sweep.engine.life import current
 from sweep.engine.plan import Plan
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep
-from sweep.spec import Settings
+from sweep.settings import Settings
 
 __all__ = ["joined_sweep"]
 

@@ -10,7 +10,8 @@ from sweep.engine.plan import cell_name
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.work import Progress, TrajectoryWork
 from sweep.errors import RunFailed
-from sweep.spec import RunSpec, Settings
+from sweep.settings import Settings
+from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from sweep.training import RunResult

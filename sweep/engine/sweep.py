@@ -12,7 +12,8 @@ from sweep import console
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import StopRequest
 from sweep.errors import RunFailed
-from sweep.spec import RunSpec, Settings
+from sweep.settings import Settings
+from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun

@@ -17,9 +17,9 @@ def report(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from sweep import console
-    from sweep.config import reading_settings
     from sweep.plain import plain_values
     from sweep.report.build import build_report
+    from sweep.settings import reading_settings
     from sweep.tracking import leases, read
     from sweep.tracking import settings as tracking_settings
     from sweep.tracking import store as tracking_store

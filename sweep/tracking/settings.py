@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from sweep.spec import Settings
+    from sweep.settings import Settings
 
 __all__ = ["Tracking", "from_options"]
 

@@ -1,6 +1,6 @@
-"""Compile kernels with numba; the only module that imports it, and only when one is needed.
+"""Compile kernels with numba; numba is imported only when one is needed.
 
-A small network gets a kernel written for it (kernel_source.py); any other runs in one general
+A small network gets a kernel written for it (source.py); any other runs in one general
 kernel that sends its matrix products through BLAS. Both do the same for each element of
 ``errors``: forward pass, the error before the update, backward pass, update.
 """
@@ -23,8 +23,8 @@ import numpy.typing as npt
 from numba import float64, int64, types
 from threadpoolctl import ThreadpoolController
 
-from sweep.kernel_general import ACTIVATION_CODES, RULE_CODES, general_kernel
-from sweep.kernel_source import KernelSpec, kernel_source
+from sweep.kernel.general import ACTIVATION_CODES, RULE_CODES, general_kernel
+from sweep.kernel.source import KernelSpec, kernel_source
 
 __all__ = ["Kernel", "load_kernel"]
 
@@ -37,7 +37,7 @@ spreads its overhead over them.
 
 Array = npt.NDArray[np.float64]
 Kernel = Callable[[Array, Array, Array, float, Array], None]
-"""``kernel(state, inputs, targets, rate, errors)``: see kernel_source."""
+"""``kernel(state, inputs, targets, rate, errors)``: see source.py."""
 
 SAMPLES = types.Array(float64, 2, "C", readonly=True)
 SIZES = types.Array(int64, 1, "C", readonly=True)

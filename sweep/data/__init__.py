@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.checks import known_keys, number, table
+from sweep.data.files import open_columns
+from sweep.data.samples import check_finite, one_hot, standardize, training_rows
 from sweep.errors import ConfigError
-from sweep.files import open_columns
-from sweep.samples import check_finite, one_hot, standardize, training_rows
 
 __all__ = ["KEYS", "Data", "load_data"]
 

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.checks import one_of
-from sweep.columns import Blocks, Columns
+from sweep.data.columns import Blocks, Columns
 from sweep.errors import ConfigError
 
 __all__ = ["KINDS", "open_columns"]

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.activations import ACTIVATIONS, activation_names, check_softmax
 from sweep.checks import one_of
 from sweep.errors import ConfigError
-from sweep.initial import drawn_weights, given_biases, given_weights, layer_sizes
+from sweep.network.activations import ACTIVATIONS, activation_names, check_softmax
+from sweep.network.initial import drawn_weights, given_biases, given_weights, layer_sizes
 
 __all__ = ["NAMED_SCALARS", "RULES", "Network", "check_fit", "check_rule", "step"]
 

@@ -1,0 +1,1 @@
+"""The compiled training kernels: one written for each small network, one general."""
