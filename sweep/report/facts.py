@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import SweepError
 from sweep.report.thinning import thinned
 
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun, StoredSweep
 
-__all__ = ["FLOOR", "Facts", "Line", "Missing", "Point", "facts_of", "outcome_of"]
+__all__ = ["FLOOR", "Facts", "Line", "Missing", "Point", "facts_of", "outcome_of", "read_artifact"]
 
 FLOOR = 1e-13
 """An output cannot come nearer to its target in double precision: sqrt(E) <= FLOOR is a tie."""
@@ -104,8 +103,8 @@ class Facts:
     """A sweep as the report sees it.
 
     `runs` are all of them, `points` those with a place in the grid, both in plan order; `grid`
-    is the one run that stands for each grid point
-    (a completed one before any other), `lines` the trajectories by others, lr.
+    is the one run that stands for each grid point (a completed one before any other), `lines`
+    are the trajectories, by their other axes and lr.
     """
 
     sweep: StoredSweep
@@ -177,7 +176,7 @@ def facts_of(sweep: StoredSweep, runs: Sequence[StoredRun]) -> Facts:
         As `sweep.tracking.read` gives them, runs in plan order.
     """
     unread: list[str] = []
-    plan = _read(sweep.plan, f"plan of sweep {sweep.sweep_id}", unread) or {}
+    plan = read_artifact(sweep.plan, f"plan of sweep {sweep.sweep_id}", unread) or {}
     axes = [str(axis) for axis in plan.get("axes", ())]
     others = tuple(axis for axis in axes if axis not in ("lr", "iters"))
     cells = [cell for cell in plan.get("cells", ()) if isinstance(cell, Mapping)]
@@ -227,7 +226,7 @@ def _line(group: Sequence[Point], size: int, unread: list[str]) -> Line:
     thresholds: Mapping[int, int | None] = {}
     reach = None
     for point in reversed(ordered):  # the longest run that left a curve speaks for all
-        curve = _read(point.run.curve, f"curve of run {point.run.name}", unread)
+        curve = read_artifact(point.run.curve, f"curve of run {point.run.name}", unread)
         if curve is None:
             continue
         if not len(curve[0]):
@@ -236,7 +235,7 @@ def _line(group: Sequence[Point], size: int, unread: list[str]) -> Line:
             continue
         reach = int(curve[0][-1])
         steps, errors = thinned(curve[0], curve[1], size)
-        found = _read(point.run.thresholds, f"thresholds of run {point.run.name}", unread)
+        found = read_artifact(point.run.thresholds, f"thresholds of run {point.run.name}", unread)
         thresholds = {int(k): step for k, step in (found or {}).items()}
         break
     first = ordered[0]
@@ -269,10 +268,10 @@ def _number(value: Any) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def _read(call: Callable[[], T], what: str, unread: list[str]) -> T | None:
-    """Call a reader; an artifact that is not there or damaged is noted and None."""
+def read_artifact(call: Callable[[], T], what: str, unread: list[str]) -> T | None:
+    """Call a reader; what cannot be read is named in `unread` and None."""
     try:
         return call()
-    except (SweepError, OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:  # a damaged file or a lost server: the rest is still worth telling
         unread.append(f"{what}: {' '.join(str(error).split())[:200]}")
         return None

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
-
 from sweep.report import alts
 from sweep.report.curve_plots import draw_curves
 from sweep.report.curves import curves_info, lines_info, rates_info

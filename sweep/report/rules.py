@@ -8,8 +8,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import SweepError
-from sweep.report.facts import Facts, Line, Point
+from sweep.report.facts import Facts, Line, Point, read_artifact
 from sweep.report.looks import Key, Spot, ceiling_of, rate_key, spread
 from sweep.report.scale import LogScale, log_scale
 from sweep.report.tables import Table
@@ -91,11 +90,10 @@ def rule_pairs(facts: Facts) -> tuple[Pair, ...]:
 
 
 def _compared(pair: Pair) -> Pair:
-    try:
-        names, first = flat_weights(pair.notebook.run.weights()["final"])
-        others, second = flat_weights(pair.gradient.run.weights()["final"])
-    except (SweepError, OSError, ValueError, KeyError, TypeError):
-        return pair
+    one = read_artifact(pair.notebook.run.weights, "weights", [])
+    two = read_artifact(pair.gradient.run.weights, "weights", [])
+    names, first = flat_weights((one or {}).get("final", {}))
+    others, second = flat_weights((two or {}).get("final", {}))
     if names != others or not len(names):
         return pair
     apart = np.abs(first - second)

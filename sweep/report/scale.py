@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sweep.report.words import decade, thin, tick_text
+from sweep.report.words import decade, tick_text
 
 __all__ = ["FLOOR_DECADE", "LogScale", "log_scale"]
 
@@ -129,7 +129,5 @@ def _fine_ticks(low: float, high: float) -> tuple[list[float], list[str]]:
             at = exponent + math.log10(digit)
             if low - 1e-9 <= at <= high + 1e-9:
                 ticks.append(at)
-                whole = digit * 10**exponent if exponent >= 0 else None
-                small = f"{digit}e{exponent}"
-                labels.append(thin(whole) if whole is not None else tick_text(float(small)))
+                labels.append(tick_text(digit, exponent))
     return ticks, labels

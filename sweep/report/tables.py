@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from sweep.report.facts import Facts, Line, Point, outcome_of
+from sweep.report.facts import Facts, Line, Point, outcome_of, read_artifact
 from sweep.report.words import figure, grouped, plain, rate
 
 __all__ = [
@@ -211,14 +211,13 @@ def _where(point: Point) -> str:
         kept = "" if best is None else f"; best error before: {figure(best)}"
         return f"NaN or infinity at step {grouped(step)}{kept}"
     if point.outcome == "failed":
-        try:
-            trace = point.run.traceback()
-        except (OSError, ValueError):
-            trace = None
+        trace = read_artifact(point.run.traceback, "traceback", [])
         lines = [line for line in (trace or "").splitlines() if line.strip()]
         return plain(lines[-1], 200) if lines else "no traceback stored"
-    best_step = point.step("best_step")
-    return "" if best_step is None else f"its curve's best step is {grouped(best_step)}"
+    curve = read_artifact(point.run.curve, "curve", [])
+    if curve is None or not len(curve[0]):
+        return "no curve stored"
+    return f"its curve ends at step {grouped(int(curve[0][-1]))}"
 
 
 def _levels(lines: Sequence[Line]) -> list[int]:

@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import SweepError
 from sweep.report.colours import colour_scale, marker_scale
-from sweep.report.facts import Facts, Line, Point
+from sweep.report.facts import Facts, Line, Point, read_artifact
 from sweep.report.looks import chosen_panels, panel_title, spread
 from sweep.report.words import grouped, plain, rate
 
@@ -109,12 +108,11 @@ def _series(line: Line, colour: str, marker: str) -> tuple[tuple[str, ...], Weig
     if not ended:
         return None
     point = ended[-1]
-    try:
-        stored = point.run.weights()
-        names, initial = flat_weights(stored["initial"])
-        final_names, final = flat_weights(stored["final"])
-    except (SweepError, OSError, ValueError, KeyError, TypeError):
+    stored = read_artifact(point.run.weights, "weights", [])
+    if not stored:
         return None
+    names, initial = flat_weights(stored.get("initial", {}))
+    final_names, final = flat_weights(stored.get("final", {}))
     if names != final_names or not len(names):
         return None
     if len(names) > MOST_DOTS:

@@ -60,9 +60,13 @@ def grouped(count: int) -> str:
     return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
-def tick_text(value: float) -> str:
-    """Return a number of one digit as a tick label: 0.05, 2×10⁻⁷."""
-    return f"{value:g}" if value >= 1e-2 else power(value, 1)
+def tick_text(digit: int, exponent: int) -> str:
+    """Return digit · 10^exponent as a tick label: 0.05, 200, 2×10⁻⁷."""
+    if digit == 1:
+        return decade(exponent)
+    if exponent < -2 or exponent > 5:
+        return f"{digit}×10{str(exponent).translate(_SUPERSCRIPT)}"
+    return thin(digit * 10**exponent) if exponent >= 0 else f"{digit * 10.0**exponent:g}"
 
 
 def thin(count: int) -> str:
