@@ -326,7 +326,7 @@ def installed(folder: Path) -> dict[str, str]:
 
 def test_no_folder_for_a_cache_is_no_hindrance(weird_path: Path) -> None:
     env = installed(weird_path) | {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"}
-    (weird_path / "sweep" / "__pycache__").write_text("a file where the cache would be")
+    (weird_path / "sweep" / "kernel" / "__pycache__").write_text("a file where the cache would be")
     process = start([sys.executable, "-W", "error", "-c", PROGRAM], weird_path, env)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")
@@ -340,7 +340,7 @@ def test_four_first_processes_share_one_cold_cache(weird_path: Path) -> None:
     ended = [(*process.communicate(timeout=120), process.returncode) for process in processes]
     assert [(err, code) for _, err, code in ended] == [("", 0)] * 4
     assert len({out for out, _, _ in ended}) == 1
-    cached = weird_path / "sweep" / "__pycache__"
+    cached = weird_path / "sweep" / "kernel" / "__pycache__"
     assert len(list(cached.glob("*.nbi"))) == len(list(cached.glob("*.nbc"))) == 1
     assert not list(cached.glob("*.tmp.*"))
 
@@ -349,7 +349,7 @@ def test_damaged_cache_is_no_hindrance(weird_path: Path) -> None:
     env = installed(weird_path)
     command = [sys.executable, "-W", "error", "-c", PROGRAM]
     first, _ = start(command, weird_path, env).communicate(timeout=120)
-    for file in (weird_path / "sweep" / "__pycache__").glob("*.nb[ci]"):
+    for file in (weird_path / "sweep" / "kernel" / "__pycache__").glob("*.nb[ci]"):
         file.write_bytes(file.read_bytes()[:40])
         again, err = start(command, weird_path, env).communicate(timeout=120)
         assert (again, err) == (first, "")

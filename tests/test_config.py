@@ -110,9 +110,9 @@ def test_network_unknown_key_is_refused_with_a_suggestion() -> None:
 
 
 def test_network_that_does_not_fit_the_data_is_refused() -> None:
-    with pytest.raises(ConfigError, match="3 inputs"):
+    with pytest.raises(ConfigError, match="inputs has 3 columns"):
         spec(data={**configuration()["data"], "inputs": [[1, 2, 3]]})
-    with pytest.raises(ConfigError, match="1 targets"):
+    with pytest.raises(ConfigError, match="targets has 1 columns"):
         spec(data={**configuration()["data"], "targets": [[1.0]]})
 
 
