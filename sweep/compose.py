@@ -90,9 +90,8 @@ class Jobs(Sequence[list[str]]):
         return part
 
     def _at(self, index: int) -> tuple[tuple[str, ...], int]:
-        if index < 0:
-            index += len(self)
-        return self._overrides[index], self.first_job + index
+        overrides = self._overrides[index]
+        return overrides, self.first_job + (index + len(self) if index < 0 else index)
 
     def compose(self, index: int) -> tuple[Recipe, DictConfig]:
         """Return how job `index` is made, and its whole configuration, made freshly.

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hydra import version
+from hydra._internal.callbacks import Callbacks
 from hydra._internal.deprecation_warning import deprecation_warning
 from hydra.core.utils import (
     JobReturn,
@@ -34,6 +35,7 @@ from hydra.core.utils import (
     filter_overrides,
     setup_globals,
 )
+from hydra.experimental.callback import Callback
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -198,8 +200,8 @@ def run_job(jobs: Jobs, position: int, task: Task, hydra_context: HydraContext) 
     """
     callbacks = hydra_context.callbacks
     recipe, config = jobs.compose(position)
-    # Callbacks get the configuration to keep and to change; without any, nobody sees it.
-    with installed(config, shared=not callbacks.callbacks) as folder, ExitStack() as undo:
+    # Callbacks get the configuration to keep and to change; otherwise nobody sees it.
+    with installed(config, shared=not _are_told(callbacks)) as folder, ExitStack() as undo:
         hydra = config.hydra
         cfg = recipe.task(config)
         result = LazyReturn(recipe, hydra.runtime.output_dir, cfg)
@@ -223,6 +225,15 @@ def run_job(jobs: Jobs, position: int, task: Task, hydra_context: HydraContext) 
         callbacks.on_job_end(config=config, job_return=result)
     result.pack()
     return result
+
+
+def _are_told(callbacks: Callbacks) -> bool:
+    """Return whether a callback does anything at the start or end of a job."""
+    return any(
+        getattr(type(callback), event, None) is not getattr(Callback, event)
+        for callback in callbacks.callbacks
+        for event in ("on_job_start", "on_job_end")
+    )
 
 
 def _enter_folder(folder: str, result: LazyReturn, config: DictConfig, undo: ExitStack) -> str:
