@@ -26,7 +26,7 @@ from threadpoolctl import ThreadpoolController
 from sweep.kernel.general import ACTIVATION_CODES, RULE_CODES, general_kernel
 from sweep.kernel.source import KernelSpec, kernel_source
 
-__all__ = ["Kernel", "load_kernel"]
+__all__ = ["Kernel", "compile_kernel", "hold_blas_to_one_thread", "load_kernel"]
 
 WRITTEN_SINGLE, WRITTEN_MANY = 64, 32
 """Up to this many scalars a network gets a kernel of its own, for one sample and for several.
@@ -74,22 +74,22 @@ def _written_kernel(spec: KernelSpec) -> Kernel:
     # The code says that it comes from this file: numba keeps its cache beside it.
     exec(compile(source, __file__, "exec"), scope)
     signature = types.void(float64[::1], SAMPLES, SAMPLES, float64, float64[::1])
-    kernel: Kernel = _compiled(scope["kernel"], signature, source)
+    kernel: Kernel = compile_kernel(scope["kernel"], signature, source)
     return kernel
 
 
 @functools.cache
 def _general_kernel() -> Callable[..., None]:
-    _hold_blas_to_one_thread()
+    hold_blas_to_one_thread()
     signature = types.void(
         SIZES, SIZES, types.boolean, int64, float64[::1], SAMPLES, SAMPLES, float64, float64[::1]
     )
     source = inspect.getsource(importlib.import_module(general_kernel.__module__))
-    general: Callable[..., None] = _compiled(general_kernel, signature, source)
+    general: Callable[..., None] = compile_kernel(general_kernel, signature, source)
     return general
 
 
-def _compiled(function: Any, signature: Any, source: str) -> Any:
+def compile_kernel(function: Any, signature: Any, source: str) -> Any:
     """Compile `function` for one signature, with numba's cache where one can be had.
 
     numba's cache is safe among processes only as long as one file name stands for one piece
@@ -108,7 +108,7 @@ def _compiled(function: Any, signature: Any, source: str) -> Any:
         return numba.njit(signature, **options)(function)
 
 
-def _hold_blas_to_one_thread() -> None:
+def hold_blas_to_one_thread() -> None:
     """Hold every BLAS of this process to one thread: its bits may depend on their number."""
     importlib.import_module("scipy.linalg.cython_blas")  # the one that numba calls
     ThreadpoolController().limit(limits=1, user_api="blas")
