@@ -77,6 +77,12 @@ ROOMS = [
         ]
         + ["sweep.report*", "sweep.tracking*"],
     ),
+    (
+        ["sweep.ui.__main__"],
+        ["sweep.app", "sweep.console", "sweep.engine.signals", "sweep.plain", "sweep.settings"]
+        + ["sweep.tracking*", "sweep.ui*"],
+    ),
+    (["sweep.ui", "sweep.ui.*"], ["sweep.errors", "sweep.settings", "sweep.tracking*", "sweep.ui*"]),
     (["sweep.report", "sweep.report.*"], ["sweep.errors", "sweep.report*", "sweep.tracking.read"]),
     (
         ["sweep.config", "sweep.settings", "sweep.spec", "sweep.trainers"],

@@ -11,7 +11,7 @@ import datetime
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,11 @@ from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.sweep import Sweep, platform_tags
 from sweep.errors import StoreError
 from sweep.settings import Settings
+from sweep.ui.links import ending_lines
 
 if TYPE_CHECKING:
     from sweep.report.build import Report
+    from sweep.tracking.landing import Landing
     from sweep.tracking.store import Store
 
 __all__ = ["Opening", "current", "exit_code", "sweep_began", "sweep_life"]
@@ -159,10 +161,10 @@ def _close(sweep: Sweep, started: float, status: str, *, report: bool = True) ->
     """Write the sweep's metrics, its report and its status, last; `report` takes seconds."""
     from sweep.tracking import parent
 
-    built = None
+    built = found = None
     try:
         if report:
-            built = _report(sweep.store, sweep)
+            built, found = _report(sweep.store, sweep)
     finally:  # a report that cannot be built leaves no sweep open
         parent.finish_sweep(
             sweep.store,
@@ -174,15 +176,24 @@ def _close(sweep: Sweep, started: float, status: str, *, report: bool = True) ->
         )
     if built:
         console.sweep_ended(built, sweep.failures, sweep.options, time.monotonic() - started)
+    for line in ending_lines(sweep.options, sweep.id, found) if found else ():
+        console.say(line)
 
 
-def _report(store: Store, sweep: Sweep) -> Report:
+def _report(store: Store, sweep: Sweep) -> tuple[Report, Landing]:
+    """Build the report, and arrange MLflow's page: views, notes, links."""
     from sweep.report.build import build_report
-    from sweep.tracking import read
+    from sweep.tracking import landing, read
 
-    return build_report(
-        read.find_sweep(store, sweep.id),
-        read.sweep_runs(store, sweep.id),
+    stored, runs = read.find_sweep(store, sweep.id), read.sweep_runs(store, sweep.id)
+    built = build_report(
+        stored,
+        runs,
         sweep.options.outputs / "reports" / sweep.id,
         command_ui=console.ui_command(sweep.options),
     )
+    landing.save_views(store, stored, runs)
+    landing.remove_old_views(store)
+    found = landing.landing_of(store, stored, runs)
+    note = landing.describe(store, stored, found, built.note, built.folder)
+    return replace(built, note=note), found

@@ -12,6 +12,7 @@ from sweep import console
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import StopRequest
 from sweep.errors import RunFailed
+from sweep.report.colours import colour_scale
 from sweep.settings import Settings
 from sweep.spec import RunSpec
 
@@ -55,6 +56,7 @@ class Sweep:
         self.interrupted = 0
         self.progress = console.Progress(plan.iterations(), len(plan.cells))
         self._run_ids: dict[int, str] = {}
+        self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
 
     def keep(self, runs: Sequence[StoredRun]) -> None:
         """Leave out each cell that has a finished run with its signature in the store."""
@@ -82,6 +84,7 @@ class Sweep:
                 name=cell.name,
                 params=cell.params(),
                 tags=run_tags(cell.spec)
+                | {"mlflow.runColor": self._colours[cell.spec.lr]}
                 | ({"sweep.reused_from": reused_from} if reused_from else {}),
                 sweep_id=self.id,
                 parent_run_id=self.parent_run_id,

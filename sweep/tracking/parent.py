@@ -105,13 +105,17 @@ def finish_sweep(
 
 
 def _totals(runs: Sequence[read.StoredRun]) -> dict[str, float]:
-    finals = [run.metrics["final_error"] for run in runs if "final_error" in run.metrics]
+    best = {
+        f"best_{name}": min(run.metrics[name] for run in runs if name in run.metrics)
+        for name in ("final_error", "final_error_log10")
+        if any(name in run.metrics for run in runs)
+    }
     totals = {
         "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
         "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
         "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
     }
-    return totals | ({"best_final_error": min(finals)} if finals else {})
+    return totals | best
 
 
 def _now() -> int:

@@ -1,0 +1,190 @@
+"""Where a person lands who looks at a sweep in MLflow: its views, its notes, its links."""
+
+from __future__ import annotations
+
+import time
+import urllib.request
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import mlflow
+
+from sweep.errors import StoreError
+from sweep.tracking import addresses, notes, read, views
+from sweep.tracking.read import StoredRun, StoredSweep
+from sweep.tracking.store import Store
+from sweep.tracking.texts import entity_name
+
+__all__ = ["KEPT", "Landing", "describe", "landing_of", "remove_old_views", "save_views"]
+
+KEPT = 20
+"""The views of so many sweeps stay in the menu; those of older ones are removed."""
+
+LARGEST_PICTURE = 400_000
+"""Bytes of an SVG that a note shows; beyond it the note shows the PNG."""
+
+SERVER_SECONDS = 4.0
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where to look at a sweep: addresses below the server's own.
+
+    Attributes
+    ----------
+    compare
+        The sweep's saved view; the plain comparison of its runs where there is none.
+    weights, sweeps
+        The views of the weights and of all sweeps, None where they are not saved.
+    parent, report
+        The page of the sweep's parent run, and of its report there.
+    best
+        The page of the run with the smallest final error, None where no run has one.
+    """
+
+    compare: str
+    weights: str | None
+    sweeps: str | None
+    parent: str
+    report: str
+    best: str | None
+
+    @property
+    def saved(self) -> bool:
+        """Whether the runs are compared in a saved view."""
+        return addresses.is_saved(self.compare)
+
+
+def save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> None:
+    """Write a sweep's views and that of all sweeps.
+
+    A server of another version gets none. What cannot be written is not worth a sweep: the
+    links lead to the plain comparison then.
+    """
+    if not views.is_known(_version(store)):
+        return
+    axes = [entity_name(axis) for axis in sweep.plan().get("axes") or ("lr", "iters")]
+    metrics = sorted({name for run in runs for name in run.metrics})
+    wanted = [
+        views.charts_view(sweep.sweep_id, axes, metrics),
+        views.weights_view(sweep.sweep_id, axes, metrics),
+        views.sweeps_view(),
+    ]
+    now = time.time_ns() // 1_000_000
+    for view in wanted:
+        value = None if view is None else views.tag_value(view, now)
+        if view is not None and value is not None:
+            _set_tag(store, views.tag_name(view.key), value)
+
+
+def landing_of(store: Store, sweep: StoredSweep, runs: Iterable[StoredRun]) -> Landing:
+    """Return where to look at a sweep, by the views that are saved now."""
+    runs, ident = list(runs), store.experiment_id
+    saved = _tags(store) if views.is_known(_version(store)) else {}
+
+    def view(key: str) -> str | None:
+        return addresses.view_address(ident, key) if views.tag_name(key) in saved else None
+
+    condition = views.sweep_condition(sweep.sweep_id)
+    plain = addresses.comparison(ident, condition, [run.run_id for run in runs])
+    best = _best(runs)
+    return Landing(
+        compare=view(views.view_key(sweep.sweep_id)) or plain,
+        weights=view(views.view_key(sweep.sweep_id, "weights")),
+        sweeps=view(views.ALL_SWEEPS),
+        parent=addresses.run_address(ident, sweep.run_id),
+        report=addresses.run_address(ident, sweep.run_id, "report/index.html"),
+        best=addresses.run_address(ident, best.run_id) if best else None,
+    )
+
+
+def describe(
+    store: Store, sweep: StoredSweep, landing: Landing, text: str, report: Path | None
+) -> str:
+    """Write the experiment's note and return the sweep's, from the report's `text`.
+
+    Parameters
+    ----------
+    report
+        The folder whose pictures the note shows; they are the parent run's artifacts.
+    """
+    newest = {f"the newest sweep, {sweep.sweep_id}": landing.compare}
+    others = {"all sweeps": landing.sweeps} if landing.sweeps else {}
+    before = _tags(store).get(notes.NOTE, "")
+    if not before.strip() or before.startswith(notes.EXPERIMENT_NOTE_BEGINS):
+        _set_tag(store, notes.NOTE, notes.experiment_note({**newest, **others}))
+    links = {
+        "Compare the runs": landing.compare,
+        "weights": landing.weights,
+        "best run": landing.best,
+        "report": landing.report,
+        "all sweeps": landing.sweeps,
+    }
+    shown = {name: url for name, url in links.items() if url}
+    return notes.sweep_note(text, shown, _pictures(sweep.run_id, report))
+
+
+def _pictures(run_id: str, report: Path | None) -> Mapping[str, str]:
+    """Return what each picture of a report shows -> where the server gives it.
+
+    SVG, because MLflow shows a picture in its own size and that of the PNG is for print.
+    """
+    found = {}
+    for png in sorted(report.glob("*.png")) if report else ():
+        svg = png.with_suffix(".svg")
+        small = svg.is_file() and svg.stat().st_size <= LARGEST_PICTURE
+        name = png.stem.replace("_", " ").capitalize()
+        found[name] = addresses.artifact_address(run_id, f"report/{(svg if small else png).name}")
+    return found
+
+
+def _best(runs: Iterable[StoredRun]) -> StoredRun | None:
+    """Return the run with the smallest final error; of equal ones that with fewer iterations."""
+
+    def key(run: StoredRun) -> tuple[float, float]:
+        return run.metrics["final_error"], float(run.params.get("iters", "inf"))
+
+    return min((run for run in runs if "final_error" in run.metrics), key=key, default=None)
+
+
+def remove_old_views(store: Store) -> None:
+    """Remove the views of all sweeps but the newest KEPT: the menu lists every one."""
+    newest = [sweep.sweep_id for sweep in read.list_sweeps(store)][:KEPT]
+    kept = {views.view_key(ident, part) for ident in newest for part in ("", "weights")}
+    ours = f"{views.PREFIX}{views.view_key('')}"
+    for tag in _tags(store):
+        if tag.startswith(ours) and tag.removeprefix(views.PREFIX) not in kept:
+            _delete_tag(store, tag)
+
+
+def _tags(store: Store) -> dict[str, str]:
+    found = store.call(lambda: store.client.get_experiment(store.experiment_id))
+    return dict(found.tags)
+
+
+def _set_tag(store: Store, key: str, value: str) -> None:
+    try:
+        store.call(lambda: store.client.set_experiment_tag(store.experiment_id, key, value))
+    except StoreError as error:
+        store.say(f"The tag {key} of the experiment was not written: {error}")
+
+
+def _delete_tag(store: Store, key: str) -> None:
+    try:
+        store.call(partial(store.client.delete_experiment_tag, store.experiment_id, key))
+    except StoreError:
+        return  # another sweep's end has removed it, and if not, the next one does
+
+
+def _version(store: Store) -> str:
+    """Return the version of MLflow whose page will show the store, empty where it is silent."""
+    if store.tracking.kind == "local":
+        return mlflow.__version__
+    try:
+        address = f"{store.uri.rstrip('/')}/version"
+        with urllib.request.urlopen(address, timeout=SERVER_SECONDS) as answer:
+            return str(answer.read(100).decode("ascii", "replace")).strip()
+    except (OSError, ValueError):
+        return ""
