@@ -20,7 +20,7 @@ NOTE_ROWS = 20
 
 def escaped(text: str) -> str:
     """Return text that Markdown shows as it is inside a line: no markup, HTML or formula."""
-    flat = " ".join(text.split())
+    flat = _line(text)
     return _SPECIAL.sub(lambda found: _entity(found.group()), flat)
 
 
@@ -29,12 +29,14 @@ def _entity(char: str) -> str:
 
 
 def code(text: str) -> str:
-    """Return text as inline code, whatever backticks it holds."""
-    flat = " ".join(text.split())
-    longest = max((len(run) for run in re.findall("`+", flat)), default=0)
-    fence = "`" * (longest + 1)
-    pad = " " if flat[:1] == "`" or flat[-1:] == "`" else ""
-    return f"{fence}{pad}{flat}{pad}{fence}"
+    """Return text as inline code; where a viewer might stumble over it, escaped instead."""
+    flat = _line(text)
+    return escaped(flat) if set(flat) & set("<>&|`$") or not flat else f"`{flat}`"
+
+
+def _line(text: str) -> str:
+    """Return text on one line; spaces that do not break stay."""
+    return re.sub(r"[\x00-\x20\x7f\x85\u2028\u2029]+", " ", text).strip(" ")
 
 
 def table_lines(table: Table, most: int | None = None) -> list[str]:

@@ -13,7 +13,7 @@ from sweep.report.looks import Key, Spot, ceiling_of, rate_key, spread
 from sweep.report.scale import LogScale, log_scale
 from sweep.report.tables import Table
 from sweep.report.weights import flat_weights
-from sweep.report.words import figure, grouped, plain, rate, values_words
+from sweep.report.words import figure, plain, rate, values_words
 
 __all__ = ["Pair", "RulesInfo", "rule_pairs", "rule_table", "rules_info"]
 
@@ -121,7 +121,7 @@ def rule_table(facts: Facts, pairs: Sequence[Pair]) -> Table:
         rows.append(
             (
                 rate(pair.notebook.lr),
-                grouped(pair.notebook.iters),
+                str(pair.notebook.iters),
                 *map(plain, pair.others),
                 figure(first),
                 figure(second),

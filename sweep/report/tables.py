@@ -121,7 +121,7 @@ def final_error_table(facts: Facts) -> Table:
         rows.append(tuple(row))
     return Table(
         "Final error E by learning rate and iterations",
-        ("lr", *map(plain, facts.others), *map(grouped, facts.counts)),
+        ("lr", *map(plain, facts.others), *map(str, facts.counts)),
         tuple(rows),
         (True, *[False] * len(facts.others), *[True] * len(facts.counts)),
         "A column for each number of iterations; E is the error after the last of them.",
@@ -160,10 +160,10 @@ def budget_table(facts: Facts) -> Table:
         others = map(plain, point.others)
         rows.append(
             (
-                grouped(budget),
+                str(budget),
                 rate(point.lr),
                 *others,
-                grouped(point.iters),
+                str(point.iters),
                 figure(point.final_error),
             )
         )
@@ -200,7 +200,7 @@ def _trouble(point: Point) -> list[tuple[str, str]]:
     if stalled is not None:
         value = figure(point.final_error)
         end = f"{value}, at the floor of double precision" if point.at_floor else value
-        found.append(("stalled", f"no weight changes from step {grouped(stalled)} on (E = {end})"))
+        found.append(("stalled", f"no weight changes from step {stalled} on (E = {end})"))
     return found
 
 
@@ -209,7 +209,7 @@ def _where(point: Point) -> str:
     if step is not None:
         best = point.metric("best_error")
         kept = "" if best is None else f"; best error before: {figure(best)}"
-        return f"NaN or infinity at step {grouped(step)}{kept}"
+        return f"NaN or infinity at step {step}{kept}"
     if point.outcome == "failed":
         trace = read_artifact(point.run.traceback, "traceback", [])
         lines = [line for line in (trace or "").splitlines() if line.strip()]
@@ -217,7 +217,7 @@ def _where(point: Point) -> str:
     curve = read_artifact(point.run.curve, "curve", [])
     if curve is None or not len(curve[0]):
         return "no curve stored"
-    return f"its curve ends at step {grouped(int(curve[0][-1]))}"
+    return f"its curve ends at step {curve[0][-1]}"
 
 
 def _levels(lines: Sequence[Line]) -> list[int]:
@@ -233,7 +233,7 @@ def _outcome(point: Point | None) -> str:
     if point.final_error is not None:
         return figure(point.final_error)
     step = point.step("diverged_at")
-    return plain(point.outcome) if step is None else f"diverged at {grouped(step)}"
+    return plain(point.outcome) if step is None else f"diverged at {step}"
 
 
 def _natural(name: str) -> tuple[object, ...]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from sweep.report.canvas import GRID, INK, QUIET, Sheet, legend, sheet, subtitled
 from sweep.report.weights import WeightPanel, WeightsInfo
@@ -40,6 +41,7 @@ def draw_weights(info: WeightsInfo, subtitle: str) -> Figure:
         columns=columns,
     )
     limits = _limits(info)
+    ticks = [tick for tick in MaxNLocator(7).tick_values(*limits) if limits[0] < tick < limits[1]]
     for index, panel in enumerate(info.panels):
         axes = page.panels[index]
         axes.grid(True, color=GRID, linewidth=0.7)
@@ -50,7 +52,9 @@ def draw_weights(info: WeightsInfo, subtitle: str) -> Figure:
             _by_name(page, index, info, panel)
         else:
             _cloud(axes, panel, limits)
+            axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks], parse_math=False)
         axes.set_ylim(*limits)
+        axes.set_yticks(ticks, [f"{tick:g}" for tick in ticks], parse_math=False)
     _explain(page, info)
     return page.figure
 
@@ -96,6 +100,7 @@ def _cloud(axes: Axes, panel: WeightPanel, limits: tuple[float, float]) -> None:
     for series in panel.series:
         dots = _dot(series.colour, series.marker, 4)
         axes.plot(series.initial, series.final, alpha=0.6, **dots)
+    axes.set_xlim(*limits)
     axes.set_xlabel("before training", size=11, color=INK, parse_math=False)
     axes.set_ylabel("after training", size=11, color=INK, parse_math=False)
 

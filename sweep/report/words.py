@@ -108,7 +108,7 @@ def values_words(names: Iterable[str], values: Iterable[str], length: int = 60) 
 def point_words(facts: Facts, point: Point) -> str:
     """Return what a run is: lr=0.05, 1000 iterations, rule=gradient."""
     noun = "iteration" if point.iters == 1 else "iterations"
-    words = f"lr={rate(point.lr)}, {grouped(point.iters)} {noun}"
+    words = f"lr={rate(point.lr)}, {point.iters} {noun}"
     others = values_words(facts.others, point.others)
     return f"{words}, {others}" if others else words
 
@@ -135,7 +135,7 @@ def answer(facts: Facts) -> str:
     if best is None or cheapest is None or best.final_error is None:
         return f"No run has a final error ({total} planned{': ' + trouble if trouble else ''})."
     noun = "run" if total == 1 else "runs"
-    words = [f"Best of {grouped(total)} {noun}: {point_words(facts, best)}, {_errors(best)}."]
+    words = [f"Best of {total} {noun}: {point_words(facts, best)}, {_errors(best)}."]
     if cheapest is not best:
         words.append(
             f"As good for all practical purposes and cheapest: {point_words(facts, cheapest)}, "

@@ -122,7 +122,7 @@ def stored_run(
         "best_step": result.best_step,
         "stalled_at": result.stalled_at,
         "train_seconds": result.train_seconds,
-        **{f"weights/{name}": value for name, value in result.final_weights.items()},
+        **{f"weights/{n}": v for n, v in result.final_weights.items() if np.ndim(v) == 0},
         **changed.pop("metrics", {}),
     }
     status = {"failed": "FAILED", "interrupted": "KILLED"}.get(outcome, "FINISHED")

@@ -71,8 +71,8 @@ def facts(folder: Path, ends: dict[tuple[float, int], float], **changed: object)
 def test_answer_names_best_and_cheapest_with_figures(tmp_path: Path) -> None:
     ends = {(0.05, 1000): 0.001, (0.05, 100000): 1e-31, (1.0, 1000): 2e-27, (1.0, 100000): 1e-30}
     assert answer(facts(tmp_path, ends)) == (
-        "Best of 4 runs: lr=0.05, 100\xa0000 iterations, final error 1e-31 (√E = 3.2e-16). "
-        "As good for all practical purposes and cheapest: lr=1.0, 1\xa0000 iterations, "
+        "Best of 4 runs: lr=0.05, 100000 iterations, final error 1e-31 (√E = 3.2e-16). "
+        "As good for all practical purposes and cheapest: lr=1.0, 1000 iterations, "
         "final error 2e-27 (√E = 4.5e-14), 100 times fewer iterations."
     )
 

@@ -1,0 +1,163 @@
+"""A whole report: its files, its answer, and what it survives."""
+
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import sweep.report
+from sweep.report import Report, build_report
+from sweep.report.paths import write
+from tests.report import stored
+
+FILES = {"runs.csv", "final_error.csv", "report.md", "index.html"}
+PICTURES = {"error_curves", "final_error_heatmap", "final_error_by_iterations", "weights"}
+
+
+def build(folder: Path, axes: dict[str, list[object]]) -> Report:
+    stored_sweep, runs = stored.grid(folder / "store", axes)
+    return build_report(stored_sweep, runs, folder / "report", command_ui="mlflow ui")
+
+
+def test_surface_is_sorted_and_lazy() -> None:
+    assert sweep.report.__all__ == sorted(sweep.report.__all__)
+    with pytest.raises(AttributeError, match="nothing"):
+        _ = sweep.report.nothing
+
+
+def test_report_writes_every_file_and_nothing_else(tmp_path: Path) -> None:
+    report = build(tmp_path, stored.DEFAULT)
+    names = {path.name for path in report.folder.iterdir()}
+    assert names == FILES | {f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")}
+    assert names == {path.name for path in report.files}
+    assert (report.folder / "weights.svg").read_text().startswith("<?xml")
+
+
+def test_report_returns_the_answer(tmp_path: Path) -> None:
+    report = build(tmp_path, stored.DEFAULT)
+    assert report.best is not None and report.best.name == "lr=1.0,iters=1000"
+    assert report.headline.startswith("Best of 12 runs: lr=1.0")
+    assert report.final_error.columns == ("lr", "1", "10", "100", "1000")
+    assert len(report.final_error.rows) == 3 and report.trouble.rows == ()
+    assert report.note.startswith(report.headline)
+
+
+def test_report_replaces_an_earlier_one(tmp_path: Path) -> None:
+    first = build(tmp_path, stored.DEFAULT)
+    before = {path.name: path.read_bytes() for path in first.files}
+    stored_sweep, runs = stored.grid(tmp_path / "again", stored.DEFAULT)
+    again = build_report(stored_sweep, runs, first.folder, command_ui="mlflow ui")
+    assert {path.name: path.read_bytes() for path in again.files} == before
+
+
+def test_report_in_a_folder_with_a_strange_name(tmp_path: Path) -> None:
+    folder = tmp_path / "a b=c" / "ü"
+    stored_sweep, runs = stored.grid(tmp_path / "store", {"lr": [0.1], "iters": [1]})
+    report = build_report(stored_sweep, runs, folder, command_ui="mlflow ui")
+    assert all(path.parent == folder and path.stat().st_size for path in report.files)
+
+
+def test_report_of_a_sweep_where_nothing_ran(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1], "iters": [1, 10]})
+    stored_sweep = stored.stored_sweep(tmp_path, plan)
+    report = build_report(stored_sweep, [], tmp_path / "report", command_ui="mlflow ui")
+    assert report.best is None and report.headline.startswith("No run has a final error")
+    assert report.final_error.rows == (("0.1", "not run", "not run"),)
+    assert len(report.trouble.rows) == 2
+
+
+def test_report_without_plan_still_reports_the_runs(tmp_path: Path) -> None:
+    stored_sweep, runs = stored.grid(tmp_path / "store", stored.DEFAULT)
+    stored_sweep = replace(stored_sweep, artifacts=None)
+    report = build_report(stored_sweep, runs, tmp_path / "report", command_ui="mlflow ui")
+    assert report.best is not None and len(report.final_error.rows) == 3
+
+
+def test_report_with_diverged_huge_and_zero(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0, 2.0], "iters": [10]})
+    runs = [
+        stored.stored_run(tmp_path, plan[0], np.array([0.6, 1.8e282])),
+        stored.stored_run(
+            tmp_path, plan[1], np.array([0.6, 1.7e308]), outcome="diverged",
+            metrics={"diverged_at": 2.0},
+        ),
+        stored.stored_run(tmp_path, plan[2], np.array([0.6, 0.0])),
+    ]  # fmt: skip
+    stored_sweep = stored.stored_sweep(tmp_path, plan)
+    report = build_report(stored_sweep, runs, tmp_path / "report", command_ui="mlflow ui")
+    with open(tmp_path / "report" / "final_error.csv", newline="") as file:
+        assert [row["10"] for row in csv.DictReader(file)] == ["1.8e+282", "", "0.0"]
+    assert report.trouble.rows == (
+        ("lr=1.0,iters=10", "diverged", "NaN or infinity at step 2; best error before: 0.6"),
+    )
+    assert report.best is runs[2]
+
+
+def test_report_of_runs_that_all_diverged(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [10]})
+    runs = [
+        stored.stored_run(
+            tmp_path, cell, np.array([0.6, 1e5]), outcome="diverged", metrics={"diverged_at": 2.0}
+        )
+        for cell in plan
+    ]
+    stored_sweep = stored.stored_sweep(tmp_path, plan)
+    report = build_report(stored_sweep, runs, tmp_path / "report", command_ui="mlflow ui")
+    assert report.best is None and len(report.trouble.rows) == 2
+
+
+def test_report_names_damaged_files(tmp_path: Path) -> None:
+    stored_sweep, runs = stored.grid(tmp_path / "store", stored.DEFAULT)
+    for run in runs:
+        for name in ("curve.parquet", "weights.json", "thresholds.json"):
+            (tmp_path / "store" / run.run_id / "artifacts" / name).write_bytes(b"\x00{")
+    build_report(stored_sweep, runs, tmp_path / "report", command_ui="mlflow ui")
+    text = (tmp_path / "report" / "report.md").read_text()
+    assert "Could not be read: curve of run lr=" in text and "and 7 more" in text
+
+
+def test_both_rules_get_a_table_and_a_picture(tmp_path: Path) -> None:
+    axes = {"lr": [0.1, 1.0], "iters": [1, 10], "rule": ["notebook", "gradient"]}
+    report = build(tmp_path, axes)
+    assert report.folder / "rules.png" in report.files
+    assert "## The notebook’s rule against the gradient" in (report.folder / "report.md").read_text(
+        encoding="utf-8"
+    )
+
+
+def test_signature_and_versions_are_how_to_repeat_it(tmp_path: Path) -> None:
+    text = (build(tmp_path, stored.DEFAULT).folder / "report.md").read_text()
+    assert "- versions: `numpy 2.1`" in text
+    assert "signature of lr=1.0,iters=1000" in text
+
+
+def test_report_leaves_no_global_style_behind(tmp_path: Path) -> None:
+    import matplotlib as mpl
+
+    before = json.dumps({key: str(value) for key, value in mpl.rcParams.items()})
+    build(tmp_path, {"lr": [0.1], "iters": [1]})
+    assert json.dumps({key: str(value) for key, value in mpl.rcParams.items()}) == before
+
+
+def test_write_keeps_the_old_file_when_the_new_one_fails(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    (tmp_path / "a.txt").chmod(0o644)
+    with pytest.raises(TypeError):
+        write(path, object())  # type: ignore[arg-type]
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.slow
+def test_report_of_5000_runs_is_complete_and_usable(tmp_path: Path) -> None:
+    rates = [float(f"{x:.5g}") for x in np.geomspace(1e-3, 10, 1250)]
+    report = build(tmp_path, {"lr": rates, "iters": [1, 5, 20, 50]})
+    with open(report.folder / "runs.csv", newline="") as file:
+        assert sum(1 for _ in csv.DictReader(file)) == 5000
+    assert (report.folder / "index.html").stat().st_size < 6_000_000
+    assert all(path.stat().st_size < 2_000_000 for path in report.folder.glob("*.svg"))
