@@ -10,8 +10,11 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
 from sweep.compose import Jobs
+from sweep.engine.backends import available_cpus
+from sweep.engine.estimate import estimate
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import new_id
+from sweep.engine.stored import stored_cells
 from sweep.grid import describes_run, expand
 from sweep.plain import plain_values
 from sweep.resume import resumed_plan, stored_plan
@@ -57,12 +60,18 @@ def run_sweep(
     """
     options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
     opening = _opening(loader, master, params, arguments, options)
+    workers = getattr(launcher, "settings", {"workers": 1})["workers"] or available_cpus()
     if options.dry_run:
-        console.sweep_plan(opening.plan)
+        stored = stored_cells(opening.plan, options, opening.sweep_id)
+        new = [cell for cell in opening.plan.cells if cell not in stored]
+        console.sweep_plan(opening.plan, new, estimate(opening.plan, new, workers))
         return []
     controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
     returns: list[Sequence[JobReturn]] = []
     with sweep_life(opening) as sweep:
+        if all(cell.spec.trainer.built_in for cell in sweep.pending):
+            # Anybody else's trainer may be slow to build, or tell what it does.
+            sweep.estimate = estimate(opening.plan, sweep.pending, workers)
         jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in sweep.pending]
         size = max_batch_size or max(len(jobs), 1)
         for first in range(0, len(jobs), size):

@@ -12,20 +12,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from sweep.engine.plan import Plan
-    from sweep.engine.sweep import Failed, Sweep
+    from sweep.engine.estimate import Estimate
+    from sweep.engine.plan import Cell, Plan
+    from sweep.engine.sweep import Sweep
     from sweep.report.build import Report
     from sweep.settings import Settings
     from sweep.spec import RunSpec
     from sweep.training import RunResult
 
 __all__ = [
-    "Progress",
     "error",
     "interrupted",
     "report_built",
     "reused",
     "say",
+    "single_interrupted",
     "single_plan",
     "single_run",
     "stored",
@@ -123,9 +124,12 @@ def stored(run_id: str, options: Settings) -> None:
 
 def _plan_text(plan: Plan) -> str:
     text = _counted(len(plan.cells), len(plan.trajectories()), plan.iterations())
-    if plan.asked > len(plan.cells):
-        text += f" ({plan.asked} cells, {len(plan.cells)} unique)"
-    return text
+    return text + _doubled(plan)
+
+
+def _doubled(plan: Plan) -> str:
+    unique = len(plan.cells)
+    return f" ({plan.asked} cells, {unique} unique)" if plan.asked > unique else ""
 
 
 def _counted(runs: int, trajectories: int, iterations: int) -> str:
@@ -139,14 +143,26 @@ def _counted(runs: int, trajectories: int, iterations: int) -> str:
     )
 
 
-def sweep_plan(plan: Plan) -> None:
-    """Print the plan of a sweep that is not run (``dry_run=true``)."""
-    say(f"Plan: {_plan_text(plan)}; nothing is written.")
+def sweep_plan(plan: Plan, new: Sequence[Cell], estimate: Estimate) -> None:
+    """Print the plan of a sweep that is not run (``dry_run=true``).
+
+    Parameters
+    ----------
+    new
+        The cells that the store does not have; the iterations told are theirs.
+    """
+    runs, trajectories = len(plan.cells), len(plan.trajectories(new))
+    text = _counted(runs, trajectories, plan.iterations(new)) + _doubled(plan)
+    say(f"Plan: {text}")
+    say(f"New: {len(new)}, stored already: {runs - len(new)}")
+    say(f"Estimate: {estimate.seconds:.1f} s, {estimate.bytes / 1e6:.1f} MB")
+    say("Nothing was written.")
 
 
-def single_plan(spec: RunSpec, options: Settings) -> None:
+def single_plan(iters: int) -> None:
     """Print the plan of a single run that is not run (``dry_run=true``)."""
-    say(f"Plan: {_counted(1, 1, spec.iters)}; nothing is written.")
+    say(f"Plan: {_counted(1, 1, iters)}")
+    say("Nothing was written.")
 
 
 def sweep_started(sweep: Sweep) -> None:
@@ -164,22 +180,29 @@ def reused(name: str, run_id: str, sweep_id: str | None) -> None:
 
 def interrupted(sweep: Sweep, signum: int) -> None:
     """Print the last line of a sweep that a signal ended: what is done and how to go on."""
+    from sweep.grid import resume_command
+
     name = signal.Signals(signum).name
     done = f"{sweep.finished} of {len(sweep.plan.cells)} runs are done"
-    say(f"Ended by {name}: {done}; finish it with: python -m sweep -m resume={sweep.id}")
+    error(f"Ended by {name}: {done}; finish it with: {resume_command(sweep.id)}")
 
 
-def sweep_ended(
-    report: Report, failures: Sequence[Failed], options: Settings, seconds: float
-) -> None:
+def single_interrupted(signum: int) -> None:
+    """Print the one line of a single run that a signal ended."""
+    name = signal.Signals(signum).name
+    error(f"Ended by {name}: the run was not done and is not stored; a sweep (-m) can be resumed.")
+
+
+def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
     """Print the table of final errors, failures, the best run and the next commands."""
     say()
     _final_errors(report)
     say()
-    for failed in failures:
+    for failed in sweep.failures:
         say(f"Failed: {failed.name}: {failed.sentence}  (whole traceback: {failed.traceback})")
-    report_built(report, options)
-    say(f"Done in {seconds:.1f} s.")
+    report_built(report, sweep.options)
+    estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
+    say(f"Done in {seconds:.1f} s{estimated}.")
 
 
 def report_built(report: Report, options: Settings) -> None:
@@ -201,49 +224,3 @@ def _final_errors(report: Report) -> None:
     # A table that goes to a file or a pipe is never folded.
     width = None if sys.stdout.isatty() else 10_000
     Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(table)
-
-
-class Progress:
-    """The progress of a sweep: a line for each run that ends; a bar on a terminal.
-
-    Parameters
-    ----------
-    iterations
-        All iterations of the sweep, a shared trajectory counted once.
-    runs
-        All runs of the sweep.
-    """
-
-    def __init__(self, iterations: int, runs: int) -> None:
-        self.iterations = iterations
-        self.runs = runs
-        self.done = 0
-        self.ended = 0
-
-    def __enter__(self) -> Progress:
-        """Start to show progress."""
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        """Stop to show progress."""
-
-    def advance(self, iterations: int) -> None:
-        """Count iterations that were trained."""
-        self.done += iterations
-
-    def run_ended(self, name: str, result: RunResult) -> None:
-        """Show that a run ended."""
-        self.ended += 1
-        if result.outcome == "completed":
-            what = f"final error {result.final_error:.6g}"
-        else:
-            what = f"{result.outcome}: {_where(result)}"
-        self._say(name, what)
-
-    def run_failed(self, name: str, sentence: str) -> None:
-        """Show that a run failed, and why in one line."""
-        self.ended += 1
-        self._say(name, f"FAILED: {sentence}")
-
-    def _say(self, name: str, what: str) -> None:
-        say(f"  [{self.ended}/{self.runs}] {name}  {what}")

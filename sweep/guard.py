@@ -54,7 +54,7 @@ class Guard(Callback):
         spec = run_spec(plain, dict(hydra.runtime.choices), base)
         options = settings(plain, base)
         if options.dry_run:
-            console.single_plan(spec, options)
+            console.single_plan(spec.iters)
             raise SystemExit(0)
         folder = Path(hydra.run.dir)
         named = any(str(text).startswith("hydra.run.dir=") for text in hydra.overrides.hydra)

@@ -33,7 +33,7 @@ SEAMS = {
     "pandas": ["sweep.data.files", "sweep.report.tables"],
     "pyarrow": ["sweep.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.backends.ray*"],
-    "rich": ["sweep.console"],
+    "rich": ["sweep.console", "sweep.progress"],
     "scipy": ["sweep.kernel*"],
     "sqlalchemy": ["sweep.tracking.*"],
     "yaml": ["sweep.tracking.files"],

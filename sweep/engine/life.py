@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import console
+from sweep.engine.estimate import disk_bytes
 from sweep.engine.plan import Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
+from sweep.engine.stored import finished_cells
 from sweep.engine.sweep import Sweep, platform_tags
 from sweep.errors import StoreError
 from sweep.settings import Settings
@@ -117,7 +119,8 @@ def _open(opening: Opening, stop: StopRequest, held: ExitStack) -> Sweep:
 
     options, sweep_id = opening.options, opening.sweep_id
     with stop.interruptible():  # nothing of the sweep exists yet
-        store = open_store(from_options(options), mode="write")
+        need = disk_bytes(opening.plan.cells)
+        store = open_store(from_options(options), mode="write", need_bytes=need)
         for sentence in leases.tend(store):
             console.say(sentence)
         held.enter_context(leases.claim(store, sweep_id, opening.parent_run_id))
@@ -133,7 +136,7 @@ def _open(opening: Opening, stop: StopRequest, held: ExitStack) -> Sweep:
     held.enter_context(leases.hold(store, parent_run_id))
     sweep = Sweep(sweep_id, parent_run_id, opening.plan, options, store, stop)
     if opening.parent_run_id is not None:
-        sweep.keep(read.sweep_runs(store, sweep_id))
+        sweep.leave_out(finished_cells(opening.plan, read.sweep_runs(store, sweep_id)))
     console.sweep_started(sweep)
     if options.reuse:
         from sweep.engine.reuse import take_over
@@ -175,7 +178,7 @@ def _close(sweep: Sweep, started: float, status: str, *, report: bool = True) ->
             report_folder=built.folder if built else None,
         )
     if built:
-        console.sweep_ended(built, sweep.failures, sweep.options, time.monotonic() - started)
+        console.sweep_ended(built, sweep, time.monotonic() - started)
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
 

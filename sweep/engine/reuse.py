@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sweep import console
+from sweep.engine.stored import reusable
 from sweep.engine.sweep import Sweep
 
 __all__ = ["take_over"]
@@ -16,12 +17,10 @@ def take_over(sweep: Sweep) -> None:
     """
     from sweep.tracking import reuse
 
-    stored = reuse.finished_by_signature(
-        sweep.store, {cell.spec.signature for cell in sweep.pending}
-    )
+    stored = reusable(sweep.store, sweep.pending)
     taken = []
     for cell in sweep.pending:
-        run = stored.get(cell.spec.signature)
+        run = stored.get(cell.index)
         result = reuse.result_of(run) if run else None
         if run is None or result is None:
             continue

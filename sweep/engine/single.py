@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 from sweep import console
 from sweep.engine.plan import cell_name
-from sweep.engine.signals import stop_on_signals
+from sweep.engine.signals import Interrupted, stop_on_signals
 from sweep.engine.work import Progress, TrajectoryWork
 from sweep.errors import RunFailed
+from sweep.progress import ProgressDisplay
 from sweep.settings import Settings
 from sweep.spec import RunSpec
 
@@ -25,21 +26,29 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
     Raises
     ------
     RunFailed
-        The trainer raised; the run is stored as FAILED with its traceback.
+        The trainer raised, and the run is stored as FAILED with its traceback; or it trained
+        longer than max_seconds, and is stored as KILLED with its curve.
     StoreError
         The store cannot be used; the numbers were printed before.
     """
     results: list[RunResult] = []
 
+    progress = ProgressDisplay(spec.iters, 1)
+
     def emit(value: RunResult | Progress) -> None:
-        if not isinstance(value, Progress):
+        if isinstance(value, Progress):
+            progress.advance(value.iterations)
+        else:
             results.append(value)
 
     error: Exception | None = None
     with stop_on_signals() as stop:
         try:
-            with stop.interruptible():
+            with progress, stop.interruptible():
                 TrajectoryWork(spec, (spec.iters,), options.max_seconds)(emit, stop)
+        except Interrupted as interruption:
+            console.single_interrupted(interruption.signum)
+            raise
         except Exception as raised:  # a user's trainer may raise anything: it is stored below
             error = raised
         else:
@@ -71,4 +80,9 @@ def _record(
         ) from error
     write.record(store, run_id, results[0], spec.config)
     console.stored(run_id, options)
+    if results[0].outcome == "interrupted":
+        raise RunFailed(
+            f"The run was ended after max_seconds={options.max_seconds}; its curve up to then is "
+            "stored."
+        )
     return results[0].final_error

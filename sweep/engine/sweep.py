@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from sweep import console
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import StopRequest
 from sweep.errors import RunFailed
+from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
 from sweep.settings import Settings
 from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
-    from sweep.tracking.read import StoredRun
+    from sweep.engine.estimate import Estimate
     from sweep.tracking.store import Store
     from sweep.training import RunResult
 
@@ -52,27 +52,19 @@ class Sweep:
         self.stop = stop
         self.pending: tuple[Cell, ...] = plan.cells
         self.failures: list[Failed] = []
+        self.estimate: Estimate | None = None
         self.finished = 0
         self.interrupted = 0
-        self.progress = console.Progress(plan.iterations(), len(plan.cells))
+        self.progress = ProgressDisplay(plan.iterations(), len(plan.cells))
         self._run_ids: dict[int, str] = {}
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
-
-    def keep(self, runs: Sequence[StoredRun]) -> None:
-        """Leave out each cell that has a finished run with its signature in the store."""
-        stored = Counter(
-            (run.name, run.tags.get("sweep.signature")) for run in runs if run.status == "FINISHED"
-        )
-        self.leave_out(
-            cell for cell in self.plan.cells if _taken(stored, (cell.name, cell.spec.signature))
-        )
 
     def leave_out(self, cells: Iterable[Cell]) -> None:
         """Count cells as finished and train the others alone."""
         done = {cell.index for cell in cells}
         self.finished += len(done)
         self.pending = tuple(cell for cell in self.pending if cell.index not in done)
-        self.progress = console.Progress(self.plan.iterations(self.pending), len(self.pending))
+        self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
 
     def start(self, cell: Cell, reused_from: str | None = None) -> None:
         """Create the cell's run, status RUNNING, once."""
@@ -183,15 +175,8 @@ class Sweep:
         write.kill_running(self.store, self.id)
 
 
-def _taken(stored: Counter[tuple[str, str | None]], key: tuple[str, str]) -> bool:
-    """Take one of the stored runs of a cell, if one is left."""
-    if not stored[key]:
-        return False
-    stored[key] -= 1
-    return True
-
-
-def platform_tags() -> dict[str, str]:
+@cache
+def platform_tags() -> Mapping[str, str]:
     """Return the tags that say on what kind of machine and with which versions a run trained."""
     import platform
     from importlib.metadata import version
