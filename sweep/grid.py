@@ -24,7 +24,18 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
-__all__ = ["checked_cells", "describes_run", "expand", "named_axes", "parsed", "split"]
+__all__ = [
+    "checked_cells",
+    "describes_run",
+    "expand",
+    "named_axes",
+    "parsed",
+    "resume_command",
+    "split",
+]
+
+CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
+"""Hydra's flags that say where configuration files are."""
 
 
 def expand(
@@ -129,6 +140,20 @@ def named_axes(overrides: Sequence[Override], params: Collection[str]) -> tuple[
 def command_line() -> str:
     """Return the command as a user would type it again."""
     return shlex.join(["python", "-m", "sweep", *sys.argv[1:]])
+
+
+def resume_command(sweep_id: str) -> str:
+    """Return the command that finishes a sweep: where it is stored and how it runs, no axis."""
+    kept, words = [], iter(sys.argv[1:])
+    for word in words:
+        flag, equals, _ = word.partition("=")
+        if flag in CONFIG_FLAGS:
+            kept += [word] if equals else [word, next(words, "")]
+        elif flag.split(".")[0] in ("outputs", "tracking") or flag.startswith("hydra.launcher"):
+            kept.append(word)
+        elif flag == "hydra/launcher":
+            kept.append(word)
+    return shlex.join(["python", "-m", "sweep", *kept, "-m", f"resume={sweep_id}"])
 
 
 def _refuse_axes(overrides: Sequence[Override]) -> None:
