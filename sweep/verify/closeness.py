@@ -108,6 +108,7 @@ class Near(Closeness):
         """Tell which pairs are near; NaN is near NaN and an infinity near itself."""
         with np.errstate(invalid="ignore"):
             near = np.abs(stored - trained) <= RELATIVE * np.abs(trained)
+        near &= np.isfinite(trained)
         return np.asarray(near | (stored == trained) | (np.isnan(stored) & np.isnan(trained)))
 
     def threshold(self, k: int, stored: int | None, trained: int | None) -> bool:

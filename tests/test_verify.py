@@ -1,0 +1,599 @@
+"""Tamper with a store in every way that a number can be changed: verify names each one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet
+import pytest
+import yaml
+
+from sweep.engine.signals import StopRequest
+from sweep.errors import NotFoundError
+from sweep.spec import BUILT_IN
+from sweep.training import RunResult
+from sweep.verify.cases import paired
+from sweep.verify.check import Verdict, prepared, totals
+from sweep.verify.closeness import Exact, Near
+from sweep.verify.difference import Difference, different_leaves, plain_text
+from sweep.verify.sources import from_store
+from tests.processes import Ended, run_sweep
+
+GRID = ["-m", "lr=0.1,1.0", "iters=10,100"]
+RUN = "lr=0.1,iters=100"
+KEYS: dict[str, Any] = {
+    "sweep": "last",
+    "run": None,
+    "from": None,
+    "outputs": "outputs",
+    "tracking": {"kind": "local", "experiment": "sweep", "uri": None},
+}
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder in which a grid of four runs was swept."""
+    folder = tmp_path_factory.mktemp("swept")
+    ended = run_sweep(GRID, folder)
+    assert ended.code == 0, ended.err
+    return folder
+
+
+@pytest.fixture
+def store(swept: Path, tmp_path: Path) -> Store:
+    """Return a copy of that folder, to tamper with."""
+    return Store.copy(swept, tmp_path / "a copy")
+
+
+class Store:
+    """A store to tamper with, by the tools of a stranger: SQL and files."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    @classmethod
+    def copy(cls, source: Path, folder: Path) -> Store:
+        shutil.copytree(source, folder)
+        return cls(folder)
+
+    def sql(self, statement: str, *values: object) -> int:
+        with closing(sqlite3.connect(self.folder / "outputs" / "mlflow.db")) as database:
+            with database:
+                return database.execute(statement, values).rowcount
+
+    def id_of(self, key: str, value: str) -> str:
+        with closing(sqlite3.connect(self.folder / "outputs" / "mlflow.db")) as database:
+            query = "SELECT run_uuid FROM tags WHERE key=? AND value=?"
+            return str(database.execute(query, (key, value)).fetchone()[0])
+
+    @property
+    def run_id(self) -> str:
+        return self.id_of("mlflow.runName", RUN)
+
+    def set(self, table: str, key: str, change: Callable[[float], float], where: str = "") -> None:
+        """Change a run's value of `key` in one of MLflow's tables."""
+        with closing(sqlite3.connect(self.folder / "outputs" / "mlflow.db")) as database:
+            condition = f"run_uuid=? AND key=? {where}"
+            query = f"SELECT rowid, value FROM {table} WHERE {condition}"
+            row, value = database.execute(query, (self.run_id, key)).fetchone()
+            with database:
+                database.execute(f"UPDATE {table} SET value=? WHERE rowid=?", (change(value), row))
+
+    def path(self, name: str) -> Path:
+        return self.folder / "outputs" / "artifacts" / self.run_id / "artifacts" / name
+
+    @property
+    def plan(self) -> Path:
+        sweep = self.id_of("sweep.role", "sweep")
+        return self.folder / "outputs" / "artifacts" / sweep / "artifacts" / "plan.json"
+
+    def json(self, name: str, change: Callable[[Any], object]) -> None:
+        rewrite(self.path(name), json.loads, json.dumps, change)
+
+    def yaml(self, change: Callable[[Any], object]) -> None:
+        rewrite(self.path("config.yaml"), yaml.safe_load, yaml.safe_dump, change)
+
+    def verdicts(self, **keys: Any) -> list[Verdict]:
+        """Verify in this process; return the verdicts that are not `equal`."""
+        os.chdir(self.folder)
+        stored = from_store({**KEYS, **keys}, BUILT_IN)
+        check = prepared(stored.runs, stored.plan, stored.origin, PLATFORM)
+        found = list(check.verdicts(stored.history, StopRequest()))
+        assert len(found) == len(stored.runs)
+        if stored.whole and stored.sweep is not None:
+            found += totals(stored.sweep, stored.runs)
+        return [verdict for verdict in found if verdict.word != "equal"]
+
+
+def rewrite(
+    path: Path,
+    load: Callable[[str], Any],
+    dump: Callable[[Any], str],
+    change: Callable[[Any], object],
+) -> None:
+    value = load(path.read_text())
+    change(value)
+    path.write_text(dump(value))
+
+
+def platform() -> str:
+    from sweep.engine.sweep import platform_tags
+
+    return platform_tags()["sweep.platform"]
+
+
+PLATFORM = platform()
+
+
+def next_float(value: float) -> float:
+    return float(np.nextafter(value, np.inf))
+
+
+def curve_point(store: Store, step: int = 50) -> None:
+    path = store.path("curve.parquet")
+    table = pyarrow.parquet.read_table(path)
+    errors = table["error"].to_numpy().copy()
+    errors[step] = next_float(errors[step])
+    changed = pyarrow.table({"step": table["step"], "error": errors})
+    pyarrow.parquet.write_table(changed, path)
+
+
+def shorter_curve(store: Store) -> None:
+    path = store.path("curve.parquet")
+    pyarrow.parquet.write_table(pyarrow.parquet.read_table(path)[:-3], path)
+
+
+def extra_metric(store: Store) -> None:
+    for table in ("metrics", "latest_metrics"):
+        store.sql(
+            f"INSERT INTO {table} (key, value, timestamp, run_uuid, step, is_nan)"
+            " VALUES ('accuracy', 1.0, 0, ?, 0, 0)",
+            store.run_id,
+        )
+
+
+def without_metric(key: str) -> Callable[[Store], None]:
+    def tamper(store: Store) -> None:
+        for table in ("metrics", "latest_metrics"):
+            assert store.sql(f"DELETE FROM {table} WHERE run_uuid=? AND key=?", store.run_id, key)
+
+    return tamper
+
+
+def metric(table: str, key: str, where: str = "") -> Callable[[Store], None]:
+    return lambda store: store.set(table, key, next_float, where)
+
+
+def config(change: Callable[[Any], object]) -> Callable[[Store], None]:
+    return lambda store: store.yaml(change)
+
+
+def in_json(name: str, change: Callable[[Any], object]) -> Callable[[Store], None]:
+    return lambda store: store.json(name, change)
+
+
+def without(name: str) -> Callable[[Store], None]:
+    return lambda store: store.path(name).unlink()
+
+
+def damaged(name: str, content: bytes) -> Callable[[Store], None]:
+    def tamper(store: Store) -> None:
+        store.path(name).write_bytes(content)
+
+    return tamper
+
+
+def tag(key: str, value: str) -> Callable[[Store], None]:
+    def tamper(store: Store) -> None:
+        assert store.sql(
+            "UPDATE tags SET value=? WHERE run_uuid=? AND key=?", value, store.run_id, key
+        )
+
+    return tamper
+
+
+def param(key: str, value: str) -> Callable[[Store], None]:
+    def tamper(store: Store) -> None:
+        assert store.sql(
+            "UPDATE params SET value=? WHERE run_uuid=? AND key=?", value, store.run_id, key
+        )
+
+    return tamper
+
+
+def cell_of_plan(change: Callable[[Any], object]) -> Callable[[Store], None]:
+    def tamper(store: Store) -> None:
+        def one_cell(plan: Any) -> None:
+            (cell,) = [cell for cell in plan["cells"] if cell["name"] == RUN]
+            change(cell)
+
+        rewrite(store.plan, json.loads, json.dumps, one_cell)
+
+    return tamper
+
+
+def last_digit(weights: Any) -> None:
+    weights["final"]["w7"] = next_float(weights["final"]["w7"])
+
+
+TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
+    "last digit": (metric("metrics", "final_error"), "metric final_error, history at step 0"),
+    "last digit of the last value": (metric("latest_metrics", "best_error"), "metric best_error:"),
+    "weight": (metric("metrics", "weights/w3"), "metric weights/w3, history"),
+    "log10": (metric("latest_metrics", "final_error_log10"), "metric final_error_log10:"),
+    "step": (metric("latest_metrics", "best_step"), "metric best_step:"),
+    "point of the chart": (
+        metric("metrics", "error", "AND step=10"),
+        "metric error, history at step 10: stored",
+    ),
+    "negative time": (
+        lambda store: store.set("latest_metrics", "train_seconds", lambda value: -1.0),
+        "metric train_seconds: stored -1.0",
+    ),
+    "missing metric": (without_metric("initial_error"), "metric initial_error: stored nothing"),
+    "missing time": (without_metric("train_seconds"), "metric train_seconds: stored nothing"),
+    "extra metric": (extra_metric, "metric accuracy: stored 1.0, trained again nothing"),
+    "missing point": (
+        lambda store: store.sql(
+            "DELETE FROM metrics WHERE key='error' AND step=10 AND run_uuid=?", store.run_id
+        ),
+        "metric error, history at step 10: stored nothing",
+    ),
+    "extra point": (
+        lambda store: store.sql(
+            "INSERT INTO metrics VALUES ('error', 0.5, 0, ?, 11, 0)", store.run_id
+        ),
+        "metric error, history at step 11: stored 0.5",
+    ),
+    "second value of a point": (
+        lambda store: store.sql(
+            "INSERT INTO metrics VALUES ('error', 0.5, 0, ?, 10, 0)", store.run_id
+        ),
+        "metric error, history at step 10: stored 0.5",
+    ),
+    "param": (param("seed", "1"), "param seed: stored 1"),
+    "param's spelling": (param("lr", "0.10"), "param lr: stored 0.10"),
+    "extra param": (
+        lambda store: store.sql("INSERT INTO params VALUES ('x', 'y', ?)", store.run_id),
+        "param x: stored y",
+    ),
+    "curve": (curve_point, "curve.parquet error at step 50"),
+    "short curve": (shorter_curve, "curve.parquet error at step 98: stored nothing"),
+    "no curve": (without("curve.parquet"), "curve.parquet: stored nothing"),
+    "damaged curve": (damaged("curve.parquet", b"PAR1"), "curve.parquet: stored what cannot be"),
+    "configuration": (config(lambda c: c.update(lr=0.2)), "config.yaml lr: stored 0.2, plan.json"),
+    "configuration's type": (config(lambda c: c.update(lr=1)), "config.yaml lr: stored 1,"),
+    "weights of the start": (
+        config(lambda c: c["network"]["weights"][0][0].__setitem__(1, 0.5300000000000001)),
+        "config.yaml network.weights.0.0.1",
+    ),
+    "key more": (config(lambda c: c.update(extra=1)), "config.yaml extra: stored 1"),
+    "key less": (config(lambda c: c.pop("rule")), "config.yaml rule: stored nothing"),
+    "no configuration": (without("config.yaml"), "config.yaml: stored nothing"),
+    "damaged configuration": (damaged("config.yaml", b"{a: ["), "config.yaml: stored what cannot"),
+    "threshold": (
+        in_json("thresholds.json", lambda t: t.update({"1e-1": t["1e-1"] + 1})),
+        "thresholds.json 1e-1",
+    ),
+    "threshold reached": (
+        in_json("thresholds.json", lambda t: t.update({"1e-30": 9})),
+        "thresholds.json 1e-30: stored 9, trained again None",
+    ),
+    "threshold less": (
+        in_json("thresholds.json", lambda t: t.pop("1e-32")),
+        "thresholds.json 1e-32: stored nothing",
+    ),
+    "no thresholds": (without("thresholds.json"), "thresholds.json: stored nothing"),
+    "digit of a weight": (in_json("weights.json", last_digit), "weights.json final w7"),
+    "weight of the start": (
+        in_json("weights.json", lambda w: w["initial"].update(b1=0.25)),
+        "weights.json initial b1: stored 0.25, trained again 0.5 (off by 0.25)",
+    ),
+    "weight that is none": (
+        in_json("weights.json", lambda w: w["final"].update(w1=None)),
+        "weights.json final w1: stored nan",
+    ),
+    "no weights": (without("weights.json"), "weights.json: stored nothing"),
+    "damaged weights": (damaged("weights.json", b"[]"), "weights.json: stored what cannot"),
+    "signature": (tag("sweep.signature", "0" * 64), "tag sweep.signature: stored 0000"),
+    "outcome": (tag("sweep.outcome", "diverged"), "tag sweep.outcome: stored diverged"),
+    "plan's configuration": (
+        cell_of_plan(lambda cell: cell["config"].update(seed=3)),
+        "config.yaml seed: stored 0, plan.json 3",
+    ),
+    "plan's params": (
+        cell_of_plan(lambda cell: cell["params"].update(seed="3")),
+        "plan.json params seed: stored 3",
+    ),
+    "plan's signature": (
+        cell_of_plan(lambda cell: cell.update(signature="f" * 64)),
+        "plan.json signature: stored ffff",
+    ),
+}
+
+
+@pytest.mark.parametrize("how", TAMPERED)
+def test_each_change_is_noticed_and_named(how: str, store: Store) -> None:
+    tamper, expected = TAMPERED[how]
+    tamper(store)
+    found = [one for one in store.verdicts() if one.name == RUN]
+    assert [one.word for one in found] == ["differs"]
+    told = [str(difference) for difference in found[0].differences]
+    assert any(text.startswith(expected) for text in told), told
+    assert len(told) <= 3, "a single change does not make everything differ"
+
+
+def test_untouched_store_is_equal(store: Store) -> None:
+    assert store.verdicts() == []
+
+
+def test_change_of_the_sweeps_own_metrics_is_noticed(store: Store) -> None:
+    store.sql("UPDATE latest_metrics SET value=1.0 WHERE key='best_final_error'")
+    (verdict,) = store.verdicts()
+    assert "metric best_final_error: stored 1.0, its runs give" in str(verdict.differences[0])
+
+
+def test_deleted_run_is_noticed(store: Store) -> None:
+    store.sql("UPDATE runs SET lifecycle_stage='deleted' WHERE run_uuid=?", store.run_id)
+    told = {one.name: str(one.differences[0]) for one in store.verdicts()}
+    assert told.pop(RUN).startswith("run: stored nothing")
+    assert len(told) == 1  # the sweep's own count of runs
+
+
+@pytest.mark.parametrize("status", ["FAILED", "KILLED", "RUNNING"])
+def test_run_that_did_not_finish_is_not_compared(status: str, store: Store) -> None:
+    store.sql("UPDATE runs SET status=? WHERE run_uuid=?", status, store.run_id)
+    (verdict,) = [one for one in store.verdicts() if one.name == RUN]
+    assert (verdict.word, verdict.reason) == ("not compared", f"it is {status}")
+
+
+def test_run_renamed_by_hand_is_still_found(store: Store) -> None:
+    store.sql("UPDATE runs SET name='mine' WHERE run_uuid=?", store.run_id)
+    tag("mlflow.runName", "mine")(store)
+    assert store.verdicts() == []
+
+
+def test_one_run_of_a_sweep_is_verified_alone(store: Store) -> None:
+    assert store.verdicts(run=store.run_id) == []
+    curve_point(store)
+    (verdict,) = store.verdicts(run=store.run_id)
+    assert verdict.name == RUN
+
+
+def test_foreign_target_in_the_store_is_never_imported(store: Store) -> None:
+    def plant(config: Any) -> None:
+        config["trainer"] = {"_target_": "planted.Boom"}
+
+    store.yaml(plant)
+    cell_of_plan(lambda cell: plant(cell["config"]))(store)
+    planted = store.folder / "planted.py"  # where `python -m` would find it
+    planted.write_text("raise SystemExit('it ran')\n")
+    ended = verify([], store.folder)
+    assert ended.code == 0
+    assert "it ran" not in ended.out + ended.err
+    assert f"not verified  {RUN}: its trainer planted.Boom is run again only" in ended.out
+    assert "3 runs verified, 0 differ, 1 not verified" in ended.out
+
+
+def test_planted_target_in_the_runs_own_file_alone_differs_from_the_plan(store: Store) -> None:
+    store.yaml(lambda config: config.update(trainer={"_target_": "os.system"}))
+    (verdict,) = store.verdicts()
+    assert verdict.word == "differs"
+    assert [one.what for one in verdict.differences] == ["config.yaml trainer._target_"]
+
+
+# --- the command ---------------------------------------------------------------------------
+
+
+def verify(args: list[str], folder: Path, **options: Any) -> Ended:
+    return run_sweep(args, folder, module="sweep.verify", **options)
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(folder)): path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and not path.name.endswith(("-wal", "-shm"))
+    }
+
+
+def test_command_says_that_all_is_equal_and_writes_nothing(store: Store) -> None:
+    before = tree(store.folder)
+    ended = verify([], store.folder)
+    assert ended.code == 0, ended.err
+    assert ended.err == ""
+    assert ended.out.splitlines()[-1] == "4 runs verified, 0 differ, 0 not verified"
+    assert "4 runs to train again, 2 trajectories, 200 iterations" in ended.out
+    assert tree(store.folder) == before
+
+
+def test_command_ends_with_1_and_names_what_differs(store: Store) -> None:
+    store.set("metrics", "final_error", next_float)
+    tag("mlflow.runName", "\x1b[2Jcleared")(store)
+    store.sql(
+        "UPDATE runs SET name=? WHERE run_uuid=?",
+        "\x1b[2Jcleared",
+        store.id_of("mlflow.runName", "\x1b[2Jcleared"),
+    )
+    ended = verify([], store.folder)
+    assert ended.code == 1
+    assert "3 runs verified, 1 differ, 0 not verified" in ended.out
+    assert "      metric final_error, history at step 0: stored 0." in ended.out
+    assert "(off by " in ended.out
+    assert "\x1b" not in ended.out and "\\x1b[2Jcleared" in ended.out
+
+
+@pytest.mark.parametrize("keys", [{"run": "../../x"}, {"run": "0" * 32}, {"sweep": "x' or '1"}])
+def test_what_is_not_there_is_refused(keys: dict[str, str], store: Store) -> None:
+    with pytest.raises(NotFoundError, match="holds no such"):
+        store.verdicts(**keys)
+
+
+def test_run_of_another_machine_is_compared_to_the_tolerance(store: Store) -> None:
+    store.sql("UPDATE tags SET value='arm64, Darwin' WHERE key='sweep.platform'")
+    store.set("metrics", "final_error", next_float)
+    store.set("latest_metrics", "weights/w3", lambda value: value * (1 + 1e-10))
+    curve_point(store)
+    ended = verify([], store.folder)
+    assert ended.code == 0, ended.out
+    assert "another kind of machine (arm64, Darwin; this one: " in ended.out
+    assert f"equal within the tolerance  {RUN}" in ended.out
+    store.set("latest_metrics", "weights/w3", lambda value: value * (1 + 1e-8))
+    store.set("metrics", "best_error", lambda value: value * (1 + 1e-8))
+    (verdict,) = store.verdicts()
+    whats = [one.what for one in verdict.differences]
+    assert whats == ["metric best_error, history at step 0", "metric weights/w3"]
+
+
+# --- a trainer of the user's own -----------------------------------------------------------
+
+TRAINER = '''\
+"""A trainer of one weight."""
+
+from pathlib import Path
+
+Path("imported").touch()
+
+
+class Half:
+    def __init__(self, start):
+        self.weight = start
+
+    def advance(self, iterations):
+        errors = []
+        for _ in range(iterations):
+            self.weight /= 2
+            errors.append(self.weight**2)
+        return errors
+
+    def error(self):
+        return self.weight**2
+
+    def weights(self):
+        return {"w": self.weight}
+'''
+
+
+def test_users_trainer_runs_only_when_named_and_unchanged(tmp_path: Path) -> None:
+    (tmp_path / "half.py").write_text(TRAINER)
+    (tmp_path / "own" / "trainer").mkdir(parents=True)
+    text = "_target_: half.Half\nstart: ${lr}\n"  # a key that verify does not have
+    (tmp_path / "own" / "trainer" / "half.yaml").write_text(text)
+    named = ["--config-dir", "own", "trainer=half"]
+    assert run_sweep(["-m", *named, "lr=3.0", "iters=2,4"], tmp_path).code == 0
+
+    (tmp_path / "imported").unlink()
+    ended = verify([], tmp_path)
+    assert ended.code == 0
+    assert "0 runs verified, 0 differ, 2 not verified" in ended.out
+    assert "its trainer half.Half is run again only when your own configuration" in ended.out
+    assert not (tmp_path / "imported").exists()
+
+    ended = verify(named, tmp_path)
+    assert ended.code == 0, ended.out + ended.err
+    assert "2 runs verified, 0 differ, 0 not verified" in ended.out
+
+    (tmp_path / "half.py").write_text(TRAINER + "# changed\n")
+    ended = verify(named, tmp_path)
+    assert ended.code == 0
+    assert "0 runs verified, 0 differ, 2 not verified" in ended.out
+    assert "the source of half.Half, its settings or the data are not what" in ended.out
+
+
+# --- units ---------------------------------------------------------------------------------
+
+
+def result(errors: np.ndarray, **changes: Any) -> RunResult:
+    made = RunResult(
+        iters=len(errors) - 1,
+        outcome="completed",
+        steps=np.arange(len(errors), dtype=np.int64),
+        errors=errors,
+        best_error=float(errors.min()),
+        best_step=int(errors.argmin()),
+        initial_error=float(errors[0]),
+        final_error=float(errors[-1]),
+        diverged_at=None,
+        stalled_at=None,
+        thresholds={},
+        initial_weights={},
+        final_weights={},
+        train_seconds=0.0,
+    )
+    return replace(made, **changes)
+
+
+def test_tolerance_is_that_of_the_root_of_an_error() -> None:
+    near = Near(result(np.array([0.25, 0.01, 1e-30])))
+    assert near.metric("error", 0.25 * (1 + 1.9e-9), 0.25)
+    assert not near.metric("error", 0.25 * (1 + 2.1e-9), 0.25)
+    assert near.metric("error", 0.9e-26, 0.0)
+    assert not near.metric("error", 1.1e-26, 0.0)
+    assert not near.metric("error", -0.25, 0.25)
+    assert not near.metric("error", float("nan"), 0.25)
+    assert near.metric("final_error_log10", -324.0, -27.0)
+    assert not near.metric("final_error_log10", -2.0, -2.1)
+
+
+def test_steps_of_another_machine_are_judged_by_their_errors() -> None:
+    errors = np.array([1.0, 0.2, 0.1 + 1e-11, 0.1 - 1e-11, 0.05, 1e-28, 2e-29])
+    near = Near(result(errors))
+    assert near.threshold(1, 2, 3) and near.threshold(1, 3, 2)
+    assert not near.threshold(1, 1, 3)
+    assert not near.threshold(1, None, 3) and not near.threshold(1, 3, None)
+    assert near.threshold(29, None, 6), "all below the floor is one"
+    assert near.metric("best_step", 5, 6) and not near.metric("best_step", 4, 6)
+    assert not near.metric("best_step", 99, 6)
+    assert near.metric("stalled_at", 5, 9)
+    assert not near.metric("diverged_at", 5, 9)
+
+
+def test_exact_tells_zeros_apart_and_nan_from_numbers() -> None:
+    same = Exact().errors(np.array([0.0, -0.0, np.nan, 1.0]), np.array([0.0, 0.0, 0.5, 1.0]))
+    assert same.tolist() == [True, False, False, True]
+
+
+def test_weights_near_nan_and_infinity() -> None:
+    stored = np.array([np.nan, np.inf, np.inf, 1.0, 0.0])
+    trained = np.array([np.nan, np.inf, -np.inf, np.nan, 1e-12])
+    near = Near(result(np.ones(2))).weights(stored, trained)
+    assert near.tolist() == [True, True, False, False, False]
+
+
+def test_leaves_of_one_value_and_three_types() -> None:
+    stored, expected = {"a": 1, "b": [True, {}]}, {"a": 1.0, "b": [1, {}], "c": None}
+    found = [one.what for one in different_leaves("x", stored, expected)]
+    assert found == ["x a", "x b.0", "x c"]
+
+
+def test_difference_cuts_what_is_long_and_escapes_what_is_no_text() -> None:
+    text = str(Difference("param a", "x" * 5000 + "\n", "\x1b]0;t\x07"))
+    assert len(text) < 400
+    assert text.isprintable()
+    assert plain_text("a\r\u202eb\ud800") == "a\\r\\u202eb\\ud800"
+
+
+def test_runs_find_their_cells_by_what_is_left_of_name_and_signature(store: Store) -> None:
+    os.chdir(store.folder)
+    stored = from_store(KEYS, BUILT_IN)
+    cells = stored.plan["cells"]
+    one, two, three, four = stored.runs
+    runs = [
+        replace(one, name="renamed"),
+        replace(two, tags={}),
+        three,
+        replace(four, name="renamed", tags={}),
+    ]
+    pairs, left = paired(runs, cells)
+    assert [cell and cell["index"] for _, cell in pairs] == [0, 1, 2, None]
+    assert [cell["index"] for cell in left] == [3]
