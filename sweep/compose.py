@@ -13,17 +13,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from functools import lru_cache
-from typing import Any, overload
+from functools import cached_property, lru_cache
+from typing import Any, cast, overload
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from hydra.errors import HydraException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
-from sweep.recipe import Base, Recipe, Witness, installed, plain_dict
+from sweep.recipe import Base, Recipe, installed, is_shareable, plain_dict
 
 __all__ = ["Jobs"]
 
@@ -148,7 +149,6 @@ class _Composer:
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
         self._loader = loader
         self._master = master
-        self._witness = Witness(loader) if type(loader) is ConfigLoaderImpl else None
         self._parser = OverridesParser.create()
         self._parse = lru_cache(PARSED)(self._parser.parse_override)
         self._base = lru_cache(BASES)(self._new_base)
@@ -185,8 +185,10 @@ class _Composer:
         and, if they come before all plain values, the other overrides (``+``, ``~``, mappings,
         ``hydra.``). The plain values that follow change existing leaves which are reached
         without an interpolation: setting one reads nothing else, and nothing that Hydra does
-        between the last override and the end reads the task's values (see `Base.is_shareable`).
+        between the last override and the end reads the task's values (see `is_shareable`).
         """
+        if type(self._loader) is not ConfigLoaderImpl:
+            return None  # another loader may have rules of its own
         try:
             parsed = [self._parse(line) for line in overrides]
         except HydraException:
@@ -194,7 +196,9 @@ class _Composer:
         shared: list[str] = []
         values: list[Override] = []
         for override in parsed:
-            group = self._witness is not None and self._is_group(override.key_or_group)
+            if override.key_or_group == "hydra.searchpath":
+                return None  # it decides what is a group
+            group = self._is_group(override.key_or_group)
             if not group and _is_plain_value(override):
                 values.append(override)
                 continue
@@ -207,19 +211,24 @@ class _Composer:
         task = [override for override in parsed if not override.is_hydra_override()]
         return Recipe(base, self._master, number, tuple(values), tuple(task), os.getcwd())
 
+    @cached_property
+    def _repository(self) -> IConfigRepository:
+        """The files and groups in the search path of the sweep."""
+        assert isinstance(self._loader, ConfigLoaderImpl)
+        lines = cast(list[str], OmegaConf.to_container(self._master.hydra.overrides.hydra))
+        name = self._master.hydra.job.config_name
+        return self._loader._parse_overrides_and_create_caching_repo(name, lines)[1]
+
     def _group_exists(self, key: str) -> bool:
-        assert self._witness is not None
-        return self._witness.group_exists(self._master, key)
+        return self._repository.group_exists(key)
 
     def _new_base(self, shared: tuple[str, ...]) -> Base | None:
         """Return Hydra's composition with `shared` alone, or None if it must not be shared."""
-        if self._witness is None:
-            return None
         try:
-            config = self._witness.load_sweep_config(self._master, list(shared))
+            config = self._loader.load_sweep_config(self._master, list(shared))
         except Exception:  # such jobs are composed by Hydra one by one, and raise there
             return None
-        if not self._witness.is_shareable(config):
+        if not is_shareable(config):
             return None
         lines = [line for line in map(self._parse, shared) if not line.is_hydra_override()]
         return Base(config, own_lines=len(lines))

@@ -11,83 +11,35 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, cast
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
-from hydra._internal.config_repository import CachingConfigRepository, IConfigRepository
-from hydra.core.default_element import ResultDefault
+from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, flag_override, open_dict, read_write
 from omegaconf.base import Box
 
-__all__ = ["Base", "Recipe", "Witness", "installed", "plain_dict"]
+__all__ = ["Base", "Recipe", "installed", "is_shareable", "plain_dict"]
 
 
-class Witness(ConfigLoaderImpl):
-    """Hydra's loader, unchanged, that keeps in sight what a composition does not show.
+def is_shareable(config: DictConfig) -> bool:
+    """Return whether the end of the composition `config` depends on no value of the task.
 
-    Which groups exist (in the search path of the composition), and whether the application
-    gave ``hydra.job.name`` as an interpolation: Hydra replaces one that cannot be resolved.
+    After the overrides Hydra reads the job's name, ``env_copy`` and how the overrides are
+    joined, and writes below ``hydra.overrides``, ``runtime`` and ``job``; an interpolation in
+    one of these could lead to a value that a job changes.
     """
-
-    def __init__(self, loader: ConfigLoaderImpl) -> None:
-        vars(self).update(vars(loader))
-        self._repository: CachingConfigRepository | None = None
-        self._overrides: list[Override] = []
-        self._name_is_interpolation = True
-
-    def _parse_overrides_and_create_caching_repo(
-        self, config_name: str | None, overrides: list[str]
-    ) -> tuple[list[Override], CachingConfigRepository]:
-        parsed, repository = super()._parse_overrides_and_create_caching_repo(
-            config_name, overrides
-        )
-        self._overrides, self._repository = parsed, repository
-        return parsed, repository
-
-    def _compose_config_from_defaults_list(
-        self, defaults: list[ResultDefault], repo: IConfigRepository
-    ) -> DictConfig:
-        config = super()._compose_config_from_defaults_list(defaults, repo)
-        self._name_is_interpolation = OmegaConf.is_interpolation(config.hydra.job, "name")
-        return config
-
-    def group_exists(self, master: DictConfig, key: str) -> bool:
-        """Return whether `key` names a config group in the search path of the sweep `master`."""
-        if self._repository is None:
-            lines = OmegaConf.to_container(master.hydra.overrides.hydra)
-            name = master.hydra.job.config_name
-            self._parse_overrides_and_create_caching_repo(name, cast(list[str], lines))
-        assert self._repository is not None
-        return self._repository.group_exists(key)
-
-    def is_shareable(self, config: DictConfig) -> bool:
-        """Return whether the end of the last composition, `config`, depends on no task value.
-
-        After the overrides Hydra reads the job's name, ``env_copy`` and how the overrides are
-        joined, and writes below ``hydra.overrides``, ``runtime`` and ``job``; an interpolation
-        in one of these could lead to a value that a job changes.
-        """
-        hydra = config.hydra
-        walked = (
-            (config, "hydra"),
-            *((hydra, key) for key in ("overrides", "runtime", "job")),
-            *((hydra.overrides, key) for key in ("hydra", "task")),
-            (hydra.runtime, "choices"),
-            *((hydra.job, key) for key in ("name", "env_set", "env_copy", "config")),
-        )
-        return not (
-            self._name_is_interpolation
-            or any(OmegaConf.is_interpolation(node, key) for node, key in walked)
-            or len(hydra.job.env_copy)
-            or "${" in repr(OmegaConf.to_container(hydra.job.config))
-            or any(map(_may_interpolate_job, self._overrides))
-        )
-
-
-def _may_interpolate_job(override: Override) -> bool:
-    key = override.key_or_group
-    elsewhere = key.startswith("hydra.") and not key.startswith("hydra.job")
-    return "${" in str(override.input_line) and not elsewhere
+    hydra = config.hydra
+    walked = (
+        (config, "hydra"),
+        *((hydra, key) for key in ("overrides", "runtime", "job")),
+        *((hydra.overrides, key) for key in ("hydra", "task")),
+        (hydra.runtime, "choices"),
+        *((hydra.job, key) for key in ("name", "env_set", "env_copy", "config")),
+    )
+    return not (
+        any(OmegaConf.is_interpolation(node, key) for node, key in walked)
+        or len(hydra.job.env_copy)
+        or "${" in repr(OmegaConf.to_container(hydra.job.config))
+    )
 
 
 class Base:

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from hydra import initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -50,7 +51,8 @@ FILES = {
     "network/small.yaml": "layers: [4, 3, 2]\nw: 0.5\nown: ${a}",
     "network/big.yaml": "layers: [8, 8]\nw: ${b.c}\nextra: {deep: [1, 2]}",
     "network/typed.yaml": "defaults: [schema, _self_]\nmode: fast",
-    "data/one.yaml": "path: ${oc.env:SWEEP_TEST_VALUE,none}\nrows: 3",
+    "data/one.yaml": "path: ${b.d.e}.csv\nrows: 3\nplain: [1, {x: y}]",
+    "data/env.yaml": "path: ${oc.env:SWEEP_TEST_VALUE,none}\nrows: 3",
     "data/two.yaml": "defaults: [{inner: left}]\nrows: 4\nnumber: ${hydra:job.num}",
     "data/inner/left.yaml": "side: left",
     "data/inner/right.yaml": "side: right\nlater: ${..rows}",
@@ -244,8 +246,15 @@ VALUES = [
 GROUPS = [
     *("network=small", "network=big", "network=big", "network=typed", "network=typed"),
     *("network=nope", "network=[small,big]", "network={w: 3}", "+network=big", "~network"),
-    *("~network=small", "network@b.net=big", "+network@b.net=big", "network/=x", "data=one"),
-    *("data=two", "data/inner=right", "+data/inner=left", "data=needs", "data=unresolvable"),
+    *("~network=small", "network@b.net=big", "+network@b.net=big", "network/=x", "data=env"),
+    *(
+        "data=one",
+        "data=two",
+        "data/inner=right",
+        "+data/inner=left",
+        "data=needs",
+        "data=unresolvable",
+    ),
     *("data=told", "+app=named", "+app=copied", "+app=joined", "+app=global", "data=null"),
     *("hydra/job_logging=disabled", "hydra/output=default", "hydra/launcher=nope", "network="),
 ]
@@ -360,6 +369,9 @@ TRAPS = [
     ["data=two", "data/inner=right", "data.rows=9"],
     ["data=needs"],
     ["data=told", "a=8", "b.c='x=y'"],
+    ["data=env", "data.rows=8"],
+    ["data.path=y", "b.d.e=z"],
+    ["b.d.e=z", "nested.a.b=w"],
     ["data=unresolvable"],
     ["data=two", "data.number=1"],
     ["a=${hydra:job.num}", "deep.text=${hydra:overrides.task}"],
@@ -422,7 +434,7 @@ def test_folder_and_environment_are_those_of_the_moment(
 ) -> None:
     monkeypatch.setenv("SWEEP_TEST_VALUE", "before")
     master = master_of(loader)
-    jobs = Jobs(loader, master, [["a=1"], ["+app=copied", "a=1"]])
+    jobs = Jobs(loader, master, [["data=env", "a=1"], ["data=env", "+app=copied", "a=1"]])
     for folder, value in ((tmp_path / "one", "first"), (tmp_path / "two", "second")):
         folder.mkdir()
         monkeypatch.chdir(folder)
@@ -432,6 +444,41 @@ def test_folder_and_environment_are_those_of_the_moment(
             assert jobs.task_config(index)["data"]["path"] == value
             assert_equal_to_hydra(loader, master, jobs, index)
         assert jobs.config(1).hydra.job.env_set["SWEEP_TEST_VALUE"] == value
+
+
+@pytest.mark.parametrize("by", ["job", "sweep"])
+def test_search_path_decides_what_is_a_group(loader: ConfigLoader, tmp_path: Path, by: str) -> None:
+    (tmp_path / "more" / "a").mkdir(parents=True)
+    (tmp_path / "more" / "a" / "x.yaml").write_text("k: 1")
+    path = f"hydra.searchpath=['{tmp_path / 'more'}']"
+    master = master_of(loader, [path] if by == "sweep" else [])
+    lead = [path] if by == "job" else []
+    jobs = Jobs(loader, master, [[*lead, "a=x"], [*lead, "+a=x"], [*lead, "b.c=x"], ["a=y"]])
+    for index in range(len(jobs)):
+        assert_equal_to_hydra(loader, master, jobs, index)
+
+
+def test_another_loader_composes_every_job(loader: ConfigLoader) -> None:
+    class Doubling(ConfigLoaderImpl):
+        def load_sweep_config(self, master: DictConfig, overrides: list[str]) -> DictConfig:
+            config = super().load_sweep_config(master, overrides)
+            config.a *= 2
+            return config
+
+    assert isinstance(loader, ConfigLoaderImpl)
+    jobs = Jobs(Doubling(loader.config_search_path), master_of(loader), [["a=2"], ["a=3"]])
+    assert [jobs.task_config(index)["a"] for index in range(2)] == [4, 6]
+
+
+def test_job_is_seen_from_within_another_as_from_outside(loader: ConfigLoader) -> None:
+    master = master_of(loader)
+    jobs = Jobs(loader, master, [["data=two"], ["a=${hydra:job.num}"], ["a=4"]])
+    outside = [jobs.task_config(index) for index in range(3)]
+    HydraConfig.instance().set_config(other := hydras_config(loader, master, ["a=7"], 9))
+    assert [jobs.task_config(index) for index in range(3)] == outside
+    assert HydraConfig.get().job.num == other.hydra.job.num == 9
+    assert outside[0]["data"]["number"] == 0
+    assert outside[1]["a"] == 1
 
 
 def test_clock_is_read_once_where_the_sweep_has_read_it(loader: ConfigLoader) -> None:
@@ -496,11 +543,11 @@ def test_nothing_that_is_composed_is_kept(loader: ConfigLoader) -> None:
     jobs = Jobs(loader, master_of(loader), [[f"a={number % 50}"] for number in range(600)])
     sizes = []
     tracemalloc.start()
-    for upto in (200, 600):
-        for index in range(upto - 200, upto):
+    for upto in (100, 600):
+        for index in range(upto - 100, upto):
             jobs.task_config(index)
             jobs.choices(index)
-        for index in range(upto - 50, upto):
+        for index in range(upto - 20, upto):
             jobs.config(index)
         gc.collect()
         sizes.append(tracemalloc.get_traced_memory()[0])
