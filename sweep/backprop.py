@@ -132,6 +132,11 @@ class Backprop:
         """Return the weights now, as Network.named."""
         return self._network.replace(self._state).named()
 
+    @property
+    def flat(self) -> Array:
+        """Return the weights now in the order of Network.names; they are not to be changed."""
+        return self._state
+
     def _train(self, state: Array, rounds: int, errors: Array | None = None) -> Array:
         """Do `rounds` rounds on `state` in place; return the errors before each of them."""
         errors = np.empty(rounds) if errors is None else errors
