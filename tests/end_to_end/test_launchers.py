@@ -1,0 +1,220 @@
+"""The real application under every launcher and backend: the same jobs, the same bits."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+
+from tests.processes import run_sweep
+
+TRAINER = '''
+class Halving:
+    """Halves its error at each iteration; fails where it is told to."""
+
+    thread_safe = True
+
+    def __init__(self, lr, broken=0.2):
+        self.step, self.lr = 0, lr
+        if lr == broken:
+            raise RuntimeError("this rate is broken")
+
+    def advance(self, iterations):
+        errors = [self.lr / 2 ** (self.step + i + 1) for i in range(iterations)]
+        self.step += iterations
+        return errors
+
+    def error(self):
+        return self.lr / 2**self.step
+
+    def weights(self):
+        return {"w": self.error()}
+'''
+
+RECORDER = '''
+import json
+from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
+
+
+class Recorder(Callback):
+    """Writes down each call that Hydra makes, with what the job sees of itself."""
+
+    def write(self, what, **more):
+        with open("calls.jsonl", "a") as file:
+            print(json.dumps({"what": what, **more}), file=file)
+
+    def on_multirun_start(self, config, **kwargs):
+        self.write("multirun_start")
+
+    def on_multirun_end(self, config, **kwargs):
+        self.write("multirun_end")
+
+    def on_job_start(self, config, *, task_function, **kwargs):
+        hydra = HydraConfig.get()
+        folder = hydra.runtime.output_dir.rpartition("/")[2]
+        self.write("job_start", num=hydra.job.num, folder=folder, note=config.note)
+
+    def on_job_end(self, config, job_return, **kwargs):
+        value = job_return._return_value
+        shown = value if isinstance(value, float) else type(value).__name__
+        self.write("job_end", num=config.hydra.job.num, status=job_return.status.name, value=shown)
+'''
+
+ARGUMENTS = [
+    "-m",
+    "--config-dir",
+    "my_conf",
+    "trainer=halving",
+    "lr=0.1,0.2,0.4",
+    "iters=2,5",
+    "+note=${hydra:job.num}",
+    "hydra.output_subdir=.hydra",
+    "+hydra.callbacks.recorder={_target_: recorder.Recorder}",
+]
+
+
+def user_folder(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    (folder / "halving.py").write_text(TRAINER)
+    (folder / "recorder.py").write_text(RECORDER)
+    trainers = folder / "my_conf" / "trainer"
+    trainers.mkdir(parents=True)
+    (trainers / "halving.yaml").write_text("_target_: halving.Halving\nlr: ${lr}\n")
+    return folder
+
+
+def stored(folder: Path) -> dict[str, Any]:
+    """Return what the store holds of each run, without times and ids."""
+    client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
+    runs = client.search_runs(
+        [experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'"
+    )
+    return {
+        run.info.run_name: {
+            "status": run.info.status,
+            "params": run.data.params,
+            "metrics": {k: v for k, v in run.data.metrics.items() if k != "train_seconds"},
+            "outcome": run.data.tags["sweep.outcome"],
+            "signature": run.data.tags["sweep.signature"],
+            "curve": [
+                (point.step, point.value)
+                for point in client.get_metric_history(run.info.run_id, "error")
+            ],
+        }
+        for run in runs
+    }
+
+
+def files(folder: Path) -> list[str]:
+    (sweep,) = (folder / "outputs" / "sweeps").iterdir()
+    return sorted(str(path.relative_to(sweep)) for path in sweep.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def basic(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder where Hydra's own launcher ran the jobs."""
+    folder = user_folder(tmp_path_factory.mktemp("basic") / "user")
+    ended = run_sweep([*ARGUMENTS, "hydra/launcher=basic"], folder)
+    assert ended.code == 1, ended
+    return folder
+
+
+@pytest.fixture(scope="module")
+def trajectory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder where our launcher ran the jobs, one after the other."""
+    folder = user_folder(tmp_path_factory.mktemp("trajectory") / "user")
+    ended = run_sweep([*ARGUMENTS, "hydra.launcher.backend=serial"], folder)
+    assert ended.code == 1, ended
+    return folder
+
+
+def test_launchers_make_the_same_files(basic: Path, trajectory: Path) -> None:
+    found = files(trajectory)
+    assert found == files(basic)
+    for number in range(6):
+        assert f"{number}/.hydra/config.yaml" in found
+        assert f"{number}/sweep.log" in found
+
+
+def test_launchers_call_the_callbacks_alike(basic: Path, trajectory: Path) -> None:
+    calls = (trajectory / "calls.jsonl").read_text()
+    assert calls == (basic / "calls.jsonl").read_text()
+    told = [json.loads(line) for line in calls.splitlines()]
+    assert told[0]["what"] == "multirun_start"
+    assert told[-1]["what"] == "multirun_end", "also after failures"
+    starts = [call for call in told if call["what"] == "job_start"]
+    assert [call["note"] for call in starts] == [call["num"] for call in starts] == [*range(6)]
+    ends = {call["num"]: call for call in told if call["what"] == "job_end"}
+    assert {num for num, call in ends.items() if call["status"] == "FAILED"} == {2, 3}
+    assert ends[0]["value"] == 0.1 / 2**2
+
+
+def test_launchers_leave_the_same_store(basic: Path, trajectory: Path) -> None:
+    assert stored(trajectory) == stored(basic)
+    failed = {name for name, run in stored(basic).items() if run["status"] == "FAILED"}
+    assert len(failed) == 2
+
+
+@pytest.mark.parametrize(
+    "launcher",
+    [
+        ["hydra/launcher=basic"],
+        ["hydra.launcher.backend=serial"],
+        ["hydra.launcher.backend=threads", "hydra.launcher.workers=1"],
+        ["hydra.launcher.backend=threads", "hydra.launcher.workers=3"],
+        ["hydra.launcher.backend=processes", "hydra.launcher.workers=2"],
+    ],
+    ids=lambda words: "-".join(word.split("=")[1] for word in words),
+)
+def test_backends_give_the_same_bits(
+    launcher: list[str], tmp_path: Path, reference: dict[str, Any]
+) -> None:
+    ended = run_sweep([*NETWORKS, *launcher], tmp_path)
+    assert ended.code == 0, ended
+    assert stored(tmp_path) == reference
+
+
+NETWORKS = ["-m", "network.init={scheme: normal}", "network.weights=null", "network.biases=null"]
+NETWORKS += ["network.layers=[4,3,2],[4,300,300,2]", "lr=0.05,0.5", "iters=1,7,40"]
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what the default launcher stores, cells in the opposite order."""
+    folder = tmp_path_factory.mktemp("reference")
+    backwards = [
+        argument.replace("0.05,0.5", "0.5,0.05").replace("1,7,40", "40,7,1")
+        for argument in NETWORKS
+    ]
+    ended = run_sweep(backwards, folder)
+    assert ended.code == 0, ended
+    found = stored(folder)
+    assert len(found) == 12
+    return found
+
+
+def test_doubled_cells_run_once(tmp_path: Path) -> None:
+    ended = run_sweep(["-m", "lr=0.1,0.10,1e-1", "iters=5,5.0"], tmp_path)
+    assert ended.code == 0, ended
+    assert "6 cells, 1 unique" in ended.out
+    assert len(stored(tmp_path)) == 1
+
+
+def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
+    folder = user_folder(tmp_path / "user")
+    arguments = [*ARGUMENTS[:4], "lr=0.2,0.1,0.4", "iters=2", "fail_fast=true"]
+    for launcher in ("hydra.launcher.backend=serial", "hydra/launcher=basic"):
+        ended = run_sweep([*arguments, launcher, f"outputs={launcher[-5:]}"], folder)
+        assert ended.code == 1, ended
+        assert "this rate is broken" in ended.out
+        client = MlflowClient(f"sqlite:///{folder}/{launcher[-5:]}/mlflow.db")
+        (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
+        runs = client.search_runs(
+            [experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'"
+        )
+        assert [run.info.status for run in runs] == ["FAILED"]
