@@ -7,7 +7,7 @@ retries of its own (`sweep.tracking.patience` waits and tells), no lines between
 
 import os
 
-__all__ = ["DEFAULTS"]
+__all__ = ["DEFAULTS", "set_defaults"]
 
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -17,5 +17,11 @@ DEFAULTS = {
 }
 """Environment variables of MLflow that are set where the user has not."""
 
-for _name, _value in DEFAULTS.items():
-    os.environ.setdefault(_name, _value)
+
+def set_defaults() -> None:
+    """Set what the environment leaves open; MLflow reads some of it when it is imported."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+set_defaults()

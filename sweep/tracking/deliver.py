@@ -54,7 +54,7 @@ def deliver(store: Store) -> int:
         _remove_parts(store)
         count = 0
         for folder, entry in list(waiting(store)):
-            if not _is_free(entry, folder):
+            if not _is_free(store, entry, folder):
                 continue
             if not _deliver_one(store, folder, entry):
                 break
@@ -99,7 +99,9 @@ def _has_finished(store: Store, entry: Entry) -> bool:
     )
 
 
-def _is_free(entry: Entry, folder: Path) -> bool:
+def _is_free(store: Store, entry: Entry, folder: Path) -> bool:
+    if store.writers is not None and folder in store.writers.in_flight:
+        return False
     text = entry.tags.get("sweep.holder") or entry.tags.get("sweep.lease") or ""
     holder = Holder.from_json(text)
     if holder == me():
@@ -127,15 +129,22 @@ def _remove_parts(store: Store) -> None:
         return
 
 
-def await_delivery(store: Store) -> None:
+def await_delivery(store: Store, *, hurry: bool = False) -> None:
     """Deliver what this process left waiting; give a server some seconds to come back.
+
+    Parameters
+    ----------
+    hurry
+        The command was asked to end: what is not delivered in a second waits for the next.
 
     Raises
     ------
     StoreError
-        It did not; the results stay on disk.
+        The server did not come back, or refused; the results stay on disk.
     """
-    until = time.monotonic() + SERVER_RETURNS
+    if store.writers is not None:
+        store.waiting += store.writers.settle(1.0 if hurry else None)
+    until = time.monotonic() + (0.0 if hurry else SERVER_RETURNS)
     while store.waiting:
         deliver(store)
         if not store.waiting:

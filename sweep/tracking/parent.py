@@ -44,6 +44,7 @@ def start_sweep(
             store.experiment_id, start_time=_now(), tags=all_tags, run_name=sweep_id
         )
     )
+    store.remember(run)
     run_id: str = run.info.run_id
     write_plan(store, run_id, plan)
     total = Metric("runs_total", float(len(plan.get("cells", ()))), _now(), 0)
@@ -90,7 +91,7 @@ def finish_sweep(
     StoreError
         Results still wait for a server that does not answer; `resume` delivers them.
     """
-    await_delivery(store)
+    await_delivery(store, hurry=status == "KILLED")
     supersede(store, sweep_id)
     runs = read.sweep_runs(store, sweep_id)
     metrics = [Metric(key, value, _now(), 0) for key, value in _totals(runs).items()]

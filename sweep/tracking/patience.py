@@ -12,7 +12,14 @@ import sqlalchemy.exc
 
 from sweep.errors import StoreError
 
-__all__ = ["GoneError", "UnreachableError", "http_status", "patiently", "translated"]
+__all__ = [
+    "GoneError",
+    "UnreachableError",
+    "first_line",
+    "http_status",
+    "patiently",
+    "translated",
+]
 
 T = TypeVar("T")
 Say = Callable[[str], None]

@@ -260,6 +260,7 @@ def _first(store: Store, condition: str, *order: str) -> Run | None:
 
 
 def _sweep(store: Store, run: Run) -> StoredSweep:
+    store.remember(run)
     tags = dict(run.data.tags)
     return StoredSweep(
         sweep_id=tags.get("sweep.id", ""),

@@ -102,8 +102,7 @@ def hand_over(store: Store, folder: Path, entry: Entry) -> bool:
             store.call(lambda: store.artifacts.put(run_id, folder / FILES))
         _log(store, run_id, entry)
         store.call(lambda: store.client.set_terminated(run_id, entry.status, entry.end_time))
-    except UnreachableError as error:
-        store.say(f"{error} The result of {entry.name} waits in {folder}.")
+    except UnreachableError:
         return False
     forget(store, folder)
     return True
@@ -133,6 +132,7 @@ def create(store: Store, entry: Entry, *, search: bool) -> str:
             run_name=entry.name,
         )
     )
+    store.remember(run)
     return str(run.info.run_id)
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
 from sweep.errors import NotFoundError, StoreError
+from sweep.tracking import set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
 from sweep.tracking.create import create_experiment, create_store
 from sweep.tracking.database import adopt, check_address, check_version, inspect
@@ -20,6 +21,7 @@ from sweep.tracking.moved import readdress
 from sweep.tracking.patience import UnreachableError, patiently
 from sweep.tracking.probe import probe_folder, probe_server, probe_space
 from sweep.tracking.settings import Tracking
+from sweep.tracking.writers import Writers
 
 __all__ = ["Store", "open_store"]
 
@@ -52,6 +54,8 @@ class Store:
         Results of this process that wait on disk for a server.
     silent_until
         Until then (monotonic clock) a server that did not answer is left alone.
+    writers
+        Threads that record the runs of a sweep on a server; None where one writer is best.
     """
 
     tracking: Tracking
@@ -64,6 +68,7 @@ class Store:
     started: dict[str, Any] = field(default_factory=dict)
     waiting: int = 0
     silent_until: float = 0.0
+    writers: Writers | None = None
 
     @property
     def uri(self) -> str:
@@ -75,6 +80,11 @@ class Store:
         """The store as sentences name it: the database's path or the server's address."""
         return where(self.tracking)
 
+    def remember(self, run: Run) -> None:
+        """Keep where a server has a run's files; on this machine its id alone tells."""
+        if isinstance(self.artifacts, ServerArtifacts):
+            self.artifacts.remember(run)
+
     def call(self, action: Callable[[], T]) -> T:
         """Return what an action on the client returns; see `patience.patiently`.
 
@@ -83,10 +93,16 @@ class Store:
         if time.monotonic() < self.silent_until:
             raise UnreachableError(f"{self.where} does not answer.")
         try:
-            return patiently(action, self.where, self.say)
+            answer = patiently(action, self.where, self.say)
         except UnreachableError:
+            if not self.silent_until:  # said once, however many requests fail
+                self.say(f"{self.where} does not answer; results wait in {self.tracking.spool}.")
             self.silent_until = time.monotonic() + SILENCE
             raise
+        if self.silent_until:
+            self.silent_until = 0.0
+            self.say(f"{self.where} answers again.")
+        return answer
 
 
 def where(tracking: Tracking) -> str:
@@ -122,6 +138,7 @@ def open_store(
     NotFoundError
         In mode ``read``: there is no store, or no such experiment in it.
     """
+    set_defaults()
     if tracking.kind == "server":
         return _open_server(tracking, mode, need_bytes, say)
     check_address(tracking.database)
@@ -165,10 +182,12 @@ def _open_server(
         probe_folder(tracking.outputs)
         probe_space(tracking.outputs, need_bytes)
     client, experiment = _experiment(tracking, mode, say)
-    artifacts = ServerArtifacts(client)
-    return Store(
+    artifacts = ServerArtifacts(client, tracking.address)
+    store = Store(
         tracking, client, experiment.experiment_id, tracking.experiment, artifacts, mode, say
     )
+    store.writers = Writers() if mode == "write" else None
+    return store
 
 
 def _experiment(

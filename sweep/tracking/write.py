@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from sweep.tracking import provenance, spool
@@ -134,8 +135,7 @@ def start_run(
     )
     try:
         run_id = spool.create(store, run.entry("interrupted"), search=False)
-    except UnreachableError as error:
-        store.say(f"{error} The run starts all the same; its result will wait on disk.")
+    except UnreachableError:  # the run starts all the same; its result waits on disk
         store.started[f"waiting-{attempt}"] = run
         return f"waiting-{attempt}"
     store.started[run_id] = StartedRun(**{**vars(run), "run_id": run_id})
@@ -145,10 +145,11 @@ def start_run(
 def record(store: Store, run_id: str, result: RunResult, config: Mapping[str, Any]) -> bool:
     """Store a result: files, then one batch of metrics, params and tags, then the status.
 
+    A server's writers do it while the training goes on; `finish_sweep` waits for them.
+
     Returns
     -------
-    Whether the store has it. False: the server does not answer, and the result waits on
-    disk for the next `spool.deliver`.
+    False where the server does not answer: the result waits on disk for `deliver`.
 
     Raises
     ------
@@ -198,6 +199,9 @@ def kill_running(store: Store, sweep_id: str | None = None) -> int:
 def _end(store: Store, run_id: str, entry: Entry, files: Mapping[str, bytes]) -> bool:
     folder = spool.save(store, entry, files)
     store.started.pop(run_id, None)  # from here on the spool answers for it
+    if store.writers is not None and entry.sweep_id is not None:
+        store.writers.submit(folder, partial(spool.hand_over, store, folder, entry))
+        return True
     if not spool.hand_over(store, folder, entry):
         store.waiting += 1
         return False

@@ -1,0 +1,92 @@
+"""Several writers for a server: each run is many small requests, and they can overlap.
+
+What they write is safe on disk already, so the training goes on meanwhile.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
+
+from sweep.errors import StoreError
+
+__all__ = ["WRITERS", "Writers"]
+
+WRITERS = 4
+"""Requests at a time: a server's time for a run falls to a third with four, not with more."""
+
+
+class Writers:
+    """A few threads that hand over what waits on disk.
+
+    Attributes
+    ----------
+    in_flight
+        Folders that are being handed over.
+    """
+
+    def __init__(self) -> None:
+        self.in_flight: set[Path] = set()
+        self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="sweep-writer")
+        self._futures: list[Future[bool]] = []
+        self._lock = threading.Lock()
+
+    def submit(self, folder: Path, hand_over: Callable[[], bool]) -> None:
+        """Hand over a folder soon; a writer that fails leaves it on disk."""
+
+        def work() -> bool:
+            try:
+                return hand_over()
+            finally:
+                self.in_flight.discard(folder)
+
+        self.in_flight.add(folder)
+        with self._lock:
+            self._futures = [each for each in self._futures if not _succeeded(each)]
+            self._futures.append(self._pool.submit(work))
+
+    def settle(self, seconds: float | None = None) -> int:
+        """Wait until all is handed over; return how much was left because no server answered.
+
+        Parameters
+        ----------
+        seconds
+            Give up after them: what has not been begun then stays on disk and is counted.
+
+        Raises
+        ------
+        StoreError
+            What the first writer met that failed for another reason.
+        """
+        with self._lock:
+            futures, self._futures = self._futures, []
+        until = None if seconds is None else time.monotonic() + seconds
+        left = 0
+        first: StoreError | None = None
+        for future in futures:
+            wait([future], None if until is None else max(0.0, until - time.monotonic()))
+            if not future.done():
+                left += 1
+                future.cancel()
+                continue
+            error = future.exception()
+            if isinstance(error, StoreError):
+                first = first or error
+            elif error is not None:
+                raise error
+            else:
+                left += not future.result()
+        if first is not None:
+            raise first
+        return left
+
+    def close(self) -> None:
+        """Begin nothing more."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _succeeded(future: Future[bool]) -> bool:
+    return future.done() and future.exception() is None and future.result()
