@@ -74,8 +74,9 @@ def _record(
     )
     if error is not None:
         write.fail(store, run_id, "".join(traceback.format_exception(error)))
+        sentence = f"{type(error).__name__}: {error}".splitlines()[0]
         raise RunFailed(
-            f"The run failed: {type(error).__name__}: {error} "
+            f"The run failed: {sentence} "
             f"(the whole traceback is an artifact of run {run_id})."
         ) from error
     write.record(store, run_id, results[0], spec.config)
