@@ -144,16 +144,18 @@ def command_line() -> str:
 
 def resume_command(sweep_id: str) -> str:
     """Return the command that finishes a sweep: where it is stored and how it runs, no axis."""
-    kept, words = [], iter(sys.argv[1:])
+    flags, kept = ["-m"], []
+    words = iter(sys.argv[1:])
     for word in words:
-        flag, equals, _ = word.partition("=")
-        if flag in CONFIG_FLAGS:
-            kept += [word] if equals else [word, next(words, "")]
-        elif flag.split(".")[0] in ("outputs", "tracking") or flag.startswith("hydra.launcher"):
+        key, equals, _ = word.partition("=")
+        if key in CONFIG_FLAGS:
+            flags += [word] if equals else [word, next(words, "")]
+        elif key.split(".")[0] in ("outputs", "tracking") or key == "hydra/launcher":
             kept.append(word)
-        elif flag == "hydra/launcher":
+        elif key.startswith("hydra.launcher."):
             kept.append(word)
-    return shlex.join(["python", "-m", "sweep", *kept, "-m", f"resume={sweep_id}"])
+    # Hydra's parser takes its overrides in one piece.
+    return shlex.join(["python", "-m", "sweep", *flags, *kept, f"resume={sweep_id}"])
 
 
 def _refuse_axes(overrides: Sequence[Override]) -> None:
