@@ -105,7 +105,7 @@ def build_report(
         content.final_error,
         content.trouble,
         None if best is None else best.run,
-        note(content, sweep.run_id),
+        note(content),
         tuple(files),
     )
 

@@ -77,21 +77,14 @@ def markdown(content: Content) -> str:
     return "\n".join(lines) + "\n"
 
 
-def note(content: Content, run_id: str) -> str:
-    """Return the parent run's note: the answer as its first line, the tables, two pictures.
-
-    The pictures are those that the MLflow UI serves from the run's artifacts in ``report/``.
-    """
+def note(content: Content) -> str:
+    """Return the parent run's note: the answer as its first line, then the short tables."""
     lines = [escaped(content.answer), ""]
     lines += [f"**{content.final_error.title}**", ""]
     lines += table_lines(content.final_error, NOTE_ROWS)
     if content.trouble.rows:
         lines += ["", f"**{content.trouble.title}**", ""]
         lines += table_lines(content.trouble, NOTE_ROWS // 2)
-    if re.fullmatch(r"[0-9a-f]+", run_id):
-        for picture in content.pictures[:2]:
-            query = f"path=report%2F{picture.name}.png&run_uuid={run_id}"
-            lines += ["", f"![{escaped(picture.alt)}](/get-artifact?{query})"]
     return "\n".join(lines) + "\n"
 
 
