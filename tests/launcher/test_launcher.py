@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sweep.compose import Jobs
 from sweep.errors import RunFailed
-from sweep.jobs import LazyReturn
+from sweep.returned import LazyReturn
 from tests.launcher import recording
 
 CONFIG = """
@@ -36,7 +36,7 @@ hydra:
   sweep: {dir: out, subdir: "${hydra.job.num}_${a}"}
 """
 
-Launch = Callable[..., list[JobReturn]]
+STAMP = re.compile(r"\[[0-9-]+ [0-9:,]+\]")
 
 
 class App:
@@ -115,7 +115,7 @@ def files_below(folder: Path, launcher: str) -> dict[str, Any]:
         if path.suffix == ".yaml":
             contents[name] = neutral(OmegaConf.to_container(OmegaConf.load(path)), launcher)
         elif path.is_file():
-            contents[name] = re.sub(r"\[[0-9-]+ [0-9:,]+\]", "[]", path.read_text())
+            contents[name] = STAMP.sub("[]", path.read_text())
         else:
             contents[name] = "folder"
     return contents
@@ -141,32 +141,36 @@ RECORDERS = [
 JOBS = [["a=1"], ["a=2", "b.c=y"], ["+new=${a}", "b.list=[3]"], ["a=2.5", "hydra.verbose=job"]]
 
 
-@pytest.mark.parametrize(
-    "overrides",
+ALONE = [
+    [],
+    ["hydra.job.chdir=true"],
     [
-        [],
-        ["hydra.job.chdir=true"],
-        ["hydra.job.chdir=${hydra.job.config.override_dirname.chdir}"]
-        + ["+hydra.job.config.override_dirname.chdir=true"],
-        ["hydra.output_subdir=null"],
-        ["+hydra.job.env_set.SWEEP_TEST_VALUE=job${hydra.job.num}"],
-        ["hydra.job.env_copy=[SWEEP_TEST_VALUE]"],
-        ["hydra.sweep.subdir=${hydra.job.override_dirname}"],
-        ["hydra.sweep.subdir=.", "hydra.output_subdir=null"],
-        ["hydra/job_logging=disabled", "hydra/hydra_logging=disabled"],
-        ["hydra/job_logging=none", "hydra/hydra_logging=none"],
-        ["hydra.job.name=called"],
+        "hydra.job.chdir=${hydra.job.config.override_dirname.chdir}",
+        "+hydra.job.config.override_dirname.chdir=true",
     ],
-    ids=lambda overrides: " ".join(overrides) or "defaults",
-)
-@pytest.mark.parametrize("recorders", [[], RECORDERS], ids=["alone", "callbacks"])
+    ["hydra.output_subdir=null"],
+    ["+hydra.job.env_set.SWEEP_TEST_VALUE=job${hydra.job.num}"],
+    ["hydra.job.env_copy=[SWEEP_TEST_VALUE]"],
+    ["hydra.sweep.subdir=${hydra.job.override_dirname}"],
+    ["hydra.sweep.subdir=.", "hydra.output_subdir=null"],
+    ["hydra/job_logging=disabled", "hydra/hydra_logging=disabled"],
+    ["hydra/job_logging=none", "hydra/hydra_logging=none"],
+    ["hydra.job.name=called"],
+]
+WATCHED = [RECORDERS + overrides for overrides in (ALONE[0], [*ALONE[1], *ALONE[4]], ALONE[6])]
+
+
+@pytest.mark.parametrize("overrides", ALONE + WATCHED, ids=" ".join)
 def test_jobs_are_as_under_the_basic_launcher(
-    app: App, monkeypatch: pytest.MonkeyPatch, overrides: list[str], recorders: list[str]
+    app: App,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    overrides: list[str],
 ) -> None:
     monkeypatch.setenv("SWEEP_TEST_VALUE", "outside")
     found = {}
     for launcher in ("basic", "trajectory"):
-        results = app.launch(launcher, watched, JOBS, *overrides, *recorders, first=3)
+        results = app.launch(launcher, watched, JOBS, *overrides, first=3)
         events = list(recording.EVENTS)
         assert Path.cwd() == app.folder / launcher
         assert os.environ["SWEEP_TEST_VALUE"] == "outside"
@@ -175,6 +179,7 @@ def test_jobs_are_as_under_the_basic_launcher(
             neutral(events, launcher),
             neutral([recording.plain(result) for result in results], launcher),
             files_below(app.folder / launcher, launcher),
+            STAMP.sub("[]", capsys.readouterr().out),
         )
     for ours, basic in zip(found["trajectory"], found["basic"], strict=True):
         assert ours == basic
