@@ -60,9 +60,9 @@ def run_spec(config: Mapping[str, Any], choices: Mapping[str, Any], base: Path) 
     lr = checked(_learning_rate, config.get("lr"))
     iters = checked(_iterations, config.get("iters"))
     seed = checked(_seed, config.get("seed"))
-    trainer = checked(_trainer, config.get("trainer"))
     network = checked(_network, config.get("network"), 0 if seed is None else seed)
     data = checked(_data, config.get("data"), 0 if seed is None else seed, base)
+    trainer = checked(_trainer, config.get("trainer"), data)
     names = {group: str(choices.get(group) or "custom") for group in ("network", "data", "trainer")}
     rule = None
     if network is not None and trainer is not None:
@@ -170,21 +170,18 @@ def _data(value: Any, seed: int, base: Path) -> Data:
     return load_data(value, seed=seed, base=base)
 
 
-def _trainer(value: Any) -> TrainerSpec:
+def _trainer(value: Any, data: Data | None) -> TrainerSpec:
     if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
         raise ConfigError(
             "trainer: `_target_` must name the class that trains; trainer=backprop is the built-in."
         )
+    from sweep.trainers import built_in_options, check_options, locate, source_hash
+
     options = {str(key): item for key, item in value.items() if key != "_target_"}
     if value["_target_"] == BUILT_IN:
-        if options:
-            raise ConfigError(
-                f"trainer.{next(iter(options))}: the built-in trainer has no such setting."
-            )
-        return TrainerSpec(BUILT_IN, {})
-    from sweep.trainers import locate, source_hash
-
+        return TrainerSpec(BUILT_IN, built_in_options(options, data))
     cls = locate(value["_target_"])
+    check_options(cls, options)
     return TrainerSpec(
         value["_target_"],
         options,

@@ -16,6 +16,10 @@ THRESHOLDS = tuple(range(1, 33))
 """The k of the levels 10^-k whose first crossing is found while training."""
 
 
+Steps = npt.NDArray[np.int64]
+Values = npt.NDArray[np.float64]
+
+
 def next_kept(step: int) -> int:
     """Return the kept step after `step`, for a kept step of at least FULL_CURVE.
 
@@ -44,22 +48,36 @@ class ErrorCurve:
     """The error curve as it is made: thinned, with its exact best step and thresholds.
 
     Memory stays below FULL_CURVE + 1150 points for each decade beyond it.
+
+    Parameters
+    ----------
+    initial_error
+        The error at step 0.
+    initial_validation
+        The validation error at step 0, where one is told; then each step has one, NaN where
+        it was not taken.
     """
 
-    def __init__(self, initial_error: float) -> None:
+    def __init__(self, initial_error: float, initial_validation: float | None = None) -> None:
         self.last = -1
         self.best_error = math.inf
         self.best_step = 0
         self.thresholds: dict[int, int | None] = dict.fromkeys(THRESHOLDS)
         self.diverged_at: int | None = None
-        self._steps: list[npt.NDArray[np.int64]] = []
-        self._errors: list[npt.NDArray[np.float64]] = []
+        self.best_validation_error: float | None = None
+        self._steps: list[Steps] = []
+        self._errors: list[Values] = []
+        self._others: list[Values] = []
         self._next = next_kept(FULL_CURVE)
         self._level = 0  # index of the first threshold not yet reached
-        self._last_error = math.nan
-        self.extend(np.array([initial_error]))
+        self._last_values = self._best_values = (math.nan, math.nan)
+        self.has_validation = initial_validation is not None
+        self.extend(
+            np.array([initial_error]),
+            None if initial_validation is None else np.array([initial_validation]),
+        )
 
-    def extend(self, errors: npt.NDArray[np.float64]) -> None:
+    def extend(self, errors: Values, validation: Values | None = None) -> None:
         """Take the errors of the next steps, shape (n,); a non-finite one ends the curve."""
         if self.diverged_at is not None or not len(errors):
             return
@@ -70,16 +88,29 @@ class ErrorCurve:
             errors = errors[:bad]
             if not bad:
                 return
+        others = None if validation is None else validation[: len(errors)]
         position = int(np.argmin(errors))
         if errors[position] < self.best_error:
             self.best_error = float(errors[position])
             self.best_step = first + position
+            self._best_values = _pair(errors, others, position)
             self._cross(errors, first)
         self.last = first + len(errors) - 1
-        self._last_error = float(errors[-1])
-        self._keep(errors, first)
+        self._last_values = _pair(errors, others, -1)
+        self._keep(errors, self._errors, first)
+        if others is not None:
+            self._keep(others, self._others, first)
+            self._best_validation(others)
+        self._keep_steps(first)
 
-    def _cross(self, errors: npt.NDArray[np.float64], first: int) -> None:
+    def _best_validation(self, others: Values) -> None:
+        finite = others[np.isfinite(others)]
+        if len(finite):
+            best = self.best_validation_error
+            least = float(finite.min())
+            self.best_validation_error = least if best is None else min(best, least)
+
+    def _cross(self, errors: Values, first: int) -> None:
         while self._level < len(THRESHOLDS):
             k = THRESHOLDS[self._level]
             below = errors <= float(f"1e-{k}")
@@ -88,30 +119,64 @@ class ErrorCurve:
             self.thresholds[k] = first + int(np.argmax(below))
             self._level += 1
 
-    def _keep(self, errors: npt.NDArray[np.float64], first: int) -> None:
-        head = max(0, min(len(errors), FULL_CURVE + 1 - first))
+    def _keep(self, values: Values, kept: list[Values], first: int) -> None:
+        """Append those of `values`, at the steps from `first` on, whose steps are kept."""
+        head = max(0, min(len(values), FULL_CURVE + 1 - first))
         if head:
-            self._steps.append(np.arange(first, first + head, dtype=np.int64))
-            self._errors.append(np.array(errors[:head]))
-        chosen = []
-        while self._next <= self.last:
-            chosen.append(self._next)
-            self._next = next_kept(self._next)
-        if chosen:
-            steps = np.array(chosen, dtype=np.int64)
-            self._steps.append(steps)
-            self._errors.append(errors[steps - first])
+            kept.append(np.array(values[:head]))
+        chosen = self._thinned()
+        if len(chosen):
+            kept.append(values[chosen - first])
 
-    def points(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    def _keep_steps(self, first: int) -> None:
+        """Append the kept steps from `first` to the last one; go on behind them."""
+        end = min(self.last, FULL_CURVE) + 1
+        if first < end:
+            self._steps.append(np.arange(first, end, dtype=np.int64))
+        chosen = self._thinned()
+        if len(chosen):
+            self._steps.append(chosen)
+            self._next = next_kept(int(chosen[-1]))
+
+    def _thinned(self) -> Steps:
+        """Return the kept steps beyond FULL_CURVE up to the last one that are not yet there."""
+        chosen = []
+        step = self._next
+        while step <= self.last:
+            chosen.append(step)
+            step = next_kept(step)
+        return np.array(chosen, dtype=np.int64)
+
+    def points(self) -> tuple[Steps, Values]:
         """Return the kept steps and errors up to now, with the best and the last step."""
+        steps, errors, _ = self._all_points()
+        return steps, errors
+
+    def validation(self) -> Values | None:
+        """Return the validation errors at the steps of `points`, or None where none is told."""
+        return self._all_points()[2] if self.has_validation else None
+
+    def final_validation_error(self) -> float | None:
+        """Return the validation error at the last step, or None where there is no finite one."""
+        other = self._last_values[1]
+        return other if math.isfinite(other) else None
+
+    def _all_points(self) -> tuple[Steps, Values, Values]:
         if not self._steps:
-            return np.empty(0, dtype=np.int64), np.empty(0)
+            return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0)
         self._steps = [np.concatenate(self._steps)]
         self._errors = [np.concatenate(self._errors)]
+        self._others = [np.concatenate(self._others)] if self._others else []
         steps, errors = self._steps[0], self._errors[0]
-        for step, error in ((self.best_step, self.best_error), (self.last, self._last_error)):
+        others = self._others[0] if self._others else np.empty(0)
+        for step, values in ((self.best_step, self._best_values), (self.last, self._last_values)):
             at = int(np.searchsorted(steps, step))
             if at == len(steps) or steps[at] != step:
                 steps = np.insert(steps, at, step)
-                errors = np.insert(errors, at, error)
-        return steps, errors
+                errors = np.insert(errors, at, values[0])
+                others = np.insert(others, at, values[1]) if self._others else others
+        return steps, errors, others
+
+
+def _pair(errors: Values, others: Values | None, at: int) -> tuple[float, float]:
+    return float(errors[at]), math.nan if others is None else float(others[at])

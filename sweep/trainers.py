@@ -5,17 +5,29 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
-from typing import TYPE_CHECKING
+import os
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from sweep.errors import ConfigError
+from sweep.checks import did_you_mean, told
+from sweep.errors import ConfigError, ConfigErrors
 
 if TYPE_CHECKING:
+    from sweep.backprop import Backprop
+    from sweep.data import Data
+    from sweep.minibatch import MiniBatch
     from sweep.spec import RunSpec
     from sweep.training import Trainer
 
-__all__ = ["build_trainer", "locate", "source_hash"]
+__all__ = ["build_trainer", "built_in_options", "check_options", "locate", "source_hash"]
 
 METHODS = ("advance", "error", "weights")
+
+GIVEN = ("data", "network")
+"""What a user's class gets from the program where its constructor has a parameter of the name."""
+
+BUILT_IN_KEYS = ("batch_size", "shuffle")
 
 
 def locate(target: str) -> type:
@@ -27,6 +39,8 @@ def locate(target: str) -> type:
         It cannot be imported, is no class, or lacks a method of the protocol.
     """
     module_name, _, class_name = target.rpartition(".")
+    if os.getcwd() not in sys.path and "" not in sys.path:
+        sys.path.append(os.getcwd())  # as `python -m` has it; an installed `sweep` has not
     try:
         found = getattr(importlib.import_module(module_name), class_name)
     except Exception as error:
@@ -68,6 +82,63 @@ def source_hash(cls: type) -> str:
         return hashlib.sha256(file.read()).hexdigest()
 
 
+def built_in_options(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
+    """Check the settings of the built-in trainer; return those that change a number.
+
+    A batch size that takes all samples is the full batch and `shuffle` then says nothing, so
+    that equal numbers have one signature.
+
+    Raises
+    ------
+    ConfigErrors
+        Everything that is wrong, one sentence each.
+    """
+    problems = [
+        f"trainer.{key}: the built-in trainer has no such setting"
+        f"{did_you_mean(key, BUILT_IN_KEYS)}."
+        for key in options
+        if key not in BUILT_IN_KEYS
+    ]
+    size, shuffle = options.get("batch_size"), options.get("shuffle", True)
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        advice = "give a whole number of at least 1, or null for all samples"
+        problems.append(told("trainer.batch_size", size, advice))
+    if not isinstance(shuffle, bool):
+        problems.append(told("trainer.shuffle", shuffle, "say true or false"))
+    if problems:
+        raise ConfigErrors(problems)
+    if size is None or (data is not None and size >= len(data.inputs)):
+        return {}
+    return {"batch_size": size, "shuffle": shuffle}
+
+
+def check_options(cls: type, options: Mapping[str, Any]) -> None:
+    """Raise ConfigErrors unless a user's class takes these keyword arguments, and no fewer."""
+    try:
+        parameters = inspect.signature(cls).parameters
+    except (TypeError, ValueError):
+        return  # a class of native code does not say what it takes
+    named = {
+        name: parameter
+        for name, parameter in parameters.items()
+        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
+    }
+    problems = []
+    if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        problems += [
+            f"trainer.{name}: {cls.__name__} takes no such argument{did_you_mean(name, named)}."
+            for name in options
+            if name not in named
+        ]
+    problems += [
+        f"trainer: {cls.__name__} needs the argument {name}; add `{name}: ...` to its file."
+        for name, parameter in named.items()
+        if parameter.default is parameter.empty and name not in {*options, *GIVEN}
+    ]
+    if problems:
+        raise ConfigErrors(problems)
+
+
 def build_trainer(spec: RunSpec) -> Trainer:
     """Build a fresh trainer at step 0 for a run.
 
@@ -75,10 +146,7 @@ def build_trainer(spec: RunSpec) -> Trainer:
     constructor has a parameter of that name.
     """
     if spec.trainer.built_in:
-        from sweep.backprop import Backprop
-
-        assert spec.rule is not None
-        return Backprop(spec.network, spec.data(), lr=spec.lr, rule=spec.rule, seed=spec.seed)
+        return _built_in(spec)
     cls = locate(spec.trainer.target)
     options = dict(spec.trainer.options)
     parameters = inspect.signature(cls).parameters
@@ -88,3 +156,29 @@ def build_trainer(spec: RunSpec) -> Trainer:
         options["network"] = spec.network
     trainer: Trainer = cls(**options)
     return trainer
+
+
+def _built_in(spec: RunSpec) -> Trainer:
+    assert spec.rule is not None
+    data = spec.data()
+    trainer: Backprop | MiniBatch
+    if spec.trainer.options:
+        from sweep.minibatch import MiniBatch
+
+        trainer = MiniBatch(
+            spec.network,
+            data,
+            lr=spec.lr,
+            rule=spec.rule,
+            seed=spec.seed,
+            **spec.trainer.options,
+        )
+    else:
+        from sweep.backprop import Backprop
+
+        trainer = Backprop(spec.network, data, lr=spec.lr, rule=spec.rule, seed=spec.seed)
+    if data.validation_inputs is None:
+        return trainer
+    from sweep.validation import Validated
+
+    return Validated(trainer, spec.network, data)

@@ -28,6 +28,7 @@ SLICE_SECONDS = 0.1
 """Aim for the length of one call into a trainer, so that signals and progress act in between."""
 
 Weights = Mapping[str, Any]
+Values = npt.NDArray[np.float64]
 
 
 class TrainerError(TypeError):
@@ -41,6 +42,11 @@ class Trainer(Protocol):
     cannot promise it has ``shareable = False``; one that may run beside others in the
     threads of one process has ``thread_safe = True``. An optional ``stalled_at`` is the
     step from which on no weight changes, once that is known.
+
+    Optional methods: ``metrics()`` names numbers at the end of a run;
+    ``validation_errors()`` returns the errors on other samples at each step of the last
+    advance, shape (iterations,), before any advance that of step 0, shape (1,); NaN where
+    none was taken; None where there is nothing to validate on.
     """
 
     def advance(self, iterations: int) -> npt.ArrayLike:
@@ -82,6 +88,10 @@ class RunResult:
         Seconds of training from the start of the trajectory to this run's last step.
     metrics
         Extra metrics of a user's trainer at the end of the run.
+    validation
+        Validation errors at `steps`, NaN where none was taken; None without validation.
+    final_validation_error, best_validation_error
+        That after the last iteration, None unless completed; the smallest of all steps.
     """
 
     iters: int
@@ -99,6 +109,9 @@ class RunResult:
     final_weights: Weights
     train_seconds: float
     metrics: Mapping[str, float] = field(default_factory=dict)
+    validation: npt.NDArray[np.float64] | None = None
+    final_validation_error: float | None = None
+    best_validation_error: float | None = None
 
 
 def train(
@@ -133,7 +146,8 @@ def train(
     step = 0
     size = 1
     initial = _snapshot(trainer)
-    curve = ErrorCurve(_checked_error(trainer))
+    first = _checked_validation(trainer, 1, "before any advance")
+    curve = ErrorCurve(_checked_error(trainer), None if first is None else float(first[0]))
 
     def result(iters: int, outcome: str) -> RunResult:
         stalled_at = getattr(trainer, "stalled_at", None)
@@ -157,6 +171,11 @@ def train(
             final_weights=_snapshot(trainer),
             train_seconds=seconds,
             metrics=_checked_metrics(trainer) if outcome != "diverged" else {},
+            validation=curve.validation(),
+            final_validation_error=(
+                curve.final_validation_error() if outcome == "completed" else None
+            ),
+            best_validation_error=curve.best_validation_error,
         )
 
     for position, iters in enumerate(stops):
@@ -167,11 +186,11 @@ def train(
                 return
             count = min(size, iters - step)
             started = time.perf_counter()
-            errors = _checked_slice(trainer, count)
+            errors, others = _checked_slice(trainer, count, curve.has_validation)
             elapsed = time.perf_counter() - started
             seconds += elapsed
             step += count
-            curve.extend(errors)
+            curve.extend(errors, others)
             progress(count)
             if count == size:
                 size = _next_size(size, elapsed)
@@ -184,13 +203,29 @@ def _next_size(size: int, elapsed: float) -> int:
     return max(1, min(size * 10, int(wanted), 2**21))
 
 
-def _checked_slice(trainer: Trainer, count: int) -> npt.NDArray[np.float64]:
+def _checked_slice(trainer: Trainer, count: int, validated: bool) -> tuple[Values, Values | None]:
     told = f"{type(trainer).__name__}.advance({count})"
     errors = _numbers(_called(trainer, "advance", count), told)
     if errors.shape != (count,):
         raise TrainerError(
             f"{told} returned shape {errors.shape}; "
             f"it must return one error for each iteration, shape ({count},)."
+        )
+    others = _checked_validation(trainer, count, f"after {told}") if validated else None
+    return errors, np.full(count, np.nan) if validated and others is None else others
+
+
+def _checked_validation(trainer: Trainer, count: int, when: str) -> Values | None:
+    if not hasattr(trainer, "validation_errors"):
+        return None
+    told = f"{type(trainer).__name__}.validation_errors()"
+    value = _called(trainer, "validation_errors")
+    if value is None:
+        return None
+    errors = _numbers(value, told)
+    if errors.shape != (count,):
+        raise TrainerError(
+            f"{told} returned shape {errors.shape}; {when} it must have shape ({count},)."
         )
     return errors
 

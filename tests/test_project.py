@@ -46,8 +46,10 @@ NUMERIC = [
     "sweep.curve",
     "sweep.data*",
     "sweep.kernel*",
+    "sweep.minibatch",
     "sweep.network*",
     "sweep.training",
+    "sweep.validation",
 ]
 
 ROOMS = [
