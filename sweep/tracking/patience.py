@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import mlflow.exceptions
 import sqlalchemy.exc
 
-from sweep.errors import StoreError
+from sweep.errors import StoreBusyError, StoreError
 
 __all__ = [
     "GoneError",
@@ -27,6 +27,9 @@ Say = Callable[[str], None]
 NOTICE_AFTER = 4.0
 """Seconds of waiting for a lock after which the user is told, and told again each minute."""
 
+HURRY = 1.0
+"""Seconds to wait for a lock once the command was asked to end."""
+
 
 class UnreachableError(StoreError):
     """The server did not answer; what was to be written waits on disk."""
@@ -36,7 +39,9 @@ class GoneError(StoreError):
     """The run or experiment was deleted while it was being written."""
 
 
-def patiently(action: Callable[[], T], where: str, say: Say) -> T:
+def patiently(
+    action: Callable[[], T], where: str, say: Say, hurried: Callable[[], bool] = lambda: False
+) -> T:
     """Return what `action` returns, repeated for as long as another program locks the database.
 
     A locked SQLite database rolls the transaction back, and all that is written here may be
@@ -48,9 +53,13 @@ def patiently(action: Callable[[], T], where: str, say: Say) -> T:
         The store, as it is named in sentences.
     say
         Told when the waiting is long, and when it is over.
+    hurried
+        Asked while waiting: once true, a second of waiting is enough.
 
     Raises
     ------
+    StoreBusyError
+        The database was still locked when the command was asked to end.
     StoreError
         The store is full, damaged, read-only or unreachable, or the run is gone.
     """
@@ -64,6 +73,11 @@ def patiently(action: Callable[[], T], where: str, say: Say) -> T:
             if not _is_busy(error):
                 raise translated(error, where) from error
             waited = time.monotonic() - started
+            if hurried() and waited > HURRY:
+                raise StoreBusyError(
+                    f"{where} is locked by another program; what is not recorded waits on disk "
+                    "and resume=last finishes the sweep."
+                ) from error
             if waited >= next_notice:
                 say(f"{where} is locked by another program since {waited:.0f} s; waiting for it.")
                 told = True

@@ -48,6 +48,8 @@ class Store:
         Where files of runs lie and how they get there.
     say
         Told what the user should know while the store makes us wait.
+    hurried
+        Set by the command: true once it was asked to end, so that no lock holds it up.
     started
         What this process has started and not ended: run id -> the run (see `write`).
     waiting
@@ -65,6 +67,7 @@ class Store:
     artifacts: Artifacts
     mode: Mode
     say: Callable[[str], None] = _to_stderr
+    hurried: Callable[[], bool] = lambda: False
     started: dict[str, Any] = field(default_factory=dict)
     waiting: int = 0
     silent_until: float = 0.0
@@ -93,7 +96,7 @@ class Store:
         if time.monotonic() < self.silent_until:
             raise UnreachableError(f"{self.where} does not answer.")
         try:
-            answer = patiently(action, self.where, self.say)
+            answer = patiently(action, self.where, self.say, self.hurried)
         except UnreachableError:
             if not self.silent_until:  # said once, however many requests fail
                 self.say(f"{self.where} does not answer; results wait in {self.tracking.spool}.")

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from sweep.errors import NotFoundError, StoreError, StoreVersionError
+from sweep.errors import NotFoundError, StoreBusyError, StoreError, StoreVersionError
 from sweep.tracking.database import expected_version
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
-from tests.tracking.support import tree
+from tests.tracking.support import start_script, tree
 
 
 @pytest.fixture
@@ -125,6 +126,45 @@ def test_folder_that_cannot_be_made() -> None:
     """/proc stands for a folder without permission: it refuses the superuser too."""
     with pytest.raises(StoreError, match="cannot be written"):
         open_store(Tracking("local", Path("/proc/outputs")), mode="write")
+
+
+NOBODY = """
+import os, sys
+from pathlib import Path
+from sweep.errors import StoreError
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+
+open_store(Tracking("local", Path(sys.argv[1]) / "own"), mode="write")  # loads all it needs
+if os.getuid() == 0:
+    os.setgid(65534)
+    os.setuid(65534)  # the superuser may write everywhere
+for name in ("closed", "locked"):
+    try:
+        open_store(Tracking("local", Path(sys.argv[1]) / name), mode="write")
+    except StoreError as error:
+        print(error)
+"""
+
+
+def test_folder_and_database_without_permission(first_store: Path) -> None:
+    """A folder that nobody may write; a database that may only be read, in a folder of ours."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "closed").mkdir(mode=0o555)
+        for store in ("locked", "own"):
+            (folder / store).mkdir()
+            shutil.copy(first_store / "mlflow.db", folder / store)
+        (folder / "locked" / "mlflow.db").chmod(0o444)
+        (folder / "locked").chmod(0o777)
+        folder.chmod(0o755)
+        process = start_script(NOBODY, folder)
+        out, err = process.communicate(timeout=120)
+        (folder / "closed").chmod(0o755)
+    assert process.returncode == 0, err
+    closed, locked = out.splitlines()
+    assert "closed cannot be written (Permission denied)" in closed
+    assert "mlflow.db: the database is read-only" in locked
 
 
 @pytest.mark.parametrize("name", ["what?", "100%25"])
@@ -262,6 +302,16 @@ def test_locked_database_is_waited_for_and_told(
     assert [sentence.split()[-1] for sentence in said] == ["it.", "on."]
     assert len(store.client.search_runs([store.experiment_id])) == 1
     assert run.info.status == "RUNNING"
+
+
+def test_locked_database_does_not_hold_up_a_command_that_shall_end(store: Store) -> None:
+    store.hurried = lambda: True
+    with closing(sqlite3.connect(store.tracking.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StoreBusyError, match="waits on disk"):
+            store.call(lambda: store.client.create_run(store.experiment_id))
+        other.execute("ROLLBACK")
+    store.call(lambda: store.client.create_run(store.experiment_id))
 
 
 def test_opening_a_locked_database_waits_for_no_one(tracking: Tracking) -> None:
