@@ -8,31 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
-from sweep.config import run_spec
 from sweep.errors import ConfigError, ConfigErrors
 from sweep.settings import settings
-from sweep.spec import RunSpec
-
-ROOT = Path(__file__).resolve().parents[1]
-CHOICES = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
-
-
-def configuration(**changes: Any) -> dict[str, Any]:
-    """Return the default configuration as plain values, with some keys changed."""
-    groups = {
-        group: yaml.safe_load((ROOT / "conf" / group / f"{option}.yaml").read_text())
-        for group, option in {**CHOICES, "tracking": "local"}.items()
-    }
-    plain = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
-    for key in ("defaults", "hydra"):
-        del plain[key]
-    return {**plain, **groups, **changes}
-
-
-def spec(choices: dict[str, str] | None = None, **changes: Any) -> RunSpec:
-    return run_spec(configuration(**changes), choices or CHOICES, Path.cwd())
+from tests.configuration import CHOICES, configuration, spec
 
 
 def test_run_spec_default_is_the_notebook() -> None:

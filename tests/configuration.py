@@ -1,0 +1,31 @@
+"""The default configuration as plain values, for tests of what is made from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sweep.config import run_spec
+from sweep.spec import RunSpec
+from tests.processes import ROOT
+
+CHOICES = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
+
+
+def configuration(**changes: Any) -> dict[str, Any]:
+    """Return the default configuration as plain values, with some keys changed."""
+    groups = {
+        group: yaml.safe_load((ROOT / "conf" / group / f"{option}.yaml").read_text())
+        for group, option in {**CHOICES, "tracking": "local"}.items()
+    }
+    plain = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
+    for key in ("defaults", "hydra"):
+        del plain[key]
+    return {**plain, **groups, **changes}
+
+
+def spec(choices: dict[str, str] | None = None, **changes: Any) -> RunSpec:
+    """Return the specification of the default run, with some keys changed."""
+    return run_spec(configuration(**changes), choices or CHOICES, Path.cwd())

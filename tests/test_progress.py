@@ -1,0 +1,70 @@
+"""Progress: plain lines without a terminal, and not too many of them."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep import progress
+from sweep.progress import ProgressDisplay
+from sweep.training import RunResult, train
+
+
+class Falling:
+    """An error that halves at each iteration."""
+
+    def __init__(self) -> None:
+        self.step = 0
+
+    def advance(self, iterations: int) -> list[float]:
+        first, self.step = self.step, self.step + iterations
+        return [0.5**at for at in range(first + 1, self.step + 1)]
+
+    def error(self) -> float:
+        return 0.5**self.step
+
+    def weights(self) -> dict[str, float]:
+        return {"w": self.error()}
+
+
+@pytest.fixture
+def result() -> RunResult:
+    (made,) = train(Falling(), [3])
+    return made
+
+
+def test_small_sweep_gets_a_line_for_each_run(
+    result: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressDisplay(6, 2) as shown:
+        shown.advance(3)
+        shown.run_ended("lr=0.1", result)
+        shown.run_failed("lr=0.2", "ValueError: no")
+    out = capsys.readouterr().out
+    assert out == "  [1/2] lr=0.1  final error 0.125\n  [2/2] lr=0.2  FAILED: ValueError: no\n"
+
+
+def test_large_sweep_tells_what_is_unusual_alone(
+    result: RunResult, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with ProgressDisplay(3000, 1000) as shown:
+        for number in range(999):
+            shown.run_ended(f"run {number}", result)
+        shown.run_failed("last", "broken")
+    assert capsys.readouterr().out == "  [1000/1000] last  FAILED: broken\n"
+
+
+def test_long_silence_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "QUIET_SECONDS", 0.0)
+    with ProgressDisplay(10**12, 1) as shown:
+        shown.advance(5)
+    assert capsys.readouterr().out == "  5 of 1e+12 iterations, 0/1 runs\n"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.2, "0 s"), (90, "90 s"), (600, "10 min"), (90_000, "25 h"), (1e10, "317 years")],
+)
+def test_duration_is_said_as_a_person_would(seconds: float, text: str) -> None:
+    assert progress._duration(seconds) == text
