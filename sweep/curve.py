@@ -7,10 +7,22 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["FULL_CURVE", "THRESHOLDS", "ErrorCurve", "kept_steps", "next_kept"]
+__all__ = [
+    "CHART_POINTS",
+    "FULL_CURVE",
+    "THRESHOLDS",
+    "ErrorCurve",
+    "charted",
+    "kept_steps",
+    "next_kept",
+]
 
 FULL_CURVE = 100_000
 """Up to this step a stored curve holds every step; beyond it is thinned (see kept_steps)."""
+
+CHART_POINTS = 320
+PER_DECADE = 16
+"""Points a decade of the curve for charts: smooth to the eye, and each costs 45 µs to store."""
 
 THRESHOLDS = tuple(range(1, 33))
 """The k of the levels 10^-k whose first crossing is found while training."""
@@ -42,6 +54,26 @@ def kept_steps(last: int) -> npt.NDArray[np.int64]:
         tail.append(step)
         step = next_kept(step)
     return np.concatenate([head, np.array(tail, dtype=np.int64)])
+
+
+def charted(last: int) -> Steps:
+    """Return the kept steps from 1 to `last` that charts show, ascending, int64.
+
+    Spaced evenly in log(step), by a list that depends on the step alone, so that what is
+    charted of a run while it trains is part of what is charted of it in the end. (A run adds
+    its first, its best and its last step.)
+    """
+    per_decade = PER_DECADE
+    decades = math.log10(max(last, 1))
+    if decades * per_decade > CHART_POINTS - 4:
+        per_decade = max(1, int((CHART_POINTS - 4) / decades))
+    wanted = np.round(10.0 ** (np.arange(math.floor(decades * per_decade) + 1) / per_decade))
+    chosen = np.unique(wanted.astype(np.int64))
+    if last > FULL_CURVE:  # beyond it, the first kept step that is no smaller
+        kept = kept_steps(last)
+        at = np.searchsorted(kept, chosen)
+        chosen = np.unique(kept[at[at < len(kept)]])
+    return chosen[chosen <= last]
 
 
 class ErrorCurve:

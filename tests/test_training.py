@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.backprop import Backprop
-from sweep.curve import FULL_CURVE, THRESHOLDS, ErrorCurve, kept_steps
+from sweep.curve import CHART_POINTS, FULL_CURVE, THRESHOLDS, ErrorCurve, charted, kept_steps
 from sweep.training import RunResult, TrainerError, train
 from tests import notebook
 
@@ -346,3 +346,77 @@ def test_curve_takes_a_copy_of_the_errors() -> None:
     curve.extend(errors)
     errors[:] = 9.0
     assert curve.points()[1].tolist() == [1.0, 0.5, 0.5, 0.5]
+
+
+# --- validation errors, beside the curve -------------------------------------------------------
+
+
+class Watched(Scripted):
+    """Tell a validation error at every step but those whose number is a multiple of `gap`."""
+
+    def __init__(self, curve: Callable[[Any], Any], gap: int = 10**9) -> None:
+        super().__init__(curve)
+        self.gap = gap
+        self.others = self.other(np.array([0]))
+
+    def other(self, steps: Any) -> Any:
+        return np.where((steps > 0) & (steps % self.gap == 0), np.nan, 3 + np.cos(steps * 0.11))
+
+    def advance(self, iterations: int) -> Any:
+        self.others = self.other(np.arange(self.step + 1, self.step + iterations + 1))
+        return super().advance(iterations)
+
+    def validation_errors(self) -> Any:
+        return self.others
+
+
+def test_validation_is_told_at_the_curves_steps() -> None:
+    stops = [7, 1000, FULL_CURVE + 5000]
+    for stop, result in zip(stops, train(Watched(wave), stops), strict=True):
+        assert result.validation is not None
+        assert (result.validation == Watched(wave).other(result.steps)).all()
+        assert result.steps[-1] == stop and result.best_step in result.steps
+        assert result.final_validation_error == 3 + np.cos(stop * 0.11)
+        every = Watched(wave).other(np.arange(stop + 1))
+        assert result.best_validation_error == every.min()
+        assert_equal(result, only(train(Watched(wave), [stop])))
+        alone = only(train(Scripted(wave), [stop]))
+        assert (alone.errors == result.errors).all()
+        assert alone.validation is alone.final_validation_error is None
+
+
+def test_validation_that_was_not_taken_is_a_gap() -> None:
+    result = only(train(Watched(wave, gap=5), [20]))
+    assert result.validation is not None
+    assert np.flatnonzero(np.isnan(result.validation)).tolist() == [5, 10, 15, 20]
+    assert result.final_validation_error is None
+    assert result.best_validation_error is not None
+
+
+def test_validation_ends_where_the_run_diverges() -> None:
+    result = only(train(Watched(breaks_at(500, math.nan)), [1000]))
+    assert result.outcome == "diverged"
+    assert result.validation is not None
+    assert len(result.validation) == len(result.steps) == 500
+    assert result.final_validation_error is None
+
+
+def test_validation_none_at_all_is_no_curve() -> None:
+    it = Watched(wave)
+    it.validation_errors = lambda: None  # type: ignore[method-assign]
+    assert only(train(it, [5])).validation is None
+
+
+def test_validation_of_another_shape_is_told_with_class_and_method() -> None:
+    it = Watched(wave)
+    it.validation_errors = lambda: np.ones(3)  # type: ignore[method-assign]
+    with pytest.raises(TrainerError, match=r"Watched\.validation_errors\(\) returned shape \(3,\)"):
+        list(train(it, [5]))
+
+
+@given(last=st.integers(0, 10**12), more=st.integers(0, 10**12))
+def test_charted_steps_of_a_part_are_charted_of_the_whole(last: int, more: int) -> None:
+    part, whole = charted(last), charted(last + more)
+    assert set(part) <= set(whole)
+    assert set(whole) <= set(kept_steps(last + more))
+    assert len(whole) <= CHART_POINTS - 3

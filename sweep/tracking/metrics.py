@@ -9,17 +9,26 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from sweep.curve import CHART_POINTS, charted
 from sweep.tracking.files import scalars
 from sweep.tracking.texts import entity_name
 from sweep.training import RunResult
 
-__all__ = ["CHART_POINTS", "Point", "chart_steps", "run_metrics"]
-
-CHART_POINTS = 320
-PER_DECADE = 16
-"""Points a decade of the curve for charts: smooth to the eye, and each costs 45 µs to store."""
+__all__ = ["CHART_POINTS", "Point", "chart_steps", "curve_points", "run_metrics"]
 
 ZERO_LOG10 = -324.0
+
+
+CURVES = ("error", "validation_error")
+SINGLE = (
+    "initial_error",
+    "best_error",
+    "best_step",
+    "best_validation_error",
+    "final_validation_error",
+    "diverged_at",
+    "stalled_at",
+)
 
 
 @dataclass(frozen=True)
@@ -33,14 +42,16 @@ class Point:
 
 def run_metrics(result: RunResult) -> list[Point]:
     """Return all metrics of a run; none is NaN or infinite, names are MLflow's."""
-    points = [
-        Point("error", float(result.errors[at]), int(result.steps[at]))
-        for at in chart_steps(result.steps, result.best_step)
-    ]
+    points = curve_points(
+        result.steps,
+        result.errors,
+        result.validation,
+        chart_steps(result.steps, result.best_step),
+    )
     named = {point.key: point for point in _scalars(result) if math.isfinite(point.value)}
     for name, value in result.metrics.items():
         key = entity_name(name)
-        if key in named or key == "error":
+        if key in named or key in CURVES:
             key = entity_name(f"trainer/{name}")
         if math.isfinite(value):
             named[key] = Point(key, float(value))
@@ -48,7 +59,7 @@ def run_metrics(result: RunResult) -> list[Point]:
 
 
 def _scalars(result: RunResult) -> Iterator[Point]:
-    for key in ("initial_error", "best_error", "best_step", "diverged_at", "stalled_at"):
+    for key in SINGLE:
         value = getattr(result, key)
         if value is not None:
             yield Point(key, float(value))
@@ -59,6 +70,24 @@ def _scalars(result: RunResult) -> Iterator[Point]:
     yield Point("train_seconds", float(result.train_seconds))
     for name, weight in (scalars(result.final_weights) or {}).items():
         yield Point(entity_name(f"weights/{name}"), weight)
+
+
+def curve_points(
+    steps: npt.NDArray[np.int64],
+    errors: npt.NDArray[np.float64],
+    validation: npt.NDArray[np.float64] | None,
+    chosen: npt.NDArray[np.int64],
+) -> list[Point]:
+    """Return the points of both curves at the positions `chosen`; finite values alone."""
+    curves = [("error", errors)] + (
+        [] if validation is None else [("validation_error", validation)]
+    )
+    return [
+        Point(key, float(values[at]), int(steps[at]))
+        for key, values in curves
+        for at in chosen
+        if math.isfinite(values[at])
+    ]
 
 
 def chart_steps(steps: npt.NDArray[np.int64], best_step: int | None) -> npt.NDArray[np.int64]:
@@ -74,13 +103,7 @@ def chart_steps(steps: npt.NDArray[np.int64], best_step: int | None) -> npt.NDAr
     """
     if not len(steps):
         return np.empty(0, dtype=np.int64)
-    last = int(steps[-1])
-    per_decade = PER_DECADE
-    decades = math.log10(max(last, 1))
-    if decades * per_decade > CHART_POINTS - 4:
-        per_decade = max(1, int((CHART_POINTS - 4) / decades))
-    wanted = 10.0 ** (np.arange(math.floor(decades * per_decade) + 1) / per_decade)
-    positions = np.searchsorted(steps, np.round(wanted).astype(np.int64))
+    positions = np.searchsorted(steps, charted(int(steps[-1])))
     extra = [0, len(steps) - 1]
     if best_step is not None:
         extra.append(int(np.searchsorted(steps, best_step)))

@@ -80,6 +80,11 @@ class StoredRun:
             return np.empty(0, dtype=np.int64), np.empty(0)
         return files.read_curve(content)
 
+    def validation(self) -> npt.NDArray[np.float64] | None:
+        """Return the validation errors at the curve's steps; None where there are none."""
+        content = self._file(files.CURVE)
+        return files.read_validation(content) if content else None
+
     def weights(self) -> dict[str, dict[str, Any]]:
         """Return ``{"initial": {name: value}, "final": {…}}``; empty where none were written."""
         for name in (files.WEIGHTS, files.WEIGHTS_LARGE):

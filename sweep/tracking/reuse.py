@@ -13,13 +13,16 @@ __all__ = ["finished_by_signature", "result_of"]
 OWN = (
     "best_error",
     "best_step",
+    "best_validation_error",
     "diverged_at",
     "error",
     "final_error",
     "final_error_log10",
+    "final_validation_error",
     "initial_error",
     "stalled_at",
     "train_seconds",
+    "validation_error",
 )
 """The metrics that every run has; the others are a user's trainer's."""
 
@@ -39,6 +42,7 @@ def result_of(run: StoredRun) -> RunResult | None:
     """Return the result that a finished run was recorded from; None if its files are not whole."""
     try:
         steps, errors = run.curve()
+        validation = run.validation()
         weights, thresholds, metrics = run.weights(), run.thresholds(), run.metrics
         initial, final = weights["initial"], weights["final"]
     except (KeyError, OSError, ValueError):
@@ -64,6 +68,9 @@ def result_of(run: StoredRun) -> RunResult | None:
         initial_weights=initial,
         final_weights=final,
         train_seconds=metrics["train_seconds"],
+        validation=validation,
+        final_validation_error=metrics.get("final_validation_error"),
+        best_validation_error=metrics.get("best_validation_error"),
         metrics={
             name: value
             for name, value in metrics.items()

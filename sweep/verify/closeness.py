@@ -20,6 +20,17 @@ __all__ = ["Closeness", "Exact", "Near"]
 RELATIVE = 1e-9
 FLOOR = 1e-13
 
+ERRORS = (
+    "best_error",
+    "best_validation_error",
+    "error",
+    "final_error",
+    "final_validation_error",
+    "initial_error",
+    "validation_error",
+)
+"""The metrics that are errors; what a trainer of the user's own measures is none of them."""
+
 Floats = npt.NDArray[np.float64]
 
 
@@ -85,7 +96,9 @@ class Near(Closeness):
 
     def metric(self, key: str, stored: float, trained: float) -> bool:
         """Tell whether two values are near; errors, steps and all others each in their way."""
-        if key in ("error", "initial_error", "final_error", "best_error"):
+        if key in ("error", "initial_error", "final_error", "best_error") or (
+            key.endswith("validation_error")
+        ):
             return self._near_error(stored, trained)
         if key == "final_error_log10":
             return self._near_error(_power(stored), _power(trained))

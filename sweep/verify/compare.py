@@ -146,6 +146,31 @@ def _curve(
     found += [Difference(f"{name} error at step {s}", MISSING, "a value") for s in missing]
     found += [Difference(f"{name} error at step {s}", "a value", MISSING) for s in extra]
     yield from _named(f"{name} error", found)
+    yield from _validation(name, stored, result, close)
+
+
+def _validation(
+    name: str, stored: bytes, result: RunResult, close: Closeness
+) -> Iterator[Difference]:
+    """Yield where the validation errors differ; where steps do, that was told before."""
+    from sweep.tracking.files import read_validation
+
+    theirs, ours = read_validation(stored), result.validation
+    if theirs is None or ours is None:
+        if theirs is not ours:
+            there, here = (MISSING if one is None else "values" for one in (theirs, ours))
+            yield Difference(f"{name} validation_error", there, here)
+    elif len(theirs) == len(ours):
+        same = close.errors(theirs, ours) | (np.isnan(theirs) & np.isnan(ours))
+        found = [
+            Difference(
+                f"{name} validation_error at step {result.steps[at]}",
+                float(theirs[at]),
+                float(ours[at]),
+            )
+            for at in np.flatnonzero(~same)
+        ]
+        yield from _named(f"{name} validation_error", found)
 
 
 def _thresholds(
