@@ -386,7 +386,7 @@ def test_foreign_target_in_the_store_is_never_imported(store: Store) -> None:
 
 
 def test_planted_target_in_the_runs_own_file_alone_differs_from_the_plan(store: Store) -> None:
-    store.yaml(lambda config: config.update(trainer={"_target_": "os.system"}))
+    store.yaml(lambda config: config["trainer"].update(_target_="os.system"))
     (verdict,) = store.verdicts()
     assert verdict.word == "differs"
     assert [one.what for one in verdict.differences] == ["config.yaml trainer._target_"]

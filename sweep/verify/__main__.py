@@ -1,4 +1,8 @@
-"""``python -m sweep.verify``: train stored runs again, compare every number, say what differs."""
+"""``python -m sweep.verify``: train stored runs again, compare every number, say what differs.
+
+The exit code is 1 where anything differs, else 0: also where runs were not verified, because
+they cannot be trained again here, which the last line counts and the lines before it explain.
+"""
 
 from __future__ import annotations
 

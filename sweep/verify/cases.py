@@ -125,9 +125,11 @@ def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) 
     if not isinstance(choices, Mapping):
         choices = {group: run.params.get(group) for group in GROUPS}
     signatures = {run.tags.get("sweep.signature"), (document or {}).get("signature")}
-    specs, reasons = [], []
+    stored = run.tags.get("sweep.signature")
+    specs: list[RunSpec] = []
+    reasons: list[str] = []
     for config in (own, planned):
-        if isinstance(config, Mapping):
+        if isinstance(config, Mapping) and not (specs and specs[0].signature == stored):
             try:
                 specs.append(_trainable(config, choices, signatures, origin))
             except _Refused as refused:
@@ -135,7 +137,6 @@ def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) 
     if not specs:
         reason = reasons[0] if reasons else "its configuration is missing"
         return Case(run, reason=reason, found=tuple(found))
-    stored = run.tags.get("sweep.signature")
     spec = next((spec for spec in specs if spec.signature == stored), specs[0])
     cell = _cell(document, spec)
     found += _described(run, document, cell, own)
