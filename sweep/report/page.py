@@ -20,7 +20,7 @@ from sweep.report.pictures import Picture
 from sweep.report.tables import Table
 from sweep.report.words import plain, rate
 
-__all__ = ["page"]
+__all__ = ["document", "page", "pictured", "section", "shown"]
 
 MOST_SVG = 400_000
 """A larger SVG is shown as PNG: thousands of paths would make the page slow."""
@@ -34,30 +34,29 @@ Drawn = tuple[Picture, bytes, bytes]
 def page(facts: Facts, content: Content, drawn: Sequence[Drawn]) -> str:
     """Return index.html; `drawn` are the pictures with their PNG and SVG bytes."""
     sections = [
-        _section("errors", content.final_error.title, _shown(content.final_error)),
-        *(_picture(item) for item in drawn),
-        *(_section(f"table-{i}", t.title, _shown(t)) for i, t in enumerate(content.tables)),
+        section("errors", content.final_error.title, shown(content.final_error)),
+        *(pictured(item) for item in drawn),
+        *(section(f"table-{i}", t.title, shown(t)) for i, t in enumerate(content.tables)),
     ]
     if content.trouble.rows:
-        sections.append(_section("trouble", content.trouble.title, _shown(content.trouble)))
-    sections.append(_section("runs", "All runs", _runs(facts, content)))
-    sections.append(_section("cost", "Time and cost", _list(content.cost, code=False)))
-    sections.append(_section("repeat", "How to repeat it", _list(content.repeat, code=True)))
+        sections.append(section("trouble", content.trouble.title, shown(content.trouble)))
+    sections.append(section("runs", "All runs", _runs(facts, content)))
+    sections.append(section("cost", "Time and cost", _list(content.cost, code=False)))
+    sections.append(section("repeat", "How to repeat it", _list(content.repeat, code=True)))
     sections += [tag("p", text, class_="note") for text in content.notes]
-    body = tag(
-        "body",
-        tag("a", "Skip to all runs", href="#runs", class_="skip"),
-        tag(
-            "header",
-            tag("h1", content.title),
-            tag("p", content.answer, class_="answer"),
-            _links(content),
-            _contents(drawn),
-        ),
-        tag("main", *sections),
-        tag("script", raw(_asset("page.js"))),
-    )
-    return f'<!doctype html>\n<html lang="en">\n{_head(content.title)}\n{body}\n</html>\n'
+    skip = tag("a", "Skip to all runs", href="#runs", class_="skip")
+    head = raw(_links(content), _contents(drawn))
+    return document(content.title, content.answer, sections, before=skip, head=head)
+
+
+def document(
+    title: str, answer: str, sections: Sequence[Markup], *, before: Markup, head: Markup
+) -> str:
+    """Return a whole page: title and answer, then `head`, then the sections."""
+    header = tag("header", tag("h1", title), tag("p", answer, class_="answer"), head)
+    script = tag("script", raw(_asset("page.js")))
+    body = tag("body", before, header, tag("main", *sections), script)
+    return f'<!doctype html>\n<html lang="en">\n{_head(title)}\n{body}\n</html>\n'
 
 
 def _asset(name: str) -> str:
@@ -84,7 +83,8 @@ def _hash(text: str) -> str:
     return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
-def _section(anchor: str, title: str, *children: Markup) -> Markup:
+def section(anchor: str, title: str, *children: Markup) -> Markup:
+    """Return a titled section that the contents can point to."""
     return tag("section", tag("h2", title), *children, id=anchor)
 
 
@@ -102,7 +102,8 @@ def _contents(drawn: Sequence[Drawn]) -> Markup:
     return tag("nav", *links, aria_label="Contents")
 
 
-def _picture(item: Drawn) -> Markup:
+def pictured(item: Drawn) -> Markup:
+    """Return a picture's section: the image with its alternative text, the caption, its files."""
     picture, png, svg = item
     kind, data = ("svg+xml", svg) if len(svg) <= MOST_SVG else ("png", png)
     source = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
@@ -113,10 +114,11 @@ def _picture(item: Drawn) -> Markup:
     )
     words = f"{picture.caption} Files: {picture.name}.png, {picture.name}.svg.".strip()
     figure = tag("figure", view, tag("figcaption", words))
-    return _section(picture.name, picture.title, figure)
+    return section(picture.name, picture.title, figure)
 
 
-def _shown(table: Table) -> Markup:
+def shown(table: Table) -> Markup:
+    """Return a table that scrolls in its own box, with its note."""
     head = [
         tag("th", text, scope="col", class_="n" if numeric else None)
         for text, numeric in zip(table.columns, table.numeric, strict=True)
@@ -178,7 +180,7 @@ def _run(point: Point, colour: str, base: str) -> Markup:
     dot = raw('<svg class="dot" viewBox="0 0 8 8" aria-hidden="true"><circle cx="4" cy="4" ')
     dot = raw(dot, f'r="4" fill="{colour}"/></svg>')
     name = plain(point.run.name, 120)
-    shown = tag("a", name, href=base + point.run.run_id) if base else tag("span", name)
+    link = tag("a", name, href=base + point.run.run_id) if base else tag("span", name)
     where = point.step("diverged_at")
     where = point.step("stalled_at") if where is None else where
     numbers = (point.final_error, point.metric("best_error"), point.step("best_step"))
@@ -186,7 +188,7 @@ def _run(point: Point, colour: str, base: str) -> Markup:
     bad = None if outcome == "completed" else "bad"
     return tag(
         "tr",
-        tag("td", dot, shown, class_="text"),
+        tag("td", dot, link, class_="text"),
         tag("td", rate(point.lr), class_="n"),
         tag("td", str(point.iters), class_="n"),
         *(tag("td", plain(value, 120), class_="text") for value in point.others),

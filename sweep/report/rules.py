@@ -137,8 +137,8 @@ def rule_table(facts: Facts, pairs: Sequence[Pair]) -> Table:
         ("lr", "iterations", *map(plain, names), *heads),
         tuple(rows),
         (True, True, *[False] * len(names), True, True, True, True, False, True),
-        "Under `notebook` b2 moves by ∂E/∂b1 and b1 never; under `gradient` every bias by its "
-        "own derivative. RMS is the root mean square of the differences of all weights.",
+        "Under notebook b2 moves by ∂E/∂b1 and b1 never; under gradient every bias by its own "
+        "derivative. RMS is the root mean square of the differences of all weights.",
     )
 
 

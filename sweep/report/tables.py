@@ -19,6 +19,7 @@ __all__ = [
     "Table",
     "budget_table",
     "csv_text",
+    "exact_frame",
     "final_error_frame",
     "final_error_table",
     "runs_frame",
@@ -93,6 +94,11 @@ def final_error_frame(facts: Facts) -> pd.DataFrame:
         points = [grid.get((lr, others, iters)) for lr, others in keys]
         columns[str(iters)] = [None if p is None else p.final_error for p in points]
     return pd.DataFrame(columns, dtype=object)
+
+
+def exact_frame(columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+    """Return columns as a frame that changes no value."""
+    return pd.DataFrame(dict(columns), dtype=object)
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -266,8 +272,3 @@ def _safe(text: str) -> str:
     except ValueError:
         return "'" + text
     return text
-
-
-def shown(values: Mapping[str, str], title: str) -> Table:
-    """Return a table of two columns from names and texts."""
-    return Table(title, ("what", "value"), tuple(values.items()), (False, False))

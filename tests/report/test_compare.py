@@ -1,0 +1,140 @@
+"""Two sweeps side by side."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sweep.report import build_comparison
+from sweep.report.compare import Comparison, change_table, compared, cost_table, result_table
+from sweep.report.facts import Facts, facts_of
+from tests.report import stored
+from tests.report.test_page import Tree
+
+FIRST = {"lr": [0.1, 1.0], "iters": [10, 100]}
+SECOND = {"lr": [0.1, 1.0, 2.0], "iters": [10, 1000], "rule": ["notebook", "gradient"]}
+
+
+def both(folder: Path, second: dict[str, list[object]] = SECOND) -> tuple[Facts, Facts]:
+    one = facts_of(*stored.grid(folder / "one", FIRST))
+    return one, facts_of(*stored.grid(folder / "two", second))
+
+
+@pytest.fixture
+def comparison(tmp_path: Path) -> Comparison:
+    return compared(*both(tmp_path))
+
+
+def test_matches_an_axis_of_one_by_the_param_of_the_other(comparison: Comparison) -> None:
+    assert comparison.axes == ("rule",)
+    found = [(m.first.lr, m.first.iters, m.others) for m in comparison.matches]
+    assert found == [(0.1, 10, ("notebook",)), (1.0, 10, ("notebook",))]
+    assert comparison.alone == (2, 10)
+
+
+def test_answer_names_the_better_sweep(comparison: Comparison) -> None:
+    assert comparison.answer.startswith(
+        "The second sweep has the better run: best of the first lr=1.0, 100 iterations: 5.882e-05; "
+        "best of the second lr=2.0, 1000 iterations, rule=notebook: "
+    )
+    assert "All 2 grid points that both ran end the same to the last bit." in comparison.answer
+    assert "2 only in the first and 10 only in the second" in comparison.answer
+
+
+def test_last_bit_counts(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1], "iters": [10]})
+    end = 0.1
+    sides = []
+    for name, value in (("one", end), ("two", float(np.nextafter(end, 1)))):
+        runs = [stored.stored_run(tmp_path / name, plan[0], np.array([0.6, value]))]
+        sides.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
+    comparison = compared(*sides)
+    assert "Of 1 grid point that both ran, 0 end the same" in comparison.answer
+    assert result_table(comparison).rows == (("0.1", "10", "0.1", "0.1", "1", "differs"),)
+
+
+def test_floor_is_a_tie(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1], "iters": [10]})
+    sides = []
+    for name, value in (("one", 1e-30), ("two", 1e-33)):
+        runs = [stored.stored_run(tmp_path / name, plan[0], np.array([0.6, value]))]
+        sides.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
+    assert compared(*sides).answer.startswith("Both sweeps reach the floor")
+
+
+def test_changes_list_keys_that_differ_and_no_other(comparison: Comparison) -> None:
+    changes = {row[0]: row[1:] for row in change_table(comparison).rows}
+    assert changes == {
+        "lr": ("0.1, 1.0", "0.1, 1.0, 2.0"),
+        "iters": ("10, 100", "10, 1000"),
+        "rule": ("notebook", "notebook, gradient"),
+    }
+
+
+def test_changes_look_into_the_configuration(tmp_path: Path) -> None:
+    sides = []
+    for name, layers in (("one", [4, 3, 2]), ("two", [4, 5, 2])):
+        plan = stored.cells({"lr": [0.1], "iters": [10]})
+        plan[0]["config"] = {"network": {"layers": layers, "bias": "shared"}, "seed": 0}
+        runs = [stored.stored_run(tmp_path / name, plan[0])]
+        sides.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
+    assert change_table(compared(*sides)).rows == (("network.layers", "[4, 3, 2]", "[4, 5, 2]"),)
+
+
+def test_equal_sweeps_have_no_changes(tmp_path: Path) -> None:
+    comparison = compared(*both(tmp_path, FIRST))
+    assert change_table(comparison).rows == () and change_table(comparison).note == "Nothing."
+    assert comparison.alone == (0, 0) and "Grid points" not in comparison.answer
+    assert [row[1:] for row in cost_table(comparison).rows if row[1] != row[2]] == []
+
+
+def test_sweeps_with_nothing_in_common(tmp_path: Path) -> None:
+    comparison = compared(*both(tmp_path, {"lr": [3.0], "iters": [7]}))
+    assert "no grid point in common" in comparison.answer
+    assert result_table(comparison).rows == ()
+
+
+def test_sweep_that_diverged_is_compared_by_words(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1], "iters": [10]})
+    good = [stored.stored_run(tmp_path / "one", plan[0])]
+    bad = [stored.stored_run(tmp_path / "two", plan[0], outcome="diverged")]
+    comparison = compared(
+        facts_of(stored.stored_sweep(tmp_path / "one", plan), good),
+        facts_of(stored.stored_sweep(tmp_path / "two", plan), bad),
+    )
+    assert comparison.answer.startswith("Only the first sweep has a final error.")
+    assert result_table(comparison).rows[0][2:] == ("0.15", "diverged", "", "differs")
+
+
+def test_build_writes_page_markdown_csv_and_picture(tmp_path: Path) -> None:
+    one = stored.grid(tmp_path / "one", FIRST)
+    two = stored.grid(tmp_path / "two", SECOND | {"rule": ["notebook", "<script>"]})
+    built = build_comparison(one, two, tmp_path / "out")
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert names == {path.name for path in built.files}
+    assert names == {
+        "comparison.csv",
+        "comparison.png",
+        "comparison.svg",
+        "index.html",
+        "report.md",
+    }
+    tree = Tree((tmp_path / "out" / "index.html").read_text(encoding="utf-8"))
+    assert len(tree.all("script")) == len(tree.all("img")) == 1
+    assert "<script" not in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+    with open(tmp_path / "out" / "comparison.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["first_final_error"]) for row in rows] == [
+        stored.decay(lr, 10)[-1] for lr in (0.1, 1.0)
+    ]
+    assert (tmp_path / "out" / "report.md").read_text().startswith(built.headline[:30])
+
+
+def test_build_without_anything_in_common_has_no_picture(tmp_path: Path) -> None:
+    one = stored.grid(tmp_path / "one", FIRST)
+    two = stored.grid(tmp_path / "two", {"lr": [5.0], "iters": [1]})
+    built = build_comparison(one, two, tmp_path / "out")
+    assert {path.suffix for path in built.files} == {".csv", ".md", ".html"}
