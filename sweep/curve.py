@@ -193,6 +193,13 @@ class ErrorCurve:
         other = self._last_values[1]
         return other if math.isfinite(other) else None
 
+    def charted_after(self, step: int) -> tuple[Steps, Values, Values | None]:
+        """Return the points beyond `step` that charts show, up to now; 0 is among the first."""
+        steps, errors, others = self._all_points()
+        chosen = np.append(0, charted(self.last))
+        at = np.searchsorted(steps, chosen[chosen > step])
+        return steps[at], errors[at], others[at] if self.has_validation else None
+
     def _all_points(self) -> tuple[Steps, Values, Values]:
         if not self._steps:
             return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0)

@@ -10,14 +10,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.curve import ErrorCurve
+from sweep.protocol import (
+    Trainer,
+    TrainerError,
+    checked_error,
+    checked_metrics,
+    checked_slice,
+    checked_validation,
+    snapshot,
+)
 
 __all__ = [
+    "CurvePart",
     "RunResult",
     "Trainer",
     "TrainerError",
@@ -27,39 +37,25 @@ __all__ = [
 SLICE_SECONDS = 0.1
 """Aim for the length of one call into a trainer, so that signals and progress act in between."""
 
+WATCH_SECONDS = 3.0
+"""Seconds of training after which a part of the curve is told, and again after as many."""
+
 Weights = Mapping[str, Any]
-Values = npt.NDArray[np.float64]
 
 
-class TrainerError(TypeError):
-    """A trainer broke its protocol; the message names the class and the method."""
+@dataclass(frozen=True)
+class CurvePart:
+    """What charts show of a stretch of a curve, told while training goes on; shapes (n,)."""
 
+    steps: npt.NDArray[np.int64]
+    errors: npt.NDArray[np.float64]
+    validation: npt.NDArray[np.float64] | None
 
-class Trainer(Protocol):
-    """What trains: one trajectory from its start, forward only.
-
-    ``advance(a)`` then ``advance(b)`` equals ``advance(a + b)`` to the bit. A class that
-    cannot promise it has ``shareable = False``; one that may run beside others in the
-    threads of one process has ``thread_safe = True``. An optional ``stalled_at`` is the
-    step from which on no weight changes, once that is known.
-
-    Optional methods: ``metrics()`` names numbers at the end of a run;
-    ``validation_errors()`` returns the errors on other samples at each step of the last
-    advance, shape (iterations,), before any advance that of step 0, shape (1,); NaN where
-    none was taken; None where there is nothing to validate on.
-    """
-
-    def advance(self, iterations: int) -> npt.ArrayLike:
-        """Train on; return the errors after each iteration, shape (iterations,)."""
-        ...
-
-    def error(self) -> float:
-        """Return the error now (step 0 before any advance)."""
-        ...
-
-    def weights(self) -> Mapping[str, float | npt.ArrayLike]:
-        """Return the weights now, by name."""
-        ...
+    def up_to(self, iters: int) -> CurvePart:
+        """Return the part that belongs to a run of `iters` iterations."""
+        inside = self.steps <= iters
+        others = None if self.validation is None else self.validation[inside]
+        return CurvePart(self.steps[inside], self.errors[inside], others)
 
 
 @dataclass(frozen=True)
@@ -120,6 +116,7 @@ def train(
     *,
     stop: Callable[[], bool] = lambda: False,
     progress: Callable[[int], None] = lambda iterations: None,
+    watch: Callable[[CurvePart], None] = lambda part: None,
     max_seconds: float | None = None,
 ) -> Iterator[RunResult]:
     """Train one trajectory and yield a result at each of `stops`, in ascending order.
@@ -134,6 +131,8 @@ def train(
         Asked between slices; once true, the runs that are left end as ``interrupted``.
     progress
         Told the iterations of each slice that is done.
+    watch
+        Told a part of the curve every WATCH_SECONDS of training, each point once.
     max_seconds
         Training time after which the runs that are left end as ``interrupted``.
 
@@ -143,11 +142,12 @@ def train(
         The trainer returned something else than its protocol says.
     """
     seconds = 0.0
+    told_at, told = 0.0, -1
     step = 0
     size = 1
-    initial = _snapshot(trainer)
-    first = _checked_validation(trainer, 1, "before any advance")
-    curve = ErrorCurve(_checked_error(trainer), None if first is None else float(first[0]))
+    initial = snapshot(trainer)
+    first = checked_validation(trainer, 1, "before any advance")
+    curve = ErrorCurve(checked_error(trainer), None if first is None else float(first[0]))
 
     def result(iters: int, outcome: str) -> RunResult:
         stalled_at = getattr(trainer, "stalled_at", None)
@@ -168,9 +168,9 @@ def train(
             stalled_at=stalled_at,
             thresholds=dict(curve.thresholds),
             initial_weights=initial,
-            final_weights=_snapshot(trainer),
+            final_weights=snapshot(trainer),
             train_seconds=seconds,
-            metrics=_checked_metrics(trainer) if outcome != "diverged" else {},
+            metrics=checked_metrics(trainer) if outcome != "diverged" else {},
             validation=curve.validation(),
             final_validation_error=(
                 curve.final_validation_error() if outcome == "completed" else None
@@ -186,12 +186,15 @@ def train(
                 return
             count = min(size, iters - step)
             started = time.perf_counter()
-            errors, others = _checked_slice(trainer, count, curve.has_validation)
+            errors, others = checked_slice(trainer, count, curve.has_validation)
             elapsed = time.perf_counter() - started
             seconds += elapsed
             step += count
             curve.extend(errors, others)
             progress(count)
+            if seconds - told_at >= WATCH_SECONDS and curve.last > told:
+                watch(CurvePart(*curve.charted_after(told)))
+                told_at, told = seconds, curve.last
             if count == size:
                 size = _next_size(size, elapsed)
         yield result(iters, "completed" if curve.diverged_at is None else "diverged")
@@ -201,87 +204,3 @@ def _next_size(size: int, elapsed: float) -> int:
     """Return the next slice's iterations: grow at most tenfold towards SLICE_SECONDS."""
     wanted = size * SLICE_SECONDS / max(elapsed, 1e-9)
     return max(1, min(size * 10, int(wanted), 2**21))
-
-
-def _checked_slice(trainer: Trainer, count: int, validated: bool) -> tuple[Values, Values | None]:
-    told = f"{type(trainer).__name__}.advance({count})"
-    errors = _numbers(_called(trainer, "advance", count), told)
-    if errors.shape != (count,):
-        raise TrainerError(
-            f"{told} returned shape {errors.shape}; "
-            f"it must return one error for each iteration, shape ({count},)."
-        )
-    others = _checked_validation(trainer, count, f"after {told}") if validated else None
-    return errors, np.full(count, np.nan) if validated and others is None else others
-
-
-def _checked_validation(trainer: Trainer, count: int, when: str) -> Values | None:
-    if not hasattr(trainer, "validation_errors"):
-        return None
-    told = f"{type(trainer).__name__}.validation_errors()"
-    value = _called(trainer, "validation_errors")
-    if value is None:
-        return None
-    errors = _numbers(value, told)
-    if errors.shape != (count,):
-        raise TrainerError(
-            f"{told} returned shape {errors.shape}; {when} it must have shape ({count},)."
-        )
-    return errors
-
-
-def _checked_error(trainer: Trainer) -> float:
-    told = f"{type(trainer).__name__}.error()"
-    value = _numbers(_called(trainer, "error"), told)
-    if value.ndim:
-        raise TrainerError(f"{told} returned shape {value.shape}; it must return one number.")
-    return float(value)
-
-
-def _checked_metrics(trainer: Trainer) -> dict[str, float]:
-    if not hasattr(trainer, "metrics"):
-        return {}
-    metrics = {}
-    for name, array in _named_numbers(trainer, "metrics").items():
-        if array.ndim:
-            raise TrainerError(
-                f"{type(trainer).__name__}.metrics() returned {name!r} of shape {array.shape}; "
-                "it must be one number."
-            )
-        metrics[name] = float(array)
-    return metrics
-
-
-def _snapshot(trainer: Trainer) -> dict[str, Any]:
-    weights = _named_numbers(trainer, "weights")
-    return {name: array if array.ndim else float(array) for name, array in weights.items()}
-
-
-def _named_numbers(trainer: Trainer, method: str) -> dict[str, npt.NDArray[np.float64]]:
-    """Call a method that names numbers; return copies, as the trainer may go on to change them."""
-    told = f"{type(trainer).__name__}.{method}()"
-    values = _called(trainer, method)
-    if not isinstance(values, Mapping):
-        raise TrainerError(f"{told} returned {_short(values)}; it must map names to numbers.")
-    return {str(name): _numbers(item, f"{told}, {name!r}") for name, item in values.items()}
-
-
-def _called(trainer: Trainer, method: str, *arguments: int) -> Any:
-    if not callable(getattr(trainer, method, None)):
-        raise TrainerError(f"{type(trainer).__name__} has no method {method}; a trainer needs it.")
-    return getattr(trainer, method)(*arguments)
-
-
-def _numbers(value: Any, told: str) -> npt.NDArray[np.float64]:
-    """Return a float64 copy; None is no number here, though NumPy reads it as NaN."""
-    try:
-        if value is not None:
-            return np.array(value, dtype=np.float64)
-    except (TypeError, ValueError, OverflowError):
-        pass  # told below, with the value
-    raise TrainerError(f"{told} returned {_short(value)}; it must be a number or an array of them.")
-
-
-def _short(value: Any) -> str:
-    text = repr(value).replace("\n", " ")
-    return text if len(text) <= 60 else text[:57] + "..."

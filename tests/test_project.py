@@ -48,6 +48,7 @@ NUMERIC = [
     "sweep.kernel*",
     "sweep.minibatch",
     "sweep.network*",
+    "sweep.protocol",
     "sweep.training",
     "sweep.validation",
 ]

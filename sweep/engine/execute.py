@@ -14,7 +14,7 @@ from sweep.engine.backends import Done, Emitted, create
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.sweep import Sweep
 from sweep.engine.work import Failure, Progress, TrajectoryWork
-from sweep.training import RunResult
+from sweep.training import CurvePart, RunResult
 
 __all__ = ["execute"]
 
@@ -88,6 +88,9 @@ class _Running:
             if self.iterations > self.counted:
                 sweep.progress.advance(self.iterations - self.counted)
                 self.counted = self.iterations
+        elif isinstance(value, CurvePart):
+            for cell in self.open.values():
+                sweep.show(cell, value)
         elif isinstance(value, RunResult):
             for cell in self.trajectory.cells:
                 if cell.spec.iters == value.iters and cell.index in self.open:

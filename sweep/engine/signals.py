@@ -58,6 +58,17 @@ class StopRequest:
         finally:
             self.raise_at_once = False
 
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Within `interruptible`, let a signal wait until this block is done."""
+        before, self.raise_at_once = self.raise_at_once, False
+        try:
+            yield
+        finally:
+            self.raise_at_once = before
+        if before:
+            self.check()
+
     def handle(self, signum: int, frame: FrameType | None) -> None:
         """Take the signal; the second one ends the process, which the store survives."""
         if self.signum is not None:

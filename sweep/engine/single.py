@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import traceback
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from sweep import console
 from sweep.engine.plan import cell_name
 from sweep.engine.signals import Interrupted, stop_on_signals
 from sweep.engine.work import Progress, TrajectoryWork
-from sweep.errors import RunFailed
+from sweep.errors import RunFailed, StoreError
 from sweep.progress import ProgressDisplay
 from sweep.settings import Settings
 from sweep.spec import RunSpec
+from sweep.training import CurvePart, RunResult
 
 if TYPE_CHECKING:
-    from sweep.training import RunResult
+    from sweep.tracking.store import Store
 
 __all__ = ["run_single"]
 
 
 def run_single(spec: RunSpec, options: Settings) -> float | None:
     """Train one run without a parent, print its numbers, record it and say where.
+
+    The run's row is made when there is something to write: at the end, or where training takes
+    long, when a first part of its curve can be shown.
 
     Raises
     ------
@@ -32,58 +36,95 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
         The store cannot be used; the numbers were printed before.
     """
     results: list[RunResult] = []
-
     progress = ProgressDisplay(spec.iters, 1)
+    row = _Row(spec, options)
 
-    def emit(value: RunResult | Progress) -> None:
+    def emit(value: RunResult | Progress | CurvePart) -> None:
         if isinstance(value, Progress):
             progress.advance(value.iterations)
+        elif isinstance(value, CurvePart):
+            with stop.held():
+                row.show(value)
         else:
             results.append(value)
 
-    error: Exception | None = None
     with stop_on_signals() as stop:
         try:
             with progress, stop.interruptible():
                 TrajectoryWork(spec, (spec.iters,), options.max_seconds)(emit, stop)
+            stop.check()
         except Interrupted as interruption:
+            row.kill()
             console.single_interrupted(interruption.signum)
             raise
-        except Exception as raised:  # a user's trainer may raise anything: it is stored below
-            error = raised
-        else:
-            stop.check()
-            console.single_run(spec, results[0])
-        return _record(spec, options, results, error)
+        except StoreError:
+            raise
+        except Exception as error:  # a user's trainer may raise anything
+            row.fail(error)
+        console.single_run(spec, results[0])
+        return row.record(results[0])
 
 
-def _record(
-    spec: RunSpec, options: Settings, results: list[RunResult], error: Exception | None
-) -> float | None:
-    from sweep.engine.sweep import run_tags
-    from sweep.tracking import settings as tracking_settings
-    from sweep.tracking import store as tracking_store
-    from sweep.tracking import write
+class _Row:
+    """The run in the store, made with the first word that is to be written."""
 
-    store = tracking_store.open_store(tracking_settings.from_options(options), mode="write")
-    run_id = write.start_run(
-        store,
-        name=cell_name({"lr": spec.lr, "iters": spec.iters}),
-        params=spec.params(),
-        tags=run_tags(spec),
-    )
-    if error is not None:
-        write.fail(store, run_id, "".join(traceback.format_exception(error)))
+    def __init__(self, spec: RunSpec, options: Settings) -> None:
+        self.spec = spec
+        self.options = options
+        self._made: tuple[Store, str] | None = None
+
+    def _row(self) -> tuple[Store, str]:
+        from sweep.engine.sweep import run_tags
+        from sweep.tracking import settings as tracking_settings
+        from sweep.tracking import store as tracking_store
+        from sweep.tracking import write
+
+        if self._made is None:
+            tracking = tracking_settings.from_options(self.options)
+            store = tracking_store.open_store(tracking, mode="write")
+            run_id = write.start_run(
+                store,
+                name=cell_name({"lr": self.spec.lr, "iters": self.spec.iters}),
+                params=self.spec.params(),
+                tags=run_tags(self.spec),
+            )
+            self._made = store, run_id
+        return self._made
+
+    def show(self, part: CurvePart) -> None:
+        """Write a part of the curve while training goes on."""
+        from sweep.tracking import write
+
+        write.show(*self._row(), part.steps, part.errors, part.validation)
+
+    def kill(self) -> None:
+        """Close the run as KILLED, if there is one yet."""
+        from sweep.tracking import write
+
+        if self._made is not None:
+            write.kill(*self._made, config=self.spec.config)
+
+    def fail(self, error: Exception) -> NoReturn:
+        """Store that the trainer raised, with the traceback."""
+        from sweep.tracking import write
+
+        store, run_id = self._row()
+        write.fail(store, run_id, "".join(traceback.format_exception(error)), self.spec.config)
         sentence = f"{type(error).__name__}: {error}".splitlines()[0]
         raise RunFailed(
-            f"The run failed: {sentence} "
-            f"(the whole traceback is an artifact of run {run_id})."
+            f"The run failed: {sentence} (the whole traceback is an artifact of run {run_id})."
         ) from error
-    write.record(store, run_id, results[0], spec.config)
-    console.stored(run_id, options)
-    if results[0].outcome == "interrupted":
-        raise RunFailed(
-            f"The run was ended after max_seconds={options.max_seconds}; its curve up to then is "
-            "stored."
-        )
-    return results[0].final_error
+
+    def record(self, result: RunResult) -> float | None:
+        """Store the result and say where."""
+        from sweep.tracking import write
+
+        store, run_id = self._row()
+        write.record(store, run_id, result, self.spec.config)
+        console.stored(run_id, self.options)
+        if result.outcome == "interrupted":
+            raise RunFailed(
+                f"The run was ended after max_seconds={self.options.max_seconds}; its curve up to "
+                "then is stored."
+            )
+        return result.final_error

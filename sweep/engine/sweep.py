@@ -19,7 +19,7 @@ from sweep.spec import RunSpec
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
     from sweep.tracking.store import Store
-    from sweep.training import RunResult
+    from sweep.training import CurvePart, RunResult
 
 __all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
 
@@ -82,6 +82,13 @@ class Sweep:
                 parent_run_id=self.parent_run_id,
             )
 
+    def show(self, cell: Cell, part: CurvePart) -> None:
+        """Write what is known of the curve of a cell that still trains."""
+        from sweep.tracking import write
+
+        own = part.up_to(cell.spec.iters)
+        write.show(self.store, self._run_ids[cell.index], own.steps, own.errors, own.validation)
+
     def record(self, cell: Cell, result: RunResult) -> float | None:
         """Store a cell's result, the run's status last; return its final error."""
         from sweep.tracking import write
@@ -116,6 +123,7 @@ class Sweep:
     def run(self, spec: RunSpec) -> float | None:
         """Train one cell alone and record it; what it raises is recorded and raised again."""
         from sweep.engine.work import Progress, TrajectoryWork
+        from sweep.training import CurvePart
 
         if self.failed_fast:
             self.refuse()
@@ -124,9 +132,12 @@ class Sweep:
         self.start(cell)
         results: list[RunResult] = []
 
-        def emit(value: RunResult | Progress) -> None:
+        def emit(value: RunResult | Progress | CurvePart) -> None:
             if isinstance(value, Progress):
                 self.progress.advance(value.iterations)
+            elif isinstance(value, CurvePart):
+                with self.stop.held():
+                    self.show(cell, value)
             else:
                 results.append(value)
 

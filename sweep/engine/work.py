@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from sweep.spec import RunSpec
 from sweep.trainers import build_trainer
-from sweep.training import RunResult, train
+from sweep.training import CurvePart, RunResult, train
 
 __all__ = ["Failure", "Progress", "TrajectoryWork"]
 
@@ -45,9 +45,9 @@ class TrajectoryWork:
     max_seconds: float | None
 
     def __call__(
-        self, emit: Callable[[RunResult | Progress], None], stop: Callable[[], bool]
+        self, emit: Callable[[RunResult | Progress | CurvePart], None], stop: Callable[[], bool]
     ) -> None:
-        """Train from the start; emit a RunResult at each stop, and Progress in between."""
+        """Train from the start; emit a RunResult at each stop, and in between what is known."""
         emit(Progress(0, restarted=True))
         trainer = build_trainer(self.spec)
         for result in train(
@@ -55,6 +55,7 @@ class TrajectoryWork:
             self.stops,
             stop=stop,
             progress=lambda iterations: emit(Progress(iterations)),
+            watch=emit,
             max_seconds=self.max_seconds,
         ):
             emit(result)

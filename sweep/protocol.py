@@ -1,0 +1,141 @@
+"""What a trainer is, and calls into one that tell in one sentence where it is none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = [
+    "Trainer",
+    "TrainerError",
+    "checked_error",
+    "checked_metrics",
+    "checked_slice",
+    "checked_validation",
+    "snapshot",
+]
+
+Values = npt.NDArray[np.float64]
+
+
+class TrainerError(TypeError):
+    """A trainer broke its protocol; the message names the class and the method."""
+
+
+class Trainer(Protocol):
+    """What trains: one trajectory from its start, forward only.
+
+    ``advance(a)`` then ``advance(b)`` equals ``advance(a + b)`` to the bit. A class that
+    cannot promise it has ``shareable = False``; one that may run beside others in the
+    threads of one process has ``thread_safe = True``. An optional ``stalled_at`` is the
+    step from which on no weight changes, once that is known.
+
+    Optional methods: ``metrics()`` names numbers at the end of a run;
+    ``validation_errors()`` returns the errors on other samples at each step of the last
+    advance, shape (iterations,), before any advance that of step 0, shape (1,); NaN where
+    none was taken; None where there is nothing to validate on.
+    """
+
+    def advance(self, iterations: int) -> npt.ArrayLike:
+        """Train on; return the errors after each iteration, shape (iterations,)."""
+        ...
+
+    def error(self) -> float:
+        """Return the error now (step 0 before any advance)."""
+        ...
+
+    def weights(self) -> Mapping[str, float | npt.ArrayLike]:
+        """Return the weights now, by name."""
+        ...
+
+
+def checked_slice(trainer: Trainer, count: int, validated: bool) -> tuple[Values, Values | None]:
+    """Call advance(); return the errors and, if `validated`, the validation errors, (count,)."""
+    told = f"{type(trainer).__name__}.advance({count})"
+    errors = _numbers(_called(trainer, "advance", count), told)
+    if errors.shape != (count,):
+        raise TrainerError(
+            f"{told} returned shape {errors.shape}; "
+            f"it must return one error for each iteration, shape ({count},)."
+        )
+    others = checked_validation(trainer, count, f"after {told}") if validated else None
+    return errors, np.full(count, np.nan) if validated and others is None else others
+
+
+def checked_validation(trainer: Trainer, count: int, when: str) -> Values | None:
+    """Return the validation errors of the last advance, shape (count,); None if there are none."""
+    if not hasattr(trainer, "validation_errors"):
+        return None
+    told = f"{type(trainer).__name__}.validation_errors()"
+    value = _called(trainer, "validation_errors")
+    if value is None:
+        return None
+    errors = _numbers(value, told)
+    if errors.shape != (count,):
+        raise TrainerError(
+            f"{told} returned shape {errors.shape}; {when} it must have shape ({count},)."
+        )
+    return errors
+
+
+def checked_error(trainer: Trainer) -> float:
+    """Return the error now."""
+    told = f"{type(trainer).__name__}.error()"
+    value = _numbers(_called(trainer, "error"), told)
+    if value.ndim:
+        raise TrainerError(f"{told} returned shape {value.shape}; it must return one number.")
+    return float(value)
+
+
+def checked_metrics(trainer: Trainer) -> dict[str, float]:
+    """Return the extra metrics now; a trainer need not have any."""
+    if not hasattr(trainer, "metrics"):
+        return {}
+    metrics = {}
+    for name, array in _named_numbers(trainer, "metrics").items():
+        if array.ndim:
+            raise TrainerError(
+                f"{type(trainer).__name__}.metrics() returned {name!r} of shape {array.shape}; "
+                "it must be one number."
+            )
+        metrics[name] = float(array)
+    return metrics
+
+
+def snapshot(trainer: Trainer) -> dict[str, Any]:
+    """Return copies of the weights now, scalars as float."""
+    weights = _named_numbers(trainer, "weights")
+    return {name: array if array.ndim else float(array) for name, array in weights.items()}
+
+
+def _named_numbers(trainer: Trainer, method: str) -> dict[str, npt.NDArray[np.float64]]:
+    """Call a method that names numbers; return copies, as the trainer may go on to change them."""
+    told = f"{type(trainer).__name__}.{method}()"
+    values = _called(trainer, method)
+    if not isinstance(values, Mapping):
+        raise TrainerError(f"{told} returned {_short(values)}; it must map names to numbers.")
+    return {str(name): _numbers(item, f"{told}, {name!r}") for name, item in values.items()}
+
+
+def _called(trainer: Trainer, method: str, *arguments: int) -> Any:
+    if not callable(getattr(trainer, method, None)):
+        raise TrainerError(f"{type(trainer).__name__} has no method {method}; a trainer needs it.")
+    return getattr(trainer, method)(*arguments)
+
+
+def _numbers(value: Any, told: str) -> npt.NDArray[np.float64]:
+    """Return a float64 copy; None is no number here, though NumPy reads it as NaN."""
+    try:
+        if value is not None:
+            return np.array(value, dtype=np.float64)
+    except (TypeError, ValueError, OverflowError):
+        pass  # told below, with the value
+    raise TrainerError(f"{told} returned {_short(value)}; it must be a number or an array of them.")
+
+
+def _short(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 60 else text[:57] + "..."
