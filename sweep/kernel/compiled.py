@@ -11,7 +11,6 @@ import functools
 import hashlib
 import importlib
 import inspect
-import math
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -23,10 +22,18 @@ import numpy.typing as npt
 from numba import float64, int64, types
 from threadpoolctl import ThreadpoolController
 
+from sweep.kernel import exponential, lanes
 from sweep.kernel.general import ACTIVATION_CODES, RULE_CODES, general_kernel
-from sweep.kernel.source import KernelSpec, kernel_source
+from sweep.kernel.source import ALONE, SIDE_BY_SIDE, Access, KernelSpec, kernel_source
 
-__all__ = ["Kernel", "compile_kernel", "hold_blas_to_one_thread", "load_kernel"]
+__all__ = [
+    "Kernel",
+    "compile_kernel",
+    "has_lanes",
+    "hold_blas_to_one_thread",
+    "load_kernel",
+    "load_lanes_kernel",
+]
 
 WRITTEN_SINGLE, WRITTEN_MANY = 64, 32
 """Up to this many scalars a network gets a kernel of its own, for one sample and for several.
@@ -36,8 +43,8 @@ spreads its overhead over them.
 """
 
 Array = npt.NDArray[np.float64]
-Kernel = Callable[[Array, Array, Array, float, Array], None]
-"""``kernel(state, inputs, targets, rate, errors)``: see source.py."""
+Kernel = Callable[[Array, Array, Array, Array, Array], None]
+"""``kernel(state, inputs, targets, rates, errors)``: see source.py."""
 
 SAMPLES = types.Array(float64, 2, "C", readonly=True)
 SIZES = types.Array(int64, 1, "C", readonly=True)
@@ -46,34 +53,50 @@ _lock = threading.Lock()  # two threads that need the same kernel compile it onc
 
 
 def load_kernel(spec: KernelSpec) -> Kernel:
-    """Return the compiled kernel for `spec`, from the cache where there is one."""
+    """Return the compiled kernel for one trajectory, from the cache where there is one."""
     with _lock:
         return _load_kernel(spec)
 
 
-@functools.cache
-def _load_kernel(spec: KernelSpec) -> Kernel:
+def load_lanes_kernel(spec: KernelSpec) -> Kernel:
+    """Return the compiled kernel for LANES trajectories side by side; `has_lanes` is true."""
+    with _lock:
+        return _written_kernel(spec, SIDE_BY_SIDE)
+
+
+def has_lanes(spec: KernelSpec) -> bool:
+    """Return whether trajectories of this network can go side by side: it has its own kernel."""
     weights = sum(a * b for a, b in zip(spec.layers[:-1], spec.layers[1:], strict=True))
     biases = len(spec.layers) - 1 if spec.shared else sum(spec.layers[1:])
-    if weights + biases <= (WRITTEN_SINGLE if spec.single else WRITTEN_MANY):
-        return _written_kernel(spec)
+    return weights + biases <= (WRITTEN_SINGLE if spec.single else WRITTEN_MANY)
+
+
+@functools.cache
+def _load_kernel(spec: KernelSpec) -> Kernel:
+    if has_lanes(spec):
+        return _written_kernel(spec, ALONE)
     general = _general_kernel()
     layers = np.array(spec.layers, dtype=np.int64)
     codes = np.array([ACTIVATION_CODES[name] for name in spec.activations], dtype=np.int64)
     rule = RULE_CODES[spec.rule]
 
-    def kernel(state: Array, inputs: Array, targets: Array, rate: float, errors: Array) -> None:
-        general(layers, codes, spec.shared, rule, state, inputs, targets, rate, errors)
+    def kernel(state: Array, inputs: Array, targets: Array, rates: Array, errors: Array) -> None:
+        general(layers, codes, spec.shared, rule, state, inputs, targets, rates[0], errors)
 
     return kernel
 
 
-def _written_kernel(spec: KernelSpec) -> Kernel:
-    source = kernel_source(spec, "kernel")
-    scope: dict[str, Any] = {"exp": math.exp, "log": math.log, "tanh": math.tanh}
-    # The code says that it comes from this file: numba keeps its cache beside it.
+@functools.cache
+def _written_kernel(spec: KernelSpec, access: Access) -> Kernel:
+    source = kernel_source(spec, "kernel", access)
+    scope: dict[str, Any] = {
+        name: getattr(room, name) for room in (lanes, exponential) for name in room.__all__
+    }
+    # The code says that it comes from this module: numba keeps its cache beside the file, and
+    # imports the module when it loads a kernel from there.
+    scope["__name__"] = __name__
     exec(compile(source, __file__, "exec"), scope)
-    signature = types.void(float64[::1], SAMPLES, SAMPLES, float64, float64[::1])
+    signature = types.void(float64[::1], SAMPLES, SAMPLES, float64[::1], float64[::1])
     kernel: Kernel = compile_kernel(scope["kernel"], signature, source)
     return kernel
 
@@ -97,7 +120,8 @@ def compile_kernel(function: Any, signature: Any, source: str) -> Any:
     digest of everything that the code depends on.
     """
     processor = (llvmlite.binding.get_host_cpu_name(), numba.__version__)
-    digest = hashlib.sha256(repr((source, processor)).encode()).hexdigest()[:16]
+    inlined = [inspect.getsource(room) for room in (lanes, exponential)]
+    digest = hashlib.sha256(repr((source, inlined, processor)).encode()).hexdigest()[:16]
     function.__qualname__ = f"{function.__name__}_{digest}"
     options: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
     try:

@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from sweep.kernel.exponential import exp, sigmoid
+
 __all__ = ["ACTIVATION_CODES", "RULE_CODES", "general_kernel"]
 
 BLOCK_ROWS = 512
@@ -31,7 +33,7 @@ def activate(code: Any, z: Any) -> None:
     flat = z.reshape(-1)
     if code == SIGMOID:
         for i in range(flat.size):
-            flat[i] = 1.0 / (1.0 + math.exp(-flat[i]))
+            flat[i] = sigmoid(flat[i])
     elif code == TANH:
         for i in range(flat.size):
             flat[i] = math.tanh(flat[i])
@@ -62,10 +64,10 @@ def output_error(code: Any, z: Any, t: Any) -> float:
                 top = z[row, j] if z[row, j] > top else top
             total = 0.0
             for j in range(z.shape[1]):
-                total += math.exp(z[row, j] - top)
+                total += exp(z[row, j] - top)
             for j in range(z.shape[1]):
                 error += t[row, j] * (math.log(total) - (z[row, j] - top))
-                z[row, j] = math.exp(z[row, j] - top) / total
+                z[row, j] = exp(z[row, j] - top) / total
                 t[row, j] = z[row, j] - t[row, j]
         return error
     activate(code, z)

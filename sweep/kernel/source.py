@@ -1,9 +1,11 @@
 """Write the source of a kernel for one small network: every scalar a local, no loop but needed.
 
 For a network of the notebook's size the time of an iteration is the latency of one chain of
-dependent operations, so the weights live in registers, sums are balanced trees and each
-learning rate is multiplied in off the chain. The order of operations is part of the result's
-bits: a change here is a new ``ALGORITHM`` in backprop.py.
+dependent operations, so the weights live in registers, sums are balanced trees, each learning
+rate is multiplied in off the chain, and a layer's sigmoids go through one vector: as one
+after the other they would not fit into the processor's window. The same text trains many
+trajectories side by side, a vector lane each. The order of operations is part of the
+result's bits: a change here is a new ``ALGORITHM`` in backprop.py.
 
 Scalars are named as `w{layer}_{from}_{to}`, `b{layer}_{to}` (shared: `b{layer}`), outputs
 `a{layer}_{neuron}` (layer 0: the inputs), derivatives by the sum `d{layer}_{neuron}`.
@@ -14,7 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-__all__ = ["KernelSpec", "kernel_source"]
+from sweep.kernel.lanes import GROUP
+
+__all__ = ["ALONE", "SIDE_BY_SIDE", "Access", "KernelSpec", "kernel_source"]
 
 
 @dataclass(frozen=True)
@@ -45,29 +49,68 @@ class KernelSpec:
     single: bool
 
 
-def kernel_source(spec: KernelSpec, name: str) -> str:
-    """Return the source of ``name(state, inputs, targets, rate, errors)`` for `spec`.
+@dataclass(frozen=True)
+class Access:
+    """How a kernel reads and writes its arrays: one number at a time, or LANES of them.
+
+    Nothing else differs between the two, so that a trajectory has the same bits in both: for
+    one trajectory the sigmoids of a layer are computed `grouped`, each as it would be alone.
+    """
+
+    read: str
+    write: str
+    write_error: str
+    steps: str
+    grouped: bool
+
+
+ALONE = Access(
+    read="{array}[{at}]",
+    write="{array}[{at}] = {value}",
+    write_error="errors[step] = {value}",
+    steps="errors.shape[0]",
+    grouped=True,
+)
+SIDE_BY_SIDE = Access(
+    read="read({array}, {at})",
+    write="write({array}, {at}, {value})",
+    write_error="write_rows(errors, steps, step, {value})",
+    steps="errors.shape[0] // LANES",
+    grouped=False,
+)
+
+
+def kernel_source(spec: KernelSpec, name: str, access: Access = ALONE) -> str:
+    """Return the source of ``name(state, inputs, targets, rates, errors)`` for `spec`.
 
     The function does one round for each element of `errors`, shape (n,): forward pass, the
     error of the state before the update into `errors`, backward pass, update of all scalars.
-    `state` is flat, weights first, and changed in place; `rate` is the learning rate divided
-    by the number of samples.
+    `state` is flat, weights first, and changed in place; `rates`, shape (1,), is the learning
+    rate divided by the number of samples.
+
+    With `access` SIDE_BY_SIDE there are LANES trajectories: `state` holds each scalar of all
+    of them, then the next one, `rates` has shape (LANES,), and `errors`, flat, is a row of n
+    for each trajectory.
     """
     scalars = list(_scalars(spec))
-    lines = [f"{scalar} = state[{at}]" for at, scalar in enumerate(scalars)]
+    lines = ["rate = " + access.read.format(array="rates", at=0), "zero = rate - rate"]
+    for at, scalar in enumerate(scalars):
+        lines.append(f"{scalar} = " + access.read.format(array="state", at=at))
     if spec.single:
         lines += [*_sample(spec, "0"), *(f"r0_{i} = rate * a0_{i}" for i in _units(spec, 0))]
     else:
-        lines += ["count = inputs.shape[0]"]
-    lines += ["for step in range(errors.shape[0]):"]
-    lines += _indented(_single_round(spec) if spec.single else _full_round(spec, scalars))
-    lines += [f"state[{at}] = {scalar}" for at, scalar in enumerate(scalars)]
-    head = f"def {name}(state, inputs, targets, rate, errors):"
+        lines += ["rows = inputs.shape[0]", "count = float(rows)"]
+    lines += [f"steps = {access.steps}", "for step in range(steps):"]
+    rounds = _single_round(spec, access) if spec.single else _full_round(spec, scalars, access)
+    lines += _indented([*rounds, access.write_error.format(value="error")])
+    for at, scalar in enumerate(scalars):
+        lines.append(access.write.format(array="state", at=at, value=scalar))
+    head = f"def {name}(state, inputs, targets, rates, errors):"
     return "\n".join([head, *_indented(lines)]) + "\n"
 
 
-def _single_round(spec: KernelSpec) -> list[str]:
-    lines = [*_forward(spec), f"errors[step] = {_error(spec)}", *_backward(spec)]
+def _single_round(spec: KernelSpec, access: Access) -> list[str]:
+    lines = [*_forward(spec, access), f"error = {_error(spec)}", *_backward(spec)]
     for layer in range(1, len(spec.layers) - 1):
         lines += [f"r{layer}_{i} = rate * a{layer}_{i}" for i in _units(spec, layer)]
     for layer, i, j in _weights(spec):
@@ -76,47 +119,53 @@ def _single_round(spec: KernelSpec) -> list[str]:
     return lines
 
 
-def _full_round(spec: KernelSpec, scalars: Sequence[str]) -> list[str]:
+def _full_round(spec: KernelSpec, scalars: Sequence[str], access: Access) -> list[str]:
     biases = dict(_bias_sums(spec))
     moving = [scalar for scalar in scalars if scalar[0] == "w" or scalar in biases]
-    sample = [*_sample(spec, "row"), *_forward(spec), f"error += {_error(spec)}"]
+    sample = [*_sample(spec, "row"), *_forward(spec, access), f"error += {_error(spec)}"]
     sample += _backward(spec)
     for layer, i, j in _weights(spec):
         sample.append(f"g_w{layer}_{i}_{j} += a{layer - 1}_{i} * d{layer}_{j}")
     sample += [f"g_{bias} += {sum_}" for bias, sum_ in biases.items()]
     return [
-        "error = 0.0",
-        *(f"g_{scalar} = 0.0" for scalar in moving),
-        "for row in range(count):",
+        "error = zero",
+        *(f"g_{scalar} = zero" for scalar in moving),
+        "for row in range(rows):",
         *_indented(sample),
-        "errors[step] = error / count",
+        "error = error / count",
         *(f"{scalar} -= rate * g_{scalar}" for scalar in moving),
     ]
 
 
-def _forward(spec: KernelSpec) -> Iterator[str]:
+def _forward(spec: KernelSpec, access: Access) -> Iterator[str]:
     for layer in range(1, len(spec.layers)):
         for j in _units(spec, layer):
             products = [f"a{layer - 1}_{i} * w{layer}_{i}_{j}" for i in _units(spec, layer - 1)]
             yield f"z{layer}_{j} = {_tree([*products, _bias(spec, layer, j)])}"
-        yield from _activate(spec, layer)
+        yield from _activate(spec, layer, access)
 
 
-def _activate(spec: KernelSpec, layer: int) -> Iterator[str]:
+def _activate(spec: KernelSpec, layer: int, access: Access) -> Iterator[str]:
     name = spec.activations[layer - 1]
     sums = [f"z{layer}_{j}" for j in _units(spec, layer)]
     if name == "softmax":
         yield f"top = {sums[0]}"
-        yield from (f"top = {z} if {z} > top else top" for z in sums[1:])
+        yield from (f"top = greater({z}, top, {z}, top)" for z in sums[1:])
         for j, z in enumerate(sums):
             yield f"s{j} = {z} - top"
             yield f"e{j} = exp(s{j})"
         yield f"total = {_tree([f'e{j}' for j in _units(spec, layer)])}"
+    if name == "sigmoid" and access.grouped and len(sums) > 1:
+        for first in range(0, len(sums), GROUP):
+            group = sums[first : first + GROUP]
+            yield f"group = sigmoid(pack(({', '.join(group)},)))"
+            yield from (f"a{layer}_{first + at} = lane(group, {at})" for at in range(len(group)))
+        return
     for j, z in enumerate(sums):
         value = {
-            "sigmoid": f"1.0 / (1.0 + exp(-{z}))",
+            "sigmoid": f"sigmoid({z})",
             "tanh": f"tanh({z})",
-            "relu": f"0.0 if {z} <= 0.0 else {z}",
+            "relu": f"greater(0.0, {z}, 0.0, {z})",
             "identity": z,
             "softmax": f"e{j} / total",
         }[name]
@@ -150,7 +199,7 @@ def _chain(activation: str, above: str, a: str) -> str:
     return {
         "sigmoid": f"{above} * ({a} * (1.0 - {a}))",
         "tanh": f"{above} * (1.0 - {a} * {a})",
-        "relu": f"{above} if {a} > 0.0 else 0.0",
+        "relu": f"greater({a}, 0.0, {above}, 0.0)",
         "identity": above,
         "softmax": above,
     }[activation]
