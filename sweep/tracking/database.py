@@ -58,7 +58,10 @@ def adopt(database: Path, *, scratch: bool = False) -> None:
 
 
 def _adopted_pragma(path: str | None) -> str | None:
-    return _adopted.get(os.path.realpath(path)) if path else None
+    return _adopted.get(_real(path)) if path else None
+
+
+_real = cache(os.path.realpath)  # asked at each of MLflow's sessions, 14 of them a run
 
 
 @event.listens_for(Engine, "connect")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from sweep.tracking.metrics import Point
@@ -46,7 +46,7 @@ class Entry:
 
     def to_json(self) -> bytes:
         """Return the entry as JSON; floats are exact."""
-        values = asdict(self)
+        values = dict(vars(self))  # not asdict, which copies each point: 3 ms a run
         values["metrics"] = [[point.key, point.value, point.step] for point in self.metrics]
         return json.dumps(values, allow_nan=False).encode()
 

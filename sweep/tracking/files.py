@@ -185,4 +185,4 @@ def _plain(value: Any) -> Any:
 
 
 def _json(value: Any) -> bytes:
-    return json.dumps(value, indent=1, allow_nan=False).encode()
+    return json.dumps(value, allow_nan=False).encode()

@@ -9,16 +9,21 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+from mlflow.entities import Metric
+
+from sweep.curve import charted
 from sweep.tracking import provenance, spool
 from sweep.tracking.deliver import deliver
 from sweep.tracking.entry import Entry
 from sweep.tracking.files import CONFIG, TRACEBACK, config_bytes, result_files
 from sweep.tracking.holder import me
-from sweep.tracking.metrics import Point, run_metrics
+from sweep.tracking.metrics import Point, curve_points, run_metrics
 from sweep.tracking.parent import finish_sweep, reopen_sweep, start_sweep, write_plan
 from sweep.tracking.patience import UnreachableError
 from sweep.tracking.store import Store
@@ -33,6 +38,7 @@ __all__ = [
     "kill_running",
     "record",
     "reopen_sweep",
+    "show",
     "start_run",
     "start_sweep",
     "write_plan",
@@ -57,6 +63,8 @@ class StartedRun:
         None while the store could not be reached.
     clock
         The monotonic clock at the start: the wall clock may be set meanwhile.
+    shown
+        Points of the curves that `show` has written, by metric and step.
     """
 
     run_id: str | None
@@ -67,9 +75,10 @@ class StartedRun:
     tags: Mapping[str, str]
     start_time: int
     clock: float
+    shown: frozenset[tuple[str, int]] = frozenset()
 
     def entry(self, outcome: str, metrics: list[Point] | None = None) -> Entry:
-        """Return the end of this run, now."""
+        """Return the end of this run, now, without the points that are shown already."""
         return Entry(
             delivery=self.delivery,
             run_id=self.run_id,
@@ -77,7 +86,9 @@ class StartedRun:
             name=self.name,
             params=self.params,
             tags={**self.tags, "sweep.outcome": outcome},
-            metrics=tuple(metrics or ()),
+            metrics=tuple(
+                point for point in metrics or () if (point.key, point.step) not in self.shown
+            ),
             status=STATUS[outcome],
             start_time=self.start_time,
             end_time=self.start_time + round((time.monotonic() - self.clock) * 1000),
@@ -138,7 +149,7 @@ def start_run(
     except UnreachableError:  # the run starts all the same; its result waits on disk
         store.started[f"waiting-{attempt}"] = run
         return f"waiting-{attempt}"
-    store.started[run_id] = StartedRun(**{**vars(run), "run_id": run_id})
+    store.started[run_id] = replace(run, run_id=run_id)
     return run_id
 
 
@@ -158,6 +169,36 @@ def record(store: Store, run_id: str, result: RunResult, config: Mapping[str, An
     """
     entry = _started(store, run_id).entry(result.outcome, run_metrics(result))
     return _end(store, run_id, entry, result_files(result, config))
+
+
+def show(
+    store: Store,
+    run_id: str,
+    steps: npt.NDArray[np.int64],
+    errors: npt.NDArray[np.float64],
+    validation: npt.NDArray[np.float64] | None = None,
+) -> None:
+    """Show a part of a long run's curve while it trains: those points that its chart will have.
+
+    Parameters
+    ----------
+    steps, errors, validation
+        What was trained since the last call, shape (n,) each.
+    """
+    run: StartedRun | None = store.started.get(run_id)
+    if run is None or run.run_id is None or not len(steps):
+        return
+    chosen = np.flatnonzero(np.isin(steps, np.append(0, charted(int(steps[-1])))))
+    points = curve_points(steps, errors, validation, chosen)
+    new = [point for point in points if (point.key, point.step) not in run.shown]
+    now, known = _now(), run.run_id
+    metrics = [Metric(point.key, point.value, now, point.step) for point in new]
+    try:
+        store.call(lambda: store.client.log_batch(known, metrics=metrics))
+    except UnreachableError:
+        return  # the whole curve comes at the end
+    shown = run.shown | {(point.key, point.step) for point in new}
+    store.started[run_id] = replace(run, shown=shown)
 
 
 def fail(
