@@ -33,7 +33,7 @@ from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig
 
-from sweep.compose import Jobs
+from sweep.cli.compose import Jobs
 
 CONFIG = """
 defaults: [{network: small}, _self_]

@@ -31,7 +31,7 @@ class GridSweeper(BasicSweeper):
         arguments
             The overrides of the command line.
         """
-        from sweep.command import run_sweep
+        from sweep.cli.command import run_sweep
 
         assert self.config is not None and self.hydra_context is not None
         assert self.launcher is not None

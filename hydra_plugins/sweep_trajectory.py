@@ -1,4 +1,4 @@
-"""Hydra plugin: the launcher that composes each job once; the work is in `sweep.jobs`.
+"""Hydra plugin: the launcher that composes each job once; the work is in `sweep.cli.jobs`.
 
 Hydra imports this module at the start of every Hydra program in the environment, so it
 holds the registration and a thin class alone.
@@ -58,8 +58,8 @@ class TrajectoryLauncher(Launcher):
     def launch(
         self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int
     ) -> Sequence[JobReturn]:
-        """Run the jobs and return their results in order; see `sweep.jobs.launch`."""
-        from sweep.jobs import launch
+        """Run the jobs and return their results in order; see `sweep.cli.jobs.launch`."""
+        from sweep.cli.jobs import launch
 
         assert self.hydra_context is not None
         assert self.task_function is not None and self.config is not None

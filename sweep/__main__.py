@@ -1,6 +1,6 @@
 """The entry point: ``python -m sweep`` and the console script ``sweep``."""
 
-from sweep.app import main
+from sweep.cli.app import main
 
 __all__ = ["main"]
 

@@ -180,7 +180,7 @@ def reused(name: str, run_id: str, sweep_id: str | None) -> None:
 
 def interrupted(sweep: Sweep, signum: int) -> None:
     """Print the last line of a sweep that a signal ended: what is done and how to go on."""
-    from sweep.grid import resume_command
+    from sweep.cli.grid import resume_command
 
     name = signal.Signals(signum).name
     done = f"{sweep.finished} of {len(sweep.plan.cells)} runs are done"

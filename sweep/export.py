@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.app import command, one_job
+from sweep.cli.app import command, one_job
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -61,8 +61,8 @@ def export(config: DictConfig) -> None:
         The store cannot be read, or the folder cannot be written.
     """
     from sweep import console
+    from sweep.cli.plain import plain_values
     from sweep.errors import ConfigError, StoreError
-    from sweep.plain import plain_values
     from sweep.settings import reading_settings
     from sweep.tracking import histories, read
     from sweep.tracking import settings as tracking_settings

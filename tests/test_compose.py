@@ -1,4 +1,4 @@
-"""The shortcut of `sweep.compose` against Hydra's own composition, on whatever can be typed."""
+"""The shortcut of `sweep.cli.compose` against Hydra's own composition, on whatever can be typed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from omegaconf.base import Box, Node
 
-from sweep.compose import Jobs
+from sweep.cli.compose import Jobs
 
 FILES = {
     "config.yaml": """

@@ -82,10 +82,13 @@ ROOMS = [
     ),
     (
         ["sweep.ui.__main__"],
-        ["sweep.app", "sweep.console", "sweep.engine.signals", "sweep.plain", "sweep.settings"]
+        ["sweep.cli.*", "sweep.console", "sweep.engine.signals", "sweep.settings"]
         + ["sweep.tracking*", "sweep.ui*"],
     ),
-    (["sweep.ui", "sweep.ui.*"], ["sweep.errors", "sweep.settings", "sweep.tracking*", "sweep.ui*"]),
+    (
+        ["sweep.ui", "sweep.ui.*"],
+        ["sweep.errors", "sweep.settings", "sweep.tracking*", "sweep.ui*"],
+    ),
     (["sweep.report", "sweep.report.*"], ["sweep.errors", "sweep.report*", "sweep.tracking.read"]),
     (
         ["sweep.config", "sweep.settings", "sweep.spec", "sweep.trainers"],
@@ -277,7 +280,7 @@ def compose(primary: str, overrides: list[str]) -> object:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from sweep.resolvers import register
+    from sweep.cli.resolvers import register
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.app import command, one_job
+from sweep.cli.app import command, one_job
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,7 +17,7 @@ def report(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from sweep import console
-    from sweep.plain import plain_values
+    from sweep.cli.plain import plain_values
     from sweep.report.build import build_report
     from sweep.settings import reading_settings
     from sweep.tracking import leases, read

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.app import command, one_job
+from sweep.cli.app import command, one_job
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 def ui(config: DictConfig) -> None:
     """Serve the store of the sweep that ``sweep=ID|last`` names until a signal comes."""
     from sweep import console
+    from sweep.cli.plain import plain_values
     from sweep.engine.signals import stop_on_signals
-    from sweep.plain import plain_values
     from sweep.settings import reading_settings
     from sweep.tracking import settings as tracking_settings
     from sweep.ui import links, server

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from sweep.app import command, one_job
+from sweep.cli.app import command, one_job
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -33,10 +33,10 @@ def verify(config: DictConfig) -> None:
     NotFoundError
         There is no such sweep, run or folder.
     """
+    from sweep.cli.plain import plain_values
     from sweep.engine.signals import stop_on_signals
     from sweep.engine.sweep import platform_tags
     from sweep.errors import RunFailed
-    from sweep.plain import plain_values
     from sweep.verify.check import prepared, totals
     from sweep.verify.sources import from_folder, from_store
 

@@ -22,9 +22,9 @@ from hydra.errors import ConfigCompositionException
 from hydra.types import HydraContext, RunMode
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.compose import Jobs
+from sweep.cli.compose import Jobs
+from sweep.cli.returned import LazyReturn
 from sweep.errors import RunFailed
-from sweep.returned import LazyReturn
 from tests.launcher import recording
 
 CONFIG = """

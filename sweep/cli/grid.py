@@ -12,11 +12,11 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
-from sweep.compose import Jobs
+from sweep.cli.compose import Jobs
+from sweep.cli.refusal import REFUSALS, one_sentence
 from sweep.config import run_spec
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigErrors
-from sweep.refusal import REFUSALS, one_sentence
 from sweep.settings import CONTROL_KEYS
 from sweep.spec import RunSpec
 

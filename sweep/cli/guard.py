@@ -10,10 +10,10 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, read_write
 
 from sweep import console
+from sweep.cli.plain import plain_values
+from sweep.cli.refusal import REFUSALS, one_sentence
 from sweep.config import run_spec
 from sweep.errors import StoreError, SweepError
-from sweep.plain import plain_values
-from sweep.refusal import REFUSALS, one_sentence
 from sweep.settings import settings
 
 __all__ = ["Guard"]

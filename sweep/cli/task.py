@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from sweep.app import one_job
+from sweep.cli.app import one_job
+from sweep.cli.plain import plain_values
 from sweep.config import run_spec
-from sweep.plain import plain_values
 from sweep.settings import settings
 
 if TYPE_CHECKING:
-    from sweep.compose import Jobs
+    from sweep.cli.compose import Jobs
     from sweep.engine.plan import Cell
     from sweep.engine.sweep import Sweep
     from sweep.engine.work import Failure

@@ -10,15 +10,15 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.compose import Jobs
+from sweep.cli.compose import Jobs
+from sweep.cli.grid import describes_run, expand
+from sweep.cli.plain import plain_values
+from sweep.cli.resume import resumed_plan, stored_plan
 from sweep.engine.backends import available_cpus
 from sweep.engine.estimate import estimate
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import new_id
 from sweep.engine.stored import stored_cells
-from sweep.grid import describes_run, expand
-from sweep.plain import plain_values
-from sweep.resume import resumed_plan, stored_plan
 from sweep.settings import CONTROL_KEYS, Settings, settings
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, cast
 from hydra.core.utils import JobReturn
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from sweep.recipe import Recipe
+from sweep.cli.recipe import Recipe
 
 __all__ = ["LazyReturn"]
 

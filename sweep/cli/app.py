@@ -18,14 +18,14 @@ __all__ = ["command", "config_folder", "main", "one_job"]
 
 def config_folder() -> str:
     """Return the absolute path of the configuration: beside a checkout, inside a wheel."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return str(inside if inside.is_dir() else package.parent / "conf")
 
 
 def main() -> None:
     """Run the sweep command and end the process with its exit code."""
-    from sweep.task import run
+    from sweep.cli.task import run
 
     if any(text.startswith("resume=") and text != "resume=null" for text in sys.argv[1:]):
         sys.argv.append("hydra.mode=MULTIRUN")  # a sweep is resumed with or without -m
@@ -65,11 +65,11 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     import hydra
 
     from sweep import console
+    from sweep.cli.refusal import REFUSALS, one_sentence
+    from sweep.cli.resolvers import register
     from sweep.engine.life import exit_code, sweep_began
     from sweep.engine.signals import Interrupted
     from sweep.errors import SweepError
-    from sweep.refusal import REFUSALS, one_sentence
-    from sweep.resolvers import register
 
     register()
     whole_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"

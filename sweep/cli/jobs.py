@@ -37,10 +37,10 @@ from hydra.experimental.callback import Callback
 from hydra.types import HydraContext
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.compose import Jobs
+from sweep.cli.compose import Jobs
+from sweep.cli.recipe import installed
+from sweep.cli.returned import LazyReturn
 from sweep.errors import RunFailed
-from sweep.recipe import installed
-from sweep.returned import LazyReturn
 
 __all__ = ["Plan", "Task", "launch", "run_job"]
 

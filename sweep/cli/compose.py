@@ -24,7 +24,7 @@ from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.recipe import Base, Recipe, installed, is_shareable, plain_dict
+from sweep.cli.recipe import Base, Recipe, installed, is_shareable, plain_dict
 
 __all__ = ["Jobs"]
 

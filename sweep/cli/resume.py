@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 from hydra.core.override_parser.types import Override
 
-from sweep.compose import Jobs
+from sweep.cli.compose import Jobs
+from sweep.cli.grid import checked_cells, describes_run, named_axes, parsed, split
+from sweep.cli.refusal import REFUSALS, one_sentence
 from sweep.config import run_spec
 from sweep.engine.plan import Plan, unique
 from sweep.errors import ConfigError, ConfigErrors, NotFoundError
-from sweep.grid import checked_cells, describes_run, named_axes, parsed, split
-from sweep.refusal import REFUSALS, one_sentence
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
