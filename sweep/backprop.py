@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ALGORITHM", "Backprop"]
 
-ALGORITHM = "1"
+ALGORITHM = "2"
 """Part of every signature; changes when any bit of a result may change."""
 
 Array = npt.NDArray[np.float64]
@@ -76,7 +76,7 @@ class Backprop:
         self._inputs = np.ascontiguousarray(data.inputs, dtype=np.float64)
         self._targets = np.ascontiguousarray(data.targets, dtype=np.float64)
         samples = len(self._inputs)
-        self._rate = float(lr) / samples
+        self._rates = np.array([float(lr) / samples])
         self._kernel = load_kernel(
             KernelSpec(
                 layers=network.layers,
@@ -140,7 +140,7 @@ class Backprop:
     def _train(self, state: Array, rounds: int, errors: Array | None = None) -> Array:
         """Do `rounds` rounds on `state` in place; return the errors before each of them."""
         errors = np.empty(rounds) if errors is None else errors
-        self._kernel(state, self._inputs, self._targets, self._rate, errors)
+        self._kernel(state, self._inputs, self._targets, self._rates, errors)
         return errors
 
     def _cut(self, start: Array, first: int, errors: Array) -> None:
