@@ -73,6 +73,22 @@ class StoreError(SweepError):
     exit_code = 3
 
 
+class RunGoneError(StoreError):
+    """The run was deleted while it was being written."""
+
+
+class StoreLost(BaseException):
+    """The store failed while a job recorded its run.
+
+    No `Exception`: a launcher makes a failed job of every one and goes on with the next,
+    which would train in vain.
+    """
+
+    def __init__(self, error: StoreError) -> None:
+        super().__init__(error)
+        self.error = error
+
+
 class StoreVersionError(StoreError):
     """The database was written by another version of MLflow."""
 

@@ -69,7 +69,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     from sweep.cli.resolvers import register
     from sweep.engine.life import exit_code, sweep_began
     from sweep.engine.signals import Interrupted
-    from sweep.errors import SweepError
+    from sweep.errors import NotFoundError, StoreError, SweepError
 
     register()
     whole_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
@@ -86,5 +86,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         if whole_traceback or (not known and sweep_began()):
             raise
         console.error(str(error) if known else one_sentence(error))
+        if isinstance(error, NotFoundError) and sweep_began():
+            return StoreError.exit_code  # it was there, and was taken away meanwhile
         return error.exit_code if isinstance(error, SweepError) else 2
     return exit_code()

@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ from sweep.engine.plan import Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells
 from sweep.engine.sweep import Sweep, platform_tags
-from sweep.errors import StoreError
+from sweep.errors import StoreError, StoreLost
 from sweep.settings import Settings
 from sweep.ui.links import ending_lines
 
@@ -96,16 +96,22 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
                 yield sweep
             stop.check()
         except Interrupted as interruption:
-            sweep.kill_started()
-            _close(sweep, started, "KILLED", report=False)
+            with suppress(StoreError):  # what stays open, the next command closes
+                sweep.kill_started()
+                _close(sweep, started, "KILLED", report=False)
             console.interrupted(sweep, interruption.signum)
             raise
+        except StoreLost as lost:
+            with suppress(StoreError):  # as much as the store still takes
+                sweep.kill_started()
+                _close(sweep, started, "KILLED", report=False)
+            raise lost.error from None
         except BaseException:
             sweep.kill_started()
             _close(sweep, started, "FAILED")
             raise
         else:
-            _close(sweep, started, sweep.status)
+            _close(sweep, started)
             if sweep.status != "FINISHED":
                 _Process.exit_code = 1
         finally:
@@ -160,11 +166,14 @@ def _make_folder(opening: Opening) -> None:
         ) from error
 
 
-def _close(sweep: Sweep, started: float, status: str, *, report: bool = True) -> None:
+def _close(
+    sweep: Sweep, started: float, status: str | None = None, *, report: bool = True
+) -> None:
     """Write the sweep's metrics, its report and its status, last; `report` takes seconds."""
-    from sweep.tracking import parent
+    from sweep.tracking import deliver, parent
 
     built = found = None
+    deliver.await_delivery(sweep.store, hurry=not report)
     try:
         if report:
             built, found = _report(sweep.store, sweep)
@@ -173,7 +182,7 @@ def _close(sweep: Sweep, started: float, status: str, *, report: bool = True) ->
             sweep.store,
             sweep.parent_run_id,
             sweep_id=sweep.id,
-            status=status,
+            status=status or sweep.status,
             note=built.note if built else None,
             report_folder=built.folder if built else None,
         )
@@ -189,12 +198,15 @@ def _report(store: Store, sweep: Sweep) -> tuple[Report, Landing]:
     from sweep.tracking import landing, read
 
     stored, runs = read.find_sweep(store, sweep.id), read.sweep_runs(store, sweep.id)
-    built = build_report(
-        stored,
-        runs,
-        sweep.options.outputs / "reports" / sweep.id,
-        command_ui=console.ui_command(sweep.options),
-    )
+    sweep.learn(runs)
+    folder = sweep.options.outputs / "reports" / sweep.id
+    try:
+        built = build_report(stored, runs, folder, command_ui=console.ui_command(sweep.options))
+    except OSError as error:
+        raise StoreError(
+            f"The report cannot be written to {folder} ({error.strerror}), though every run is "
+            "stored; free some space or give permission and run python -m sweep.report."
+        ) from error
     landing.save_views(store, stored, runs)
     landing.remove_old_views(store)
     found = landing.landing_of(store, stored, runs)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import traceback
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from sweep import console
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import StopRequest
-from sweep.errors import RunFailed
+from sweep.errors import RunFailed, RunGoneError, StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
 from sweep.settings import Settings
@@ -18,6 +21,7 @@ from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
+    from sweep.tracking.read import StoredRun
     from sweep.tracking.store import Store
     from sweep.training import CurvePart, RunResult
 
@@ -55,6 +59,7 @@ class Sweep:
         self.estimate: Estimate | None = None
         self.finished = 0
         self.interrupted = 0
+        self.lost = 0
         self.progress = ProgressDisplay(plan.iterations(), len(plan.cells))
         self._run_ids: dict[int, str] = {}
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
@@ -70,7 +75,9 @@ class Sweep:
         """Create the cell's run, status RUNNING, once."""
         from sweep.tracking import write
 
-        if cell.index not in self._run_ids:
+        if cell.index in self._run_ids:
+            return
+        try:
             self._run_ids[cell.index] = write.start_run(
                 self.store,
                 name=cell.name,
@@ -81,13 +88,17 @@ class Sweep:
                 sweep_id=self.id,
                 parent_run_id=self.parent_run_id,
             )
+        except StoreError as error:
+            raise StoreLost(error) from error
 
     def show(self, cell: Cell, part: CurvePart) -> None:
         """Write what is known of the curve of a cell that still trains."""
         from sweep.tracking import write
 
         own = part.up_to(cell.spec.iters)
-        write.show(self.store, self._run_ids[cell.index], own.steps, own.errors, own.validation)
+        with suppress(StoreError):  # nothing depends on it, and the end meets the same obstacle
+            run_id = self._run_ids[cell.index]
+            write.show(self.store, run_id, own.steps, own.errors, own.validation)
 
     def record(self, cell: Cell, result: RunResult) -> float | None:
         """Store a cell's result, the run's status last; return its final error."""
@@ -95,7 +106,9 @@ class Sweep:
 
         self.start(cell)
         run_id = self._run_ids[cell.index]
-        write.record(self.store, run_id, result, cell.spec.config)
+        if not self._write(lambda: write.record(self.store, run_id, result, cell.spec.config)):
+            self.lost += 1
+            return result.final_error
         if result.outcome == "interrupted":
             self.interrupted += 1
         else:
@@ -107,7 +120,8 @@ class Sweep:
         """Store the result of a run that nobody trained, without a word of progress."""
         from sweep.tracking import write
 
-        write.record(self.store, self._run_ids[cell.index], result, cell.spec.config)
+        run_id = self._run_ids[cell.index]
+        self._write(lambda: write.record(self.store, run_id, result, cell.spec.config))
 
     def fail(self, cell: Cell, error: BaseException, text: str | None = None) -> None:
         """Store that a cell failed, with its traceback; the other cells go on."""
@@ -115,10 +129,42 @@ class Sweep:
 
         self.start(cell)
         text = text or "".join(traceback.format_exception(error))
-        write.fail(self.store, self._run_ids[cell.index], text)
+        run_id = self._run_ids[cell.index]
+        self._write(lambda: write.fail(self.store, run_id, text))
         sentence = f"{type(error).__name__}: {error}".splitlines()[0]
-        self.failures.append(Failed(cell.name, sentence, self._traceback_of(cell)))
+        self.failures.append(Failed(cell.name, sentence, self._traceback_of(run_id)))
         self.progress.run_failed(cell.name, sentence)
+
+    def _write(self, action: Callable[[], object]) -> bool:
+        """Write to the store; return False, and say it, where the run was deleted meanwhile.
+
+        Raises
+        ------
+        StoreLost
+            The store can do nothing more: the sweep ends.
+        """
+        try:
+            action()
+        except RunGoneError as error:
+            console.error(str(error))
+            return False
+        except StoreError as error:
+            raise StoreLost(error) from error
+        return True
+
+    def learn(self, runs: Sequence[StoredRun]) -> None:
+        """Take from the store what jobs in other processes recorded: it alone knows all."""
+        told = Counter(failed.name for failed in self.failures)
+        for run in runs:
+            if run.status != "FAILED":
+                continue
+            if told[run.name]:
+                told[run.name] -= 1
+                continue
+            lines = (run.traceback() or "no traceback").strip().splitlines()
+            self.failures.append(Failed(run.name, lines[-1], self._traceback_of(run.run_id)))
+        ended = sum(run.status in ("FINISHED", "FAILED", "KILLED") for run in runs)
+        self.lost = max(self.lost, len(self.plan.cells) - ended)
 
     def run(self, spec: RunSpec) -> float | None:
         """Train one cell alone and record it; what it raises is recorded and raised again."""
@@ -165,8 +211,7 @@ class Sweep:
         """
         raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
 
-    def _traceback_of(self, cell: Cell) -> str:
-        run_id = self._run_ids[cell.index]
+    def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking_kind == "local":
             folder = self.options.outputs / "artifacts" / run_id / "artifacts"
             return os.path.relpath(folder / "traceback.txt")
@@ -175,7 +220,7 @@ class Sweep:
     @property
     def status(self) -> str:
         """The status of the parent run once every cell has ended."""
-        if self.failures:
+        if self.failures or self.lost:
             return "FAILED"
         return "KILLED" if self.interrupted else "FINISHED"
 

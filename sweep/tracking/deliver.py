@@ -58,7 +58,7 @@ def deliver(store: Store) -> int:
                 continue
             if not _deliver_one(store, folder, entry):
                 break
-            count += 1
+            count += not folder.exists()
     finally:
         lock.release()
     store.waiting = 0 if store.waiting <= count else store.waiting - count
@@ -78,7 +78,7 @@ def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
         if _has_finished(store, entry):
             spool.forget(store, folder)
         else:
-            store.say(f"{error} The result of {entry.name} waits in {folder}.")
+            store.say(str(error))
         return True
 
 

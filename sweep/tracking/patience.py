@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import mlflow.exceptions
 import sqlalchemy.exc
 
-from sweep.errors import StoreBusyError, StoreError
+from sweep.errors import RunGoneError, StoreBusyError, StoreError
 
 __all__ = [
     "GoneError",
@@ -35,7 +35,7 @@ class UnreachableError(StoreError):
     """The server did not answer; what was to be written waits on disk."""
 
 
-class GoneError(StoreError):
+class GoneError(RunGoneError):
     """The run or experiment was deleted while it was being written."""
 
 

@@ -171,6 +171,7 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
             return _sweep(store, found)
         gone = next(search(store, condition, deleted=True), None)
         if gone is not None:
+            store.check_experiment()
             raise NotFoundError(
                 f"sweep={sweep_id} was deleted; MLFLOW_TRACKING_URI='{store.uri}' mlflow runs "
                 f"restore --run-id {gone.info.run_id} brings it back."

@@ -22,7 +22,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from sweep.tracking.entry import Entry
 from sweep.tracking.holder import me
-from sweep.tracking.patience import UnreachableError, translated
+from sweep.tracking.patience import GoneError, UnreachableError, translated
 from sweep.tracking.store import Store
 
 __all__ = ["ENTRY", "PART", "create", "forget", "hand_over", "lease", "save", "staging"]
@@ -104,6 +104,13 @@ def hand_over(store: Store, folder: Path, entry: Entry) -> bool:
         store.call(lambda: store.client.set_terminated(run_id, entry.status, entry.end_time))
     except UnreachableError:
         return False
+    except GoneError as error:
+        store.check_experiment()
+        restore = f"MLFLOW_TRACKING_URI='{store.uri}' mlflow runs restore --run-id {entry.run_id}"
+        raise GoneError(
+            f"Run {entry.name} was deleted while it was written; its result waits in {folder}, "
+            f"and the next command stores it after: {restore}"
+        ) from error
     forget(store, folder)
     return True
 

@@ -88,6 +88,18 @@ class Store:
         if isinstance(self.artifacts, ServerArtifacts):
             self.artifacts.remember(run)
 
+    def check_experiment(self) -> None:
+        """Ask whether the experiment is still there.
+
+        Raises
+        ------
+        StoreError
+            It was deleted.
+        """
+        experiment = self.call(lambda: self.client.get_experiment(self.experiment_id))
+        if experiment.lifecycle_stage != "active":
+            raise _deleted(self.tracking, self.experiment_id)
+
     def call(self, action: Callable[[], T]) -> T:
         """Return what an action on the client returns; see `patience.patiently`.
 
@@ -222,10 +234,13 @@ def _experiment(
         patiently(make, name, say)
         client, found = patiently(find, name, say)
     if found is None or found.lifecycle_stage != "active":
-        ident = found.experiment_id if found else "ID"
-        raise StoreError(
-            f"tracking.experiment={tracking.experiment} was deleted in {name}; bring it back by "
-            f"MLFLOW_TRACKING_URI='{tracking.address}' mlflow experiments restore "
-            f"--experiment-id {ident}, or choose another name."
-        )
+        raise _deleted(tracking, found.experiment_id if found else "ID")
     return client, found
+
+
+def _deleted(tracking: Tracking, experiment_id: str) -> StoreError:
+    return StoreError(
+        f"tracking.experiment={tracking.experiment} was deleted in {where(tracking)}; bring it "
+        f"back by MLFLOW_TRACKING_URI='{tracking.address}' mlflow experiments restore "
+        f"--experiment-id {experiment_id}, or choose another name."
+    )
