@@ -166,9 +166,7 @@ def _make_folder(opening: Opening) -> None:
         ) from error
 
 
-def _close(
-    sweep: Sweep, started: float, status: str | None = None, *, report: bool = True
-) -> None:
+def _close(sweep: Sweep, began: float, status: str | None = None, *, report: bool = True) -> None:
     """Write the sweep's metrics, its report and its status, last; `report` takes seconds."""
     from sweep.tracking import deliver, parent
 
@@ -187,7 +185,7 @@ def _close(
             report_folder=built.folder if built else None,
         )
     if built:
-        console.sweep_ended(built, sweep, time.monotonic() - started)
+        console.sweep_ended(built, sweep, time.monotonic() - began)
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
 
