@@ -13,7 +13,7 @@ from sweep import console
 from sweep.cli.compose import Jobs
 from sweep.cli.grid import describes_run, expand
 from sweep.cli.plain import plain_values
-from sweep.cli.resume import resumed_plan, stored_plan
+from sweep.cli.resume import resumed_plan, stored_sweep
 from sweep.engine.backends import available_cpus
 from sweep.engine.estimate import estimate
 from sweep.engine.life import Opening, sweep_life
@@ -99,9 +99,10 @@ def _opening(
             "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
         }
     else:
-        sweep_id, parent_run_id, stored = stored_plan(options)
+        stored, document = stored_sweep(options)
+        sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
-        plan = resumed_plan(loader, master, arguments, options, sweep_id, stored)
+        plan = resumed_plan(loader, master, arguments, options, document)
         files = {}
     folder = Path(str(master.hydra.sweep.dir))
     return Opening(sweep_id, plan, options, folder, files, parent_run_id)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 
@@ -14,6 +14,7 @@ from sweep.cli.refusal import REFUSALS, one_sentence
 from sweep.config import run_spec
 from sweep.engine.plan import Plan, unique
 from sweep.errors import ConfigError, ConfigErrors, NotFoundError
+from sweep.spec import canonical
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -21,22 +22,21 @@ if TYPE_CHECKING:
 
     from sweep.settings import Settings
     from sweep.spec import RunSpec
+    from sweep.tracking.read import StoredSweep
 
-__all__ = ["resumed_plan", "stored_plan"]
+__all__ = ["resumed_plan", "stored_sweep"]
 
 SHOWN = 5
 """So many changed cells are named; the rest is counted."""
 
 
-def stored_plan(options: Settings) -> tuple[str, str, Plan]:
-    """Return a sweep's id, its parent run and its plan, read without changing anything.
+def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
+    """Return the sweep that `resume` names and its plan.json, read without changing anything.
 
     Raises
     ------
     NotFoundError
         There is no store, no such sweep, or a sweep without a plan.
-    ConfigErrors
-        A stored configuration cannot be run today, or would give other numbers.
     """
     from sweep.tracking import read
     from sweep.tracking.settings import from_options
@@ -50,14 +50,7 @@ def stored_plan(options: Settings) -> tuple[str, str, Plan]:
             f"resume={options.resume}: sweep {sweep.sweep_id} ended before its plan was written; "
             "start a new one."
         )
-    plan = Plan.from_document(document)
-    changed = [
-        f"{cell.name}: its data, trainer or algorithm changed since."
-        for cell, stored in zip(plan.cells, document["cells"], strict=True)
-        if cell.spec.signature != stored["signature"]
-    ]
-    _refuse(options, changed)
-    return sweep.sweep_id, sweep.run_id, plan
+    return sweep, document
 
 
 def resumed_plan(
@@ -65,8 +58,7 @@ def resumed_plan(
     master: DictConfig,
     arguments: Sequence[str],
     options: Settings,
-    sweep_id: str,
-    plan: Plan,
+    document: Mapping[str, Any],
 ) -> Plan:
     """Return the stored plan, checked against today's configuration, with the cells added.
 
@@ -75,24 +67,34 @@ def resumed_plan(
     arguments
         The overrides of the command line. An axis named there adds its values, with each
         stored cell's values of the other axes.
+    document
+        The sweep's plan.json. What it holds is data: a trainer that it names is built only
+        where today's configuration names the same, from the same source.
 
     Raises
     ------
     ConfigErrors
         Today's configuration would give a stored cell other numbers, or a new cell is wrong.
     """
-    jobs = Jobs(loader, master, [[*cell.overrides, f"parent={sweep_id}"] for cell in plan.cells])
+    sweep_id, stored, base = document["sweep_id"], document["cells"], Path(document["base"])
+    jobs = Jobs(loader, master, [[*cell["overrides"], f"parent={sweep_id}"] for cell in stored])
     changed = []
-    for position, cell in enumerate(plan.cells):
+    specs: dict[int, RunSpec] = {}
+    for number, cell in enumerate(stored):
         try:
-            today = run_spec(jobs.task_config(position), jobs.choices(position), plan.base)
+            today = run_spec(jobs.task_config(number), jobs.choices(number), base)
         except (*REFUSALS, ConfigError) as error:
-            changed.append(f"{cell.name}: {one_sentence(error)}")
+            changed.append(f"{cell['name']}: {one_sentence(error)}")
             continue
-        if today.signature != cell.spec.signature:
-            what = ", ".join(_differences(cell.spec, today))
-            changed.append(f"{cell.name}: {what} changed since.")
+        if today.signature != cell["signature"]:
+            what = ", ".join(_differences(cell["config"], today.config))
+            changed.append(f"{cell['name']}: {what} changed since.")
+        elif canonical(today.config) == canonical(cell["config"]):
+            specs[number] = today
+        else:  # what differs changes no number; the stored configuration counts
+            specs[number] = run_spec(cell["config"], cell["choices"], base)
     _refuse(options, changed)
+    plan = Plan.from_document(document, specs)
     overrides = parsed(loader, arguments)
     named = [override for override in overrides if describes_run(override.key_or_group)]
     return _with_cells(loader, master, plan, named, sweep_id) if named else plan
@@ -109,13 +111,9 @@ def _refuse(options: Settings, changed: Sequence[str]) -> None:
     raise ConfigErrors([first, *changed[:SHOWN], *more])
 
 
-def _differences(stored: RunSpec, today: RunSpec) -> Iterator[str]:
-    keys = [key for key in stored.config if stored.config[key] != today.config.get(key)]
-    if stored.data_digest != today.data_digest and "data" not in keys:
-        keys.append("the data's content")
-    if stored.trainer.source != today.trainer.source:
-        keys.append("the trainer's source")
-    yield from keys or ["the algorithm"]
+def _differences(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterator[str]:
+    keys = [key for key in stored if canonical(stored[key]) != canonical(today.get(key))]
+    yield from keys or ["the data's content, the trainer's source or the algorithm"]
 
 
 def _with_cells(

@@ -42,7 +42,7 @@ def run(config: DictConfig) -> float | None:
         return single
     from sweep.engine.member import joined_sweep
 
-    with joined_sweep(options) as sweep:
+    with joined_sweep(options, spec) as sweep:
         return sweep.run(spec)
 
 

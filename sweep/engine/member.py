@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 from sweep.engine.life import current
 from sweep.engine.plan import Plan
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep
+from sweep.errors import NotFoundError
 from sweep.settings import Settings
+from sweep.spec import RunSpec, canonical
 
-__all__ = ["joined_sweep"]
+__all__ = ["joined_sweep", "plan_of_job"]
 
 
 @contextmanager
-def joined_sweep(options: Settings) -> Iterator[Sweep]:
-    """Yield the sweep that a job belongs to.
+def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
+    """Yield the sweep that the job `spec` belongs to.
 
     A job that a launcher started in another process finds the parent run by its id and
     reads the plan from it; nothing else needs to be handed over.
@@ -38,10 +41,32 @@ def joined_sweep(options: Settings) -> Iterator[Sweep]:
     store = tracking_store.open_store(tracking_settings.from_options(options), mode="write")
     stored = read.find_sweep(store, options.parent)
     with stop_on_signals() as stop, leases.hold(store, stored.run_id, beside=True):
-        plan = Plan.from_document(stored.plan())
+        plan = plan_of_job(stored.plan(), spec)
         sweep = Sweep(options.parent, stored.run_id, plan, options, store, stop)
         try:
             yield sweep
         except BaseException:
             sweep.kill_started()
             raise
+
+
+def plan_of_job(document: Mapping[str, Any], spec: RunSpec) -> Plan:
+    """Return the part of a stored plan that one job needs: the cell of its configuration.
+
+    Raises
+    ------
+    NotFoundError
+        The plan has no such cell.
+    """
+    cells = document.get("cells", ())
+    wanted = canonical([spec.config, spec.choices])
+    for number, cell in enumerate(cells):
+        if canonical([cell["config"], cell["choices"]]) == wanted:
+            return Plan.from_document(document, {number: spec})
+    for number, cell in enumerate(cells):
+        if cell["signature"] == spec.signature:
+            return Plan.from_document(document, {number: spec})
+    raise NotFoundError(
+        f"parent={document.get('sweep_id')}: this job's configuration is not in the sweep's plan; "
+        "jobs are started by the sweep alone."
+    )

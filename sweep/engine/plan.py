@@ -13,7 +13,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sweep.config import run_spec
 from sweep.spec import RunSpec, canonical
 
 __all__ = ["Cell", "Plan", "Trajectory", "cell_name", "new_id"]
@@ -144,24 +143,21 @@ class Plan:
         }
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any]) -> Plan:
-        """Return the plan that plan.json holds, every cell checked anew.
+    def from_document(cls, document: Mapping[str, Any], specs: Mapping[int, RunSpec]) -> Plan:
+        """Return the plan that plan.json holds, with those of its cells that `specs` describes.
 
-        Raises
-        ------
-        ConfigErrors
-            A stored configuration cannot be run today (its data file is gone, say).
+        Parameters
+        ----------
+        specs
+            Number of a cell -> its specification. It is the caller who makes it, from a
+            configuration of today's: what the store holds is compared and never run.
         """
-        base = Path(document["base"])
         cells = tuple(
-            Cell(
-                number,
-                tuple(cell["overrides"]),
-                cell["values"],
-                run_spec(cell["config"], cell["choices"], base),
-            )
+            Cell(number, tuple(cell["overrides"]), cell["values"], specs[number])
             for number, cell in enumerate(document["cells"])
+            if number in specs
         )
+        base = Path(document["base"])
         return cls(cells, tuple(document["axes"]), len(cells), document["command"], base)
 
 

@@ -91,9 +91,7 @@ def stored(folder: Path) -> dict[str, Any]:
     """Return what the store holds of each run, without times and ids."""
     client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
-    runs = client.search_runs(
-        [experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'"
-    )
+    runs = client.search_runs([experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'")
     return {
         run.info.run_name: {
             "status": run.info.status,
