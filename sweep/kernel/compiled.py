@@ -24,23 +24,16 @@ from threadpoolctl import ThreadpoolController
 
 from sweep.kernel import exponential, lanes
 from sweep.kernel.general import ACTIVATION_CODES, RULE_CODES, general_kernel
-from sweep.kernel.source import ALONE, SIDE_BY_SIDE, Access, KernelSpec, kernel_source
+from sweep.kernel.source import ALONE, SIDE_BY_SIDE, Access, kernel_source
+from sweep.kernel.spec import KernelSpec
 
 __all__ = [
     "Kernel",
     "compile_kernel",
-    "has_lanes",
     "hold_blas_to_one_thread",
     "load_kernel",
     "load_lanes_kernel",
 ]
-
-WRITTEN_SINGLE, WRITTEN_MANY = 64, 32
-"""Up to this many scalars a network gets a kernel of its own, for one sample and for several.
-
-Beyond it the compiler takes longer than is won; with several samples the general kernel
-spreads its overhead over them.
-"""
 
 Array = npt.NDArray[np.float64]
 Kernel = Callable[[Array, Array, Array, Array, Array], None]
@@ -59,21 +52,14 @@ def load_kernel(spec: KernelSpec) -> Kernel:
 
 
 def load_lanes_kernel(spec: KernelSpec) -> Kernel:
-    """Return the compiled kernel for LANES trajectories side by side; `has_lanes` is true."""
+    """Return the compiled kernel for LANES trajectories side by side, for a `written` spec."""
     with _lock:
         return _written_kernel(spec, SIDE_BY_SIDE)
 
 
-def has_lanes(spec: KernelSpec) -> bool:
-    """Return whether trajectories of this network can go side by side: it has its own kernel."""
-    weights = sum(a * b for a, b in zip(spec.layers[:-1], spec.layers[1:], strict=True))
-    biases = len(spec.layers) - 1 if spec.shared else sum(spec.layers[1:])
-    return weights + biases <= (WRITTEN_SINGLE if spec.single else WRITTEN_MANY)
-
-
 @functools.cache
 def _load_kernel(spec: KernelSpec) -> Kernel:
-    if has_lanes(spec):
+    if spec.written:
         return _written_kernel(spec, ALONE)
     general = _general_kernel()
     layers = np.array(spec.layers, dtype=np.int64)
@@ -81,7 +67,7 @@ def _load_kernel(spec: KernelSpec) -> Kernel:
     rule = RULE_CODES[spec.rule]
 
     def kernel(state: Array, inputs: Array, targets: Array, rates: Array, errors: Array) -> None:
-        general(layers, codes, spec.shared, rule, state, inputs, targets, rates[0], errors)
+        general(layers, codes, spec.shared, rule, state, inputs, targets, rates[0], errors[0])
 
     return kernel
 
@@ -96,7 +82,7 @@ def _written_kernel(spec: KernelSpec, access: Access) -> Kernel:
     # imports the module when it loads a kernel from there.
     scope["__name__"] = __name__
     exec(compile(source, __file__, "exec"), scope)
-    signature = types.void(float64[::1], SAMPLES, SAMPLES, float64[::1], float64[::1])
+    signature = types.void(float64[::1], SAMPLES, SAMPLES, float64[::1], float64[:, :])
     kernel: Kernel = compile_kernel(scope["kernel"], signature, source)
     return kernel
 

@@ -15,9 +15,9 @@ from typing import Any
 from llvmlite import ir
 from numba import extending, float64, types
 
+from sweep.kernel.spec import GROUP, LANES
+
 __all__ = [
-    "GROUP",
-    "LANES",
     "greater",
     "lane",
     "log",
@@ -26,14 +26,8 @@ __all__ = [
     "read",
     "tanh",
     "write",
-    "write_rows",
+    "write_column",
 ]
-
-LANES = 8
-"""Trajectories of one vector: 512 bits, which narrower machines take in two or four parts."""
-
-GROUP = 4
-"""Neurons of one trajectory whose activations are computed at once."""
 
 # The decorators of numba change what they decorate; their own types do not say how.
 intrinsic: Callable[[Any], Any] = extending.intrinsic
@@ -220,17 +214,21 @@ def write(context: Any, array: Any, at: Any, value: Any) -> Any:
 
 
 @intrinsic
-def write_rows(context: Any, array: Any, length: Any, at: Any, value: Any) -> Any:
-    """Write each lane of `value` to place `at` of its own row of a flat (LANES, length) array."""
+def write_column(context: Any, array: Any, column: Any, value: Any) -> Any:
+    """Write the lanes of `value` below each other into a column of a matrix."""
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        place = _pointer(context, builder, array, arguments[0], arguments[2])
-        for lane in range(LANES):
-            builder.store(builder.extract_element(arguments[3], INDEX(lane)), place)
-            place = builder.gep(place, [arguments[1]])
+        matrix = context.make_array(array)(context, builder, arguments[0])
+        down, right = (builder.extract_value(matrix.strides, axis) for axis in (0, 1))
+        place = builder.bitcast(matrix.data, ir.IntType(8).as_pointer())
+        place = builder.gep(place, [builder.mul(arguments[1], right)])
+        for at in range(value.count):
+            number = builder.extract_element(arguments[2], INDEX(at))
+            builder.store(number, builder.bitcast(place, DOUBLE.as_pointer()))
+            place = builder.gep(place, [down])
         return context.get_dummy_value()
 
-    return types.void(array, types.intp, types.intp, lanes_type), generate
+    return types.void(array, types.intp, value), generate
 
 
 @intrinsic

@@ -16,37 +16,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from sweep.kernel.lanes import GROUP
+from sweep.kernel.spec import GROUP, KernelSpec
 
 __all__ = ["ALONE", "SIDE_BY_SIDE", "Access", "KernelSpec", "kernel_source"]
-
-
-@dataclass(frozen=True)
-class KernelSpec:
-    """What a kernel is compiled for; everything else is an argument of it.
-
-    Attributes
-    ----------
-    layers
-        Neurons of each layer, the inputs first.
-    activations
-        One name a weight layer.
-    shared
-        Whether a layer's neurons share one bias.
-    loss
-        ``squared_error`` or ``cross_entropy``.
-    rule
-        How biases move: ``notebook``, ``gradient`` or ``fixed_bias``.
-    single
-        Whether there is exactly one sample, whose inputs then are locals too.
-    """
-
-    layers: tuple[int, ...]
-    activations: tuple[str, ...]
-    shared: bool
-    loss: str
-    rule: str
-    single: bool
 
 
 @dataclass(frozen=True)
@@ -60,22 +32,19 @@ class Access:
     read: str
     write: str
     write_error: str
-    steps: str
     grouped: bool
 
 
 ALONE = Access(
     read="{array}[{at}]",
     write="{array}[{at}] = {value}",
-    write_error="errors[step] = {value}",
-    steps="errors.shape[0]",
+    write_error="errors[0, step] = error",
     grouped=True,
 )
 SIDE_BY_SIDE = Access(
     read="read({array}, {at})",
     write="write({array}, {at}, {value})",
-    write_error="write_rows(errors, steps, step, {value})",
-    steps="errors.shape[0] // LANES",
+    write_error="write_column(errors, step, error)",
     grouped=False,
 )
 
@@ -83,14 +52,13 @@ SIDE_BY_SIDE = Access(
 def kernel_source(spec: KernelSpec, name: str, access: Access = ALONE) -> str:
     """Return the source of ``name(state, inputs, targets, rates, errors)`` for `spec`.
 
-    The function does one round for each element of `errors`, shape (n,): forward pass, the
+    The function does one round for each column of `errors`, shape (1, n): forward pass, the
     error of the state before the update into `errors`, backward pass, update of all scalars.
     `state` is flat, weights first, and changed in place; `rates`, shape (1,), is the learning
     rate divided by the number of samples.
 
-    With `access` SIDE_BY_SIDE there are LANES trajectories: `state` holds each scalar of all
-    of them, then the next one, `rates` has shape (LANES,), and `errors`, flat, is a row of n
-    for each trajectory.
+    With `access` SIDE_BY_SIDE there are LANES trajectories: `state` holds the first scalar of
+    each of them, then the second ones, `rates` has shape (LANES,), `errors` (LANES, n).
     """
     scalars = list(_scalars(spec))
     lines = ["rate = " + access.read.format(array="rates", at=0), "zero = rate - rate"]
@@ -100,9 +68,9 @@ def kernel_source(spec: KernelSpec, name: str, access: Access = ALONE) -> str:
         lines += [*_sample(spec, "0"), *(f"r0_{i} = rate * a0_{i}" for i in _units(spec, 0))]
     else:
         lines += ["rows = inputs.shape[0]", "count = float(rows)"]
-    lines += [f"steps = {access.steps}", "for step in range(steps):"]
+    lines += ["for step in range(errors.shape[1]):"]
     rounds = _single_round(spec, access) if spec.single else _full_round(spec, scalars, access)
-    lines += _indented([*rounds, access.write_error.format(value="error")])
+    lines += _indented([*rounds, access.write_error])
     for at, scalar in enumerate(scalars):
         lines.append(access.write.format(array="state", at=at, value=scalar))
     head = f"def {name}(state, inputs, targets, rates, errors):"

@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.kernel.exponential import COEFFICIENTS, exp, sigmoid
-from sweep.kernel.lanes import GROUP, LANES, lane, pack, read, write
+from sweep.kernel.lanes import lane, pack, read, write
+from sweep.kernel.spec import GROUP, LANES
 from tests.processes import ROOT, clean_environment, start
 
 Array = npt.NDArray[np.float64]
@@ -191,15 +192,14 @@ PROGRAM = """
 import sys
 import numpy as np
 from sweep.kernel.compiled import load_kernel, load_lanes_kernel
-from sweep.kernel.lanes import LANES
-from sweep.kernel.source import KernelSpec
+from sweep.kernel.spec import LANES, KernelSpec
 spec = KernelSpec((4, 3, 2), ("sigmoid", "tanh"), True, "squared_error", "gradient", True)
 state = np.linspace(-1, 1, 20 * LANES)
 samples = np.linspace(1, 3, 4).reshape(1, 4), np.array([[0.1, 0.7]])
 one = state.reshape(20, LANES)[:, 0].copy()
-errors = np.empty(500 * LANES)
+errors = np.empty((LANES, 500))
 load_lanes_kernel(spec)(state, *samples, np.linspace(0.1, 1, LANES), errors)
-load_kernel(spec)(one, *samples, np.array([0.1]), errors[:500].copy())
+load_kernel(spec)(one, *samples, np.array([0.1]), errors[:1].copy())
 assert one.tobytes() == state.reshape(20, LANES)[:, 0].tobytes()
 print(state.tobytes().hex())
 """
