@@ -58,6 +58,7 @@ FILES = {
     "data/inner/right.yaml": "side: right\nlater: ${..rows}",
     "data/needs.yaml": "defaults: [{inner: '???'}]",
     "data/unresolvable.yaml": "number: ${hydra.job.num}",
+    "data/link.yaml": "to: ${hydra.runtime}\nlast: ${hydra.overrides.task}",
     "data/told.yaml": "name: ${hydra:job.name}\nout: ${hydra:runtime.output_dir}"
     "\ntask: ${hydra:overrides.task}\ndirname: ${hydra:job.override_dirname}",
     "app/named.yaml": "# @package _global_\nhydra: {job: {name: '${missing}'}}",
@@ -370,6 +371,9 @@ TRAPS = [
     ["data=needs"],
     ["data=told", "a=8", "b.c='x=y'"],
     ["data=env", "data.rows=8"],
+    ["data=link", "data.to.version=5"],
+    ["data=link", "data.to.choices.network=x"],
+    ["data=link", "data.last=[x]", "a=8"],
     ["data.path=y", "b.d.e=z"],
     ["b.d.e=z", "nested.a.b=w"],
     ["data=unresolvable"],
@@ -387,6 +391,7 @@ TRAPS = [
     ["hydra.searchpath=[]", "a=8"],
     ["hydra/job_logging=disabled", "a=8"],
     ["a=1,2"],
+    ["a@b=1"],
     ["a=[1"],
     ["nope=1"],
     ["network=nope"],
@@ -482,12 +487,15 @@ def test_job_is_seen_from_within_another_as_from_outside(loader: ConfigLoader) -
 
 
 def test_clock_is_read_once_where_the_sweep_has_read_it(loader: ConfigLoader) -> None:
-    master = master_of(loader, ["hydra.sweep.dir=${now:%f}"])
+    master = master_of(loader, ["hydra.sweep.dir=${now:%f}", "hydra.run.dir=${now:%f%f}"])
     seen = master.hydra.sweep.dir
     jobs = Jobs(loader, master, [["a=${now:%f}", "b.c=${hydra:sweep.dir}"], ["b.c=${now:%f}0"]])
     assert jobs.task_config(0)["a"] == jobs.task_config(0)["b"]["c"] == seen
     assert jobs.config(1).hydra.sweep.dir == seen
     assert jobs.task_config(1)["b"]["c"] == seen + "0"
+    # Read by the sweep after the first job was made, as Hydra's launcher could meet it too.
+    late = OmegaConf.select(master, "hydra.run.dir")
+    assert jobs.config(1).hydra.run.dir == late != master_of(loader).hydra.run.dir
 
 
 def test_unpicklable_schema_is_copied_the_slow_way(loader: ConfigLoader) -> None:
