@@ -78,7 +78,7 @@ ROOMS = [
             "sweep.console",
             "sweep.errors",
         ]
-        + ["sweep.report*", "sweep.tracking*"],
+        + ["sweep.report*", "sweep.tracking*", "sweep.ui.links"],
     ),
     (
         ["sweep.ui.__main__"],

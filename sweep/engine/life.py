@@ -23,7 +23,7 @@ from sweep.engine.stored import finished_cells
 from sweep.engine.sweep import Sweep, platform_tags
 from sweep.errors import StoreError, StoreLost
 from sweep.settings import Settings
-from sweep.ui.links import ending_lines
+from sweep.ui.links import ending_lines, run_pages
 
 if TYPE_CHECKING:
     from sweep.report.build import Report
@@ -199,7 +199,13 @@ def _report(store: Store, sweep: Sweep) -> tuple[Report, Landing]:
     sweep.learn(runs)
     folder = sweep.options.outputs / "reports" / sweep.id
     try:
-        built = build_report(stored, runs, folder, command_ui=console.ui_command(sweep.options))
+        built = build_report(
+            stored,
+            runs,
+            folder,
+            command_ui=console.ui_command(sweep.options),
+            links={"runs": run_pages(sweep.options, store.experiment_id)},
+        )
     except OSError as error:
         raise StoreError(
             f"The report cannot be written to {folder} ({error.strerror}), though every run is "

@@ -2,43 +2,88 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep.cli.app import command, one_job
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from sweep.settings import Settings
+    from sweep.tracking.store import Store
+
 
 def report(config: DictConfig) -> None:
-    """Build the report of the sweep that ``sweep=ID|last`` names and print its answer."""
+    """Build the report that the command asks for and print its answer.
+
+    ``sweep=ID|last`` is the report of one sweep, ``compare=[ID1,ID2]`` of two side by side.
+    """
     from hydra.core.hydra_config import HydraConfig
 
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.report.build import build_report
     from sweep.settings import reading_settings
-    from sweep.tracking import leases, read
-    from sweep.tracking import settings as tracking_settings
-    from sweep.tracking import store as tracking_store
+    from sweep.tracking import leases
+    from sweep.tracking.settings import from_options
+    from sweep.tracking.store import open_store
 
     plain = plain_values(config)
     options = reading_settings(plain, Path(HydraConfig.get().runtime.cwd))
-    tracking = tracking_settings.from_options(options)
-    tracking_store.open_store(tracking, mode="read")  # makes no store where there is none
-    store = tracking_store.open_store(tracking, mode="write")
+    both = _compared(plain["compare"])
+    open_store(from_options(options), mode="read")  # makes no store where there is none
+    store = open_store(from_options(options), mode="write")
     for sentence in leases.tend(store):
         console.say(sentence)
-    stored = read.find_sweep(store, str(plain["sweep"]))
+    if both is None:
+        _report_one(store, options, str(plain["sweep"]))
+    else:
+        _report_two(store, options, both)
+
+
+def _compared(value: Any) -> tuple[str, str] | None:
+    from sweep.errors import ConfigError
+
+    if value is None:
+        return None
+    if not isinstance(value, list) or len(value) != 2:
+        raise ConfigError(f"compare={value}: name two sweeps as compare=[ID1,ID2].")
+    return str(value[0]), str(value[1])
+
+
+def _report_one(store: Store, options: Settings, sweep: str) -> None:
+    from sweep import console
+    from sweep.report.build import build_report
+    from sweep.tracking import read
+    from sweep.ui.links import run_pages
+
+    stored = read.find_sweep(store, sweep)
     built = build_report(
         stored,
         read.sweep_runs(store, stored.sweep_id),
         options.outputs / "reports" / stored.sweep_id,
         command_ui=console.ui_command(options),
+        links={"runs": run_pages(options, store.experiment_id)},
     )
     console.report_built(built, options)
+
+
+def _report_two(store: Store, options: Settings, sweeps: tuple[str, str]) -> None:
+    from sweep import console
+    from sweep.report.build_compare import build_comparison
+    from sweep.tracking import read
+
+    first, second = (read.find_sweep(store, sweep) for sweep in sweeps)
+    folder = options.outputs / "reports" / f"{first.sweep_id}+{second.sweep_id}"
+    built = build_comparison(
+        (first, read.sweep_runs(store, first.sweep_id)),
+        (second, read.sweep_runs(store, second.sweep_id)),
+        folder,
+    )
+    console.say(built.headline)
+    console.say(f"Comparison:  {os.path.relpath(folder / 'index.html')}")
 
 
 if __name__ == "__main__":

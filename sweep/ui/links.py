@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sweep.settings import Settings
     from sweep.tracking.landing import Landing
 
-__all__ = ["ADDRESS", "PORT", "ending_lines", "landing_lines", "ui_command"]
+__all__ = ["ADDRESS", "PORT", "ending_lines", "landing_lines", "run_pages", "ui_command"]
 
 PORT = 5000
 ADDRESS = f"http://127.0.0.1:{PORT}/"
@@ -61,6 +61,12 @@ def landing_lines(address: str, landing: Landing, page: Path) -> list[str]:
     }
     lines = [f"  {name + ':':<12}{address}{link}" for name, link in links.items() if link]
     return lines + ([f"  {'on disk:':<12}{os.path.relpath(page)}"] if page.is_file() else [])
+
+
+def run_pages(options: Settings, experiment_id: str) -> str:
+    """Return the address that a run's id is appended to for its page in MLflow."""
+    address = ADDRESS if options.tracking_kind == "local" else server_address(options)
+    return f"{address}#/experiments/{experiment_id}/runs/"
 
 
 def server_address(options: Settings) -> str:

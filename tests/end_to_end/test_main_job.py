@@ -232,6 +232,18 @@ def test_report_can_be_built_again_from_the_store_alone(grid: Stored) -> None:
     assert "index.html" in ended.out
 
 
+def test_two_sweeps_can_be_compared(tmp_path: Path) -> None:
+    for rate in ("0.1", "0.2"):
+        assert run_sweep(["-m", f"lr={rate}", "iters=5,10"], tmp_path).code == 0
+    first, second = sorted(path.name for path in (tmp_path / "outputs" / "sweeps").iterdir())
+    ended = run_sweep([f"compare=[{first},{second}]"], tmp_path, module="sweep.report")
+    assert ended.code == 0, ended
+    folder = tmp_path / "outputs" / "reports" / f"{first}+{second}"
+    assert {"comparison.csv", "index.html"} <= {path.name for path in folder.iterdir()}
+    ended = run_sweep([f"compare=[{first}]"], tmp_path, module="sweep.report")
+    assert (ended.code, len(ended.err.splitlines())) == (2, 1)
+
+
 def test_report_of_an_unknown_sweep_is_one_sentence(grid: Stored) -> None:
     ended = run_sweep(["sweep=20200101-000000-none"], grid.folder, module="sweep.report")
     assert ended.code == 2
