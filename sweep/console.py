@@ -40,8 +40,14 @@ MANY_SCALARS = 64
 
 
 def say(text: str = "") -> None:
-    """Print one line to standard output, at once."""
-    print(text, flush=True)
+    """Print one line to standard output, at once.
+
+    A reader that went away (`| head`) ends no sweep: the rest is for nobody.
+    """
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def error(text: str) -> None:

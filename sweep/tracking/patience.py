@@ -99,7 +99,8 @@ def _is_busy(error: BaseException) -> bool:
 CAUSES = {
     "disk is full": "the disk is full; free some space and run the command again with resume=last",
     "No space left": "the disk is full; free some space and run the command again with resume=last",
-    "disk I/O error": "reading or writing failed (disk I/O error); check the disk",
+    "disk I/O error": "reading or writing failed (disk I/O error); check the disk and its free "
+    "space, and run the command again with resume=last",
     "malformed": "the database is damaged; restore it from a backup",
     "not a database": "it is not a SQLite database; move the file away or choose other outputs",
     "readonly database": "the database is read-only; give write permission to it and its folder",
