@@ -41,6 +41,7 @@ SEAMS = {
 """Outside library -> the only modules that use it; others may name its types, unexecuted."""
 
 NUMERIC = [
+    "sweep.abreast",
     "sweep.backprop",
     "sweep.checks",
     "sweep.curve",
