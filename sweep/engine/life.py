@@ -127,6 +127,7 @@ def _open(opening: Opening, stop: StopRequest, held: ExitStack) -> Sweep:
     with stop.interruptible():  # nothing of the sweep exists yet
         need = disk_bytes(opening.plan.cells)
         store = open_store(from_options(options), mode="write", need_bytes=need)
+        store.hurried = stop
         for sentence in leases.tend(store):
             console.say(sentence)
         held.enter_context(leases.claim(store, sweep_id, opening.parent_run_id))

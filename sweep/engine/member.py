@@ -41,6 +41,7 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     store = tracking_store.open_store(tracking_settings.from_options(options), mode="write")
     stored = read.find_sweep(store, options.parent)
     with stop_on_signals() as stop, leases.hold(store, stored.run_id, beside=True):
+        store.hurried = stop
         plan = plan_of_job(stored.plan(), spec)
         sweep = Sweep(options.parent, stored.run_id, plan, options, store, stop)
         try:

@@ -1,0 +1,184 @@
+"""What a user waits for, beside a straightforward Hydra + MLflow + pandas program.
+
+    python -m benchmarks.overhead [grid] [runs] [growth] [sharing] [report] [--rounds 3] [--json F]
+
+grid      the default grid with its report, warm: the peer's seconds over ours;
+runs      milliseconds that one more run costs: from sweeps of 12 and 400 (peer: 12 and 40);
+growth    the same from 100 to 2000 runs (--large: to 5000), with the memory of each sweep,
+          and the seconds until the first line of output;
+sharing   ten linearly spaced iteration counts: independent runs over shared trajectories;
+report    seconds of `python -m sweep.report` for 12 and 400 runs (--large: 5000).
+
+Both programs run as whole processes that take turns; each figure is the median of the
+rounds, with the smallest and the largest behind it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+OURS = [sys.executable, "-m", "sweep"]
+PEER = [sys.executable, "-m", "benchmarks.peer.program"]
+
+
+class Took(NamedTuple):
+    """A process that ended: seconds to its end and to its first line, peak memory in MB."""
+
+    seconds: float
+    first_line: float
+    megabytes: float
+
+
+def run(command: Sequence[str], folder: Path) -> Took:
+    """Run a command in `folder` and measure it; what it prints is read and thrown away.
+
+    Raises
+    ------
+    RuntimeError
+        It failed.
+    """
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    started = time.perf_counter()
+    with subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        assert process.stdout is not None
+        first = process.stdout.readline()
+        first_line = time.perf_counter() - started
+        rest = process.stdout.read()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+    seconds = time.perf_counter() - started
+    if process.returncode:
+        raise RuntimeError(f"{list(command)} failed:\n{(first + rest).decode()}")
+    return Took(seconds, first_line, usage.ru_maxrss / 1024)
+
+
+def rates(runs: int) -> list[str]:
+    """Return the axes of a sweep of `runs` runs: many learning rates, four iteration counts."""
+    values = ",".join(f"{0.001 * (number + 1):.3f}" for number in range(runs // 4))
+    return ["-m", f"lr={values}", "iters=1,10,100,1000"]
+
+
+class Bench:
+    """Runs both programs in folders of their own and collects rows for the table."""
+
+    def __init__(self, folder: Path, rounds: int, large: bool) -> None:
+        self.folder = folder
+        self.rounds = rounds
+        self.large = large
+        self.rows: list[dict[str, Any]] = []
+
+    def place(self, name: str) -> Path:
+        """Return a new folder."""
+        path = self.folder / f"{name}-{len(list(self.folder.iterdir()))}"
+        path.mkdir()
+        return path
+
+    def add(self, what: str, values: Sequence[float], unit: str = "") -> None:
+        """Add a row: median, smallest and largest of the rounds."""
+        row = {"what": what, "median": statistics.median(values), "unit": unit}
+        self.rows.append({**row, "min": min(values), "max": max(values)})
+        print(
+            f"{what:<64}{row['median']:9.2f} {unit:<6} "
+            f"({min(values):.2f} to {max(values):.2f}, {len(values)} rounds)",
+            flush=True,
+        )
+
+    def grid(self) -> None:
+        """Compare the default grid with report, each store warm by one run before."""
+        ours, peer = self.place("ours"), self.place("peer")
+        run([*OURS, "-m", "lr=0.1", "iters=1"], ours)
+        run([*PEER, "-m", "lr=0.1", "iters=1"], peer)
+        pairs = [
+            (run([*OURS, "-m"], ours).seconds, run([*PEER, "-m"], peer).seconds)
+            for _ in range(self.rounds)
+        ]
+        self.add("default grid with report, sweep", [a for a, _ in pairs], "s")
+        self.add("default grid with report, peer", [b for _, b in pairs], "s")
+        self.add("default grid with report, peer / sweep", [b / a for a, b in pairs], "x")
+
+    def runs(self) -> None:
+        """Compare what one more run costs."""
+        ratios, costs, peers = [], [], []
+        for _ in range(self.rounds):
+            small, large = (run([*OURS, *rates(n)], self.place("ours")).seconds for n in (12, 400))
+            costs.append(1000 * (large - small) / 388)
+            small, large = (run([*PEER, *rates(n)], self.place("peer")).seconds for n in (12, 40))
+            peers.append(1000 * (large - small) / 28)
+            ratios.append(peers[-1] / costs[-1])
+        self.add("one more run, sweep (12 to 400)", costs, "ms")
+        self.add("one more run, peer (12 to 40)", peers, "ms")
+        self.add("one more run, peer / sweep", ratios, "x")
+
+    def growth(self) -> None:
+        """Follow cost a run, memory and first line as sweeps grow."""
+        sizes = (100, 400, 2000, 5000) if self.large else (100, 400, 2000)
+        took = {size: run([*OURS, *rates(size)], self.place("ours")) for size in sizes}
+        for size, one in took.items():
+            self.add(f"{size} runs: all of it", [one.seconds], "s")
+            self.add(f"{size} runs: to the first line", [one.first_line], "s")
+            self.add(f"{size} runs: peak memory", [one.megabytes], "MB")
+        for small, large in zip(sizes, sizes[1:], strict=False):
+            cost = 1000 * (took[large].seconds - took[small].seconds) / (large - small)
+            self.add(f"one more run from {small} to {large}", [cost], "ms")
+        self.add("memory, 2000 over 100 runs", [took[2000].megabytes - took[100].megabytes], "MB")
+
+    def sharing(self) -> None:
+        """Compare shared trajectories with independent runs, where training is what takes time."""
+        axes = ["-m", "lr=0.001", "iters=" + ",".join(str(10**7 * at) for at in range(1, 11))]
+        ratios = []
+        for _ in range(self.rounds):
+            shared = run([*OURS, *axes], self.place("ours")).seconds
+            alone = run([*OURS, *axes, "hydra/launcher=basic"], self.place("ours")).seconds
+            ratios.append(alone / shared)
+        self.add("ten linear iteration counts, independent / shared", ratios, "x")
+
+    def report(self) -> None:
+        """Measure the report of stored sweeps."""
+        for size in (12, 400, 5000) if self.large else (12, 400):
+            folder = self.place("ours")
+            run([*OURS, *rates(size)], folder)
+            command = [sys.executable, "-m", "sweep.report"]
+            times = [run(command, folder).seconds for _ in range(self.rounds)]
+            self.add(f"python -m sweep.report, {size} runs", times, "s")
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "grid": Bench.grid,
+    "runs": Bench.runs,
+    "growth": Bench.growth,
+    "sharing": Bench.sharing,
+    "report": Bench.report,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the parts that are asked for and print the table."""
+    parser = argparse.ArgumentParser(description="What a user waits for, beside a plain program.")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[])
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--large", action="store_true", help="sweeps of 5000 runs too (minutes)")
+    parser.add_argument("--json", type=Path, help="write the table to this file as well")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), options.rounds, options.large)
+        for part in options.parts or PARTS:
+            PARTS[part](bench)
+    if options.json:
+        options.json.write_text(json.dumps(bench.rows, indent=1))
+
+
+if __name__ == "__main__":
+    main()
