@@ -8,7 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, read_write
 
 EVENTS: list[Any] = []
 
@@ -55,6 +55,15 @@ class Broken(Callback):
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         raise RuntimeError("end")
+
+
+class Meddler(Callback):
+    """Changes the configuration that it is given, Hydra's own part included."""
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        with read_write(config.hydra):
+            config.hydra.job.name = "changed by a callback"
+        config.a = 99
 
 
 def plain(returned: JobReturn) -> dict[str, Any]:

@@ -206,6 +206,17 @@ def test_broken_callback_is_a_warning(app: App) -> None:
     assert result.return_value == 0.5
 
 
+def test_callback_that_changes_its_configuration_changes_no_other(app: App) -> None:
+    def task(config: DictConfig) -> tuple[str, int]:
+        return HydraConfig.get().job.name, config.a
+
+    meddler = f"+hydra.callbacks.meddler._target_={recording.__name__}.Meddler"
+    for launcher in ("basic", "trajectory"):
+        (result,) = app.launch(launcher, task, [["a=1"]], meddler)
+        assert result.return_value == ("app", 1)
+        assert result.hydra_cfg.hydra.job.name == "app"
+
+
 def test_failed_job_is_a_result_and_the_next_runs(app: App) -> None:
     first, failed, last = app.launch("trajectory", watched, [["a=1"], ["a=2"], ["a=3"]])
     assert (first.return_value, last.return_value) == (0.5, 1.5)
