@@ -91,8 +91,10 @@ def resumed_plan(
             changed.append(f"{cell['name']}: {what} changed since.")
         elif canonical(today.config) == canonical(cell["config"]):
             specs[number] = today
-        else:  # what differs changes no number; the stored configuration counts
-            specs[number] = run_spec(cell["config"], cell["choices"], base)
+        else:  # what differs changes no number: the stored configuration counts, save for
+            # the trainer, whose name the store cannot be trusted with
+            config = {**cell["config"], "trainer": jobs.task_config(number)["trainer"]}
+            specs[number] = run_spec(config, cell["choices"], base)
     _refuse(options, changed)
     plan = Plan.from_document(document, specs)
     overrides = parsed(loader, arguments)
