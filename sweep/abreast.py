@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Abreast", "Lane", "kernel_spec"]
 
+PART = 2**15
+"""Iterations after which is seen whether a trajectory stalled or diverged."""
+
 Array = npt.NDArray[np.float64]
 
 
@@ -142,11 +145,15 @@ class Abreast:
         From the first step on that is not finite a trajectory's errors are NaN. Those of a
         trajectory that is left say nothing.
         """
-        first = self._step + 1
-        self._step += iterations
         errors = np.empty((len(self._rates), iterations))
-        if not iterations:
-            return errors[: len(self.lanes)]
+        for begin in range(0, iterations, PART):
+            self._advance(errors[:, begin : begin + PART])
+        return errors[: len(self.lanes)]
+
+    def _advance(self, errors: Array) -> None:
+        """Train on for each column of `errors`, at least one, and fill it."""
+        first = self._step + 1
+        self._step += errors.shape[1]
         moving = [lane.moving for lane in self.lanes]
         if any(moving):
             start = self._ahead.copy()
@@ -158,7 +165,6 @@ class Abreast:
                 self._look(at, start, state, first, errors[at])
             else:
                 errors[at] = lane.last_error if lane.diverged_at is None else np.nan
-        return errors[: len(self.lanes)]
 
     def leave(self, at: int) -> None:
         """Say that nobody wants to know more of a trajectory."""
@@ -172,7 +178,7 @@ class Abreast:
         self._kernel(state.reshape(-1), self._inputs, self._targets, self._rates, errors)
 
     def _look(self, at: int, start: Array, state: Array, first: int, errors: Array) -> None:
-        """See what became of a lane in the slice that began at step `first` with `start`."""
+        """See what became of a lane in the part that began at step `first` with `start`."""
         lane = self.lanes[at]
         lane.flat = state[:, at].copy()
         lane.last_error = float(errors[-1])
@@ -186,7 +192,7 @@ class Abreast:
             lane.stalled_at = first + found
 
     def _cut(self, at: int, start: Array, first: int, errors: Array) -> None:
-        """Find where a lane left the finite in the slice from `start`; cut it there."""
+        """Find where a lane left the finite in the part from `start`; cut it there."""
         bad = int(np.argmin(np.isfinite(errors))) if not np.isfinite(errors).all() else len(errors)
 
         def left(position: int, flat: Array) -> bool:
@@ -204,7 +210,7 @@ class Abreast:
         """Return the first position in 0 … `last` with ``true(position, flat)``, and its weights.
 
         Once true for a lane it stays so, and it is so at `last`. Bisects, training from
-        `start` again: the work of one slice.
+        `start` again: the work of one part.
         """
         if true(0, start[:, at]):
             return 0, start[:, at].copy()

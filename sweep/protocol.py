@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Trained",
     "Trainer",
     "TrainerError",
     "checked_error",
@@ -25,7 +26,19 @@ class TrainerError(TypeError):
     """A trainer broke its protocol; the message names the class and the method."""
 
 
-class Trainer(Protocol):
+class Trained(Protocol):
+    """What tells where a trajectory is."""
+
+    def error(self) -> float:
+        """Return the error now (step 0 before any advance)."""
+        ...
+
+    def weights(self) -> Mapping[str, float | npt.ArrayLike]:
+        """Return the weights now, by name."""
+        ...
+
+
+class Trainer(Trained, Protocol):
     """What trains: one trajectory from its start, forward only.
 
     ``advance(a)`` then ``advance(b)`` equals ``advance(a + b)`` to the bit. A class that
@@ -43,14 +56,6 @@ class Trainer(Protocol):
         """Train on; return the errors after each iteration, shape (iterations,)."""
         ...
 
-    def error(self) -> float:
-        """Return the error now (step 0 before any advance)."""
-        ...
-
-    def weights(self) -> Mapping[str, float | npt.ArrayLike]:
-        """Return the weights now, by name."""
-        ...
-
 
 def checked_slice(trainer: Trainer, count: int, validated: bool) -> tuple[Values, Values | None]:
     """Call advance(); return the errors and, if `validated`, the validation errors, (count,)."""
@@ -65,7 +70,7 @@ def checked_slice(trainer: Trainer, count: int, validated: bool) -> tuple[Values
     return errors, np.full(count, np.nan) if validated and others is None else others
 
 
-def checked_validation(trainer: Trainer, count: int, when: str) -> Values | None:
+def checked_validation(trainer: Trained, count: int, when: str) -> Values | None:
     """Return the validation errors of the last advance, shape (count,); None if there are none."""
     if not hasattr(trainer, "validation_errors"):
         return None
@@ -81,7 +86,7 @@ def checked_validation(trainer: Trainer, count: int, when: str) -> Values | None
     return errors
 
 
-def checked_error(trainer: Trainer) -> float:
+def checked_error(trainer: Trained) -> float:
     """Return the error now."""
     told = f"{type(trainer).__name__}.error()"
     value = _numbers(_called(trainer, "error"), told)
@@ -90,7 +95,7 @@ def checked_error(trainer: Trainer) -> float:
     return float(value)
 
 
-def checked_metrics(trainer: Trainer) -> dict[str, float]:
+def checked_metrics(trainer: Trained) -> dict[str, float]:
     """Return the extra metrics now; a trainer need not have any."""
     if not hasattr(trainer, "metrics"):
         return {}
@@ -105,13 +110,13 @@ def checked_metrics(trainer: Trainer) -> dict[str, float]:
     return metrics
 
 
-def snapshot(trainer: Trainer) -> dict[str, Any]:
+def snapshot(trainer: Trained) -> dict[str, Any]:
     """Return copies of the weights now, scalars as float."""
     weights = _named_numbers(trainer, "weights")
     return {name: array if array.ndim else float(array) for name, array in weights.items()}
 
 
-def _named_numbers(trainer: Trainer, method: str) -> dict[str, npt.NDArray[np.float64]]:
+def _named_numbers(trainer: Trained, method: str) -> dict[str, npt.NDArray[np.float64]]:
     """Call a method that names numbers; return copies, as the trainer may go on to change them."""
     told = f"{type(trainer).__name__}.{method}()"
     values = _called(trainer, method)
@@ -120,7 +125,7 @@ def _named_numbers(trainer: Trainer, method: str) -> dict[str, npt.NDArray[np.fl
     return {str(name): _numbers(item, f"{told}, {name!r}") for name, item in values.items()}
 
 
-def _called(trainer: Trainer, method: str, *arguments: int) -> Any:
+def _called(trainer: Trained, method: str, *arguments: int) -> Any:
     if not callable(getattr(trainer, method, None)):
         raise TrainerError(f"{type(trainer).__name__} has no method {method}; a trainer needs it.")
     return getattr(trainer, method)(*arguments)

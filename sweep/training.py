@@ -8,6 +8,7 @@ and on nothing else: not on slices, company or what follows.
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,6 +18,7 @@ import numpy.typing as npt
 
 from sweep.curve import ErrorCurve
 from sweep.protocol import (
+    Trained,
     Trainer,
     TrainerError,
     checked_error,
@@ -27,10 +29,12 @@ from sweep.protocol import (
 )
 
 __all__ = [
+    "Course",
     "CurvePart",
     "RunResult",
     "Trainer",
     "TrainerError",
+    "next_size",
     "train",
 ]
 
@@ -40,6 +44,7 @@ SLICE_SECONDS = 0.1
 WATCH_SECONDS = 3.0
 """Seconds of training after which a part of the curve is told, and again after as many."""
 
+Values = npt.NDArray[np.float64]
 Weights = Mapping[str, Any]
 
 
@@ -81,7 +86,9 @@ class RunResult:
     initial_weights, final_weights
         By name; scalars as float, arrays as float64 arrays. A diverged run's may be non-finite.
     train_seconds
-        Seconds of training from the start of the trajectory to this run's last step.
+        Seconds of training from the start of the trajectory to this run's last step. Of
+        trajectories that train side by side each has its share: a slice's time divided by the
+        number of those that still had a stop to pass.
     metrics
         Extra metrics of a user's trainer at the end of the run.
     validation
@@ -141,15 +148,78 @@ def train(
     TrainerError
         The trainer returned something else than its protocol says.
     """
-    seconds = 0.0
-    told_at, told = 0.0, -1
-    step = 0
+    course = Course(trainer, stops)
     size = 1
-    initial = snapshot(trainer)
-    first = checked_validation(trainer, 1, "before any advance")
-    curve = ErrorCurve(checked_error(trainer), None if first is None else float(first[0]))
+    while True:
+        yield from course.passed()
+        if not course.left:
+            return
+        if stop() or (max_seconds is not None and course.seconds >= max_seconds):
+            yield from course.interrupted()
+            return
+        count = min(size, course.to_next)
+        started = time.perf_counter()
+        errors, others = checked_slice(trainer, count, course.has_validation)
+        elapsed = time.perf_counter() - started
+        course.take(errors, others, elapsed)
+        progress(count)
+        course.tell(watch, course.seconds)
+        if count == size:
+            size = next_size(size, elapsed)
 
-    def result(iters: int, outcome: str) -> RunResult:
+
+class Course:
+    """A trajectory under way: its curve so far, and the stops that it has yet to pass.
+
+    Attributes
+    ----------
+    left
+        The stops that it has yet to pass, ascending.
+    seconds
+        Training time up to now.
+    """
+
+    def __init__(self, trainer: Trained, stops: Sequence[int]) -> None:
+        self.left = deque(stops)
+        self.seconds = 0.0
+        self._trainer = trainer
+        self._step = 0
+        self._told_at, self._told = 0.0, -1
+        self._initial = snapshot(trainer)
+        first = checked_validation(trainer, 1, "before any advance")
+        self._curve = ErrorCurve(checked_error(trainer), None if first is None else float(first[0]))
+        self.has_validation = self._curve.has_validation
+
+    @property
+    def to_next(self) -> int:
+        """The iterations to the next stop."""
+        return self.left[0] - self._step
+
+    def take(self, errors: Values, others: Values | None, seconds: float) -> None:
+        """Take the errors of the next steps, shape (n,), and the time that they took."""
+        self.seconds += seconds
+        self._step += len(errors)
+        self._curve.extend(errors, others)
+
+    def tell(self, watch: Callable[[CurvePart], None], seconds: float) -> None:
+        """Tell what is new of the curve, when it is time; `seconds` is the time by now."""
+        if seconds - self._told_at >= WATCH_SECONDS and self._curve.last > self._told:
+            watch(CurvePart(*self._curve.charted_after(self._told)))
+            self._told_at, self._told = seconds, self._curve.last
+
+    def passed(self) -> Iterator[RunResult]:
+        """Yield a result for each stop that is passed by now; all are once it diverged."""
+        diverged = self._curve.diverged_at is not None
+        while self.left and (diverged or self.left[0] <= self._step):
+            yield self._result(self.left.popleft(), "diverged" if diverged else "completed")
+
+    def interrupted(self) -> Iterator[RunResult]:
+        """Yield a result for each stop that is left: training ends here."""
+        while self.left:
+            yield self._result(self.left.popleft(), "interrupted")
+
+    def _result(self, iters: int, outcome: str) -> RunResult:
+        curve, trainer = self._curve, self._trainer
         stalled_at = getattr(trainer, "stalled_at", None)
         if stalled_at is not None and (stalled_at > iters or curve.diverged_at is not None):
             stalled_at = None
@@ -167,9 +237,9 @@ def train(
             diverged_at=curve.diverged_at,
             stalled_at=stalled_at,
             thresholds=dict(curve.thresholds),
-            initial_weights=initial,
+            initial_weights=self._initial,
             final_weights=snapshot(trainer),
-            train_seconds=seconds,
+            train_seconds=self.seconds,
             metrics=checked_metrics(trainer) if outcome != "diverged" else {},
             validation=curve.validation(),
             final_validation_error=(
@@ -178,29 +248,8 @@ def train(
             best_validation_error=curve.best_validation_error,
         )
 
-    for position, iters in enumerate(stops):
-        while step < iters and curve.diverged_at is None:
-            if stop() or (max_seconds is not None and seconds >= max_seconds):
-                for left in stops[position:]:
-                    yield result(left, "interrupted")
-                return
-            count = min(size, iters - step)
-            started = time.perf_counter()
-            errors, others = checked_slice(trainer, count, curve.has_validation)
-            elapsed = time.perf_counter() - started
-            seconds += elapsed
-            step += count
-            curve.extend(errors, others)
-            progress(count)
-            if seconds - told_at >= WATCH_SECONDS and curve.last > told:
-                watch(CurvePart(*curve.charted_after(told)))
-                told_at, told = seconds, curve.last
-            if count == size:
-                size = _next_size(size, elapsed)
-        yield result(iters, "completed" if curve.diverged_at is None else "diverged")
 
-
-def _next_size(size: int, elapsed: float) -> int:
+def next_size(size: int, elapsed: float, most: int = 2**21) -> int:
     """Return the next slice's iterations: grow at most tenfold towards SLICE_SECONDS."""
     wanted = size * SLICE_SECONDS / max(elapsed, 1e-9)
-    return max(1, min(size * 10, int(wanted), 2**21))
+    return max(1, min(size * 10, int(wanted), most))

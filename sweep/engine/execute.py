@@ -10,7 +10,8 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from sweep.engine.backends import Done, Emitted, create
+from sweep.engine.backends import Backend, Done, Emitted, create
+from sweep.engine.bundle import BundleWork, bundles
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.sweep import Sweep
 from sweep.engine.work import Failure, Progress, TrajectoryWork
@@ -36,15 +37,19 @@ def execute(
     """
     trajectories = sweep.plan.trajectories(cells)
     backend = create(_backend_name(cells, launcher), launcher["workers"], launcher["options"])
-    waiting = deque(enumerate(trajectories))
-    running: dict[int, _Running] = {}
+    waiting = deque(enumerate(bundles(trajectories, _workers(backend))))
+    running: dict[int, _Running | _Bundle] = {}
     with backend:
 
         def submit() -> None:
-            key, trajectory = waiting.popleft()
-            running[key] = _Running(trajectory)
-            work = TrajectoryWork(trajectory.spec, trajectory.stops, sweep.options.max_seconds)
-            backend.submit(key, work)
+            key, bundle = waiting.popleft()
+            works = [
+                TrajectoryWork(trajectory.spec, trajectory.stops, sweep.options.max_seconds)
+                for trajectory in bundle
+            ]
+            members = [_Running(trajectory) for trajectory in bundle]
+            running[key] = members[0] if len(members) == 1 else _Bundle(members)
+            backend.submit(key, works[0] if len(works) == 1 else BundleWork(tuple(works)))
 
         while waiting and len(running) < backend.capacity:
             submit()
@@ -64,6 +69,11 @@ def _backend_name(cells: Sequence[Cell], launcher: Mapping[str, Any]) -> str:
     name = str(launcher["backend"])
     safe = all(cell.spec.trainer.thread_safe for cell in cells)
     return "processes" if name == "threads" and not safe else name
+
+
+def _workers(backend: Backend) -> int:
+    """Return how many works run at once: as many again are in flight, and wait beside them."""
+    return max(1, backend.capacity // 2)
 
 
 class _Running:
@@ -100,3 +110,21 @@ class _Running:
             for cell in list(self.open.values()):
                 del self.open[cell.index]
                 yield cell, Failure(value.error, value.traceback)
+
+
+class _Bundle:
+    """Trajectories that were handed to the backend as one work."""
+
+    def __init__(self, members: Sequence[_Running]) -> None:
+        self.members = members
+
+    def take(
+        self, sweep: Sweep, event: Emitted | Done
+    ) -> Iterator[tuple[Cell, RunResult | Failure]]:
+        """Yield what an event says of the trajectories' cells."""
+        if isinstance(event, Done):
+            for member in self.members:
+                yield from member.take(sweep, event)
+        else:
+            value = event.value
+            yield from self.members[value.position].take(sweep, Emitted(event.key, value.value))
