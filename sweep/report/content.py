@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sweep.report import tables
+from sweep.report.extras import extra_table
 from sweep.report.facts import Facts
 from sweep.report.pictures import Picture, pictures_of
 from sweep.report.rules import rule_pairs, rule_table
@@ -45,6 +46,7 @@ def content_of(facts: Facts, command_ui: str, links: Mapping[str, str]) -> Conte
         tables.threshold_table(facts),
         tables.budget_table(facts),
         rule_table(facts, pairs),
+        extra_table(facts),
     )
     notes = []
     if facts.unread:

@@ -41,6 +41,11 @@ def line_style(colour: str, many: bool) -> dict[str, Any]:
     return {"color": colour, "linewidth": 0.9 if many else 1.7, "solid_joinstyle": "round"}
 
 
+def _validation_style(colour: str, many: bool) -> dict[str, Any]:
+    style = line_style(colour, many)
+    return {**style, "linewidth": 0.8 * style["linewidth"], "linestyle": (0, (2.5, 1.5))}
+
+
 def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:
     """Return the look of a run's mark: its colour with a white rim."""
     return {
@@ -59,6 +64,8 @@ def _lines(axes: Axes, info: CurvesInfo, panel: CurvePanel, small: bool) -> None
     over: dict[str, Any] = {"clip_on": False, "zorder": 3}
     for line in panel.lines:
         axes.plot(line.x, line.y, **line_style(line.colour, many))
+        if line.validation is not None:
+            axes.plot(*line.validation, **_validation_style(line.colour, many))
         if line.marks:
             marker = "o" if many else line.marker
             style = mark_style(line.colour, marker, size if len(line.marks) < 35 else 3.0)
@@ -154,6 +161,8 @@ def _explain(page: Sheet, info: CurvesInfo) -> None:
             label, colour, marker = looks
             style = mark_style(colour, marker, 6) | {"linestyle": "-", "linewidth": 1.7}
             entries.append((label, style))
+    if any(line.validation is not None for line in lines):
+        entries.append(("validation", _validation_style(QUIET, False)))
     if any(panel.best for panel in info.panels):
         entries.append(("best run", _ring() | {"markersize": 10}))
     if any(p.cheapest is not None and p.cheapest != p.best for p in info.panels):

@@ -47,7 +47,8 @@ FloatArray = npt.NDArray[np.float64]
 class CurveLine(NamedTuple):
     """One line: its points, the marks of its runs, and what else became of them.
 
-    `beyond` are marks above the upper edge, `diverged` the places where runs ended so.
+    `beyond` are marks above the upper edge, `diverged` the places where runs ended so;
+    `validation` is the second curve, where there is one.
     """
 
     value: float
@@ -58,6 +59,7 @@ class CurveLine(NamedTuple):
     marks: tuple[Spot, ...]
     beyond: tuple[Spot, ...]
     diverged: tuple[Spot, ...]
+    validation: tuple[FloatArray, FloatArray] | None = None
 
 
 class CurvePanel(NamedTuple):
@@ -93,7 +95,8 @@ def curves_info(facts: Facts) -> CurvesInfo:
     drawn, more = _drawn(lines, panels)
     last = max((int(line.steps[-1]) for line in lines), default=1)
     x = log_scale([0, 1, max(last, 1)], margin=0.03, whole=True)
-    ends = [value for line in lines for value in (line.errors.min(), line.errors.max())]
+    both = [e for line in lines for e in (line.errors, line.validation[1]) if len(e)]
+    ends = [value for errors in both for value in (errors.min(), errors.max())]
     y = log_scale([*ends, *_finals(facts)], ceiling=ceiling_of(facts))
 
     def at(point: Point) -> float:
@@ -237,6 +240,9 @@ def _curve(line: Line, key: Key, x: LogScale, y: LogScale) -> CurveLine:
         y.place(line.errors, clamp=False),
         *_marks(done, y),
         bad,
+        (x.place(line.validation[0]), y.place(line.validation[1], clamp=False))
+        if len(line.validation[0])
+        else None,
     )
 
 

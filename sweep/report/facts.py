@@ -31,6 +31,7 @@ MANY_LINES = 100
 _OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}
 
 T = TypeVar("T")
+Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Line:
     """One trajectory: its runs by iterations, and the curve of the longest of them.
 
     `steps` and `errors` are thinned for drawing; `thresholds` are exact. `reach` is the
-    last step that was trained.
+    last step that was trained. `validation` is the second curve as steps and errors, both
+    empty where there is none.
     """
 
     lr: float
@@ -81,6 +83,7 @@ class Line:
     errors: npt.NDArray[np.float64]
     thresholds: Mapping[int, int | None]
     reach: int | None
+    validation: Curve = field(default_factory=lambda: (np.empty(0, dtype=np.int64), np.empty(0)))
 
     @property
     def longest(self) -> Point:
@@ -225,6 +228,7 @@ def _line(group: Sequence[Point], size: int, unread: list[str]) -> Line:
     steps, errors = np.empty(0, dtype=np.int64), np.empty(0)
     thresholds: Mapping[int, int | None] = {}
     reach = None
+    validation: Curve = steps, errors
     for point in reversed(ordered):  # the longest run that left a curve speaks for all
         curve = read_artifact(point.run.curve, f"curve of run {point.run.name}", unread)
         if curve is None:
@@ -237,9 +241,14 @@ def _line(group: Sequence[Point], size: int, unread: list[str]) -> Line:
         steps, errors = thinned(curve[0], curve[1], size)
         found = read_artifact(point.run.thresholds, f"thresholds of run {point.run.name}", unread)
         thresholds = {int(k): step for k, step in (found or {}).items()}
+        others = read_artifact(point.run.validation, "validation errors", unread)
+        if others is not None and len(others) == len(curve[0]):
+            validation = thinned(curve[0], others, size)
         break
     first = ordered[0]
-    return Line(first.lr, first.others, tuple(ordered), steps, errors, thresholds, reach)
+    return Line(
+        first.lr, first.others, tuple(ordered), steps, errors, thresholds, reach, validation
+    )
 
 
 def _missing(

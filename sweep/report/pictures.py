@@ -41,12 +41,15 @@ def pictures_of(facts: Facts, pairs: Sequence[Pair]) -> list[Picture]:
     found = []
     curves = curves_info(facts)
     if any(panel.lines for panel in curves.panels):
+        caption = "A line for each training; every iteration count of the grid is marked on it."
+        if any(line.validation is not None for panel in curves.panels for line in panel.lines):
+            caption += " Dashed: the error on the samples that were kept back for validation."
         found.append(
             Picture(
                 "error_curves",
                 curves.title,
                 alts.curves_alt(facts, curves),
-                "A line for each training; every iteration count of the grid is marked on it.",
+                caption,
                 partial(draw_curves, curves),
             )
         )
