@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-import urllib.request
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import mlflow
+from mlflow.exceptions import MlflowException
+from mlflow.utils.credentials import get_default_host_creds
+from mlflow.utils.rest_utils import http_request
 
 from sweep.errors import StoreError
 from sweep.tracking import addresses, notes, read, views
@@ -182,9 +184,11 @@ def _version(store: Store) -> str:
     """Return the version of MLflow whose page will show the store, empty where it is silent."""
     if store.tracking.kind == "local":
         return mlflow.__version__
-    try:
-        address = f"{store.uri.rstrip('/')}/version"
-        with urllib.request.urlopen(address, timeout=SERVER_SECONDS) as answer:
-            return str(answer.read(100).decode("ascii", "replace")).strip()
-    except (OSError, ValueError):
+    try:  # by MLflow's own way, which knows the user's password
+        creds = get_default_host_creds(store.uri)  # type: ignore[no-untyped-call]
+        answer = http_request(  # type: ignore[no-untyped-call]
+            creds, "/version", "GET", max_retries=0, timeout=SERVER_SECONDS
+        )
+    except (MlflowException, OSError):
         return ""
+    return str(answer.text[:100]).strip() if answer.status_code == 200 else ""
