@@ -95,6 +95,8 @@ class Abreast:
         The learning rate of each trajectory, > 0.
     rule
         How biases move: one of network.RULES.
+    step
+        The step that the weights are of.
 
     Raises
     ------
@@ -105,10 +107,18 @@ class Abreast:
     ----------
     lanes
         The trajectories, in the order of `networks`.
+    step
+        The step that they all are at.
     """
 
     def __init__(
-        self, networks: Sequence[Network], data: Data, *, lrs: Sequence[float], rule: str
+        self,
+        networks: Sequence[Network],
+        data: Data,
+        *,
+        lrs: Sequence[float],
+        rule: str,
+        step: int = 0,
     ) -> None:
         from sweep.kernel.compiled import load_kernel, load_lanes_kernel  # late: numba
 
@@ -127,7 +137,7 @@ class Abreast:
         # Lanes left over repeat the first trajectory.
         order = [*range(len(networks))] + [0] * (width - len(networks))
         self._rates = np.array([float(lrs[at]) / samples for at in order])
-        self._step = 0
+        self.step = step
         state = np.stack([self.lanes[at].flat for at in order], axis=1)
         self._ahead = state.copy()
         errors = np.empty((width, 1))
@@ -135,9 +145,9 @@ class Abreast:
         for at, lane in enumerate(self.lanes):
             lane.last_error = float(errors[at, 0])
             if not np.isfinite(lane.last_error):
-                lane.diverged_at = 0
+                lane.diverged_at = step
             elif _same(state[:, at], self._ahead[:, at]):
-                lane.stalled_at = 0
+                lane.stalled_at = step
 
     def advance(self, iterations: int) -> Array:
         """Train all on; return the errors after each update, shape (lanes, iterations).
@@ -152,8 +162,8 @@ class Abreast:
 
     def _advance(self, errors: Array) -> None:
         """Train on for each column of `errors`, at least one, and fill it."""
-        first = self._step + 1
-        self._step += errors.shape[1]
+        first = self.step + 1
+        self.step += errors.shape[1]
         moving = [lane.moving for lane in self.lanes]
         if any(moving):
             start = self._ahead.copy()

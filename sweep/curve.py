@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -192,6 +194,37 @@ class ErrorCurve:
         """Return the validation error at the last step, or None where there is no finite one."""
         other = self._last_values[1]
         return other if math.isfinite(other) else None
+
+    def state(self) -> dict[str, Any]:
+        """Return all that a later curve needs to go on from here: arrays and numbers."""
+        steps = np.concatenate([np.empty(0, np.int64), *self._steps])
+        best = math.nan if self.best_validation_error is None else self.best_validation_error
+        return {
+            "last": self.last,
+            "best": np.array([self.best_error, *self._best_values, *self._last_values, best]),
+            "best_step": self.best_step,
+            "thresholds": np.array([-1 if at is None else at for at in self.thresholds.values()]),
+            "steps": steps,
+            "errors": np.concatenate([np.empty(0), *self._errors]),
+            "others": np.concatenate([np.empty(0), *self._others]),
+            "next": self._next,
+            "level": self._level,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, for a fresh curve with or without validation as that one."""
+        best_error, *values = np.asarray(state["best"]).tolist()
+        self.last, self.best_step = int(state["last"]), int(state["best_step"])
+        self.best_error = best_error
+        self._best_values, self._last_values = tuple(values[:2]), tuple(values[2:4])
+        self.best_validation_error = values[4] if math.isfinite(values[4]) else None
+        crossed = np.asarray(state["thresholds"]).tolist()
+        self.thresholds = {
+            k: None if at < 0 else at for k, at in zip(THRESHOLDS, crossed, strict=True)
+        }
+        self._steps, self._errors = [np.asarray(state["steps"])], [np.asarray(state["errors"])]
+        self._others = [np.asarray(state["others"])] if self.has_validation else []
+        self._next, self._level = int(state["next"]), int(state["level"])
 
     def charted_after(self, step: int) -> tuple[Steps, Values, Values | None]:
         """Return the points beyond `step` that charts show, up to now; 0 is among the first."""

@@ -10,8 +10,9 @@ has to be remembered, and the cut between two slices changes no bit.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -82,7 +83,7 @@ class MiniBatch:
         seed: int = 0,
     ) -> None:
         from sweep.kernel.batches import load_batch_kernel, load_error_kernel  # late: numba
-        from sweep.kernel.source import KernelSpec
+        from sweep.kernel.spec import KernelSpec
 
         if number(lr, "lr") <= 0:
             raise ConfigError(f"lr is {lr!r}: it must be above 0.")
@@ -129,6 +130,16 @@ class MiniBatch:
     def weights(self) -> dict[str, float | Array]:
         """Return the weights now, as Network.named."""
         return self._network.replace(self._state).named()
+
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on from here."""
+        return {"step": self._step, "weights": self._state.copy(), "error": self._error}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, in a fresh trainer."""
+        self._step = int(state["step"])
+        self._state = np.array(state["weights"])
+        self._error = float(state["error"])
 
     @property
     def flat(self) -> Array:

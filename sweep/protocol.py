@@ -15,7 +15,9 @@ __all__ = [
     "checked_error",
     "checked_metrics",
     "checked_slice",
+    "checked_state",
     "checked_validation",
+    "resumable",
     "snapshot",
 ]
 
@@ -46,7 +48,9 @@ class Trainer(Trained, Protocol):
     threads of one process has ``thread_safe = True``. An optional ``stalled_at`` is the
     step from which on no weight changes, once that is known.
 
-    Optional methods: ``metrics()`` names numbers at the end of a run;
+    Optional methods: ``state()`` returns all that is needed to go on from here, arrays, numbers
+    and texts by name, and ``restore(state)`` takes it in a fresh object; ``metrics()`` names
+    numbers at the end of a run;
     ``validation_errors()`` returns the errors on other samples at each step of the last
     advance, shape (iterations,), before any advance that of step 0, shape (1,); NaN where
     none was taken; None where there is nothing to validate on.
@@ -114,6 +118,27 @@ def snapshot(trainer: Trained) -> dict[str, Any]:
     """Return copies of the weights now, scalars as float."""
     weights = _named_numbers(trainer, "weights")
     return {name: array if array.ndim else float(array) for name, array in weights.items()}
+
+
+def resumable(trainer: object) -> bool:
+    """Tell whether a trainer can be continued: it has both state() and restore()."""
+    return all(callable(getattr(trainer, name, None)) for name in ("state", "restore"))
+
+
+def checked_state(trainer: Trained) -> dict[str, npt.NDArray[Any]]:
+    """Return the state now: copies as arrays of numbers, truth values or text."""
+    told = f"{type(trainer).__name__}.state()"
+    values = _called(trainer, "state")
+    if not isinstance(values, Mapping):
+        raise TrainerError(f"{told} returned {_short(values)}; it must map names to arrays.")
+    arrays = {str(name): np.array(value) for name, value in values.items()}
+    for name, array in arrays.items():
+        if array.dtype.kind not in "biufcSU":
+            raise TrainerError(
+                f"{told}, {name!r} is {_short(values[name])}; it must be a number, a text or an "
+                "array of them."
+            )
+    return arrays
 
 
 def _named_numbers(trainer: Trained, method: str) -> dict[str, npt.NDArray[np.float64]]:

@@ -24,6 +24,7 @@ from sweep.protocol import (
     checked_error,
     checked_metrics,
     checked_slice,
+    checked_state,
     checked_validation,
     snapshot,
 )
@@ -41,10 +42,14 @@ __all__ = [
 SLICE_SECONDS = 0.1
 """Aim for the length of one call into a trainer, so that signals and progress act in between."""
 
+KEEP_SECONDS = 20.0
+"""Seconds of training after which what is needed to go on is kept, and again after as many."""
+
 WATCH_SECONDS = 3.0
 """Seconds of training after which a part of the curve is told, and again after as many."""
 
 Values = npt.NDArray[np.float64]
+State = Mapping[str, npt.NDArray[Any]]
 Weights = Mapping[str, Any]
 
 
@@ -125,6 +130,8 @@ def train(
     progress: Callable[[int], None] = lambda iterations: None,
     watch: Callable[[CurvePart], None] = lambda part: None,
     max_seconds: float | None = None,
+    keep: Callable[[State], None] | None = None,
+    start: State | None = None,
 ) -> Iterator[RunResult]:
     """Train one trajectory and yield a result at each of `stops`, in ascending order.
 
@@ -142,6 +149,11 @@ def train(
         Told a part of the curve every WATCH_SECONDS of training, each point once.
     max_seconds
         Training time after which the runs that are left end as ``interrupted``.
+    keep
+        Told what a later training needs to go on from here: every KEEP_SECONDS of training,
+        and where it ends before its last stop. The trainer has state() and restore().
+    start
+        What an earlier training of the same trajectory told `keep`, before the first of `stops`.
 
     Raises
     ------
@@ -149,12 +161,19 @@ def train(
         The trainer returned something else than its protocol says.
     """
     course = Course(trainer, stops)
+    if start is not None:
+        course.restore(start)
+    began = kept_at = course.seconds
     size = 1
     while True:
         yield from course.passed()
         if not course.left:
             return
-        if stop() or (max_seconds is not None and course.seconds >= max_seconds):
+        ends = stop() or (max_seconds is not None and course.seconds - began >= max_seconds)
+        if keep is not None and (ends or course.seconds - kept_at >= KEEP_SECONDS):
+            keep(course.state())
+            kept_at = course.seconds
+        if ends:
             yield from course.interrupted()
             return
         count = min(size, course.to_next)
@@ -194,6 +213,19 @@ class Course:
     def to_next(self) -> int:
         """The iterations to the next stop."""
         return self.left[0] - self._step
+
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """Return all that is needed to go on from here, the trainer's own state included."""
+        curve = {f"curve/{name}": np.asarray(v) for name, v in self._curve.state().items()}
+        own = {f"trainer/{name}": value for name, value in checked_state(self._trainer).items()}
+        return {**curve, **own, "step": np.array(self._step), "seconds": np.array(self.seconds)}
+
+    def restore(self, state: State) -> None:
+        """Go on from a state, with a fresh trainer."""
+        self._trainer.restore(_below(state, "trainer/"))  # type: ignore[attr-defined]
+        self._curve.restore(_below(state, "curve/"))
+        self._step = int(state["step"])
+        self.seconds = self._told_at = float(state["seconds"])
 
     def take(self, errors: Values, others: Values | None, seconds: float) -> None:
         """Take the errors of the next steps, shape (n,), and the time that they took."""
@@ -247,6 +279,12 @@ class Course:
             ),
             best_validation_error=curve.best_validation_error,
         )
+
+
+def _below(state: State, prefix: str) -> dict[str, npt.NDArray[Any]]:
+    return {
+        name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)
+    }
 
 
 def next_size(size: int, elapsed: float, most: int = 2**21) -> int:

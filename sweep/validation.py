@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ class Validated:
 
     def __init__(self, trainer: Backprop | MiniBatch, network: Network, data: Data) -> None:
         from sweep.kernel.batches import load_error_kernel  # late: it imports numba
-        from sweep.kernel.source import KernelSpec
+        from sweep.kernel.spec import KernelSpec
 
         inputs, targets = data.validation_inputs, data.validation_targets
         assert inputs is not None and targets is not None
@@ -90,6 +91,15 @@ class Validated:
     def validation_errors(self) -> Array:
         """Return those after each update of the last advance; before any, step 0's, shape (1,)."""
         return self._others
+
+    def state(self) -> dict[str, Any]:
+        """Return the trainer's own."""
+        return self._trainer.state()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, in a fresh trainer."""
+        self._trainer.restore(state)
+        self._others = np.array([self._validation_error()])
 
     def _validation_error(self) -> float:
         return self._kernel(self._trainer.flat, *self._samples)

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from sweep.backprop import Backprop
 from sweep.curve import CHART_POINTS, FULL_CURVE, THRESHOLDS, ErrorCurve, charted, kept_steps
+from sweep.data import Data
+from sweep.minibatch import MiniBatch
 from sweep.training import RunResult, TrainerError, train
+from sweep.validation import Validated
 from tests import notebook
 
 
@@ -420,3 +423,92 @@ def test_charted_steps_of_a_part_are_charted_of_the_whole(last: int, more: int) 
     assert set(part) <= set(whole)
     assert set(whole) <= set(kept_steps(last + more))
     assert len(whole) <= CHART_POINTS - 3
+
+
+# --- going on from what was kept ----------------------------------------------------------------
+
+
+class Kept(Watched):
+    def state(self) -> dict[str, Any]:
+        return {"step": self.step, "note": "a text"}
+
+    def restore(self, state: Any) -> None:
+        assert state["note"] == "a text"
+        self.step = int(state["step"])
+
+
+def kept_at(make: Callable[[], Any], step: int, stops: list[int]) -> dict[str, Any]:
+    """Return what a training that is ended at `step` or soon after keeps, as plain arrays."""
+    done: list[int] = []
+    kept: list[Any] = []
+    list(
+        train(make(), stops, stop=lambda: sum(done) >= step, progress=done.append, keep=kept.append)
+    )
+    (state,) = kept
+    return {name: np.array(value) for name, value in state.items()}
+
+
+def built_in() -> list[tuple[str, Callable[[], Any]]]:
+    net, one = notebook.notebook_network(), notebook.notebook_data()
+    rng = np.random.default_rng(0)
+    inputs, targets = rng.normal(size=(9, 4)), rng.random(size=(9, 2))
+    many = Data(inputs[:7], targets[:7], inputs[7:], targets[7:])
+
+    def batches() -> MiniBatch:
+        return MiniBatch(net, many, lr=0.1, rule="gradient", batch_size=2, seed=1)
+
+    return [
+        ("scripted", lambda: Kept(wave, gap=7)),
+        ("full batch", lambda: Backprop(net, one, lr=0.05, rule="notebook")),
+        ("stalled", lambda: Backprop(net, one, lr=1e4, rule="notebook")),
+        ("batches", batches),
+        ("validated", lambda: Validated(batches(), net, many)),
+    ]
+
+
+@pytest.mark.parametrize(("name", "make"), built_in(), ids=[name for name, _ in built_in()])
+@pytest.mark.parametrize("step", [0, 1, 500, 2000])
+def test_going_on_gives_the_bits_of_training_at_once(
+    name: str, make: Callable[[], Any], step: int
+) -> None:
+    state = kept_at(make, step, [10**6])
+    at = int(state["step"])
+    assert step <= at < 10**6
+    wanted = [at + 1, at + 3000]
+    for result, other in zip(
+        train(make(), wanted, start=state), train(make(), wanted), strict=True
+    ):
+        assert_equal(result, other)
+
+
+def test_going_on_beyond_the_full_curve_gives_the_same_points() -> None:
+    state = kept_at(lambda: Kept(wave), FULL_CURVE + 3000, [10**7])
+    at = int(state["step"])
+    assert at > FULL_CURVE
+    stops = [at + 10_000]
+    assert_equal(
+        only(train(Kept(wave), stops, start=state)),
+        only(train(Kept(wave), stops)),
+    )
+
+
+def test_time_trained_before_does_not_count_against_the_limit() -> None:
+    state = kept_at(lambda: Kept(wave), 100, [10**7])
+    state["seconds"] = np.array(1e6)
+    result = only(train(Kept(wave), [int(state["step"]) + 10], start=state, max_seconds=100.0))
+    assert result.outcome == "completed"
+    assert result.train_seconds >= 1e6
+
+
+def test_nothing_is_kept_of_a_training_that_ends_well() -> None:
+    kept: list[Any] = []
+    list(train(Kept(wave), [1000], keep=kept.append))
+    assert kept == []
+
+
+@pytest.mark.parametrize("value", [[1, 2], None, {"model": object()}, {"model": [None]}])
+def test_state_of_another_kind_is_told_with_class_and_method(value: Any) -> None:
+    it = Kept(wave)
+    it.state = lambda: value  # type: ignore[method-assign]
+    with pytest.raises(TrainerError, match=r"Kept\.state\(\)"):
+        list(train(it, [10], stop=lambda: True, keep=lambda state: None))

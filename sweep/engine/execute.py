@@ -44,7 +44,12 @@ def execute(
         def submit() -> None:
             key, bundle = waiting.popleft()
             works = [
-                TrajectoryWork(trajectory.spec, trajectory.stops, sweep.options.max_seconds)
+                TrajectoryWork(
+                    trajectory.spec,
+                    trajectory.stops,
+                    sweep.options.max_seconds,
+                    sweep.checkpoint(trajectory.spec),
+                )
                 for trajectory in bundle
             ]
             members = [_Running(trajectory) for trajectory in bundle]

@@ -8,9 +8,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep import console
+from sweep.engine.checkpoint import checkpoint_name
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import StopRequest
 from sweep.errors import RunFailed, RunGoneError, StoreError, StoreLost
@@ -90,6 +92,11 @@ class Sweep:
             )
         except StoreError as error:
             raise StoreLost(error) from error
+
+    def checkpoint(self, spec: RunSpec) -> Path:
+        """Return the file that a long training of this sweep is kept in while it goes on."""
+        folder = self.options.outputs / "sweeps" / self.id / "checkpoints"
+        return folder / checkpoint_name(spec)
 
     def show(self, cell: Cell, part: CurvePart) -> None:
         """Write what is known of the curve of a cell that still trains."""
@@ -189,7 +196,10 @@ class Sweep:
 
         try:
             with self.stop.interruptible():
-                TrajectoryWork(spec, (spec.iters,), self.options.max_seconds)(emit, self.stop)
+                work = TrajectoryWork(
+                    spec, (spec.iters,), self.options.max_seconds, self.checkpoint(spec)
+                )
+                work(emit, self.stop)
         except Exception as error:
             self.fail(cell, error)
             raise

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from sweep.engine.checkpoint import Checkpoint
+from sweep.protocol import resumable
 from sweep.spec import RunSpec
 from sweep.trainers import build_trainer
 from sweep.training import CurvePart, RunResult, train
@@ -38,18 +41,27 @@ class TrajectoryWork:
         The iteration counts at which a run ends, ascending.
     max_seconds
         Training time after which the runs that are left end as ``interrupted``.
+    checkpoint
+        The file that a long training is kept in, where its trainer has state() and restore(),
+        and that it goes on from; gone when the training is done.
     """
 
     spec: RunSpec
     stops: tuple[int, ...]
     max_seconds: float | None
+    checkpoint: Path | None = None
 
     def __call__(
         self, emit: Callable[[RunResult | Progress | CurvePart], None], stop: Callable[[], bool]
     ) -> None:
-        """Train from the start; emit a RunResult at each stop, and in between what is known."""
+        """Train on; emit a RunResult at each stop, and in between what is known."""
         emit(Progress(0, restarted=True))
         trainer = build_trainer(self.spec)
+        kept = Checkpoint(self.checkpoint) if self.checkpoint and resumable(trainer) else None
+        start = kept.load(self.stops[0]) if kept else None
+        if start is not None:
+            emit(Progress(int(start["step"])))
+        whole = True
         for result in train(
             trainer,
             self.stops,
@@ -57,5 +69,10 @@ class TrajectoryWork:
             progress=lambda iterations: emit(Progress(iterations)),
             watch=emit,
             max_seconds=self.max_seconds,
+            keep=kept.save if kept else None,
+            start=start,
         ):
+            whole = whole and result.outcome != "interrupted"
             emit(result)
+        if kept and whole:
+            kept.remove()

@@ -33,7 +33,7 @@ from sweep.kernel.general import (
     matrix,
     output_error,
 )
-from sweep.kernel.source import KernelSpec
+from sweep.kernel.spec import KernelSpec
 
 __all__ = ["BatchKernel", "ErrorKernel", "load_batch_kernel", "load_error_kernel"]
 
