@@ -8,7 +8,7 @@ resolved it), so everything here also works on one that was stored and read back
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +69,14 @@ def run_spec(config: Mapping[str, Any], choices: Mapping[str, Any], base: Path) 
         rule = checked(_rule, config.get("rule"), names["network"], network, trainer)
     if network is not None and data is not None and trainer is not None and trainer.built_in:
         checked(check_fit, network, data.inputs, data.targets)
+    plain = {key: value for key, value in config.items() if key not in CONTROL_KEYS}
+    others = {key: value for key, value in plain.items() if key not in ("lr", "iters", "seed")}
+    problems = problems or [
+        told(key, value, "plan.json can hold finite numbers only; write it as text, in quotes")
+        for key, value in _not_finite(others)
+    ]
     if problems:
         raise ConfigErrors(problems)
-    plain = {key: value for key, value in config.items() if key not in CONTROL_KEYS}
     return RunSpec(
         lr=lr,
         iters=iters,
@@ -84,6 +89,17 @@ def run_spec(config: Mapping[str, Any], choices: Mapping[str, Any], base: Path) 
         config={**plain, "lr": lr, "iters": iters, "seed": seed},
         base=base,
     )
+
+
+def _not_finite(values: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    """Yield each NaN and infinity of nested values, by its dotted key."""
+    if isinstance(values, float):
+        if not math.isfinite(values):
+            yield name, values
+    elif isinstance(values, Mapping | list):
+        items = values.items() if isinstance(values, Mapping) else enumerate(values)
+        for key, value in items:
+            yield from _not_finite(value, f"{name}.{key}" if name else str(key))
 
 
 def _learning_rate(value: Any) -> float:
