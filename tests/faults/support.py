@@ -1,0 +1,145 @@
+"""What the tests of faults share: a user's trainers, ways to wait, and what a store must hold."""
+
+from __future__ import annotations
+
+import sqlite3
+import subprocess
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from sweep.tracking import read
+from sweep.tracking.read import StoredRun
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import Store, open_store
+from tests.processes import Ended
+
+__all__ = [
+    "assert_brief",
+    "assert_whole",
+    "content",
+    "open_reader",
+    "statuses",
+    "trainer",
+    "wait_for",
+    "wait_for_line",
+]
+
+LAST = 60.0
+"""Seconds after which a wait is a failure: a guard against hanging, never a measure."""
+
+
+def trainer(folder: Path, name: str, **settings: Any) -> list[str]:
+    """Write a `trainer` option of the test's own; return the arguments that choose it."""
+    group = folder / "own" / "trainer"
+    group.mkdir(parents=True, exist_ok=True)
+    option = {"_target_": f"tests.faults.trainers.{name}", "lr": "${lr}", **settings}
+    (group / f"{name.lower()}.yaml").write_text(yaml.safe_dump(option))
+    return ["--config-dir", str(folder / "own"), f"trainer={name.lower()}"]
+
+
+def wait_for(condition: Callable[[], object], what: str) -> None:
+    """Wait until something is so."""
+    until = time.monotonic() + LAST
+    while not condition():
+        assert time.monotonic() < until, what
+        time.sleep(0.02)
+
+
+def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
+    """Read a process's standard output until a line holds `text`; what was read is gone."""
+    assert process.stdout is not None
+    seen = []
+    for line in process.stdout:
+        seen.append(line)
+        if text in line:
+            return
+    assert process.stderr is not None
+    raise AssertionError(f"no line with {text!r} in {seen}\n{process.stderr.read()}")
+
+
+def assert_brief(ended: Ended, code: int, *told: str, lines: int = 3) -> None:
+    """Assert an exit code and that standard error is short, complete and no traceback."""
+    assert ended.code == code, ended
+    assert 1 <= len(ended.err.strip().splitlines()) <= lines, ended.err
+    assert "Traceback" not in ended.err, ended.err
+    for text in told:
+        assert text in ended.err, ended.err
+
+
+def open_reader(folder: Path, experiment: str = "sweep") -> Store:
+    """Return the store below `folder`, opened as the report opens it."""
+    return open_store(Tracking("local", folder / "outputs", experiment), mode="read")
+
+
+def statuses(folder: Path) -> Counter[str]:
+    """Return how many runs of a local store have each status, read past MLflow."""
+    with closing(sqlite3.connect(folder / "outputs" / "mlflow.db")) as connection:
+        return Counter(status for (status,) in connection.execute("SELECT status FROM runs"))
+
+
+def content(store: Store, run: StoredRun) -> dict[str, Any]:
+    """Return all of a run that its specification determines, for comparison to the bit."""
+    metrics = {key: value for key, value in run.metrics.items() if key != "train_seconds"}
+    history = store.client.get_metric_history(run.run_id, "error")
+    files = {
+        name: store.artifacts.read(run.run_id, name)
+        for name in ("config.yaml", "curve.parquet", "weights.json", "thresholds.json")
+    }
+    return {
+        "name": run.name,
+        "status": run.status,
+        "outcome": run.outcome,
+        "params": run.params,
+        "metrics": metrics,
+        "signature": run.tags["sweep.signature"],
+        "history": sorted((point.step, point.value) for point in history),
+        **files,
+    }
+
+
+def assert_whole(folder: Path, like: Path | None = None, sweeps: Sequence[str] = ("last",)) -> None:
+    """Assert what must hold of a store once a sweep is finished, whatever came before.
+
+    Exactly one finished run for each cell of each sweep, nothing RUNNING, nothing waiting or
+    left over on disk, a sound database; and, where `like` is given, the same sweep there to
+    the bit.
+    """
+    assert statuses(folder)["RUNNING"] == 0
+    with closing(sqlite3.connect(folder / "outputs" / "mlflow.db")) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    left = {path.name for path in (folder / "outputs").iterdir()}
+    assert left <= {
+        ".locks",
+        "artifacts",
+        "mlflow.db",
+        "mlflow.db-shm",
+        "mlflow.db-wal",
+        "reports",
+        "runs",
+        "sweeps",
+    }, left
+    store = open_reader(folder)
+    for sweep_id in sweeps:
+        stored = read.find_sweep(store, sweep_id)
+        cells = stored.plan()["cells"]
+        runs = read.sweep_runs(store, stored.sweep_id)
+        assert [run.name for run in runs] == [cell["name"] for cell in cells]
+        assert {run.status for run in runs} == {"FINISHED"}
+        every = read.sweep_runs(store, stored.sweep_id, every=True)
+        finished = Counter(
+            (run.name, run.tags["sweep.signature"])
+            for run in every
+            if run.status == "FINISHED" and read.SUPERSEDED not in run.tags
+        )
+        assert set(finished.values()) == {1}
+        assert stored.metrics["runs_finished"] == len(cells)
+        if like is not None:
+            other = open_reader(like)
+            model = read.sweep_runs(other, read.find_sweep(other, sweep_id).sweep_id)
+            assert [content(store, run) for run in runs] == [content(other, run) for run in model]

@@ -1,0 +1,64 @@
+"""Loud but slow: a grid of thousands of runs, and a run that would never end."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sweep.tracking import read
+from tests.faults.conftest import Begin
+from tests.faults.support import open_reader, statuses, wait_for_line
+from tests.processes import finish, run_sweep
+
+RUNS = 2500
+
+
+@pytest.mark.faults
+@pytest.mark.timeout(900)
+def test_grid_of_2500(begin: Begin, tmp_path: Path) -> None:
+    last = RUNS / 1000 + 0.0005
+    process = begin(["-m", f"lr=range(0.001,{last},0.001)", "iters=1"], tmp_path)
+    watched = psutil.Process(process.pid)
+    wait_for_line(process, f"[100/{RUNS}]")
+    early = watched.memory_info().rss
+    wait_for_line(process, f"[{RUNS - 1}/{RUNS}]")
+    late = watched.memory_info().rss
+    ended = finish(process, 300)
+    assert ended.code == 0, ended.err
+    assert late - early < 40e6, f"{(late - early) / 1e6:.1f} MB"  # half of it is noise
+    assert statuses(tmp_path) == {"FINISHED": RUNS + 1}
+    store = open_reader(tmp_path)
+    sweep = read.find_sweep(store, "last")
+    assert len(read.sweep_runs(store, sweep.sweep_id)) == RUNS
+    outputs = tmp_path / "outputs"
+    with (outputs / "reports" / sweep.sweep_id / "runs.csv").open(newline="") as file:
+        assert len(list(csv.reader(file))) == RUNS + 1
+    files = [path for path in (outputs / "artifacts").rglob("*") if path.is_file()]
+    inside = [path for path in files if sweep.run_id not in path.parts]
+    assert len(inside) == 4 * RUNS
+    rest = [path for path in outputs.rglob("*") if path.is_file()]
+    assert len(rest) - len(inside) < 100  # database, logs, report, plan: not one for each run
+
+
+def test_run_that_would_never_end(tmp_path: Path) -> None:
+    ended = run_sweep(["iters=1e12", "max_seconds=0.5"], tmp_path)
+    assert ended.code == 1 and "max_seconds" in ended.err, ended
+    assert statuses(tmp_path) == {"KILLED": 1}
+    store = open_reader(tmp_path)
+    (run,) = read.search(store, "")
+    steps, errors = read.find_run(store, run.info.run_id).curve()
+    assert len(steps) == len(errors) > 1000
+
+
+@pytest.mark.faults
+def test_sweep_that_would_never_end(tmp_path: Path) -> None:
+    ended = run_sweep(["-m", "lr=0.1", "iters=10,1e12", "max_seconds=0.5"], tmp_path)
+    assert ended.code == 1, ended
+    assert statuses(tmp_path) == {"FINISHED": 1, "KILLED": 2}
+    store = open_reader(tmp_path)
+    first, second = read.sweep_runs(store, read.find_sweep(store, "last").sweep_id)
+    assert (first.status, second.status, second.outcome) == ("FINISHED", "KILLED", "interrupted")
+    assert len(second.curve()[0]) > 1000 and "final_error" not in second.metrics

@@ -1,0 +1,134 @@
+"""Resume and reuse: what is taken, what is refused, and who may work on a sweep."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from sweep.tracking import read
+from tests.faults.conftest import Begin
+from tests.faults.support import (
+    assert_brief,
+    assert_whole,
+    open_reader,
+    statuses,
+    trainer,
+    wait_for_line,
+)
+from tests.processes import ROOT, finish, run_sweep
+from tests.tracking.support import tree
+
+POINTS = "a,b,c,d,t,u\n2,5,1,4,0.05,0.1\n1,2,3,4,0.2,0.3\n"
+DATA = "file: points.csv\ninputs: [a, b, c, d]\ntargets: [t, u]\n"
+OWN_TRAINER = """
+class Mine:
+    def __init__(self, lr):
+        self.lr, self.step = lr, 0
+    def advance(self, iterations):
+        self.step += iterations
+        return [self.lr / (self.step - iterations + at + 2) for at in range(iterations)]
+    def error(self):
+        return self.lr / (self.step + 1)
+    def weights(self):
+        return {"w1": self.lr}
+"""
+
+
+@pytest.mark.faults
+def test_resume_takes_the_cells_of_the_plan(tmp_path: Path) -> None:
+    """Today's default grid is another one; axes beside `resume` add their cells."""
+    shutil.copytree(ROOT / "conf", tmp_path / "conf")
+    conf = ["--config-path", str(tmp_path / "conf")]
+    assert run_sweep(["-m", *conf, "iters=1,2"], tmp_path).code == 0
+    preset = tmp_path / "conf" / "experiment" / "none.yaml"
+    preset.write_text(preset.read_text().replace("0.01, 0.05, 1.0", "0.3, 0.4"))
+    ended = run_sweep([*conf, "resume=last"], tmp_path)
+    assert ended.code == 0, ended
+    assert "6 runs" in ended.out and "6 of them stored already, 0 to do" in ended.out
+    ended = run_sweep([*conf, "resume=last", "iters=2,3"], tmp_path)
+    assert ended.code == 0, ended
+    assert "9 runs" in ended.out and "6 of them stored already, 3 to do" in ended.out
+    assert_whole(tmp_path)
+    # A default that belongs to the cells has changed: it says which, and writes nothing.
+    file = tmp_path / "conf" / "config.yaml"
+    file.write_text(file.read_text().replace("seed: 0 ", "seed: 7 "))
+    before = kept(tmp_path)
+    refused = run_sweep([*conf, "resume=last"], tmp_path)
+    assert refused.code == 2 and "seed changed since" in refused.err, refused
+    assert "9 of its cells" in refused.err and "and 4 more" in refused.err
+    assert kept(tmp_path) == before
+
+
+@pytest.mark.faults
+def test_resume_with_other_data_or_another_trainer(tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text(POINTS)
+    (tmp_path / "mine.py").write_text(OWN_TRAINER)
+    for name, text in (("data", DATA), ("trainer", "_target_: mine.Mine\nlr: ${lr}\n")):
+        (tmp_path / "own" / name).mkdir(parents=True)
+        (tmp_path / "own" / name / "mine.yaml").write_text(text)
+    own = ["--config-dir", "own"]
+    assert run_sweep(["-m", *own, "data=mine", "lr=0.1,0.2", "iters=2"], tmp_path).code == 0
+    assert run_sweep(["-m", *own, "trainer=mine", "lr=0.1", "iters=2,3"], tmp_path).code == 0
+    first, second = read.list_sweeps(open_reader(tmp_path))[::-1]
+    (tmp_path / "points.csv").write_text(POINTS.replace("0.3", "0.30000001"))
+    (tmp_path / "mine.py").write_text(OWN_TRAINER + "\n# another source\n")
+    for sweep, what in ((first, "data"), (second, "trainer")):
+        refused = run_sweep([*own, f"resume={sweep.sweep_id}"], tmp_path)
+        assert refused.code == 2 and what in refused.err, refused
+        assert "2 of its cells would have other numbers today" in refused.err
+    (tmp_path / "points.csv").unlink()
+    refused = run_sweep([*own, f"resume={first.sweep_id}"], tmp_path)
+    assert refused.code == 2 and "points.csv" in refused.err and "Traceback" not in refused.err
+
+
+@pytest.mark.faults
+def test_reuse_says_what_it_takes(tmp_path: Path) -> None:
+    assert run_sweep(["-m", "lr=0.1,1", "iters=10"], tmp_path).code == 0
+    ended = run_sweep(["-m", "lr=1,2", "iters=10,20", "reuse=true"], tmp_path)
+    assert ended.code == 0, ended
+    taken = [line for line in ended.out.splitlines() if "taken over from run" in line]
+    assert len(taken) == 1 and "lr=1.0,iters=10" in taken[0]
+    store = open_reader(tmp_path)
+    new, old = read.list_sweeps(store)
+    assert old.sweep_id in taken[0]
+    runs = read.sweep_runs(store, new.sweep_id)
+    (source,) = (run for run in read.sweep_runs(store, old.sweep_id) if run.name.startswith("lr=1"))
+    reused = [run for run in runs if "sweep.reused_from" in run.tags]
+    assert [run.tags["sweep.reused_from"] for run in reused] == [source.run_id]
+    assert reused[0].metrics == source.metrics
+    assert reused[0].weights() == source.weights()
+    assert_whole(tmp_path, sweeps=[new.sweep_id, old.sweep_id])
+
+
+@pytest.mark.faults
+def test_two_resume_one_sweep(begin: Begin, tmp_path: Path) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.1)
+    process = begin(["-m", *own, "lr=0.1", "iters=1,600"], tmp_path)
+    wait_for_line(process, "[1/2]")
+    ended = run_sweep([*own[:2], "resume=last"], tmp_path)
+    assert_brief(ended, 3, f"process {process.pid} on", lines=1)
+    # Whoever else opens the store meanwhile touches nothing that lives.
+    assert run_sweep([], tmp_path, module="sweep.report").code == 0
+    assert statuses(tmp_path)["RUNNING"] == 2 and statuses(tmp_path)["KILLED"] == 0
+    process.kill()
+    finish(process, 30)
+    # A plan alone changes nothing, not even what the dead process left open.
+    before = kept(tmp_path)
+    ended = run_sweep([*own[:2], "resume=last", "dry_run=true"], tmp_path)
+    assert ended.code == 0 and "New: 1, stored already: 1" in ended.out, ended
+    assert kept(tmp_path) == before
+    assert statuses(tmp_path)["RUNNING"] == 2
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    """Return every file of the outputs, save the two that SQLite's readers make and remove."""
+    files = tree(folder / "outputs")
+    return {name: content for name, content in files.items() if not name.endswith(("-shm", "-wal"))}
+
+
+def test_unknown_sweep(tmp_path: Path) -> None:
+    assert_brief(run_sweep(["resume=last"], tmp_path), 2, "there is no store yet", lines=1)
+    assert_brief(run_sweep(["resume=../../x"], tmp_path), 2, lines=1)
+    assert list(tmp_path.iterdir()) == []

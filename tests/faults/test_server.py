@@ -1,0 +1,62 @@
+"""Loud but slow: a tracking server that dies in mid-sweep, and comes back or does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from sweep.tracking import read
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from tests.faults.conftest import Begin
+from tests.faults.support import trainer, wait_for, wait_for_line
+from tests.processes import finish, run_sweep
+from tests.tracking.test_server import Server
+
+GRID = ["lr=0.1", "iters=1,20,40,80"]
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    """Yield a server on the loopback, with a SQLite database and files of its own."""
+    (tmp_path / "server").mkdir()
+    server = Server(tmp_path / "server")
+    server.start()
+    yield server
+    server.kill()
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("returns", [True, False], ids=["back", "away"])
+def test_server_dies_in_mid_sweep(
+    begin: Begin, server: Server, returns: bool, tmp_path: Path
+) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.05)
+    place = ["tracking=server", f"tracking.uri={server.uri}"]
+    process = begin(["-m", *own, *GRID, *place], tmp_path)
+    wait_for_line(process, "[1/4]")
+    server.kill()
+    wait_for(lambda: list(tmp_path.glob("outputs/spool/*/*/entry.json")), "a result that waits")
+    if returns:
+        server.start()
+    ended = finish(process, 120)
+    assert "Traceback" not in ended.err and "does not answer" in ended.err, ended
+    if returns:
+        assert ended.code == 0, ended
+    else:
+        assert ended.code == 3 and "results wait in" in ended.err, ended
+        assert len(ended.err.strip().splitlines()) <= 3, ended.err
+        assert "[4/4]" in ended.out  # the training went on
+        server.start()
+        again = run_sweep([*own[:2], "resume=last", *place], tmp_path)
+        assert again.code == 0 and "0 to do" in again.out, again
+    store = open_store(Tracking("server", tmp_path / "outputs", uri=server.uri), mode="read")
+    sweep = read.find_sweep(store, "last")
+    assert sweep.status == "FINISHED" and sweep.metrics["runs_finished"] == 4
+    every = read.sweep_runs(store, sweep.sweep_id, every=True)
+    counting = [run for run in every if read.SUPERSEDED not in run.tags]
+    assert [run.status for run in counting] == ["FINISHED"] * 4
+    assert not {run.status for run in every} & {"RUNNING"}
+    assert not list(tmp_path.glob("outputs/spool/*/*"))

@@ -1,0 +1,188 @@
+"""State that lies: a sweep that is killed, interrupted, hung up on, or told twice."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import sqlite3
+import subprocess
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from sweep.tracking import read
+from tests.faults.conftest import Begin
+from tests.faults.support import (
+    assert_brief,
+    assert_whole,
+    open_reader,
+    statuses,
+    trainer,
+    wait_for,
+    wait_for_line,
+)
+from tests.processes import clean_environment, finish, run_sweep, sweep_command
+
+SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
+GRID = ["-m", "lr=0.1", "iters=10,1e12"]
+"""One run that ends at once and one that never does."""
+
+LAUNCHERS = {
+    "threads": [],
+    "serial": ["hydra.launcher.backend=serial"],
+    "processes": ["hydra.launcher.backend=processes"],
+    "basic": ["hydra/launcher=basic"],
+}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("signum", SIGNALS, ids=lambda signum: signum.name)
+def test_signal_ends_a_sweep(
+    begin: Begin, signum: signal.Signals, launcher: str, tmp_path: Path
+) -> None:
+    process = begin([*GRID, *LAUNCHERS[launcher]], tmp_path)
+    wait_for_line(process, "[1/2]")
+    os.kill(process.pid, signum)
+    ended = finish(process, 30)
+    assert_brief(ended, SIGNALS[signum])
+    last = ended.err.strip().splitlines()[-1]
+    assert "1 of 2 runs are done" in last and "python -m sweep -m resume=" in last
+    assert statuses(tmp_path)["RUNNING"] == 0
+    assert statuses(tmp_path)["KILLED"] >= 1  # the sweep's own run
+
+
+@pytest.mark.parametrize("signum", SIGNALS, ids=lambda signum: signum.name)
+def test_signal_ends_a_single_run(begin: Begin, signum: signal.Signals, tmp_path: Path) -> None:
+    process = begin(["iters=1e12", "hydra.verbose=false"], tmp_path)
+    wait_for(lambda: list(tmp_path.glob("outputs/runs/*")), "the run's folder")
+    wait_for(lambda: catches(process, signum), "a handler for the signal")
+    os.kill(process.pid, signum)
+    ended = finish(process, 30)
+    assert_brief(ended, SIGNALS[signum], f"Ended by {signum.name}")
+    assert not (tmp_path / "outputs" / "mlflow.db").exists()
+
+
+def catches(process: subprocess.Popen[str], signum: int) -> bool:
+    """Tell whether a process has a handler of its own for a signal (Linux)."""
+    text = Path(f"/proc/{process.pid}/status").read_text()
+    mask = int(text.partition("SigCgt:")[2].split()[0], 16)
+    hangup = 1 << (signal.SIGHUP - 1)  # Python itself never catches this one
+    return bool(mask & hangup) and bool(mask & 1 << (signum - 1))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("backend", ["threads", "serial", "processes"])
+def test_signal_ends_a_trainer_that_never_returns(
+    begin: Begin, backend: str, tmp_path: Path
+) -> None:
+    own = trainer(tmp_path, "Hanging")
+    grid = ["lr=0.5,2", "iters=9", f"hydra.launcher.backend={backend}"]
+    process = begin(["-m", *own, *grid], tmp_path)
+    wait_for_line(process, "[1/2]")
+    wait_for(lambda: statuses(tmp_path)["RUNNING"] == 2 or backend == "serial", "the second run")
+    os.kill(process.pid, signal.SIGTERM)
+    assert_brief(finish(process, 30), 143, "1 of 2 runs are done", "--config-dir")
+    assert statuses(tmp_path)["RUNNING"] == 0
+    assert not children_left(tmp_path)
+
+
+def children_left(folder: Path) -> list[str]:
+    """Return the commands of processes that still work in a folder (Linux)."""
+    left = []
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdecimal() and (entry / "cwd").resolve() == folder.resolve():
+                if int(entry.name) != os.getpid():
+                    left.append((entry / "cmdline").read_text())
+        except OSError:
+            continue
+    return left
+
+
+@pytest.mark.faults
+def test_ignored_signal_stays_ignored(begin_command: Begin, tmp_path: Path) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.05)
+    script = 'trap "" HUP INT; exec "$@"'  # as nohup and a script's `&` leave them
+    command = sweep_command(["-m", *own, "lr=0.1", "iters=1,40"])
+    process = begin_command(["sh", "-c", script, "sh", *command], tmp_path, clean_environment())
+    wait_for_line(process, "[1/2]")
+    os.kill(process.pid, signal.SIGHUP)
+    os.kill(process.pid, signal.SIGINT)
+    ended = finish(process, 60)
+    assert ended.code == 0, ended
+    assert_whole(tmp_path)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("times", [1, 2])
+def test_interrupt_while_another_program_holds_the_lock(
+    begin: Begin, times: int, tmp_path: Path
+) -> None:
+    """The first waits a moment for the lock and the second for nothing; the next command tidies."""
+    process = begin(GRID, tmp_path)
+    wait_for_line(process, "[1/2]")
+    database = tmp_path / "outputs" / "mlflow.db"
+    with closing(sqlite3.connect(database, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        for _ in range(times):
+            os.kill(process.pid, signal.SIGINT)
+            time.sleep(0.1)  # two at one moment would be one
+        ended = finish(process, 30)
+        assert ended.code == 130 and "Traceback" not in ended.err, ended
+    assert statuses(tmp_path)["RUNNING"] == 2
+    listed = run_sweep([], tmp_path, module="sweep.report")
+    assert listed.code == 0 and "they are KILLED now" in listed.out + listed.err, listed
+    assert statuses(tmp_path)["RUNNING"] == 0
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a sweep that nobody disturbed."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    ended = run_sweep(LONG, folder)
+    assert ended.code == 0, ended
+    return folder
+
+
+LONG = ["-m", "lr=0.1,1,20", "iters=10,1000,4000000"]
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_killed_sweep_is_resumed(
+    begin: Begin, launcher: str, undisturbed: Path, tmp_path: Path
+) -> None:
+    process = begin([*LONG, *LAUNCHERS[launcher]], tmp_path)
+    wait_for_line(process, "[2/9]")
+    process.kill()
+    finish(process, 30)
+    left = statuses(tmp_path)
+    assert left["RUNNING"] >= 1 and left["FINISHED"] >= 2, left
+    ended = run_sweep(["-m", "resume=last"], tmp_path)
+    assert ended.code == 0, ended
+    assert_whole(tmp_path, like=undisturbed)
+    store = open_reader(tmp_path)
+    sweep_id = read.find_sweep(store, "last").sweep_id
+    attempts = read.sweep_runs(store, sweep_id, every=True)
+    assert len(attempts) - 9 <= left["RUNNING"] - 1  # those in flight alone are done again
+
+
+@pytest.mark.faults
+def test_interrupted_sweep_is_resumed_by_the_command_that_it_names(
+    begin: Begin, tmp_path: Path
+) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.05)
+    place = ["outputs=else where/out", "tracking.experiment=a name"]
+    process = begin(["-m", *own, *place, "lr=0.1", "iters=1,100"], tmp_path)
+    wait_for_line(process, "[1/2]")
+    os.kill(process.pid, signal.SIGTERM)
+    last = finish(process, 30).err.strip().splitlines()[-1]
+    words = shlex.split(last.partition("finish it with: ")[2])
+    assert words[:3] == ["python", "-m", "sweep"]
+    ended = run_sweep(words[3:], tmp_path)
+    assert ended.code == 0, ended
+    assert "1 of them stored already, 1 to do" in ended.out

@@ -1,0 +1,198 @@
+"""Store lost: damaged, unwritable, full, held by another program, or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from tests.faults.conftest import Begin
+from tests.faults.support import (
+    assert_brief,
+    assert_whole,
+    statuses,
+    trainer,
+    wait_for_line,
+)
+from tests.processes import (
+    Ended,
+    clean_environment,
+    finish,
+    run,
+    run_sweep,
+    sweep_command,
+)
+
+GRID = ["-m", "lr=0.1", "iters=1,2"]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a small sweep that is finished; nobody writes to it."""
+    folder = tmp_path_factory.mktemp("swept")
+    ended = run_sweep(GRID, folder)
+    assert ended.code == 0, ended
+    return folder
+
+
+@pytest.fixture
+def copied(swept: Path, tmp_path: Path) -> Path:
+    """Return a copy of it, its database in one file."""
+    shutil.copytree(swept, tmp_path, dirs_exist_ok=True)
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return tmp_path
+
+
+def cut(database: Path) -> None:
+    os.truncate(database, database.stat().st_size // 2)
+
+
+def fill(database: Path) -> None:
+    database.write_bytes(b"no database at all\n" * 4000)
+
+
+def empty(database: Path) -> None:
+    os.truncate(database, 0)
+
+
+def scramble(database: Path) -> None:
+    """Keep the first page and the length, and make noise of the rest."""
+    content = bytearray(database.read_bytes())
+    content[4096:] = bytes((i * 151 + 7) % 256 for i in range(len(content) - 4096))
+    database.write_bytes(content)
+
+
+@pytest.mark.parametrize("command", ["sweep", "resume", "report"])
+@pytest.mark.parametrize("damage", [cut, fill, empty, scramble], ids=lambda one: one.__name__)
+def test_damaged_database_is_left_alone(damage, command: str, copied: Path) -> None:  # type: ignore[no-untyped-def]
+    database = copied / "outputs" / "mlflow.db"
+    damage(database)
+    before = database.read_bytes()
+    if command == "report":
+        ended = run_sweep([], copied, module="sweep.report")
+    else:
+        ended = run_sweep(GRID if command == "sweep" else ["resume=last"], copied)
+    assert_brief(ended, 3, "mlflow.db")
+    assert database.read_bytes() == before
+
+
+def unprivileged(arguments: list[str], folder: Path) -> Ended:
+    """Run a sweep with file permissions in force, which root otherwise passes over."""
+    drop = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"]
+    command = sweep_command(arguments)
+    return run(drop + command if os.geteuid() == 0 else command, folder, env=clean_environment())
+
+
+def test_file_in_the_place_of_outputs(tmp_path: Path) -> None:
+    (tmp_path / "outputs").write_text("mine")
+    assert_brief(run_sweep(GRID, tmp_path), 3, "is a file")
+    assert (tmp_path / "outputs").read_text() == "mine"
+
+
+def test_outputs_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir(mode=0o555)
+    assert_brief(unprivileged(GRID, tmp_path), 3, "cannot be written")
+    assert list((tmp_path / "outputs").iterdir()) == []
+
+
+def test_outputs_of_a_single_run_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "outputs").mkdir(mode=0o555)
+    assert_brief(unprivileged([], tmp_path), 3, "outputs")
+
+
+def test_database_is_read_only(copied: Path) -> None:
+    database = copied / "outputs" / "mlflow.db"
+    database.chmod(0o444)
+    before = database.read_bytes()
+    assert_brief(unprivileged(GRID, copied), 3, "read-only")
+    assert database.read_bytes() == before
+
+
+def limited(arguments: list[str], folder: Path, blocks: int) -> Ended:
+    """Run a sweep that can write no file beyond `blocks` times 512 bytes.
+
+    This stands for a disk that is full: a write fails in the middle of a file, with another
+    error number. SIGXFSZ, which would come first, is ignored by Python.
+    """
+    script = f'ulimit -f {blocks}; exec "$@"'
+    command = ["sh", "-c", script, "sh", *sweep_command(arguments)]
+    return run(command, folder, env=clean_environment({"NUMBA_DISABLE_JIT": None}))
+
+
+@pytest.mark.faults
+def test_disk_is_full_while_logging(copied: Path) -> None:
+    database = copied / "outputs" / "mlflow.db"
+    blocks = database.stat().st_size // 512 + 200
+    ended = limited(["-m", "lr=0.1,0.2,0.3,0.4,0.5,0.6", "iters=10,100,1000"], copied, blocks)
+    assert_brief(ended, 3, "the disk is full", "resume=last")
+    with closing(sqlite3.connect(database)) as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    again = run_sweep(["resume=last"], copied)
+    assert again.code == 0, again
+    assert "18 runs" in again.out and "stored already" in again.out
+    assert_whole(copied)
+
+
+@pytest.mark.faults
+def test_disk_is_really_full(tmp_path: Path) -> None:
+    """On a file system of some megabytes; where mounting is refused, the test above stands."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", disk])
+    if mounted.returncode:
+        return
+    try:
+        ended = run_sweep([*GRID, f"outputs={disk}/outputs"], tmp_path)
+        assert_brief(ended, 3, "free some space")
+        subprocess.run(["mount", "-o", "remount,size=9m", disk], check=True)
+        filler = disk / "filler"
+        assert run_sweep([*GRID, f"outputs={disk}/outputs"], tmp_path).code == 0
+        grid = ["-m", "lr=range(0.1,5,0.1)", "iters=10,100,1000,10000"]
+        ended = run_sweep([*grid, f"outputs={disk}/outputs"], tmp_path)
+        assert ended.code == 3, ended
+        filler.unlink(missing_ok=True)
+        subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+    finally:
+        subprocess.run(["umount", "-l", disk], check=True)
+
+
+@pytest.mark.faults
+def test_another_program_holds_the_lock(begin: Begin, tmp_path: Path) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.02)
+    process = begin(["-m", *own, "lr=0.1", "iters=1,30"], tmp_path)
+    wait_for_line(process, "[1/2]")
+    with closing(
+        sqlite3.connect(tmp_path / "outputs" / "mlflow.db", isolation_level=None)
+    ) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        assert process.stderr is not None
+        assert "is locked by another program" in process.stderr.readline()
+        holder.execute("ROLLBACK")
+    ended = finish(process, 60)
+    assert ended.code == 0, ended
+    assert "is free again" in ended.err
+    assert_whole(tmp_path)
+
+
+@pytest.mark.parametrize("listening", [False, True], ids=["refused", "silent"])
+def test_server_is_unreachable(listening: bool, tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        if listening:  # accepts, and never answers
+            nobody.listen()
+        port = nobody.getsockname()[1]
+        server = ["tracking=server", f"tracking.uri=http://127.0.0.1:{port}"]
+        ended = run_sweep([*GRID, *server], tmp_path, timeout=60)
+    assert_brief(ended, 3, f"http://127.0.0.1:{port}", lines=1)
+    assert statuses_if_any(tmp_path) == {}
+
+
+def statuses_if_any(folder: Path) -> dict[str, int]:
+    return statuses(folder) if (folder / "outputs" / "mlflow.db").exists() else {}

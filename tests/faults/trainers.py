@@ -1,0 +1,85 @@
+"""Trainers of the tests: plain arithmetic that lasts, hangs, fails or leaves the finite numbers."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["Bursting", "Failing", "Hanging", "Lasting"]
+
+
+class Falling:
+    """An error of lr / (1 + step): the base of the others, and good for nothing else."""
+
+    thread_safe = True
+
+    def __init__(self, lr: float) -> None:
+        self.lr = lr
+        self.step = 0
+
+    def advance(self, iterations: int) -> npt.NDArray[np.float64]:
+        """Return the errors of the next steps."""
+        steps = self.step + np.arange(1.0, iterations + 1)
+        self.step += iterations
+        return self.lr / (1.0 + steps)
+
+    def error(self) -> float:
+        """Return the error now."""
+        return self.lr / (1.0 + self.step)
+
+    def weights(self) -> dict[str, float]:
+        """Return one weight, which tells the rate and the step."""
+        return {"w1": self.lr * self.step}
+
+
+class Lasting(Falling):
+    """Takes `seconds` for each iteration, asleep."""
+
+    def __init__(self, lr: float, seconds: float = 0.01) -> None:
+        super().__init__(lr)
+        self.seconds = seconds
+
+    def advance(self, iterations: int) -> npt.NDArray[np.float64]:
+        """Sleep, then return the errors."""
+        time.sleep(self.seconds * iterations)
+        return super().advance(iterations)
+
+
+class Hanging(Falling):
+    """Returns from its first steps and then never within a test, once lr is above 1."""
+
+    def advance(self, iterations: int) -> npt.NDArray[np.float64]:
+        """Hang after the first call."""
+        if self.lr > 1 and self.step:
+            time.sleep(3600)
+        return super().advance(iterations)
+
+
+class Failing(Falling):
+    """Raises in its third iteration when lr is above 1."""
+
+    def advance(self, iterations: int) -> npt.NDArray[np.float64]:
+        """Raise an error of two lines, or return the errors."""
+        if self.lr > 1 and self.step + iterations >= 3:
+            raise ArithmeticError(f"lr {self.lr} is <too> much\nand this is the second line")
+        return super().advance(iterations)
+
+
+class Bursting(Falling):
+    """Gives `value` (inf, -inf, nan, or a huge finite number) as the error of step `at`."""
+
+    def __init__(self, lr: float, value: Any = "inf", at: int = 5) -> None:
+        super().__init__(lr)
+        self.value = float(value)
+        self.at = at
+
+    def advance(self, iterations: int) -> npt.NDArray[np.float64]:
+        """Return the errors, one of which is `value`."""
+        first = self.step + 1
+        errors = super().advance(iterations)
+        if first <= self.at < first + iterations:
+            errors[self.at - first] = self.value
+        return errors
