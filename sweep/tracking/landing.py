@@ -14,7 +14,7 @@ from mlflow.utils.credentials import get_default_host_creds
 from mlflow.utils.rest_utils import http_request
 
 from sweep.errors import StoreError
-from sweep.tracking import addresses, notes, read, views
+from sweep.tracking import addresses, arranged, notes, read, views
 from sweep.tracking.read import StoredRun, StoredSweep
 from sweep.tracking.store import Store
 from sweep.tracking.texts import entity_name
@@ -68,11 +68,11 @@ def save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> N
     if not views.is_known(_version(store)):
         return
     axes = [entity_name(axis) for axis in sweep.plan().get("axes") or ("lr", "iters")]
-    metrics = sorted({name for run in runs for name in run.metrics})
+    found = arranged.Varying.of([run.params for run in runs], [run.metrics for run in runs])
     wanted = [
-        views.charts_view(sweep.sweep_id, axes, metrics),
-        views.weights_view(sweep.sweep_id, axes, metrics),
-        views.sweeps_view(),
+        arranged.charts_view(sweep.sweep_id, axes, found),
+        arranged.weights_view(sweep.sweep_id, axes, found),
+        arranged.sweeps_view(),
     ]
     now = time.time_ns() // 1_000_000
     for view in wanted:
@@ -89,13 +89,13 @@ def landing_of(store: Store, sweep: StoredSweep, runs: Iterable[StoredRun]) -> L
     def view(key: str) -> str | None:
         return addresses.view_address(ident, key) if views.tag_name(key) in saved else None
 
-    condition = views.sweep_condition(sweep.sweep_id)
+    condition = arranged.sweep_condition(sweep.sweep_id)
     plain = addresses.comparison(ident, condition, [run.run_id for run in runs])
     best = _best(runs)
     return Landing(
-        compare=view(views.view_key(sweep.sweep_id)) or plain,
-        weights=view(views.view_key(sweep.sweep_id, "weights")),
-        sweeps=view(views.ALL_SWEEPS),
+        compare=view(arranged.view_key(sweep.sweep_id)) or plain,
+        weights=view(arranged.view_key(sweep.sweep_id, "weights")),
+        sweeps=view(arranged.ALL_SWEEPS),
         parent=addresses.run_address(ident, sweep.run_id),
         report=addresses.run_address(ident, sweep.run_id, "report/index.html"),
         best=addresses.run_address(ident, best.run_id) if best else None,
@@ -154,8 +154,8 @@ def _best(runs: Iterable[StoredRun]) -> StoredRun | None:
 def remove_old_views(store: Store) -> None:
     """Remove the views of all sweeps but the newest KEPT: the menu lists every one."""
     newest = [sweep.sweep_id for sweep in read.list_sweeps(store)][:KEPT]
-    kept = {views.view_key(ident, part) for ident in newest for part in ("", "weights")}
-    ours = f"{views.PREFIX}{views.view_key('')}"
+    kept = {arranged.view_key(ident, part) for ident in newest for part in ("", "weights")}
+    ours = f"{views.PREFIX}{arranged.view_key('')}"
     for tag in _tags(store):
         if tag.startswith(ours) and tag.removeprefix(views.PREFIX) not in kept:
             _delete_tag(store, tag)

@@ -10,49 +10,35 @@ from __future__ import annotations
 
 import base64
 import json
-import re
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 __all__ = [
-    "ALL_SWEEPS",
     "PREFIX",
     "TESTED",
     "View",
-    "charts_view",
+    "bar_chart",
+    "charts",
+    "curve_chart",
     "is_known",
-    "sweep_condition",
-    "sweeps_view",
+    "listing",
+    "metric_column",
+    "parallel_chart",
+    "param_column",
+    "section",
+    "tag_column",
     "tag_name",
     "tag_value",
-    "view_key",
-    "weights_view",
 ]
 
 TESTED = "3.17"
 """The only version of MLflow whose page was seen to show these views."""
 
 PREFIX = "mlflow.sharedViewState."
-ALL_SWEEPS = "all-sweeps"
-"""Key of the view that compares sweeps."""
-
 LONGEST = 5000
 """No view is larger: what every MLflow 3 takes as the value of an experiment's tag."""
-
-WEIGHT = "weights/"
-
-RESULTS = (
-    "final_error",
-    "final_error_log10",
-    "best_error",
-    "best_step",
-    "stalled_at",
-    "diverged_at",
-    "train_seconds",
-)
-"""Columns of a run's results, in this order."""
 
 WIDE = 190
 """Pixels of a column whose numbers end in an exponent: cut off, 2.8e-30 looks like 2.8."""
@@ -72,11 +58,6 @@ class View:
 def is_known(version: str) -> bool:
     """Tell whether this version of MLflow shows the views as they were seen."""
     return version == TESTED or version.startswith(f"{TESTED}.")
-
-
-def view_key(sweep_id: str, part: str = "") -> str:
-    """Return the key of a sweep's view; `part` is empty or ``weights``."""
-    return f"sweep-{sweep_id}-{part}" if part else f"sweep-{sweep_id}"
 
 
 def tag_name(key: str) -> str:
@@ -99,95 +80,19 @@ def tag_value(view: View, now: int) -> str | None:
     return value if len(value) <= LONGEST else None
 
 
-def sweep_condition(sweep_id: str) -> str:
-    """Return the search that finds exactly the runs of a sweep, flat."""
-    return f"tags.`sweep.id` = '{sweep_id}' and tags.`sweep.role` = 'run'"
-
-
-# --- the three views ---------------------------------------------------------------------
-
-
-def charts_view(sweep_id: str, axes: Sequence[str], metrics: Iterable[str]) -> View:
-    """Return a sweep's view: error curves, final errors, and the grid against the result.
-
-    Parameters
-    ----------
-    axes
-        The swept keys: the first columns, and the axes of the parallel coordinates.
-    metrics
-        Every metric that a run of the sweep has.
-    """
-    shown = ("error", "final_error_log10")
-    sections = [
-        _section("curves", "Error by iteration", 1, 420),
-        _section("finals", "Final error, log10", 1, 360),
-        _section("grid", "Settings and final error", 1, 360),
-    ]
-    charts = [
-        _curve_chart("curves", "error"),
-        _bar_chart("finals", "final_error_log10"),
-        _parallel_chart("grid", axes, ["final_error_log10"]),
-    ]
-    columns = [
-        *(_param(axis) for axis in axes),
-        _tag("sweep.outcome"),
-        *(_metric(name) for name in RESULTS),
-    ]
-    return View(
-        view_key(sweep_id),
-        f"sweep {sweep_id}",
-        _state(sweep_condition(sweep_id), _metric("final_error"), True, columns)
-        | _charts(sections, charts, metrics, shown),
-    )
-
-
-def weights_view(sweep_id: str, axes: Sequence[str], metrics: Iterable[str]) -> View | None:
-    """Return the view of a sweep's final weights, None where no run has them as metrics."""
-    metrics = list(metrics)
-    weights = sorted((name for name in metrics if name.startswith(WEIGHT)), key=_natural)
-    if not weights:
-        return None
-    sections = [
-        _section("all", "Weights after training, all runs", 1, 400),
-        _section("each", "Each weight after training", 3, 300),
-    ]
-    charts = [_parallel_chart("all", [], weights)]
-    charts += [_bar_chart("each", name) for name in weights]
-    columns = [_param(axis) for axis in axes] + [_metric("final_error")]
-    columns += [_metric(name) for name in weights]
-    return View(
-        view_key(sweep_id, "weights"),
-        f"sweep {sweep_id}: weights",
-        _state(sweep_condition(sweep_id), _metric("final_error"), True, columns)
-        | _charts(sections, charts, metrics, weights),
-    )
-
-
-def sweeps_view() -> View:
-    """Return the experiment's view that compares its sweeps, the newest first."""
-    totals = ("runs_total", "runs_finished", "runs_failed", "runs_diverged")
-    best = ("best_final_error", "best_final_error_log10")
-    sections = [
-        _section("best", "Best final error, log10", 1, 360),
-        _section("runs", "Runs", 2, 300),
-    ]
-    charts = [_bar_chart("best", "best_final_error_log10")]
-    charts += [_bar_chart("runs", name) for name in totals]
-    columns = ["attributes.`Created`", "attributes.`Duration`"]
-    columns += [_metric(name) for name in (best[0], *totals)]
-    condition = "tags.`sweep.role` = 'sweep'"
-    return View(
-        ALL_SWEEPS,
-        "all sweeps",
-        _state(condition, "attributes.`start_time`", False, columns)
-        | _charts(sections, charts, [*best, *totals], [best[1], *totals]),
-    )
-
-
 # --- parts of the page's state -----------------------------------------------------------
 
 
-def _state(condition: str, order: str, ascending: bool, columns: Sequence[str]) -> dict[str, Any]:
+def listing(condition: str, order: str, ascending: bool, columns: Sequence[str]) -> dict[str, Any]:
+    """Return which runs are listed, by which column they are sorted, and their columns.
+
+    Parameters
+    ----------
+    condition
+        MLflow's search; nested runs that meet it are listed flat.
+    order
+        A column, as `param_column` and its like write it.
+    """
     return {
         "searchFilter": condition,
         "orderByKey": order,
@@ -198,7 +103,7 @@ def _state(condition: str, order: str, ascending: bool, columns: Sequence[str]) 
         "datasetsFilter": [],
         "selectedColumns": list(columns),
         "columnOrder": list(columns),
-        "columnWidths": {_metric(name): WIDE for name in WIDE_METRICS},
+        "columnWidths": {metric_column(name): WIDE for name in WIDE_METRICS},
         "runsHiddenMode": "SHOW_ALL",
         "hideEmptyCharts": True,
         "autoRefreshEnabled": True,
@@ -206,15 +111,15 @@ def _state(condition: str, order: str, ascending: bool, columns: Sequence[str]) 
     }
 
 
-def _charts(
+def charts(
     sections: Sequence[Mapping[str, Any]],
-    charts: Sequence[Mapping[str, Any]],
+    drawn: Sequence[Mapping[str, Any]],
     metrics: Iterable[str],
     shown: Iterable[str],
 ) -> dict[str, Any]:
-    """Return the sections and charts, and a deleted chart for each metric that has none.
+    """Return sections, the charts `drawn`, and a deleted chart for each metric not `shown`.
 
-    The page adds a chart for every metric that it finds none for, deleted ones included.
+    The page adds a chart for every metric that it finds none for; a deleted one counts.
     """
     hidden = sorted(set(metrics) - set(shown))
     last = sections[-1]["uuid"]
@@ -222,10 +127,11 @@ def _charts(
         {**_chart("BAR", last, name), "metricKey": name, "deleted": True, "isGenerated": True}
         for name in hidden
     ]
-    return {"compareRunSections": list(sections), "compareRunCharts": [*charts, *deleted]}
+    return {"compareRunSections": list(sections), "compareRunCharts": [*drawn, *deleted]}
 
 
-def _section(uuid: str, name: str, columns: int, height: int) -> dict[str, Any]:
+def section(uuid: str, name: str, columns: int, height: int) -> dict[str, Any]:
+    """Return a section of charts, so many beside each other, of a height in pixels."""
     return {
         "uuid": uuid,
         "name": name,
@@ -249,7 +155,8 @@ def _chart(kind: str, section: str, name: str) -> dict[str, Any]:
     }
 
 
-def _curve_chart(section: str, metric: str) -> dict[str, Any]:
+def curve_chart(section: str, metric: str) -> dict[str, Any]:
+    """Return a line for each run, metric against step, both axes logarithmic."""
     return {
         **_chart("LINE", section, metric),
         "metricKey": metric,
@@ -265,11 +172,13 @@ def _curve_chart(section: str, metric: str) -> dict[str, Any]:
     }
 
 
-def _bar_chart(section: str, metric: str) -> dict[str, Any]:
+def bar_chart(section: str, metric: str) -> dict[str, Any]:
+    """Return a bar for each run, on a linear axis."""
     return {**_chart("BAR", section, metric), "metricKey": metric}
 
 
-def _parallel_chart(section: str, params: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+def parallel_chart(section: str, params: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
+    """Return parallel coordinates on linear axes, a line for each run."""
     return {
         **_chart("PARALLEL", section, section),
         "selectedParams": list(params),
@@ -278,19 +187,16 @@ def _parallel_chart(section: str, params: Sequence[str], metrics: Sequence[str])
     }
 
 
-def _param(name: str) -> str:
+def param_column(name: str) -> str:
+    """Return how the page names the column of a param."""
     return f"params.`{name}`"
 
 
-def _metric(name: str) -> str:
+def metric_column(name: str) -> str:
+    """Return how the page names the column of a metric."""
     return f"metrics.`{name}`"
 
 
-def _tag(name: str) -> str:
+def tag_column(name: str) -> str:
+    """Return how the page names the column of a tag."""
     return f"tags.`{name}`"
-
-
-def _natural(name: str) -> tuple[Any, ...]:
-    """Return a sort key: weights before biases, w2 before w10."""
-    parts = re.split(r"(\d+)", name.removeprefix(WEIGHT))
-    return (parts[0] == "b", [int(part) if part.isdecimal() else part for part in parts])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -76,8 +77,10 @@ def server_address(options: Settings) -> str:
 
 
 def _override(key: str, value: str) -> str:
-    """Return an override whose value Hydra reads as this text."""
-    if value.replace("/", "").replace("_", "").replace("-", "").replace(".", "").isalnum():
+    """Return an override whose value Hydra and OmegaConf read as this text."""
+    if re.fullmatch(r"[A-Za-z_][\w./-]*", value, re.ASCII):
         return f"{key}={value}"
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
-    return f"{key}='{escaped}'"
+    # Between quotes a backslash is one of its own, except before a quote.
+    quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", "\\'"), value)
+    quoted = quoted.replace("${", "\\${")
+    return f"{key}='{quoted}'"

@@ -1,0 +1,364 @@
+"""Views, notes and links of a sweep: what is written into a real store, and when it is not."""
+
+from __future__ import annotations
+
+import base64
+import json
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.tracking import addresses, arranged, landing, notes, parent, read, views, write
+from sweep.tracking.store import Store
+from tests.tracking import support
+
+NOTE = "Best of 2 runs: lr=1.0.\n\n| lr | 1 |\n|---:|---:|\n| 0.1 | **0.5** |\n"
+WEIGHTS = [f"weights/{name}" for name in support.NAMES]
+
+
+def opened(value: str) -> dict[str, Any]:
+    """Return the state of a view as the page reads it: JSON, base64, zlib."""
+    packed = json.loads(value)["state"]
+    assert packed.startswith("deflate;")
+    text = zlib.decompress(base64.b64decode(packed.removeprefix("deflate;")))
+    state: dict[str, Any] = json.loads(text)
+    return state
+
+
+def varying(*metrics: str, params: tuple[str, ...] = ("lr", "iters")) -> arranged.Varying:
+    return arranged.Varying(frozenset(metrics), frozenset(metrics), frozenset(params))
+
+
+def shown(state: dict[str, Any], kind: str) -> list[dict[str, Any]]:
+    charts = state["compareRunCharts"]
+    return [chart for chart in charts if chart["type"] == kind and not chart["deleted"]]
+
+
+def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> str:
+    """Store a finished sweep with one run for each of some rates; return the parent's id."""
+    names = [f"lr={rate}" for rate in range(1, runs + 1)]
+    plan = {**support.plan(*names), "sweep_id": sweep_id, "axes": ["lr", "iters"]}
+    run_id = parent.start_sweep(store, sweep_id, plan, {})
+    for rate, name in enumerate(names, start=1):
+        started = write.start_run(
+            store,
+            name=name,
+            params={**support.PARAMS, "lr": str(float(rate))},
+            tags={"sweep.signature": support.SIGNATURE},
+            sweep_id=sweep_id,
+            parent_run_id=run_id,
+        )
+        final = {label: at / rate for at, label in enumerate(support.NAMES)}
+        result = support.result(final_error=0.1 / rate, final_weights=final)
+        write.record(store, started, result, {})
+    parent.finish_sweep(store, run_id, sweep_id=sweep_id, status="FINISHED")
+    return run_id
+
+
+def saved(store: Store) -> dict[str, str]:
+    tags = store.client.get_experiment(store.experiment_id).tags
+    return {
+        name.removeprefix(views.PREFIX): value
+        for name, value in tags.items()
+        if name.startswith(views.PREFIX)
+    }
+
+
+def arrange(store: Store, sweep_id: str = support.SWEEP) -> landing.Landing:
+    stored = read.find_sweep(store, sweep_id)
+    runs = read.sweep_runs(store, sweep_id)
+    landing.save_views(store, stored, runs)
+    return landing.landing_of(store, stored, runs)
+
+
+# --- the format --------------------------------------------------------------------------
+
+
+def test_view_finds_exactly_the_runs_that_count() -> None:
+    state = arranged.charts_view("s-1", ["lr", "iters"], varying("error")).state
+    condition = state["searchFilter"]
+    assert "tags.`sweep.id` = 's-1'" in condition
+    assert "tags.`sweep.role` = 'run'" in condition
+    assert "tags.`sweep.superseded_by` IS NULL" in condition
+    assert state["runsHiddenMode"] == "SHOW_ALL"
+    assert state["startTime"] == "ALL"
+
+
+def test_curves_are_logarithmic_both_ways() -> None:
+    state = arranged.charts_view("s-1", ["lr"], varying("error", "final_error_log10")).state
+    (line,) = shown(dict(state), "LINE")
+    assert (line["metricKey"], line["xAxisScaleType"], line["scaleType"]) == ("error", "log", "log")
+    assert line["runsCountToCompare"] >= 1000
+
+
+def test_every_metric_has_a_chart_or_a_deleted_one() -> None:
+    """The page adds a chart of its own for a metric that it finds none for."""
+    metrics = ["error", "final_error", "final_error_log10", "train_seconds", *WEIGHTS]
+    runs = varying(*metrics)
+    for view in (
+        arranged.charts_view("s", ["lr"], runs),
+        arranged.weights_view("s", ["lr"], runs),
+    ):
+        assert view is not None
+        charts = view.state["compareRunCharts"]
+        keys = [chart["metricKey"] for chart in charts if "metricKey" in chart]
+        assert sorted(keys) == sorted(metrics)
+        uuids = [chart["uuid"] for chart in charts]
+        assert len(set(uuids)) == len(uuids)
+        sections = {section["uuid"] for section in view.state["compareRunSections"]}
+        assert {chart["metricSectionId"] for chart in charts} <= sections
+
+
+def test_parallel_coordinates_have_the_axes_that_vary() -> None:
+    axes = ["rule", "lr", "iters"]
+    runs = varying("final_error_log10", params=("rule", "lr"))
+    (chart,) = shown(dict(arranged.charts_view("s", axes, runs).state), "PARALLEL")
+    assert chart["selectedParams"] == ["rule", "lr"]
+    assert chart["selectedMetrics"] == ["final_error_log10"]
+
+
+def test_columns_begin_with_the_swept_axes() -> None:
+    state = arranged.charts_view("s", ["rule", "lr"], varying("error")).state
+    columns = state["selectedColumns"]
+    assert columns[:4] == [
+        "params.`rule`",
+        "params.`lr`",
+        "tags.`sweep.outcome`",
+        "metrics.`final_error`",
+    ]
+    assert state["columnOrder"] == columns
+
+
+def test_weights_are_in_the_notebooks_order() -> None:
+    runs = varying(*WEIGHTS, "final_error")
+    view = arranged.weights_view("s", ["lr"], runs)
+    assert view is not None
+    (parallel,) = shown(dict(view.state), "PARALLEL")
+    assert parallel["selectedMetrics"] == WEIGHTS
+    assert [chart["metricKey"] for chart in shown(dict(view.state), "BAR")] == WEIGHTS
+
+
+def test_weight_that_never_moves_is_a_bar_and_no_coordinate() -> None:
+    runs = arranged.Varying.of(
+        [{"lr": "1"}, {"lr": "2"}],
+        [
+            {"weights/w1": 1.0, "weights/w2": 2.0, "weights/b1": 0.5},
+            {"weights/w1": 1.5, "weights/w2": 2.5, "weights/b1": 0.5},
+        ],
+    )
+    view = arranged.weights_view("s", ["lr"], runs)
+    assert view is not None
+    (parallel,) = shown(dict(view.state), "PARALLEL")
+    assert parallel["selectedMetrics"] == ["weights/w1", "weights/w2"]
+    assert len(shown(dict(view.state), "BAR")) == 3
+
+
+def test_large_network_has_no_view_of_weights() -> None:
+    assert arranged.weights_view("s", ["lr"], varying("error", "final_error")) is None
+
+
+def test_tag_holds_the_state_and_fits() -> None:
+    names = [f"weights/w{n}" for n in range(1, 65)]
+    view = arranged.weights_view("20260102-030405-wxyz", ["lr", "iters"], varying(*names))
+    assert view is not None
+    value = views.tag_value(view, 5)
+    assert value is not None
+    assert len(value) <= 5000
+    assert opened(value) == json.loads(json.dumps(view.state))
+    assert json.loads(value)["name"] == view.name
+
+
+def test_view_that_is_too_large_for_a_tag_is_none() -> None:
+    import secrets
+
+    axes = [secrets.token_hex(40) for _ in range(200)]
+    assert views.tag_value(arranged.charts_view("s", axes, varying("error")), 5) is None
+
+
+@pytest.mark.parametrize(
+    ("version", "known"),
+    [("3.17.2", True), ("3.17", True), ("3.1.7", False), ("3.18.0", False), ("", False)],
+)
+def test_only_the_tried_version_is_known(version: str, known: bool) -> None:
+    assert views.is_known(version) is known
+
+
+# --- addresses ---------------------------------------------------------------------------
+
+
+def test_addresses_lead_to_the_training_pages() -> None:
+    for address in (
+        addresses.view_address("1", "k"),
+        addresses.run_address("1", "r", "report/index.html"),
+        addresses.comparison("1", "x = 'y'", ["a"] * 51),
+    ):
+        assert "workflowType=machine_learning" in address
+        assert address.startswith("#/experiments/1/runs")
+
+
+def test_plain_comparison_names_the_runs_or_searches_them() -> None:
+    few = addresses.comparison("7", "x = 'y'", ["a", "b"])
+    assert few == "#/compare-runs?runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%227%22%5D"
+    many = addresses.comparison("7", "x = 'y'", ["a"] * 51)
+    assert "searchFilter=x%20%3D%20%27y%27" in many
+    assert not addresses.is_saved(few)
+    assert not addresses.is_saved(many)
+
+
+# --- a real store ------------------------------------------------------------------------
+
+
+def test_sweep_has_two_views_and_the_experiment_one(store: Store) -> None:
+    make_sweep(store)
+    found = arrange(store)
+    assert set(saved(store)) == {
+        f"sweep-{support.SWEEP}",
+        f"sweep-{support.SWEEP}-weights",
+        "all-sweeps",
+    }
+    assert found.saved
+    assert f"viewStateShareKey=sweep-{support.SWEEP}&" in found.compare
+    assert found.weights is not None
+    assert found.sweeps is not None
+
+
+def test_views_condition_finds_the_sweeps_runs_alone(store: Store) -> None:
+    make_sweep(store)
+    make_sweep(store, "20260102-030405-othr", runs=3)
+    arrange(store)
+    state = opened(saved(store)[f"sweep-{support.SWEEP}"])
+    found = store.client.search_runs([store.experiment_id], state["searchFilter"])
+    assert sorted(run.info.run_name for run in found) == ["lr=1", "lr=2"]
+    state = opened(saved(store)["all-sweeps"])
+    found = store.client.search_runs([store.experiment_id], state["searchFilter"])
+    assert len(found) == 2
+
+
+def test_best_run_is_the_one_with_the_smallest_final_error(store: Store) -> None:
+    make_sweep(store)
+    best = min(
+        read.sweep_runs(store, support.SWEEP), key=lambda run: run.metrics["final_error"]
+    ).run_id
+    assert best in (arrange(store).best or "")
+
+
+def test_old_views_are_removed_beyond_the_stated_number(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landing, "KEPT", 2)
+    ids = [f"20260102-03040{n}-wxyz" for n in range(4)]
+    for sweep_id in ids:
+        make_sweep(store, sweep_id, runs=1)
+        arrange(store, sweep_id)
+        landing.remove_old_views(store)
+    store.client.set_experiment_tag(store.experiment_id, views.tag_name("of-a-user"), "{}")
+    landing.remove_old_views(store)
+    kept = {f"sweep-{one}{part}" for one in ids[2:] for part in ("", "-weights")}
+    assert set(saved(store)) == kept | {"all-sweeps", "of-a-user"}
+    stored = read.find_sweep(store, ids[0])
+    found = landing.landing_of(store, stored, read.sweep_runs(store, ids[0]))
+    assert not found.saved
+    assert arrange(store, ids[0]).saved, "they can be made again"
+
+
+def test_other_version_gets_the_plain_comparison(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_sweep(store)
+    monkeypatch.setattr(views, "TESTED", "2.99")
+    found = arrange(store)
+    assert saved(store) == {}
+    assert found.compare.startswith("#/compare-runs?runs=")
+    for run in read.sweep_runs(store, support.SWEEP):
+        assert run.run_id in found.compare
+    assert (found.weights, found.sweeps) == (None, None)
+
+
+def test_sweep_without_any_run_has_links(store: Store) -> None:
+    parent.start_sweep(store, support.SWEEP, support.plan("lr=1"), {})
+    found = arrange(store)
+    assert found.saved
+    assert found.best is None
+
+
+# --- notes -------------------------------------------------------------------------------
+
+
+def described(store: Store, tmp_path: Path, text: str = NOTE) -> str:
+    stored = read.find_sweep(store, support.SWEEP)
+    return landing.describe(store, stored, arrange(store), text, tmp_path)
+
+
+def test_note_has_answer_links_table_and_pictures_in_this_order(
+    store: Store, tmp_path: Path
+) -> None:
+    run_id = make_sweep(store)
+    (tmp_path / "curves.png").write_bytes(b"png")
+    (tmp_path / "curves.svg").write_bytes(b"<svg/>")
+    (tmp_path / "heat.png").write_bytes(b"png")
+    note = described(store, tmp_path)
+    assert note.startswith("Best of 2 runs: lr=1.0.\n\n[Compare the runs](#/experiments/")
+    places = [note.index(part) for part in ("[report](", "**0.5**", "![Curves](", "![Heat](")]
+    assert places == sorted(places)
+    assert f"(get-artifact?path=report%2Fcurves.svg&run_uuid={run_id})" in note
+    assert f"(get-artifact?path=report%2Fheat.png&run_uuid={run_id})" in note
+
+
+def test_large_svg_is_shown_as_png(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(landing, "LARGEST_PICTURE", 10)
+    make_sweep(store)
+    (tmp_path / "curves.png").write_bytes(b"png")
+    (tmp_path / "curves.svg").write_bytes(b"<svg>" * 10)
+    assert "curves.png" in described(store, tmp_path)
+
+
+def test_long_note_keeps_links_and_pictures_and_is_never_cut_by_mlflow(
+    store: Store, tmp_path: Path
+) -> None:
+    run_id = make_sweep(store)
+    (tmp_path / "curves.png").write_bytes(b"png")
+    rows = "".join(f"| {n} | {'x' * 40} |\n" for n in range(2000))
+    note = described(store, tmp_path, f"Answer.\n\n| a | b |\n|---|---|\n{rows}")
+    assert len(note) <= 7500
+    assert note.startswith("Answer.\n\n[Compare the runs](")
+    assert note.rstrip().endswith(f"curves.png&run_uuid={run_id})")
+    store.client.set_tag(run_id, notes.NOTE, note)
+    assert store.client.get_run(run_id).data.tags[notes.NOTE] == note
+
+
+def test_table_cells_are_apart_and_the_rule_is_untouched() -> None:
+    note = notes.sweep_note(NOTE, {"a": "#b"}, {})
+    assert "|---:|---:|" in note
+    assert "| 0.1 &emsp;| **0.5** &emsp;|" in note
+
+
+def test_experiments_note_says_what_this_is_first(store: Store, tmp_path: Path) -> None:
+    make_sweep(store)
+    described(store, tmp_path)
+    note = store.client.get_experiment(store.experiment_id).tags[notes.NOTE]
+    first = note.splitlines()[0]
+    assert first.startswith("Sweeps of `python -m sweep`")
+    assert f"viewStateShareKey=sweep-{support.SWEEP}" in first
+    assert "viewStateShareKey=all-sweeps" in first
+
+
+def test_users_own_note_of_the_experiment_stays(store: Store, tmp_path: Path) -> None:
+    make_sweep(store)
+    store.client.set_experiment_tag(store.experiment_id, notes.NOTE, "Mine.")
+    described(store, tmp_path)
+    assert store.client.get_experiment(store.experiment_id).tags[notes.NOTE] == "Mine."
+
+
+def test_parent_has_a_logarithm_for_the_bars(
+    make_store: Callable[[Path], Store], tmp_path: Path
+) -> None:
+    store = make_store(tmp_path / "o")
+    run_id = make_sweep(store)
+    metrics = store.client.get_run(run_id).data.metrics
+    assert metrics["best_final_error"] == pytest.approx(0.05)
+    assert metrics["best_final_error_log10"] == pytest.approx(-1.30103)
