@@ -17,7 +17,7 @@ __all__ = ["LazyReturn"]
 class LazyReturn(JobReturn):
     """A `JobReturn` that does not hold its two configurations as objects.
 
-    Both together take about half a megabyte, for as long as a sweeper collects the returns.
+    Both together take more than a hundred kilobytes, for as long as a sweeper collects the returns.
     The task's is packed once the job is over, as the task left it; Hydra's is made when asked
     for, from the job's recipe.
     """
