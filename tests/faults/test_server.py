@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -60,3 +62,21 @@ def test_server_dies_in_mid_sweep(
     assert [run.status for run in counting] == ["FINISHED"] * 4
     assert not {run.status for run in every} & {"RUNNING"}
     assert not list(tmp_path.glob("outputs/spool/*/*"))
+
+
+@pytest.mark.faults
+def test_server_refuses_strangers(server: Server) -> None:
+    """It has no login: what protects it is that it listens on the loopback and asks for names."""
+    api = f"{server.uri}/api/2.0/mlflow/experiments"
+    body = b'{"name": "theirs"}'
+    json_type = {"Content-Type": "application/json"}
+    with urllib.request.urlopen(f"{api}/search?max_results=1") as answer:
+        assert answer.status == 200
+    for url, data, headers in (
+        (f"{api}/search?max_results=1", None, {"Host": "evil.example"}),
+        (f"{api}/create", body, {**json_type, "Origin": "http://evil.example"}),
+    ):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(url, data, headers))
+        assert refused.value.code == 403
+        refused.value.close()

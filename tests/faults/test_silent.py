@@ -6,6 +6,7 @@ import csv
 import json
 import math
 import shutil
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,13 +14,16 @@ import numpy as np
 import pytest
 
 from sweep.config import run_spec
-from sweep.tracking import read
+from sweep.tracking import read, write
 from sweep.tracking.read import StoredRun
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
 from sweep.trainers import build_trainer
 from sweep.training import train
 from tests.faults.conftest import Begin
 from tests.faults.support import assert_whole, open_reader, trainer
 from tests.processes import finish, run_sweep
+from tests.tracking.support import plan, result
 
 RANDOM = """
 layers: [4, 3, 2]
@@ -59,8 +63,8 @@ def test_eight_sweeps_started_in_the_same_second(begin: Begin, tmp_path: Path) -
 def retrained(run: StoredRun, folder: Path) -> dict[str, float]:
     """Return the final weights that a run's stored configuration gives today."""
     spec = run_spec(run.config(), {"network": "random"}, folder)
-    (result,) = train(build_trainer(spec), [spec.iters])
-    return {name: float(value) for name, value in result.final_weights.items()}
+    (trained,) = train(build_trainer(spec), [spec.iters])
+    return {name: float(value) for name, value in trained.final_weights.items()}
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +184,19 @@ def test_project_folder_moved(tmp_path: Path) -> None:
     copy = tmp_path / "a copy"
     shutil.copytree(new, copy)
     assert run_sweep([], copy, module="sweep.report").code == 0
+
+
+def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run lasts as long as the monotonic clock says, and later sweeps stay later."""
+    store = open_store(Tracking("local", tmp_path / "outputs"), mode="write")
+    first = write.start_sweep(store, "20260102-030405-aaaa", plan("a"), {})
+    run_id = write.start_run(store, name="a", params={}, tags={})
+    now = time.time_ns
+    monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
+    write.record(store, run_id, result(), {})
+    second = write.start_sweep(store, "20260102-020405-bbbb", plan("a"), {})
+    info = store.client.get_run(run_id).info
+    assert 0 <= info.end_time - info.start_time < 600_000
+    started = [store.client.get_run(key).info.start_time for key in (first, second)]
+    assert started[1] < started[0]
+    assert read.find_sweep(store, "last").run_id == second

@@ -1,0 +1,94 @@
+"""A soak run, outside the tests: twenty sweeps in a row, each killed at a random moment.
+
+    python -m tests.faults.soak [sweeps=20] [seed=1]
+
+Each sweep is killed by SIGKILL, with all it started, at a moment drawn from the time that an
+undisturbed sweep takes, and resumed. At the end every sweep of the store must equal the
+undisturbed one to the bit, with nothing running, waiting or left over.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from sweep.errors import SweepError
+from sweep.tracking import read
+from tests.faults.support import assert_whole, open_reader, statuses
+from tests.processes import finish, run_sweep, start_sweep
+
+GRID = ["-m", "lr=0.1,1,20", "iters=10,1000,300000"]
+CELLS = 9
+
+
+def main(sweeps: int, seed: int) -> None:
+    """Run the soak and print its figures."""
+    generator = random.Random(seed)
+    with tempfile.TemporaryDirectory(prefix="sweep-soak-") as folder:
+        model, store = Path(folder, "undisturbed"), Path(folder, "disturbed")
+        model.mkdir()
+        store.mkdir()
+        must(GRID, model)  # compiles the kernel
+        began = time.monotonic()
+        must(GRID, model)
+        whole = time.monotonic() - began
+        print(f"undisturbed: {whole:.1f} s, {CELLS} runs", flush=True)
+        killed: Counter[str] = Counter()
+        again = 0
+        for number in range(1, sweeps + 1):
+            before = ids(store)
+            after = generator.uniform(0, whole)
+            kill_after(after, store)
+            new = ids(store) - before
+            if new:
+                left = statuses(store)
+                where = f"{left['RUNNING']} open" if left["RUNNING"] else "everything closed"
+                ended = must([f"resume={new.pop()}"], store)
+                done = ended.partition("; ")[2].partition(" of them")[0] or "0"
+                again += CELLS - int(done)
+            else:
+                where, done = "before it was in the store", "0"
+                must(GRID, store)
+            killed[where] += 1
+            print(f"{number:3}: killed after {after:4.1f} s, {where}; {done} stored", flush=True)
+        every = ids(store)
+        assert len(every) == sweeps
+        assert_whole(store, like=model, sweeps=sorted(every))
+        shutdown = ", ".join(f"{count} with {where}" for where, count in killed.most_common())
+        print(f"{sweeps} sweeps killed ({shutdown}); {again} runs trained after a kill.")
+        print(f"All {sweeps * CELLS} cells equal the undisturbed ones to the bit; none is open.")
+
+
+def must(arguments: list[str], folder: Path) -> str:
+    """Run a sweep that must succeed; return its output."""
+    ended = run_sweep(arguments, folder, timeout=300)
+    assert ended.code == 0, ended
+    return ended.out
+
+
+def ids(folder: Path) -> set[str]:
+    """Return the sweeps that a store knows and that can be resumed: their plan is written."""
+    try:
+        sweeps = read.list_sweeps(open_reader(folder))
+    except SweepError:
+        return set()
+    return {sweep.sweep_id for sweep in sweeps if sweep.plan()}
+
+
+def kill_after(seconds: float, folder: Path) -> None:
+    """Start a sweep and kill it with its children after some seconds."""
+    process = start_sweep(GRID, folder)
+    time.sleep(seconds)
+    os.killpg(process.pid, signal.SIGKILL)
+    finish(process, 60)
+
+
+if __name__ == "__main__":
+    given = dict(text.split("=") for text in sys.argv[1:])
+    main(int(given.get("sweeps", 20)), int(given.get("seed", 1)))
