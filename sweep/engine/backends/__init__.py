@@ -3,6 +3,7 @@
     serial       one work at a time, in the order of submission
     threads      the default; the compiled kernel runs without the interpreter's lock
     processes    for code that is not safe in threads; survives the death of a worker
+    dask, ray    on other machines: an engine that runs there, named by its address
 
 Each is imported when it is created, for each brings a library of its own.
 """
@@ -46,6 +47,8 @@ BACKENDS: Mapping[str, tuple[str, str]] = {
     "serial": ("sweep.engine.backends.serial", "Serial"),
     "threads": ("sweep.engine.backends.threads", "Threads"),
     "processes": ("sweep.engine.backends.processes", "Processes"),
+    "dask": ("sweep.engine.backends.dask", "Dask"),
+    "ray": ("sweep.engine.backends.ray", "Ray"),
 }
 """Name -> module and class."""
 
@@ -58,29 +61,38 @@ def create(
     Parameters
     ----------
     workers
-        How many works run at once; None is one for each available CPU. `serial` always
-        has one.
+        How many works run at once; None is one for each available CPU, or as many as a
+        cluster has room for. `serial` always has one.
     options
         The backend's own settings, as keyword arguments.
 
     Raises
     ------
     ConfigError
-        No such backend, a number of workers below 1, or an option that it does not have.
+        No such backend, a number of workers below 1, an option that it does not have, or a
+        library that is not installed.
     """
     if name not in BACKENDS:
         raise ConfigError(
             f"hydra.launcher.backend={name} is no backend; choose one of {', '.join(BACKENDS)}."
         )
-    if workers is None:
-        workers = available_cpus()
-    if isinstance(workers, bool) or not isinstance(workers, int) or workers < 1:
+    if workers is not None and (
+        isinstance(workers, bool) or not isinstance(workers, int) or workers < 1
+    ):
         raise ConfigError(
             f"hydra.launcher.workers={workers} must be a whole number of at least 1, "
             "or null for one for each CPU."
         )
     module, cls = BACKENDS[name]
-    backend = getattr(import_module(module), cls)
+    try:
+        backend = getattr(import_module(module), cls)
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"hydra.launcher.backend={name} needs {error.name}, which is not installed; "
+            f"run pip install 'sweep[{name}]'."
+        ) from error
+    if workers is None and not backend.has_own_size:
+        workers = available_cpus()
     unknown = sorted(set(options or {}) - set(backend.options))
     if unknown:
         raise ConfigError(f"The backend {name} has no option {unknown[0]}; remove it.")

@@ -104,9 +104,12 @@ class Backend(ABC):
     ----------
     capacity
         How many works are worth having in flight. More may be submitted; they wait.
+    has_own_size
+        Whether `workers` may be None, because the engine has a size of its own.
     """
 
     capacity: int
+    has_own_size = False
 
     @abstractmethod
     def submit(self, key: int, work: Work) -> None:

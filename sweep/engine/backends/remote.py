@@ -1,0 +1,209 @@
+"""What runs inside a worker of an engine: a work in a thread, its values fetched in batches.
+
+The worker may stand on another machine and live longer than one command. So it is told
+where the command stood (`Origin`), and refuses works whose numbers it would change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import os
+import pickle
+import platform
+import socket
+import sys
+import threading
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import nullcontext, suppress
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, cast
+
+from sweep.engine.backends.inside import Sender
+from sweep.engine.backends.seam import ONE_THREAD, Stop, WorkError, carry_out, limit_blas
+from sweep.engine.backends.threads import Closed
+
+__all__ = ["Batch", "Message", "Origin", "Running", "ended"]
+
+Message = tuple[bytes, bool, str | None]
+"""A pickled value, whether it is the work's end (then an error or None), the traceback."""
+
+Batch = tuple[Message, ...]
+
+UNFETCHED = 2**20
+"""Bytes of values from which on a work waits until they are fetched."""
+
+ONE_AT_A_TIME = threading.Lock()
+"""Held by a work that says `thread_safe = False`: a worker process may have several threads."""
+
+SEEN: dict[str, str] = {}
+"""The source of each module of the user's own that this process has imported, by hash."""
+
+
+def ended(batch: Batch) -> bool:
+    """Return whether the work's end is in the batch: it is the last of it then."""
+    return bool(batch) and batch[-1][1]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where the command stands: its folder and import path, and what its numbers depend on.
+
+    Attributes
+    ----------
+    path
+        The folders of its import path that belong to no installation.
+    sources
+        Module -> hash of its source, of those that were imported from there.
+    kind
+        What decides about last bits, and the version of this program's own source.
+    """
+
+    folder: str
+    path: tuple[str, ...]
+    sources: Mapping[str, str]
+    kind: Mapping[str, str]
+
+    @classmethod
+    def here(cls) -> Origin:
+        """Return that of this process."""
+        folder = os.getcwd()
+        inside = (sys.prefix, sys.base_prefix, sys.exec_prefix)
+        path = dict.fromkeys(os.path.abspath(entry) for entry in sys.path)
+        own = tuple(
+            entry for entry in path if os.path.isdir(entry) and not entry.startswith(inside)
+        )
+        return cls(folder, own, sources(own), kind())
+
+    def enter(self) -> None:
+        """Make the command's own modules importable here, as they are now.
+
+        Raises
+        ------
+        WorkError
+            This process has other versions: it would give other last bits under the same name.
+        """
+        for name, ours in self.kind.items():
+            if kind().get(name) != ours:
+                raise WorkError(
+                    f"The worker on {socket.gethostname()} has {name} {kind().get(name)} and this "
+                    f"command {ours}, so its numbers could differ; install the same, and restart "
+                    "the worker."
+                )
+        sys.path += [entry for entry in self.path if entry not in sys.path]
+        for name, source in self.sources.items():
+            if SEEN.get(name, source) != source:
+                sys.modules.pop(name, None)  # changed since: this process outlives commands
+                del SEEN[name]
+        importlib.invalidate_caches()
+
+    def leave(self) -> None:
+        """Remember what was imported, to see a change of it."""
+        for name, source in sources(self.path).items():
+            SEEN.setdefault(name, source)
+
+
+@cache
+def kind() -> Mapping[str, str]:
+    """Return what decides about the last bits of a result, and which source this program has."""
+    root = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        digest.update(file.relative_to(root).as_posix().encode() + file.read_bytes())
+    return {
+        "the machine type": f"{platform.machine()} {platform.system()}",
+        "Python": platform.python_version(),
+        "NumPy": version("numpy"),
+        "numba": version("numba"),
+        "the source of sweep": digest.hexdigest()[:12],
+    }
+
+
+def sources(path: Iterable[str]) -> dict[str, str]:
+    """Return the hash of each imported module that lies right in a folder of `path`."""
+    folders, found = set(path), {}
+    for name, module in list(sys.modules.items()):
+        file = getattr(module, "__file__", None)
+        if file and name != "__main__" and os.path.dirname(file) in folders:
+            with suppress(OSError):
+                found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+    return found
+
+
+class Running:
+    """A work that was sent here; its thread waits while too much of it is unfetched.
+
+    Parameters
+    ----------
+    body, parts
+        The pickled work, and its large arrays, which travel apart.
+    stopping
+        Whether the driver asks works to end.
+    linger
+        Seconds to gather values before a batch is given out.
+    """
+
+    def __init__(
+        self, body: bytes, parts: Sequence[bytes], origin: Origin, stopping: Stop, linger: float
+    ) -> None:
+        self._body, self._parts, self._origin = body, parts, origin
+        self._stopping, self._linger = stopping, linger
+        self._changed = threading.Condition()
+        self._unfetched: list[Message] = []
+        self._bytes = 0
+        self._closed = False
+        threading.Thread(target=self._run, name="sweep-work", daemon=True).start()
+
+    def take(self) -> Batch:
+        """Return what the work told since the last call; empty after `linger` s of silence."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._full() or ended(self._told()), self._linger)
+            batch = self._told()
+            self._unfetched, self._bytes = [], 0
+            self._changed.notify_all()
+            return batch
+
+    def close(self) -> None:
+        """End the work soon: it is asked to stop, and nothing that it emits goes anywhere."""
+        with self._changed:
+            self._closed = True
+            self._changed.notify_all()
+
+    def send(self, message: Message) -> None:
+        """Keep a message to be fetched; what a Sender calls."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._closed or not self._full())
+            if self._closed:
+                raise Closed
+            self._unfetched.append(message)
+            self._bytes += len(message[0])
+            self._changed.notify_all()
+
+    def _told(self) -> Batch:
+        return tuple(self._unfetched)
+
+    def _full(self) -> bool:
+        return self._bytes >= UNFETCHED
+
+    def _run(self) -> None:
+        sender = Sender(cast(Any, self))
+
+        def unpickled(emit: Callable[[object], None], stop: Stop) -> None:
+            os.environ.update(ONE_THREAD)
+            self._origin.enter()
+            # Copies: a work may write into an array that came writable.
+            work = pickle.loads(self._body, buffers=map(bytearray, self._parts))
+            self._body, self._parts = b"", ()
+            limit_blas()
+            with nullcontext() if getattr(work, "thread_safe", True) else ONE_AT_A_TIME:
+                work(emit, stop)
+            self._origin.leave()
+
+        with suppress(Closed):
+            error, text = carry_out(
+                unpickled, sender.emit, lambda: self._closed or self._stopping()
+            )
+            sender.end(error, text)
