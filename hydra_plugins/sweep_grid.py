@@ -9,6 +9,9 @@ from typing import Any
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 
 @dataclass
@@ -23,6 +26,27 @@ class GridSweeperConf:
 class GridSweeper(BasicSweeper):
     """Expand the grid, check every cell, then launch all of them within one sweep's life."""
 
+    task_function: TaskFunction
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Keep what Hydra gives; the launcher is made when the sweep has its id."""
+        self.hydra_context = hydra_context
+        self.task_function = task_function
+        self.config = config
+
+    def make_launcher(self) -> Launcher:
+        """Return the launcher that the configuration names, as it is now."""
+        from hydra.core.plugins import Plugins
+
+        assert self.config is not None and self.hydra_context is not None
+        return Plugins.instance().instantiate_launcher(
+            hydra_context=self.hydra_context,
+            task_function=self.task_function,
+            config=self.config,
+        )
+
     def sweep(self, arguments: list[str]) -> Any:
         """Run the sweep that `arguments` and the configured axes describe.
 
@@ -34,11 +58,10 @@ class GridSweeper(BasicSweeper):
         from sweep.cli.command import run_sweep
 
         assert self.config is not None and self.hydra_context is not None
-        assert self.launcher is not None
         return run_sweep(
             self.hydra_context.config_loader,
             self.config,
-            self.launcher,
+            self.make_launcher,
             self.params or {},
             arguments,
             self.max_batch_size,

@@ -85,7 +85,8 @@ class ProgressDisplay:
         if self._bar is not None:
             self._bar.update(self._task, left=self._left())
         if not usual or self.runs <= FEW_RUNS:
-            self._say(f"  [{self.ended}/{self.runs}] {text}")
+            count = f"[{self.ended}/{self.runs}] " if self.runs > 1 else ""  # or a job elsewhere
+            self._say(f"  {count}{text}")
         elif self._bar is None and time.monotonic() - self._told > QUIET_SECONDS:
             self._say(f"  [{self.ended}/{self.runs}] {self._how_far()}")
 

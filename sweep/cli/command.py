@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ __all__ = ["run_sweep"]
 def run_sweep(
     loader: ConfigLoader,
     master: DictConfig,
-    launcher: Launcher,
+    make_launcher: Callable[[], Launcher],
     params: Mapping[str, Any],
     arguments: Sequence[str],
     max_batch_size: int | None,
@@ -42,6 +42,9 @@ def run_sweep(
 
     Parameters
     ----------
+    make_launcher
+        Called once the sweep has its id: folders of other people's launchers are below that of
+        the sweep.
     params
         The axes that the configuration names; an axis of `arguments` replaces one of them.
     arguments
@@ -61,6 +64,7 @@ def run_sweep(
     """
     options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
     opening = _opening(loader, master, params, arguments, options)
+    launcher = make_launcher()
     workers = getattr(launcher, "settings", {"workers": 1})["workers"] or available_cpus()
     if options.dry_run:
         stored = stored_cells(opening.plan, options, opening.sweep_id)

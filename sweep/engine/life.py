@@ -175,6 +175,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None, *, report: boo
     deliver.await_delivery(sweep.store, hurry=not report)
     try:
         if report:
+            _tend(sweep)
             built, found = _report(sweep.store, sweep)
     finally:  # a report that cannot be built leaves no sweep open
         parent.finish_sweep(
@@ -189,6 +190,16 @@ def _close(sweep: Sweep, began: float, status: str | None = None, *, report: boo
         console.sweep_ended(built, sweep, time.monotonic() - began)
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
+
+
+def _tend(sweep: Sweep) -> None:
+    """Close what jobs in other processes left open, if some ran there: they have ended by now."""
+    from sweep.tracking import leases
+
+    told = sweep.finished + sweep.interrupted + sweep.lost + len(sweep.failures)
+    if told < len(sweep.plan.cells):
+        for sentence in leases.tend(sweep.store):
+            console.say(sentence)
 
 
 def _report(store: Store, sweep: Sweep) -> tuple[Report, Landing]:

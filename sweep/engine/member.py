@@ -10,7 +10,7 @@ from sweep.engine.life import current
 from sweep.engine.plan import Plan
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep
-from sweep.errors import NotFoundError
+from sweep.errors import NotFoundError, RunFailed
 from sweep.settings import Settings
 from sweep.spec import RunSpec, canonical
 
@@ -28,12 +28,16 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     ------
     NotFoundError
         The store holds no sweep of this id.
+    RunFailed
+        In place of whatever the job raised in another process than the sweep's.
+    StoreError
+        A server did not come back; the result waits on disk.
     """
     sweep = current()
     if sweep is not None and sweep.id == options.parent:
         yield sweep
         return
-    from sweep.tracking import leases, read
+    from sweep.tracking import deliver, leases, read
     from sweep.tracking import settings as tracking_settings
     from sweep.tracking import store as tracking_store
 
@@ -46,9 +50,13 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
         sweep = Sweep(options.parent, stored.run_id, plan, options, store, stop)
         try:
             yield sweep
-        except BaseException:
+        except Exception as error:
+            # It is recorded. The driver may be unable to load a class of the user's own, and
+            # would lose the results of all jobs with it.
+            raise RunFailed(f"{type(error).__name__}: {error}") from error
+        finally:
             sweep.kill_started()
-            raise
+            deliver.await_delivery(store, hurry=stop())
 
 
 def plan_of_job(document: Mapping[str, Any], spec: RunSpec) -> Plan:

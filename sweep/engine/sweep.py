@@ -170,6 +170,7 @@ class Sweep:
                 continue
             lines = (run.traceback() or "no traceback").strip().splitlines()
             self.failures.append(Failed(run.name, lines[-1], self._traceback_of(run.run_id)))
+        self.interrupted = max(self.interrupted, sum(run.status == "KILLED" for run in runs))
         ended = sum(run.status in ("FINISHED", "FAILED", "KILLED") for run in runs)
         self.lost = max(self.lost, len(self.plan.cells) - ended)
 

@@ -13,7 +13,7 @@ import threading
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import filelock
@@ -59,6 +59,9 @@ def hold(store: Store, run_id: str, *, beside: bool = False) -> Iterator[None]:
     finally:
         ended.set()
         thread.join()
+        if beside:  # the process may be gone soon, and nobody on another machine could tell
+            with suppress(StoreError):
+                patiently(lambda: store.client.delete_tag(run_id, key), store.where, store.say)
 
 
 def _renew(store: Store, run_id: str, key: str) -> None:
