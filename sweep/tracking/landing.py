@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,9 @@ KEPT = 20
 
 LARGEST_PICTURE = 400_000
 """Bytes of an SVG that a note shows; beyond it the note shows the PNG."""
+
+WIDEST_PICTURE = 760.0
+"""Points; a wider picture in a note would push aside what the page shows beside the note."""
 
 SERVER_SECONDS = 4.0
 
@@ -136,10 +140,21 @@ def _pictures(run_id: str, report: Path | None) -> Mapping[str, str]:
     found = {}
     for png in sorted(report.glob("*.png")) if report else ():
         svg = png.with_suffix(".svg")
+        if _width(svg) > WIDEST_PICTURE:
+            continue
         small = svg.is_file() and svg.stat().st_size <= LARGEST_PICTURE
         name = png.stem.replace("_", " ").capitalize()
         found[name] = addresses.artifact_address(run_id, f"report/{(svg if small else png).name}")
     return found
+
+
+def _width(svg: Path) -> float:
+    """Return the width of a picture in points, 0 where it does not say."""
+    if not svg.is_file():
+        return 0.0
+    with svg.open("rb") as file:
+        head = re.search(rb'<svg[^>]* width="([0-9.]+)pt"', file.read(2000))
+    return float(head[1]) if head else 0.0
 
 
 def _best(runs: Iterable[StoredRun]) -> StoredRun | None:

@@ -45,7 +45,7 @@ def test_parents_note_shows_answer_table_pictures_and_links(
     for text in ("0.6186", "0.0001951", "2.82e-30"):
         assert table.get_by_text(text).first.is_visible(), text
     shown = page.locator("img[src*='get-artifact']")
-    shown.nth(3).wait_for()
+    shown.nth(2).wait_for()
     page.wait_for_function(
         "[...document.querySelectorAll(\"img[src*='get-artifact']\")]"
         ".every(image => image.complete && image.naturalWidth > 300)"

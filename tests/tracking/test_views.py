@@ -317,6 +317,17 @@ def test_large_svg_is_shown_as_png(
     assert "curves.png" in described(store, tmp_path)
 
 
+def test_picture_that_is_wider_than_the_page_is_left_out(store: Store, tmp_path: Path) -> None:
+    make_sweep(store)
+    for name, width in (("narrow", 700), ("wide", 830)):
+        (tmp_path / f"{name}.png").write_bytes(b"png")
+        head = f'<?xml?>\n<svg xmlns:xlink="x" width="{width}.5pt" height="9pt">'
+        (tmp_path / f"{name}.svg").write_text(head)
+    note = described(store, tmp_path)
+    assert "narrow.svg" in note
+    assert "wide" not in note
+
+
 def test_long_note_keeps_links_and_pictures_and_is_never_cut_by_mlflow(
     store: Store, tmp_path: Path
 ) -> None:
