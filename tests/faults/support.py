@@ -60,7 +60,7 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
         if text in line:
             return
     assert process.stderr is not None
-    raise AssertionError(f"no line with {text!r} in {seen}\n{process.stderr.read()}")
+    raise AssertionError(f"no line with {text!r} in {seen[-20:]}\n{process.stderr.read()}")
 
 
 def assert_brief(ended: Ended, code: int, *told: str, lines: int = 3) -> None:

@@ -128,7 +128,7 @@ def test_stalling(tmp_path: Path) -> None:
     assert set(saturated) <= set(stalled), stalled
     for name in saturated:
         assert runs[name].outcome == "completed"
-        assert runs[name].metrics["final_error"] == 0.00625
+        assert runs[name].metrics["final_error"] == pytest.approx(0.00625)
     folder = tmp_path / "outputs" / "reports" / sweep_id
     assert "stalled" in (folder / "report.md").read_text()
 

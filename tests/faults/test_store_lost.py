@@ -131,7 +131,7 @@ def test_disk_is_full_while_logging(copied: Path) -> None:
     database = copied / "outputs" / "mlflow.db"
     blocks = database.stat().st_size // 512 + 200
     ended = limited(["-m", "lr=0.1,0.2,0.3,0.4,0.5,0.6", "iters=10,100,1000"], copied, blocks)
-    assert_brief(ended, 3, "the disk is full", "resume=last")
+    assert_brief(ended, 3, "free space", "resume=last")
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
     again = run_sweep(["resume=last"], copied)
@@ -141,24 +141,29 @@ def test_disk_is_full_while_logging(copied: Path) -> None:
 
 
 @pytest.mark.faults
-def test_disk_is_really_full(tmp_path: Path) -> None:
+def test_disk_is_really_full(begin: Begin, tmp_path: Path) -> None:
     """On a file system of some megabytes; where mounting is refused, the test above stands."""
     disk = tmp_path / "disk"
     disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "none", disk])
-    if mounted.returncode:
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "none", disk]
+    if subprocess.run(command, stderr=subprocess.DEVNULL).returncode:
         return
     try:
-        ended = run_sweep([*GRID, f"outputs={disk}/outputs"], tmp_path)
-        assert_brief(ended, 3, "free some space")
-        subprocess.run(["mount", "-o", "remount,size=9m", disk], check=True)
+        place = [f"outputs={disk}/outputs"]
+        assert_brief(run_sweep([*GRID, *place], tmp_path), 3, "free some space")
+        subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
+        own = trainer(tmp_path, "Lasting", seconds=0.05)
+        process = begin(["-m", *own, "lr=0.1,0.2", "iters=1,60,61", *place], tmp_path)
+        wait_for_line(process, "[1/6]")
         filler = disk / "filler"
-        assert run_sweep([*GRID, f"outputs={disk}/outputs"], tmp_path).code == 0
-        grid = ["-m", "lr=range(0.1,5,0.1)", "iters=10,100,1000,10000"]
-        ended = run_sweep([*grid, f"outputs={disk}/outputs"], tmp_path)
-        assert ended.code == 3, ended
-        filler.unlink(missing_ok=True)
-        subprocess.run(["mount", "-o", "remount,size=200m", disk], check=True)
+        with pytest.raises(OSError), filler.open("wb", buffering=0) as file:
+            while True:
+                file.write(bytes(4096))
+        assert_brief(finish(process, 60), 3, "the disk is full", "resume=last")
+        filler.unlink()
+        again = run_sweep([*own[:2], *place, "resume=last"], tmp_path)
+        assert again.code == 0, again
+        assert_whole(disk)
     finally:
         subprocess.run(["umount", "-l", disk], check=True)
 
