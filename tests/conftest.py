@@ -28,12 +28,16 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(processes.FOREIGN)]:
         del os.environ[name]
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
-    config.stash[CACHE] = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(prefix="sweep-numba-")
+    if not hasattr(config, "workerinput"):  # the workers of xdist share the first process's
+        config.stash[CACHE] = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(
+            prefix="sweep-numba-"
+        )
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
     """Remove the session's cache."""
-    shutil.rmtree(config.stash[CACHE], ignore_errors=True)
+    if CACHE in config.stash:
+        shutil.rmtree(config.stash[CACHE], ignore_errors=True)
 
 
 @pytest.fixture(autouse=True)
