@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Abreast", "Lane", "kernel_spec"]
 
-PART = 2**15
+PART = 2**17
 """Iterations after which is seen whether a trajectory stalled or diverged."""
 
 Array = npt.NDArray[np.float64]

@@ -287,7 +287,7 @@ def _below(state: State, prefix: str) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def next_size(size: int, elapsed: float, most: int = 2**21) -> int:
+def next_size(size: int, elapsed: float, most: int = 2**17) -> int:
     """Return the next slice's iterations: grow at most tenfold towards SLICE_SECONDS."""
     wanted = size * SLICE_SECONDS / max(elapsed, 1e-9)
     return max(1, min(size * 10, int(wanted), most))

@@ -1,0 +1,306 @@
+"""How fast training itself is: beside C at -O3, and beside a loop in Python and NumPy.
+
+    python -m benchmarks.kernel [alone] [python] [rates] [compile] [--rounds 5] [--json F]
+
+alone     nanoseconds an iteration of one run, its curve kept, over those of the loop in C;
+python    the notebook's way, a NumPy call for each number, over one run of ours;
+rates     64 learning rates through the engine, on all cores and on one, over C that trains
+          them one after the other on one core;
+compile   seconds until a kernel is there, the first time and from the cache.
+
+Peers take turns in one process, so that whatever else the machine does falls on all; each
+figure is the median of the rounds, with the smallest and the largest behind it. What one
+thread does is measured by the time that it had a processor, all else by the clock. The loop
+in C is notebook_loop.c; where no compiler is, what needs it is left out with a word.
+"""
+
+from __future__ import annotations
+
+import argparse
+import ctypes
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sweep.backprop import Backprop
+from sweep.config import run_spec
+from sweep.data import Data
+from sweep.engine.backends import Done, create
+from sweep.engine.bundle import BundleWork, bundles
+from sweep.engine.plan import Cell, Plan
+from sweep.engine.work import TrajectoryWork
+from sweep.network import Network
+from sweep.spec import RunSpec
+from sweep.training import train
+
+ROOT = Path(__file__).resolve().parents[1]
+CHOICES = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
+SLICE = 2**20
+"""Iterations of one call into C, so that it needs no more memory than we do."""
+
+
+def configuration(lr: float, iters: int) -> RunSpec:
+    """Return a run of the notebook's network."""
+    plain = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
+    groups = {
+        group: yaml.safe_load((ROOT / "conf" / group / f"{option}.yaml").read_text())
+        for group, option in {**CHOICES, "tracking": "local"}.items()
+    }
+    del plain["defaults"], plain["hydra"]
+    return run_spec({**plain, **groups, "lr": lr, "iters": iters}, CHOICES, ROOT)
+
+
+def notebook() -> tuple[Network, Data]:
+    """Return the notebook's network and sample."""
+    spec = configuration(0.1, 1)
+    return spec.network, spec.data()
+
+
+class Loop:
+    """The loop in C.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no C compiler.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        compiler = next(filter(None, map(shutil.which, ("cc", "gcc", "clang"))), None)
+        if compiler is None:
+            raise FileNotFoundError("no C compiler (cc, gcc or clang) is here")
+        library = folder / "notebook_loop.so"
+        source = Path(__file__).with_name("notebook_loop.c")
+        flags = ["-O3", "-shared", "-fPIC", "-o", str(library)]
+        subprocess.run([compiler, *flags, str(source), "-lm"], check=True)
+        self._train = ctypes.CDLL(str(library)).train
+        self._errors = np.empty(SLICE)
+
+    def seconds(
+        self, lr: float, iterations: int, now: Callable[[], float] = time.thread_time
+    ) -> float:
+        """Train; return how long it took by the clock `now`."""
+        network, data = notebook()
+        weights = network.flat()
+        arrays = (weights, data.inputs[0].copy(), data.targets[0].copy())
+        pointers = [array.ctypes.data_as(ctypes.c_void_p) for array in arrays]
+        errors = self._errors.ctypes.data_as(ctypes.c_void_p)
+        rate = ctypes.c_double(lr)
+        started = now()
+        for first in range(0, iterations, SLICE):
+            count = ctypes.c_long(min(SLICE, iterations - first))
+            self._train(*pointers, rate, count, errors)
+        took = now() - started
+        check(weights, lr, iterations)
+        return took
+
+
+def check(weights: np.ndarray, lr: float, iterations: int) -> None:
+    """Raise unless these are the weights that ours come to: else the peer does other work."""
+    if iterations > 10_000:
+        return
+    network, data = notebook()
+    (result,) = train(Backprop(network, data, lr=lr, rule="notebook"), [iterations])
+    ours = np.array(list(result.final_weights.values()))
+    np.testing.assert_allclose(weights, ours, rtol=1e-9)
+
+
+def seconds_in_python(lr: float, iterations: int) -> float:
+    """Train in the notebook's way, number by number; return how long it took."""
+    network, data = notebook()
+    w = [float(value) for value in network.flat()]
+    (x1, x2, x3, x4), (t1, t2) = data.inputs[0].tolist(), data.targets[0].tolist()
+
+    def sigmoid(z: float) -> Any:
+        return np.divide(1, 1 + np.exp(-z))
+
+    def error(o1: Any, o2: Any) -> Any:
+        return 0.5 * (np.square(o1 - t1) + np.square(o2 - t2))
+
+    started = time.thread_time()
+    for _ in range(iterations):
+        h1 = sigmoid(w[0] * x1 + w[3] * x2 + w[6] * x3 + w[9] * x4 + w[18])
+        h2 = sigmoid(w[1] * x1 + w[4] * x2 + w[7] * x3 + w[10] * x4 + w[18])
+        h3 = sigmoid(w[2] * x1 + w[5] * x2 + w[8] * x3 + w[11] * x4 + w[18])
+        o1 = sigmoid(w[12] * h1 + w[14] * h2 + w[16] * h3 + w[19])
+        o2 = sigmoid(w[13] * h1 + w[15] * h2 + w[17] * h3 + w[19])
+        error(o1, o2)
+        hidden = []
+        for h, (first, second) in zip((h1, h2, h3), ((12, 13), (14, 15), (16, 17)), strict=True):
+            above = (o1 - t1) * o1 * (1 - o1) * w[first] + (o2 - t2) * o2 * (1 - o2) * w[second]
+            hidden.append((above, h))
+        moves = [above * h * (1 - h) * x for x in (x1, x2, x3, x4) for above, h in hidden]
+        for h in (h1, h2, h3):
+            moves += [(o1 - t1) * o1 * (1 - o1) * h, (o2 - t2) * o2 * (1 - o2) * h]
+        slip = sum(above * h * (1 - h) for above, h in hidden)
+        w = [
+            *(one - lr * move for one, move in zip(w[:18], moves, strict=True)),
+            w[18],
+            w[19] - lr * slip,
+        ]
+    took = time.thread_time() - started
+    check(np.array(w), lr, iterations)
+    return took
+
+
+def seconds_of_ours(lr: float, iterations: int) -> float:
+    """Train one run, its curve kept; return how long it took."""
+    network, data = notebook()
+    started = time.thread_time()
+    (result,) = train(Backprop(network, data, lr=lr, rule="notebook"), [iterations])
+    took = time.thread_time() - started
+    assert result.outcome == "completed" and result.stalled_at is None
+    return took
+
+
+def seconds_of_engine(rates: Sequence[float], iterations: int, workers: int) -> float:
+    """Train many rates through the engine's bundles; return how long it took."""
+    specs = [configuration(lr, iterations) for lr in rates]
+    cells = tuple(Cell(at, (), {"lr": spec.lr}, spec) for at, spec in enumerate(specs))
+    trajectories = Plan(cells, (), len(cells), "", ROOT).trajectories()
+    now = time.process_time if workers == 1 else time.perf_counter
+    started = now()
+    with create("threads", workers) as backend:
+        for key, bundle in enumerate(bundles(trajectories, workers)):
+            works = tuple(TrajectoryWork(one.spec, one.stops, None) for one in bundle)
+            backend.submit(key, BundleWork(works) if len(works) > 1 else works[0])
+        for event in backend.events():
+            if isinstance(event, Done) and event.error:
+                raise event.error
+    return now() - started
+
+
+LOAD = """
+import sys, time
+import numba
+from sweep.kernel.spec import KernelSpec
+spec = KernelSpec((4, 3, 2), ("sigmoid",) * 2, True, "squared_error", "notebook", True)
+started = time.process_time()
+from sweep.kernel import compiled
+getattr(compiled, sys.argv[1])(spec)
+print(time.process_time() - started)
+"""
+
+
+class Bench:
+    """Measures and collects rows for the table."""
+
+    def __init__(self, folder: Path, rounds: int, iterations: int) -> None:
+        self.folder = folder
+        self.rounds = rounds
+        self.iterations = iterations
+        self.rows: list[dict[str, Any]] = []
+        self.loop: Loop | None = None
+        try:
+            self.loop = Loop(folder)
+        except FileNotFoundError as error:
+            print(f"Without C: {error}.")
+        seconds_of_ours(0.01, 10_000)
+
+    def add(self, what: str, values: Sequence[float], unit: str) -> None:
+        """Add a row: median, smallest and largest of the rounds."""
+        row = {"what": what, "median": statistics.median(values), "unit": unit}
+        self.rows.append({**row, "min": min(values), "max": max(values), "rounds": len(values)})
+        print(
+            f"{what:<52}{row['median']:10.3f} {unit:<6} ({min(values):.3f} to {max(values):.3f})",
+            flush=True,
+        )
+
+    def alone(self) -> None:
+        """Compare one run with C, by the iteration."""
+        n, lr = self.iterations, 1e-6  # far from a stall: every iteration is trained
+        if self.loop is not None:
+            self.loop.seconds(0.05, 10_000)  # checks that it does the same
+        ours, theirs = [], []
+        for _ in range(self.rounds):
+            ours.append(1e9 * seconds_of_ours(lr, n) / n)
+            if self.loop is not None:
+                theirs.append(1e9 * self.loop.seconds(lr, n) / n)
+        self.add(f"one run of {n:.0e} iterations", ours, "ns")
+        if theirs:
+            self.add("the loop in C", theirs, "ns")
+            self.add("one run / C", [a / b for a, b in zip(ours, theirs, strict=True)], "x")
+
+    def python(self) -> None:
+        """Compare one run with a loop in Python and NumPy."""
+        n, ours, theirs = 10_000, [], []
+        for _ in range(self.rounds):
+            ours.append(1e9 * seconds_of_ours(1e-6, 100 * n) / n / 100)
+            theirs.append(1e9 * seconds_in_python(0.05, n) / n)
+        self.add("the loop in Python and NumPy", theirs, "ns")
+        self.add("Python / one run", [b / a for a, b in zip(ours, theirs, strict=True)], "x")
+
+    def rates(self) -> None:
+        """Compare many learning rates with C, one after the other."""
+        n, rates = 2_000_000, [1e-6 * (1 + at) for at in range(64)]
+        cores = os.cpu_count() or 1
+        seconds_of_engine(rates, 200_000, 1)  # compiled
+        for workers, now in {1: time.process_time, cores: time.perf_counter}.items():
+            ours, theirs = [], []
+            for _ in range(self.rounds):
+                ours.append(seconds_of_engine(rates, n, workers))
+                if self.loop is not None:
+                    theirs.append(sum(self.loop.seconds(lr, n, now) for lr in rates))
+            self.add(f"64 rates x {n:.0e}, workers: {workers}", ours, "s")
+            if theirs:
+                self.add("the same one after the other in C", theirs, "s")
+                ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+                self.add(f"64 rates / C, workers: {workers}", ratios, "x")
+
+    def compile(self) -> None:
+        """Measure how long the kernels take to be there."""
+        for name, what in (("load_kernel", "for one run"), ("load_lanes_kernel", "side by side")):
+            cold, warm = [], []
+            for at in range(self.rounds):
+                env = {
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "NUMBA_CACHE_DIR": str(self.folder / f"{name}{at}"),
+                }
+                for times in (cold, warm):
+                    command = [sys.executable, "-c", LOAD, name]
+                    done = subprocess.run(
+                        command, env=env, check=True, capture_output=True, text=True
+                    )
+                    times.append(float(done.stdout))
+            self.add(f"kernel {what}, compiled", cold, "s")
+            self.add(f"kernel {what}, from the cache", warm, "s")
+
+
+PARTS: dict[str, Callable[[Bench], None]] = {
+    "alone": Bench.alone,
+    "python": Bench.python,
+    "rates": Bench.rates,
+    "compile": Bench.compile,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure the parts that are asked for and print the table."""
+    parser = argparse.ArgumentParser(description="How fast training itself is.")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], default=[])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--iterations", type=float, default=2e7, help="of one run")
+    parser.add_argument("--json", type=Path, help="write the table to this file as well")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        bench = Bench(Path(folder), options.rounds, int(options.iterations))
+        for part in options.parts or PARTS:
+            PARTS[part](bench)
+    if options.json:
+        options.json.write_text(json.dumps(bench.rows, indent=1), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
