@@ -185,6 +185,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None, *, report: boo
             status=status or sweep.status,
             note=built.note if built else None,
             report_folder=built.folder if built else None,
+            totals=None if report else sweep.totals(),
         )
     if built:
         console.sweep_ended(built, sweep, time.monotonic() - began)

@@ -235,6 +235,15 @@ class Sweep:
             return "FAILED"
         return "KILLED" if self.interrupted else "FINISHED"
 
+    def totals(self) -> dict[str, float] | None:
+        """Return the sweep's metrics as this process knows them; None if other processes ran it."""
+        if not self._run_ids:
+            return None
+        return {
+            "runs_finished": float(self.finished),
+            "runs_failed": float(len(self.failures)),
+        }
+
     def kill_started(self) -> None:
         """Close every run that was started and has not ended as KILLED."""
         from sweep.tracking import write

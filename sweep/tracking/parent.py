@@ -74,6 +74,7 @@ def finish_sweep(
     status: str,
     note: str | None = None,
     report_folder: Path | None = None,
+    totals: Mapping[str, float] | None = None,
 ) -> None:
     """Write a sweep's metrics, note and report, and its status last.
 
@@ -85,6 +86,9 @@ def finish_sweep(
         Markdown that MLflow's UI shows beside the run.
     report_folder
         Its files become the artifacts ``report/…``; it is left as it is.
+    totals
+        The metrics, where the command was asked to end and has no time to read all runs of a
+        long sweep; whoever finishes it counts anew.
 
     Raises
     ------
@@ -92,9 +96,10 @@ def finish_sweep(
         Results still wait for a server that does not answer; `resume` delivers them.
     """
     await_delivery(store, hurry=status == "KILLED")
-    supersede(store, sweep_id)
-    runs = read.sweep_runs(store, sweep_id)
-    metrics = [Metric(key, value, _now(), 0) for key, value in _totals(runs).items()]
+    if totals is None:
+        supersede(store, sweep_id)
+        totals = _totals(read.sweep_runs(store, sweep_id))
+    metrics = [Metric(key, value, _now(), 0) for key, value in totals.items()]
     tags = []
     if note:
         tags.append(RunTag("mlflow.note.content", short_lines(note, NOTE_LENGTH)))
