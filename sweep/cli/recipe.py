@@ -59,8 +59,8 @@ class Base:
         separators = hydra.job.config.override_dirname
         self.kv_sep, self.item_sep = separators.kv_sep, separators.item_sep
         self.exclude_keys = list(separators.exclude_keys)
-        for _ in range(own_lines):
-            hydra.overrides.task.pop()
+        lines = hydra.overrides.task
+        del lines[len(lines) - own_lines :]  # pop() would resolve what a line says
         self.config: Callable[[], DictConfig] = _copier(config)
         with read_write(config), open_dict(config):
             del config["hydra"]
