@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.kernel.exponential import COEFFICIENTS, exp, sigmoid
+from sweep.kernel.exponential import COEFFICIENTS, SATURATED, exp, sigmoid
 from sweep.kernel.lanes import lane, pack, read, write
 from sweep.kernel.spec import GROUP, LANES
 from tests.processes import ROOT, clean_environment, start
@@ -39,6 +39,18 @@ def alone(arguments: Array, results: Array) -> None:
 def side_by_side(arguments: Array, results: Array) -> None:
     for at in range(len(arguments) // LANES):
         write(results, at, exp(read(arguments, at)))
+
+
+@numba.njit
+def sigmoids_alone(arguments: Array, results: Array) -> None:
+    for at in range(len(arguments)):
+        results[at] = sigmoid(arguments[at])
+
+
+@numba.njit
+def sigmoids_side_by_side(arguments: Array, results: Array) -> None:
+    for at in range(len(arguments) // LANES):
+        write(results, at, sigmoid(read(arguments, at)))
 
 
 @numba.njit
@@ -149,22 +161,47 @@ def test_nan_stays_nan() -> None:
     assert np.isnan(exponentials(np.array([math.nan, -math.nan]))).all()
 
 
+def sigmoid_distance(x: float) -> int:
+    """Return how many floats the sigmoid is away from the correctly rounded one."""
+    with mpmath.workprec(200):
+        exact = 1 / (1 + mpmath.exp(-mpmath.mpf(x)))
+        mpmath.mp.prec = 53
+        rounded = float(+exact)
+    bits = [struct.unpack("<q", struct.pack("<d", v))[0] for v in (sigmoid_alone(x), rounded)]
+    return abs(bits[0] - bits[1])
+
+
+def test_sigmoid_is_within_three_ulp() -> None:
+    arguments = [x for x in (*random_arguments(), *hard_arguments()) if abs(x) <= SATURATED]
+    worst = max((sigmoid_distance(float(x)), float(x)) for x in arguments)
+    assert worst[0] <= 3, worst
+
+
 def test_sigmoid_at_its_ends() -> None:
-    ends = [sigmoid_alone(x) for x in (-math.inf, -800.0, 0.0, 40.0, 800.0, math.inf)]
-    assert ends == [0.0, 0.0, 0.5, 1.0, 1.0, 1.0]
-    assert math.isnan(sigmoid_alone(math.nan))
+    """Where a network saturates its gradients are exactly 0: its outputs are 0 or 1."""
+    up = [40.0, 708.5, 1e10, 2.0**51, 2.0**52, 1e19, 1e300, 1.7e308, math.inf]
+    assert [sigmoid_alone(x) for x in up] == [1.0] * len(up)
+    down = [sigmoid_alone(-x) for x in up[1:]]
+    assert [(y, math.copysign(1.0, y)) for y in down] == [(0.0, 1.0)] * len(down)
+    assert sigmoid_alone(-SATURATED) > 0
+    assert sigmoid_alone(0.0) == sigmoid_alone(-0.0) == 0.5
+    assert math.isnan(sigmoid_alone(math.nan)) and math.isnan(sigmoid_alone(-math.nan))
 
 
-def test_lanes_have_the_bits_of_one_alone() -> None:
-    ends = [math.inf, -math.inf, math.nan, 0.0, -0.0, OVERFLOW, VANISH, SUBNORMAL]
+@pytest.mark.parametrize(
+    ("one", "several"), [(alone, side_by_side), (sigmoids_alone, sigmoids_side_by_side)]
+)
+def test_lanes_have_the_bits_of_one_alone(one: Any, several: Any) -> None:
+    ends = [math.inf, -math.inf, math.nan, 0.0, -0.0, OVERFLOW, VANISH, SUBNORMAL, 1e300, -1e17]
     arguments = np.concatenate([random_arguments(), hard_arguments(), np.repeat(ends, 8)])
     arguments = np.random.default_rng(1).permutation(arguments)
     arguments = arguments[: len(arguments) // LANES * LANES]
-    results = np.empty_like(arguments)
-    side_by_side(arguments, results)
-    np.testing.assert_array_equal(results, exponentials(arguments))
+    expected, results = np.empty_like(arguments), np.empty_like(arguments)
+    one(arguments, expected)
+    several(arguments, results)
+    np.testing.assert_array_equal(results, expected)
     finite = ~np.isnan(results)
-    assert results[finite].tobytes() == exponentials(arguments)[finite].tobytes()
+    assert results[finite].tobytes() == expected[finite].tobytes()
 
 
 def test_group_has_the_bits_of_one_alone() -> None:
@@ -183,7 +220,7 @@ def test_polynomial_is_as_good_as_it_says() -> None:
 
 def test_no_operation_is_fused() -> None:
     """A fused multiply-add rounds once where two operations round twice: other bits elsewhere."""
-    for kernel in (alone, side_by_side):
+    for kernel in (alone, side_by_side, sigmoids_alone, sigmoids_side_by_side):
         for text in kernel.inspect_asm().values():
             assert not re.search(r"\bv?fn?m(add|sub|la|ls)", text)
 
