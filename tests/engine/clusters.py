@@ -17,6 +17,41 @@ from tests.processes import clean_environment
 
 PATIENCE = 90.0
 
+OWN = """
+import os, signal, sys, time
+import psutil
+from sweep.engine.backends import Done, Emitted, create
+
+def work(emit, stop):
+    emit(os.getpid())
+    while not stop() or sys.argv[1] == "deaf":
+        time.sleep(0.01)
+    emit("stopped")
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with create(sys.argv[2], 2) as backend:
+        backend.submit(0, work)
+        backend.submit(1, work)
+        seen = []
+        for event in backend.events():
+            if isinstance(event, Done) and event.error:
+                print(event.error)
+            if isinstance(event, Emitted):
+                seen.append(event.value)
+                if len(seen) == 2:
+                    if sys.argv[1] == "deaf":
+                        break
+                    if sys.argv[1] == "killed":
+                        print(*seen, flush=True)
+                        os.kill(os.getpid(), signal.SIGKILL)
+                    os.killpg(0, signal.SIGINT)
+                    backend.stop()
+        print(seen[2:], flush=True)
+    print("left", len(psutil.Process().children(recursive=True)), flush=True)
+"""
+"""A driver (way, backend) whose cluster is its own, and which leaves its works in some way."""
+
 
 def wait_for(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
@@ -66,7 +101,7 @@ def dask_cluster(folder: Path, workers: int = 2, *options: str) -> Iterator[str]
 
 
 @contextmanager
-def ray_cluster(folder: Path) -> Iterator[Any]:
+def ray_cluster() -> Iterator[Any]:
     """Start a head without room for works, and two nodes of one CPU; yield the Cluster."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"
     os.environ["RAY_AUTH_MODE"] = "disabled"

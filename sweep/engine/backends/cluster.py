@@ -14,6 +14,7 @@ import traceback
 from abc import abstractmethod
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import cloudpickle  # type: ignore[import-untyped]
@@ -90,6 +91,7 @@ class Cluster(Backend):
         self._open = 0
         self._started = self._stopping = self._closed = False
         self._forsaken_at: float | None = None
+        self._held = ExitStack()
 
     @property
     def room(self) -> int:

@@ -62,6 +62,8 @@ class Dask(Cluster):
                 scheduler = self.address or held.enter_context(own(self.room, self.resources))
                 self._client = dask.Client(scheduler, timeout=5, set_as_default=False)
                 held.callback(self._client.close, 1)
+                if not self.address:
+                    self._client.register_plugin(Deaf())
                 self._queue = dask.Queue(self._name, self._client)
                 held.callback(self._queue.close)
                 info = self._client.sync(self._client.scheduler.identity, n_workers=-1)
@@ -205,7 +207,7 @@ def own(workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
             n_workers=workers,
             threads_per_worker=1,
             host="127.0.0.1",
-            dashboard_address=None,
+            dashboard_address="127.0.0.1:0",
             memory_limit=0,
             silence_logs=logging.CRITICAL,
             local_directory=folder,
@@ -221,6 +223,15 @@ def own(workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
                     os.kill(nanny.pid, signal.SIGKILL)
             cluster.close(timeout=2)
             trackers.stop()
+
+
+class Deaf(dask.WorkerPlugin):  # type: ignore[misc]
+    """Makes a worker of our own ignore what a terminal tells all: the driver alone decides."""
+
+    def setup(self, worker: Any) -> None:
+        """Run in the main thread of each worker that starts, also after a death."""
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
 
 
 def note_stop(name: str) -> None:

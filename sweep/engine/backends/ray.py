@@ -12,6 +12,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 import time
@@ -70,7 +71,7 @@ class Ray(Cluster):
         self._deaths: dict[int, int] = {}
         self._stillborn = 0
         with ExitStack() as held:
-            held.enter_context(joined(self.address, self.room, self.resources, origin.path))
+            held.enter_context(joined(self.address, self.workers or 1, self.resources, origin.path))
             self._origin = ray.put(origin)
             self._held = held.pop_all()
         amounts = dict(self.resources)
@@ -189,9 +190,12 @@ def joined(
         settings |= {"resources": amounts, "include_dashboard": False, "_temp_dir": folder}
     before = signal.getsignal(signal.SIGTERM)
     try:
-        with set_for_now("PYTHONPATH", os.pathsep.join(path)):
+        if address:
+            knock(address)
+        with restored("PYTHONPATH", "PYTHONBREAKPOINT"):
+            os.environ["PYTHONPATH"] = os.pathsep.join(path)  # what a cluster of our own inherits
             ray.init(logging_level=logging.ERROR, **settings)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         raise ConfigError(
             f"hydra.launcher.options.address={address}: no Ray cluster answers there ({error}); "
             "start one with `ray start --head` and give its address."
@@ -208,17 +212,23 @@ def joined(
 
 
 @contextmanager
-def set_for_now(name: str, value: str) -> Iterator[None]:
-    """Set an environment variable for the processes that are started meanwhile."""
-    before = os.environ.get(name)
-    os.environ[name] = value
+def restored(*names: str) -> Iterator[None]:
+    """Put environment variables back afterwards, for this process and those it starts later."""
+    before = {name: os.environ.get(name) for name in names}
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
+        for name, value in before.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
+
+
+def knock(address: str) -> None:
+    """Raise OSError unless something listens at a host and port: Ray would try for minutes."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
 
 
 def told(error: RayError) -> str:
