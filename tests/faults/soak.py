@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import sys
 import tempfile
@@ -50,7 +51,8 @@ def main(sweeps: int, seed: int) -> None:
                 left = statuses(store)
                 where = f"{left['RUNNING']} open" if left["RUNNING"] else "everything closed"
                 ended = must([f"resume={new.pop()}"], store)
-                done = ended.partition("; ")[2].partition(" of them")[0] or "0"
+                found = re.search(r"; (\d+) of them stored already", ended)
+                done = found[1] if found else "0"
                 again += CELLS - int(done)
             else:
                 where, done = "before it was in the store", "0"
