@@ -1,0 +1,62 @@
+"""Other people's launchers, as they are: joblib, submitit on this machine and on Slurm."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.tracking.settings import Tracking
+from tests.schedulers.support import GRID, assert_like_the_default, sweep, user_folder
+from tests.stores import assert_once, every_run
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local"])
+def test_other_launchers_store_the_same_bits(
+    launcher: str, tmp_path: Path, reference: dict[str, Any]
+) -> None:
+    folder = user_folder(tmp_path / "user")
+    ended = sweep(folder, *GRID, f"hydra/launcher={launcher}")
+    assert_like_the_default(Tracking("local", folder / "outputs"), reference, ended)
+
+
+@pytest.mark.slurm
+def test_slurm_stores_the_same_bits(
+    slurm: dict[str, str], tmp_path: Path, reference: dict[str, Any]
+) -> None:
+    folder = user_folder(tmp_path / "user")
+    ended = sweep(folder, *GRID, "hydra/launcher=submitit_slurm", env=slurm)
+    assert_like_the_default(Tracking("local", folder / "outputs"), reference, ended)
+    (job,) = (folder / "outputs" / "sweeps").glob("*/.submitit/*_0/*_result.pkl")
+    assert job.is_file(), "Slurm ran it"
+
+
+@pytest.mark.slow
+def test_job_that_dies_is_closed_and_resumed(tmp_path: Path) -> None:
+    folder = user_folder(tmp_path / "user")
+    (folder / "kill").touch()
+    tracking = Tracking("local", folder / "outputs")
+    arguments = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    ended = sweep(folder, "-m", "trainer=halving", "lr=0.1,0.3,0.4", "iters=5", *arguments)
+    assert ended.code == 1, ended
+    assert not (folder / "kill").exists()
+    statuses = {run.info.run_name: run.info.status for run in every_run(tracking)}
+    assert "RUNNING" not in statuses.values()
+    assert statuses["lr=0.3,iters=5"] == "KILLED"
+    ended = sweep(folder, "trainer=halving", "resume=last", *arguments)
+    assert ended.code == 0, ended
+    assert_once(tracking)
+
+
+@pytest.mark.slow
+def test_time_limit_of_a_job_elsewhere_ends_the_sweep_alike(tmp_path: Path) -> None:
+    codes = {}
+    for launcher in ("trajectory", "joblib"):
+        arguments = [f"hydra/launcher={launcher}", f"outputs={launcher}", "max_seconds=0.2"]
+        ended = sweep(user_folder(tmp_path / launcher), "-m", "lr=0.1", "iters=1e12", *arguments)
+        runs = every_run(Tracking("local", tmp_path / launcher / launcher))
+        codes[launcher] = ended.code, sorted(run.info.status for run in runs)
+    assert codes["trajectory"] == (1, ["KILLED", "KILLED"])
+    assert codes["joblib"] == codes["trajectory"]

@@ -1,0 +1,62 @@
+"""What a store holds of a sweep, read through the program's own door, wherever it is kept."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+from mlflow.entities import Run
+
+from sweep.tracking import read
+from sweep.tracking.read import StoredRun
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import Store, open_store
+
+FILES = ("config.yaml", "curve.parquet", "weights.json", "thresholds.json", "traceback.txt")
+
+
+def content(tracking: Tracking, sweep_id: str = "last") -> dict[str, dict[str, Any]]:
+    """Return all of a sweep's runs that their specification determines, to the bit, by name."""
+    store = open_store(tracking, mode="read")
+    runs = read.sweep_runs(store, read.find_sweep(store, sweep_id).sweep_id)
+    found = {run.name: _of(store, run) for run in runs}
+    assert len(found) == len(runs)
+    return found
+
+
+def _of(store: Store, run: StoredRun) -> dict[str, Any]:
+    history = store.client.get_metric_history(run.run_id, "error")
+    files = {name: store.artifacts.read(run.run_id, name) for name in FILES}
+    told = (files.pop("traceback.txt") or b"").decode().strip().splitlines()
+    return {
+        "status": run.status,
+        "outcome": run.outcome,
+        "params": run.params,
+        "metrics": {key: value for key, value in run.metrics.items() if key != "train_seconds"},
+        "signature": run.tags["sweep.signature"],
+        "history": sorted((point.step, point.value) for point in history),
+        "error": told[-1:],
+        **files,
+    }
+
+
+def every_run(tracking: Tracking) -> list[Run]:
+    """Return all of the experiment's runs, parents too, as MLflow gives them."""
+    return list(read.search(open_store(tracking, mode="read"), ""))
+
+
+def assert_once(tracking: Tracking, sweeps: int = 1) -> None:
+    """Assert that every sweep is finished: one FINISHED run a cell, none open."""
+    store = open_store(tracking, mode="read")
+    found = read.list_sweeps(store)
+    assert len(found) == sweeps
+    for sweep in found:
+        names = [cell["name"] for cell in sweep.plan()["cells"]]
+        every = read.sweep_runs(store, sweep.sweep_id, every=True)
+        counting = [run for run in every if read.SUPERSEDED not in run.tags]
+        assert Counter(run.name for run in counting) == Counter(names)
+        assert {run.status for run in counting} == {"FINISHED"}
+        assert sweep.status == "FINISHED"
+        assert sweep.metrics["runs_finished"] == len(names)
+    assert not [run for run in every_run(tracking) if run.info.status == "RUNNING"]
+    assert not tracking.spool.exists(), "nothing waits on the client's disk"
