@@ -52,7 +52,7 @@ RESULTS = (
 class Varying:
     """What a sweep's runs have, and what of it is not the same in all of them.
 
-    The page cannot draw a parallel coordinate whose values are all equal.
+    A parallel coordinate whose values are all equal takes room and tells nothing.
 
     Attributes
     ----------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import shutil
 import signal
@@ -27,8 +28,8 @@ FLAGS = (
 PATIENCE = 60_000
 """Milliseconds that a test waits for what a person would wait for, on a busy machine too."""
 
-FOREIGN_ERRORS = ("users/current", "ResizeObserver", "404 (Not Found)")
-"""Console errors of MLflow's own page on its own server, which has no users."""
+FOREIGN_ERRORS = ("users/current", "ResizeObserver", "404 (Not Found)", "NaN")
+"""Console errors of MLflow's own: its server has no users; its coordinates move while they grow."""
 
 
 class Swept(NamedTuple):
@@ -37,6 +38,15 @@ class Swept(NamedTuple):
     folder: Path
     ended: Ended
     id: str
+
+    @property
+    def report(self) -> Path:
+        return self.folder / "outputs" / "reports" / self.id
+
+    def final_errors(self) -> list[float]:
+        """Return the final errors as the report's table has them, row by row."""
+        with (self.report / "final_error.csv").open(newline="") as file:
+            return [float(value) for row in list(csv.reader(file))[1:] for value in row[1:]]
 
 
 class Served(NamedTuple):
