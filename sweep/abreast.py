@@ -10,8 +10,8 @@ once, a stall is seen without training for it, and the cut between two slices ch
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -51,6 +51,8 @@ class Lane:
     ----------
     flat
         The weights now in the order of Network.names; they are not to be changed.
+    step
+        The step that they are of.
     stalled_at
         The first step whose update changes no bit of any weight, once the trainer is there;
         every later step equals it.
@@ -62,6 +64,7 @@ class Lane:
     def __init__(self, network: Network) -> None:
         self._network = network
         self.flat = network.flat()
+        self.step = 0
         self.last_error = np.nan
         self.stalled_at: int | None = None
         self.diverged_at: int | None = None
@@ -80,6 +83,18 @@ class Lane:
         """Return the weights now, as Network.named."""
         return self._network.replace(self.flat).named()
 
+    def state(self) -> dict[str, Any]:
+        """Return all that is needed to go on from here; not once it diverged."""
+        stalled = -1 if self.stalled_at is None else self.stalled_at
+        return {"step": self.step, "weights": self.flat.copy(), "stalled_at": stalled}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take over a state; Abreast.resume then goes on from it."""
+        self.flat = self._network.replace(np.asarray(state["weights"], dtype=np.float64)).flat()
+        self.step = int(state["step"])
+        stalled = int(state["stalled_at"])
+        self.stalled_at = None if stalled < 0 else stalled
+
 
 class Abreast:
     """Train one trajectory, or up to LANES of them side by side, forward only.
@@ -95,8 +110,6 @@ class Abreast:
         The learning rate of each trajectory, > 0.
     rule
         How biases move: one of network.RULES.
-    step
-        The step that the weights are of.
 
     Raises
     ------
@@ -107,18 +120,10 @@ class Abreast:
     ----------
     lanes
         The trajectories, in the order of `networks`.
-    step
-        The step that they all are at.
     """
 
     def __init__(
-        self,
-        networks: Sequence[Network],
-        data: Data,
-        *,
-        lrs: Sequence[float],
-        rule: str,
-        step: int = 0,
+        self, networks: Sequence[Network], data: Data, *, lrs: Sequence[float], rule: str
     ) -> None:
         from sweep.kernel.compiled import load_kernel, load_lanes_kernel  # late: numba
 
@@ -135,19 +140,23 @@ class Abreast:
         self.lanes = [Lane(network) for network in networks]
         width = 1 if len(networks) == 1 else LANES
         # Lanes left over repeat the first trajectory.
-        order = [*range(len(networks))] + [0] * (width - len(networks))
-        self._rates = np.array([float(lrs[at]) / samples for at in order])
-        self.step = step
-        state = np.stack([self.lanes[at].flat for at in order], axis=1)
+        self._order = [*range(len(networks))] + [0] * (width - len(networks))
+        self._rates = np.array([float(lrs[at]) / samples for at in self._order])
+        self.resume()
+
+    def resume(self) -> None:
+        """Go on from where the lanes are: at one step, the first or one restored."""
+        (self._step,) = {lane.step for lane in self.lanes}
+        state = np.stack([self.lanes[at].flat for at in self._order], axis=1)
         self._ahead = state.copy()
-        errors = np.empty((width, 1))
+        errors = np.empty((len(self._order), 1))
         self._train(self._ahead, errors)
         for at, lane in enumerate(self.lanes):
             lane.last_error = float(errors[at, 0])
             if not np.isfinite(lane.last_error):
-                lane.diverged_at = step
-            elif _same(state[:, at], self._ahead[:, at]):
-                lane.stalled_at = step
+                lane.diverged_at = self._step
+            elif lane.stalled_at is None and _same(state[:, at], self._ahead[:, at]):
+                lane.stalled_at = self._step
 
     def advance(self, iterations: int) -> Array:
         """Train all on; return the errors after each update, shape (lanes, iterations).
@@ -162,8 +171,8 @@ class Abreast:
 
     def _advance(self, errors: Array) -> None:
         """Train on for each column of `errors`, at least one, and fill it."""
-        first = self.step + 1
-        self.step += errors.shape[1]
+        first = self._step + 1
+        self._step += errors.shape[1]
         moving = [lane.moving for lane in self.lanes]
         if any(moving):
             start = self._ahead.copy()
@@ -171,6 +180,7 @@ class Abreast:
             state = self._ahead.copy()
             self._train(self._ahead, errors[:, -1:])
         for at, lane in enumerate(self.lanes):
+            lane.step = self._step
             if moving[at]:
                 self._look(at, start, state, first, errors[at])
             else:

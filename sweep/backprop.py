@@ -52,9 +52,7 @@ class Backprop:
     def __init__(
         self, network: Network, data: Data, *, lr: float, rule: str, seed: int = 0
     ) -> None:
-        self._network, self._data = network, data
-        self._settings: dict[str, Any] = {"lrs": [lr], "rule": rule}
-        self._all = Abreast([network], data, **self._settings)
+        self._all = Abreast([network], data, lrs=[lr], rule=rule)
         self._lane = self._all.lanes[0]
 
     def advance(self, iterations: int) -> Array:
@@ -75,16 +73,12 @@ class Backprop:
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on from here; not once it diverged."""
-        stalled = -1 if self.stalled_at is None else self.stalled_at
-        return {"step": self._all.step, "weights": self.flat.copy(), "stalled_at": stalled}
+        return self._lane.state()
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Go on from a state, in a fresh trainer."""
-        there = self._network.replace(np.asarray(state["weights"], dtype=np.float64))
-        self._all = Abreast([there], self._data, **self._settings, step=int(state["step"]))
-        self._lane = self._all.lanes[0]
-        stalled = int(state["stalled_at"])
-        self._lane.stalled_at = None if stalled < 0 else stalled
+        self._lane.restore(state)
+        self._all.resume()
 
     @property
     def flat(self) -> Array:

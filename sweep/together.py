@@ -10,7 +10,15 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 from sweep.abreast import Abreast
-from sweep.training import SLICE_SECONDS, Course, CurvePart, RunResult, next_size
+from sweep.training import (
+    KEEP_SECONDS,
+    SLICE_SECONDS,
+    Course,
+    CurvePart,
+    RunResult,
+    State,
+    next_size,
+)
 
 __all__ = ["train_together"]
 
@@ -26,6 +34,8 @@ def train_together(
     progress: Callable[[int, int], None] = lambda at, iterations: None,
     watch: Callable[[int, CurvePart], None] = lambda at, part: None,
     max_seconds: float | None = None,
+    keep: Callable[[int, State], None] | None = None,
+    starts: Sequence[State] | None = None,
 ) -> Iterator[tuple[int, RunResult]]:
     """Train all trajectories of `trainer`; yield the position of each with a result at each stop.
 
@@ -44,10 +54,20 @@ def train_together(
     max_seconds
         Training time of all together, by the clock, after which the runs that are left end as
         ``interrupted``. (Side by side takes about as long as one alone.)
+    keep
+        Told a trajectory's position and what a later training, also one alone, needs to go on
+        from here: every KEEP_SECONDS, and where it ends before its last stop.
+    starts
+        What earlier trainings of each trajectory told `keep`, all at one step.
     """
     courses = [Course(lane, counts) for lane, counts in zip(trainer.lanes, stops, strict=True)]
+    for course, start in zip(courses, starts or (), strict=starts is not None):
+        course.restore(start)
+    if starts:
+        trainer.resume()
+    before = [course.seconds for course in courses]
     done = _Count(progress)
-    seconds = 0.0
+    seconds = kept_at = 0.0
     size = 1
     while True:
         for at, course in enumerate(courses):
@@ -57,7 +77,12 @@ def train_together(
         under_way = [(at, course) for at, course in enumerate(courses) if course.left]
         if not under_way:
             return
-        if stop() or (max_seconds is not None and seconds >= max_seconds):
+        ends = stop() or (max_seconds is not None and seconds >= max_seconds)
+        if keep is not None and (ends or seconds - kept_at >= KEEP_SECONDS):
+            for at, course in under_way:
+                keep(at, course.state())
+            kept_at = seconds
+        if ends:
             for at, course in under_way:
                 done.tell(at)
                 yield from ((at, result) for result in course.interrupted())
@@ -70,7 +95,7 @@ def train_together(
         for at, course in under_way:
             course.take(errors[at], None, elapsed / len(under_way))
             done.add(at, count)
-            course.tell(partial(watch, at), seconds)
+            course.tell(partial(watch, at), before[at] + seconds)
             if not course.to_next and len(course.left) == 1:
                 trainer.leave(at)
         done.tell_all_in_time()

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sweep.engine.checkpoint import Checkpoint
 from sweep.engine.work import Progress, TrajectoryWork
 from sweep.kernel.spec import LANES
 from sweep.spec import canonical
+from sweep.training import State
 
 if TYPE_CHECKING:
     from sweep.engine.plan import Trajectory
@@ -49,30 +51,63 @@ class BundleWork:
     works: tuple[TrajectoryWork, ...]
 
     def __call__(self, emit: Callable[[Member], None], stop: Callable[[], bool]) -> None:
-        """Train from the start; emit what TrajectoryWork would, each with its position."""
+        """Train on; emit what TrajectoryWork would, each with its position."""
+        for position in range(len(self.works)):
+            emit(Member(position, Progress(0, restarted=True)))
+        kept = [Checkpoint(work.checkpoint) if work.checkpoint else None for work in self.works]
+        places: dict[int, dict[int, State | None]] = defaultdict(dict)
+        for position, (work, one) in enumerate(zip(self.works, kept, strict=True)):
+            start = one.load(work.stops[0]) if one else None
+            places[int(start["step"]) if start else 0][position] = start
+        for step, starts in places.items():  # side by side are those at the same step
+            self._train(step, starts, kept, emit, stop)
+
+    def _train(
+        self,
+        step: int,
+        starts: Mapping[int, State | None],
+        kept: Sequence[Checkpoint | None],
+        emit: Callable[[Member], None],
+        stop: Callable[[], bool],
+    ) -> None:
         from sweep.abreast import Abreast
         from sweep.together import train_together
 
-        for position in range(len(self.works)):
-            emit(Member(position, Progress(0, restarted=True)))
-        specs = [work.spec for work in self.works]
-        rule = specs[0].rule
-        assert rule is not None
+        positions = list(starts)
+        works = [self.works[position] for position in positions]
+        first = works[0].spec
+        assert first.rule is not None
         trainer = Abreast(
-            [spec.network for spec in specs],
-            specs[0].data(),
-            lrs=[spec.lr for spec in specs],
-            rule=rule,
+            [work.spec.network for work in works],
+            first.data(),
+            lrs=[work.spec.lr for work in works],
+            rule=first.rule,
         )
-        for position, result in train_together(
+        if step:
+            for position in positions:
+                emit(Member(position, Progress(step)))
+
+        def keep(at: int, state: State) -> None:
+            if one := kept[positions[at]]:
+                one.save(state)
+
+        interrupted = set()
+        for at, result in train_together(
             trainer,
-            [work.stops for work in self.works],
+            [work.stops for work in works],
             stop=stop,
-            progress=lambda at, iterations: emit(Member(at, Progress(iterations))),
-            watch=lambda at, part: emit(Member(at, part)),
-            max_seconds=self.works[0].max_seconds,
+            progress=lambda at, iterations: emit(Member(positions[at], Progress(iterations))),
+            watch=lambda at, part: emit(Member(positions[at], part)),
+            max_seconds=works[0].max_seconds,
+            keep=keep,
+            starts=[start for start in starts.values() if start] if step else None,
         ):
-            emit(Member(position, result))
+            if result.outcome == "interrupted":
+                interrupted.add(at)
+            emit(Member(positions[at], result))
+        for at, position in enumerate(positions):
+            if at not in interrupted and (one := kept[position]):
+                one.remove()
 
 
 def bundles(trajectories: Sequence[Trajectory], workers: int) -> list[tuple[Trajectory, ...]]:

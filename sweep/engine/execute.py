@@ -37,9 +37,9 @@ def execute(
     """
     trajectories = sweep.plan.trajectories(cells)
     backend = create(_backend_name(cells, launcher), launcher["workers"], launcher["options"])
-    waiting = deque(enumerate(bundles(trajectories, _workers(backend))))
     running: dict[int, _Running | _Bundle] = {}
     with backend:
+        waiting = deque(enumerate(bundles(trajectories, _workers(backend))))
 
         def submit() -> None:
             key, bundle = waiting.popleft()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import cloudpickle
@@ -13,6 +15,7 @@ import pytest
 from sweep.engine import bundle
 from sweep.engine.backends import Done, Emitted, create
 from sweep.engine.bundle import BundleWork, Member, bundles
+from sweep.engine.checkpoint import checkpoint_name
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.work import Progress, TrajectoryWork
 from sweep.training import RunResult
@@ -164,6 +167,59 @@ def test_no_engine_company_or_order_changes_a_bit() -> None:
     assert results(parts, "processes") == expected
     backwards = results([BundleWork(tuple(works[:7:-1])), *works[7::-1]], "threads", 4)
     assert {(10 - place, iters): value for (place, iters), value in backwards.items()} == expected
+
+
+def kept_works(folder: Path, lrs: Sequence[float], stops: tuple[int, ...]) -> list[TrajectoryWork]:
+    specs = [specification(lr=lr, iters=stops[-1]) for lr in lrs]
+    return [TrajectoryWork(one, stops, None, folder / checkpoint_name(one)) for one in specs]
+
+
+def carried_out(work: Any, stop_after: int | None = None) -> dict[int, RunResult]:
+    """Carry a work out in this thread; it is told to stop once asked so often."""
+    asked = itertools.count(1)
+    emitted: list[Any] = []
+    work(emitted.append, lambda: stop_after is not None and next(asked) > stop_after)
+    found = {}
+    for value in emitted:
+        position, value = (value.position, value.value) if isinstance(value, Member) else (0, value)
+        if isinstance(value, RunResult):
+            found[position] = value
+    return found
+
+
+def bits(result: RunResult) -> tuple[Any, ...]:
+    arrays = (result.steps.tobytes(), result.errors.tobytes(), repr(result.final_weights))
+    return (*arrays, result.outcome, result.stalled_at, result.best_step, dict(result.thresholds))
+
+
+@pytest.mark.parametrize("together", [True, False])
+def test_interrupted_bundle_goes_on_where_it_was(together: bool, tmp_path: Path) -> None:
+    """Together again, or each alone; one of the trajectories has stalled by then."""
+    lrs, stops = [0.01, 1000.0, 0.3], (20_000,)
+    works = kept_works(tmp_path / "kept", lrs, stops)
+    first = carried_out(BundleWork(tuple(works)), stop_after=4)
+    assert {result.outcome for result in first.values()} == {"interrupted"}
+    assert all(work.checkpoint is not None and work.checkpoint.exists() for work in works)
+    if together:
+        found = carried_out(BundleWork(tuple(works)))
+    else:
+        found = {at: carried_out(work)[0] for at, work in enumerate(works)}
+    for at, lr in enumerate(lrs):
+        (work,) = kept_works(tmp_path / "none", [lr], stops)
+        assert bits(found[at]) == bits(carried_out(work)[0])
+    assert not (tmp_path / "kept").exists()
+
+
+def test_trajectories_at_different_steps_go_on_in_one_bundle(tmp_path: Path) -> None:
+    lrs, stops = [0.01, 0.02, 0.03, 0.04, 0.05], (20_000,)
+    works = kept_works(tmp_path / "kept", lrs, stops)
+    carried_out(works[0], stop_after=2)
+    carried_out(works[1], stop_after=0)
+    carried_out(BundleWork(tuple(works[2:4])), stop_after=4)
+    found = carried_out(BundleWork(tuple(works)))
+    for at, lr in enumerate(lrs):
+        (work,) = kept_works(tmp_path / "none", [lr], stops)
+        assert bits(found[at]) == bits(carried_out(work)[0])
 
 
 def test_bundle_travels_as_plain_values() -> None:
