@@ -13,8 +13,13 @@ from pathlib import Path
 import pytest
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from hypothesis import settings
 
 from tests import processes
+
+# Time never decides a test, on a machine that has other work least of all.
+settings.register_profile("sweep", deadline=None)
+settings.load_profile("sweep")
 
 CACHE = pytest.StashKey[str]()
 
