@@ -50,7 +50,8 @@ def test_signal_ends_a_sweep(
     ended = finish(process, 30)
     assert_brief(ended, SIGNALS[signum])
     last = ended.err.strip().splitlines()[-1]
-    assert "1 of 2 runs are done" in last and "python -m sweep -m resume=" in last
+    assert "1 of 2 runs are done" in last and "python -m sweep -m " in last
+    assert " resume=" in last
     assert statuses(tmp_path)["RUNNING"] == 0
     assert statuses(tmp_path)["KILLED"] >= 1  # the sweep's own run
 
