@@ -14,6 +14,9 @@ from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf
 
+OPTIONS = ("address", "patience", "resources")
+"""What a backend may be told; written out so that Hydra knows the keys. Null is not told."""
+
 
 @dataclass
 class TrajectoryLauncherConf:
@@ -22,7 +25,7 @@ class TrajectoryLauncherConf:
     _target_: str = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
     backend: str = "threads"
     workers: int | None = None
-    options: dict[str, Any] = field(default_factory=dict)
+    options: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(OPTIONS))
 
 
 class TrajectoryLauncher(Launcher):
@@ -34,11 +37,10 @@ class TrajectoryLauncher(Launcher):
         workers: int | None = None,
         options: dict[str, Any] | None = None,
     ) -> None:
-        self.settings = {
-            "backend": backend,
-            "workers": workers,
-            "options": OmegaConf.to_container(OmegaConf.create(options or {}), resolve=True),
-        }
+        plain = OmegaConf.to_container(OmegaConf.create(options or {}), resolve=True)
+        assert isinstance(plain, dict)
+        told = {name: value for name, value in plain.items() if value is not None}
+        self.settings = {"backend": backend, "workers": workers, "options": told}
         self.hydra_context: HydraContext | None = None
         self.task_function: TaskFunction | None = None
         self.config: DictConfig | None = None

@@ -87,9 +87,9 @@ def user_folder(folder: Path) -> Path:
     return folder
 
 
-def stored(folder: Path) -> dict[str, Any]:
+def stored(folder: Path, outputs: str = "outputs") -> dict[str, Any]:
     """Return what the store holds of each run, without times and ids."""
-    client = MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
+    client = MlflowClient(f"sqlite:///{folder}/{outputs}/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
     runs = client.search_runs([experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'")
     return {
