@@ -222,7 +222,8 @@ def _final_errors(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title="Final error", title_justify="left", box=None, pad_edge=False)
+    say("Final error")
+    table = Table(box=None, pad_edge=False)
     for position, column in enumerate(report.final_error.columns):
         table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
     for row in report.final_error.rows:

@@ -5,6 +5,7 @@
     ├── ConfigError             2    the configuration was refused; nothing was created
     │   └── ConfigErrors        2    several refusals at once, one line each
     ├── StoreError              3    the store cannot be used
+    │   ├── RunGoneError        3    a run was deleted while it trained
     │   ├── StoreVersionError   3    the database belongs to another MLflow version
     │   └── StoreBusyError      3    another process holds what this one needs
     └── NotFoundError           2    no such sweep or run in the store
@@ -21,8 +22,10 @@ __all__ = [
     "ConfigErrors",
     "NotFoundError",
     "RunFailed",
+    "RunGoneError",
     "StoreBusyError",
     "StoreError",
+    "StoreLost",
     "StoreVersionError",
     "SweepError",
 ]

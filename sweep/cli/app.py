@@ -29,7 +29,8 @@ def main() -> None:
     """Run the sweep command and end the process with its exit code."""
     from sweep.cli.task import run
 
-    if any(text.startswith("resume=") and text != "resume=null" for text in sys.argv[1:]):
+    words = [text.lstrip("+") for text in sys.argv[1:]]
+    if any(word.startswith("resume=") and word != "resume=null" for word in words):
         sys.argv.append("hydra.mode=MULTIRUN")  # a sweep is resumed with or without -m
     code = command(run, "config")
     if code > 128:

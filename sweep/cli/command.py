@@ -14,7 +14,7 @@ from sweep.cli.compose import Jobs
 from sweep.cli.grid import describes_run, expand
 from sweep.cli.plain import plain_values
 from sweep.cli.resume import resumed_plan, stored_sweep
-from sweep.engine.backends import available_cpus
+from sweep.engine.backends import available_cpus, create
 from sweep.engine.estimate import estimate
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import new_id
@@ -65,7 +65,10 @@ def run_sweep(
     options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
     opening = _opening(loader, master, params, arguments, options)
     launcher = make_launcher()
-    workers = getattr(launcher, "settings", {"workers": 1})["workers"] or available_cpus()
+    ours = getattr(launcher, "settings", None)  # None: somebody else's launcher
+    if ours is not None:  # refused before anything exists; nothing is started yet
+        create(ours["backend"], ours["workers"], ours["options"]).close()
+    workers = (ours["workers"] or available_cpus()) if ours else 1
     if options.dry_run:
         stored = stored_cells(opening.plan, options, opening.sweep_id)
         new = [cell for cell in opening.plan.cells if cell not in stored]

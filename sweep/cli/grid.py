@@ -169,7 +169,7 @@ def _refuse_axes(overrides: Sequence[Override]) -> None:
         "an axis; give it one value."
         for override in overrides
         if override.is_sweep_override()
-        and override.key_or_group.split(".")[0] in (*CONTROL_KEYS, "hydra")
+        and override.key_or_group.split(".")[0] in (*CONTROL_KEYS, "experiment", "hydra")
     ]
     if problems:
         raise ConfigErrors(problems)
@@ -178,6 +178,9 @@ def _refuse_axes(overrides: Sequence[Override]) -> None:
 def _values(axes: Sequence[str], spec: RunSpec, choices: Mapping[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
     for axis in axes:
+        if axis == "rule":
+            values[axis] = spec.rule  # null stands for the network's own
+            continue
         if axis in choices:
             values[axis] = choices[axis]
             continue

@@ -13,10 +13,12 @@ from sweep import console
 from sweep.cli.plain import plain_values
 from sweep.cli.refusal import REFUSALS, one_sentence
 from sweep.config import run_spec
-from sweep.errors import StoreError, SweepError
+from sweep.errors import ConfigError, StoreError, SweepError
 from sweep.settings import settings
 
 __all__ = ["Guard"]
+
+SWEEPER = "hydra_plugins.sweep_grid.GridSweeper"
 
 
 class Guard(Callback):
@@ -44,6 +46,19 @@ class Guard(Callback):
             traceback.print_exc()
             raise SystemExit(1) from None
 
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Refuse a sweeper that would pass over the sweep's checks and its parent run.
+
+        Raises
+        ------
+        SystemExit
+            With code 2.
+        """
+        target = str(config.hydra.sweeper.get("_target_"))
+        if target != SWEEPER:
+            console.error(f"hydra/sweeper: {target} knows nothing of sweeps; leave it at grid.")
+            raise SystemExit(2)
+
     def _check(self, config: DictConfig) -> None:
         from hydra.core.hydra_config import HydraConfig
 
@@ -53,9 +68,23 @@ class Guard(Callback):
         base = Path(hydra.runtime.cwd)
         spec = run_spec(plain, dict(hydra.runtime.choices), base)
         options = settings(plain, base)
+        if options.resume is not None:
+            raise ConfigError(
+                f"resume={options.resume}: say it as it is on the command line; a sweep is resumed "
+                "by python -m sweep -m resume=..."
+            )
+        if options.parent is not None:
+            raise ConfigError(
+                f"parent={options.parent}: the sweep gives this key to its jobs; leave it out."
+            )
         if options.dry_run:
             console.single_plan(spec.iters)
             raise SystemExit(0)
+        if options.tracking_kind == "server":
+            from sweep.tracking.probe import probe_server
+            from sweep.tracking.settings import from_options
+
+            probe_server(from_options(options))
         folder = Path(hydra.run.dir)
         named = any(str(text).startswith("hydra.run.dir=") for text in hydra.overrides.hydra)
         try:

@@ -34,7 +34,7 @@ def one_sentence(error: BaseException, known: Iterable[str] = KNOWN) -> str:
     if key:
         word = key.group(1)
         return f"{word}: there is no such key{did_you_mean(word, known) or '.'}"
-    option = re.search(r"Could not find '([^'/]*)/([^']*)'", text)
+    option = re.search(r"Could not find '([^']*)/([^'/]*)'", text)
     if option:
         group, word = option.groups()
         offered = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)*)", text)

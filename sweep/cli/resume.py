@@ -98,7 +98,14 @@ def resumed_plan(
     _refuse(options, changed)
     plan = Plan.from_document(document, specs)
     overrides = parsed(loader, arguments)
-    named = [override for override in overrides if describes_run(override.key_or_group)]
+    known = {text for cell in stored for text in cell["overrides"]}
+    named = [
+        override
+        for override in overrides
+        if describes_run(override.key_or_group)
+        and override.key_or_group != "experiment"
+        and override.input_line not in known  # it says what every cell says already
+    ]
     return _with_cells(loader, master, plan, named, sweep_id) if named else plan
 
 

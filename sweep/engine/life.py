@@ -92,6 +92,10 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
         sweep = _open(opening, stop, held)
         _Process.sweep, _Process.began = sweep, True
         try:
+            if sweep.options.reuse:
+                from sweep.engine.reuse import take_over
+
+                take_over(sweep)
             with sweep.progress:
                 yield sweep
             stop.check()
@@ -145,10 +149,6 @@ def _open(opening: Opening, stop: StopRequest, held: ExitStack) -> Sweep:
     if opening.parent_run_id is not None:
         sweep.leave_out(finished_cells(opening.plan, read.sweep_runs(store, sweep_id)))
     console.sweep_started(sweep)
-    if options.reuse:
-        from sweep.engine.reuse import take_over
-
-        take_over(sweep)
     return sweep
 
 

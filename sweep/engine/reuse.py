@@ -20,6 +20,7 @@ def take_over(sweep: Sweep) -> None:
     stored = reusable(sweep.store, sweep.pending)
     taken = []
     for cell in sweep.pending:
+        sweep.stop.check()
         run = stored.get(cell.index)
         result = reuse.result_of(run) if run else None
         if run is None or result is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import traceback
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from sweep.tracking.store import Store
 
 __all__ = ["run_single"]
+
+log = logging.getLogger(__name__)
 
 
 def run_single(spec: RunSpec, options: Settings) -> float | None:
@@ -121,6 +124,7 @@ class _Row:
 
         store, run_id = self._row()
         write.record(store, run_id, result, self.spec.config)
+        log.info("%s, final error %r, stored as run %s", result.outcome, result.final_error, run_id)
         console.stored(run_id, self.options)
         if result.outcome == "interrupted":
             raise RunFailed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import traceback
 from collections import Counter
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from sweep.training import CurvePart, RunResult
 
 __all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
+
+log = logging.getLogger(__name__)
+"""What it says goes to the sweep's log file, or to the job's where each has one."""
 
 
 class Failed(NamedTuple):
@@ -120,6 +124,7 @@ class Sweep:
             self.interrupted += 1
         else:
             self.finished += 1
+        log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
         self.progress.run_ended(cell.name, result)
         return result.final_error
 
@@ -137,7 +142,8 @@ class Sweep:
         self.start(cell)
         text = text or "".join(traceback.format_exception(error))
         run_id = self._run_ids[cell.index]
-        self._write(lambda: write.fail(self.store, run_id, text))
+        self._write(lambda: write.fail(self.store, run_id, text, cell.spec.config))
+        log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
         sentence = f"{type(error).__name__}: {error}".splitlines()[0]
         self.failures.append(Failed(cell.name, sentence, self._traceback_of(run_id)))
         self.progress.run_failed(cell.name, sentence)
