@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hydra import version
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
@@ -65,9 +66,10 @@ def isolated(tmp_path: Path) -> Iterator[None]:
 
 
 def forget_hydra() -> None:
-    """Clear what Hydra keeps for the process: its main instance and the current configuration."""
+    """Clear what Hydra keeps for the process: main instance, configuration, version base."""
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
+    version.VersionBase.set_instance(version.VersionBase())
 
 
 def forget_mlflow() -> None:

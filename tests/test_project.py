@@ -8,8 +8,8 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from importlib.metadata import packages_distributions
 from pathlib import Path
@@ -108,6 +108,7 @@ ROOMS = [
 
 HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
 HEAVY_ROOMS = ["sweep.backprop", "sweep.kernel*", "sweep.report.*", "sweep.tracking.*"]
+HEAVY_ROOMS += ["sweep.engine.backends.dask", "sweep.engine.backends.ray"]
 """Modules whose own job needs a heavy library; whoever uses one imports it late."""
 
 LINES = 300
@@ -121,9 +122,9 @@ def fits(name: str, patterns: list[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-def all_imports() -> Iterator[Import]:
-    for path in source_files():
-        yield from imports_of(path)
+@cache
+def all_imports() -> list[Import]:
+    return [found for path in source_files() for found in imports_of(path)]
 
 
 def relative(path: Path) -> str:
