@@ -583,8 +583,8 @@ def test_whatever_is_typed_equals_hydra(
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3600)
-@settings(EXAMPLES, max_examples=2000)
+@pytest.mark.timeout(900)
+@settings(EXAMPLES, max_examples=400)
 @given(key=master, overrides=job, number=st.integers(0, 12))
 def test_much_more_of_what_can_be_typed_equals_hydra(
     compared: Compared, key: tuple[str, ...], overrides: list[str], number: int
