@@ -72,9 +72,7 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     if uri is not None and not isinstance(uri, str):
         problems.append(told("tracking.uri", uri, "give the server's address"))
     if uri is not None and tracking.get("kind") == "local":
-        problems.append(
-            told("tracking.uri", uri, "say tracking=server too, or leave it out")
-        )
+        problems.append(told("tracking.uri", uri, "say tracking=server too, or leave it out"))
     outputs = config.get("outputs")
     if not isinstance(outputs, str) or not outputs.strip() or "\0" in outputs:
         problems.append(told("outputs", outputs, "give the path of a folder"))

@@ -12,11 +12,12 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from mlflow.entities import Metric, Param, RunTag
 
@@ -33,6 +34,8 @@ FILES = "files"
 PART = ".part-"
 """How the names of unfinished folders begin; the writing process follows."""
 
+T = TypeVar("T")
+
 
 def lease() -> str:
     """Return this process as the text of a lease: who, and when it was last heard of."""
@@ -42,8 +45,7 @@ def lease() -> str:
 @contextmanager
 def staging(store: Store, copy_of: Path | None = None) -> Iterator[Path]:
     """Yield a folder on the store's disk whose files are about to be put into it."""
-    store.tracking.spool.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f"{PART}{me().key}-", dir=store.tracking.spool))
+    aside = _persistently(lambda: _new_folder(store.tracking.spool))
     try:
         folder = aside / FILES
         if copy_of is None:
@@ -73,13 +75,12 @@ def save(store: Store, entry: Entry, files: Mapping[str, bytes]) -> Path:
     folder = store.tracking.spool / sweep / (attempt.replace("/", "-") or "run")
     part = store.tracking.spool / f"{PART}{me().key}-{folder.name}"
     try:
-        (part / FILES).mkdir(parents=True)
+        _persistently(lambda: (part / FILES).mkdir(parents=True, exist_ok=True))
         for name, content in files.items():
             (part / FILES / name).write_bytes(content)
         (part / ENTRY).write_bytes(entry.to_json())
-        folder.parent.mkdir(exist_ok=True)
         shutil.rmtree(folder, ignore_errors=True)  # an earlier end of the same attempt
-        os.rename(part, folder)
+        _persistently(lambda: _move(part, folder))
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
         raise translated(error, store.where) from error
@@ -154,6 +155,26 @@ def _log(store: Store, run_id: str, entry: Entry) -> None:
         some = metrics[:room]
         store.call(partial(store.client.log_batch, run_id, some, *part))
         metrics, params, tags = metrics[room:], params[100:], tags[100:]
+
+
+def _new_folder(spool: Path) -> Path:
+    spool.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{PART}{me().key}-", dir=spool))
+
+
+def _move(part: Path, folder: Path) -> None:
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    os.rename(part, folder)
+
+
+def _persistently(action: Callable[[], T]) -> T:
+    """Repeat an action while others remove the folder around it, which was empty for a moment."""
+    for _ in range(100):
+        try:
+            return action()
+        except FileNotFoundError:
+            continue
+    return action()
 
 
 def _remove_empty(*folders: Path) -> None:
