@@ -34,6 +34,8 @@ def pytest_configure(config: pytest.Config) -> None:
     for name in [name for name in os.environ if name.startswith(processes.FOREIGN)]:
         del os.environ[name]
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    # Scripts that the tests call find this Python, whether its environment is activated or not.
+    os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     if not hasattr(config, "workerinput"):  # the workers of xdist share the first process's
         config.stash[CACHE] = os.environ["NUMBA_CACHE_DIR"] = tempfile.mkdtemp(
             prefix="sweep-numba-"
