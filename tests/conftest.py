@@ -71,7 +71,7 @@ def forget_hydra() -> None:
     """Clear what Hydra keeps for the process: main instance, configuration, version base."""
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
-    version.VersionBase.set_instance(version.VersionBase())
+    version.VersionBase.instance().version_base = version._UNSPECIFIED_
 
 
 def forget_mlflow() -> None:

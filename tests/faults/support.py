@@ -30,7 +30,7 @@ __all__ = [
     "wait_for_line",
 ]
 
-LAST = 60.0
+LAST = 120.0
 """Seconds after which a wait is a failure: a guard against hanging, never a measure."""
 
 
