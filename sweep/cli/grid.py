@@ -12,6 +12,7 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 
+from sweep import console
 from sweep.cli.compose import Jobs
 from sweep.cli.refusal import REFUSALS, one_sentence
 from sweep.config import run_spec
@@ -36,6 +37,9 @@ __all__ = [
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 """Hydra's flags that say where configuration files are."""
+
+MANY_CELLS = 500
+"""Checking more takes seconds, and is said."""
 
 
 def expand(
@@ -103,6 +107,8 @@ def checked_cells(
     ConfigErrors
         Every refused value, one sentence each.
     """
+    if len(grid) > MANY_CELLS:
+        console.say(f"Checking {len(grid)} cells ...")
     jobs = Jobs(loader, master, [[*cell, f"parent={sweep_id}"] for cell in grid])
     cells: list[Cell] = []
     problems: list[str] = []
