@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "error",
     "interrupted",
+    "notice",
     "report_built",
     "reused",
     "say",
@@ -48,6 +49,11 @@ def say(text: str = "") -> None:
         print(text, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def notice(text: str) -> None:
+    """Print to standard error why the command takes long."""
+    print(text, file=sys.stderr, flush=True)
 
 
 def error(text: str) -> None:

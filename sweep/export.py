@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.settings import Settings
-    from sweep.tracking.read import StoredRun, StoredSweep
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["export"]
 

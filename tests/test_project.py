@@ -90,7 +90,10 @@ ROOMS = [
         ["sweep.ui", "sweep.ui.*"],
         ["sweep.errors", "sweep.settings", "sweep.tracking*", "sweep.ui*"],
     ),
-    (["sweep.report", "sweep.report.*"], ["sweep.errors", "sweep.report*", "sweep.tracking.read"]),
+    (
+        ["sweep.report", "sweep.report.*"],
+        ["sweep.errors", "sweep.report*", "sweep.tracking.stored"],
+    ),
     (
         ["sweep.config", "sweep.settings", "sweep.spec", "sweep.trainers"],
         [

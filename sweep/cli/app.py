@@ -27,11 +27,15 @@ def config_folder() -> str:
 
 def main() -> None:
     """Run the sweep command and end the process with its exit code."""
-    from sweep.cli.task import run
-
     words = [text.lstrip("+") for text in sys.argv[1:]]
     if any(word.startswith("resume=") and word != "resume=null" for word in words):
         sys.argv.append("hydra.mode=MULTIRUN")  # a sweep is resumed with or without -m
+    if "-m" in words and not any(word.startswith(("--", "dry_run=")) for word in words):
+        from sweep.tracking.recorder import prepare
+
+        prepare()
+    from sweep.cli.task import run
+
     code = command(run, "config")
     if code > 128:
         leave(code)

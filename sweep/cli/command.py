@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,12 +76,7 @@ def run_sweep(
         return []
     controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
     returns: list[Sequence[JobReturn]] = []
-    with sweep_life(opening) as sweep:
-        if all(cell.spec.trainer.built_in for cell in sweep.pending):
-            # Anybody else's trainer may be slow to build, or tell what it does. What raises
-            # here raises again in its run, and is recorded there.
-            with suppress(Exception):
-                sweep.estimate = estimate(opening.plan, sweep.pending, workers)
+    with sweep_life(replace(opening, workers=workers)) as sweep:
         jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in sweep.pending]
         size = max_batch_size or max(len(jobs), 1)
         for first in range(0, len(jobs), size):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from sweep.settings import Settings
     from sweep.spec import RunSpec
-    from sweep.tracking.read import StoredSweep
+    from sweep.tracking.stored import StoredSweep
 
 __all__ = ["resumed_plan", "stored_sweep"]
 

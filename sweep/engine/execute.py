@@ -61,6 +61,7 @@ def execute(
         for event in backend.events():
             sweep.stop.check()
             if event is None:
+                sweep.heed()
                 continue
             yield from running[event.key].take(sweep, event)
             if isinstance(event, Done):

@@ -9,26 +9,27 @@ from __future__ import annotations
 
 import datetime
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import console
-from sweep.engine.estimate import disk_bytes
-from sweep.engine.plan import Plan
+from sweep.engine.estimate import Estimate, disk_bytes, estimate
+from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells
 from sweep.engine.sweep import Sweep, platform_tags
 from sweep.errors import StoreError, StoreLost
 from sweep.settings import Settings
+from sweep.tracking.ledger import Ledger
 from sweep.ui.links import ending_lines, run_pages
 
 if TYPE_CHECKING:
     from sweep.report.build import Report
-    from sweep.tracking.landing import Landing
-    from sweep.tracking.store import Store
+    from sweep.tracking.recorder import Recorder
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["Opening", "current", "exit_code", "sweep_began", "sweep_life"]
 
@@ -66,6 +67,8 @@ class Opening:
         The sweep's own folder; `files` (name to text) are written into it.
     parent_run_id
         The parent run of a sweep that is resumed; None for a new one.
+    workers
+        How many trajectories train at once, as far as that is known.
     """
 
     sweep_id: str
@@ -74,6 +77,7 @@ class Opening:
     folder: Path
     files: Mapping[str, str]
     parent_run_id: str | None = None
+    workers: int = 1
 
 
 @contextmanager
@@ -87,9 +91,11 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
     Interrupted
         A signal asked the command to end; everything is closed by then.
     """
+    from sweep.tracking.recorder import apart
+
     started = time.monotonic()
-    with stop_on_signals() as stop, ExitStack() as held:
-        sweep = _open(opening, stop, held)
+    with stop_on_signals() as stop, apart(console.notice, stop) as recorder:
+        sweep = _open(opening, stop, recorder)
         _Process.sweep, _Process.began = sweep, True
         try:
             if sweep.options.reuse:
@@ -98,20 +104,19 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
                 take_over(sweep)
             with sweep.progress:
                 yield sweep
+                sweep.settle()
             stop.check()
         except Interrupted as interruption:
             with suppress(StoreError):  # what stays open, the next command closes
-                sweep.kill_started()
-                _close(sweep, started, "KILLED", report=False)
+                _end_early(sweep)
             console.interrupted(sweep, interruption.signum)
             raise
         except StoreLost as lost:
             with suppress(StoreError):  # as much as the store still takes
-                sweep.kill_started()
-                _close(sweep, started, "KILLED", report=False)
+                _end_early(sweep)
             raise lost.error from None
         except BaseException:
-            sweep.kill_started()
+            recorder.ask(Ledger.kill_started)
             _close(sweep, started, "FAILED")
             raise
         else:
@@ -122,34 +127,50 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
             _Process.sweep = None
 
 
-def _open(opening: Opening, stop: StopRequest, held: ExitStack) -> Sweep:
-    from sweep.tracking import leases, parent, read
+def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
     from sweep.tracking.settings import from_options
-    from sweep.tracking.store import open_store
 
     options, sweep_id = opening.options, opening.sweep_id
     with stop.interruptible():  # nothing of the sweep exists yet
         need = disk_bytes(opening.plan.cells)
-        store = open_store(from_options(options), mode="write", need_bytes=need)
-        store.hurried = stop
-        for sentence in leases.tend(store):
-            console.say(sentence)
-        held.enter_context(leases.claim(store, sweep_id, opening.parent_run_id))
+        opened = recorder.begin(
+            Ledger.open, from_options(options), need, sweep_id, opening.parent_run_id
+        )
+        estimated = _foreseen(opening.plan.cells, opening)  # loads what trains, too
+        # What the end needs is loaded while the store is opened elsewhere.
+        from sweep.report import build  # noqa: F401
+        from sweep.tracking import ending  # noqa: F401
+
+        experiment, said = opened()
+    for sentence in said:
+        console.say(sentence)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     document = opening.plan.document(sweep_id, options.experiment, created)
+    sweep = Sweep(sweep_id, opening.plan, options, recorder, stop)
+    sweep.run_pages = run_pages(options, experiment)
     if opening.parent_run_id is None:
-        parent_run_id = parent.start_sweep(store, sweep_id, document, platform_tags())
+        recorder.ask(Ledger.begin, document, platform_tags())
     else:
-        parent_run_id = opening.parent_run_id
-        parent.write_plan(store, parent_run_id, document)
-        parent.reopen_sweep(store, parent_run_id)
-    held.enter_context(leases.hold(store, parent_run_id))
-    sweep = Sweep(sweep_id, parent_run_id, opening.plan, options, store, stop)
-    if opening.parent_run_id is not None:
-        sweep.leave_out(finished_cells(opening.plan, read.sweep_runs(store, sweep_id)))
+        runs = recorder.ask(Ledger.resume, opening.parent_run_id, document)
+        sweep.leave_out(finished_cells(opening.plan, runs))
+        estimated = _foreseen(sweep.pending, opening)
+    sweep.estimate = estimated
     console.sweep_started(sweep)
     return sweep
+
+
+def _foreseen(cells: Sequence[Cell], opening: Opening) -> Estimate | None:
+    """Return what the cells will take; None for anybody else's trainer.
+
+    That may be slow to build, or tell what it does.
+    """
+    if not all(cell.spec.trainer.built_in for cell in cells):
+        return None
+    try:
+        return estimate(opening.plan, cells, opening.workers)
+    except Exception:  # it raises again in its run, and is recorded there
+        return None
 
 
 def _make_folder(opening: Opening) -> None:
@@ -167,65 +188,46 @@ def _make_folder(opening: Opening) -> None:
         ) from error
 
 
-def _close(sweep: Sweep, began: float, status: str | None = None, *, report: bool = True) -> None:
-    """Write the sweep's metrics, its report and its status, last; `report` takes seconds."""
-    from sweep.tracking import deliver, parent
+def _end_early(sweep: Sweep) -> None:
+    """Close what was started and the sweep, without a report: the command was asked to end."""
+    sweep.recorder.ask(Ledger.kill_started)
+    sweep.heed()
+    sweep.recorder.ask(Ledger.finish, "KILLED", totals=sweep.totals())
 
-    built = found = None
-    deliver.await_delivery(sweep.store, hurry=not report)
+
+def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
+    """Write the sweep's metrics, its report and its status, last."""
+    recorder, built = sweep.recorder, None
+    recorder.ask(Ledger.deliver)
     try:
-        if report:
-            _tend(sweep)
-            built, found = _report(sweep.store, sweep)
+        stored, runs, said = recorder.ask(Ledger.gather, sweep.told)
+        for sentence in said:
+            console.say(sentence)
+        sweep.learn(runs)
+        recorder.tell(Ledger.arrange)  # MLflow's page, while the pictures are drawn
+        built = _report(stored, runs, sweep)
     finally:  # a report that cannot be built leaves no sweep open
-        parent.finish_sweep(
-            sweep.store,
-            sweep.parent_run_id,
-            sweep_id=sweep.id,
-            status=status or sweep.status,
-            note=built.note if built else None,
-            report_folder=built.folder if built else None,
-            totals=None if report else sweep.totals(),
-        )
-    if built:
-        console.sweep_ended(built, sweep, time.monotonic() - began)
+        note, folder = (built.note, built.folder) if built else (None, None)
+        found = recorder.ask(Ledger.finish, status or sweep.status, note, folder)
+    console.sweep_ended(built, sweep, time.monotonic() - began)
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
 
 
-def _tend(sweep: Sweep) -> None:
-    """Close what jobs in other processes left open, if some ran there: they have ended by now."""
-    from sweep.tracking import leases
-
-    told = sweep.finished + sweep.interrupted + sweep.lost + len(sweep.failures)
-    if told < len(sweep.plan.cells):
-        for sentence in leases.tend(sweep.store):
-            console.say(sentence)
-
-
-def _report(store: Store, sweep: Sweep) -> tuple[Report, Landing]:
-    """Build the report, and arrange MLflow's page: views, notes, links."""
+def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Report:
     from sweep.report.build import build_report
-    from sweep.tracking import landing, read
 
-    stored, runs = read.find_sweep(store, sweep.id), read.sweep_runs(store, sweep.id)
-    sweep.learn(runs)
     folder = sweep.options.outputs / "reports" / sweep.id
     try:
-        built = build_report(
+        return build_report(
             stored,
             runs,
             folder,
             command_ui=console.ui_command(sweep.options),
-            links={"runs": run_pages(sweep.options, store.experiment_id)},
+            links={"runs": sweep.run_pages},
         )
     except OSError as error:
         raise StoreError(
             f"The report cannot be written to {folder} ({error.strerror}), though every run is "
             "stored; free some space or give permission and run python -m sweep.report."
         ) from error
-    landing.save_views(store, stored, runs)
-    landing.remove_old_views(store)
-    found = landing.landing_of(store, stored, runs)
-    note = landing.describe(store, stored, found, built.note, built.folder)
-    return replace(built, note=note), found

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+from sweep import console
 from sweep.engine.life import current
 from sweep.engine.plan import Plan
 from sweep.engine.signals import stop_on_signals
@@ -37,17 +38,15 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     if sweep is not None and sweep.id == options.parent:
         yield sweep
         return
-    from sweep.tracking import deliver, leases, read
-    from sweep.tracking import settings as tracking_settings
-    from sweep.tracking import store as tracking_store
+    from sweep.tracking.ledger import Ledger
+    from sweep.tracking.recorder import Here
+    from sweep.tracking.settings import from_options
 
     assert options.parent is not None
-    store = tracking_store.open_store(tracking_settings.from_options(options), mode="write")
-    stored = read.find_sweep(store, options.parent)
-    with stop_on_signals() as stop, leases.hold(store, stored.run_id, beside=True):
-        store.hurried = stop
+    with stop_on_signals() as stop, Here(console.notice, stop) as recorder:
+        stored = recorder.ask(Ledger.join, from_options(options), options.parent)
         plan = plan_of_job(stored.plan(), spec)
-        sweep = Sweep(options.parent, stored.run_id, plan, options, store, stop)
+        sweep = Sweep(options.parent, plan, options, recorder, stop)
         try:
             yield sweep
         except Exception as error:
@@ -55,8 +54,7 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
             # would lose the results of all jobs with it.
             raise RunFailed(f"{type(error).__name__}: {error}") from error
         finally:
-            sweep.kill_started()
-            deliver.await_delivery(store, hurry=stop())
+            recorder.ask(Ledger.leave, stop())
 
 
 def plan_of_job(document: Mapping[str, Any], spec: RunSpec) -> Plan:

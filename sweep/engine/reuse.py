@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from sweep import console
-from sweep.engine.stored import reusable
 from sweep.engine.sweep import Sweep
 
 __all__ = ["take_over"]
@@ -16,17 +15,20 @@ def take_over(sweep: Sweep) -> None:
     whose files are not complete is computed again.
     """
     from sweep.tracking import reuse
+    from sweep.tracking.ledger import Ledger
 
-    stored = reusable(sweep.store, sweep.pending)
+    signatures = {cell.spec.signature for cell in sweep.pending}
+    stored = sweep.recorder.ask(Ledger.reusable, signatures)
     taken = []
     for cell in sweep.pending:
         sweep.stop.check()
-        run = stored.get(cell.index)
+        run = stored.get(cell.spec.signature)
         result = reuse.result_of(run) if run else None
         if run is None or result is None:
             continue
         sweep.start(cell, reused_from=run.run_id)
-        sweep.record_quietly(cell, result)
+        sweep.record(cell, result, quietly=True)
         console.reused(cell.name, run.run_id, run.tags.get("sweep.id"))
         taken.append(cell)
+    sweep.settle()
     sweep.leave_out(taken)

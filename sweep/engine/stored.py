@@ -11,10 +11,9 @@ from sweep.errors import NotFoundError
 
 if TYPE_CHECKING:
     from sweep.settings import Settings
-    from sweep.tracking.read import StoredRun
-    from sweep.tracking.store import Store
+    from sweep.tracking.stored import StoredRun
 
-__all__ = ["finished_cells", "reusable", "stored_cells"]
+__all__ = ["finished_cells", "stored_cells"]
 
 
 def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
@@ -33,7 +32,7 @@ def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
 
 def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
     """Return the cells that need no training, looked up without changing anything."""
-    from sweep.tracking import read
+    from sweep.tracking import read, reuse
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
@@ -45,15 +44,5 @@ def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
         return []
     if options.resume is not None:
         return finished_cells(plan, read.sweep_runs(store, sweep_id))
-    found = reusable(store, plan.cells)
-    return [cell for cell in plan.cells if cell.index in found]
-
-
-def reusable(store: Store, cells: Sequence[Cell]) -> dict[int, StoredRun]:
-    """Return cell index -> a finished run of equal signature, of whatever sweep."""
-    from sweep.tracking import reuse
-
-    stored = reuse.finished_by_signature(store, {cell.spec.signature for cell in cells})
-    return {
-        cell.index: stored[cell.spec.signature] for cell in cells if cell.spec.signature in stored
-    }
+    found = reuse.finished_by_signature(store, {cell.spec.signature for cell in plan.cells})
+    return [cell for cell in plan.cells if cell.spec.signature in found]

@@ -6,8 +6,8 @@ import logging
 import os
 import traceback
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -16,7 +16,7 @@ from sweep import console
 from sweep.engine.checkpoint import checkpoint_name
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import StopRequest
-from sweep.errors import RunFailed, RunGoneError, StoreError, StoreLost
+from sweep.errors import RunFailed, StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
 from sweep.settings import Settings
@@ -24,8 +24,9 @@ from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
-    from sweep.tracking.read import StoredRun
-    from sweep.tracking.store import Store
+    from sweep.tracking.ledger import Recorded
+    from sweep.tracking.recorder import Recorder
+    from sweep.tracking.stored import StoredRun
     from sweep.training import CurvePart, RunResult
 
 __all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
@@ -48,17 +49,15 @@ class Sweep:
     def __init__(
         self,
         sweep_id: str,
-        parent_run_id: str,
         plan: Plan,
         options: Settings,
-        store: Store,
+        recorder: Recorder,
         stop: StopRequest,
     ) -> None:
         self.id = sweep_id
-        self.parent_run_id = parent_run_id
         self.plan = plan
         self.options = options
-        self.store = store
+        self.recorder = recorder
         self.stop = stop
         self.pending: tuple[Cell, ...] = plan.cells
         self.failures: list[Failed] = []
@@ -66,8 +65,10 @@ class Sweep:
         self.finished = 0
         self.interrupted = 0
         self.lost = 0
+        self.run_pages = ""
         self.progress = ProgressDisplay(plan.iterations(), len(plan.cells))
-        self._run_ids: dict[int, str] = {}
+        self._started: set[int] = set()
+        self._unheard: dict[int, tuple[Cell, RunResult | None]] = {}
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
 
     def leave_out(self, cells: Iterable[Cell]) -> None:
@@ -78,24 +79,19 @@ class Sweep:
         self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
 
     def start(self, cell: Cell, reused_from: str | None = None) -> None:
-        """Create the cell's run, status RUNNING, once."""
-        from sweep.tracking import write
+        """Begin the cell's run, once."""
+        from sweep.tracking.ledger import Ledger
 
-        if cell.index in self._run_ids:
+        if cell.index in self._started:
             return
-        try:
-            self._run_ids[cell.index] = write.start_run(
-                self.store,
-                name=cell.name,
-                params=cell.params(),
-                tags=run_tags(cell.spec)
-                | {"mlflow.runColor": self._colours[cell.spec.lr]}
-                | ({"sweep.reused_from": reused_from} if reused_from else {}),
-                sweep_id=self.id,
-                parent_run_id=self.parent_run_id,
+        self._started.add(cell.index)
+        tags = run_tags(cell.spec) | {"mlflow.runColor": self._colours[cell.spec.lr]}
+        if reused_from is not None:
+            tags["sweep.reused_from"] = reused_from
+        with self._store_needed():
+            self.recorder.tell(
+                Ledger.start, cell.index, cell.name, cell.params(), tags, self.recorder.watches
             )
-        except StoreError as error:
-            raise StoreLost(error) from error
 
     def checkpoint(self, spec: RunSpec) -> Path:
         """Return the file that a long training of this sweep is kept in while it goes on."""
@@ -104,66 +100,83 @@ class Sweep:
 
     def show(self, cell: Cell, part: CurvePart) -> None:
         """Write what is known of the curve of a cell that still trains."""
-        from sweep.tracking import write
+        from sweep.tracking.ledger import Ledger
 
         own = part.up_to(cell.spec.iters)
-        with suppress(StoreError):  # nothing depends on it, and the end meets the same obstacle
-            run_id = self._run_ids[cell.index]
-            write.show(self.store, run_id, own.steps, own.errors, own.validation)
+        with self._store_needed():
+            self.recorder.tell(Ledger.show, cell.index, own.steps, own.errors, own.validation)
 
-    def record(self, cell: Cell, result: RunResult) -> float | None:
-        """Store a cell's result, the run's status last; return its final error."""
-        from sweep.tracking import write
+    def record(self, cell: Cell, result: RunResult, *, quietly: bool = False) -> float | None:
+        """Have a cell's result stored, the run's status last; return its final error.
+
+        Parameters
+        ----------
+        quietly
+            Nobody trained the run: not a word of it to the user.
+        """
+        from sweep.tracking.ending import ending_of
+        from sweep.tracking.ledger import Ledger
 
         self.start(cell)
-        run_id = self._run_ids[cell.index]
-        if not self._write(lambda: write.record(self.store, run_id, result, cell.spec.config)):
-            self.lost += 1
-            return result.final_error
-        if result.outcome == "interrupted":
-            self.interrupted += 1
-        else:
-            self.finished += 1
         log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
-        self.progress.run_ended(cell.name, result)
+        self._unheard[cell.index] = cell, None if quietly else result
+        with self._store_needed():
+            self.recorder.tell(Ledger.record, cell.index, ending_of(result, cell.spec.config))
+        self.heed()
         return result.final_error
 
-    def record_quietly(self, cell: Cell, result: RunResult) -> None:
-        """Store the result of a run that nobody trained, without a word of progress."""
-        from sweep.tracking import write
-
-        run_id = self._run_ids[cell.index]
-        self._write(lambda: write.record(self.store, run_id, result, cell.spec.config))
-
-    def fail(self, cell: Cell, error: BaseException, text: str | None = None) -> None:
-        """Store that a cell failed, with its traceback; the other cells go on."""
-        from sweep.tracking import write
-
-        self.start(cell)
-        text = text or "".join(traceback.format_exception(error))
-        run_id = self._run_ids[cell.index]
-        self._write(lambda: write.fail(self.store, run_id, text, cell.spec.config))
-        log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
-        sentence = f"{type(error).__name__}: {error}".splitlines()[0]
-        self.failures.append(Failed(cell.name, sentence, self._traceback_of(run_id)))
-        self.progress.run_failed(cell.name, sentence)
-
-    def _write(self, action: Callable[[], object]) -> bool:
-        """Write to the store; return False, and say it, where the run was deleted meanwhile.
+    def heed(self, seconds: float = 0.0) -> None:
+        """Hear which runs the store has now, waiting at most so long for the first.
 
         Raises
         ------
         StoreLost
             The store can do nothing more: the sweep ends.
         """
+        with self._store_needed():
+            for recorded in self.recorder.news(seconds):
+                self._hear(recorded)
+
+    def settle(self) -> None:
+        """Wait until the store has every run that has ended."""
+        while self._unheard:
+            self.stop.check()
+            self.heed(0.1)
+
+    def _hear(self, recorded: Recorded) -> None:
+        cell, result = self._unheard.pop(recorded.key)
+        if recorded.gone is not None:
+            console.error(recorded.gone)
+            self.lost += 1
+        elif result is not None:
+            interrupted = result.outcome == "interrupted"
+            self.interrupted += interrupted
+            self.finished += not interrupted
+            self.progress.run_ended(cell.name, result)
+
+    def fail(self, cell: Cell, error: BaseException, text: str | None = None) -> None:
+        """Store that a cell failed, with its traceback; the other cells go on."""
+        from sweep.tracking.ending import failure
+        from sweep.tracking.ledger import Ledger
+
+        self.start(cell)
+        text = text or "".join(traceback.format_exception(error))
+        with self._store_needed():
+            recorded = self.recorder.ask(Ledger.record, cell.index, failure(text, cell.spec.config))
+        log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
+        if recorded.gone is not None:
+            console.error(recorded.gone)
+        sentence = f"{type(error).__name__}: {error}".splitlines()[0]
+        where = self._traceback_of(recorded.run_id or cell.name)
+        self.failures.append(Failed(cell.name, sentence, where))
+        self.progress.run_failed(cell.name, sentence)
+
+    @contextmanager
+    def _store_needed(self) -> Iterator[None]:
         try:
-            action()
-        except RunGoneError as error:
-            console.error(str(error))
-            return False
+            yield
         except StoreError as error:
             raise StoreLost(error) from error
-        return True
 
     def learn(self, runs: Sequence[StoredRun]) -> None:
         """Take from the store what jobs in other processes recorded: it alone knows all."""
@@ -241,20 +254,19 @@ class Sweep:
             return "FAILED"
         return "KILLED" if self.interrupted else "FINISHED"
 
+    @property
+    def told(self) -> int:
+        """Of how many cells this process knows what became of them."""
+        return self.finished + self.interrupted + self.lost + len(self.failures)
+
     def totals(self) -> dict[str, float] | None:
         """Return the sweep's metrics as this process knows them; None if other processes ran it."""
-        if not self._run_ids:
+        if not self._started:
             return None
         return {
             "runs_finished": float(self.finished),
             "runs_failed": float(len(self.failures)),
         }
-
-    def kill_started(self) -> None:
-        """Close every run that was started and has not ended as KILLED."""
-        from sweep.tracking import write
-
-        write.kill_running(self.store, self.id)
 
 
 @cache

@@ -18,7 +18,7 @@ from sweep.report.tables import Table, csv_text, final_error_frame, runs_frame
 from sweep.report.words import grouped, plain
 
 if TYPE_CHECKING:
-    from sweep.tracking.read import StoredRun, StoredSweep
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["Report", "build_report"]
 

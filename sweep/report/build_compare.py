@@ -28,7 +28,7 @@ from sweep.report.tables import Table, csv_text, exact_frame
 from sweep.report.words import plain
 
 if TYPE_CHECKING:
-    from sweep.tracking.read import StoredRun, StoredSweep
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
     Stored = tuple[StoredSweep, Sequence[StoredRun]]
 

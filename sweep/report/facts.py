@@ -18,7 +18,7 @@ import numpy.typing as npt
 from sweep.report.thinning import thinned
 
 if TYPE_CHECKING:
-    from sweep.tracking.read import StoredRun, StoredSweep
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["FLOOR", "Facts", "Line", "Missing", "Point", "facts_of", "outcome_of", "read_artifact"]
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from urllib.parse import quote
 
 __all__ = [
+    "Landing",
     "artifact_address",
     "comparison",
     "is_saved",
@@ -20,6 +22,35 @@ TRAINING = "workflowType=machine_learning"
 
 COMPARED = 50
 """Up to so many runs stand in a plain comparison's address by their ids."""
+
+
+@dataclass(frozen=True)
+class Landing:
+    """Where to look at a sweep: addresses below the server's own.
+
+    Attributes
+    ----------
+    compare
+        The sweep's saved view; the plain comparison of its runs where there is none.
+    weights, sweeps
+        The views of the weights and of all sweeps, None where they are not saved.
+    parent, report
+        The page of the sweep's parent run, and of its report there.
+    best
+        The page of the run with the smallest final error, None where no run has one.
+    """
+
+    compare: str
+    weights: str | None
+    sweeps: str | None
+    parent: str
+    report: str
+    best: str | None
+
+    @property
+    def saved(self) -> bool:
+        """Whether the runs are compared in a saved view."""
+        return is_saved(self.compare)
 
 
 def view_address(experiment_id: str, key: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.tracking.read import SUPERSEDED
+from sweep.tracking.stored import SUPERSEDED
 from sweep.tracking.views import (
     View,
     bar_chart,

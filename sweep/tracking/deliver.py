@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -16,6 +16,7 @@ from sweep.tracking.entry import Entry
 from sweep.tracking.holder import Holder, is_left_behind, me
 from sweep.tracking.patience import GoneError, UnreachableError
 from sweep.tracking.store import Store
+from sweep.tracking.stored import SUPERSEDED, StoredRun, cell_key
 from sweep.tracking.texts import is_plain_id
 
 __all__ = ["EXPIRY", "await_delivery", "deliver", "supersede", "waiting"]
@@ -71,7 +72,7 @@ def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
         if entry.run_id is None and _has_finished(store, entry):
             spool.forget(store, folder)  # another attempt was faster
             return True
-        return spool.hand_over(store, folder, entry)
+        return spool.hand_over(store, folder, entry) is not None
     except UnreachableError:
         return False
     except GoneError as error:
@@ -158,23 +159,24 @@ def await_delivery(store: Store, *, hurry: bool = False) -> None:
         time.sleep(0.5)
 
 
-def supersede(store: Store, sweep_id: str) -> int:
+def supersede(store: Store, every: Sequence[StoredRun], counting: Sequence[StoredRun]) -> int:
     """Tag every attempt at a cell but the one that counts; return how many were tagged.
 
     A cell's first finished run counts, so at most one FINISHED run a cell remains for
     every reader.
+
+    Parameters
+    ----------
+    every, counting
+        All attempts at a sweep's cells, and those that count.
     """
-    every = read.sweep_runs(store, sweep_id, every=True)
-    counting = read.sweep_runs(store, sweep_id)
-    if len(every) == len(counting):
-        return 0
     kept = {run.run_id for run in counting}
-    by_cell = {read.cell_key(run): run.run_id for run in reversed(counting)}
+    by_cell = {cell_key(run): run.run_id for run in reversed(counting)}
     count = 0
     for run in every:
-        if run.run_id in kept or read.SUPERSEDED in run.tags or run.status == "RUNNING":
+        if run.run_id in kept or SUPERSEDED in run.tags or run.status == "RUNNING":
             continue
-        winner = by_cell[read.cell_key(run)]
-        store.call(partial(store.client.set_tag, run.run_id, read.SUPERSEDED, winner))
+        winner = by_cell[cell_key(run)]
+        store.call(partial(store.client.set_tag, run.run_id, SUPERSEDED, winner))
         count += 1
     return count

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow
-import pyarrow.parquet
 import yaml
 
 from sweep.training import RunResult
@@ -83,6 +81,8 @@ def curve_bytes(
     The encodings suit a curve: ascending steps, errors with like high bytes; a third of the
     size and a fifth of the time of the defaults.
     """
+    import pyarrow.parquet  # late: a command that is refused need not load it
+
     columns: dict[str, Any] = {"step": steps, "error": errors}
     if validation is not None:
         columns["validation_error"] = validation
@@ -104,6 +104,8 @@ def curve_bytes(
 
 def read_curve(content: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
     """Return the steps and errors of `curve_bytes`, shape (n,) each."""
+    import pyarrow.parquet
+
     table = pyarrow.parquet.read_table(io.BytesIO(content), columns=["step", "error"])
     steps = table.column("step").to_numpy().astype(np.int64, copy=False)
     errors = table.column("error").to_numpy().astype(np.float64, copy=False)
@@ -112,6 +114,8 @@ def read_curve(content: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.fl
 
 def read_validation(content: bytes) -> npt.NDArray[np.float64] | None:
     """Return the validation errors of `curve_bytes`, shape (n,); None where it has none."""
+    import pyarrow.parquet
+
     file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
     if "validation_error" not in file.schema_arrow.names:
         return None

@@ -26,7 +26,7 @@ import pyarrow.parquet
 from sweep.errors import NotFoundError, StoreError
 from sweep.tracking import files
 from sweep.tracking.histories import History
-from sweep.tracking.read import StoredRun, StoredSweep
+from sweep.tracking.stored import StoredRun, StoredSweep
 from sweep.tracking.texts import is_plain_id
 
 __all__ = [

@@ -17,7 +17,7 @@ import pyarrow.parquet
 from sweep.tracking.artifacts import write_whole
 from sweep.tracking.folder import MANIFEST, METRICS, PLAN, RUN_FILES, SCHEMA, VERSION
 from sweep.tracking.histories import History
-from sweep.tracking.read import StoredRun, StoredSweep
+from sweep.tracking.stored import StoredRun, StoredSweep
 from sweep.tracking.texts import is_plain_id
 
 __all__ = ["finish_folder", "write_run"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from sweep.tracking.read import StoredRun
 from sweep.tracking.store import Store
+from sweep.tracking.stored import StoredRun
 
 __all__ = ["History", "histories"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Holder", "is_left_behind", "me"]
+__all__ = ["Holder", "is_left_behind", "me", "stand_for"]
 
 
 @dataclass(frozen=True)
@@ -94,9 +94,17 @@ def _machine(holder: Holder) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
+_stands_for: list[int] = []
+
+
+def stand_for(pid: int) -> None:
+    """Hold everything in the name of another process from now on: this one is its servant."""
+    _stands_for[:] = [pid]
+
+
 def me() -> Holder:
-    """Return this process."""
-    return _holder(os.getpid())
+    """Return this process, or the one in whose name it holds what it holds."""
+    return _holder(_stands_for[0] if _stands_for else os.getpid())
 
 
 @cache

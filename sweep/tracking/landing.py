@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -16,8 +15,9 @@ from mlflow.utils.rest_utils import http_request
 
 from sweep.errors import StoreError
 from sweep.tracking import addresses, arranged, notes, read, views
-from sweep.tracking.read import StoredRun, StoredSweep
+from sweep.tracking.addresses import Landing
 from sweep.tracking.store import Store
+from sweep.tracking.stored import StoredRun, StoredSweep
 from sweep.tracking.texts import entity_name
 
 __all__ = ["KEPT", "Landing", "describe", "landing_of", "remove_old_views", "save_views"]
@@ -32,35 +32,6 @@ WIDEST_PICTURE = 760.0
 """Points; a wider picture in a note would push aside what the page shows beside the note."""
 
 SERVER_SECONDS = 4.0
-
-
-@dataclass(frozen=True)
-class Landing:
-    """Where to look at a sweep: addresses below the server's own.
-
-    Attributes
-    ----------
-    compare
-        The sweep's saved view; the plain comparison of its runs where there is none.
-    weights, sweeps
-        The views of the weights and of all sweeps, None where they are not saved.
-    parent, report
-        The page of the sweep's parent run, and of its report there.
-    best
-        The page of the run with the smallest final error, None where no run has one.
-    """
-
-    compare: str
-    weights: str | None
-    sweeps: str | None
-    parent: str
-    report: str
-    best: str | None
-
-    @property
-    def saved(self) -> bool:
-        """Whether the runs are compared in a saved view."""
-        return addresses.is_saved(self.compare)
 
 
 def save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> None:

@@ -158,7 +158,7 @@ def close_abandoned(store: Store) -> list[str]:
     """
     if store.mode == "read":
         return []
-    delivering = {entry.run_id for _, entry in waiting(store)}
+    delivering = {entry.delivery for _, entry in waiting(store)}
     children: dict[str, list[Run]] = defaultdict(list)
     parents: dict[str, Run] = {}
     closed: list[str] = []
@@ -172,7 +172,8 @@ def close_abandoned(store: Store) -> list[str]:
         leases = _sweep_leases(store, sweep_id, parents) if sweep_id else []
         plan = None
         for run in runs:
-            if run.info.run_id in delivering or not _is_abandoned(run, leases):
+            waits = run.data.tags.get("sweep.delivery") in delivering
+            if waits or not _is_abandoned(run, leases):
                 continue
             plan = _params_of(store, sweep_id) if plan is None else plan
             _close(store, run, plan)

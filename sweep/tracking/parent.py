@@ -14,9 +14,10 @@ from sweep.tracking import provenance, read, spool
 from sweep.tracking.artifacts import write_whole
 from sweep.tracking.deliver import await_delivery, supersede
 from sweep.tracking.store import Store
+from sweep.tracking.stored import StoredRun, StoredSweep
 from sweep.tracking.texts import entity_name, short, short_lines
 
-__all__ = ["finish_sweep", "reopen_sweep", "start_sweep", "write_plan"]
+__all__ = ["finish_sweep", "gather", "reopen_sweep", "start_sweep", "totals_of", "write_plan"]
 
 NOTE_LENGTH = 7500
 
@@ -87,8 +88,7 @@ def finish_sweep(
     report_folder
         Its files become the artifacts ``report/…``; it is left as it is.
     totals
-        The metrics, where the command was asked to end and has no time to read all runs of a
-        long sweep; whoever finishes it counts anew.
+        The metrics; None where they are to be counted from the runs in the store.
 
     Raises
     ------
@@ -97,8 +97,7 @@ def finish_sweep(
     """
     await_delivery(store, hurry=status == "KILLED")
     if totals is None:
-        supersede(store, sweep_id)
-        totals = _totals(read.sweep_runs(store, sweep_id))
+        totals = totals_of(gather(store, read.find_sweep(store, sweep_id)))
     metrics = [Metric(key, value, _now(), 0) for key, value in totals.items()]
     tags = []
     if note:
@@ -110,7 +109,17 @@ def finish_sweep(
     store.call(lambda: store.client.set_terminated(parent_run_id, status))
 
 
-def _totals(runs: Sequence[read.StoredRun]) -> dict[str, float]:
+def gather(store: Store, sweep: StoredSweep) -> list[StoredRun]:
+    """Return a sweep's runs that count, one for each cell, and tag the other attempts."""
+    every = read.sweep_runs(store, sweep.sweep_id, every=True)
+    runs = read.counting(every, sweep.plan().get("cells", ()))
+    if len(every) > len(runs):
+        supersede(store, every, runs)
+    return runs
+
+
+def totals_of(runs: Sequence[StoredRun]) -> dict[str, float]:
+    """Return the metrics of a sweep, counted from its runs."""
     best = {
         f"best_{name}": min(run.metrics[name] for run in runs if name in run.metrics)
         for name in ("final_error", "final_error_log10")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 from mlflow.entities import Run, ViewType
 
 from sweep.errors import NotFoundError
-from sweep.tracking import files
-from sweep.tracking.artifacts import Artifacts
 from sweep.tracking.patience import GoneError
 from sweep.tracking.store import Store
+from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep, cell_key
 from sweep.tracking.texts import is_plain_id
 
 __all__ = [
@@ -25,7 +20,7 @@ __all__ = [
     "SWEEPS",
     "StoredRun",
     "StoredSweep",
-    "cell_key",
+    "counting",
     "find_run",
     "find_sweep",
     "list_sweeps",
@@ -36,92 +31,7 @@ __all__ = [
 ]
 
 PAGE = 1000
-SUPERSEDED = "sweep.superseded_by"
 SWEEPS = "tags.`sweep.role` = 'sweep'"
-
-
-@dataclass(frozen=True)
-class StoredRun:
-    """A run as the store holds it.
-
-    Attributes
-    ----------
-    outcome
-        ``completed``, ``diverged``, ``failed`` or ``interrupted``; None while it runs.
-    metrics
-        The last value of each; floats come back exactly.
-    start_time, end_time
-        Milliseconds since the epoch, or None.
-    """
-
-    run_id: str
-    name: str
-    status: str
-    outcome: str | None
-    params: dict[str, str]
-    metrics: dict[str, float]
-    tags: dict[str, str]
-    start_time: int | None
-    end_time: int | None
-    artifacts: Artifacts | None = field(default=None, repr=False, compare=False)
-
-    def _file(self, name: str) -> bytes | None:
-        return self.artifacts.read(self.run_id, name) if self.artifacts else None
-
-    def config(self) -> dict[str, Any]:
-        """Return the resolved configuration; empty where none was written."""
-        content = self._file(files.CONFIG)
-        return files.read_config(content) if content else {}
-
-    def curve(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Return the kept steps and their errors, shape (n,) each; n = 0 where there are none."""
-        content = self._file(files.CURVE)
-        if not content:
-            return np.empty(0, dtype=np.int64), np.empty(0)
-        return files.read_curve(content)
-
-    def validation(self) -> npt.NDArray[np.float64] | None:
-        """Return the validation errors at the curve's steps; None where there are none."""
-        content = self._file(files.CURVE)
-        return files.read_validation(content) if content else None
-
-    def weights(self) -> dict[str, dict[str, Any]]:
-        """Return ``{"initial": {name: value}, "final": {…}}``; empty where none were written."""
-        for name in (files.WEIGHTS, files.WEIGHTS_LARGE):
-            content = self._file(name)
-            if content:
-                return files.read_weights(content, name)
-        return {}
-
-    def thresholds(self) -> dict[int, int | None]:
-        """Return k -> first step with error <= 10^-k, or None."""
-        content = self._file(files.THRESHOLDS)
-        return files.read_thresholds(content) if content else {}
-
-    def traceback(self) -> str | None:
-        """Return the traceback of a failed run."""
-        content = self._file(files.TRACEBACK)
-        return None if content is None else content.decode("utf-8", "replace")
-
-
-@dataclass(frozen=True)
-class StoredSweep:
-    """A sweep's parent run as the store holds it."""
-
-    sweep_id: str
-    run_id: str
-    status: str
-    tags: dict[str, str]
-    metrics: dict[str, float]
-    start_time: int | None
-    end_time: int | None
-    artifacts: Artifacts | None = field(default=None, repr=False, compare=False)
-
-    def plan(self) -> dict[str, Any]:
-        """Return ``plan.json``; empty where the sweep died before it was written."""
-        content = self.artifacts.read(self.run_id, "plan.json") if self.artifacts else None
-        loaded = json.loads(content) if content else {}
-        return loaded if isinstance(loaded, dict) else {}
 
 
 def search(store: Store, condition: str, *order: str, deleted: bool = False) -> Iterator[Run]:
@@ -198,18 +108,33 @@ def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[Stor
     condition = f"tags.`sweep.role` = 'run' and tags.`sweep.id` = '{sweep_id}'"
     runs = [stored_run(store, run) for run in search(store, condition, "attributes.start_time ASC")]
     cells = find_sweep(store, sweep_id).plan().get("cells", ())
-    order: dict[tuple[str, str], list[int]] = defaultdict(list)
+    return _in_plan_order(runs, cells) if every else counting(runs, cells)
+
+
+def counting(runs: Sequence[StoredRun], cells: Sequence[Mapping[str, Any]]) -> list[StoredRun]:
+    """Return the attempts that count, in the order of the plan's `cells`.
+
+    Parameters
+    ----------
+    runs
+        All attempts; of the same cell the earlier ones first.
+    """
+    wanted = Counter(_key(cell) for cell in cells)
+    return _in_plan_order(list(_counting(runs, wanted)), cells)
+
+
+def _in_plan_order(
+    runs: Sequence[StoredRun], cells: Sequence[Mapping[str, Any]]
+) -> list[StoredRun]:
+    order: dict[tuple[str, str], int] = {}
     for at, cell in enumerate(cells):
-        order[(str(cell.get("name")), str(cell.get("signature")))].append(at)
-    if not every:
-        runs = list(_counting(runs, Counter({key: len(at) for key, at in order.items()})))
-    last = [len(cells)]
-    return sorted(runs, key=lambda run: (order.get(cell_key(run), last)[0], run.start_time or 0))
+        order.setdefault(_key(cell), at)
+    last = len(cells)
+    return sorted(runs, key=lambda run: (order.get(cell_key(run), last), run.start_time or 0))
 
 
-def cell_key(run: StoredRun) -> tuple[str, str]:
-    """Return what tells a run's cell from the others of its sweep."""
-    return run.name, run.tags.get("sweep.signature", "")
+def _key(cell: Mapping[str, Any]) -> tuple[str, str]:
+    return str(cell.get("name")), str(cell.get("signature"))
 
 
 def _counting(runs: Iterable[StoredRun], wanted: Counter[tuple[str, str]]) -> Iterator[StoredRun]:

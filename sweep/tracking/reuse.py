@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from sweep.tracking.read import StoredRun, search, stored_run
+from sweep.tracking.read import search, stored_run
 from sweep.tracking.store import Store
+from sweep.tracking.stored import StoredRun
 from sweep.training import RunResult
 
 __all__ = ["finished_by_signature", "result_of"]

@@ -87,24 +87,34 @@ def save(store: Store, entry: Entry, files: Mapping[str, bytes]) -> Path:
     return folder
 
 
-def hand_over(store: Store, folder: Path, entry: Entry) -> bool:
+def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = True) -> str | None:
     """Bring a saved end of a run into the store, and remove it from the disk.
 
     Every step may be repeated: files replace themselves, and a batch that is there already
     changes nothing.
 
+    Parameters
+    ----------
+    search
+        Whether an entry without run may have one in the store: this process is not the first
+        that asks for it.
+
     Returns
     -------
-    False where the server does not answer; the result stays on disk.
+    The run's id; None where the server does not answer, and the result stays on disk.
     """
     try:
-        run_id = entry.run_id or create(store, entry, search=True)
+        run_id, tags = entry.run_id, {"sweep.outcome": entry.tags["sweep.outcome"]}
+        if run_id is None and search:
+            run_id = _find(store, entry)
+        if run_id is None:
+            run_id, tags = create(store, entry, tags), {}
         if (folder / FILES).is_dir():
             store.call(lambda: store.artifacts.put(run_id, folder / FILES))
-        _log(store, run_id, entry)
+        _log(store, run_id, entry, tags)
         store.call(lambda: store.client.set_terminated(run_id, entry.status, entry.end_time))
     except UnreachableError:
-        return False
+        return None
     except GoneError as error:
         store.check_experiment()
         restore = f"MLFLOW_TRACKING_URI='{store.uri}' mlflow runs restore --run-id {entry.run_id}"
@@ -113,7 +123,7 @@ def hand_over(store: Store, folder: Path, entry: Entry) -> bool:
             f"and the next command stores it after: {restore}"
         ) from error
     forget(store, folder)
-    return True
+    return run_id
 
 
 def forget(store: Store, folder: Path) -> None:
@@ -122,21 +132,14 @@ def forget(store: Store, folder: Path) -> None:
     _remove_empty(folder.parent, store.tracking.spool)
 
 
-def create(store: Store, entry: Entry, *, search: bool) -> str:
-    """Create the run of an entry and return its id, or that of the one that is there already."""
-    if search:
-        found = store.call(
-            lambda: store.client.search_runs(
-                [store.experiment_id], f"tags.`sweep.delivery` = '{entry.delivery}'", max_results=1
-            )
-        )
-        if found:
-            return str(found[0].info.run_id)
+def create(store: Store, entry: Entry, outcome: Mapping[str, str] = {}) -> str:
+    """Create the run of an entry, status RUNNING, and return its id."""
+    tags = {key: text for key, text in entry.tags.items() if key != "sweep.outcome"}
     run = store.call(
         lambda: store.client.create_run(
             store.experiment_id,
             start_time=entry.start_time,
-            tags={key: text for key, text in entry.tags.items() if key != "sweep.outcome"},
+            tags={**tags, **outcome},
             run_name=entry.name,
         )
     )
@@ -144,11 +147,20 @@ def create(store: Store, entry: Entry, *, search: bool) -> str:
     return str(run.info.run_id)
 
 
-def _log(store: Store, run_id: str, entry: Entry) -> None:
-    """Write metrics, params and the outcome: one batch, unless there are too many for one."""
+def _find(store: Store, entry: Entry) -> str | None:
+    """Return the run that an earlier attempt to deliver the entry has created."""
+    condition = f"tags.`sweep.delivery` = '{entry.delivery}'"
+    found = store.call(
+        lambda: store.client.search_runs([store.experiment_id], condition, max_results=1)
+    )
+    return str(found[0].info.run_id) if found else None
+
+
+def _log(store: Store, run_id: str, entry: Entry, texts: Mapping[str, str]) -> None:
+    """Write metrics, params and tags: one batch, unless there are too many for one."""
     metrics = [Metric(p.key, p.value, entry.end_time, p.step) for p in entry.metrics]
     params = [Param(key, text) for key, text in entry.params.items()]
-    tags = [RunTag("sweep.outcome", entry.tags["sweep.outcome"])]
+    tags = [RunTag(key, text) for key, text in texts.items()]
     while metrics or params or tags:
         part = params[:100], tags[:100]
         room = 1000 - len(part[0]) - len(part[1])

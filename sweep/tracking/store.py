@@ -14,13 +14,14 @@ from mlflow.exceptions import MlflowException
 
 from sweep.errors import NotFoundError, StoreError
 from sweep.tracking import set_defaults
-from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
+from sweep.tracking.artifacts import Artifacts, LocalArtifacts
 from sweep.tracking.create import create_experiment, create_store
 from sweep.tracking.database import adopt, check_address, check_version, inspect
 from sweep.tracking.moved import readdress
 from sweep.tracking.patience import UnreachableError, patiently
 from sweep.tracking.probe import probe_folder, probe_server, probe_space
 from sweep.tracking.settings import Tracking
+from sweep.tracking.uploads import ServerArtifacts
 from sweep.tracking.writers import Writers
 
 __all__ = ["Store", "open_store"]

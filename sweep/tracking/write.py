@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -20,10 +20,10 @@ from mlflow.entities import Metric
 from sweep.curve import charted
 from sweep.tracking import provenance, spool
 from sweep.tracking.deliver import deliver
+from sweep.tracking.ending import Ending, ending_of, failure, interruption
 from sweep.tracking.entry import Entry
-from sweep.tracking.files import CONFIG, TRACEBACK, config_bytes, result_files
 from sweep.tracking.holder import me
-from sweep.tracking.metrics import Point, curve_points, run_metrics
+from sweep.tracking.metrics import Point, curve_points
 from sweep.tracking.parent import finish_sweep, reopen_sweep, start_sweep, write_plan
 from sweep.tracking.patience import UnreachableError
 from sweep.tracking.store import Store
@@ -32,6 +32,8 @@ from sweep.training import RunResult
 
 __all__ = [
     "StartedRun",
+    "create_begun",
+    "end",
     "fail",
     "finish_sweep",
     "kill",
@@ -52,6 +54,9 @@ STATUS = {
 }
 """Outcome -> MLflow's status."""
 
+SOON = 1.0
+"""Seconds that the creation of a run may wait for its end, which saves a request."""
+
 
 @dataclass(frozen=True)
 class StartedRun:
@@ -60,7 +65,9 @@ class StartedRun:
     Attributes
     ----------
     run_id
-        None while the store could not be reached.
+        None while it was not created: not yet, or the store could not be reached.
+    asked
+        Whether the store was asked to create it.
     clock
         The monotonic clock at the start: the wall clock may be set meanwhile.
     shown
@@ -75,9 +82,10 @@ class StartedRun:
     tags: Mapping[str, str]
     start_time: int
     clock: float
+    asked: bool = True
     shown: frozenset[tuple[str, int]] = frozenset()
 
-    def entry(self, outcome: str, metrics: list[Point] | None = None) -> Entry:
+    def entry(self, outcome: str, metrics: Sequence[Point] = ()) -> Entry:
         """Return the end of this run, now, without the points that are shown already."""
         return Entry(
             delivery=self.delivery,
@@ -86,9 +94,7 @@ class StartedRun:
             name=self.name,
             params=self.params,
             tags={**self.tags, "sweep.outcome": outcome},
-            metrics=tuple(
-                point for point in metrics or () if (point.key, point.step) not in self.shown
-            ),
+            metrics=tuple(point for point in metrics if (point.key, point.step) not in self.shown),
             status=STATUS[outcome],
             start_time=self.start_time,
             end_time=self.start_time + round((time.monotonic() - self.clock) * 1000),
@@ -103,6 +109,7 @@ def start_run(
     tags: Mapping[str, str],
     sweep_id: str | None = None,
     parent_run_id: str | None = None,
+    later: bool = False,
 ) -> str:
     """Create a run, status RUNNING, and return its id.
 
@@ -119,6 +126,8 @@ def start_run(
         ``sweep.signature`` and the others that the specification determines.
     sweep_id, parent_run_id
         The sweep that the run belongs to; None for a single run.
+    later
+        Leave the creation to `create_begun`, or to the run's end where that comes first.
 
     Raises
     ------
@@ -144,12 +153,34 @@ def start_run(
         start_time=_now(),
         clock=time.monotonic(),
     )
+    key = f"{'begun' if later else 'waiting'}-{attempt}"
+    store.started[key] = replace(run, asked=False)
+    if later:
+        return key
+    known = _create(store, key)
+    if known is None:
+        return key
+    store.started[known] = store.started.pop(key)
+    return known
+
+
+def create_begun(store: Store) -> None:
+    """Create what was begun and has not ended since, so that it is seen while it trains."""
+    now = time.monotonic()
+    for key, run in list(store.started.items()):
+        if not run.asked and now - run.clock > SOON:
+            _create(store, key)
+
+
+def _create(store: Store, key: str) -> str | None:
+    """Create a begun run and return its id; None where the server does not answer."""
+    run: StartedRun = store.started[key]
+    store.started[key] = replace(run, asked=True)
     try:
-        run_id = spool.create(store, run.entry("interrupted"), search=False)
+        run_id = spool.create(store, run.entry("interrupted"))
     except UnreachableError:  # the run starts all the same; its result waits on disk
-        store.started[f"waiting-{attempt}"] = run
-        return f"waiting-{attempt}"
-    store.started[run_id] = replace(run, run_id=run_id)
+        return None
+    store.started[key] = replace(run, asked=True, run_id=run_id)
     return run_id
 
 
@@ -167,8 +198,7 @@ def record(store: Store, run_id: str, result: RunResult, config: Mapping[str, An
     StoreError
         The disk is full, or the store refused; what was written before stays on disk.
     """
-    entry = _started(store, run_id).entry(result.outcome, run_metrics(result))
-    return _end(store, run_id, entry, result_files(result, config))
+    return end(store, run_id, ending_of(result, config)) is not None
 
 
 def show(
@@ -205,10 +235,7 @@ def fail(
     store: Store, run_id: str, traceback_text: str, config: Mapping[str, Any] | None = None
 ) -> bool:
     """Store that a run failed, with its traceback as an artifact; see `record`."""
-    files = {TRACEBACK: traceback_text.encode("utf-8", "backslashreplace")}
-    if config is not None:
-        files[CONFIG] = config_bytes(config)
-    return _end(store, run_id, _started(store, run_id).entry("failed"), files)
+    return end(store, run_id, failure(traceback_text, config)) is not None
 
 
 def kill(
@@ -218,37 +245,44 @@ def kill(
     config: Mapping[str, Any] | None = None,
 ) -> bool:
     """Store that a run was interrupted, with the finite curve that it had; see `record`."""
-    if result is not None:
-        metrics = run_metrics(result)
-        files = result_files(result, config or {})
-        return _end(store, run_id, _started(store, run_id).entry("interrupted", metrics), files)
-    files = {CONFIG: config_bytes(config)} if config is not None else {}
-    return _end(store, run_id, _started(store, run_id).entry("interrupted"), files)
+    ending = interruption(config) if result is None else ending_of(result, config or {})
+    return end(store, run_id, replace(ending, outcome="interrupted")) is not None
 
 
 def kill_running(store: Store, sweep_id: str | None = None) -> int:
     """End as KILLED what this process has started of a sweep and not ended; return how many."""
     left = [key for key, run in store.started.items() if run.sweep_id == sweep_id]
     for run_id in left:
-        if store.started[run_id].run_id is None:
+        run: StartedRun = store.started[run_id]
+        if run.run_id is None and run.asked:
             del store.started[run_id]  # the store never heard of it
         else:
             kill(store, run_id)
     return len(left)
 
 
-def _end(store: Store, run_id: str, entry: Entry, files: Mapping[str, bytes]) -> bool:
-    folder = spool.save(store, entry, files)
+def end(store: Store, run_id: str, ending: Ending) -> str | None:
+    """Store the end of a run; see `record`.
+
+    Returns
+    -------
+    The run's id in the store, empty where a writer is still about to create it; None where
+    the result waits on disk.
+    """
+    run = _started(store, run_id)
+    entry = run.entry(ending.outcome, ending.metrics)
+    folder = spool.save(store, entry, ending.files)
     store.started.pop(run_id, None)  # from here on the spool answers for it
+    hand_over = partial(spool.hand_over, store, folder, entry, search=run.asked)
     if store.writers is not None and entry.sweep_id is not None:
-        store.writers.submit(folder, partial(spool.hand_over, store, folder, entry))
-        return True
-    if not spool.hand_over(store, folder, entry):
+        store.writers.submit(folder, hand_over)
+        return entry.run_id or ""
+    known = hand_over()
+    if known is None:
         store.waiting += 1
-        return False
-    if store.waiting:  # the server is back
+    elif store.waiting:  # the server is back
         deliver(store)
-    return True
+    return known
 
 
 def _started(store: Store, run_id: str) -> StartedRun:

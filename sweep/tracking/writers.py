@@ -31,13 +31,13 @@ class Writers:
     def __init__(self) -> None:
         self.in_flight: set[Path] = set()
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="sweep-writer")
-        self._futures: list[Future[bool]] = []
+        self._futures: list[Future[object]] = []
         self._lock = threading.Lock()
 
-    def submit(self, folder: Path, hand_over: Callable[[], bool]) -> None:
+    def submit(self, folder: Path, hand_over: Callable[[], object]) -> None:
         """Hand over a folder soon; a writer that fails leaves it on disk."""
 
-        def work() -> bool:
+        def work() -> object:
             try:
                 return hand_over()
             finally:
@@ -88,5 +88,5 @@ class Writers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _succeeded(future: Future[bool]) -> bool:
-    return future.done() and future.exception() is None and future.result()
+def _succeeded(future: Future[object]) -> bool:
+    return future.done() and future.exception() is None and bool(future.result())

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.settings import Settings
-    from sweep.tracking.landing import Landing
+    from sweep.tracking.addresses import Landing
     from sweep.tracking.settings import Tracking
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from sweep.settings import Settings
-    from sweep.tracking.landing import Landing
+    from sweep.tracking.addresses import Landing
 
 __all__ = ["ADDRESS", "PORT", "ending_lines", "landing_lines", "run_pages", "ui_command"]
 

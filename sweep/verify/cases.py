@@ -16,7 +16,7 @@ from sweep.spec import BUILT_IN, RunSpec, canonical
 from sweep.verify.difference import MISSING, Difference, different_leaves
 
 if TYPE_CHECKING:
-    from sweep.tracking.read import StoredRun
+    from sweep.tracking.stored import StoredRun
 
 __all__ = ["Case", "Origin", "case_of", "paired", "trajectory_of"]
 

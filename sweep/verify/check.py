@@ -18,7 +18,7 @@ from sweep.verify.retrain import retrain, trajectories
 
 if TYPE_CHECKING:
     from sweep.tracking.histories import History
-    from sweep.tracking.read import StoredRun, StoredSweep
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["Check", "Verdict", "prepared", "totals"]
 

@@ -13,7 +13,7 @@ from sweep.verify.difference import MISSING, Difference
 
 if TYPE_CHECKING:
     from sweep.tracking.histories import History
-    from sweep.tracking.read import StoredRun
+    from sweep.tracking.stored import StoredRun
 
 __all__ = ["compare"]
 

@@ -11,7 +11,7 @@ from sweep.verify.cases import Origin
 
 if TYPE_CHECKING:
     from sweep.tracking.histories import History
-    from sweep.tracking.read import StoredRun, StoredSweep
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["Stored", "from_folder", "from_store"]
 

@@ -15,9 +15,9 @@ import pytest
 
 from sweep.config import run_spec
 from sweep.tracking import read, write
-from sweep.tracking.read import StoredRun
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
+from sweep.tracking.stored import StoredRun
 from sweep.trainers import build_trainer
 from sweep.training import train
 from tests.faults.conftest import Begin

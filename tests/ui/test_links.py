@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from sweep.settings import Settings, reading_settings
-from sweep.tracking.landing import Landing
+from sweep.tracking.addresses import Landing
 from sweep.ui.links import ending_lines, landing_lines, ui_command
 
 LANDING = Landing("#/c", "#/w", "#/s", "#/p", "#/r", "#/b")

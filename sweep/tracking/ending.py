@@ -1,0 +1,52 @@
+"""How a run ended, as what is to be written of it: made where it trained, without MLflow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sweep.tracking.files import CONFIG, TRACEBACK, config_bytes, result_files
+from sweep.tracking.metrics import Point, run_metrics
+from sweep.training import RunResult
+
+__all__ = ["Ending", "ending_of", "failure", "interruption"]
+
+
+@dataclass(frozen=True)
+class Ending:
+    """The end of a run.
+
+    Attributes
+    ----------
+    outcome
+        ``completed``, ``diverged``, ``failed`` or ``interrupted``.
+    metrics
+        Every point of every metric.
+    files
+        Name of each artifact -> its content.
+    """
+
+    outcome: str
+    metrics: tuple[Point, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+def ending_of(result: RunResult, config: Mapping[str, Any]) -> Ending:
+    """Return the end of a run that has a result."""
+    return Ending(result.outcome, tuple(run_metrics(result)), result_files(result, config))
+
+
+def failure(traceback: str, config: Mapping[str, Any] | None = None) -> Ending:
+    """Return the end of a run that raised."""
+    files = {TRACEBACK: traceback.encode("utf-8", "backslashreplace")}
+    return Ending("failed", files=files | _config(config))
+
+
+def interruption(config: Mapping[str, Any] | None = None) -> Ending:
+    """Return the end of a run that was stopped before it had a result."""
+    return Ending("interrupted", files=_config(config))
+
+
+def _config(config: Mapping[str, Any] | None) -> dict[str, bytes]:
+    return {} if config is None else {CONFIG: config_bytes(config)}

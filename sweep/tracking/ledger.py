@@ -1,0 +1,285 @@
+"""What a sweep asks of its store, from its opening to its end.
+
+Every method takes and returns plain values, for the ledger is usually kept by a process of
+its own (see `recorder`). MLflow is loaded when the store is opened.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import RunGoneError
+from sweep.tracking.addresses import Landing
+from sweep.tracking.ending import Ending
+from sweep.tracking.settings import Tracking
+from sweep.tracking.stored import StoredRun, StoredSweep
+
+if TYPE_CHECKING:
+    from sweep.tracking.store import Store
+
+__all__ = ["Ledger", "Recorded"]
+
+
+class Recorded(NamedTuple):
+    """What became of the end of a run.
+
+    Attributes
+    ----------
+    key
+        The run's, as its `start` gave it.
+    run_id
+        Empty where it is not known yet, None where the result waits on disk.
+    gone
+        Why the result was not stored, in one sentence: the run was deleted meanwhile.
+    """
+
+    key: int
+    run_id: str | None
+    gone: str | None = None
+
+
+class Ledger:
+    """A sweep in its store; one process has it open at a time.
+
+    Parameters
+    ----------
+    say
+        Told what the user should know while the store makes us wait.
+    hurried
+        True once the command was asked to end, so that no lock holds it up.
+    """
+
+    store: Store
+    sweep_id: str
+    parent_run_id: str
+
+    def __init__(self, say: Callable[[str], None], hurried: Callable[[], bool]) -> None:
+        self.say, self.hurried = say, hurried
+        self._held = ExitStack()
+        self._runs: dict[int, str] = {}
+        self._gathered: tuple[StoredSweep, list[StoredRun]] | None = None
+        self._landing: Landing | None = None
+
+    def open(
+        self, tracking: Tracking, need_bytes: int, sweep_id: str, parent_run_id: str | None
+    ) -> tuple[str, list[str]]:
+        """Open the store, bring it in order, claim the sweep.
+
+        Returns
+        -------
+        The experiment's id, and a sentence for each thing that was brought in order.
+
+        Parameters
+        ----------
+        need_bytes
+            What is about to be written; checked against the free space.
+        parent_run_id
+            That of a sweep that is resumed; None for a new one.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be used, or another process works on the sweep.
+        """
+        from sweep.tracking import leases
+
+        self._open(tracking, need_bytes)
+        said = leases.tend(self.store)
+        self._held.enter_context(leases.claim(self.store, sweep_id, parent_run_id))
+        self.sweep_id = sweep_id
+        return self.store.experiment_id, said
+
+    def _open(self, tracking: Tracking, need_bytes: int = 0) -> None:
+        from sweep.tracking.store import open_store
+
+        self.store = open_store(tracking, mode="write", need_bytes=need_bytes, say=self.say)
+        self.store.hurried = self.hurried
+
+    def begin(self, plan: Mapping[str, Any], tags: Mapping[str, str]) -> str:
+        """Create the sweep's parent run with its plan; return its id."""
+        from sweep.tracking import leases, parent
+
+        self.parent_run_id = parent.start_sweep(self.store, self.sweep_id, plan, tags)
+        self._held.enter_context(leases.hold(self.store, self.parent_run_id))
+        return self.parent_run_id
+
+    def resume(self, parent_run_id: str, plan: Mapping[str, Any]) -> list[StoredRun]:
+        """Set the sweep's parent run RUNNING again; return the runs that it has."""
+        from sweep.tracking import leases, parent, read
+
+        self.parent_run_id = parent_run_id
+        parent.write_plan(self.store, parent_run_id, plan)
+        parent.reopen_sweep(self.store, parent_run_id)
+        self._held.enter_context(leases.hold(self.store, parent_run_id))
+        return read.sweep_runs(self.store, self.sweep_id)
+
+    def join(self, tracking: Tracking, sweep_id: str) -> StoredSweep:
+        """Open the store beside the process that drives a sweep; return that sweep.
+
+        Raises
+        ------
+        NotFoundError
+            The store holds no sweep of this id.
+        """
+        from sweep.tracking import leases, read
+
+        self._open(tracking)
+        found = read.find_sweep(self.store, sweep_id)
+        self.sweep_id, self.parent_run_id = sweep_id, found.run_id
+        self._held.enter_context(leases.hold(self.store, found.run_id, beside=True))
+        return found
+
+    def reusable(self, signatures: Collection[str]) -> dict[str, StoredRun]:
+        """Return for each signature a finished run that has it, of whatever sweep."""
+        from sweep.tracking import reuse
+
+        return reuse.finished_by_signature(self.store, signatures)
+
+    def start(
+        self, key: int, name: str, params: Mapping[str, str], tags: Mapping[str, str], later: bool
+    ) -> None:
+        """Begin a run of the sweep; see `write.start_run`."""
+        from sweep.tracking import write
+
+        self._runs[key] = write.start_run(
+            self.store,
+            name=name,
+            params=params,
+            tags=tags,
+            sweep_id=self.sweep_id,
+            parent_run_id=self.parent_run_id,
+            later=later,
+        )
+
+    def create_begun(self) -> None:
+        """Create the runs that began a while ago, so that they are seen while they train."""
+        from sweep.tracking import write
+
+        if self._runs:
+            write.create_begun(self.store)
+
+    def show(
+        self,
+        key: int,
+        steps: npt.NDArray[np.int64],
+        errors: npt.NDArray[np.float64],
+        validation: npt.NDArray[np.float64] | None,
+    ) -> None:
+        """Show a part of the curve of a run that still trains; see `write.show`."""
+        from sweep.errors import StoreError
+        from sweep.tracking import write
+
+        try:
+            write.show(self.store, self._runs[key], steps, errors, validation)
+        except StoreError:
+            return  # nothing depends on it, and the end meets the same obstacle
+
+    def record(self, key: int, ending: Ending) -> Recorded:
+        """Store the end of a run, its status last; see `write.end`."""
+        from sweep.tracking import write
+
+        try:
+            return Recorded(key, write.end(self.store, self._runs[key], ending))
+        except RunGoneError as error:
+            return Recorded(key, None, str(error))
+
+    def kill_started(self) -> None:
+        """Close every run that was started and has not ended as KILLED."""
+        from sweep.tracking import write
+
+        write.kill_running(self.store, self.sweep_id)
+
+    def deliver(self) -> None:
+        """Wait until everything that this process was told is in the store.
+
+        Raises
+        ------
+        StoreError
+            A server does not answer; the results stay on disk, and `resume` delivers them.
+        """
+        from sweep.tracking import deliver
+
+        deliver.await_delivery(self.store)
+
+    def gather(self, told: int) -> tuple[StoredSweep, list[StoredRun], list[str]]:
+        """Return the sweep and its runs.
+
+        Parameters
+        ----------
+        told
+            Of so many runs this process heard the end. Jobs in other processes have the
+            others, and what they left open is closed, with a sentence for each thing: they
+            have ended by now.
+        """
+        from sweep.tracking import leases, parent, read
+
+        sweep, said = read.find_sweep(self.store, self.sweep_id), []
+        if told < len(sweep.plan().get("cells", ())):
+            said = leases.tend(self.store)
+        self._gathered = sweep, parent.gather(self.store, sweep)
+        return *self._gathered, said
+
+    def arrange(self) -> None:
+        """Save the views of the gathered sweep in MLflow's page."""
+        from sweep.tracking import landing
+
+        assert self._gathered is not None
+        landing.save_views(self.store, *self._gathered)
+        landing.remove_old_views(self.store)
+        self._landing = landing.landing_of(self.store, *self._gathered)
+
+    def finish(
+        self,
+        status: str,
+        text: str | None = None,
+        report: Path | None = None,
+        totals: Mapping[str, float] | None = None,
+    ) -> Landing | None:
+        """Write the sweep's metrics, note and report, and its status last.
+
+        Parameters
+        ----------
+        text
+            What the report says in short; the note is made of it.
+        totals
+            The metrics, where the runs were not gathered; None to count them now.
+
+        Returns
+        -------
+        Where to look at the sweep in MLflow's page, if that was arranged.
+        """
+        from sweep.tracking import landing, parent
+
+        note = None
+        if self._gathered is not None:
+            sweep, runs = self._gathered
+            totals = parent.totals_of(runs)
+            if text is not None and self._landing is not None:
+                note = landing.describe(self.store, sweep, self._landing, text, report)
+        parent.finish_sweep(
+            self.store,
+            self.parent_run_id,
+            sweep_id=self.sweep_id,
+            status=status,
+            note=note,
+            report_folder=report,
+            totals=totals,
+        )
+        return self._landing
+
+    def leave(self, hurry: bool) -> None:
+        """End the part of a job that joined: deliver what waits, close what is open."""
+        from sweep.tracking import deliver
+
+        self.kill_started()
+        deliver.await_delivery(self.store, hurry=hurry)
+
+    def close(self) -> None:
+        """Give back the sweep: its lock and its lease."""
+        self._held.close()
