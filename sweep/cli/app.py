@@ -31,7 +31,7 @@ def main() -> None:
     if any(word.startswith("resume=") and word != "resume=null" for word in words):
         sys.argv.append("hydra.mode=MULTIRUN")  # a sweep is resumed with or without -m
     if "-m" in words and not any(word.startswith(("--", "dry_run=")) for word in words):
-        from sweep.tracking.recorder import prepare
+        from sweep.tracking.apart import prepare
 
         prepare()
     from sweep.cli.task import run

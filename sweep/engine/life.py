@@ -91,7 +91,7 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
     Interrupted
         A signal asked the command to end; everything is closed by then.
     """
-    from sweep.tracking.recorder import apart
+    from sweep.tracking.apart import apart
 
     started = time.monotonic()
     with stop_on_signals() as stop, apart(console.notice, stop) as recorder:

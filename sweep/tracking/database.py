@@ -18,7 +18,15 @@ from sqlalchemy import Engine, event
 
 from sweep.errors import StoreError, StoreVersionError
 
-__all__ = ["adopt", "check_address", "check_version", "connect", "expected_version", "inspect"]
+__all__ = [
+    "adopt",
+    "check_address",
+    "check_version",
+    "close_all",
+    "connect",
+    "expected_version",
+    "inspect",
+]
 
 HEADER = 100
 WRITE_WAIT_MS = 500
@@ -26,6 +34,8 @@ WRITE_WAIT_MS = 500
 
 _adopted: dict[str, str] = {}
 """Real path of each database of ours -> the pragma that its connections begin with."""
+
+_opened: list[sqlite3.Connection] = []
 
 # Their errors reach the user as one sentence; lines of several loggers would hide it.
 for _name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
@@ -71,6 +81,13 @@ def _begin_connection(connection: Any, record: Any) -> None:
         pragma = _adopted_pragma(path)
         if pragma:
             connection.execute(f"PRAGMA synchronous={pragma}")
+            _opened.append(connection)
+
+
+def close_all() -> None:
+    """Close every connection to our databases: the last one folds SQLite's log into its file."""
+    while _opened:
+        _opened.pop().close()
 
 
 @event.listens_for(Engine, "before_cursor_execute", retval=True)

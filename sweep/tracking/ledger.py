@@ -281,5 +281,8 @@ class Ledger:
         deliver.await_delivery(self.store, hurry=hurry)
 
     def close(self) -> None:
-        """Give back the sweep: its lock and its lease."""
+        """Give back the sweep, its lock and its lease, and close the store."""
+        from sweep.tracking import database
+
         self._held.close()
+        database.close_all()

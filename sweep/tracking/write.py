@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -21,17 +21,16 @@ from sweep.curve import charted
 from sweep.tracking import provenance, spool
 from sweep.tracking.deliver import deliver
 from sweep.tracking.ending import Ending, ending_of, failure, interruption
-from sweep.tracking.entry import Entry
 from sweep.tracking.holder import me
-from sweep.tracking.metrics import Point, curve_points
+from sweep.tracking.metrics import curve_points
 from sweep.tracking.parent import finish_sweep, reopen_sweep, start_sweep, write_plan
 from sweep.tracking.patience import UnreachableError
+from sweep.tracking.started import StartedRun
 from sweep.tracking.store import Store
 from sweep.tracking.texts import entity_name, short
 from sweep.training import RunResult
 
 __all__ = [
-    "StartedRun",
     "create_begun",
     "end",
     "fail",
@@ -46,59 +45,8 @@ __all__ = [
     "write_plan",
 ]
 
-STATUS = {
-    "completed": "FINISHED",
-    "diverged": "FINISHED",
-    "failed": "FAILED",
-    "interrupted": "KILLED",
-}
-"""Outcome -> MLflow's status."""
-
 SOON = 1.0
 """Seconds that the creation of a run may wait for its end, which saves a request."""
-
-
-@dataclass(frozen=True)
-class StartedRun:
-    """A run that this process has started and not ended.
-
-    Attributes
-    ----------
-    run_id
-        None while it was not created: not yet, or the store could not be reached.
-    asked
-        Whether the store was asked to create it.
-    clock
-        The monotonic clock at the start: the wall clock may be set meanwhile.
-    shown
-        Points of the curves that `show` has written, by metric and step.
-    """
-
-    run_id: str | None
-    sweep_id: str | None
-    delivery: str
-    name: str
-    params: Mapping[str, str]
-    tags: Mapping[str, str]
-    start_time: int
-    clock: float
-    asked: bool = True
-    shown: frozenset[tuple[str, int]] = frozenset()
-
-    def entry(self, outcome: str, metrics: Sequence[Point] = ()) -> Entry:
-        """Return the end of this run, now, without the points that are shown already."""
-        return Entry(
-            delivery=self.delivery,
-            run_id=self.run_id,
-            sweep_id=self.sweep_id,
-            name=self.name,
-            params=self.params,
-            tags={**self.tags, "sweep.outcome": outcome},
-            metrics=tuple(point for point in metrics if (point.key, point.step) not in self.shown),
-            status=STATUS[outcome],
-            start_time=self.start_time,
-            end_time=self.start_time + round((time.monotonic() - self.clock) * 1000),
-        )
 
 
 def start_run(

@@ -12,8 +12,9 @@ from sweep.errors import StoreError
 from sweep.tracking import read, spool, write
 from sweep.tracking.deliver import await_delivery, deliver, waiting
 from sweep.tracking.entry import Entry
+from sweep.tracking.files import result_files
 from sweep.tracking.holder import me
-from sweep.tracking.metrics import Point
+from sweep.tracking.metrics import Point, run_metrics
 from sweep.tracking.patience import UnreachableError
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import (
@@ -76,12 +77,12 @@ def begin(store: Store, parent: str) -> str:
 
 def left_by_the_dead(store: Store, run_id: str, *, known: bool = True) -> Entry:
     """Save the end of a run as a process that is gone would have left it."""
-    entry = write._started(store, run_id).entry("completed", write.run_metrics(result()))
+    entry = write._started(store, run_id).entry("completed", run_metrics(result()))
     gone = replace(me(), boot="before").to_json()
     entry = replace(entry, tags={**entry.tags, "sweep.holder": gone})
     if not known:
         entry = replace(entry, run_id=None)
-    spool.save(store, entry, write.result_files(result(), CONFIG))
+    spool.save(store, entry, result_files(result(), CONFIG))
     return entry
 
 

@@ -1,0 +1,86 @@
+"""The process that keeps a ledger for a command; see `apart`."""
+
+from __future__ import annotations
+
+import gc
+import os
+import pickle
+import queue
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+from sweep import errors
+from sweep.errors import SweepError
+from sweep.tracking import holder
+from sweep.tracking.ledger import Ledger
+from sweep.tracking.messages import HURRY, TICK, Answer, receive, send
+
+__all__ = ["serve"]
+
+
+def serve(driver: int) -> None:
+    """Keep a ledger for the process `driver`, by requests on stdin and answers on stdout."""
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)  # the command decides
+    requests, answers = (os.fdopen(os.dup(number), mode) for number, mode in ((0, "rb"), (1, "wb")))
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    os.dup2(2, 1)  # whatever a library prints is no answer
+    holder.stand_for(driver)
+    hurried, waiting, sending = threading.Event(), queue.SimpleQueue[bytes](), threading.Lock()
+
+    def listen() -> None:
+        while (body := receive(requests)) is not None:
+            if body == HURRY:
+                hurried.set()
+            else:
+                waiting.put(body)
+        os._exit(0)  # the command is gone
+
+    def answer(value: Answer) -> None:
+        with sending:
+            try:
+                send(answers, pickle.dumps(value, protocol=5))
+            except OSError:
+                os._exit(0)
+
+    threading.Thread(target=listen, daemon=True).start()
+    ledger = Ledger(lambda sentence: answer(Answer(None, sentence=sentence)), hurried.is_set)
+    _load()
+    looked = time.monotonic()
+    while os.getppid() == driver:
+        with suppress(queue.Empty):
+            number, method, args, kwargs = pickle.loads(waiting.get(timeout=TICK))
+            answer(_outcome(number, lambda: method(ledger, *args, **kwargs)))  # noqa: B023
+        if time.monotonic() - looked > TICK:
+            looked = time.monotonic()
+            created = _outcome(None, ledger.create_begun)
+            if created.error or created.trouble:
+                answer(created)
+    os._exit(0)
+
+
+def _outcome(number: int | None, call: Callable[[], Any]) -> Answer:
+    try:
+        return Answer(number, call())
+    except SweepError as error:
+        # Of a class that the command knows without loading MLflow.
+        known = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
+        return Answer(number, error=known(str(error)))
+    except Exception:
+        return Answer(number, trouble=traceback.format_exc())
+
+
+def _load() -> None:
+    """Load MLflow, and keep the collector away from what stays for good."""
+    gc.disable()
+    from sweep.tracking import deliver, landing, leases, parent, write  # noqa: F401
+
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    gc.enable()
