@@ -72,7 +72,9 @@ def run_sweep(
     if options.dry_run:
         stored = stored_cells(opening.plan, options, opening.sweep_id)
         new = [cell for cell in opening.plan.cells if cell not in stored]
-        console.sweep_plan(opening.plan, new, estimate(opening.plan, new, workers))
+        server = options.tracking_kind == "server"
+        foreseen = estimate(opening.plan, new, workers, server=server)
+        console.sweep_plan(opening.plan, new, foreseen)
         return []
     controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
     returns: list[Sequence[JobReturn]] = []

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import math
+import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweep.curve import FULL_CURVE
+from sweep.engine.backends.seam import available_cpus
+from sweep.engine.bundle import COST, bundles
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.trainers import build_trainer
 
@@ -16,12 +20,20 @@ __all__ = ["Estimate", "calibrate", "estimate"]
 CALIBRATION_SECONDS = 0.2
 """Aim for the training that a calibration does; a slow trainer does one iteration."""
 
-RUN_SECONDS = 0.025
-START_SECONDS = 3.5
-"""Recording a run, and everything around the runs: loading, the store, the report.
+RUN_SECONDS = 0.020
+HANDLE_SECONDS = 0.012
+START_SECONDS = 2.4
+REPORT_SECONDS = 0.8
+"""Recording a run in SQLite, handling it in the command, and what comes before and after.
 
-Measured on two cores with SQLite: `python benchmarks/overhead.py` prints both.
+Measured (`python -m benchmarks.overhead`) where PACE_SECONDS were; elsewhere, or where others
+keep the machine busy, all of it takes as much longer as the same loop does.
 """
+
+SERVER_RUN_SECONDS = 0.075
+"""Recording a run through a server: `python -m benchmarks.server`."""
+
+PACE_SECONDS = 0.0093
 
 RUN_BYTES = 25_000
 POINT_BYTES = 6.5
@@ -37,13 +49,27 @@ class Estimate:
     bytes: int
 
 
-def estimate(plan: Plan, cells: Sequence[Cell], workers: int) -> Estimate:
+def estimate(plan: Plan, cells: Sequence[Cell], workers: int, *, server: bool = False) -> Estimate:
     """Return what training and recording `cells` will take on `workers` workers."""
-    trajectories = plan.trajectories(cells)
-    return Estimate(
-        START_SECONDS + RUN_SECONDS * len(cells) + _training_seconds(trajectories, workers),
-        disk_bytes(cells),
-    )
+    cpus = available_cpus()
+    busy = _training_seconds(plan.trajectories(cells), workers)
+    pace = _pace()
+    record = (SERVER_RUN_SECONDS if server else RUN_SECONDS) * pace * len(cells)
+    handle = HANDLE_SECONDS * pace * len(cells)
+    # Training, recording and the command itself go on side by side, on as many CPUs.
+    shared = (sum(busy) + record + handle) / cpus
+    seconds = max([*busy, record, handle, shared])
+    return Estimate(pace * (START_SECONDS + REPORT_SECONDS) + seconds, disk_bytes(cells))
+
+
+def _pace() -> float:
+    """Return how many times longer Python takes here and now than where the figures are from."""
+
+    def loop() -> None:
+        for number in range(600):
+            json.loads(json.dumps({str(key): [key, number] for key in range(20)}))
+
+    return _typical_seconds(loop) / PACE_SECONDS
 
 
 def disk_bytes(cells: Sequence[Cell]) -> int:
@@ -75,17 +101,30 @@ def calibrate(trajectory: Trajectory) -> float:
         started = time.perf_counter()
         trainer.advance(count)
         seconds = time.perf_counter() - started
+    if seconds < CALIBRATION_SECONDS:
+        seconds = _typical_seconds(lambda: trainer.advance(count))
     return seconds / count
 
 
-def _training_seconds(trajectories: Sequence[Trajectory], workers: int) -> float:
-    """Return the time of the busiest worker if each takes the next trajectory when it is free."""
+def _typical_seconds(action: Callable[[], object]) -> float:
+    """Return the median of five times: one moment may fall to another process."""
+    times = []
+    for _ in range(5):
+        started = time.perf_counter()
+        action()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times)
+
+
+def _training_seconds(trajectories: Sequence[Trajectory], workers: int) -> list[float]:
+    """Return the seconds of each worker if it takes the next work when it is free."""
     if not trajectories:
-        return 0.0
+        return [0.0]
     longest = max(trajectories, key=lambda trajectory: trajectory.stops[-1])
-    per_iteration = calibrate(longest)
+    per_size = calibrate(longest) / longest.spec.network.size
     busy = [0.0] * max(1, workers)
-    for trajectory in trajectories:
-        first = busy.index(min(busy))
-        busy[first] += per_iteration * trajectory.stops[-1]
-    return max(busy)
+    for bundle in bundles(trajectories, workers):
+        iterations = max(trajectory.stops[-1] for trajectory in bundle)
+        alone = per_size * bundle[0].spec.network.size * iterations
+        busy[busy.index(min(busy))] += alone * (COST if len(bundle) > 1 else 1)
+    return busy

@@ -60,8 +60,8 @@ def execute(
             submit()
         for event in backend.events():
             sweep.stop.check()
+            sweep.heed()
             if event is None:
-                sweep.heed()
                 continue
             yield from running[event.key].take(sweep, event)
             if isinstance(event, Done):

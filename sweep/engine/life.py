@@ -168,7 +168,8 @@ def _foreseen(cells: Sequence[Cell], opening: Opening) -> Estimate | None:
     if not all(cell.spec.trainer.built_in for cell in cells):
         return None
     try:
-        return estimate(opening.plan, cells, opening.workers)
+        server = opening.options.tracking_kind == "server"
+        return estimate(opening.plan, cells, opening.workers, server=server)
     except Exception:  # it raises again in its run, and is recorded there
         return None
 

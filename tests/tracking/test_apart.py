@@ -1,0 +1,175 @@
+"""The process that records for a command: it answers in order, and ends with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from sweep.errors import StoreError
+from sweep.tracking import read
+from sweep.tracking.apart import Apart, apart
+from sweep.tracking.ending import ending_of
+from sweep.tracking.ledger import Ledger, Recorded
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result
+
+LAST = 60.0
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def recorder(said: list[str]) -> Iterator[Apart]:
+    with apart(said.append, never) as made:
+        yield made
+
+
+@pytest.fixture
+def tracking(tmp_path: Path) -> Tracking:
+    return Tracking("local", tmp_path / "outputs")
+
+
+def begin(recorder: Apart, tracking: Tracking, *names: str) -> None:
+    recorder.ask(Ledger.open, tracking, 0, SWEEP, None)
+    recorder.ask(Ledger.begin, plan(*names), {})
+    for key, name in enumerate(names):
+        recorder.tell(Ledger.start, key, name, PARAMS, {"sweep.signature": SIGNATURE}, True)
+
+
+def all_news(recorder: Apart, count: int) -> list[Any]:
+    news: list[Any] = []
+    until = time.monotonic() + LAST
+    while len(news) < count and time.monotonic() < until:
+        news += recorder.news(0.1)
+    return news
+
+
+def servant(recorder: Apart) -> psutil.Process:
+    (child,) = [
+        each
+        for each in psutil.Process().children()
+        if "sweep.tracking.servant" in " ".join(each.cmdline())
+    ]
+    return child
+
+
+def test_runs_are_recorded_in_order_and_gathered(recorder: Apart, tracking: Tracking) -> None:
+    begin(recorder, tracking, *"abc")
+    for key in range(3):
+        recorder.tell(Ledger.record, key, ending_of(result(), CONFIG))
+    news = all_news(recorder, 3)
+    assert [one.key for one in news] == [0, 1, 2] and not any(one.gone for one in news)
+    sweep, runs, said = recorder.ask(Ledger.gather, 3)
+    assert (sweep.sweep_id, said) == (SWEEP, [])
+    assert [(run.name, run.status) for run in runs] == [(name, "FINISHED") for name in "abc"]
+    assert [run.run_id for run in runs] == [one.run_id for one in news]
+    assert len(runs[0].curve()[0]) == 1001, "its files can be read from here"
+    recorder.ask(Ledger.finish, "FINISHED")
+    store = open_store(tracking, mode="read")
+    assert read.find_sweep(store, SWEEP).status == "FINISHED"
+
+
+def test_run_that_trains_on_is_created_by_itself(recorder: Apart, tracking: Tracking) -> None:
+    begin(recorder, tracking, "a")
+    store = open_store(tracking, mode="read")
+    until = time.monotonic() + LAST
+    while not (runs := read.sweep_runs(store, SWEEP)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    assert [(run.name, run.status, run.outcome) for run in runs] == [("a", "RUNNING", None)]
+    recorder.ask(Ledger.kill_started)
+    (run,) = read.sweep_runs(store, SWEEP)
+    assert (run.status, run.outcome, run.params) == ("KILLED", "interrupted", PARAMS)
+
+
+def test_run_that_was_begun_a_moment_ago_is_killed(recorder: Apart, tracking: Tracking) -> None:
+    begin(recorder, tracking, "a", "b")
+    recorder.tell(Ledger.record, 0, ending_of(result(), CONFIG))
+    recorder.ask(Ledger.kill_started)
+    runs = read.sweep_runs(open_store(tracking, mode="read"), SWEEP)
+    assert [run.status for run in runs] == ["FINISHED", "KILLED"]
+
+
+def test_deleted_run_is_told_and_kept(recorder: Apart, tracking: Tracking) -> None:
+    begin(recorder, tracking, "a")
+    store = open_store(tracking, mode="write")
+    until = time.monotonic() + LAST
+    while not (runs := read.sweep_runs(store, SWEEP)):
+        assert time.monotonic() < until
+        time.sleep(0.1)
+    store.client.delete_run(runs[0].run_id)
+    recorder.tell(Ledger.record, 0, ending_of(result(), CONFIG))
+    (recorded,) = all_news(recorder, 1)
+    assert isinstance(recorded, Recorded) and "restore" in str(recorded.gone)
+    assert list(tracking.spool.rglob("entry.json"))
+
+
+def test_what_the_store_refuses_is_raised_as_it_is(recorder: Apart, tracking: Tracking) -> None:
+    tracking.outputs.mkdir()
+    tracking.database.write_text("no database")
+    with pytest.raises(StoreError, match="is not a SQLite database"):
+        recorder.ask(Ledger.open, tracking, 0, SWEEP, None)
+
+
+def test_mistake_of_ours_is_raised_with_its_traceback(recorder: Apart) -> None:
+    recorder.tell(Ledger.kill_started)  # nothing is open
+    with pytest.raises(RuntimeError, match="in kill_started"):
+        all_news(recorder, 1)
+
+
+def test_death_of_the_process_is_told(recorder: Apart, tracking: Tracking) -> None:
+    begin(recorder, tracking, "a")
+    servant(recorder).kill()
+    with pytest.raises(StoreError, match="died.*resume=last"):
+        recorder.ask(Ledger.kill_started)
+    with pytest.raises(StoreError, match="died"):
+        recorder.tell(Ledger.kill_started)
+
+
+def test_process_ends_with_the_block_and_gives_the_sweep_back(tracking: Tracking) -> None:
+    for _ in range(2):  # the second finds no lock
+        with apart(print, never) as recorder:
+            process = servant(recorder)
+            recorder.ask(Ledger.open, tracking, 0, SWEEP, None)
+        assert not process.is_running()
+    assert not list(tracking.locks.glob("*.json"))
+    assert not tracking.database.with_name("mlflow.db-wal").exists()
+
+
+def test_signals_of_the_terminal_do_not_reach_it(recorder: Apart, tracking: Tracking) -> None:
+    recorder.ask(Ledger.open, tracking, 0, SWEEP, None)
+    process = servant(recorder)
+    assert os.getsid(process.pid) == process.pid
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(signum)
+    assert recorder.ask(Ledger.begin, plan("a"), {})
+
+
+def test_locked_database_holds_nobody_up_who_is_in_a_hurry(
+    tracking: Tracking, said: list[str]
+) -> None:
+    import sqlite3
+
+    with apart(said.append, lambda: bool(said)) as recorder:  # in a hurry once it is told
+        begin(recorder, tracking, "a")
+        with sqlite3.connect(tracking.database, isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="locked by another program"):
+                recorder.ask(Ledger.record, 0, ending_of(result(), CONFIG))
+            other.execute("ROLLBACK")
+    assert "locked by another program" in said[0]
