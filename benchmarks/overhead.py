@@ -1,11 +1,12 @@
 """What a user waits for, beside a straightforward Hydra + MLflow + pandas program.
 
-    python -m benchmarks.overhead [grid] [runs] [growth] [sharing] [report] [--rounds 3] [--json F]
+    python -m benchmarks.overhead [PART ...] [--rounds 3] [--large] [--json FILE]
 
 grid      the default grid with its report, warm: the peer's seconds over ours;
 runs      milliseconds that one more run costs: from sweeps of 12 and 400 (peer: 12 and 40);
-growth    the same from 100 to 2000 runs (--large: to 5000), with the memory of each sweep,
-          and the seconds until the first line of output;
+growth    the same from 100 to 2000 runs (--large: to 5000), with the seconds until the first
+          line of output;
+memory    of the command and of the process that records for it, from run 100 to run 2000;
 sharing   ten linearly spaced iteration counts: independent runs over shared trajectories;
 report    seconds of `python -m sweep.report` for 12 and 400 runs (--large: 5000).
 
@@ -18,14 +19,18 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
 
 ROOT = Path(__file__).resolve().parents[1]
 OURS = [sys.executable, "-m", "sweep"]
@@ -33,11 +38,10 @@ PEER = [sys.executable, "-m", "benchmarks.peer.program"]
 
 
 class Took(NamedTuple):
-    """A process that ended: seconds to its end and to its first line, peak memory in MB."""
+    """A process that ended: seconds to its end and to its first line."""
 
     seconds: float
     first_line: float
-    megabytes: float
 
 
 def run(command: Sequence[str], folder: Path) -> Took:
@@ -57,12 +61,10 @@ def run(command: Sequence[str], folder: Path) -> Took:
         first = process.stdout.readline()
         first_line = time.perf_counter() - started
         rest = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
     seconds = time.perf_counter() - started
     if process.returncode:
         raise RuntimeError(f"{list(command)} failed:\n{(first + rest).decode()}")
-    return Took(seconds, first_line, usage.ru_maxrss / 1024)
+    return Took(seconds, first_line)
 
 
 def rates(runs: int) -> list[str]:
@@ -129,11 +131,34 @@ class Bench:
         for size, one in took.items():
             self.add(f"{size} runs: all of it", [one.seconds], "s")
             self.add(f"{size} runs: to the first line", [one.first_line], "s")
-            self.add(f"{size} runs: peak memory", [one.megabytes], "MB")
         for small, large in zip(sizes, sizes[1:], strict=False):
             cost = 1000 * (took[large].seconds - took[small].seconds) / (large - small)
             self.add(f"one more run from {small} to {large}", [cost], "ms")
-        self.add("memory, 2000 over 100 runs", [took[2000].megabytes - took[100].megabytes], "MB")
+
+    def memory(self) -> None:
+        """Follow the memory of a long sweep's two processes from run 100 to run 2000."""
+        grown = [self._grown(100, 2000) for _ in range(self.rounds)]
+        for at, who in enumerate(("the command", "the process that records")):
+            self.add(f"memory of {who} at run 100", [one[0][at] for one in grown], "MB")
+            more = [after[at] - before[at] for before, after in grown]
+            self.add(f"memory of {who}, from run 100 to 2000", more, "MB")
+
+    def _grown(self, first: int, last: int) -> list[tuple[float, float]]:
+        """Return the megabytes of both processes when so many runs are in the store."""
+        folder, found = self.place("ours"), []
+        env = {**os.environ, "PYTHONPATH": str(ROOT)}
+        with subprocess.Popen(
+            [*OURS, *rates(last)], cwd=folder, env=env, stdout=subprocess.DEVNULL
+        ) as process:
+            command = psutil.Process(process.pid)
+            for runs in (first, last):
+                while _finished(folder / "outputs" / "mlflow.db") < runs:
+                    if process.poll() is not None:
+                        raise RuntimeError(f"the sweep ended before run {runs}")
+                    time.sleep(0.05)
+                (child,) = command.children()
+                found.append((_megabytes(command), _megabytes(child)))
+        return found
 
     def sharing(self) -> None:
         """Compare shared trajectories with independent runs, where training is what takes time."""
@@ -155,10 +180,25 @@ class Bench:
             self.add(f"python -m sweep.report, {size} runs", times, "s")
 
 
+def _finished(database: Path) -> int:
+    """Return how many runs of a store are finished, read past MLflow."""
+    try:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            query = "SELECT count(*) FROM runs WHERE status = 'FINISHED'"
+            return int(connection.execute(query).fetchone()[0])
+    except sqlite3.OperationalError:  # not there yet
+        return 0
+
+
+def _megabytes(process: psutil.Process) -> float:
+    return float(process.memory_info().rss / 1e6)
+
+
 PARTS: dict[str, Callable[[Bench], None]] = {
     "grid": Bench.grid,
     "runs": Bench.runs,
     "growth": Bench.growth,
+    "memory": Bench.memory,
     "sharing": Bench.sharing,
     "report": Bench.report,
 }

@@ -208,6 +208,8 @@ class Sweep:
         def emit(value: RunResult | Progress | CurvePart) -> None:
             if isinstance(value, Progress):
                 self.progress.advance(value.iterations)
+                with self.stop.held():
+                    self.heed()
             elif isinstance(value, CurvePart):
                 with self.stop.held():
                     self.show(cell, value)

@@ -51,7 +51,8 @@ def serve(driver: int) -> None:
 
     threading.Thread(target=listen, daemon=True).start()
     ledger = Ledger(lambda sentence: answer(Answer(None, sentence=sentence)), hurried.is_set)
-    _load()
+    with suppress(Exception):  # the first request meets it again, and tells
+        _load()
     looked = time.monotonic()
     while os.getppid() == driver:
         with suppress(queue.Empty):

@@ -10,6 +10,7 @@ import subprocess
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.faults.conftest import Begin
@@ -205,3 +206,37 @@ def test_server_is_unreachable(listening: bool, tmp_path: Path) -> None:
 
 def statuses_if_any(folder: Path) -> dict[str, int]:
     return statuses(folder) if (folder / "outputs" / "mlflow.db").exists() else {}
+
+
+def recorder_of(process: subprocess.Popen[str]) -> psutil.Process:
+    """Return the process that records for a command."""
+    (found,) = [
+        child
+        for child in psutil.Process(process.pid).children()
+        if "sweep.tracking.servant" in " ".join(child.cmdline())
+    ]
+    return found
+
+
+@pytest.mark.faults
+def test_process_that_records_dies(begin: Begin, tmp_path: Path) -> None:
+    """As when the system ends it, short of memory."""
+    process = begin(["-m", "lr=0.1", "iters=10,1e12"], tmp_path)
+    wait_for_line(process, "[1/2]")
+    recorder_of(process).kill()
+    ended = finish(process, 60)
+    assert_brief(ended, 3, "died", "resume=last")
+    ended = run_sweep(["-m", "resume=last", "max_seconds=0.1"], tmp_path)
+    assert ended.code == 1 and "1 of them stored already" in ended.out, ended
+    assert statuses(tmp_path)["RUNNING"] == 0
+
+
+@pytest.mark.faults
+def test_process_that_records_dies_with_the_command(begin: Begin, tmp_path: Path) -> None:
+    process = begin(["-m", "lr=0.1", "iters=10,1e12"], tmp_path)
+    wait_for_line(process, "[1/2]")
+    recorder = recorder_of(process)
+    process.kill()
+    finish(process, 60)
+    psutil.wait_procs([recorder], timeout=30)
+    assert not recorder.is_running()
