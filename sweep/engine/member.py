@@ -44,8 +44,8 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
 
     assert options.parent is not None
     with stop_on_signals() as stop, Here(console.notice, stop) as recorder:
-        stored = recorder.ask(Ledger.join, from_options(options), options.parent)
-        plan = plan_of_job(stored.plan(), spec)
+        document = recorder.ask(Ledger.join, from_options(options), options.parent)
+        plan = plan_of_job(document, spec)
         sweep = Sweep(options.parent, plan, options, recorder, stop)
         try:
             yield sweep

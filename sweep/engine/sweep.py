@@ -144,6 +144,8 @@ class Sweep:
             self.heed(0.1)
 
     def _hear(self, recorded: Recorded) -> None:
+        if recorded.key not in self._unheard:
+            return  # of a failed run, whose answer was given up for the store's own trouble
         cell, result = self._unheard.pop(recorded.key)
         if recorded.gone is not None:
             console.error(recorded.gone)

@@ -22,6 +22,7 @@ from mlflow.entities import Param, Run, RunTag
 from sweep.errors import StoreBusyError, StoreError
 from sweep.tracking import read, spool
 from sweep.tracking.deliver import EXPIRY, deliver, waiting
+from sweep.tracking.files import CONFIG, config_bytes
 from sweep.tracking.holder import Holder, me
 from sweep.tracking.patience import patiently
 from sweep.tracking.store import Store
@@ -175,7 +176,7 @@ def close_abandoned(store: Store) -> list[str]:
             waits = run.data.tags.get("sweep.delivery") in delivering
             if waits or not _is_abandoned(run, leases):
                 continue
-            plan = _params_of(store, sweep_id) if plan is None else plan
+            plan = _cells(store, sweep_id) if plan is None else plan
             _close(store, run, plan)
             closed.append(run.info.run_id)
     for sweep_id, run in parents.items():
@@ -231,17 +232,14 @@ def _sweep_leases(
     return [lease for run in read.search(store, condition) for lease in _leases(run.data.tags)]
 
 
-def _params_of(store: Store, sweep_id: str) -> dict[tuple[str, str], Mapping[str, Any]]:
-    """Return each cell's params from the sweep's plan: an abandoned run has none yet."""
+def _cells(store: Store, sweep_id: str) -> dict[tuple[str, str], Mapping[str, Any]]:
+    """Return the cells of the sweep's plan: an abandoned run has no params and no files yet."""
     if not is_plain_id(sweep_id):
         return {}
     for run in read.search(store, f"{read.SWEEPS} and tags.`sweep.id` = '{sweep_id}'"):
         content = store.artifacts.read(run.info.run_id, "plan.json")
         cells = json.loads(content).get("cells", ()) if content else ()
-        return {
-            (str(cell.get("name")), str(cell.get("signature"))): cell.get("params") or {}
-            for cell in cells
-        }
+        return {(str(cell.get("name")), str(cell.get("signature"))): cell for cell in cells}
     return {}
 
 
@@ -250,10 +248,14 @@ def _close(store: Store, run: Run, plan: Mapping[tuple[str, str], Mapping[str, A
     cell = plan.get((run.info.run_name, tags.get("sweep.signature", "")), {})
     params = [
         Param(entity_name(key), short(value))
-        for key, value in cell.items()
+        for key, value in (cell.get("params") or {}).items()
         if key not in run.data.params
     ]
     run_id = run.info.run_id
+    if cell.get("config"):
+        with spool.staging(store) as folder:
+            (folder / CONFIG).write_bytes(config_bytes(cell["config"]))
+            store.call(lambda: store.artifacts.put(run_id, folder))
     outcome = [RunTag("sweep.outcome", "interrupted")]
     store.call(lambda: store.client.log_batch(run_id, params=params[:100], tags=outcome))
     end = max(run.info.start_time, time.time_ns() // 1_000_000)

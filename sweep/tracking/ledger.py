@@ -63,6 +63,7 @@ class Ledger:
         self.say, self.hurried = say, hurried
         self._held = ExitStack()
         self._runs: dict[int, str] = {}
+        self._cells: Mapping[int, Mapping[str, Any]] = {}
         self._gathered: tuple[StoredSweep, list[StoredRun]] | None = None
         self._landing: Landing | None = None
 
@@ -105,6 +106,7 @@ class Ledger:
         """Create the sweep's parent run with its plan; return its id."""
         from sweep.tracking import leases, parent
 
+        self._cells = dict(enumerate(plan["cells"]))
         self.parent_run_id = parent.start_sweep(self.store, self.sweep_id, plan, tags)
         self._held.enter_context(leases.hold(self.store, self.parent_run_id))
         return self.parent_run_id
@@ -113,14 +115,15 @@ class Ledger:
         """Set the sweep's parent run RUNNING again; return the runs that it has."""
         from sweep.tracking import leases, parent, read
 
+        self._cells = dict(enumerate(plan["cells"]))
         self.parent_run_id = parent_run_id
         parent.write_plan(self.store, parent_run_id, plan)
         parent.reopen_sweep(self.store, parent_run_id)
         self._held.enter_context(leases.hold(self.store, parent_run_id))
         return read.sweep_runs(self.store, self.sweep_id)
 
-    def join(self, tracking: Tracking, sweep_id: str) -> StoredSweep:
-        """Open the store beside the process that drives a sweep; return that sweep.
+    def join(self, tracking: Tracking, sweep_id: str) -> dict[str, Any]:
+        """Open the store beside the process that drives a sweep; return the sweep's plan.
 
         Raises
         ------
@@ -133,7 +136,9 @@ class Ledger:
         found = read.find_sweep(self.store, sweep_id)
         self.sweep_id, self.parent_run_id = sweep_id, found.run_id
         self._held.enter_context(leases.hold(self.store, found.run_id, beside=True))
-        return found
+        plan = found.plan()
+        self._cells = dict(enumerate(plan.get("cells", ())))
+        return plan
 
     def reusable(self, signatures: Collection[str]) -> dict[str, StoredRun]:
         """Return for each signature a finished run that has it, of whatever sweep."""
@@ -193,7 +198,12 @@ class Ledger:
         """Close every run that was started and has not ended as KILLED."""
         from sweep.tracking import write
 
-        write.kill_running(self.store, self.sweep_id)
+        configs = {
+            run: self._cells[key]["config"]
+            for key, run in self._runs.items()
+            if "config" in self._cells.get(key, {})
+        }
+        write.kill_running(self.store, self.sweep_id, configs)
 
     def deliver(self) -> None:
         """Wait until everything that this process was told is in the store.

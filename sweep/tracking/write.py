@@ -197,15 +197,25 @@ def kill(
     return end(store, run_id, replace(ending, outcome="interrupted")) is not None
 
 
-def kill_running(store: Store, sweep_id: str | None = None) -> int:
-    """End as KILLED what this process has started of a sweep and not ended; return how many."""
+def kill_running(
+    store: Store,
+    sweep_id: str | None = None,
+    configs: Mapping[str, Mapping[str, Any]] = {},
+) -> int:
+    """End as KILLED what this process has started of a sweep and not ended; return how many.
+
+    Parameters
+    ----------
+    configs
+        The resolved configuration of each run, by what `start_run` returned.
+    """
     left = [key for key, run in store.started.items() if run.sweep_id == sweep_id]
     for run_id in left:
         run: StartedRun = store.started[run_id]
         if run.run_id is None and run.asked:
             del store.started[run_id]  # the store never heard of it
         else:
-            kill(store, run_id)
+            kill(store, run_id, config=configs.get(run_id))
     return len(left)
 
 

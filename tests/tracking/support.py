@@ -68,7 +68,8 @@ def diverged(at: int = 5) -> RunResult:
 
 def cell(index: int, name: str, signature: str = SIGNATURE) -> dict[str, Any]:
     """Return a cell as plan.json holds it."""
-    return {"index": index, "name": name, "signature": signature, "params": PARAMS}
+    found = {"index": index, "name": name, "signature": signature}
+    return {**found, "params": PARAMS, "config": CONFIG}
 
 
 def plan(*names: str) -> dict[str, Any]:

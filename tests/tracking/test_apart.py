@@ -95,6 +95,7 @@ def test_run_that_trains_on_is_created_by_itself(recorder: Apart, tracking: Trac
     recorder.ask(Ledger.kill_started)
     (run,) = read.sweep_runs(store, SWEEP)
     assert (run.status, run.outcome, run.params) == ("KILLED", "interrupted", PARAMS)
+    assert run.config() == CONFIG
 
 
 def test_run_that_was_begun_a_moment_ago_is_killed(recorder: Apart, tracking: Tracking) -> None:

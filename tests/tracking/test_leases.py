@@ -103,7 +103,8 @@ def test_living_process_keeps_its_runs_and_a_killed_one_loses_them(held) -> None
     assert statuses(store) == {**running, "open": "KILLED", "alone": "KILLED", SWEEP: "KILLED"}
     open_run = next(run for run in read.sweep_runs(store, SWEEP) if run.name == "open")
     assert open_run.outcome == "interrupted"
-    assert open_run.params == PARAMS  # from the plan: its process could not write them
+    # From the plan: its process could not write them.
+    assert open_run.params == PARAMS and open_run.config() == CONFIG
     assert tend(store) == []
 
 
