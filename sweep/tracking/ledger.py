@@ -162,12 +162,12 @@ class Ledger:
             later=later,
         )
 
-    def create_begun(self) -> None:
-        """Create the runs that began a while ago, so that they are seen while they train."""
+    def create_begun(self, after: float) -> None:
+        """Create the runs that began `after` seconds ago or before; see `write.create_begun`."""
         from sweep.tracking import write
 
         if self._runs:
-            write.create_begun(self.store)
+            write.create_begun(self.store, after)
 
     def show(
         self,

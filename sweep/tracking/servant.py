@@ -8,19 +8,25 @@ import pickle
 import queue
 import signal
 import threading
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from sweep import errors
 from sweep.errors import SweepError
 from sweep.tracking import holder
 from sweep.tracking.ledger import Ledger
-from sweep.tracking.messages import HURRY, TICK, Answer, receive, send
+from sweep.tracking.messages import HURRY, Answer, receive, send
 
 __all__ = ["serve"]
+
+IDLE = 0.02
+"""Seconds without a request after which there is time to create the runs that have begun."""
+
+SOON = 1.0
+"""Seconds that the creation of a run may wait for its end, which saves a request."""
 
 
 def serve(driver: int) -> None:
@@ -53,16 +59,23 @@ def serve(driver: int) -> None:
     ledger = Ledger(lambda sentence: answer(Answer(None, sentence=sentence)), hurried.is_set)
     with suppress(Exception):  # the first request meets it again, and tells
         _load()
-    looked = time.monotonic()
+
+    def create_begun(after: float) -> None:
+        created = _outcome(None, lambda: ledger.create_begun(after))
+        if created.error or created.trouble:
+            answer(created)
+
     while os.getppid() == driver:
-        with suppress(queue.Empty):
-            number, method, args, kwargs = pickle.loads(waiting.get(timeout=TICK))
-            answer(_outcome(number, lambda: method(ledger, *args, **kwargs)))  # noqa: B023
-        if time.monotonic() - looked > TICK:
-            looked = time.monotonic()
-            created = _outcome(None, ledger.create_begun)
-            if created.error or created.trouble:
-                answer(created)
+        try:
+            number, method, args, kwargs = pickle.loads(waiting.get(timeout=IDLE))
+        except queue.Empty:
+            create_begun(0.0)
+            continue
+        told = _outcome(number, partial(method, ledger, *args, **kwargs))
+        # Who hears that a run is stored finds those that train on in the store, unless there
+        # is so much to write that they would end meanwhile.
+        create_begun(0.0 if told.value is not None and waiting.empty() else SOON)
+        answer(told)
     os._exit(0)
 
 

@@ -45,9 +45,6 @@ __all__ = [
     "write_plan",
 ]
 
-SOON = 1.0
-"""Seconds that the creation of a run may wait for its end, which saves a request."""
-
 
 def start_run(
     store: Store,
@@ -112,11 +109,11 @@ def start_run(
     return known
 
 
-def create_begun(store: Store) -> None:
-    """Create what was begun and has not ended since, so that it is seen while it trains."""
+def create_begun(store: Store, after: float = 0.0) -> None:
+    """Create what was begun `after` seconds ago or before, so that it is seen while it trains."""
     now = time.monotonic()
     for key, run in list(store.started.items()):
-        if not run.asked and now - run.clock > SOON:
+        if not run.asked and now - run.clock >= after:
             _create(store, key)
 
 
