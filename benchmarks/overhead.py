@@ -8,6 +8,7 @@ growth    the same from 100 to 2000 runs (--large: to 5000), with the seconds un
           line of output;
 memory    of the command and of the process that records for it, from run 100 to run 2000;
 sharing   ten linearly spaced iteration counts: independent runs over shared trajectories;
+estimate  what a sweep said it would take over what it took, for sweeps of several kinds;
 report    seconds of `python -m sweep.report` for 12 and 400 runs (--large: 5000).
 
 Both programs run as whole processes that take turns; each figure is the median of the
@@ -19,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sqlite3
 import statistics
 import subprocess
@@ -38,14 +40,15 @@ PEER = [sys.executable, "-m", "benchmarks.peer.program"]
 
 
 class Took(NamedTuple):
-    """A process that ended: seconds to its end and to its first line."""
+    """A process that ended: seconds to its end and to its first line, and what it printed."""
 
     seconds: float
     first_line: float
+    output: str
 
 
 def run(command: Sequence[str], folder: Path) -> Took:
-    """Run a command in `folder` and measure it; what it prints is read and thrown away.
+    """Run a command in `folder` and measure it.
 
     Raises
     ------
@@ -64,7 +67,7 @@ def run(command: Sequence[str], folder: Path) -> Took:
     seconds = time.perf_counter() - started
     if process.returncode:
         raise RuntimeError(f"{list(command)} failed:\n{(first + rest).decode()}")
-    return Took(seconds, first_line)
+    return Took(seconds, first_line, (first + rest).decode())
 
 
 def rates(runs: int) -> list[str]:
@@ -170,6 +173,28 @@ class Bench:
             ratios.append(alone / shared)
         self.add("ten linear iteration counts, independent / shared", ratios, "x")
 
+    def estimate(self) -> None:
+        """Compare what sweeps say that they will take with what they take."""
+        kinds = {
+            "default grid": ["-m"],
+            "400 short runs": rates(400),
+            "30 learning rates": ["-m", "experiment=rates"],
+            "four of 10^8 iterations": ["-m", "lr=0.001,0.002,0.003,0.004", "iters=100000000"],
+            "two of 10^8 on processes": [
+                *["-m", "lr=0.001,0.002", "iters=100000000", "hydra.launcher.backend=processes"]
+            ],
+        }
+        for name, axes in kinds.items():
+            ratios = []
+            for _ in range(self.rounds):
+                found = re.search(
+                    r"Done in ([\d.]+) s \(estimated ([\d.]+) s\)",
+                    run([*OURS, *axes], self.place("ours")).output,
+                )
+                assert found is not None, "a sweep says what it took and what was estimated"
+                ratios.append(float(found[2]) / float(found[1]))
+            self.add(f"estimated / took, {name}", ratios, "x")
+
     def report(self) -> None:
         """Measure the report of stored sweeps."""
         for size in (12, 400, 5000) if self.large else (12, 400):
@@ -200,6 +225,7 @@ PARTS: dict[str, Callable[[Bench], None]] = {
     "growth": Bench.growth,
     "memory": Bench.memory,
     "sharing": Bench.sharing,
+    "estimate": Bench.estimate,
     "report": Bench.report,
 }
 
