@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -17,8 +17,10 @@ __all__ = [
     "did_you_mean",
     "is_number",
     "known_keys",
+    "no_such_key",
     "number",
     "one_of",
+    "refuse_quotes",
     "table",
     "told",
     "vector",
@@ -107,9 +109,47 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def no_such_key(node: str, key: Any, known: Iterable[Any]) -> str:
+    """Return the refusal of an unknown key of a node: the nearest of its keys, else all of them.
+
+    Parameters
+    ----------
+    node
+        The dotted key of the node that was meant to hold `key`.
+    """
+    names = [str(name) for name in known]
+    listed = f"; {node} has {', '.join(names)}." if names else f"; give {node} one whole value."
+    return f"{node}.{key}: there is no such key{did_you_mean(str(key), names) or listed}"
+
+
+def refuse_quotes(key: str, value: Any, check: Callable[[Any], Any]) -> None:
+    """Raise ConfigError where `value` is a number that was written as text, in quotes.
+
+    Parameters
+    ----------
+    check
+        Raises ConfigError where the number itself would be refused: quotes are then not the
+        only mistake, and not the one to tell.
+    """
+    if not isinstance(value, str):
+        return
+    for kind in (int, float):
+        try:
+            plain = kind(value)
+        except ValueError:
+            continue
+        check(plain)
+        raise ConfigError(
+            f'{key}="{value}": this is text where a number is due; '
+            f"write {key}={value.strip()}, without quotes."
+        )
+
+
 def told(key: str, value: Any, advice: str) -> str:
     """Return the refusal of a value: key and value as one would type them, then the advice."""
     shown = "null" if value is None else str(value)
+    if isinstance(value, str) and value in ("true", "false", "null"):
+        shown = f'"{value}"'  # text that was written in quotes
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return f"{key}={shown}: {advice}" + ("" if advice.endswith("?") else ".")

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import did_you_mean, is_number, told
+from sweep.checks import did_you_mean, is_number, no_such_key, refuse_quotes, told
 from sweep.errors import ConfigError, ConfigErrors
 from sweep.settings import CONTROL_KEYS
 from sweep.spec import BUILT_IN, RunSpec, TrainerSpec
@@ -103,17 +103,21 @@ def _not_finite(values: Any, name: str = "") -> Iterator[tuple[str, float]]:
 
 
 def _learning_rate(value: Any) -> float:
-    if not is_number(value) or not 0 < value < math.inf:
-        raise ConfigError(told("lr", value, "the learning rate must be a finite number above 0"))
+    refuse_quotes("lr", value, _learning_rate)
+    advice = "the learning rate must be a finite number above 0"
+    if not is_number(value) or not value > 0:
+        raise ConfigError(told("lr", value, advice))
     try:
-        return float(value)
-    except OverflowError:
-        raise ConfigError(
-            told("lr", value, "the learning rate must be a finite number above 0")
-        ) from None
+        lr = float(value)
+    except OverflowError:  # a whole number of more than 308 digits
+        lr = math.inf
+    if lr == math.inf:
+        raise ConfigError(told("lr", value, f"{advice}; double precision ends at 1.8e308"))
+    return lr
 
 
 def _iterations(value: Any) -> int:
+    refuse_quotes("iters", value, _iterations)
     whole = is_number(value) and value == value and abs(value) != math.inf
     if not whole or value < 1 or int(value) != value:
         raise ConfigError(
@@ -123,6 +127,7 @@ def _iterations(value: Any) -> int:
 
 
 def _seed(value: Any) -> int:
+    refuse_quotes("seed", value, _seed)
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ConfigError(told("seed", value, "the seed must be a whole number of at least 0"))
     return value
@@ -169,12 +174,7 @@ def _network(value: Any, seed: int) -> Network:
         raise ConfigError(told("network", value, "choose one with network=NAME"))
     unknown = [key for key in value if key not in NETWORK_KEYS]
     if unknown:
-        raise ConfigErrors(
-            [
-                f"network.{key}: there is no such key{did_you_mean(key, NETWORK_KEYS) or '.'}"
-                for key in unknown
-            ]
-        )
+        raise ConfigErrors([no_such_key("network", key, NETWORK_KEYS) for key in unknown])
     return Network.build(**{str(key): item for key, item in value.items()}, seed=seed)
 
 

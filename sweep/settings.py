@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sweep.checks import did_you_mean, is_number, told
-from sweep.errors import ConfigErrors
+from sweep.checks import is_number, no_such_key, refuse_quotes, told
+from sweep.errors import ConfigError, ConfigErrors
 
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings"]
 
@@ -57,10 +57,7 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     if not isinstance(tracking, Mapping):
         raise ConfigErrors([told("tracking", tracking, "choose tracking=local or tracking=server")])
     unknown = set(tracking) - set(TRACKING_KEYS)
-    problems += [
-        f"tracking.{key}: there is no such key{did_you_mean(key, TRACKING_KEYS) or '.'}"
-        for key in sorted(unknown)
-    ]
+    problems += [no_such_key("tracking", key, TRACKING_KEYS) for key in sorted(unknown)]
     if tracking.get("kind") not in ("local", "server"):
         problems.append(told("tracking.kind", tracking.get("kind"), "use local or server"))
     experiment = tracking.get("experiment")
@@ -82,9 +79,11 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     resume = config.get("resume")
     if resume is not None and not isinstance(resume, str):
         problems.append(told("resume", resume, "give `last` or a sweep's id"))
-    seconds = config.get("max_seconds")
-    if seconds is not None and not (is_number(seconds) and 0 < seconds < math.inf):
-        problems.append(told("max_seconds", seconds, "give seconds above 0, or null for no limit"))
+    seconds = None
+    try:
+        seconds = _seconds(config.get("max_seconds"))
+    except ConfigError as error:
+        problems.append(str(error))
     parent = config.get("parent")
     if problems:
         raise ConfigErrors(problems)
@@ -97,9 +96,19 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         reuse=bool(config["reuse"]),
         dry_run=bool(config["dry_run"]),
         fail_fast=bool(config["fail_fast"]),
-        max_seconds=None if seconds is None else float(seconds),
+        max_seconds=seconds,
         parent=None if parent is None else str(parent),
     )
+
+
+def _seconds(value: Any) -> float | None:
+    refuse_quotes("max_seconds", value, _seconds)
+    if value is None:
+        return None
+    if not is_number(value) or not 0 < value <= sys.float_info.max:
+        advice = "give a finite number of seconds above 0, or null for no limit"
+        raise ConfigError(told("max_seconds", value, advice))
+    return float(value)
 
 
 def reading_settings(config: Mapping[str, Any], cwd: Path) -> Settings:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import did_you_mean, told
+from sweep.checks import did_you_mean, no_such_key, refuse_quotes, told
 from sweep.errors import ConfigError, ConfigErrors
 
 if TYPE_CHECKING:
@@ -94,15 +94,13 @@ def built_in_options(options: Mapping[str, Any], data: Data | None) -> dict[str,
         Everything that is wrong, one sentence each.
     """
     problems = [
-        f"trainer.{key}: the built-in trainer has no such setting"
-        f"{did_you_mean(key, BUILT_IN_KEYS)}."
-        for key in options
-        if key not in BUILT_IN_KEYS
+        no_such_key("trainer", key, BUILT_IN_KEYS) for key in options if key not in BUILT_IN_KEYS
     ]
     size, shuffle = options.get("batch_size"), options.get("shuffle", True)
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        advice = "give a whole number of at least 1, or null for all samples"
-        problems.append(told("trainer.batch_size", size, advice))
+    try:
+        _check_batch_size(size)
+    except ConfigError as error:
+        problems.append(str(error))
     if not isinstance(shuffle, bool):
         problems.append(told("trainer.shuffle", shuffle, "say true or false"))
     if problems:
@@ -110,6 +108,13 @@ def built_in_options(options: Mapping[str, Any], data: Data | None) -> dict[str,
     if size is None or (data is not None and size >= len(data.inputs)):
         return {}
     return {"batch_size": size, "shuffle": shuffle}
+
+
+def _check_batch_size(size: Any) -> None:
+    refuse_quotes("trainer.batch_size", size, _check_batch_size)
+    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
+        advice = "give a whole number of at least 1, or null for all samples"
+        raise ConfigError(told("trainer.batch_size", size, advice))
 
 
 def check_options(cls: type, options: Mapping[str, Any]) -> None:
@@ -124,9 +129,11 @@ def check_options(cls: type, options: Mapping[str, Any]) -> None:
         if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
     }
     problems = []
+    takes = f"; it takes {', '.join(named) or 'none'}."
     if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         problems += [
-            f"trainer.{name}: {cls.__name__} takes no such argument{did_you_mean(name, named)}."
+            f"trainer.{name}: {cls.__name__} takes no such argument"
+            f"{did_you_mean(name, named) or takes}"
             for name in options
             if name not in named
         ]

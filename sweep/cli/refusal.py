@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from hydra.errors import HydraException, OverrideParseException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from sweep.checks import did_you_mean
-from sweep.config import RUN_KEYS
-from sweep.settings import CONTROL_KEYS
+from sweep.checks import did_you_mean, no_such_key
 
 __all__ = ["REFUSALS", "one_sentence"]
-
-KNOWN = (*RUN_KEYS, *CONTROL_KEYS, "experiment")
 
 REFUSALS = (HydraException, OmegaConfBaseException)
 """What Hydra raises when it refuses a command line or a configuration."""
 
 
-def one_sentence(error: BaseException, known: Iterable[str] = KNOWN) -> str:
+def one_sentence(error: BaseException) -> str:
     """Return the refusal as one line: what, and what to do.
 
     Hydra tells an unknown key, group option or unparsable override in several lines, with
@@ -28,12 +24,22 @@ def one_sentence(error: BaseException, known: Iterable[str] = KNOWN) -> str:
     """
     text = str(error)
     if isinstance(error, OverrideParseException):
+        if "=" not in error.override:
+            return f"{error.override}: this sets no value; write it as KEY=VALUE."
         reason = text.splitlines()[0]
         return f"{error.override}: Hydra cannot read this ({reason}); quote what is special."
     key = re.search(r"Could not override '([^']*)'", text)
     if key:
-        word = key.group(1)
-        return f"{word}: there is no such key{did_you_mean(word, known) or '.'}"
+        return _unknown_key(key.group(1), error.__cause__)
+    several = re.match(r"Ambiguous value for argument '(.*)'\n", text)
+    if several:
+        return (
+            f"{several.group(1)}: a single run takes one value; give several with -m, "
+            "or write a list as [1,2]."
+        )
+    folder = re.match(r"Additional config directory '(.*)' not found", text)
+    if folder:
+        return f"--config-dir {folder.group(1)}: there is no such folder; name one that exists."
     option = re.search(r"Could not find '([^']*)/([^'/]*)'", text)
     if option:
         group, word = option.groups()
@@ -41,11 +47,40 @@ def one_sentence(error: BaseException, known: Iterable[str] = KNOWN) -> str:
         names = offered.group(1).split() if offered else []
         choices = f"; the options are {', '.join(names)}." if names else "."
         return f"{group}={word}: there is no such option{did_you_mean(word, names) or choices}"
+    merged = re.match(r"Error merging override (.*)", text)
+    if merged and error.__cause__ is not None:
+        return f"{merged.group(1)}: {str(error.__cause__).splitlines()[0]}."
+    missing = re.match(r"Interpolation key '(.*)' not found", text)
+    if missing:
+        place = getattr(error, "full_key", None)
+        return (
+            f"{place}: " if place else ""
+        ) + f"${{{missing.group(1)}}} names no key of the configuration; correct it."
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     cause = error.__cause__
     if cause is not None and str(cause).strip() and str(cause) not in text:
-        lines += str(cause).splitlines()
+        lines += [line.strip() for line in str(cause).splitlines()]
     where = next((line for line in lines if line.startswith("full_key: ")), "")
-    told = [line.strip() for line in lines if not line.startswith(("full_key:", "object_type="))]
+    told = [line for line in lines if not line.startswith(("full_key:", "object_type="))]
     place = where.removeprefix("full_key: ")
     return (f"{place}: " if place else "") + " ".join(told or [type(error).__name__])
+
+
+def _unknown_key(name: str, cause: BaseException | None) -> str:
+    """Return the refusal of a key that the configuration does not have.
+
+    OmegaConf's exception knows the first part of a dotted name that is missing, and the node
+    that misses it; only that node's keys can have been meant.
+    """
+    node = getattr(cause, "parent_node", None)
+    keys = [str(key) for key in node] if isinstance(node, DictConfig) else []
+    above, _, missing = str(getattr(cause, "full_key", None) or name).rpartition(".")
+    if above and isinstance(node, DictConfig) and not keys and not node._is_none():
+        return f"{above}.{missing}: there is no such key yet; add it with +{above}.{missing}=VALUE."
+    if above:
+        return no_such_key(above, missing, keys)
+    known = [key for key in keys if key not in ("hydra", "parent")]
+    if "lr" in known:
+        known.append("experiment")  # a group of presets, which leaves no node
+    hint = did_you_mean(missing, known) or "; --help lists those that exist."
+    return f"{missing}: there is no such key{hint}"
