@@ -26,6 +26,14 @@ def configuration(**changes: Any) -> dict[str, Any]:
     return {**plain, **groups, **changes}
 
 
+def declare(folder: Path, text: str) -> list[str]:
+    """Write a preset of a user's own with more keys; return the arguments that choose it."""
+    path = folder / "declared" / "experiment" / "own.yaml"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"# @package _global_\n{text}\n", encoding="utf-8")
+    return ["--config-dir", str(folder / "declared"), "experiment=own"]
+
+
 def spec(choices: dict[str, str] | None = None, **changes: Any) -> RunSpec:
     """Return the specification of the default run, with some keys changed."""
     return run_spec(configuration(**changes), choices or CHOICES, Path.cwd())

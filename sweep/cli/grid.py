@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Collection, Mapping, Sequence
@@ -11,13 +12,15 @@ from typing import TYPE_CHECKING, Any
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
+from omegaconf import OmegaConf
 
 from sweep import console
 from sweep.cli.compose import Jobs
 from sweep.cli.refusal import REFUSALS, one_sentence
+from sweep.cli.typed import added_keys, is_read, lost_numbers, unread
 from sweep.config import run_spec
 from sweep.engine.plan import Cell, Plan, unique
-from sweep.errors import ConfigErrors
+from sweep.errors import ConfigError, ConfigErrors
 from sweep.settings import CONTROL_KEYS
 from sweep.spec import RunSpec
 
@@ -64,7 +67,10 @@ def expand(
     ------
     ConfigErrors
         Every refused value of the grid, one sentence each.
+    ConfigError
+        The sweep's folder holds something already.
     """
+    _check_folder(Path(str(master.hydra.sweep.dir)))
     lines = [f"{key}={value}" for key, value in params.items() if value is not None]
     overrides = parsed(loader, [*lines, *arguments])
     axes = named_axes(overrides, params)
@@ -79,7 +85,8 @@ def parsed(loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
     Raises
     ------
     ConfigErrors
-        A control key is given several values, or an axis is a range without steps.
+        A control key is given several values, an axis is a range without steps, or a number is
+        beyond double precision.
     """
     overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
     _refuse_axes(overrides)
@@ -112,10 +119,13 @@ def checked_cells(
     jobs = Jobs(loader, master, [[*cell, f"parent={sweep_id}"] for cell in grid])
     cells: list[Cell] = []
     problems: list[str] = []
+    composed: list[int] = []
     for index, overrides in enumerate(grid):
         try:
             choices = jobs.choices(index)
-            spec = run_spec(jobs.task_config(index), choices, base)
+            config = jobs.task_config(index)
+            composed.append(index)
+            spec = run_spec(config, choices, base)
         except ConfigErrors as error:
             problems.extend(error.messages)
         except REFUSALS as error:
@@ -123,9 +133,28 @@ def checked_cells(
         else:
             own = tuple(text for text in overrides if describes_run(text.partition("=")[0]))
             cells.append(Cell(index, own, _values(axes, spec, choices), spec))
+    problems += _unread_keys(jobs, composed, master)
     if problems:
         raise ConfigErrors(problems)
     return cells
+
+
+def _unread_keys(jobs: Jobs, composed: Sequence[int], master: DictConfig) -> list[str]:
+    """Return the refusal of each key that the grid adds and that none of its cells reads."""
+    added: dict[str, str] = {}
+    for index in composed:
+        if any(text.startswith("+") for text in jobs[index]):
+            added = {**added_keys(jobs[index], jobs.choices(index)), **added}
+    if not added:
+        return []
+    hydra = {"hydra": OmegaConf.to_container(master.hydra, resolve=False)}
+    left = {key for key in added if not is_read(key, hydra)}
+    for index in composed:
+        if not left:
+            break
+        config = jobs.task_config(index, resolve=False)
+        left -= {key for key in left if is_read(key, config)}
+    return [unread(key, text) for key, text in added.items() if key in left]
 
 
 def describes_run(key: str) -> bool:
@@ -170,6 +199,7 @@ def _refuse_axes(overrides: Sequence[Override]) -> None:
         for override in overrides
         if override.is_sweep_override() and not override.is_discrete_sweep()
     ]
+    problems += lost_numbers(overrides)
     problems += [
         f"{override.input_line}: {override.key_or_group} says how the command runs and cannot be "
         "an axis; give it one value."
@@ -179,6 +209,22 @@ def _refuse_axes(overrides: Sequence[Override]) -> None:
     ]
     if problems:
         raise ConfigErrors(problems)
+
+
+def _check_folder(folder: Path) -> None:
+    """Refuse a folder of the user's own that holds something: the sweep would write over it."""
+    advice = "name a folder that is new or empty, or leave this key out"
+    try:
+        taken = os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir()))
+    except OSError as error:
+        raise ConfigError(
+            f"hydra.sweep.dir={folder}: it cannot be read ({error.strerror}); {advice}."
+        ) from error
+    if taken:
+        raise ConfigError(
+            f"hydra.sweep.dir={folder}: there is something already that the sweep's files could "
+            f"overwrite; {advice}."
+        )
 
 
 def _values(axes: Sequence[str], spec: RunSpec, choices: Mapping[str, Any]) -> dict[str, Any]:

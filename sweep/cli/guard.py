@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, read_write
+from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweep import console
 from sweep.cli.plain import plain_values
 from sweep.cli.refusal import REFUSALS, one_sentence
+from sweep.cli.typed import added_keys, is_read, lost_numbers, unread
 from sweep.config import run_spec
-from sweep.errors import ConfigError, StoreError, SweepError
-from sweep.settings import settings
+from sweep.engine.backends import check
+from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError
+from sweep.settings import Settings, settings
+from sweep.spec import RunSpec
 
 __all__ = ["Guard"]
 
 SWEEPER = "hydra_plugins.sweep_grid.GridSweeper"
+LAUNCHER = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
 
 
 class Guard(Callback):
@@ -64,10 +69,7 @@ class Guard(Callback):
 
         HydraConfig.instance().set_config(config)
         hydra = config.hydra
-        plain = plain_values(config)
-        base = Path(hydra.runtime.cwd)
-        spec = run_spec(plain, dict(hydra.runtime.choices), base)
-        options = settings(plain, base)
+        spec, options = _checked(config)
         if options.resume is not None:
             raise ConfigError(
                 f"resume={options.resume}: say it as it is on the command line; a sweep is resumed "
@@ -76,6 +78,11 @@ class Guard(Callback):
         if options.parent is not None:
             raise ConfigError(
                 f"parent={options.parent}: the sweep gives this key to its jobs; leave it out."
+            )
+        if options.reuse:
+            raise ConfigError(
+                "reuse=true: a single run is always trained; take over results with "
+                "python -m sweep -m, or leave it out."
             )
         if options.dry_run:
             console.single_plan(spec.iters)
@@ -91,8 +98,43 @@ class Guard(Callback):
             folder.mkdir(parents=True, exist_ok=named)
         except OSError as error:
             raise StoreError(
-                f"outputs={plain['outputs']}: the folder {folder} cannot be made "
+                f"outputs={config.outputs}: the folder {folder} cannot be made "
                 f"({error.strerror}); choose a folder that you can write with outputs=..."
             ) from error
         with read_write(config.hydra.run):
             config.hydra.run.dir = str(folder)  # one id, resolved once
+
+
+def _checked(config: DictConfig) -> tuple[RunSpec, Settings]:
+    """Return what a single run's configuration describes, or raise all that is wrong with it."""
+    hydra = config.hydra
+    typed = [str(text) for text in hydra.overrides.task]
+    lost = lost_numbers(OverridesParser.create().parse_overrides(typed))
+    if lost:
+        raise ConfigErrors(lost)  # the checks below would see infinity
+    plain = plain_values(config)
+    base = Path(hydra.runtime.cwd)
+    choices = dict(hydra.runtime.choices)
+    problems: list[str] = []
+    spec = options = None
+    try:
+        spec = run_spec(plain, choices, base)
+    except ConfigErrors as error:
+        problems += error.messages
+    try:
+        options = settings(plain, base)
+    except ConfigErrors as error:
+        problems += error.messages
+    launcher = hydra.launcher
+    if launcher.get("_target_") == LAUNCHER:  # it is not used here, and a mistake all the same
+        try:
+            check(launcher.backend, launcher.workers)
+        except ConfigError as error:
+            problems.append(str(error))
+    added = added_keys(typed, choices)
+    if added:
+        whole = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
+        problems += [unread(key, text) for key, text in added.items() if not is_read(key, whole)]
+    if spec is None or options is None or problems:
+        raise ConfigErrors(problems)
+    return spec, options

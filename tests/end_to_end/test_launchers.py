@@ -68,10 +68,11 @@ ARGUMENTS = [
     "-m",
     "--config-dir",
     "my_conf",
+    "experiment=noted",
     "trainer=halving",
     "lr=0.1,0.2,0.4",
     "iters=2,5",
-    "+note=${hydra:job.num}",
+    "note=${hydra:job.num}",
     "hydra.output_subdir=.hydra",
     "+hydra.callbacks.recorder={_target_: recorder.Recorder}",
 ]
@@ -84,6 +85,9 @@ def user_folder(folder: Path) -> Path:
     trainers = folder / "my_conf" / "trainer"
     trainers.mkdir(parents=True)
     (trainers / "halving.yaml").write_text("_target_: halving.Halving\nlr: ${lr}\n")
+    presets = folder / "my_conf" / "experiment"
+    presets.mkdir()
+    (presets / "noted.yaml").write_text("# @package _global_\nnote: null  # for the recorder\n")
     return folder
 
 

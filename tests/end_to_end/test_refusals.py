@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.configuration import declare
 from tests.processes import run_sweep
 
 SINGLE = [
@@ -24,6 +25,32 @@ SINGLE = [
     ("lr=[", "lr=["),
     ("lr=${nope}", "nope"),
     ("tracking.experiment=", "tracking.experiment="),
+    ("x=1", "x: there is no such key; --help lists"),
+    ("+x=1", "+x=1: there is no key x, and nothing would read it"),
+    ("++itres=5", "did you mean 'iters'?"),
+    ("+x.y=${lr}", "there is no key x"),
+    ("+network@other=notebook", "there is no key other"),
+    ("trainer.foo=1", "trainer.foo: there is no such key; trainer has _target_, batch_size"),
+    ("trainer.trainer=1", "trainer.trainer: there is no such key; trainer has"),
+    (
+        "tracking.iters=1",
+        "tracking.iters: there is no such key; tracking has kind, experiment, uri",
+    ),
+    ("data.fil=x", "did you mean 'file'?"),
+    ("hydra.job.env_set.A=1", "add it with +hydra.job.env_set.A=VALUE"),
+    ("tracking.uri.foo=1", "give tracking.uri one whole value"),
+    ('lr="0.1"', "text where a number is due; write lr=0.1, without quotes."),
+    ("lr=1e400", "lr=1e400: this number is beyond double precision"),
+    ("lr=1e-400", "lr=1e-400: this number is beyond double precision"),
+    ("network.biases=[0.5,-2.5e400]", "network.biases=-2.5e400: this number is beyond"),
+    ("lr=inf", "lr=inf: the learning rate must be a finite number above 0"),
+    ("hydra.launcher.backend=nope", "hydra.launcher.backend=nope is no backend"),
+    ("hydra.launcher.workers=0", "hydra.launcher.workers=0"),
+    ("hydra.launcher.workers=x", "hydra.launcher.workers=x: Value 'x' of type 'str'"),
+    ("reuse=true", "reuse=true: a single run is always trained"),
+    ("lr", "lr: this sets no value; write it as KEY=VALUE."),
+    ("lr=0.1,0.2", "lr=0.1,0.2: a single run takes one value; give several with -m"),
+    ("--config-dir=nope", "there is no such folder"),
 ]
 
 
@@ -57,6 +84,10 @@ def test_single_run_is_refused_before_anything_exists(
         (["reuse=true,false"], "cannot be an axis"),
         (["tracking=local,server"], "cannot be an axis"),
         (["lr=interval(0,1)"], "interval"),
+        (["lr=0.1,1e400"], "lr=1e400: this number is beyond double precision"),
+        (["lr=range(1,1e400)"], "lr=1e400"),
+        (['lr=0.1,"0.2"'], 'lr="0.2": this is text'),
+        (["+x=1,2"], "+x=1: there is no key x"),
     ],
 )
 def test_axis_with_one_bad_value_is_refused(
@@ -71,6 +102,53 @@ def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
     told = ended.err.strip().splitlines()
     assert len(told) == 3, "each once, however many cells have it"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_all_mistakes_of_a_single_run_are_listed(tmp_path: Path) -> None:
+    ended = run_sweep(["lr=-1", "outputs=", "+x=1", "hydra.launcher.backend=nope"], tmp_path)
+    assert ended.code == 2
+    assert len(ended.err.strip().splitlines()) == 4, ended.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["+w=3", "network.layers=[4,${w},2]"],
+        ["-m", "+w=3,4", "lr=1", "iters=${w}"],
+        ["+w=3", "+hydra.job.env_set.WIDTH='${w}'"],
+    ],
+)
+def test_added_key_that_is_read_is_accepted(arguments: list[str], tmp_path: Path) -> None:
+    ended = run_sweep([*arguments, "dry_run=true"], tmp_path)
+    assert ended.code == 0, ended
+
+
+def test_key_of_a_users_own_file_is_accepted_and_its_text_left_alone(tmp_path: Path) -> None:
+    ended = run_sweep([*declare(tmp_path, "note: null"), "note='1e400'", "dry_run=true"], tmp_path)
+    assert ended.code == 0, ended
+
+
+@pytest.mark.parametrize("taken", ["multirun.yaml", "overrides.yaml", "notes.txt"])
+def test_sweep_folder_that_holds_something_is_refused(taken: str, tmp_path: Path) -> None:
+    (tmp_path / "foo").mkdir()
+    (tmp_path / "foo" / taken).write_text("mine")
+    ended = run_sweep(["-m", "hydra.sweep.dir=foo", "lr=0.1", "iters=1"], tmp_path)
+    assert ended.code == 2, ended
+    assert "hydra.sweep.dir=foo: there is something already" in ended.err
+    assert len(ended.err.strip().splitlines()) == 1
+    assert (tmp_path / "foo" / taken).read_text() == "mine"
+    assert [path.name for path in tmp_path.rglob("*")] == ["foo", taken]
+
+
+def test_sweep_folder_of_ones_own_may_be_new_or_empty(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    for folder in ("empty", "new"):
+        ended = run_sweep(["-m", f"hydra.sweep.dir={folder}", "lr=0.1", "iters=1"], tmp_path)
+        assert ended.code == 0, ended
+        assert (tmp_path / folder / "multirun.yaml").is_file()
+    (tmp_path / "file").touch()
+    refused = run_sweep(["-m", "hydra.sweep.dir=file", "lr=0.1", "iters=1"], tmp_path)
+    assert refused.code == 2 and "hydra.sweep.dir=file" in refused.err
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,10 @@ def test_doubled_cells_and_long_params(tmp_path: Path) -> None:
     path.parent.mkdir(parents=True)
     path.write_text(json.dumps(option))
     long = json.dumps([9] * 4000).replace(" ", "")
-    grid = ["network=long", "lr=0.1,0.1,0.2", "iters=2", f"+note={long},1"]
+    preset = tmp_path / "own" / "experiment" / "noted.yaml"
+    preset.parent.mkdir()
+    preset.write_text("# @package _global_\nnote: null\n")
+    grid = ["experiment=noted", "network=long", "lr=0.1,0.1,0.2", "iters=2", f"note={long},1"]
     ended = run_sweep(["-m", "--config-dir", "own", *grid], tmp_path)
     assert ended.code == 0, ended
     assert "6 cells, 4 unique" in ended.out

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from sweep.tracking import files, read
+from tests.configuration import declare
 from tests.faults.support import open_reader
 from tests.processes import run_sweep
 
@@ -25,10 +26,11 @@ def quoted(text: str) -> str:
 @pytest.mark.faults
 def test_hostile_names_and_params(tmp_path: Path) -> None:
     notes = [HOSTILE, "=1+cmd", "line one\nline two", "表"]
-    grid = ["lr=0.1", "iters=1,2", "+note=" + ",".join(quoted(note) for note in notes)]
+    grid = declare(tmp_path, "note: null")
+    grid += ["lr=0.1", "iters=1,2", "note=" + ",".join(quoted(note) for note in notes)]
     ended = run_sweep(["-m", *grid, f"tracking.experiment={quoted(HOSTILE)}"], tmp_path)
     assert ended.code == 0, ended
-    assert {path.name for path in tmp_path.iterdir()} == {"outputs"}
+    assert {path.name for path in tmp_path.iterdir()} == {"declared", "outputs"}
     assert_whole_experiment(tmp_path)
     (report,) = (tmp_path / "outputs" / "reports").iterdir()
     page = (report / "index.html").read_text()
@@ -68,10 +70,10 @@ def test_target_is_not_run(target: str, tmp_path: Path) -> None:
 
 @pytest.mark.faults
 def test_target_outside_the_trainer_is_not_run_by_a_sweep(tmp_path: Path) -> None:
-    evil = ["+evil._target_=os.mkdir", "+evil.path=pwned"]
-    ended = run_sweep(["-m", "lr=0.1", "iters=1", *evil], tmp_path)
+    evil = declare(tmp_path, "evil: {_target_: os.mkdir, path: pwned}")
+    ended = run_sweep(["-m", *evil, "lr=0.1", "iters=1"], tmp_path)
     assert ended.code == 0, ended
-    assert {path.name for path in tmp_path.iterdir()} == {"outputs"}
+    assert {path.name for path in tmp_path.iterdir()} == {"declared", "outputs"}
 
 
 TRAP = """

@@ -40,6 +40,7 @@ __all__ = [
     "WorkError",
     "WorkerDied",
     "available_cpus",
+    "check",
     "create",
 ]
 
@@ -51,6 +52,27 @@ BACKENDS: Mapping[str, tuple[str, str]] = {
     "ray": ("sweep.engine.backends.ray", "Ray"),
 }
 """Name -> module and class."""
+
+
+def check(name: Any, workers: Any = None) -> None:
+    """Refuse what `create` would refuse of any backend, without importing one.
+
+    Raises
+    ------
+    ConfigError
+        No such backend, or a number of workers below 1.
+    """
+    if name not in BACKENDS:
+        raise ConfigError(
+            f"hydra.launcher.backend={name} is no backend; choose one of {', '.join(BACKENDS)}."
+        )
+    if workers is not None and (
+        isinstance(workers, bool) or not isinstance(workers, int) or workers < 1
+    ):
+        raise ConfigError(
+            f"hydra.launcher.workers={workers} must be a whole number of at least 1, "
+            "or null for one for each CPU."
+        )
 
 
 def create(
@@ -72,17 +94,7 @@ def create(
         No such backend, a number of workers below 1, an option that it does not have, or a
         library that is not installed.
     """
-    if name not in BACKENDS:
-        raise ConfigError(
-            f"hydra.launcher.backend={name} is no backend; choose one of {', '.join(BACKENDS)}."
-        )
-    if workers is not None and (
-        isinstance(workers, bool) or not isinstance(workers, int) or workers < 1
-    ):
-        raise ConfigError(
-            f"hydra.launcher.workers={workers} must be a whole number of at least 1, "
-            "or null for one for each CPU."
-        )
+    check(name, workers)
     module, cls = BACKENDS[name]
     try:
         backend = getattr(import_module(module), cls)
@@ -95,5 +107,8 @@ def create(
         workers = available_cpus()
     unknown = sorted(set(options or {}) - set(backend.options))
     if unknown:
-        raise ConfigError(f"The backend {name} has no option {unknown[0]}; remove it.")
+        raise ConfigError(
+            f"hydra.launcher.options.{unknown[0]}: the backend {name} has no such option; "
+            f"{'it has ' + ', '.join(backend.options) if backend.options else 'leave it out'}."
+        )
     return cast(Backend, backend(workers, **dict(options or {})))
