@@ -25,6 +25,7 @@ __all__ = [
     "interrupted",
     "notice",
     "report_built",
+    "resume_command",
     "reused",
     "say",
     "single_interrupted",
@@ -36,6 +37,9 @@ __all__ = [
     "sweep_started",
     "ui_command",
 ]
+
+CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
+"""Hydra's flags that say where configuration files are."""
 
 MANY_SCALARS = 64
 
@@ -60,6 +64,22 @@ def error(text: str) -> None:
     """Print an error to standard error, a line for each sentence."""
     for line in text.splitlines():
         print(f"sweep: {line}", file=sys.stderr, flush=True)
+
+
+def resume_command(sweep_id: str) -> str:
+    """Return the command that finishes a sweep: where it is stored and how it runs, no axis."""
+    flags, kept = ["-m"], []
+    words = iter(sys.argv[1:])
+    for word in words:
+        key, equals, _ = word.partition("=")
+        if key in CONFIG_FLAGS:
+            flags += [word] if equals else [word, next(words, "")]
+        elif key.split(".")[0] in ("outputs", "tracking") or key == "hydra/launcher":
+            kept.append(word)
+        elif key.startswith("hydra.launcher."):
+            kept.append(word)
+    # Hydra's parser takes its overrides in one piece.
+    return shlex.join(["python", "-m", "sweep", *flags, *kept, f"resume={sweep_id}"])
 
 
 def ui_command(options: Settings) -> str:
@@ -192,8 +212,6 @@ def reused(name: str, run_id: str, sweep_id: str | None) -> None:
 
 def interrupted(sweep: Sweep, signum: int) -> None:
     """Print the last line of a sweep that a signal ended: what is done and how to go on."""
-    from sweep.cli.grid import resume_command
-
     name = signal.Signals(signum).name
     done = f"{sweep.finished} of {len(sweep.plan.cells)} runs are done"
     error(f"Ended by {name}: {done}; finish it with: {resume_command(sweep.id)}")

@@ -50,12 +50,34 @@ NUMERIC = [
     "sweep.minibatch",
     "sweep.network*",
     "sweep.protocol",
+    "sweep.together",
     "sweep.training",
     "sweep.validation",
 ]
 
+TRAINING = [
+    "sweep.engine.bundle",
+    "sweep.engine.checkpoint",
+    "sweep.engine.estimate",
+    "sweep.engine.plan",
+    "sweep.engine.signals",
+    "sweep.engine.work",
+]
+"""What the engine plans and trains with; what its workers load. It knows no store."""
+
+READING = [
+    "sweep.tracking.files",
+    "sweep.tracking.folder",
+    "sweep.tracking.histories",
+    "sweep.tracking.metrics",
+    "sweep.tracking.read",
+    "sweep.tracking.settings",
+    "sweep.tracking.store",
+    "sweep.tracking.texts",
+]
+
 ROOMS = [
-    (["sweep.errors"], []),
+    (["sweep", "sweep.errors"], []),
     (NUMERIC, ["sweep.errors", *NUMERIC]),
     (
         ["sweep.tracking", "sweep.tracking.*"],
@@ -106,6 +128,47 @@ ROOMS = [
         ],
     ),
     (["hydra_plugins.*"], ["sweep.cli.*"]),
+    (["sweep.__main__"], ["sweep.cli.app"]),
+    (
+        ["sweep.cli", "sweep.cli.*"],
+        ["sweep.checks", "sweep.cli.*", "sweep.config", "sweep.console", "sweep.engine.*"]
+        + ["sweep.errors", "sweep.settings", "sweep.spec", "sweep.tracking.probe"]
+        + ["sweep.tracking.read", "sweep.tracking.settings", "sweep.tracking.store"]
+        + ["sweep.training"],
+    ),
+    (
+        ["sweep.engine.backends", "sweep.engine.backends.*"],
+        ["sweep.engine.backends*", "sweep.errors"],
+    ),
+    (TRAINING, [*TRAINING, "sweep.errors", "sweep.spec", "sweep.trainers", *NUMERIC]),
+    (
+        ["sweep.engine", "sweep.engine.*"],
+        ["sweep.console", "sweep.engine.*", "sweep.errors", "sweep.progress", "sweep.settings"]
+        + ["sweep.report.build", "sweep.report.colours", "sweep.spec", "sweep.tracking.*"]
+        + ["sweep.training", "sweep.ui.links"],
+    ),
+    (["sweep.progress"], ["sweep.training"]),
+    (
+        ["sweep.console"],
+        ["sweep.engine.estimate", "sweep.engine.plan", "sweep.engine.sweep"]
+        + ["sweep.report.build", "sweep.settings", "sweep.spec", "sweep.training"],
+    ),
+    (
+        ["sweep.verify.__main__"],
+        ["sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.engine.signals"]
+        + ["sweep.engine.sweep", "sweep.errors", "sweep.verify.*"],
+    ),
+    (
+        ["sweep.verify", "sweep.verify.*"],
+        [*TRAINING, *READING, "sweep.config", "sweep.engine.backends", "sweep.errors"]
+        + ["sweep.settings", "sweep.spec", "sweep.training", "sweep.verify.*"],
+    ),
+    (
+        ["sweep.export"],
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.data"]
+        + ["sweep.errors", "sweep.report.build", "sweep.report.facts", "sweep.report.tables"]
+        + ["sweep.settings", "sweep.tracking.folder_write", "sweep.verify.cases"],
+    ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""
 
@@ -149,14 +212,26 @@ def test_library_is_known_in_its_rooms_alone(library: str) -> None:
     assert not strangers, f"{library} belongs to {SEAMS[library]}"
 
 
+def test_every_module_is_in_a_room() -> None:
+    names = map(module_name, source_files())
+    assert [name for name in names if not any(fits(name, room) for room, _ in ROOMS)] == []
+
+
 def test_rooms_import_what_their_direction_allows() -> None:
     wrong = set()
     for found in all_imports():
-        allowed = next((ours for room, ours in ROOMS if fits(found.importer, room)), None)
-        if allowed is not None and found.top in ("sweep", "hydra_plugins"):
+        allowed = next(ours for room, ours in ROOMS if fits(found.importer, room))
+        if found.top in ("sweep", "hydra_plugins"):
             if not fits(found.imported, ["sweep", *allowed]):
                 wrong.add(f"{found.importer} -> {found.imported}")
     assert not wrong
+
+
+def test_console_knows_the_program_by_its_types_alone() -> None:
+    found = [each for each in all_imports() if each.importer == "sweep.console"]
+    assert {
+        each.imported for each in found if each.top == "sweep" and not each.typing_only
+    } == set()
 
 
 def test_modules_import_each_other_without_a_circle() -> None:
@@ -316,7 +391,7 @@ def test_every_import_is_declared_and_every_dependency_is_imported() -> None:
     base = {normal(line) for line in project["dependencies"]}
     extras = {
         normal(line)
-        for extra in ("dask", "optuna", "ray", "server")
+        for extra in ("dask", "ray", "server")
         for line in project["optional-dependencies"][extra]
     }
     providers = packages_distributions()

@@ -34,12 +34,8 @@ __all__ = [
     "expand",
     "named_axes",
     "parsed",
-    "resume_command",
     "split",
 ]
-
-CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
-"""Hydra's flags that say where configuration files are."""
 
 MANY_CELLS = 500
 """Checking more takes seconds, and is said."""
@@ -175,22 +171,6 @@ def named_axes(overrides: Sequence[Override], params: Collection[str]) -> tuple[
 def command_line() -> str:
     """Return the command as a user would type it again."""
     return shlex.join(["python", "-m", "sweep", *sys.argv[1:]])
-
-
-def resume_command(sweep_id: str) -> str:
-    """Return the command that finishes a sweep: where it is stored and how it runs, no axis."""
-    flags, kept = ["-m"], []
-    words = iter(sys.argv[1:])
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if key in CONFIG_FLAGS:
-            flags += [word] if equals else [word, next(words, "")]
-        elif key.split(".")[0] in ("outputs", "tracking") or key == "hydra/launcher":
-            kept.append(word)
-        elif key.startswith("hydra.launcher."):
-            kept.append(word)
-    # Hydra's parser takes its overrides in one piece.
-    return shlex.join(["python", "-m", "sweep", *flags, *kept, f"resume={sweep_id}"])
 
 
 def _refuse_axes(overrides: Sequence[Override]) -> None:
