@@ -65,6 +65,28 @@ def test_readme_commands_run(executed: list[tuple[str, Ended]]) -> None:
     assert not failed, "\n".join(failed)
 
 
+def shape(line: str) -> str:
+    """Return a line without its numbers and ids, which differ from machine to machine."""
+    line = re.sub(r"\d{8}-\d{6}-[0-9a-z]{4}", "ID", " ".join(line.split()))
+    return re.sub(r"\d[\d.e+-]*", "#", line)
+
+
+@pytest.mark.slow
+def test_readme_sample_output_has_the_form_of_the_output(executed: list[tuple[str, Ended]]) -> None:
+    command, ended = executed[0]
+    assert command == "sweep -m"
+    sample = re.search(r"^```text\n(Sweep .*?)^```$", text("README.md"), re.M | re.S)
+    assert sample
+    printed = [shape(line) for line in ended.out.splitlines()]
+    for line in sample[1].splitlines():
+        start = shape(line.removesuffix("..."))
+        assert any(whole.startswith(start) for whole in printed), line
+
+
+def test_readme_counts_no_tests() -> None:
+    assert not re.search(r"\d+ (passed|tests)", text("README.md"))
+
+
 def test_ci_runs_the_commands_of_the_pages() -> None:
     assert block_after("README.md", "test command").endswith("python -m pytest")
     assert block_after("CONTRIBUTING.md", "check command").endswith("scripts/check")
