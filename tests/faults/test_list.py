@@ -25,6 +25,13 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "end_to_end/test_refusals.py::test_axis_with_one_bad_value_is_refused",
             "test_config.py::test_run_spec_bad_value_is_one_sentence_naming_key_and_value",
         ],
+        "an added key that nothing reads; a number that no float holds; reuse without a sweep": [
+            "end_to_end/test_refusals.py::test_single_run_is_refused_before_anything_exists",
+            "end_to_end/test_refusals.py::test_added_key_that_is_read_is_accepted",
+        ],
+        "a sweep's folder that holds files of the user's own": [
+            "end_to_end/test_refusals.py::test_sweep_folder_that_holds_something_is_refused",
+        ],
         "more runs than one answer of MLflow holds": [
             "faults/test_long.py::test_grid_of_2500",
             "tracking/test_read.py::test_more_runs_than_one_answer_holds",
