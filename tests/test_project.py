@@ -73,6 +73,7 @@ READING = [
     "sweep.tracking.read",
     "sweep.tracking.settings",
     "sweep.tracking.store",
+    "sweep.tracking.stored",
     "sweep.tracking.texts",
 ]
 
@@ -132,15 +133,26 @@ ROOMS = [
     (
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.settings", "sweep.spec", "sweep.tracking.probe"]
-        + ["sweep.tracking.read", "sweep.tracking.settings", "sweep.tracking.store"]
+        + ["sweep.errors", "sweep.settings", "sweep.spec", "sweep.tracking.apart"]
+        + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
+        + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training"],
     ),
     (
         ["sweep.engine.backends", "sweep.engine.backends.*"],
         ["sweep.engine.backends*", "sweep.errors"],
     ),
-    (TRAINING, [*TRAINING, "sweep.errors", "sweep.spec", "sweep.trainers", *NUMERIC]),
+    (
+        TRAINING,
+        [
+            *TRAINING,
+            "sweep.engine.backends.seam",
+            "sweep.errors",
+            "sweep.spec",
+            "sweep.trainers",
+            *NUMERIC,
+        ],
+    ),
     (
         ["sweep.engine", "sweep.engine.*"],
         ["sweep.console", "sweep.engine.*", "sweep.errors", "sweep.progress", "sweep.settings"]

@@ -58,6 +58,11 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "faults/test_signals.py::test_killed_sweep_is_resumed",
             "tracking/test_spool.py::test_killed_at_any_step_of_recording_loses_nothing",
         ],
+        "the process that records is killed, or the command beside it": [
+            "faults/test_store_lost.py::test_process_that_records_dies",
+            "faults/test_store_lost.py::test_process_that_records_dies_with_the_command",
+            "tracking/test_apart.py::test_death_of_the_process_is_told",
+        ],
         "SIGINT, SIGTERM, SIGHUP": [
             "faults/test_signals.py::test_signal_ends_a_sweep",
             "faults/test_signals.py::test_signal_ends_a_single_run",
