@@ -91,7 +91,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     import hydra
 
     from sweep import console
-    from sweep.cli.refusal import REFUSALS, one_sentence
+    from sweep.cli.refusal import REFUSALS, is_refusal, one_sentence
     from sweep.cli.resolvers import register
     from sweep.engine.life import exit_code, sweep_began
     from sweep.engine.signals import Interrupted
@@ -107,9 +107,9 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         return 128 + interruption.signum
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (SweepError, *REFUSALS) as error:
+    except (SweepError, ValueError, *REFUSALS) as error:
         known = isinstance(error, SweepError)
-        if whole_traceback or (not known and sweep_began()):
+        if whole_traceback or not (known or (is_refusal(error) and not sweep_began())):
             raise
         console.error(str(error) if known else one_sentence(error))
         if isinstance(error, NotFoundError) and sweep_began():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import traceback
+from pathlib import Path
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
@@ -10,10 +12,22 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep.checks import did_you_mean, no_such_key
 
-__all__ = ["REFUSALS", "one_sentence"]
+__all__ = ["REFUSALS", "is_refusal", "one_sentence"]
 
 REFUSALS = (HydraException, OmegaConfBaseException)
 """What Hydra raises when it refuses a command line or a configuration."""
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether Hydra or OmegaConf raised an error while they read the configuration.
+
+    Some of what they refuse is a plain ValueError.
+    """
+    if isinstance(error, REFUSALS):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    rooms = Path(frames[-1].filename).parts if frames else ()
+    return isinstance(error, ValueError) and not {"hydra", "omegaconf"}.isdisjoint(rooms)
 
 
 def one_sentence(error: BaseException) -> str:
@@ -56,6 +70,12 @@ def one_sentence(error: BaseException) -> str:
         return (
             f"{place}: " if place else ""
         ) + f"${{{missing.group(1)}}} names no key of the configuration; correct it."
+    if text.startswith("Config group override must be a string"):
+        what = {"NoneType": "null"}.get(text.rpartition(" ")[2], "a value that is no name")
+        return f"a group of the configuration was given {what}; name one of its options instead."
+    place = re.match(r"invalid literal for int\(\) with base 10: '(.*)'", text)
+    if place:
+        return f"{place[1]}: a list is between it and its node; name a place of the list by number."
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     cause = error.__cause__
     if cause is not None and str(cause).strip() and str(cause) not in text:
@@ -75,7 +95,7 @@ def _unknown_key(name: str, cause: BaseException | None) -> str:
     node = getattr(cause, "parent_node", None)
     keys = [str(key) for key in node] if isinstance(node, DictConfig) else []
     above, _, missing = str(getattr(cause, "full_key", None) or name).rpartition(".")
-    if above and isinstance(node, DictConfig) and not keys and not node._is_none():
+    if above and isinstance(node, DictConfig) and not keys:
         return f"{above}.{missing}: there is no such key yet; add it with +{above}.{missing}=VALUE."
     if above:
         return no_such_key(above, missing, keys)

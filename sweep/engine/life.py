@@ -181,7 +181,8 @@ def _make_folder(opening: Opening) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=not new)
         for name, text in opening.files.items():
-            (folder / name).write_text(text, encoding="utf-8")
+            with (folder / name).open("x", encoding="utf-8") as file:  # another sweep's are kept
+                file.write(text)
     except OSError as error:
         raise StoreError(
             f"The sweep's folder {folder} cannot be made ({error.strerror}); "

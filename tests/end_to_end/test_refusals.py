@@ -38,7 +38,7 @@ SINGLE = [
     ),
     ("data.fil=x", "did you mean 'file'?"),
     ("hydra.job.env_set.A=1", "add it with +hydra.job.env_set.A=VALUE"),
-    ("tracking.uri.foo=1", "give tracking.uri one whole value"),
+    ("tracking.uri.foo=1", "tracking.uri.foo: there is no such key"),
     ('lr="0.1"', "text where a number is due; write lr=0.1, without quotes."),
     ("lr=1e400", "lr=1e400: this number is beyond double precision"),
     ("lr=1e-400", "lr=1e-400: this number is beyond double precision"),
@@ -51,6 +51,8 @@ SINGLE = [
     ("lr", "lr: this sets no value; write it as KEY=VALUE."),
     ("lr=0.1,0.2", "lr=0.1,0.2: a single run takes one value; give several with -m"),
     ("--config-dir=nope", "there is no such folder"),
+    ("network=null", "a group of the configuration was given null; name one of its options"),
+    ("data.inputs.0.x=1", "x: a list is between it and its node; name a place of the list"),
 ]
 
 
