@@ -160,7 +160,9 @@ def png_bytes(figure: Figure) -> bytes:
     out = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # names in CJK
-        figure.savefig(out, format="png", dpi=_DPI, metadata={"Software": None})
+        # Level 3: a fifth larger than the default, and drawn in less time.
+        how: dict[str, Any] = {"pil_kwargs": {"compress_level": 3}}
+        figure.savefig(out, format="png", dpi=_DPI, metadata={"Software": None}, **how)
     return out.getvalue()
 
 
