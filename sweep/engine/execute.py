@@ -15,6 +15,7 @@ from sweep.engine.bundle import BundleWork, bundles
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.sweep import Sweep
 from sweep.engine.work import Failure, Progress, TrajectoryWork
+from sweep.errors import ConfigError, SweepError
 from sweep.training import CurvePart, RunResult
 
 __all__ = ["execute"]
@@ -34,9 +35,11 @@ def execute(
     ------
     Interrupted
         A signal asked the command to end; every worker is gone by then.
+    SweepError
+        The engine cannot be reached any more, or has no worker.
     """
     trajectories = sweep.plan.trajectories(cells)
-    backend = create(_backend_name(cells, launcher), launcher["workers"], launcher["options"])
+    backend = _backend(cells, launcher)
     running: dict[int, _Running | _Bundle] = {}
     with backend:
         waiting = deque(enumerate(bundles(trajectories, _workers(backend))))
@@ -56,25 +59,32 @@ def execute(
             running[key] = members[0] if len(members) == 1 else _Bundle(members)
             backend.submit(key, works[0] if len(works) == 1 else BundleWork(tuple(works)))
 
-        while waiting and len(running) < backend.capacity:
-            submit()
+        def fill() -> None:
+            # Asked each time: workers may have joined the engine, or left it.
+            while waiting and len(running) < backend.capacity and not sweep.failed_fast:
+                submit()
+
+        fill()
         for event in backend.events():
             sweep.stop.check()
             sweep.heed()
-            if event is None:
-                continue
-            yield from running[event.key].take(sweep, event)
-            if isinstance(event, Done):
-                del running[event.key]
-                if waiting and not sweep.failed_fast:
-                    submit()
+            if event is not None:
+                yield from running[event.key].take(sweep, event)
+                if isinstance(event, Done):
+                    del running[event.key]
+            fill()
 
 
-def _backend_name(cells: Sequence[Cell], launcher: Mapping[str, Any]) -> str:
+def _backend(cells: Sequence[Cell], launcher: Mapping[str, Any]) -> Backend:
     """Return the backend to use: threads give way to processes for a trainer that needs it."""
     name = str(launcher["backend"])
-    safe = all(cell.spec.trainer.thread_safe for cell in cells)
-    return "processes" if name == "threads" and not safe else name
+    if name == "threads" and not all(cell.spec.trainer.thread_safe for cell in cells):
+        name = "processes"
+    try:
+        return create(name, launcher["workers"], launcher["options"])
+    except ConfigError as error:  # all was well before the sweep began, so no refusal
+        told = str(error).removesuffix(".")
+        raise SweepError(f"{told}; then finish the sweep with resume=last.") from error
 
 
 def _workers(backend: Backend) -> int:

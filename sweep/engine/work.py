@@ -51,6 +51,11 @@ class TrajectoryWork:
     max_seconds: float | None
     checkpoint: Path | None = None
 
+    @property
+    def thread_safe(self) -> bool:
+        """Whether a worker may train another trajectory beside it, in a thread of one process."""
+        return self.spec.trainer.thread_safe
+
     def __call__(
         self, emit: Callable[[RunResult | Progress | CurvePart], None], stop: Callable[[], bool]
     ) -> None:

@@ -9,13 +9,53 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import pytest
+
+from sweep.engine.backends import Backend, Emit, Stop, create
 from tests.processes import clean_environment
 
 PATIENCE = 90.0
+
+ENGINES = [
+    pytest.param("dask", marks=pytest.mark.dask),
+    pytest.param("ray", marks=pytest.mark.ray),
+]
+"""The engines, for a test of all of them: each runs where its mark is asked for."""
+
+
+class Engine(NamedTuple):
+    """A cluster that runs: which backend it is for, and its address."""
+
+    name: str
+    address: str
+
+    def joined(self, workers: int | None = None, **options: Any) -> Backend:
+        """Return a backend that uses it."""
+        return create(self.name, workers, {"address": self.address, **options})
+
+    @property
+    def words(self) -> list[str]:
+        """The words that name it on the command line."""
+        return [
+            f"hydra.launcher.backend={self.name}",
+            f"hydra.launcher.options.address={self.address}",
+        ]
+
+
+@contextmanager
+def running_engine(name: str, folder: Path) -> Iterator[Engine]:
+    """Start a cluster of two workers that knows nothing of its drivers; yield what names it."""
+    if name == "dask":
+        with dask_cluster(folder) as address:
+            yield Engine(name, address)
+    else:
+        with ray_cluster() as cluster:
+            yield Engine(name, cluster.address)
+
 
 OWN = """
 import os, signal, sys, time
@@ -60,6 +100,12 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.02)
 
 
+def told_pid(emit: Emit, stop: Stop) -> None:
+    """Emit which process this is, and go on until asked to stop."""
+    emit(os.getpid())
+    wait_for(stop)
+
+
 @contextmanager
 def dask_cluster(folder: Path, workers: int = 2, *options: str) -> Iterator[str]:
     """Start `dask scheduler` and `dask worker` as their users do; yield the address.
@@ -68,36 +114,40 @@ def dask_cluster(folder: Path, workers: int = 2, *options: str) -> Iterator[str]
     """
     folder.mkdir(parents=True, exist_ok=True)
     contact = folder / "scheduler.json"
-    env = clean_environment({"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"})
-    loopback = ["--host", "127.0.0.1", "--no-dashboard"]
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(*words: str) -> None:
-        with (folder / f"log-{len(started)}.txt").open("wb") as log:
-            command = [sys.executable, "-m", "dask", *words, *loopback]
-            started.append(
-                subprocess.Popen(
-                    command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
-                )
-            )
-
-    try:
-        start("scheduler", "--port", "0", "--scheduler-file", str(contact))
+    with ExitStack() as running:
+        scheduler = ["scheduler", "--port", "0", "--scheduler-file", str(contact)]
+        running.enter_context(dask_process(folder, *scheduler))
         wait_for(lambda: contact.exists() and contact.read_text().endswith("}"))
         address = str(json.loads(contact.read_text())["address"])
         for _ in range(workers):
-            start("worker", address, "--nthreads", "1", *options)
+            running.enter_context(dask_worker(folder, address, *options))
         yield address
+
+
+def dask_worker(folder: Path, address: str, *options: str) -> AbstractContextManager[None]:
+    """Let a worker of one thread join a scheduler."""
+    return dask_process(folder, "worker", address, "--nthreads", "1", *options)
+
+
+@contextmanager
+def dask_process(folder: Path, *words: str) -> Iterator[None]:
+    """Run `dask WORDS` on the loopback until the context ends."""
+    command = [sys.executable, "-m", "dask", *words, "--host", "127.0.0.1", "--no-dashboard"]
+    env = clean_environment({"DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1"})
+    with (folder / "log.txt").open("ab") as log:
+        process = subprocess.Popen(
+            command, cwd=folder, env=env, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        yield
     finally:
-        for process in reversed(started):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-        for process in started:
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
 
 
 @contextmanager

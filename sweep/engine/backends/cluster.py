@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import socket
 import time
 import traceback
 from abc import abstractmethod
@@ -62,7 +63,18 @@ class Cluster(Backend):
         What each work needs of a worker: name -> amount.
     patience
         Seconds to wait for a worker when there is none.
+
+    Raises
+    ------
+    ConfigError
+        Nothing answers at the address: told here, before anything is created.
     """
+
+    engine: str
+    """What an address names, in a sentence."""
+
+    start_command: str
+    """The command that starts one."""
 
     options: tuple[str, ...] = ("address", "patience", "resources")
     has_own_size = True
@@ -82,6 +94,8 @@ class Cluster(Backend):
             raise ConfigError(
                 f"hydra.launcher.options.resources={resources} must give an amount for each name."
             )
+        if address:
+            self._knock(address)
         self.workers = workers if workers or address else available_cpus()
         self.address, self.patience = address, patience
         self.resources = dict(resources or {})
@@ -139,7 +153,22 @@ class Cluster(Backend):
     def _ready(self) -> None:
         if not self._started:
             self._started = True
-            self._start(Origin.here())
+            try:
+                self._start(Origin.here())
+            except (OSError, RuntimeError, ValueError) as error:
+                raise self._lost(f"cannot be joined ({error})") from error
+
+    def _knock(self, address: str) -> None:
+        """Raise ConfigError unless something listens at a host and port: engines try for long."""
+        host, _, port = address.rpartition("://")[2].rpartition(":")
+        try:
+            if port.isdecimal():
+                socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+        except (OSError, OverflowError) as error:
+            raise ConfigError(
+                f"hydra.launcher.options.address={address}: no {self.engine} answers there "
+                f"({error}); start one with `{self.start_command}` and give its address."
+            ) from error
 
     def _read(self, key: int, batch: Batch) -> Iterator[Event]:
         for body, end, text in batch:

@@ -31,7 +31,6 @@ from sweep.engine.backends.cluster import Cluster, Parcel
 from sweep.engine.backends.remote import Batch, Origin, Running, ended
 from sweep.engine.backends.seam import TICK, Done, WorkerDied, WorkError
 from sweep.engine.backends.worker import Trackers
-from sweep.errors import ConfigError
 
 __all__ = ["Dask"]
 
@@ -48,6 +47,8 @@ STOPPED: set[str] = set()
 class Dask(Cluster):
     """A client of one scheduler; what waits for it runs on the client's loop, never here."""
 
+    engine, start_command = "Dask scheduler", "dask scheduler"
+
     def _start(self, origin: Origin) -> None:
         self._origin, self._name = origin, f"sweep-{uuid.uuid4().hex}"
         self._news: queue.SimpleQueue[tuple[int, Batch | BaseException]] = queue.SimpleQueue()
@@ -58,20 +59,14 @@ class Dask(Cluster):
         self._looked_at = self._counted_at = 0.0
         self._drained = asyncio.Lock()
         with ExitStack() as held:
-            try:
-                scheduler = self.address or held.enter_context(own(self.room, self.resources))
-                self._client = dask.Client(scheduler, timeout=5, set_as_default=False)
-                held.callback(self._client.close, 1)
-                if not self.address:
-                    self._client.register_plugin(Deaf())
-                self._queue = dask.Queue(self._name, self._client)
-                held.callback(self._queue.close)
-                info = self._client.sync(self._client.scheduler.identity, n_workers=-1)
-            except (OSError, ValueError) as error:
-                raise ConfigError(
-                    f"hydra.launcher.options.address={self.address}: no Dask scheduler answers "
-                    f"there ({error}); start one with `dask scheduler` and give its address."
-                ) from error
+            scheduler = self.address or held.enter_context(own(self.room, self.resources))
+            self._client = dask.Client(scheduler, timeout=5, set_as_default=False)
+            held.callback(self._client.close, 1)
+            if not self.address:
+                self._client.register_plugin(Deaf())
+            self._queue = dask.Queue(self._name, self._client)
+            held.callback(self._queue.close)
+            info = self._client.sync(self._client.scheduler.identity, n_workers=-1)
             self._threads = self._suitable(info)
             self._held = held.pop_all()
 
@@ -166,27 +161,17 @@ class Dask(Cluster):
             self._accused.add(key)
             self._suspects.append(parcel)
         elif isinstance(error, KilledWorker):
-            yield (
-                key,
-                Done(
-                    key,
-                    WorkerDied(
-                        "The Dask workers that had this run died, the last ones with it alone; "
-                        "look for memory that runs out or native code that crashes."
-                    ),
-                ),
+            told = WorkerDied(
+                "The Dask workers that had this run died, the last ones with it alone; "
+                "look for memory that runs out or native code that crashes."
             )
+            yield key, Done(key, told)
         else:
-            yield (
-                key,
-                Done(
-                    key,
-                    WorkError(
-                        f"No Dask worker can carry out the run ({type(error).__name__}: {error}); "
-                        "install there what is installed here."
-                    ),
-                ),
+            refused = WorkError(
+                f"No Dask worker can carry out the run ({type(error).__name__}: {error}); "
+                "install there what is installed here."
             )
+            yield key, Done(key, refused)
 
     def stop(self) -> None:
         self._stopping = True

@@ -12,7 +12,6 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import tempfile
 import threading
 import time
@@ -28,7 +27,6 @@ from ray.exceptions import RayError  # noqa: E402
 from sweep.engine.backends.cluster import Cluster, Parcel  # noqa: E402
 from sweep.engine.backends.remote import Batch, Origin, Running, ended  # noqa: E402
 from sweep.engine.backends.seam import Done, WorkerDied  # noqa: E402
-from sweep.errors import ConfigError  # noqa: E402
 
 __all__ = ["Ray"]
 
@@ -63,6 +61,8 @@ class Carrier:
 
 class Ray(Cluster):
     """A driver of one Ray cluster; each actor has one call under way, or is idle."""
+
+    engine, start_command = "Ray cluster", "ray start --head"
 
     def _start(self, origin: Origin) -> None:
         self._calls: dict[Any, tuple[Any, Parcel | None]] = {}
@@ -150,16 +150,11 @@ class Ray(Cluster):
         if deaths <= RETRIES:
             self._waiting.appendleft(parcel)
         else:
-            yield (
-                parcel.key,
-                Done(
-                    parcel.key,
-                    WorkerDied(
-                        f"Each of the {deaths} Ray workers that had this run died ({told(error)}); "
-                        "look for memory that runs out or native code that crashes."
-                    ),
-                ),
+            died = WorkerDied(
+                f"Each of the {deaths} Ray workers that had this run died ({told(error)}); "
+                "look for memory that runs out or native code that crashes."
             )
+            yield parcel.key, Done(parcel.key, died)
 
     def stop(self) -> None:
         self._stopping = True
@@ -190,16 +185,9 @@ def joined(
         settings |= {"resources": amounts, "include_dashboard": False, "_temp_dir": folder}
     before = signal.getsignal(signal.SIGTERM)
     try:
-        if address:
-            knock(address)
         with restored("PYTHONPATH", "PYTHONBREAKPOINT"):
             os.environ["PYTHONPATH"] = os.pathsep.join(path)  # what a cluster of our own inherits
             ray.init(logging_level=logging.ERROR, **settings)
-    except (OSError, RuntimeError, ValueError) as error:
-        raise ConfigError(
-            f"hydra.launcher.options.address={address}: no Ray cluster answers there ({error}); "
-            "start one with `ray start --head` and give its address."
-        ) from error
     finally:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, before)  # Ray took it, but the command decides
@@ -222,13 +210,6 @@ def restored(*names: str) -> Iterator[None]:
             os.environ.pop(name, None)
             if value is not None:
                 os.environ[name] = value
-
-
-def knock(address: str) -> None:
-    """Raise OSError unless something listens at a host and port: Ray would try for minutes."""
-    host, _, port = address.removeprefix("ray://").rpartition(":")
-    if port.isdecimal():
-        socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
 
 
 def told(error: RayError) -> str:
