@@ -12,7 +12,8 @@ from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from sweep.tracking.stored import StoredRun
 
-FILES = ("config.yaml", "curve.parquet", "weights.json", "thresholds.json", "traceback.txt")
+FILES = ("config.yaml", "curve.parquet", "weights.json", "weights.npz", "thresholds.json")
+TRACEBACK = "traceback.txt"
 
 
 def content(tracking: Tracking, sweep_id: str = "last") -> dict[str, dict[str, Any]]:
@@ -27,7 +28,9 @@ def content(tracking: Tracking, sweep_id: str = "last") -> dict[str, dict[str, A
 def _of(store: Store, run: StoredRun) -> dict[str, Any]:
     history = store.client.get_metric_history(run.run_id, "error")
     files = {name: store.artifacts.read(run.run_id, name) for name in FILES}
-    told = (files.pop("traceback.txt") or b"").decode().strip().splitlines()
+    # Only a run that failed has one, and asking for a file that is not there is a request too.
+    text = store.artifacts.read(run.run_id, TRACEBACK) if run.status == "FAILED" else None
+    told = (text or b"").decode().strip().splitlines()
     return {
         "status": run.status,
         "outcome": run.outcome,

@@ -1,75 +1,180 @@
-"""The real application on Dask and Ray: the same store as with threads."""
+"""The real application on Dask and Ray: own trainers, long runs, and engines that come and go."""
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.test_launchers import ARGUMENTS, NETWORKS, stored, user_folder
-from tests.engine.clusters import dask_cluster, ray_cluster
-from tests.processes import run_sweep
+from sweep.tracking import read
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from tests.end_to_end.test_launchers import ARGUMENTS, user_folder
+from tests.engine.clusters import (
+    ENGINES,
+    Engine,
+    dask_cluster,
+    dask_worker,
+    running_engine,
+    wait_for,
+)
+from tests.processes import finish, run_sweep, start_sweep
+from tests.stores import content, every_run
+
+MEETS = '''
+import time
+from pathlib import Path
+
+
+class Meets:
+    """Trains once three of its kind run at the same time."""
+
+    def __init__(self, lr):
+        here = Path(__file__).parent
+        (here / f"began-{lr}").touch()
+        until = time.monotonic() + 90
+        while len(list(here.glob("began-*"))) < 3:
+            if time.monotonic() > until:
+                raise RuntimeError("three never ran at once")
+            time.sleep(0.05)
+
+    def advance(self, iterations):
+        return [0.5] * iterations
+
+    def error(self):
+        return 1.0
+
+    def weights(self):
+        return {}
+'''
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def engine(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Engine]:
+    """Return a cluster that outlives the sweeps."""
+    with running_engine(request.param, tmp_path_factory.mktemp(request.param)) as found:
+        yield found
 
 
 @contextmanager
-def running(engine: str, folder: Path) -> Iterator[str]:
-    """Start a cluster that knows nothing of this sweep; yield its address."""
-    if engine == "dask":
-        with dask_cluster(folder) as address:
-            yield address
-    else:
-        with ray_cluster() as cluster:
-            yield cluster.address
+def begun(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]:
+    """Start a sweep; nothing of it outlives the test."""
+    process = start_sweep(["-m", *arguments], folder)
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
 
 
-@pytest.fixture(
-    scope="module",
-    params=[
-        pytest.param("dask", marks=pytest.mark.dask),
-        pytest.param("ray", marks=pytest.mark.ray),
-    ],
-)
-def engine(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[list[str]]:
-    """Return the words that name a cluster on the command line."""
-    with running(request.param, tmp_path_factory.mktemp(request.param)) as address:
-        yield [
-            f"hydra.launcher.backend={request.param}",
-            f"hydra.launcher.options.address={address}",
-        ]
+def points(folder: Path) -> int:
+    """Return how many points the store has of curves whose run is RUNNING."""
+    tracking = Tracking("local", folder / "outputs")
+    if not tracking.database.exists():
+        return 0
+    store = open_store(tracking, mode="read")
+    return sum(
+        len(store.client.get_metric_history(run.info.run_id, "error"))
+        for run in read.search(store, "tags.`sweep.role` = 'run'")
+        if run.info.status == "RUNNING"
+    )
 
 
-def test_same_store_as_threads(engine: list[str], tmp_path: Path) -> None:
-    ends = [
-        run_sweep([*NETWORKS, *words], folder)
-        for words, folder in ((engine, tmp_path), ([], made(tmp_path / "threads")))
-    ]
-    assert [end.code for end in ends] == [0, 0], ends
-    assert len(stored(tmp_path)) == 12
-    assert stored(tmp_path) == stored(tmp_path / "threads")
+def assert_curve_grows(words: list[str], folder: Path) -> None:
+    with begun(["lr=0.1", "iters=1e12", *words], folder) as process:
+
+        def more_than(number: int) -> bool:
+            assert process.poll() is None, process.communicate()
+            return points(folder) > number
+
+        wait_for(lambda: more_than(10))
+        seen = points(folder)
+        wait_for(lambda: more_than(seen))
+        process.send_signal(signal.SIGINT)
+        ended = finish(process, 60)
+    assert ended.code == 130, ended
+    assert points(folder) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backend", ["threads", "processes"])
+def test_long_run_shows_its_curve_and_ends_when_asked(backend: str, tmp_path: Path) -> None:
+    assert_curve_grows([f"hydra.launcher.backend={backend}"], tmp_path)
+
+
+def test_long_run_on_a_cluster_shows_its_curve_and_ends_when_asked(
+    engine: Engine, tmp_path: Path
+) -> None:
+    assert_curve_grows(engine.words, tmp_path)
 
 
 def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
-    engine: list[str], tmp_path: Path
+    engine: Engine, tmp_path: Path
 ) -> None:
     folder = user_folder(tmp_path / "user")
-    ended = run_sweep([*ARGUMENTS[:6], *engine], folder)
+    ended = run_sweep([*ARGUMENTS[:6], *engine.words], folder)
     assert ended.code == 1, ended
-    found = stored(folder)
+    found = content(Tracking("local", folder / "outputs"))
     assert sorted(run["status"] for run in found.values()) == ["FAILED"] * 2 + ["FINISHED"] * 4
     assert found["lr=0.1,iters=5"]["metrics"]["final_error"] == 0.1 / 2**5
     # The workers outlive the sweep, and must not train by what they once imported.
     code = (folder / "halving.py").read_text()
     (folder / "halving.py").write_text(code.replace("/ 2 **", "/ 4 **").replace("/ 2**", "/ 4**"))
-    ended = run_sweep([*ARGUMENTS[:4], "lr=0.1", "iters=5", *engine, "outputs=again"], folder)
+    arguments = [*ARGUMENTS[:4], "lr=0.1", "iters=5", *engine.words, "outputs=again"]
+    ended = run_sweep(arguments, folder)
     assert ended.code == 0, ended
-    (run,) = stored(folder, "again").values()
+    (run,) = content(Tracking("local", folder / "again")).values()
     assert run["metrics"]["final_error"] == 0.1 / 4**5
 
 
-def made(folder: Path) -> Path:
-    folder.mkdir()
-    return folder
+@pytest.mark.parametrize("name", ENGINES)
+def test_wrong_address_is_refused_and_nothing_is_created(name: str, tmp_path: Path) -> None:
+    ended = run_sweep(["-m", *Engine(name, "127.0.0.1:9").words], tmp_path)
+    assert ended.code == 2, ended
+    (line,) = ended.err.splitlines()
+    assert "hydra.launcher.options.address=127.0.0.1:9: no" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.dask
+def test_workers_that_join_later_get_work(tmp_path: Path) -> None:
+    folder = user_folder(tmp_path / "user")
+    (folder / "halving.py").write_text(MEETS.replace("Meets", "Halving"))
+    arguments = ["--config-dir", "my_conf", "trainer=halving", "lr=0.1,0.2,0.3,0.4", "iters=2"]
+    with ExitStack() as running:
+        address = running.enter_context(dask_cluster(tmp_path / "dask", 1))
+        engine = Engine("dask", address)
+        process = running.enter_context(begun([*arguments, *engine.words], folder))
+        wait_for(lambda: bool(list(folder.glob("began-*"))))
+        for _ in range(2):
+            running.enter_context(dask_worker(tmp_path / "dask", address))
+        ended = finish(process, 200)
+    assert ended.code == 0, ended
+
+
+@pytest.mark.dask
+def test_engine_that_goes_away_ends_the_sweep_to_be_resumed(tmp_path: Path) -> None:
+    with ExitStack() as cluster:
+        engine = cluster.enter_context(running_engine("dask", tmp_path / "dask"))
+        with begun(["lr=0.1", "iters=10,1e12", *engine.words], tmp_path) as process:
+            assert process.stdout is not None
+            assert any("[1/2]" in line for line in process.stdout)
+            cluster.close()
+            ended = finish(process, 120)
+    assert ended.code == 1, ended
+    assert engine.address in ended.err and "resume=last" in ended.err, ended
+    tracking = Tracking("local", tmp_path / "outputs")
+    assert sorted(run["status"] for run in content(tracking).values()) == ["FINISHED", "KILLED"]
+    assert not [run for run in every_run(tracking) if run.info.status == "RUNNING"]
+    ended = run_sweep(["resume=last", *engine.words], tmp_path)
+    assert ended.code == 2, ended  # nobody is there yet
+    ended = run_sweep(["resume=last", "max_seconds=0.1"], tmp_path)
+    assert ended.code == 1 and "1 of them stored already" in ended.out, ended

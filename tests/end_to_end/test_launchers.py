@@ -162,44 +162,6 @@ def test_launchers_leave_the_same_store(basic: Path, trajectory: Path) -> None:
     assert len(failed) == 2
 
 
-@pytest.mark.parametrize(
-    "launcher",
-    [
-        ["hydra/launcher=basic"],
-        ["hydra.launcher.backend=serial"],
-        ["hydra.launcher.backend=threads", "hydra.launcher.workers=1"],
-        ["hydra.launcher.backend=threads", "hydra.launcher.workers=3"],
-        ["hydra.launcher.backend=processes", "hydra.launcher.workers=2"],
-    ],
-    ids=lambda words: "-".join(word.split("=")[1] for word in words),
-)
-def test_backends_give_the_same_bits(
-    launcher: list[str], tmp_path: Path, reference: dict[str, Any]
-) -> None:
-    ended = run_sweep([*NETWORKS, *launcher], tmp_path)
-    assert ended.code == 0, ended
-    assert stored(tmp_path) == reference
-
-
-NETWORKS = ["-m", "network.init={scheme: normal}", "network.weights=null", "network.biases=null"]
-NETWORKS += ["network.layers=[4,3,2],[4,300,300,2]", "lr=0.05,0.5", "iters=1,7,40"]
-
-
-@pytest.fixture(scope="module")
-def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Return what the default launcher stores, cells in the opposite order."""
-    folder = tmp_path_factory.mktemp("reference")
-    backwards = [
-        argument.replace("0.05,0.5", "0.5,0.05").replace("1,7,40", "40,7,1")
-        for argument in NETWORKS
-    ]
-    ended = run_sweep(backwards, folder)
-    assert ended.code == 0, ended
-    found = stored(folder)
-    assert len(found) == 12
-    return found
-
-
 def test_doubled_cells_run_once(tmp_path: Path) -> None:
     ended = run_sweep(["-m", "lr=0.1,0.10,1e-1", "iters=5,5.0"], tmp_path)
     assert ended.code == 0, ended

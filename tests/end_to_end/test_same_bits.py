@@ -1,0 +1,101 @@
+"""One grid on every backend, launcher and store: weights, curves and signatures to the bit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sweep.tracking.settings import Tracking
+from tests.engine.clusters import running_engine
+from tests.processes import run_sweep
+from tests.schedulers.conftest import slurm
+from tests.server.conftest import Server, running_server, server
+from tests.stores import assert_once, content
+
+__all__ = ["running_server", "server", "slurm"]
+
+GRID = ["-m", "network.init={scheme: normal}", "network.weights=null", "network.biases=null"]
+GRID += ["network.layers=[4,3,2],[4,300,300,2]", "lr=0.05,0.5", "iters=1,40"]
+"""Networks with and without weights as metrics; BLAS could share out the larger one's products."""
+
+BACKEND = "hydra.launcher.backend="
+
+WAYS = {
+    "basic": ["hydra/launcher=basic"],
+    "serial": [f"{BACKEND}serial"],
+    "one thread": [f"{BACKEND}threads", "hydra.launcher.workers=1"],
+    "three threads": [f"{BACKEND}threads", "hydra.launcher.workers=3"],
+    "processes": [f"{BACKEND}processes", "hydra.launcher.workers=2"],
+    "dask": [],
+    "ray": [],
+    "joblib": ["hydra/launcher=joblib"],
+    "submitit": ["hydra/launcher=submitit_local"],
+    "slurm": ["hydra/launcher=submitit_slurm"],
+}
+"""Launchers and backends; where a cluster is, a fixture says."""
+
+MARKS = {name: getattr(pytest.mark, name) for name in ("dask", "ray", "slurm")} | dict.fromkeys(
+    ("joblib", "submitit"), pytest.mark.slow
+)
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Return what the default launcher stores in SQLite, cells in the opposite order."""
+    folder = tmp_path_factory.mktemp("reference")
+    axes = {"0.05,0.5": "0.5,0.05", "1,40": "40,1"}
+    backwards = [
+        f"{key}={axes.get(value, value)}"
+        for key, _, value in (argument.partition("=") for argument in GRID[1:])
+    ]
+    ended = run_sweep(["-m", *backwards], folder)
+    assert ended.code == 0, ended
+    found = content(Tracking("local", folder / "outputs"))
+    assert len(found) == 8
+    assert sum(run["weights.npz"] is not None for run in found.values()) == 4
+    assert all(run["curve.parquet"] and run["signature"] for run in found.values())
+    return found
+
+
+@pytest.fixture(scope="module")
+def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    with running_engine("dask", tmp_path_factory.mktemp("dask")) as engine:
+        yield engine.words
+
+
+@pytest.fixture(scope="module")
+def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
+    with running_engine("ray", tmp_path_factory.mktemp("ray")) as engine:
+        yield engine.words
+
+
+@pytest.mark.parametrize("store", ["local", pytest.param("server", marks=pytest.mark.postgres)])
+@pytest.mark.parametrize(
+    "way", [pytest.param(way, marks=MARKS.get(way, ()), id=way) for way in WAYS]
+)
+def test_same_bits_everywhere(
+    way: str,
+    store: str,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+    reference: dict[str, Any],
+) -> None:
+    words = [*WAYS[way]]
+    env: dict[str, str] = {}
+    if way in ("dask", "ray"):
+        words += request.getfixturevalue(way)
+    if way == "slurm":
+        env |= request.getfixturevalue("slurm")
+    tracking = Tracking("local", tmp_path / "outputs")
+    if store == "server":
+        server: Server = request.getfixturevalue("server")
+        tracking = server.tracking(tmp_path / "outputs", f"bits-{way}")
+        env |= server.env
+        words += ["tracking=server", f"tracking.experiment={tracking.experiment}"]
+    ended = run_sweep([*GRID, *words], tmp_path, env=env, timeout=250)
+    assert ended.code == 0, ended
+    assert_once(tracking)
+    assert content(tracking) == reference
