@@ -18,7 +18,7 @@ from tests.stores import assert_once, content
 __all__ = ["running_server", "server", "slurm"]
 
 GRID = ["-m", "network.init={scheme: normal}", "network.weights=null", "network.biases=null"]
-GRID += ["network.layers=[4,3,2],[4,300,300,2]", "lr=0.05,0.5", "iters=1,40"]
+GRID += ["network.layers=[4,3,2],[4,300,300,2]", "lr=0.5", "iters=1,40"]
 """Networks with and without weights as metrics; BLAS could share out the larger one's products."""
 
 BACKEND = "hydra.launcher.backend="
@@ -46,16 +46,12 @@ MARKS = {name: getattr(pytest.mark, name) for name in ("dask", "ray", "slurm")} 
 def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return what the default launcher stores in SQLite, cells in the opposite order."""
     folder = tmp_path_factory.mktemp("reference")
-    axes = {"0.05,0.5": "0.5,0.05", "1,40": "40,1"}
-    backwards = [
-        f"{key}={axes.get(value, value)}"
-        for key, _, value in (argument.partition("=") for argument in GRID[1:])
-    ]
-    ended = run_sweep(["-m", *backwards], folder)
+    backwards = [*GRID[:-3], "network.layers=[4,300,300,2],[4,3,2]", "lr=0.5", "iters=40,1"]
+    ended = run_sweep(backwards, folder)
     assert ended.code == 0, ended
     found = content(Tracking("local", folder / "outputs"))
-    assert len(found) == 8
-    assert sum(run["weights.npz"] is not None for run in found.values()) == 4
+    assert len(found) == 4
+    assert sum(run["weights.npz"] is not None for run in found.values()) == 2
     assert all(run["curve.parquet"] and run["signature"] for run in found.values())
     return found
 

@@ -154,6 +154,8 @@ def test_server_listens_on_the_loopback_alone_and_keeps_its_secrets(server: Serv
 
 
 CLIENTS = 8
+RUNS_EACH = 125
+"""A thousand in all."""
 
 
 def start(server: Server, folder: Path, ours: str, runs: int) -> subprocess.Popen[str]:
@@ -165,7 +167,7 @@ def start(server: Server, folder: Path, ours: str, runs: int) -> subprocess.Pope
 
 def test_eight_clients_at_once_lose_and_double_nothing(server: Server, tmp_path: Path) -> None:
     clients = [
-        start(server, tmp_path / str(number), "tracking.experiment=eight", 25)
+        start(server, tmp_path / str(number), "tracking.experiment=eight", RUNS_EACH)
         for number in range(CLIENTS)
     ]
     for client in clients:
@@ -173,7 +175,7 @@ def test_eight_clients_at_once_lose_and_double_nothing(server: Server, tmp_path:
         assert ended.code == 0, ended
     tracking = server.tracking(tmp_path / "outputs", "eight")
     assert_once(tracking, sweeps=CLIENTS)
-    assert len(every_run(tracking)) == CLIENTS * (25 + 1), "no run was created twice"
+    assert len(every_run(tracking)) == CLIENTS * (RUNS_EACH + 1), "no run was created twice"
 
 
 def test_killed_server_loses_and_doubles_nothing(server: Server, tmp_path: Path) -> None:
