@@ -31,7 +31,7 @@ import time
 from pathlib import Path
 
 
-class Meets:
+class Halving:
     """Trains once three of its kind run at the same time."""
 
     def __init__(self, lr):
@@ -52,6 +52,35 @@ class Meets:
     def weights(self):
         return {}
 '''
+
+ALONE = '''
+import threading
+import time
+
+TRAINING = threading.Lock()
+
+
+class Halving:
+    """Fails where another of its kind trains at the same time in the same process."""
+
+    def __init__(self, lr):
+        pass
+
+    def advance(self, iterations):
+        if not TRAINING.acquire(blocking=False):
+            raise RuntimeError("two at once")
+        time.sleep(0.3)
+        TRAINING.release()
+        return [0.5] * iterations
+
+    def error(self):
+        return 1.0
+
+    def weights(self):
+        return {}
+'''
+
+OWN = ["--config-dir", "my_conf", "trainer=halving", "lr=0.1,0.2,0.3,0.4", "iters=2"]
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -146,16 +175,26 @@ def test_wrong_address_is_refused_and_nothing_is_created(name: str, tmp_path: Pa
 @pytest.mark.dask
 def test_workers_that_join_later_get_work(tmp_path: Path) -> None:
     folder = user_folder(tmp_path / "user")
-    (folder / "halving.py").write_text(MEETS.replace("Meets", "Halving"))
-    arguments = ["--config-dir", "my_conf", "trainer=halving", "lr=0.1,0.2,0.3,0.4", "iters=2"]
+    (folder / "halving.py").write_text(MEETS)
     with ExitStack() as running:
         address = running.enter_context(dask_cluster(tmp_path / "dask", 1))
         engine = Engine("dask", address)
-        process = running.enter_context(begun([*arguments, *engine.words], folder))
+        process = running.enter_context(begun([*OWN, *engine.words], folder))
         wait_for(lambda: bool(list(folder.glob("began-*"))))
         for _ in range(2):
             running.enter_context(dask_worker(tmp_path / "dask", address))
         ended = finish(process, 200)
+    assert ended.code == 0, ended
+
+
+@pytest.mark.dask
+def test_trainer_that_is_not_safe_in_threads_trains_alone_in_a_worker_of_several(
+    tmp_path: Path,
+) -> None:
+    folder = user_folder(tmp_path / "user")
+    (folder / "halving.py").write_text(ALONE)
+    with dask_cluster(tmp_path / "dask", 1, "--nthreads", "2") as address:
+        ended = run_sweep(["-m", *OWN, *Engine("dask", address).words], folder)
     assert ended.code == 0, ended
 
 
