@@ -24,7 +24,7 @@ from tests.engine.clusters import (
     wait_for,
 )
 from tests.processes import finish, run_sweep, start_sweep
-from tests.stores import content, every_run
+from tests.stores import assert_once, content, every_run
 
 MEETS = '''
 import time
@@ -161,6 +161,13 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
     assert ended.code == 0, ended
     (run,) = content(Tracking("local", folder / "again")).values()
     assert run["metrics"]["final_error"] == 0.1 / 4**5
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_one_command_starts_a_cluster_of_its_own(name: str, tmp_path: Path) -> None:
+    ended = run_sweep(["-m", "lr=0.1,0.2", "iters=3", f"hydra.launcher.backend={name}"], tmp_path)
+    assert ended.code == 0, ended
+    assert_once(Tracking("local", tmp_path / "outputs"))
 
 
 @pytest.mark.parametrize("name", ENGINES)

@@ -171,7 +171,7 @@ def test_eight_clients_at_once_lose_and_double_nothing(server: Server, tmp_path:
         for number in range(CLIENTS)
     ]
     for client in clients:
-        ended = finish(client, 250)
+        ended = finish(client, 500)
         assert ended.code == 0, ended
     tracking = server.tracking(tmp_path / "outputs", "eight")
     assert_once(tracking, sweeps=CLIENTS)
@@ -192,7 +192,7 @@ def test_killed_server_loses_and_doubles_nothing(server: Server, tmp_path: Path)
     server.kill()
     server.start()
     for client, folder, ours in zip(clients, folders, experiments, strict=True):
-        ended = finish(client, 250)
+        ended = finish(client, 500)
         assert ended.code in (0, 3), ended
         if ended.code == 3:  # it was away for too long; what was trained waits on disk
             assert "resume=last" in ended.err, ended
