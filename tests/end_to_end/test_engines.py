@@ -180,6 +180,19 @@ def test_wrong_address_is_refused_and_nothing_is_created(name: str, tmp_path: Pa
 
 
 @pytest.mark.dask
+def test_trainer_that_failed_is_imported_again_once_it_is_mended(tmp_path: Path) -> None:
+    folder = user_folder(tmp_path / "user")
+    with dask_cluster(tmp_path / "dask", 1) as address:
+        arguments = [*ARGUMENTS[:4], "lr=0.2", "iters=2", *Engine("dask", address).words]
+        ended = run_sweep(arguments, folder)
+        assert ended.code == 1 and "this rate is broken" in ended.out, ended
+        code = (folder / "halving.py").read_text()
+        (folder / "halving.py").write_text(code.replace("broken=0.2", "broken=None"))
+        ended = run_sweep(arguments, folder)
+    assert ended.code == 0, ended
+
+
+@pytest.mark.dask
 def test_workers_that_join_later_get_work(tmp_path: Path) -> None:
     folder = user_folder(tmp_path / "user")
     (folder / "halving.py").write_text(MEETS)

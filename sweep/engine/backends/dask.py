@@ -187,6 +187,8 @@ class Dask(Cluster):
 def own(workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
     """Start a scheduler on the loopback with one process a worker; kill them at the end."""
     trackers = Trackers()
+    # It tells of connections that broke, with a traceback, when the workers are killed at the end.
+    logging.getLogger("distributed.batched").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="sweep-dask-") as folder:
         cluster = dask.LocalCluster(
             n_workers=workers,

@@ -208,13 +208,15 @@ class Running:
         def unpickled(emit: Callable[[object], None], stop: Stop) -> None:
             os.environ.update(ONE_THREAD)
             self._origin.enter()
-            # Copies: a work may write into an array that came writable.
-            work = pickle.loads(self._body, buffers=map(bytearray, self._parts))
-            self._body, self._parts = b"", ()
-            limit_blas()
-            with nullcontext() if getattr(work, "thread_safe", True) else ONE_AT_A_TIME:
-                work(emit, stop)
-            self._origin.leave()
+            try:
+                # Copies: a work may write into an array that came writable.
+                work = pickle.loads(self._body, buffers=map(bytearray, self._parts))
+                self._body, self._parts = b"", ()
+                limit_blas()
+                with nullcontext() if getattr(work, "thread_safe", True) else ONE_AT_A_TIME:
+                    work(emit, stop)
+            finally:  # what failed is what will be mended
+                self._origin.leave()
 
         with suppress(Closed):
             error, text = carry_out(
