@@ -21,11 +21,13 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
 from sweep.errors import StoreError
-from sweep.tracking.ledger import Ledger
 from sweep.tracking.messages import HURRY, TICK, Answer, receive, send
+
+if TYPE_CHECKING:  # it loads NumPy: the process is started first
+    from sweep.tracking.ledger import Ledger
 
 __all__ = ["Apart", "apart", "prepare"]
 
@@ -178,6 +180,8 @@ class Apart:
         trace: TracebackType | None,
     ) -> None:
         """Give everything back and end the process; soon, where an error ends the block."""
+        from sweep.tracking.ledger import Ledger
+
         until = time.monotonic() + (SECONDS_TO_END if error else math.inf)
         try:
             with suppress(StoreError):  # gone: then nothing is held any more

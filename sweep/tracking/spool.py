@@ -128,7 +128,11 @@ def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = True) 
 
 def forget(store: Store, folder: Path) -> None:
     """Remove what waited, and the folders that are empty then."""
-    shutil.rmtree(folder, ignore_errors=True)
+    try:
+        (folder / ENTRY).unlink()
+        folder.rmdir()
+    except OSError:  # its files are still there: a server has copies
+        shutil.rmtree(folder, ignore_errors=True)
     _remove_empty(folder.parent, store.tracking.spool)
 
 
