@@ -115,4 +115,6 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         if isinstance(error, NotFoundError) and sweep_began():
             return StoreError.exit_code  # it was there, and was taken away meanwhile
         return error.exit_code if isinstance(error, SweepError) else 2
+    finally:
+        gc.freeze()  # the process ends: what is left is not looked through for garbage
     return exit_code()
