@@ -23,7 +23,7 @@ FULL_CURVE = 100_000
 """Up to this step a stored curve holds every step; beyond it is thinned (see kept_steps)."""
 
 CHART_POINTS = 320
-PER_DECADE = 10
+PER_DECADE = 12
 """Points a decade of the curve for charts: smooth to the eye, and each costs 45 µs to store."""
 
 THRESHOLDS = tuple(range(1, 33))

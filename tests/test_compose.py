@@ -574,7 +574,7 @@ EXAMPLES = settings(
 )
 
 
-@settings(EXAMPLES, max_examples=150)
+@settings(EXAMPLES, max_examples=80)
 @given(key=master, overrides=job, number=st.integers(0, 12))
 def test_whatever_is_typed_equals_hydra(
     compared: Compared, key: tuple[str, ...], overrides: list[str], number: int
@@ -584,7 +584,7 @@ def test_whatever_is_typed_equals_hydra(
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-@settings(EXAMPLES, max_examples=400)
+@settings(EXAMPLES, max_examples=470)
 @given(key=master, overrides=job, number=st.integers(0, 12))
 def test_much_more_of_what_can_be_typed_equals_hydra(
     compared: Compared, key: tuple[str, ...], overrides: list[str], number: int

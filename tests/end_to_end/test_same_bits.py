@@ -38,7 +38,7 @@ WAYS = {
 """Launchers and backends; where a cluster is, a fixture says."""
 
 MARKS = {name: getattr(pytest.mark, name) for name in ("dask", "ray", "slurm")} | dict.fromkeys(
-    ("joblib", "submitit"), pytest.mark.slow
+    ("one thread", "three threads", "joblib", "submitit"), pytest.mark.slow
 )
 
 
