@@ -16,7 +16,7 @@ from sweep.errors import StoreError
 __all__ = ["WRITERS", "Writers"]
 
 WRITERS = 4
-"""Requests at a time: a server's time for a run falls to a third with four, not with more."""
+"""Requests at a time; a server with processors of its own answers several at once."""
 
 
 class Writers:
