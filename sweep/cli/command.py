@@ -69,16 +69,17 @@ def run_sweep(
     if ours is not None:  # refused before anything exists; nothing is started yet
         create(ours["backend"], ours["workers"], ours["options"]).close()
     workers = (ours["workers"] or available_cpus()) if ours else 1
+    elsewhere = ours is not None and "address" in ours["options"]
     if options.dry_run:
         stored = stored_cells(opening.plan, options, opening.sweep_id)
         new = [cell for cell in opening.plan.cells if cell not in stored]
         server = options.tracking_kind == "server"
-        foreseen = estimate(opening.plan, new, workers, server=server)
+        foreseen = estimate(opening.plan, new, workers, server=server, elsewhere=elsewhere)
         console.sweep_plan(opening.plan, new, foreseen)
         return []
     controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
     returns: list[Sequence[JobReturn]] = []
-    with sweep_life(replace(opening, workers=workers)) as sweep:
+    with sweep_life(replace(opening, workers=workers, elsewhere=elsewhere)) as sweep:
         jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in sweep.pending]
         size = max_batch_size or max(len(jobs), 1)
         for first in range(0, len(jobs), size):

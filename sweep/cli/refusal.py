@@ -6,6 +6,8 @@ import re
 import traceback
 from pathlib import Path
 
+import hydra
+import omegaconf
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -26,8 +28,9 @@ def is_refusal(error: BaseException) -> bool:
     if isinstance(error, REFUSALS):
         return True
     frames = traceback.extract_tb(error.__traceback__)
-    rooms = Path(frames[-1].filename).parts if frames else ()
-    return isinstance(error, ValueError) and not {"hydra", "omegaconf"}.isdisjoint(rooms)
+    last = Path(frames[-1].filename) if frames else Path()
+    rooms = (Path(str(library.__file__)).parent for library in (hydra, omegaconf))
+    return isinstance(error, ValueError) and any(map(last.is_relative_to, rooms))
 
 
 def one_sentence(error: BaseException) -> str:

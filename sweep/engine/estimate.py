@@ -18,7 +18,7 @@ from sweep.trainers import build_trainer
 __all__ = ["Estimate", "calibrate", "estimate"]
 
 CALIBRATION_SECONDS = 0.2
-"""Aim for the training that a calibration does; a slow trainer does one iteration."""
+"""Aim for one of the trainings of a calibration; a slow user's trainer does one iteration."""
 
 RUN_SECONDS = 0.020
 HANDLE_SECONDS = 0.012
@@ -49,15 +49,28 @@ class Estimate:
     bytes: int
 
 
-def estimate(plan: Plan, cells: Sequence[Cell], workers: int, *, server: bool = False) -> Estimate:
-    """Return what training and recording `cells` will take on `workers` workers."""
+def estimate(
+    plan: Plan,
+    cells: Sequence[Cell],
+    workers: int,
+    *,
+    server: bool = False,
+    elsewhere: bool = False,
+) -> Estimate:
+    """Return what training and recording `cells` will take on `workers` workers.
+
+    Parameters
+    ----------
+    server, elsewhere
+        Whether runs are recorded through a server, and trained on other machines.
+    """
     cpus = available_cpus()
     busy = _training_seconds(plan.trajectories(cells), workers)
     pace = _pace()
     record = (SERVER_RUN_SECONDS if server else RUN_SECONDS) * pace * len(cells)
     handle = HANDLE_SECONDS * pace * len(cells)
     # Training, recording and the command itself go on side by side, on as many CPUs.
-    shared = (sum(busy) + record + handle) / cpus
+    shared = ((0.0 if elsewhere else sum(busy)) + record + handle) / cpus
     seconds = max([*busy, record, handle, shared])
     return Estimate(pace * (START_SECONDS + REPORT_SECONDS) + seconds, disk_bytes(cells))
 

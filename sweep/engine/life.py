@@ -69,6 +69,8 @@ class Opening:
         The parent run of a sweep that is resumed; None for a new one.
     workers
         How many trajectories train at once, as far as that is known.
+    elsewhere
+        Whether they train on other machines than the command.
     """
 
     sweep_id: str
@@ -78,6 +80,7 @@ class Opening:
     files: Mapping[str, str]
     parent_run_id: str | None = None
     workers: int = 1
+    elsewhere: bool = False
 
 
 @contextmanager
@@ -107,17 +110,18 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
                 sweep.settle()
             stop.check()
         except Interrupted as interruption:
-            with suppress(StoreError):  # what stays open, the next command closes
+            with suppress(StoreError, StoreLost):  # what stays open, the next command closes
                 _end_early(sweep)
             console.interrupted(sweep, interruption.signum)
             raise
         except StoreLost as lost:
-            with suppress(StoreError):  # as much as the store still takes
+            with suppress(StoreError, StoreLost):  # as much as the store still takes
                 _end_early(sweep)
             raise lost.error from None
         except BaseException:
-            recorder.ask(Ledger.kill_started)
-            _close(sweep, started, "FAILED")
+            with suppress(StoreError, StoreLost):  # told is what came first
+                recorder.ask(Ledger.kill_started)
+                _close(sweep, started, "FAILED")
             raise
         else:
             _close(sweep, started)
@@ -136,7 +140,8 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         opened = recorder.begin(
             Ledger.open, from_options(options), need, sweep_id, opening.parent_run_id
         )
-        estimated = _foreseen(opening.plan.cells, opening)  # loads what trains, too
+        if opening.parent_run_id is None:  # else it is not known yet what is to be done
+            estimated = _foreseen(opening.plan.cells, opening)  # loads what trains, too
         # What the end needs is loaded while the store is opened elsewhere.
         from sweep.report import build  # noqa: F401
         from sweep.tracking import ending  # noqa: F401
@@ -169,7 +174,9 @@ def _foreseen(cells: Sequence[Cell], opening: Opening) -> Estimate | None:
         return None
     try:
         server = opening.options.tracking_kind == "server"
-        return estimate(opening.plan, cells, opening.workers, server=server)
+        return estimate(
+            opening.plan, cells, opening.workers, server=server, elsewhere=opening.elsewhere
+        )
     except Exception:  # it raises again in its run, and is recorded there
         return None
 
@@ -200,8 +207,8 @@ def _end_early(sweep: Sweep) -> None:
 def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     """Write the sweep's metrics, its report and its status, last."""
     recorder, built = sweep.recorder, None
-    recorder.ask(Ledger.deliver)
     try:
+        recorder.ask(Ledger.deliver)
         stored, runs, said = recorder.ask(Ledger.gather, sweep.told)
         for sentence in said:
             console.say(sentence)

@@ -119,9 +119,10 @@ class Sweep:
 
         self.start(cell)
         log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
-        self._unheard[cell.index] = cell, None if quietly else result
+        ending = ending_of(result, cell.spec.config)
         with self._store_needed():
-            self.recorder.tell(Ledger.record, cell.index, ending_of(result, cell.spec.config))
+            self.recorder.tell(Ledger.record, cell.index, ending)
+        self._unheard[cell.index] = cell, None if quietly else result
         self.heed()
         return result.final_error
 

@@ -145,6 +145,8 @@ def await_delivery(store: Store, *, hurry: bool = False) -> None:
     """
     if store.writers is not None:
         store.waiting += store.writers.settle(1.0 if hurry else None)
+        while store.writers.gone:
+            store.say(store.writers.gone.pop(0))
     until = time.monotonic() + (0.0 if hurry else SERVER_RETURNS)
     while store.waiting:
         deliver(store)

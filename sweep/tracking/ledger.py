@@ -45,7 +45,7 @@ class Recorded(NamedTuple):
 
 
 class Ledger:
-    """A sweep in its store; one process has it open at a time.
+    """A sweep in its store, as one process keeps it.
 
     Parameters
     ----------
@@ -166,7 +166,7 @@ class Ledger:
         """Create the runs that began `after` seconds ago or before; see `write.create_begun`."""
         from sweep.tracking import write
 
-        if self._runs:
+        if self._runs and not self.hurried():
             write.create_begun(self.store, after)
 
     def show(
@@ -180,6 +180,8 @@ class Ledger:
         from sweep.errors import StoreError
         from sweep.tracking import write
 
+        if self.hurried():
+            return
         try:
             write.show(self.store, self._runs[key], steps, errors, validation)
         except StoreError:

@@ -39,6 +39,7 @@ def serve(driver: int) -> None:
     os.dup2(2, 1)  # whatever a library prints is no answer
     holder.stand_for(driver)
     hurried, waiting, sending = threading.Event(), queue.SimpleQueue[bytes](), threading.Lock()
+    gone = threading.Event()
 
     def listen() -> None:
         while (body := receive(requests)) is not None:
@@ -46,14 +47,16 @@ def serve(driver: int) -> None:
                 hurried.set()
             else:
                 waiting.put(body)
-        os._exit(0)  # the command is gone
+        hurried.set()
+        gone.set()  # the command has ended, and perhaps not as it should
 
     def answer(value: Answer) -> None:
-        with sending:
-            try:
-                send(answers, pickle.dumps(value, protocol=5))
-            except OSError:
-                os._exit(0)
+        try:
+            body = pickle.dumps(value, protocol=5)
+        except Exception:
+            body = pickle.dumps(Answer(value.number, trouble=traceback.format_exc()), protocol=5)
+        with sending, suppress(OSError):  # nobody listens any more: see `gone`
+            send(answers, body)
 
     threading.Thread(target=listen, daemon=True).start()
     ledger = Ledger(lambda sentence: answer(Answer(None, sentence=sentence)), hurried.is_set)
@@ -65,12 +68,18 @@ def serve(driver: int) -> None:
         if created.error or created.trouble:
             answer(created)
 
-    while os.getppid() == driver:
+    closed = False
+    while not closed:
         try:
             number, method, args, kwargs = pickle.loads(waiting.get(timeout=IDLE))
         except queue.Empty:
+            if gone.is_set() or os.getppid() != driver:
+                break
             create_begun(0.0)
             continue
+        closed = method is Ledger.close
+        if gone.is_set() and method not in (Ledger.start, Ledger.record):
+            continue  # what was trained is kept, and nothing else done for nobody
         told = _outcome(number, partial(method, ledger, *args, **kwargs))
         # Who hears that a run is stored finds those that train on in the store, unless there
         # is so much to write that they would end meanwhile.

@@ -103,8 +103,8 @@ def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = True) 
     -------
     The run's id; None where the server does not answer, and the result stays on disk.
     """
+    run_id, tags = entry.run_id, {"sweep.outcome": entry.tags["sweep.outcome"]}
     try:
-        run_id, tags = entry.run_id, {"sweep.outcome": entry.tags["sweep.outcome"]}
         if run_id is None and search:
             run_id = _find(store, entry)
         if run_id is None:
@@ -117,7 +117,7 @@ def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = True) 
         return None
     except GoneError as error:
         store.check_experiment()
-        restore = f"MLFLOW_TRACKING_URI='{store.uri}' mlflow runs restore --run-id {entry.run_id}"
+        restore = f"MLFLOW_TRACKING_URI='{store.uri}' mlflow runs restore --run-id {run_id}"
         raise GoneError(
             f"Run {entry.name} was deleted while it was written; its result waits in {folder}, "
             f"and the next command stores it after: {restore}"

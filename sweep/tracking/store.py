@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
-from sweep.errors import NotFoundError, StoreError
+from sweep.errors import NotFoundError, StoreBusyError, StoreError
 from sweep.tracking import set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts
 from sweep.tracking.create import create_experiment, create_store
@@ -52,13 +52,15 @@ class Store:
     hurried
         Set by the command: true once it was asked to end, so that no lock holds it up.
     started
-        What this process has started and not ended: run id -> the run (see `write`).
+        What this process has started and not ended, by what `write.start_run` returned.
     waiting
         Results of this process that wait on disk for a server.
     silent_until
         Until then (monotonic clock) a server that did not answer is left alone.
     writers
         Threads that record the runs of a sweep on a server; None where one writer is best.
+    blocked
+        What was told when another program still held the database and the command should end.
     """
 
     tracking: Tracking
@@ -73,6 +75,7 @@ class Store:
     waiting: int = 0
     silent_until: float = 0.0
     writers: Writers | None = None
+    blocked: StoreBusyError | None = None
 
     @property
     def uri(self) -> str:
@@ -108,8 +111,13 @@ class Store:
         """
         if time.monotonic() < self.silent_until:
             raise UnreachableError(f"{self.where} does not answer.")
+        if self.blocked is not None and self.hurried():
+            raise StoreBusyError(str(self.blocked))  # a second of waiting was enough for all
         try:
             answer = patiently(action, self.where, self.say, self.hurried)
+        except StoreBusyError as error:
+            self.blocked = error
+            raise
         except UnreachableError:
             if not self.silent_until:  # said once, however many requests fail
                 self.say(f"{self.where} does not answer; results wait in {self.tracking.spool}.")

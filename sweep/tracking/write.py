@@ -1,7 +1,7 @@
 """Write a sweep and its runs. The one place that sets a run's status and outcome.
 
-A run has three requests: its creation when its training starts, one batch with all that it
-has to say, and its status, last. Its files are in place before the batch.
+A run has three requests: its creation, when its training starts or soon after, one batch with all
+that it has to say, and its status, last. Its files are in place before the batch.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
-from sweep.errors import StoreError
+from sweep.errors import RunGoneError, StoreError
 
 __all__ = ["WRITERS", "Writers"]
 
@@ -26,10 +26,13 @@ class Writers:
     ----------
     in_flight
         Folders that are being handed over.
+    gone
+        A sentence for each run that was deleted before it was written; its result waits on disk.
     """
 
     def __init__(self) -> None:
         self.in_flight: set[Path] = set()
+        self.gone: list[str] = []
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="sweep-writer")
         self._futures: list[Future[object]] = []
         self._lock = threading.Lock()
@@ -73,7 +76,9 @@ class Writers:
                 future.cancel()
                 continue
             error = future.exception()
-            if isinstance(error, StoreError):
+            if isinstance(error, RunGoneError):
+                self.gone.append(str(error))
+            elif isinstance(error, StoreError):
                 first = first or error
             elif error is not None:
                 raise error

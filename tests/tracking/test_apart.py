@@ -129,8 +129,43 @@ def test_what_the_store_refuses_is_raised_as_it_is(recorder: Apart, tracking: Tr
 
 def test_mistake_of_ours_is_raised_with_its_traceback(recorder: Apart) -> None:
     recorder.tell(Ledger.kill_started)  # nothing is open
-    with pytest.raises(RuntimeError, match="in kill_started"):
+    with pytest.raises(StoreError, match="AttributeError.*resume=last") as raised:
         all_news(recorder, 1)
+    assert "in kill_started" in raised.value.__notes__[0], "the whole traceback is kept"
+
+
+def test_refusal_of_what_was_told_is_raised_and_what_follows_is_done(
+    recorder: Apart, tracking: Tracking
+) -> None:
+    begin(recorder, tracking, "a")
+    for _ in range(2):
+        recorder.tell(Ledger.record, 7, ending_of(result(), CONFIG))  # no such run was started
+    recorder.tell(Ledger.record, 0, ending_of(result(), CONFIG))
+    with pytest.raises(StoreError, match="KeyError"):
+        recorder.ask(Ledger.kill_started)
+    recorder.ask(Ledger.finish, "KILLED")  # one's own answer again
+    assert [one.key for one in recorder.news()] == [0]
+    store = open_store(tracking, mode="read")
+    assert [run.status for run in read.sweep_runs(store, SWEEP)] == ["FINISHED"]
+    assert read.find_sweep(store, SWEEP).status == "KILLED"
+
+
+def test_results_under_way_survive_the_command(tracking: Tracking) -> None:
+    """The other end of the pipe is closed, as by SIGKILL, with many results in it."""
+    recorder = apart(print, never)
+    names = [str(number) for number in range(20)]
+    begin(recorder, tracking, *names)
+    process = servant(recorder)
+    for key in range(20):
+        recorder.tell(Ledger.record, key, ending_of(result(), CONFIG))
+    assert recorder._process.stdin is not None and recorder._process.stdout is not None
+    recorder._process.stdin.close()
+    process.wait(LAST)
+    recorder._process.wait()
+    recorder._process.stdout.close()
+    store = open_store(tracking, mode="read")
+    assert {run.status for run in read.sweep_runs(store, SWEEP)} == {"FINISHED"}
+    assert len(read.sweep_runs(store, SWEEP)) == 20
 
 
 def test_death_of_the_process_is_told(recorder: Apart, tracking: Tracking) -> None:
