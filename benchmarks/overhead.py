@@ -165,7 +165,8 @@ class Bench:
 
     def sharing(self) -> None:
         """Compare shared trajectories with independent runs, where training is what takes time."""
-        axes = ["-m", "lr=0.001", "iters=" + ",".join(str(10**7 * at) for at in range(1, 11))]
+        counts = ",".join(str(5 * 10**7 * at) for at in range(1, 11))
+        axes = ["-m", "lr=1e-7", f"iters={counts}"]  # so low that none stalls
         ratios = []
         for _ in range(self.rounds):
             shared = run([*OURS, *axes], self.place("ours")).seconds
@@ -179,9 +180,9 @@ class Bench:
             "default grid": ["-m"],
             "400 short runs": rates(400),
             "30 learning rates": ["-m", "experiment=rates"],
-            "four of 10^8 iterations": ["-m", "lr=0.001,0.002,0.003,0.004", "iters=100000000"],
+            "four of 10^8 iterations": ["-m", "lr=1e-7,2e-7,3e-7,4e-7", "iters=100000000"],
             "two of 10^8 on processes": [
-                *["-m", "lr=0.001,0.002", "iters=100000000", "hydra.launcher.backend=processes"]
+                *["-m", "lr=1e-7,2e-7", "iters=100000000", "hydra.launcher.backend=processes"]
             ],
         }
         for name, axes in kinds.items():
