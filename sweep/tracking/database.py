@@ -26,6 +26,7 @@ __all__ = [
     "connect",
     "expected_version",
     "inspect",
+    "is_locked",
 ]
 
 HEADER = 100
@@ -109,6 +110,18 @@ def connect(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
         sqlite3.connect(address, uri=True, isolation_level=None, timeout=WRITE_WAIT_MS / 1000)
     ) as connection:
         yield connection
+
+
+def is_locked(database: Path) -> bool:
+    """Tell, without waiting, whether another program holds the database or it cannot be written."""
+    address = f"file:{urllib.parse.quote(str(database))}?mode=rw"
+    try:
+        with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=0)) as own:
+            own.execute("BEGIN IMMEDIATE")
+            own.execute("ROLLBACK")
+    except sqlite3.OperationalError:
+        return True
+    return False
 
 
 def inspect(database: Path) -> None:

@@ -16,7 +16,7 @@ from sweep.errors import NotFoundError, StoreBusyError, StoreError
 from sweep.tracking import set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts
 from sweep.tracking.create import create_experiment, create_store
-from sweep.tracking.database import adopt, check_address, check_version, inspect
+from sweep.tracking.database import adopt, check_address, check_version, inspect, is_locked
 from sweep.tracking.moved import readdress
 from sweep.tracking.patience import UnreachableError, patiently
 from sweep.tracking.probe import probe_folder, probe_server, probe_space
@@ -111,7 +111,7 @@ class Store:
         """
         if time.monotonic() < self.silent_until:
             raise UnreachableError(f"{self.where} does not answer.")
-        if self.blocked is not None and self.hurried():
+        if self.blocked is not None and self.hurried() and is_locked(self.tracking.database):
             raise StoreBusyError(str(self.blocked))  # a second of waiting was enough for all
         try:
             answer = patiently(action, self.where, self.say, self.hurried)
