@@ -39,7 +39,7 @@ def serve(driver: int) -> None:
     os.dup2(2, 1)  # whatever a library prints is no answer
     holder.stand_for(driver)
     hurried, waiting, sending = threading.Event(), queue.SimpleQueue[bytes](), threading.Lock()
-    gone = threading.Event()
+    loaded, gone = threading.Event(), threading.Event()
 
     def listen() -> None:
         while (body := receive(requests)) is not None:
@@ -47,6 +47,8 @@ def serve(driver: int) -> None:
                 hurried.set()
             else:
                 waiting.put(body)
+        if not loaded.is_set():
+            os._exit(0)  # nothing was carried out, so there is nothing to keep
         hurried.set()
         gone.set()  # the command has ended, and perhaps not as it should
 
@@ -62,6 +64,7 @@ def serve(driver: int) -> None:
     ledger = Ledger(lambda sentence: answer(Answer(None, sentence=sentence)), hurried.is_set)
     with suppress(Exception):  # the first request meets it again, and tells
         _load()
+    loaded.set()
 
     def create_begun(after: float) -> None:
         created = _outcome(None, lambda: ledger.create_begun(after))

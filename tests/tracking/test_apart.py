@@ -150,6 +150,17 @@ def test_refusal_of_what_was_told_is_raised_and_what_follows_is_done(
     assert read.find_sweep(store, SWEEP).status == "KILLED"
 
 
+def test_process_that_still_loads_ends_with_the_command_at_once() -> None:
+    recorder = apart(print, never)
+    process = servant(recorder)
+    assert recorder._process.stdin is not None and recorder._process.stdout is not None
+    recorder._process.stdin.close()
+    process.wait(LAST)
+    assert recorder._process.stdout.read() == b"", "it was asked nothing, and said nothing"
+    recorder._process.wait()
+    recorder._process.stdout.close()
+
+
 def test_results_under_way_survive_the_command(tracking: Tracking) -> None:
     """The other end of the pipe is closed, as by SIGKILL, with many results in it."""
     recorder = apart(print, never)
@@ -170,7 +181,9 @@ def test_results_under_way_survive_the_command(tracking: Tracking) -> None:
 
 def test_death_of_the_process_is_told(recorder: Apart, tracking: Tracking) -> None:
     begin(recorder, tracking, "a")
-    servant(recorder).kill()
+    process = servant(recorder)
+    process.kill()
+    process.wait(LAST)  # dying, it could still be told something
     with pytest.raises(StoreError, match="died.*resume=last"):
         recorder.ask(Ledger.kill_started)
     with pytest.raises(StoreError, match="died"):
