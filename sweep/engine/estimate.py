@@ -15,7 +15,7 @@ from sweep.engine.bundle import COST, bundles
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.trainers import build_trainer
 
-__all__ = ["Estimate", "calibrate", "estimate"]
+__all__ = ["Estimate", "Pace", "calibrate", "estimate", "pace_of"]
 
 CALIBRATION_SECONDS = 0.2
 """Aim for one of the trainings of a calibration; a slow user's trainer does one iteration."""
@@ -49,11 +49,24 @@ class Estimate:
     bytes: int
 
 
+@dataclass(frozen=True)
+class Pace:
+    """How fast this machine is here and now.
+
+    training: seconds of an iteration for each unit of a network's size; see NetworkSpec.size.
+    python: how many times longer Python takes than where this module's figures are from.
+    """
+
+    training: float
+    python: float
+
+
 def estimate(
     plan: Plan,
     cells: Sequence[Cell],
     workers: int,
     *,
+    pace: Pace | None = None,
     server: bool = False,
     elsewhere: bool = False,
 ) -> Estimate:
@@ -61,28 +74,35 @@ def estimate(
 
     Parameters
     ----------
+    pace
+        Measured for a moment where it is not given.
     server, elsewhere
         Whether runs are recorded through a server, and trained on other machines.
     """
+    trajectories = plan.trajectories(cells)
+    pace = pace or pace_of(trajectories)
     cpus = available_cpus()
-    busy = _training_seconds(plan.trajectories(cells), workers)
-    pace = _pace()
-    record = (SERVER_RUN_SECONDS if server else RUN_SECONDS) * pace * len(cells)
-    handle = HANDLE_SECONDS * pace * len(cells)
+    busy = _training_seconds(trajectories, workers, pace)
+    record = (SERVER_RUN_SECONDS if server else RUN_SECONDS) * pace.python * len(cells)
+    handle = HANDLE_SECONDS * pace.python * len(cells)
     # Training, recording and the command itself go on side by side, on as many CPUs.
     shared = ((0.0 if elsewhere else sum(busy)) + record + handle) / cpus
     seconds = max([*busy, record, handle, shared])
-    return Estimate(pace * (START_SECONDS + REPORT_SECONDS) + seconds, disk_bytes(cells))
+    return Estimate(pace.python * (START_SECONDS + REPORT_SECONDS) + seconds, disk_bytes(cells))
 
 
-def _pace() -> float:
-    """Return how many times longer Python takes here and now than where the figures are from."""
+def pace_of(trajectories: Sequence[Trajectory]) -> Pace:
+    """Measure the pace of this machine, with the longest of `trajectories` to train."""
 
     def loop() -> None:
         for number in range(600):
             json.loads(json.dumps({str(key): [key, number] for key in range(20)}))
 
-    return _typical_seconds(loop) / PACE_SECONDS
+    training = 0.0
+    if trajectories:
+        longest = max(trajectories, key=lambda trajectory: trajectory.stops[-1])
+        training = calibrate(longest) / longest.spec.network.size
+    return Pace(training, _typical_seconds(loop) / PACE_SECONDS)
 
 
 def disk_bytes(cells: Sequence[Cell]) -> int:
@@ -129,15 +149,11 @@ def _typical_seconds(action: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def _training_seconds(trajectories: Sequence[Trajectory], workers: int) -> list[float]:
+def _training_seconds(trajectories: Sequence[Trajectory], workers: int, pace: Pace) -> list[float]:
     """Return the seconds of each worker if it takes the next work when it is free."""
-    if not trajectories:
-        return [0.0]
-    longest = max(trajectories, key=lambda trajectory: trajectory.stops[-1])
-    per_size = calibrate(longest) / longest.spec.network.size
     busy = [0.0] * max(1, workers)
     for bundle in bundles(trajectories, workers):
         iterations = max(trajectory.stops[-1] for trajectory in bundle)
-        alone = per_size * bundle[0].spec.network.size * iterations
+        alone = pace.training * bundle[0].spec.network.size * iterations
         busy[busy.index(min(busy))] += alone * (COST if len(bundle) > 1 else 1)
     return busy

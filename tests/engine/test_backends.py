@@ -205,7 +205,10 @@ def test_error_of_a_work_is_told_and_harms_no_other(name: str) -> None:
     assert type(done[1].error) is ValueError
     assert str(done[1].error) == "lr is odd"
     assert done[1].error.__traceback__ is None
-    assert 'raise ValueError("lr is odd")' in str(done[1].traceback)
+    # Newer releases of cloudpickle send a local function without the path of its source, so
+    # that its line cannot be shown; where it was raised and what can.
+    assert "in fails\n" in str(done[1].traceback)
+    assert "ValueError: lr is odd" in str(done[1].traceback)
     assert done[0].error is done[2].error is None
 
 

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
-from sweep.engine.estimate import calibrate, disk_bytes, estimate
+from sweep.engine.estimate import Pace, calibrate, disk_bytes, estimate, pace_of
 from tests.engine.test_plan import plan_of
 
 
 def test_estimate_grows_with_runs_iterations_and_fewer_workers() -> None:
     plan = plan_of({"lr": 0.01, "iters": 10**9}, {"lr": 0.02, "iters": 10**9}, {"lr": 0.03})
-    both = estimate(plan, plan.cells, 1)
-    assert both.seconds > estimate(plan, plan.cells, 2).seconds
-    assert both.seconds > estimate(plan, plan.cells[2:], 1).seconds
+    pace = Pace(training=1e-8, python=1.0)
+    both = estimate(plan, plan.cells, 1, pace=pace)
+    assert both.seconds > estimate(plan, plan.cells, 2, pace=pace).seconds
+    assert both.seconds > estimate(plan, plan.cells[2:], 1, pace=pace).seconds
+    assert both.seconds < estimate(plan, plan.cells, 1, pace=Pace(1e-8, 2.0)).seconds
+    assert both.seconds < estimate(plan, plan.cells, 1, pace=Pace(2e-8, 1.0)).seconds
     assert both.bytes == disk_bytes(plan.cells) > disk_bytes(plan.cells[1:])
+
+
+def test_estimate_measures_the_pace_where_none_is_given() -> None:
+    plan = plan_of({"lr": 1e-6, "iters": 10**6})
+    assert estimate(plan, plan.cells, 1).seconds > 0
     assert estimate(plan, [], 1).seconds > 0
+    pace = pace_of(plan.trajectories())
+    assert pace.training > 0
+    assert pace.python > 0
 
 
 def test_calibrate_returns_seconds_for_an_iteration() -> None:
