@@ -133,8 +133,7 @@ def inspect(database: Path) -> None:
         The file is empty, cut off, unreadable or not a SQLite database.
     """
     try:
-        with database.open("rb") as file:
-            head = file.read(HEADER)
+        head = os.pread(_descriptor(os.path.realpath(database), database.stat().st_ino), HEADER, 0)
         size = database.stat().st_size
     except OSError as error:
         raise StoreError(f"{database} cannot be read ({error.strerror}).") from error
@@ -156,6 +155,17 @@ def inspect(database: Path) -> None:
         raise StoreError(
             f"{database} is cut off ({size} of {page * pages} bytes); restore it from a backup."
         )
+
+
+@cache
+def _descriptor(path: str, inode: int) -> int:
+    """Open a file once, never to close it.
+
+    A process that closes any descriptor of a file gives up all its POSIX locks on it, SQLite's
+    included (https://sqlite.org/howtocorrupt.html, section 2.2): another process would take
+    itself for the last one and remove the log that connections of this one still write to.
+    """
+    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
 
 
 def check_version(database: Path, mode: str) -> None:

@@ -2,8 +2,8 @@
 
     python -m tests.faults.soak [sweeps=20] [seed=1]
 
-Each sweep is killed by SIGKILL, with all it started, at a moment drawn from the time that an
-undisturbed sweep takes (but for its first third, when nothing exists yet), and resumed. At the
+Each sweep is killed by SIGKILL, with all it started, within a second after one of its own lines
+(the one that says what it will do, or one of a recorded run), drawn by lot, and resumed. At the
 end every sweep of the store must equal the undisturbed one to the bit, with nothing running,
 waiting or left over.
 """
@@ -21,13 +21,12 @@ from pathlib import Path
 
 import psutil
 
-from sweep.errors import SweepError
 from sweep.tracking import read
-from tests.faults.support import assert_whole, open_reader, statuses
+from tests.faults.support import assert_whole, open_reader, statuses, wait_for_line
 from tests.processes import finish, run_sweep, start_sweep
 
-GRID = ["-m", "lr=0.1,1,20", "iters=10,1000,300000"]
-CELLS = 9
+GRID = ["-m", "lr=0.1,1,20", "iters=10,100,1000,3000,10000,30000,100000,300000"]
+CELLS = 24
 
 
 def main(sweeps: int, seed: int) -> None:
@@ -38,16 +37,12 @@ def main(sweeps: int, seed: int) -> None:
         model.mkdir()
         store.mkdir()
         must(GRID, model)  # compiles the kernel
-        began = time.monotonic()
-        must(GRID, model)
-        whole = time.monotonic() - began
-        print(f"undisturbed: {whole:.1f} s, {CELLS} runs", flush=True)
         killed: Counter[str] = Counter()
         again = 0
         for number in range(1, sweeps + 1):
             before = ids(store)
-            after = generator.uniform(whole / 3, whole)
-            kill_after(after, store)
+            line, after = generator.randint(0, CELLS), generator.random()
+            kill_after(line, after, store)
             new = ids(store) - before
             if new:
                 left = statuses(store)
@@ -60,9 +55,10 @@ def main(sweeps: int, seed: int) -> None:
                 where, done = "before it was in the store", "0"
                 must(GRID, store)
             killed[where] += 1
-            print(f"{number:3}: killed after {after:4.1f} s, {where}; {done} stored", flush=True)
+            told = f"killed {after:.2f} s after line {line:2}, {where}; {done} stored"
+            print(f"{number:3}: {told}", flush=True)
         every = ids(store)
-        assert len(every) == sweeps
+        assert len(every) == sweeps, f"{len(every)} sweeps in the store, not {sweeps}"
         assert_whole(store, like=model, sweeps=sorted(every))
         shutdown = ", ".join(f"{count} with {where}" for where, count in killed.most_common())
         print(f"{sweeps} sweeps killed ({shutdown}); {again} runs trained after a kill.")
@@ -78,16 +74,15 @@ def must(arguments: list[str], folder: Path) -> str:
 
 def ids(folder: Path) -> set[str]:
     """Return the sweeps that a store knows and that can be resumed: their plan is written."""
-    try:
-        sweeps = read.list_sweeps(open_reader(folder))
-    except SweepError:
+    if not (folder / "outputs" / "mlflow.db").exists():
         return set()
-    return {sweep.sweep_id for sweep in sweeps if sweep.plan()}
+    return {each.sweep_id for each in read.list_sweeps(open_reader(folder)) if each.plan()}
 
 
-def kill_after(seconds: float, folder: Path) -> None:
-    """Start a sweep and kill it after some seconds, and at the same moment all that it started."""
+def kill_after(line: int, seconds: float, folder: Path) -> None:
+    """Start a sweep; kill it, and all it started, some seconds after it recorded `line` runs."""
     process = start_sweep(GRID, folder)
+    wait_for_line(process, f"[{line}/{CELLS}]" if line else "Sweep ")
     time.sleep(seconds)
     command = psutil.Process(process.pid)
     for each in [command, *command.children(recursive=True)]:

@@ -107,8 +107,8 @@ def assert_whole(folder: Path, like: Path | None = None, sweeps: Sequence[str] =
     """Assert what must hold of a store once a sweep is finished, whatever came before.
 
     Exactly one finished run for each cell of each sweep, nothing RUNNING, nothing waiting or
-    left over on disk, a sound database; and, where `like` is given, the same sweep there to
-    the bit.
+    left over on disk, a sound database; and, where `like` is given, the same as in the last
+    sweep there, to the bit.
     """
     assert statuses(folder)["RUNNING"] == 0
     with closing(sqlite3.connect(folder / "outputs" / "mlflow.db")) as connection:
@@ -141,5 +141,5 @@ def assert_whole(folder: Path, like: Path | None = None, sweeps: Sequence[str] =
         assert stored.metrics["runs_finished"] == len(cells)
         if like is not None:
             other = open_reader(like)
-            model = read.sweep_runs(other, read.find_sweep(other, sweep_id).sweep_id)
+            model = read.sweep_runs(other, read.find_sweep(other, "last").sweep_id)
             assert [content(store, run) for run in runs] == [content(other, run) for run in model]

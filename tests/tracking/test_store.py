@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 import tempfile
 from collections.abc import Callable
 from contextlib import closing
@@ -15,6 +16,7 @@ from sweep.errors import NotFoundError, StoreBusyError, StoreError, StoreVersion
 from sweep.tracking.database import expected_version
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
+from tests.processes import run
 from tests.tracking.support import start_script, tree
 
 
@@ -320,3 +322,22 @@ def test_opening_a_locked_database_waits_for_no_one(tracking: Tracking) -> None:
         other.execute("BEGIN IMMEDIATE")
         assert open_store(tracking, mode="write").experiment_id
         other.execute("ROLLBACK")
+
+
+def test_opening_a_store_again_keeps_the_locks_of_its_open_connections(
+    tracking: Tracking, tmp_path: Path
+) -> None:
+    """Without them another program that ends would take SQLite's log from under ours."""
+    store = open_store(tracking, mode="write")
+    store.client.search_runs([store.experiment_id])  # its connection stays open
+    open_store(tracking, mode="write")
+    code = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+connection.execute("CREATE TABLE other (name TEXT)")
+connection.close()
+"""
+    ended = run([sys.executable, "-c", code, tracking.database], tmp_path)
+    assert ended.code == 0, ended
+    assert Path(f"{tracking.database}-wal").stat().st_size > 0
+    assert store.client.search_runs([store.experiment_id]) == []
