@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.checks import did_you_mean, is_number, no_such_key, refuse_quotes, told
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError, ConfigErrors, gathered
 from sweep.settings import CONTROL_KEYS
 from sweep.spec import BUILT_IN, RunSpec, TrainerSpec
 
@@ -49,13 +49,8 @@ def run_spec(config: Mapping[str, Any], choices: Mapping[str, Any], base: Path) 
     problems: list[str] = []
 
     def checked(check: Any, *arguments: Any) -> Any:
-        try:
+        with gathered(problems):
             return check(*arguments)
-        except ConfigErrors as error:
-            problems.extend(error.messages)
-        except ConfigError as error:
-            problems.append(str(error))
-        return None
 
     lr = checked(_learning_rate, config.get("lr"))
     iters = checked(_iterations, config.get("iters"))

@@ -15,7 +15,8 @@ Messages are one sentence: what is wrong, the value, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 __all__ = [
     "ConfigError",
@@ -28,6 +29,7 @@ __all__ = [
     "StoreLost",
     "StoreVersionError",
     "SweepError",
+    "gathered",
 ]
 
 
@@ -46,6 +48,11 @@ class ConfigError(SweepError):
 
     exit_code = 2
 
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Return one sentence for each refused value."""
+        return (str(self),)
+
 
 class ConfigErrors(ConfigError):
     """Several refusals of one command, told together.
@@ -57,11 +64,25 @@ class ConfigErrors(ConfigError):
     """
 
     def __init__(self, messages: Sequence[str]) -> None:
-        self.messages = tuple(dict.fromkeys(messages))
-        super().__init__("\n".join(self.messages))
+        self._messages = tuple(dict.fromkeys(messages))
+        super().__init__("\n".join(self._messages))
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Return one sentence for each refused value, none twice."""
+        return self._messages
 
     def __reduce__(self) -> tuple[type[ConfigErrors], tuple[tuple[str, ...]]]:
-        return type(self), (self.messages,)
+        return type(self), (self._messages,)
+
+
+@contextmanager
+def gathered(problems: list[str]) -> Iterator[None]:
+    """Add what is refused within to `problems`: a command tells all its mistakes at once."""
+    try:
+        yield
+    except ConfigError as error:
+        problems.extend(error.messages)
 
 
 class NotFoundError(SweepError):

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.cli.app import command, one_job
+from sweep.cli.app import tool
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -186,4 +186,4 @@ def _trained_on(cell: Mapping[str, Any], path: Path) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(command(one_job(export), "export"))
+    sys.exit(tool(export, "export"))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["command", "config_folder", "main", "one_job"]
+__all__ = ["command", "config_folder", "main", "one_job", "tool"]
 
 
 def config_folder() -> str:
@@ -73,6 +73,33 @@ def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             raise SystemExit(error.exit_code) from error
 
     return told
+
+
+def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
+    """Run one of the commands beside `sweep`, whose keys are those of its file and no others.
+
+    Parameters and return value are those of `command`.
+    """
+
+    @functools.wraps(task)
+    def checked(config: DictConfig) -> Any:
+        from hydra.core.hydra_config import HydraConfig
+        from omegaconf import OmegaConf
+
+        from sweep.cli.typed import unread
+        from sweep.errors import ConfigErrors
+
+        file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
+        hydra = HydraConfig.get()
+        known = [str(key) for key in config if key in file or key in hydra.runtime.choices]
+        typed = [str(text) for text in hydra.overrides.task]
+        added = {text.lstrip("+").partition("=")[0]: text for text in typed if text[0] == "+"}
+        new = {key: text for key, text in added.items() if key.split(".")[0] not in known}
+        if new:
+            raise ConfigErrors([unread(key, text, known) for key, text in new.items()])
+        return task(config)
+
+    return command(one_job(checked), config_name)
 
 
 def command(task: Callable[[DictConfig], Any], config_name: str) -> int:

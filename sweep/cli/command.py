@@ -12,6 +12,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 from sweep import console
 from sweep.cli.compose import Jobs
 from sweep.cli.grid import describes_run, expand
+from sweep.cli.guard import check_launcher
 from sweep.cli.plain import plain_values
 from sweep.cli.resume import resumed_plan, stored_sweep
 from sweep.engine.backends import available_cpus, create
@@ -19,7 +20,8 @@ from sweep.engine.estimate import estimate
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import new_id
 from sweep.engine.stored import stored_cells
-from sweep.settings import CONTROL_KEYS, Settings, settings
+from sweep.errors import ConfigErrors, gathered
+from sweep.settings import CONTROL_KEYS, settings
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -62,8 +64,8 @@ def run_sweep(
     StoreError
         The store cannot be used; no run was started.
     """
-    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
-    opening = _opening(loader, master, params, arguments, options)
+    opening = _checked(loader, master, params, arguments)
+    options = opening.options
     launcher = make_launcher()
     ours = getattr(launcher, "settings", None)  # None: somebody else's launcher
     if ours is not None:  # refused before anything exists; nothing is started yet
@@ -88,27 +90,36 @@ def run_sweep(
     return returns
 
 
-def _opening(
+def _checked(
     loader: ConfigLoader,
     master: DictConfig,
     params: Mapping[str, Any],
     arguments: Sequence[str],
-    options: Settings,
 ) -> Opening:
-    if options.resume is None:
-        sweep_id, parent_run_id = new_id(), None
+    """Return the sweep that the command line describes, or raise all that is wrong with it."""
+    problems: list[str] = []
+    options = plan = parent_run_id = None
+    sweep_id, files = new_id(), {}
+    with gathered(problems):
+        options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
+    with gathered(problems):
+        check_launcher(master.hydra.launcher)
+    if master.resume is None:
         _set_parent(master, sweep_id)
-        plan = expand(loader, master, params, arguments, sweep_id)
+        with gathered(problems):
+            plan = expand(loader, master, params, arguments, sweep_id)
         files = {
             "multirun.yaml": OmegaConf.to_yaml(master),
             "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
         }
-    else:
+    elif options is not None:
         stored, document = stored_sweep(options)
         sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
-        plan = resumed_plan(loader, master, arguments, options, document)
-        files = {}
+        with gathered(problems):
+            plan = resumed_plan(loader, master, arguments, options, document)
+    if options is None or plan is None or problems:
+        raise ConfigErrors(problems)
     folder = Path(str(master.hydra.sweep.dir))
     return Opening(sweep_id, plan, options, folder, files, parent_run_id)
 

@@ -17,7 +17,7 @@ from omegaconf import OmegaConf
 from sweep import console
 from sweep.cli.compose import Jobs
 from sweep.cli.refusal import REFUSALS, one_sentence
-from sweep.cli.typed import added_keys, is_read, lost_numbers, unread
+from sweep.cli.typed import added_keys, is_read, lost_numbers, misspelt_keys, unread
 from sweep.config import run_spec
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigError, ConfigErrors
@@ -116,31 +116,36 @@ def checked_cells(
     cells: list[Cell] = []
     problems: list[str] = []
     composed: list[int] = []
+    strange: dict[str, str] = {}
     for index, overrides in enumerate(grid):
         try:
             choices = jobs.choices(index)
             config = jobs.task_config(index)
             composed.append(index)
+            strange |= misspelt_keys(config, choices)
             spec = run_spec(config, choices, base)
-        except ConfigErrors as error:
+        except ConfigError as error:
             problems.extend(error.messages)
         except REFUSALS as error:
             problems.append(one_sentence(error))
         else:
             own = tuple(text for text in overrides if describes_run(text.partition("=")[0]))
             cells.append(Cell(index, own, _values(axes, spec, choices), spec))
-    problems += _unread_keys(jobs, composed, master)
+    problems += _unread_keys(jobs, composed, master, strange)
     if problems:
         raise ConfigErrors(problems)
     return cells
 
 
-def _unread_keys(jobs: Jobs, composed: Sequence[int], master: DictConfig) -> list[str]:
-    """Return the refusal of each key that the grid adds and that none of its cells reads."""
+def _unread_keys(
+    jobs: Jobs, composed: Sequence[int], master: DictConfig, strange: Mapping[str, str]
+) -> list[str]:
+    """Return the refusal of each `strange` or added key that no cell of the grid reads."""
     added: dict[str, str] = {}
     for index in composed:
         if any(text.startswith("+") for text in jobs[index]):
             added = {**added_keys(jobs[index], jobs.choices(index)), **added}
+    added = {**strange, **added}
     if not added:
         return []
     hydra = {"hydra": OmegaConf.to_container(master.hydra, resolve=False)}

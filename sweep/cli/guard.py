@@ -13,14 +13,14 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from sweep import console
 from sweep.cli.plain import plain_values
 from sweep.cli.refusal import REFUSALS, one_sentence
-from sweep.cli.typed import added_keys, is_read, lost_numbers, unread
+from sweep.cli.typed import added_keys, is_read, lost_numbers, misspelt_keys, unread
 from sweep.config import run_spec
 from sweep.engine.backends import check
-from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError
+from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError, gathered
 from sweep.settings import Settings, settings
 from sweep.spec import RunSpec
 
-__all__ = ["Guard"]
+__all__ = ["Guard", "check_launcher"]
 
 SWEEPER = "hydra_plugins.sweep_grid.GridSweeper"
 LAUNCHER = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
@@ -105,6 +105,18 @@ class Guard(Callback):
             config.hydra.run.dir = str(folder)  # one id, resolved once
 
 
+def check_launcher(launcher: DictConfig) -> None:
+    """Refuse a backend or a number of workers that our launcher does not know.
+
+    Raises
+    ------
+    ConfigError
+        No such backend, or a number of workers below 1.
+    """
+    if launcher.get("_target_") == LAUNCHER:
+        check(launcher.backend, launcher.workers)
+
+
 def _checked(config: DictConfig) -> tuple[RunSpec, Settings]:
     """Return what a single run's configuration describes, or raise all that is wrong with it."""
     hydra = config.hydra
@@ -117,21 +129,13 @@ def _checked(config: DictConfig) -> tuple[RunSpec, Settings]:
     choices = dict(hydra.runtime.choices)
     problems: list[str] = []
     spec = options = None
-    try:
+    with gathered(problems):
         spec = run_spec(plain, choices, base)
-    except ConfigErrors as error:
-        problems += error.messages
-    try:
+    with gathered(problems):
         options = settings(plain, base)
-    except ConfigErrors as error:
-        problems += error.messages
-    launcher = hydra.launcher
-    if launcher.get("_target_") == LAUNCHER:  # it is not used here, and a mistake all the same
-        try:
-            check(launcher.backend, launcher.workers)
-        except ConfigError as error:
-            problems.append(str(error))
-    added = added_keys(typed, choices)
+    with gathered(problems):  # it is not used here, and a mistake all the same
+        check_launcher(hydra.launcher)
+    added = {**misspelt_keys(plain, choices), **added_keys(typed, choices)}
     if added:
         whole = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
         problems += [unread(key, text) for key, text in added.items() if not is_read(key, whole)]

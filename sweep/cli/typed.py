@@ -1,7 +1,7 @@
 """Check overrides as they were typed: what cannot be seen any more once Hydra has composed them.
 
-Hydra's parser makes infinity of `1e400` and zero of `1e-400`, and its `+` adds any key,
-whether or not anything reads it. Both would train something else than was meant.
+Hydra's parser makes infinity of `1e400` and zero of `1e-400`; its `+` adds any key, and so does
+a file, whether or not anything reads it. All would train something else than was meant.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import Any
 
 from hydra.core.override_parser.types import Override, Sweep
@@ -17,7 +18,7 @@ from sweep.checks import did_you_mean
 from sweep.config import RUN_KEYS
 from sweep.settings import CONTROL_KEYS
 
-__all__ = ["added_keys", "is_read", "lost_numbers", "unread"]
+__all__ = ["added_keys", "is_read", "lost_numbers", "misspelt_keys", "unread"]
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+(?![\w.])")
 """A number with an exponent, which may be one that a float cannot hold."""
@@ -81,6 +82,19 @@ def added_keys(overrides: Iterable[str], groups: Iterable[str]) -> dict[str, str
     return added
 
 
+def misspelt_keys(config: Iterable[str], groups: Iterable[str]) -> dict[str, str]:
+    """Return each top-level key of a configuration that looks like one of ours -> the key itself.
+
+    Parameters
+    ----------
+    groups
+        The configuration's groups: their keys are known. Other keys of a user's own are free.
+    """
+    known = {*OWN_KEYS, *groups}
+    strange = [key for key in config if key not in known]
+    return {key: key for key in strange if get_close_matches(key, OWN_KEYS, n=1, cutoff=0.8)}
+
+
 def is_read(key: str, config: Mapping[str, Any]) -> bool:
     """Return whether an interpolation of an unresolved configuration names `key`.
 
@@ -100,10 +114,21 @@ def _matches(value: Any, pattern: re.Pattern[str]) -> bool:
     return isinstance(value, Sequence) and any(_matches(item, pattern) for item in value)
 
 
-def unread(key: str, override: str) -> str:
-    """Return the refusal of an added key that nothing reads."""
+def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:
+    """Return the refusal of a key that nothing reads.
+
+    Parameters
+    ----------
+    override
+        What added it on the command line, or the key itself where a file holds it.
+    known
+        The keys that the command has.
+    """
+    hint = did_you_mean(key, known)
+    if override == key:
+        return f"{key}: a file of the configuration sets this key, and nothing reads it{hint}"
     shown = override if len(override) <= 80 else override[:77] + "..."
-    hint = did_you_mean(key, OWN_KEYS)
-    return f"{shown}: there is no key {key}, and nothing would read it" + (
-        hint or f"; leave it out, use it as ${{{key}}}, or add it to a file of your --config-dir."
-    )
+    advice = "leave it out"
+    if known is OWN_KEYS:
+        advice += f", use it as ${{{key}}}, or add it to a file of your --config-dir"
+    return f"{shown}: there is no key {key}, and nothing would read it{hint or f'; {advice}.'}"

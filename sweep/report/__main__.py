@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.cli.app import command, one_job
+from sweep.cli.app import tool
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -87,4 +87,4 @@ def _report_two(store: Store, options: Settings, sweeps: tuple[str, str]) -> Non
 
 
 if __name__ == "__main__":
-    sys.exit(command(one_job(report), "report"))
+    sys.exit(tool(report, "report"))

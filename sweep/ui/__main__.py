@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.cli.app import command, one_job
+from sweep.cli.app import tool
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -76,4 +76,4 @@ def _shown(options: Settings) -> Any:
 
 
 if __name__ == "__main__":
-    sys.exit(command(one_job(ui), "ui"))
+    sys.exit(tool(ui, "ui"))

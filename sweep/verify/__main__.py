@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from sweep.cli.app import command, one_job
+from sweep.cli.app import tool
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -105,4 +105,4 @@ def _say(text: str) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(command(one_job(verify), "verify"))
+    sys.exit(tool(verify, "verify"))

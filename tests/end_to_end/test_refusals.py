@@ -106,6 +106,36 @@ def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_mistakes_of_grid_command_and_launcher_are_listed_together(tmp_path: Path) -> None:
+    keys = ["lr=-1,0.1", "max_seconds=-1", "+x=1", "hydra.launcher.backend=nope"]
+    ended = run_sweep(["-m", *keys], tmp_path)
+    assert ended.code == 2
+    assert len(ended.err.strip().splitlines()) == len(keys), ended.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("module", ["sweep.report", "sweep.verify", "sweep.export", "sweep.ui"])
+def test_added_keys_of_the_other_commands_are_refused(module: str, tmp_path: Path) -> None:
+    ended = run_sweep(["+sweeps=last", "+x.y=1", "++sweep=last"], tmp_path, module=module)
+    assert ended.code == 2, ended
+    first, second = ended.err.strip().splitlines()
+    assert "+sweeps=last: there is no key sweeps" in first
+    assert first.endswith("did you mean 'sweep'?")
+    assert "+x.y=1: there is no key x.y" in second
+
+
+def test_misspelt_key_of_a_file_is_refused_in_both_modes(tmp_path: Path) -> None:
+    preset = tmp_path / "own" / "experiment" / "mine.yaml"
+    preset.parent.mkdir(parents=True)
+    preset.write_text("# @package _global_\niterz: 10\n")
+    for mode in ([], ["-m", "lr=0.1,1"]):
+        ended = run_sweep([*mode, "experiment=mine", "--config-dir", "own"], tmp_path)
+        assert ended.code == 2, ended
+        told = "iterz: a file of the configuration sets this key, and nothing reads it; did you "
+        assert ended.err.strip().endswith(f"{told}mean 'iters'?"), ended.err
+    assert not (tmp_path / "outputs").exists()
+
+
 def test_all_mistakes_of_a_single_run_are_listed(tmp_path: Path) -> None:
     ended = run_sweep(["lr=-1", "outputs=", "+x=1", "hydra.launcher.backend=nope"], tmp_path)
     assert ended.code == 2
