@@ -29,9 +29,9 @@ SERVER_RETURNS = 20.0
 
 def waiting(store: Store) -> Iterator[tuple[Path, Entry]]:
     """Yield what waits on disk: its folder, and the end of a run that is in it."""
-    for path in sorted(store.tracking.spool.glob(f"[!.]*/*/{spool.ENTRY}")):
+    for path in sorted(store.tracking.spool.glob("[!.]*/*.json")):
         try:
-            yield path.parent, Entry.from_json(path.read_bytes())
+            yield path.with_suffix(""), Entry.from_json(path.read_bytes())
         except FileNotFoundError:  # its process has delivered it meanwhile
             continue
         except ValueError:
@@ -59,8 +59,9 @@ def deliver(store: Store) -> int:
                 continue
             if not _deliver_one(store, folder, entry):
                 break
-            count += not folder.exists()
+            count += not spool.entry_of(folder).exists()
     finally:
+        spool.tidy(store)
         lock.release()
     store.waiting = 0 if store.waiting <= count else store.waiting - count
     return count
@@ -70,14 +71,14 @@ def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
     """Deliver one entry; return False when the server does not answer."""
     try:
         if entry.run_id is None and _has_finished(store, entry):
-            spool.forget(store, folder)  # another attempt was faster
+            spool.forget(folder)  # another attempt was faster
             return True
         return spool.hand_over(store, folder, entry) is not None
     except UnreachableError:
         return False
     except GoneError as error:
         if _has_finished(store, entry):
-            spool.forget(store, folder)
+            spool.forget(folder)
         else:
             store.say(str(error))
         return True
@@ -108,7 +109,7 @@ def _is_free(store: Store, entry: Entry, folder: Path) -> bool:
     if holder == me():
         return True
     gone = holder.is_gone() if holder else None
-    return _is_old(folder) if gone is None else gone
+    return _is_old(spool.entry_of(folder)) if gone is None else gone
 
 
 def _is_old(path: Path) -> bool:
@@ -119,15 +120,19 @@ def _is_old(path: Path) -> bool:
 
 
 def _remove_parts(store: Store) -> None:
-    """Remove unfinished folders whose process is gone: nothing in them was promised yet."""
-    for part in store.tracking.spool.glob(f"{spool.PART}*"):
-        gone = is_left_behind(part.name.removeprefix(spool.PART).rpartition("-")[0])
+    """Remove what processes that are gone did not finish: nothing in it was promised yet."""
+    for part in (*store.tracking.spool.glob(f"{spool.PART}*"), *_unfinished(store)):
+        gone = is_left_behind("-".join(part.name.removeprefix(spool.PART).split("-")[:3]))
         if _is_old(part) if gone is None else gone:
-            shutil.rmtree(part, ignore_errors=True)
-    try:
-        store.tracking.spool.rmdir()
-    except OSError:  # something waits
-        return
+            part.unlink() if part.is_file() else shutil.rmtree(part, ignore_errors=True)
+
+
+def _unfinished(store: Store) -> Iterator[Path]:
+    """Yield what is below the sweeps of the spool and belongs to no entry."""
+    for path in store.tracking.spool.glob("[!.]*/*"):
+        entry = path if path.suffix == ".json" else spool.entry_of(path)
+        if not entry.exists():
+            yield path
 
 
 def await_delivery(store: Store, *, hurry: bool = False) -> None:
@@ -151,7 +156,7 @@ def await_delivery(store: Store, *, hurry: bool = False) -> None:
     while store.waiting:
         deliver(store)
         if not store.waiting:
-            return
+            break
         if time.monotonic() > until:
             raise StoreError(
                 f"{store.where} does not answer: {store.waiting} results wait in "
@@ -159,6 +164,7 @@ def await_delivery(store: Store, *, hurry: bool = False) -> None:
                 "resume=last."
             )
         time.sleep(0.5)
+    spool.tidy(store)
 
 
 def supersede(store: Store, every: Sequence[StoredRun], counting: Sequence[StoredRun]) -> int:

@@ -1,8 +1,9 @@
 """Results before records: a finished run is safe on disk before MLflow hears of it.
 
-``spool/<sweep>/<attempt>/files/`` holds the run's artifacts and ``entry.json`` all the rest.
-When the store has both, the folder is gone. What a dying server or a full disk left is
-brought there later (see `deliver`).
+``spool/<sweep>/<process>-<attempt>/`` holds the run's artifacts, and a JSON file beside it, of the
+same name, all the rest: it is written last, and without it the folder counts for nothing. When
+the store has both, both are gone. What a dying server or a full disk left is brought there later
+(see `deliver`). A local store takes the folder as it is: to remove one costs more than to make it.
 """
 
 from __future__ import annotations
@@ -26,13 +27,12 @@ from sweep.tracking.holder import me
 from sweep.tracking.patience import GoneError, UnreachableError, translated
 from sweep.tracking.store import Store
 
-__all__ = ["ENTRY", "PART", "create", "forget", "hand_over", "lease", "save", "staging"]
+__all__ = ["PART", "create", "entry_of", "forget", "hand_over", "lease", "save", "staging", "tidy"]
 
-ENTRY = "entry.json"
 FILES = "files"
 
 PART = ".part-"
-"""How the names of unfinished folders begin; the writing process follows."""
+"""How the names of folders begin that are put aside; the writing process follows."""
 
 T = TypeVar("T")
 
@@ -57,7 +57,12 @@ def staging(store: Store, copy_of: Path | None = None) -> Iterator[Path]:
         raise translated(error, store.where) from error
     finally:
         shutil.rmtree(aside, ignore_errors=True)
-        _remove_empty(store.tracking.spool)
+        tidy(store)
+
+
+def entry_of(folder: Path) -> Path:
+    """Return the file that makes a folder of the spool count."""
+    return folder.with_name(f"{folder.name}.json")
 
 
 def save(store: Store, entry: Entry, files: Mapping[str, bytes]) -> Path:
@@ -72,17 +77,21 @@ def save(store: Store, entry: Entry, files: Mapping[str, bytes]) -> Path:
         The disk is full or cannot be written.
     """
     sweep, _, attempt = entry.delivery.replace("..", "_").partition("/")
-    folder = store.tracking.spool / sweep / (attempt.replace("/", "-") or "run")
-    part = store.tracking.spool / f"{PART}{me().key}-{folder.name}"
+    name = f"{me().key}-{attempt.replace('/', '-') or 'run'}"
+    folder = store.tracking.spool / sweep / name
+    part = folder.with_name(f"{name}.part")
     try:
-        _persistently(lambda: (part / FILES).mkdir(parents=True, exist_ok=True))
-        for name, content in files.items():
-            (part / FILES / name).write_bytes(content)
-        (part / ENTRY).write_bytes(entry.to_json())
-        shutil.rmtree(folder, ignore_errors=True)  # an earlier end of the same attempt
-        _persistently(lambda: _move(part, folder))
+        if folder.exists():  # an earlier end of the same attempt
+            forget(folder)
+        _persistently(lambda: folder.mkdir(parents=True))
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        part.write_bytes(entry.to_json())
+        os.rename(part, entry_of(folder))
     except OSError as error:
-        shutil.rmtree(part, ignore_errors=True)
+        part.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        tidy(store)
         raise translated(error, store.where) from error
     return folder
 
@@ -109,8 +118,8 @@ def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = True) 
             run_id = _find(store, entry)
         if run_id is None:
             run_id, tags = create(store, entry, tags), {}
-        if (folder / FILES).is_dir():
-            store.call(lambda: store.artifacts.put(run_id, folder / FILES))
+        if folder.is_dir():
+            store.call(lambda: store.artifacts.put(run_id, folder))
         _log(store, run_id, entry, tags)
         store.call(lambda: store.client.set_terminated(run_id, entry.status, entry.end_time))
     except UnreachableError:
@@ -122,18 +131,23 @@ def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = True) 
             f"Run {entry.name} was deleted while it was written; its result waits in {folder}, "
             f"and the next command stores it after: {restore}"
         ) from error
-    forget(store, folder)
+    forget(folder)
     return run_id
 
 
-def forget(store: Store, folder: Path) -> None:
-    """Remove what waited, and the folders that are empty then."""
-    try:
-        (folder / ENTRY).unlink()
-        folder.rmdir()
-    except OSError:  # its files are still there: a server has copies
-        shutil.rmtree(folder, ignore_errors=True)
-    _remove_empty(folder.parent, store.tracking.spool)
+def forget(folder: Path) -> None:
+    """Remove what waited; a server has copies of the files."""
+    entry_of(folder).unlink(missing_ok=True)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def tidy(store: Store) -> None:
+    """Remove the folders of the spool in which nothing waits."""
+    for folder in (*store.tracking.spool.glob("[!.]*/"), store.tracking.spool):
+        try:
+            folder.rmdir()
+        except OSError:  # not empty: something waits, or another process is at work
+            continue
 
 
 def create(store: Store, entry: Entry, outcome: Mapping[str, str] = {}) -> str:
@@ -178,11 +192,6 @@ def _new_folder(spool: Path) -> Path:
     return Path(tempfile.mkdtemp(prefix=f"{PART}{me().key}-", dir=spool))
 
 
-def _move(part: Path, folder: Path) -> None:
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    os.rename(part, folder)
-
-
 def _persistently(action: Callable[[], T]) -> T:
     """Repeat an action while others remove the folder around it, which was empty for a moment."""
     for _ in range(100):
@@ -191,11 +200,3 @@ def _persistently(action: Callable[[], T]) -> T:
         except FileNotFoundError:
             continue
     return action()
-
-
-def _remove_empty(*folders: Path) -> None:
-    for folder in folders:
-        try:
-            folder.rmdir()
-        except OSError:  # not empty: something waits, or another process is at work
-            return

@@ -237,6 +237,8 @@ def end(store: Store, run_id: str, ending: Ending) -> str | None:
         store.waiting += 1
     elif store.waiting:  # the server is back
         deliver(store)
+    elif entry.sweep_id is None:  # a sweep's runs are many: it tidies once
+        spool.tidy(store)
     return known
 
 

@@ -40,7 +40,7 @@ def test_server_dies_in_mid_sweep(
     process = begin(["-m", *own, *GRID, *place], tmp_path)
     wait_for_line(process, "[1/4]")
     server.kill()
-    wait_for(lambda: list(tmp_path.glob("outputs/spool/*/*/entry.json")), "a result that waits")
+    wait_for(lambda: list(tmp_path.glob("outputs/spool/*/*.json")), "a result that waits")
     if returns:
         server.start()
     ended = finish(process, 120)

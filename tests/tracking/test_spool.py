@@ -44,7 +44,7 @@ def run(name):
     return write.start_run(store, name=name, params=PARAMS,
         tags={"sweep.signature": SIGNATURE}, sweep_id=SWEEP, parent_run_id=parent)
 
-for name in "0123":  # those before the last die in a fork, each at a later step
+for name in "01234":  # each dies in a fork, at a later step but for the last
     if os.fork() == 0:
         from sweep.tracking import holder
         store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
@@ -53,6 +53,7 @@ for name in "0123":  # those before the last die in a fork, each at a later step
         if name == "1": store.client.log_batch = kill
         if name == "2": store.client.set_terminated = kill
         if name == "3": spool.forget = kill
+        if name == "4": spool.entry_of = kill  # its files are there, and nothing says so
         write.record(store, run_id, result(int(name) + 10), CONFIG)
     os.wait()
 """
@@ -94,7 +95,8 @@ def test_killed_at_any_step_of_recording_loses_nothing(store: Store) -> None:
     reader = open_store(store.tracking, mode="write")
     assert deliver(reader) == 4
     assert deliver(reader) == 0
-    runs = read.sweep_runs(reader, SWEEP, every=True)
+    *runs, lost = read.sweep_runs(reader, SWEEP, every=True)
+    assert (lost.name, lost.status) == ("4", "RUNNING")  # its result was not whole on disk
     assert [run.name for run in runs] == ["0", "1", "2", "3"]
     for run in runs:
         expected = result(int(run.name) + 10)
@@ -161,8 +163,22 @@ def test_unfinished_folder_of_the_dead_is_removed(store: Store) -> None:
     assert not parts.exists() and mine.exists()
 
 
+def test_files_without_entry_of_the_dead_are_removed(store: Store) -> None:
+    """The process died after the files of a result and before the entry that makes them count."""
+    dead, living = (
+        store.tracking.spool / SWEEP / f"{who.key}-x-y"
+        for who in (replace(me(), started=1.0), me())
+    )
+    for folder in (dead, living):
+        folder.mkdir(parents=True)
+        (folder / "curve.parquet").write_bytes(b"-")
+    dead.with_name(f"{dead.name}.part").write_bytes(b"{")
+    assert deliver(store) == 0
+    assert [path.name for path in dead.parent.iterdir()] == [living.name]
+
+
 def test_unreadable_entry_is_left_alone(store: Store, said: list[str]) -> None:
-    path = store.tracking.spool / SWEEP / "x" / spool.ENTRY
+    path = spool.entry_of(store.tracking.spool / SWEEP / "x")
     path.parent.mkdir(parents=True)
     for content in (b"", b"{}", b"[1]", b"\xff", b'{"metrics": [[1]]}'):
         path.write_bytes(content)
