@@ -156,6 +156,8 @@ class Dask(Cluster):
         return found
 
     def _failed(self, key: int, error: BaseException) -> Iterator[tuple[int, Done]]:
+        if isinstance(error, asyncio.CancelledError):  # nothing here cancels: the scheduler is gone
+            raise self._lost("does not answer any more")
         parcel, _ = self._flying.pop(key)
         if key not in self._accused:
             self._accused.add(key)
