@@ -11,6 +11,7 @@ queue is looked at in each TICK and emptied before a result is handed on, so the
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import logging
 import math
 import os
@@ -39,6 +40,9 @@ dask: Any = distributed
 
 HELD = 4
 """Batches in the queue from which on the workers wait."""
+
+CANCELLED = asyncio.CancelledError, concurrent.futures.CancelledError
+"""What a future raises that was cancelled; Dask's own errors are of the second kind."""
 
 STOPPED: set[str] = set()
 """In a worker: the commands that asked their works to end."""
@@ -156,7 +160,7 @@ class Dask(Cluster):
         return found
 
     def _failed(self, key: int, error: BaseException) -> Iterator[tuple[int, Done]]:
-        if isinstance(error, asyncio.CancelledError):  # nothing here cancels: the scheduler is gone
+        if isinstance(error, CANCELLED):  # nothing here cancels: the scheduler is gone
             raise self._lost("does not answer any more")
         parcel, _ = self._flying.pop(key)
         if key not in self._accused:
