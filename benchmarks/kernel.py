@@ -236,7 +236,7 @@ class Bench:
         """Compare one run with a loop in Python and NumPy."""
         n, ours, theirs = 10_000, [], []
         for _ in range(self.rounds):
-            ours.append(1e9 * seconds_of_ours(1e-6, 100 * n) / n / 100)
+            ours.append(1e9 * seconds_of_ours(1e-6, 1000 * n) / n / 1000)
             theirs.append(1e9 * seconds_in_python(0.05, n) / n)
         self.add("the loop in Python and NumPy", theirs, "ns")
         self.add("Python / one run", [b / a for a, b in zip(ours, theirs, strict=True)], "x")

@@ -37,7 +37,7 @@ __all__ = [
     "split",
 ]
 
-MANY_CELLS = 500
+MANY_CELLS = 100
 """Checking more takes seconds, and is said."""
 
 
