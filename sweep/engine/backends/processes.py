@@ -11,21 +11,21 @@ What a work emitted before its worker died is emitted again; the driver drops do
 
 from __future__ import annotations
 
-import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import cloudpickle  # type: ignore[import-untyped]
 
+from sweep.engine.backends.gate import Gate
+from sweep.engine.backends.pool import Closed, Pool, Run
 from sweep.engine.backends.seam import Done, Emitted, Work, WorkerDied, WorkError
-from sweep.engine.backends.threads import Closed, Run, Threads
 from sweep.engine.backends.worker import Trackers, Worker
 
 __all__ = ["Processes"]
 
 
-class Processes(Threads):
+class Processes(Pool):
     """One loky process a worker, started when a work needs it and again after its death."""
 
     def __init__(self, workers: int) -> None:
@@ -78,38 +78,3 @@ class Processes(Threads):
             return self._stopping.is_set()
 
         return Done(key, *worker.carry_out(payload, emit, stopping))
-
-
-class Gate:
-    """Lets works run in company, or one by itself while the others wait to start."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._running = 0
-        self._suspects = 0
-
-    @contextmanager
-    def company(self) -> Iterator[None]:
-        with self._changed:
-            self._changed.wait_for(lambda: not self._suspects)
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._running -= 1
-                self._changed.notify_all()
-
-    @contextmanager
-    def alone(self) -> Iterator[None]:
-        with self._changed:
-            self._suspects += 1
-            self._changed.wait_for(lambda: not self._running)
-            self._running += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._suspects -= 1
-                self._running -= 1
-                self._changed.notify_all()

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from sweep.engine.backends.inside import Sender
+from sweep.engine.backends.pool import Closed
 from sweep.engine.backends.seam import ONE_THREAD, Stop, WorkError, carry_out, limit_blas
-from sweep.engine.backends.threads import Closed
 
 __all__ = ["Batch", "Message", "Origin", "Running", "ended"]
 

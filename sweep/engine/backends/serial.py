@@ -12,8 +12,9 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 
+from sweep.engine.backends.pool import Closed
 from sweep.engine.backends.seam import TICK, Event
-from sweep.engine.backends.threads import Closed, Threads
+from sweep.engine.backends.threads import Threads
 
 __all__ = ["Serial"]
 
