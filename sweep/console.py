@@ -217,10 +217,11 @@ def interrupted(sweep: Sweep, signum: int) -> None:
     error(f"Ended by {name}: {done}; finish it with: {resume_command(sweep.id)}")
 
 
-def single_interrupted(signum: int) -> None:
-    """Print the one line of a single run that a signal ended."""
+def single_interrupted(signum: int, stored: bool) -> None:
+    """Print the one line of a single run that a signal ended; short ones are not `stored`."""
     name = signal.Signals(signum).name
-    error(f"Ended by {name}: the run was not done and is not stored; a sweep (-m) can be resumed.")
+    how = "is stored as KILLED" if stored else "is not stored"
+    error(f"Ended by {name}: the run was not done and {how}; a sweep (-m) can be resumed.")
 
 
 def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:

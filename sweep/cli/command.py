@@ -14,13 +14,14 @@ from sweep.cli.compose import Jobs
 from sweep.cli.grid import describes_run, expand
 from sweep.cli.guard import check_launcher
 from sweep.cli.plain import plain_values
+from sweep.cli.refusal import listed
 from sweep.cli.resume import resumed_plan, stored_sweep
 from sweep.engine.backends import available_cpus, create
 from sweep.engine.estimate import estimate
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import new_id
 from sweep.engine.stored import stored_cells
-from sweep.errors import ConfigErrors, gathered
+from sweep.errors import ConfigErrors
 from sweep.settings import CONTROL_KEYS, settings
 
 if TYPE_CHECKING:
@@ -100,13 +101,13 @@ def _checked(
     problems: list[str] = []
     options = plan = parent_run_id = None
     sweep_id, files = new_id(), {}
-    with gathered(problems):
+    with listed(problems):
         options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
-    with gathered(problems):
+    with listed(problems):
         check_launcher(master.hydra.launcher)
     if master.resume is None:
         _set_parent(master, sweep_id)
-        with gathered(problems):
+        with listed(problems):
             plan = expand(loader, master, params, arguments, sweep_id)
         files = {
             "multirun.yaml": OmegaConf.to_yaml(master),
@@ -116,7 +117,7 @@ def _checked(
         stored, document = stored_sweep(options)
         sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
-        with gathered(problems):
+        with listed(problems):
             plan = resumed_plan(loader, master, arguments, options, document)
     if options is None or plan is None or problems:
         raise ConfigErrors(problems)

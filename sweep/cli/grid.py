@@ -16,7 +16,7 @@ from omegaconf import OmegaConf
 
 from sweep import console
 from sweep.cli.compose import Jobs
-from sweep.cli.refusal import REFUSALS, one_sentence
+from sweep.cli.refusal import REFUSALS, listed, one_sentence
 from sweep.cli.typed import added_keys, is_read, lost_numbers, misspelt_keys, unread
 from sweep.config import run_spec
 from sweep.engine.plan import Cell, Plan, unique
@@ -66,12 +66,22 @@ def expand(
     ConfigError
         The sweep's folder holds something already.
     """
-    _check_folder(Path(str(master.hydra.sweep.dir)))
+    problems: list[str] = []
+    cells: list[Cell] = []
+    with listed(problems):
+        _check_folder(Path(str(master.hydra.sweep.dir)))
     lines = [f"{key}={value}" for key, value in params.items() if value is not None]
-    overrides = parsed(loader, [*lines, *arguments])
-    axes = named_axes(overrides, params)
-    grid = split(overrides)
-    cells = checked_cells(loader, master, grid, axes, sweep_id, Path.cwd())
+    overrides = _parsed(loader, [*lines, *arguments])
+    refused = [(override, text) for override in overrides for text in _refusals(override)]
+    problems += [text for _, text in refused]
+    # The others are looked at all the same, for their mistakes.
+    sound = [each for each in overrides if not any(each is override for override, _ in refused)]
+    axes = named_axes(sound, params)
+    grid = split(sound)
+    with listed(problems):
+        cells = checked_cells(loader, master, grid, axes, sweep_id, Path.cwd())
+    if problems:
+        raise ConfigErrors(problems)
     return Plan(tuple(unique(cells)), axes, len(grid), command_line(), Path.cwd())
 
 
@@ -84,9 +94,15 @@ def parsed(loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
         A control key is given several values, an axis is a range without steps, or a number is
         beyond double precision.
     """
-    overrides = OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
-    _refuse_axes(overrides)
+    overrides = _parsed(loader, arguments)
+    problems = [text for override in overrides for text in _refusals(override)]
+    if problems:
+        raise ConfigErrors(problems)
     return overrides
+
+
+def _parsed(loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
+    return OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
 
 
 def split(overrides: Sequence[Override]) -> list[list[str]]:
@@ -178,22 +194,20 @@ def command_line() -> str:
     return shlex.join(["python", "-m", "sweep", *sys.argv[1:]])
 
 
-def _refuse_axes(overrides: Sequence[Override]) -> None:
-    problems = [
-        f"{override.input_line}: a grid needs single values; list them or write range(a,b,step)."
-        for override in overrides
-        if override.is_sweep_override() and not override.is_discrete_sweep()
-    ]
-    problems += lost_numbers(overrides)
-    problems += [
-        f"{override.input_line}: {override.key_or_group} says how the command runs and cannot be "
-        "an axis; give it one value."
-        for override in overrides
-        if override.is_sweep_override()
-        and override.key_or_group.split(".")[0] in (*CONTROL_KEYS, "experiment", "hydra")
-    ]
-    if problems:
-        raise ConfigErrors(problems)
+def _refusals(override: Override) -> list[str]:
+    """Return why an override can be no part of a grid, whatever else there is."""
+    line, key = override.input_line, override.key_or_group
+    problems = lost_numbers([override])
+    if override.is_sweep_override():
+        if not override.is_discrete_sweep():
+            problems.append(
+                f"{line}: a grid needs single values; list them or write range(a,b,step)."
+            )
+        if key.split(".")[0] in (*CONTROL_KEYS, "experiment", "hydra"):
+            problems.append(
+                f"{line}: {key} says how the command runs and cannot be an axis; give it one value."
+            )
+    return problems
 
 
 def _check_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import traceback
 from pathlib import Path
 from typing import Any, cast
@@ -122,8 +123,6 @@ def _checked(config: DictConfig) -> tuple[RunSpec, Settings]:
     hydra = config.hydra
     typed = [str(text) for text in hydra.overrides.task]
     lost = lost_numbers(OverridesParser.create().parse_overrides(typed))
-    if lost:
-        raise ConfigErrors(lost)  # the checks below would see infinity
     plain = plain_values(config)
     base = Path(hydra.runtime.cwd)
     choices = dict(hydra.runtime.choices)
@@ -139,6 +138,10 @@ def _checked(config: DictConfig) -> tuple[RunSpec, Settings]:
     if added:
         whole = cast(dict[str, Any], OmegaConf.to_container(config, resolve=False))
         problems += [unread(key, text) for key, text in added.items() if not is_read(key, whole)]
+    # Where a number was lost, the checks above have seen infinity or 0 in its place.
+    keys = [re.escape(text.partition("=")[0]) for text in lost]
+    seen = re.compile(rf"({'|'.join(keys)})\b") if keys else None
+    problems = [*lost, *(text for text in problems if not (seen and seen.match(text)))]
     if spec is None or options is None or problems:
         raise ConfigErrors(problems)
     return spec, options

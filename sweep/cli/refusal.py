@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import hydra
@@ -13,8 +15,9 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.checks import did_you_mean, no_such_key
+from sweep.errors import gathered
 
-__all__ = ["REFUSALS", "is_refusal", "one_sentence"]
+__all__ = ["REFUSALS", "is_refusal", "listed", "one_sentence"]
 
 REFUSALS = (HydraException, OmegaConfBaseException)
 """What Hydra raises when it refuses a command line or a configuration."""
@@ -31,6 +34,16 @@ def is_refusal(error: BaseException) -> bool:
     last = Path(frames[-1].filename) if frames else Path()
     rooms = (Path(str(library.__file__)).parent for library in (hydra, omegaconf))
     return isinstance(error, ValueError) and any(map(last.is_relative_to, rooms))
+
+
+@contextmanager
+def listed(problems: list[str]) -> Iterator[None]:
+    """Add what is refused within to `problems`, also by Hydra; see `errors.gathered`."""
+    try:
+        with gathered(problems):
+            yield
+    except REFUSALS as error:
+        problems.append(one_sentence(error))
 
 
 def one_sentence(error: BaseException) -> str:

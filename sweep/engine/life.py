@@ -208,7 +208,11 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     """Write the sweep's metrics, its report and its status, last."""
     recorder, built = sweep.recorder, None
     try:
-        recorder.ask(Ledger.deliver)
+        try:
+            recorder.ask(Ledger.deliver)
+        except StoreError:
+            status = status or "FAILED"  # without what the store refused it is not finished
+            raise
         stored, runs, said = recorder.ask(Ledger.gather, sweep.told)
         for sentence in said:
             console.say(sentence)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from sweep import console
@@ -57,15 +58,23 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
                 TrajectoryWork(spec, (spec.iters,), options.max_seconds)(emit, stop)
             stop.check()
         except Interrupted as interruption:
-            row.kill()
-            console.single_interrupted(interruption.signum)
+            console.single_interrupted(interruption.signum, row.kill())
             raise
         except StoreError:
             raise
         except Exception as error:  # a user's trainer may raise anything
             row.fail(error)
         console.single_run(spec, results[0])
-        return row.record(results[0])
+        row.hurried = stop
+        try:
+            final_error = row.record(results[0])
+        except StoreError as error:
+            if stop():  # it was not waited for longer
+                console.error(str(error))
+            else:
+                raise
+        stop.check()
+        return final_error
 
 
 class _Row:
@@ -74,22 +83,28 @@ class _Row:
     def __init__(self, spec: RunSpec, options: Settings) -> None:
         self.spec = spec
         self.options = options
+        self.hurried: Callable[[], bool] = lambda: False
         self._made: tuple[Store, str] | None = None
 
-    def _row(self) -> tuple[Store, str]:
+    def _row(self, *, later: bool = False) -> tuple[Store, str]:
+        """Return the store and the run; `later` leaves its creation to its end."""
         from sweep.engine.sweep import run_tags
+        from sweep.tracking import leases, write
         from sweep.tracking import settings as tracking_settings
         from sweep.tracking import store as tracking_store
-        from sweep.tracking import write
 
         if self._made is None:
             tracking = tracking_settings.from_options(self.options)
             store = tracking_store.open_store(tracking, mode="write")
+            store.hurried = lambda: self.hurried()
+            for sentence in leases.tend(store):
+                console.say(sentence)
             run_id = write.start_run(
                 store,
                 name=cell_name({"lr": self.spec.lr, "iters": self.spec.iters}),
                 params=self.spec.params(),
                 tags=run_tags(self.spec),
+                later=later,
             )
             self._made = store, run_id
         return self._made
@@ -100,30 +115,39 @@ class _Row:
 
         write.show(*self._row(), part.steps, part.errors, part.validation)
 
-    def kill(self) -> None:
-        """Close the run as KILLED, if there is one yet."""
+    def kill(self) -> bool:
+        """Close the run as KILLED, if there is one yet; return whether there is."""
         from sweep.tracking import write
 
-        if self._made is not None:
-            write.kill(*self._made, config=self.spec.config)
+        if self._made is None:
+            return False
+        write.kill(*self._made, config=self.spec.config)
+        return True
 
     def fail(self, error: Exception) -> NoReturn:
         """Store that the trainer raised, with the traceback."""
         from sweep.tracking import write
+        from sweep.tracking.ending import failure
 
-        store, run_id = self._row()
-        write.fail(store, run_id, "".join(traceback.format_exception(error)), self.spec.config)
+        store, key = self._row(later=True)
+        whole = "".join(traceback.format_exception(error))
+        run_id = write.end(store, key, failure(whole, self.spec.config))
         sentence = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise RunFailed(
-            f"The run failed: {sentence} (the whole traceback is an artifact of run {run_id})."
-        ) from error
+        where = f"is an artifact of run {run_id}" if run_id else f"waits in {store.tracking.spool}"
+        raise RunFailed(f"The run failed: {sentence} (the whole traceback {where}).") from error
 
     def record(self, result: RunResult) -> float | None:
         """Store the result and say where."""
         from sweep.tracking import write
+        from sweep.tracking.ending import ending_of
 
-        store, run_id = self._row()
-        write.record(store, run_id, result, self.spec.config)
+        store, key = self._row(later=True)
+        run_id = write.end(store, key, ending_of(result, self.spec.config))
+        if run_id is None:
+            raise StoreError(
+                f"{store.where} does not answer: the result waits in {store.tracking.spool}; "
+                "start the server, and the next command stores it."
+            )
         log.info("%s, final error %r, stored as run %s", result.outcome, result.final_error, run_id)
         console.stored(run_id, self.options)
         if result.outcome == "interrupted":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,14 +13,22 @@ import filelock
 
 from sweep.errors import StoreError
 from sweep.tracking import read, spool
+from sweep.tracking.claims import is_claimed
 from sweep.tracking.entry import Entry
 from sweep.tracking.holder import Holder, is_left_behind, me
-from sweep.tracking.patience import GoneError, UnreachableError
+from sweep.tracking.patience import GoneError, UnreachableError, patiently
 from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, cell_key
 from sweep.tracking.texts import is_plain_id
 
-__all__ = ["EXPIRY", "await_delivery", "deliver", "supersede", "waiting"]
+__all__ = [
+    "EXPIRY",
+    "await_delivery",
+    "deliver",
+    "supersede",
+    "waiting",
+    "waiting_elsewhere",
+]
 
 EXPIRY = 15 * 60.0
 """Seconds without a word after which a process on another machine is taken for gone."""
@@ -28,7 +37,18 @@ SERVER_RETURNS = 20.0
 
 
 def waiting(store: Store) -> Iterator[tuple[Path, Entry]]:
-    """Yield what waits on disk: its folder, and the end of a run that is in it."""
+    """Yield what waits on disk for this store: its folder, and the end of a run that is in it."""
+    name = store.tracking.name
+    return ((folder, entry) for folder, entry in _every(store) if entry.store == name)
+
+
+def waiting_elsewhere(store: Store) -> Counter[str]:
+    """Return the names of other stores for which results wait on disk, and how many."""
+    names = (entry.store for _, entry in _every(store))
+    return Counter(name for name in names if name != store.tracking.name)
+
+
+def _every(store: Store) -> Iterator[tuple[Path, Entry]]:
     for path in sorted(store.tracking.spool.glob("[!.]*/*.json")):
         try:
             yield path.with_suffix(""), Entry.from_json(path.read_bytes())
@@ -38,24 +58,29 @@ def waiting(store: Store) -> Iterator[tuple[Path, Entry]]:
             store.say(f"{path} cannot be read; it was left alone.")
 
 
-def deliver(store: Store) -> int:
+def deliver(store: Store, patience: float = 0.0) -> int:
     """Bring to the store what this process or one that is gone has left; return how many.
 
     What a living process still works on, here or on another machine, is not touched.
+
+    Parameters
+    ----------
+    patience
+        Seconds to wait for another process that is at it.
     """
     if store.mode == "read" or not store.tracking.spool.is_dir():
         return 0
     store.tracking.locks.mkdir(exist_ok=True)
     lock = filelock.FileLock(store.tracking.locks / "deliver.lock")
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=patience)
     except filelock.Timeout:
-        return 0  # another process is at it
+        return 0
+    count, aside = 0, len(store.aside)
     try:
         _remove_parts(store)
-        count = 0
         for folder, entry in list(waiting(store)):
-            if not _is_free(store, entry, folder):
+            if folder in store.aside or not _is_free(store, entry, folder):
                 continue
             if not _deliver_one(store, folder, entry):
                 break
@@ -63,25 +88,48 @@ def deliver(store: Store) -> int:
     finally:
         spool.tidy(store)
         lock.release()
-    store.waiting = 0 if store.waiting <= count else store.waiting - count
+    store.waiting = max(0, store.waiting - count - (len(store.aside) - aside))
     return count
 
 
 def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
-    """Deliver one entry; return False when the server does not answer."""
+    """Deliver one entry, or put it aside with a word; return False when no server answers."""
     try:
         if entry.run_id is None and _has_finished(store, entry):
             spool.forget(folder)  # another attempt was faster
             return True
-        return spool.hand_over(store, folder, entry) is not None
+        for _ in range(2):  # the second time the server has just answered
+            if spool.hand_over(store, folder, entry) is not None:
+                return True
+            if not _answers(store):
+                return False
+        refusal = f"The result of run {entry.name} waits in {folder}: {store.where} refuses it."
+        store.refused.append(StoreError(refusal))
     except UnreachableError:
         return False
     except GoneError as error:
-        if _has_finished(store, entry):
-            spool.forget(folder)
-        else:
-            store.say(str(error))
-        return True
+        refusal = str(error)
+    except StoreError as error:
+        if store.tracking.kind == "local":
+            raise  # the disk or the database, which the next one meets, too
+        refusal = f"The result of run {entry.name} waits in {folder}: {error}"
+        store.refused.append(error)
+    if _has_finished(store, entry):
+        spool.forget(folder)
+    else:
+        store.aside.add(folder)
+        store.say(refusal)
+    return True
+
+
+def _answers(store: Store) -> bool:
+    """Ask a server that was silent for something small."""
+    try:
+        patiently(lambda: store.client.get_experiment(store.experiment_id), store.where, store.say)
+    except StoreError:
+        return False
+    store.silent_until = 0.0
+    return True
 
 
 def _has_finished(store: Store, entry: Entry) -> bool:
@@ -108,6 +156,8 @@ def _is_free(store: Store, entry: Entry, folder: Path) -> bool:
     holder = Holder.from_json(text)
     if holder == me():
         return True
+    if entry.sweep_id is not None and is_claimed(store.tracking, entry.sweep_id):
+        return False
     gone = holder.is_gone() if holder else None
     return _is_old(spool.entry_of(folder)) if gone is None else gone
 
@@ -121,18 +171,23 @@ def _is_old(path: Path) -> bool:
 
 def _remove_parts(store: Store) -> None:
     """Remove what processes that are gone did not finish: nothing in it was promised yet."""
-    for part in (*store.tracking.spool.glob(f"{spool.PART}*"), *_unfinished(store)):
-        gone = is_left_behind("-".join(part.name.removeprefix(spool.PART).split("-")[:3]))
-        if _is_old(part) if gone is None else gone:
-            part.unlink() if part.is_file() else shutil.rmtree(part, ignore_errors=True)
-
-
-def _unfinished(store: Store) -> Iterator[Path]:
-    """Yield what is below the sweeps of the spool and belongs to no entry."""
+    for part in store.tracking.spool.glob(f"{spool.PART}*"):
+        if _is_left(part):
+            shutil.rmtree(part, ignore_errors=True)
     for path in store.tracking.spool.glob("[!.]*/*"):
-        entry = path if path.suffix == ".json" else spool.entry_of(path)
-        if not entry.exists():
-            yield path
+        if path.suffix == ".json" or is_claimed(store.tracking, path.parent.name):
+            continue
+        if _is_left(path) and not spool.entry_of(path).exists():  # in this order: it ends with one
+            if path.suffix == ".part":
+                path.unlink(missing_ok=True)
+            else:
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _is_left(path: Path) -> bool:
+    """Tell whether the process that a path of the spool is named after has ended."""
+    gone = is_left_behind("-".join(path.name.removeprefix(spool.PART).split("-")[:3]))
+    return _is_old(path) if gone is None else gone
 
 
 def await_delivery(store: Store, *, hurry: bool = False) -> None:
@@ -146,25 +201,31 @@ def await_delivery(store: Store, *, hurry: bool = False) -> None:
     Raises
     ------
     StoreError
-        The server did not come back, or refused; the results stay on disk.
+        The server did not come back, or refused something; that stays on disk.
     """
     if store.writers is not None:
         store.waiting += store.writers.settle(1.0 if hurry else None)
+        store.refused += store.writers.refused
+        store.writers.refused.clear()
         while store.writers.gone:
             store.say(store.writers.gone.pop(0))
     until = time.monotonic() + (0.0 if hurry else SERVER_RETURNS)
     while store.waiting:
-        deliver(store)
+        deliver(store, patience=max(0.0, until - time.monotonic()))
         if not store.waiting:
             break
         if time.monotonic() > until:
+            why = "does not answer" if store.silent_until else "does not have all"
             raise StoreError(
-                f"{store.where} does not answer: {store.waiting} results wait in "
+                f"{store.where} {why}: {store.waiting} results wait in "
                 f"{store.tracking.spool}; start the server and run the command again with "
                 "resume=last."
             )
         time.sleep(0.5)
     spool.tidy(store)
+    if store.refused:
+        refused, store.refused = store.refused, []
+        raise refused[0]
 
 
 def supersede(store: Store, every: Sequence[StoredRun], counting: Sequence[StoredRun]) -> int:

@@ -31,6 +31,8 @@ class Entry:
         FINISHED, FAILED or KILLED.
     start_time, end_time
         Milliseconds since the epoch.
+    store
+        Which store it is for (``Tracking.name``): several may share a folder of outputs.
     """
 
     delivery: str
@@ -43,6 +45,7 @@ class Entry:
     status: str
     start_time: int
     end_time: int
+    store: str = ""
 
     def to_json(self) -> bytes:
         """Return the entry as JSON; floats are exact."""

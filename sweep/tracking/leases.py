@@ -14,14 +14,15 @@ import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any
 
-import filelock
 from mlflow.entities import Param, Run, RunTag
 
-from sweep.errors import StoreBusyError, StoreError
+from sweep.errors import StoreError
 from sweep.tracking import read, spool
-from sweep.tracking.deliver import EXPIRY, deliver, waiting
+from sweep.tracking.claims import busy, claimed, is_claimed
+from sweep.tracking.deliver import EXPIRY, deliver, waiting, waiting_elsewhere
 from sweep.tracking.files import CONFIG, config_bytes
 from sweep.tracking.holder import Holder, me
 from sweep.tracking.patience import patiently
@@ -91,34 +92,10 @@ def claim(store: Store, sweep_id: str, parent_run_id: str | None = None) -> Iter
     StoreBusyError
         Another process works on it; the message says which.
     """
-    if not is_plain_id(sweep_id):
-        raise StoreError(f"{sweep_id!r} cannot be the id of a sweep.")
-    store.tracking.locks.mkdir(parents=True, exist_ok=True)
-    note = store.tracking.locks / f"{sweep_id}.json"
-    lock = filelock.FileLock(store.tracking.locks / f"{sweep_id}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except filelock.Timeout as error:
-        try:
-            holder = Holder.from_json(note.read_text(encoding="utf-8"))
-        except OSError:
-            holder = None
-        who = holder.name if holder else "another process"
-        raise _busy(sweep_id, who) from error
-    try:
+    with claimed(store.tracking, sweep_id, store.say):
         if parent_run_id is not None:
             _check_leases(store, sweep_id, parent_run_id)
-        note.write_text(me().to_json(), encoding="utf-8")
         yield
-    finally:
-        note.unlink(missing_ok=True)
-        lock.release()
-
-
-def _busy(sweep_id: str, who: str) -> StoreBusyError:
-    return StoreBusyError(
-        f"Sweep {sweep_id} is held by {who}; wait until it is done, or end that process."
-    )
 
 
 def _check_leases(store: Store, sweep_id: str, parent_run_id: str) -> None:
@@ -128,7 +105,7 @@ def _check_leases(store: Store, sweep_id: str, parent_run_id: str) -> None:
     for holder, heard in _leases(run.data.tags):
         if holder != me() and not _is_gone(holder, heard):
             ago = max(0, round(time.time() - heard))
-            raise _busy(sweep_id, f"{holder.name} (last heard of {ago} s ago)")
+            raise busy(sweep_id, f"{holder.name} (last heard of {ago} s ago)")
 
 
 def tend(store: Store) -> list[str]:
@@ -144,6 +121,11 @@ def tend(store: Store) -> list[str]:
     delivered = deliver(store)
     if delivered:
         said.append(f"{delivered} results that waited on disk were delivered to the store.")
+    said += [
+        f"{count} results wait in {store.tracking.spool} for {name or 'an unknown store'}; "
+        "a command with that store delivers them."
+        for name, count in waiting_elsewhere(store).items()
+    ]
     closed = close_abandoned(store)
     if closed:
         said.append(
@@ -170,18 +152,24 @@ def close_abandoned(store: Store) -> list[str]:
         elif tags.get("sweep.role") == "run":
             children[tags.get("sweep.id", "")].append(run)
     for sweep_id, runs in children.items():
+        if is_claimed(store.tracking, sweep_id):
+            continue  # its driver may be gone, and what records for it is not
         leases = _sweep_leases(store, sweep_id, parents) if sweep_id else []
         plan = None
         for run in runs:
             waits = run.data.tags.get("sweep.delivery") in delivering
             if waits or not _is_abandoned(run, leases):
                 continue
+            if store.call(partial(store.client.get_run, run.info.run_id)).info.status != "RUNNING":
+                continue  # it has ended meanwhile
             plan = _cells(store, sweep_id) if plan is None else plan
             _close(store, run, plan)
             closed.append(run.info.run_id)
     for sweep_id, run in parents.items():
         left = [child for child in children[sweep_id] if child.info.run_id not in closed]
         leases = _leases(run.data.tags)
+        if is_claimed(store.tracking, sweep_id):
+            continue
         if leases and not left and all(_is_gone(holder, heard) for holder, heard in leases):
             _close(store, run, {})
             closed.append(run.info.run_id)

@@ -91,8 +91,8 @@ class Ledger:
         from sweep.tracking import leases
 
         self._open(tracking, need_bytes)
-        said = leases.tend(self.store)
         self._held.enter_context(leases.claim(self.store, sweep_id, parent_run_id))
+        said = leases.tend(self.store)
         self.sweep_id = sweep_id
         return self.store.experiment_id, said
 

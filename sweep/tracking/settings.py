@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -53,6 +54,13 @@ class Tracking:
     def locks(self) -> Path:
         """Where lock files lie."""
         return self.outputs / ".locks"
+
+    @property
+    def name(self) -> str:
+        """The store and its experiment as sentences name them, without a password."""
+        uri = re.sub("//[^/@]*@", "//", self.uri or "")
+        place = "the local store" if self.kind == "local" else uri.rstrip("/")
+        return f"{place}, experiment '{self.experiment}'"
 
     @property
     def address(self) -> str:

@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -86,7 +86,7 @@ def save(store: Store, entry: Entry, files: Mapping[str, bytes]) -> Path:
         _persistently(lambda: folder.mkdir(parents=True))
         for file, content in files.items():
             (folder / file).write_bytes(content)
-        part.write_bytes(entry.to_json())
+        part.write_bytes(replace(entry, store=store.tracking.name).to_json())
         os.rename(part, entry_of(folder))
     except OSError as error:
         part.unlink(missing_ok=True)
@@ -118,9 +118,9 @@ def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = True) 
             run_id = _find(store, entry)
         if run_id is None:
             run_id, tags = create(store, entry, tags), {}
+        _log(store, run_id, entry, tags)  # first, for it tells where the run was deleted
         if folder.is_dir():
             store.call(lambda: store.artifacts.put(run_id, folder))
-        _log(store, run_id, entry, tags)
         store.call(lambda: store.client.set_terminated(run_id, entry.status, entry.end_time))
     except UnreachableError:
         return None

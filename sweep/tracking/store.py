@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, TypeVar
 
 from mlflow import MlflowClient
@@ -59,6 +60,12 @@ class Store:
         Until then (monotonic clock) a server that did not answer is left alone.
     writers
         Threads that record the runs of a sweep on a server; None where one writer is best.
+    waiting
+        How many results of this process wait on disk for a server that does not answer.
+    aside
+        What waits on disk for another reason, which was told.
+    refused
+        Why a server did not take a result; raised when the sweep ends.
     blocked
         What was told when another program still held the database and the command should end.
     """
@@ -73,6 +80,8 @@ class Store:
     hurried: Callable[[], bool] = lambda: False
     started: dict[str, Any] = field(default_factory=dict)
     waiting: int = 0
+    aside: set[Path] = field(default_factory=set)
+    refused: list[StoreError] = field(default_factory=list)
     silent_until: float = 0.0
     writers: Writers | None = None
     blocked: StoreBusyError | None = None

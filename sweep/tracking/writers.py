@@ -28,11 +28,14 @@ class Writers:
         Folders that are being handed over.
     gone
         A sentence for each run that was deleted before it was written; its result waits on disk.
+    refused
+        What writers met that failed for another reason; those results wait on disk, too.
     """
 
     def __init__(self) -> None:
         self.in_flight: set[Path] = set()
         self.gone: list[str] = []
+        self.refused: list[StoreError] = []
         self._pool = ThreadPoolExecutor(WRITERS, thread_name_prefix="sweep-writer")
         self._futures: list[Future[object]] = []
         self._lock = threading.Lock()
@@ -58,17 +61,11 @@ class Writers:
         ----------
         seconds
             Give up after them: what has not been begun then stays on disk and is counted.
-
-        Raises
-        ------
-        StoreError
-            What the first writer met that failed for another reason.
         """
         with self._lock:
             futures, self._futures = self._futures, []
         until = None if seconds is None else time.monotonic() + seconds
         left = 0
-        first: StoreError | None = None
         for future in futures:
             wait([future], None if until is None else max(0.0, until - time.monotonic()))
             if not future.done():
@@ -79,13 +76,11 @@ class Writers:
             if isinstance(error, RunGoneError):
                 self.gone.append(str(error))
             elif isinstance(error, StoreError):
-                first = first or error
+                self.refused.append(error)
             elif error is not None:
                 raise error
             else:
                 left += not future.result()
-        if first is not None:
-            raise first
         return left
 
     def close(self) -> None:

@@ -62,6 +62,7 @@ TOGETHER = [
     [
         ("lr=1e400", "lr=1e400: this number is beyond double precision"),
         ("network.biases=[0.5,-2.5e400]", "network.biases=-2.5e400: this number is beyond"),
+        ("iters=0", "iters=0"),
     ],
     [("lr=1e-400", "lr=1e-400: this number is beyond double precision")],
     [
@@ -82,6 +83,8 @@ TOGETHER = [
         ("tracking=local,server", "tracking says how the command runs and cannot be an axis"),
         ("lr=interval(0,1)", "interval"),
         ("iters=1,1e400", "iters=1e400: this number is beyond double precision"),
+        ("rule=magic", "rule=magic"),
+        ("hydra.sweep.dir=/", "hydra.sweep.dir=/: there is something already"),
     ],
     [("-m", ""), ("lr=range(1,1e400)", "lr=1e400")],
 ]

@@ -22,7 +22,7 @@ FAULTS: dict[str, dict[str, list[str]]] = {
         "stalling is said": ["faults/test_silent.py::test_stalling"],
         "lr = -1, nan, inf; iters = 0, -3: refused, nothing is made": [
             "end_to_end/test_refusals.py::test_single_run_is_refused_before_anything_exists",
-            "end_to_end/test_refusals.py::test_axis_with_one_bad_value_is_refused",
+            "end_to_end/test_refusals.py::test_mistakes_of_a_command_are_listed_together",
             "test_config.py::test_run_spec_bad_value_is_one_sentence_naming_key_and_value",
         ],
         "an added key that nothing reads; a number that no float holds; reuse without a sweep": [
@@ -62,10 +62,13 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "faults/test_store_lost.py::test_process_that_records_dies",
             "faults/test_store_lost.py::test_process_that_records_dies_with_the_command",
             "tracking/test_apart.py::test_death_of_the_process_is_told",
+            "tracking/test_spool.py::"
+            "test_what_a_process_still_records_for_a_dead_driver_is_left_to_it",
         ],
         "SIGINT, SIGTERM, SIGHUP": [
             "faults/test_signals.py::test_signal_ends_a_sweep",
             "faults/test_signals.py::test_signal_ends_a_single_run",
+            "faults/test_signals.py::test_signal_while_a_single_run_waits_for_the_lock",
             "faults/test_signals.py::test_signal_ends_a_trainer_that_never_returns",
             "faults/test_signals.py::test_interrupted_sweep_is_resumed_by_the_command_that_it_names",
         ],
@@ -134,7 +137,16 @@ FAULTS: dict[str, dict[str, list[str]]] = {
     },
     "loud but slow": {
         "server unreachable": ["faults/test_store_lost.py::test_server_is_unreachable"],
-        "server dies in mid-sweep": ["faults/test_server.py::test_server_dies_in_mid_sweep"],
+        "server dies in mid-sweep, or in a single run": [
+            "faults/test_server.py::test_server_dies_in_mid_sweep",
+            "faults/test_server.py::test_server_dies_while_a_single_run_trains",
+        ],
+        "a server refuses a result: the others are stored, and it waits": [
+            "tracking/test_server.py::test_result_that_a_server_refuses_keeps_back_no_other",
+        ],
+        "two stores share a folder of outputs: each gets its own results": [
+            "tracking/test_spool.py::test_result_waits_for_its_own_store",
+        ],
         "outputs cannot be written; a file in their place; read-only database": [
             "faults/test_store_lost.py::test_outputs_cannot_be_written",
             "faults/test_store_lost.py::test_outputs_of_a_single_run_cannot_be_written",

@@ -13,7 +13,7 @@ from sweep.tracking import read
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.faults.conftest import Begin
-from tests.faults.support import trainer, wait_for, wait_for_line
+from tests.faults.support import assert_brief, trainer, wait_for, wait_for_line
 from tests.processes import finish, run_sweep
 from tests.tracking.test_server import Server
 
@@ -62,6 +62,26 @@ def test_server_dies_in_mid_sweep(
     assert [run.status for run in counting] == ["FINISHED"] * 4
     assert not {run.status for run in every} & {"RUNNING"}
     assert not list(tmp_path.glob("outputs/spool/*/*"))
+
+
+@pytest.mark.faults
+def test_server_dies_while_a_single_run_trains(
+    begin: Begin, server: Server, tmp_path: Path
+) -> None:
+    """It is up when the run begins, and the next command that finds it up stores the result."""
+    place = ["tracking=server", f"tracking.uri={server.uri}"]
+    own = trainer(tmp_path, "Lasting", seconds=0.5)
+    process = begin([*own, "lr=0.1", "iters=16", *place], tmp_path)
+    store = open_store(Tracking("server", tmp_path / "outputs", uri=server.uri), mode="write")
+    wait_for(lambda: store.client.search_runs([store.experiment_id]), "a run that is shown")
+    server.kill()
+    ended = finish(process, 60)
+    assert_brief(ended, 3, "does not answer", "the next command stores it")
+    server.start()
+    after = run_sweep(["iters=5", *place], tmp_path)
+    assert after.code == 0 and "1 results that waited on disk" in after.out + after.err, after
+    runs = store.client.search_runs([store.experiment_id])
+    assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
 
 
 @pytest.mark.faults

@@ -119,6 +119,24 @@ def test_ignored_signal_stays_ignored(begin_command: Begin, tmp_path: Path) -> N
 
 
 @pytest.mark.faults
+def test_signal_while_a_single_run_waits_for_the_lock(begin: Begin, tmp_path: Path) -> None:
+    """Its numbers are printed, its result waits on disk, and the next command stores it."""
+    first = run_sweep(["iters=3"], tmp_path)
+    assert first.code == 0, first
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as holder:
+        holder.isolation_level = None
+        holder.execute("BEGIN IMMEDIATE")
+        process = begin(["iters=4"], tmp_path)
+        wait_for(lambda: list(tmp_path.glob("outputs/spool/*/*.json")), "a result that waits")
+        os.kill(process.pid, signal.SIGTERM)
+        ended = finish(process, 30)
+        assert_brief(ended, 143, "is locked by another program")
+    after = run_sweep(["iters=5"], tmp_path)
+    assert after.code == 0 and "1 results that waited on disk" in after.out + after.err, after
+    assert statuses(tmp_path) == {"FINISHED": 3}
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("times", [1, 2])
 def test_interrupt_while_another_program_holds_the_lock(
     begin: Begin, times: int, tmp_path: Path

@@ -17,7 +17,7 @@ import pytest
 
 from sweep.errors import NotFoundError, StoreBusyError, StoreError
 from sweep.tracking import read, write
-from sweep.tracking.deliver import waiting
+from sweep.tracking.deliver import await_delivery, waiting
 from sweep.tracking.holder import me
 from sweep.tracking.leases import claim, tend
 from sweep.tracking.settings import Tracking
@@ -163,6 +163,31 @@ def test_claim_and_leases_work_without_a_shared_disk(remote: Store, tmp_path: Pa
     assert len(tend(elsewhere)) == 1
     assert remote.client.get_run(run_id).info.status == "KILLED"
     assert remote.client.get_run(parent).info.status == "KILLED"
+
+
+def test_result_that_a_server_refuses_keeps_back_no_other(
+    remote: Store, server: Server, said: list[str]
+) -> None:
+    """A file in the place of a run's folder stands for whatever a server may not take."""
+    parent = write.start_sweep(remote, SWEEP, plan("a", "b", "c"), {})
+    runs = {name: begin(remote, parent, name) for name in "abc"}
+    place = server.folder / "files" / remote.experiment_id / runs["a"]
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.write_text("in the way")
+    for run_id in runs.values():
+        write.record(remote, run_id, result(), CONFIG)
+    with pytest.raises(StoreError, match="The result of run a waits in .* refuses it"):
+        await_delivery(remote)
+    status = {name: remote.client.get_run(run_id).info.status for name, run_id in runs.items()}
+    assert status == {"a": "RUNNING", "b": "FINISHED", "c": "FINISHED"}
+    told: list[str] = []
+    tend(open_store(remote.tracking, mode="write", say=told.append))  # as the next command does
+    assert [text for text in told if "The result of run a waits in" in text]
+    place.unlink()
+    again = open_store(remote.tracking, mode="write")
+    assert len(tend(again)) == 1
+    assert [run.status for run in read.sweep_runs(again, SWEEP)] == ["FINISHED"] * 3
+    assert (read.sweep_runs(again, SWEEP)[0].curve()[1] == result().errors).all()
 
 
 def test_server_that_dies_and_comes_back_loses_nothing(

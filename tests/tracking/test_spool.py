@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
 
-from sweep.errors import StoreError
+from sweep.errors import StoreBusyError, StoreError
 from sweep.tracking import read, spool, write
+from sweep.tracking.claims import claimed
 from sweep.tracking.deliver import await_delivery, deliver, waiting
 from sweep.tracking.entry import Entry
 from sweep.tracking.files import result_files
 from sweep.tracking.holder import me
+from sweep.tracking.leases import tend
 from sweep.tracking.metrics import Point, run_metrics
 from sweep.tracking.patience import UnreachableError
 from sweep.tracking.store import Store, open_store
+from tests.processes import clean_environment
 from tests.tracking.support import (
     CONFIG,
     PARAMS,
@@ -27,6 +32,9 @@ from tests.tracking.support import (
     start_script,
     tree,
 )
+
+DEAD = replace(me(), started=1.0)
+"""A process of this machine whose number is another's by now."""
 
 DYING = """
 import os, sys
@@ -148,10 +156,71 @@ def test_deleted_run_keeps_its_result_until_it_is_restored(
     store.client.delete_run(run_id)
     deliver(store)
     assert len(said) == 1 and "restore" in said[0]
-    assert len(list(waiting(store))) == 1
+    ((folder, _),) = waiting(store)
+    assert str(folder) in said[0] and (folder / "curve.parquet").is_file()
+    deliver(store)
+    assert len(said) == 1  # told once by a command
     store.client.restore_run(run_id)
+    store = open_store(store.tracking, mode="write")
     assert deliver(store) == 1
     assert store.client.get_run(run_id).info.status == "FINISHED"
+    (run,) = read.sweep_runs(store, SWEEP)
+    assert run.curve() is not None
+
+
+def test_result_waits_for_its_own_store(store: Store, sweep: str) -> None:
+    """Two stores, or two experiments, may share a folder of outputs."""
+    left_by_the_dead(store, begin(store, sweep))
+    other = open_store(replace(store.tracking, experiment="another"), mode="write")
+    assert deliver(other) == 0 and list(waiting(other)) == []
+    assert [text for text in tend(other) if "1 results wait in" in text and "'sweep'" in text]
+    assert deliver(store) == 1
+
+
+def test_what_a_process_still_records_for_a_dead_driver_is_left_to_it(
+    store: Store, sweep: str
+) -> None:
+    """The process holds the lock of the sweep to its end."""
+    entry = left_by_the_dead(store, begin(store, sweep))
+    unfinished = spool.entry_of(store.tracking.spool / SWEEP / f"{DEAD.key}-x").with_suffix("")
+    unfinished.mkdir()
+    code = """
+import sys
+from pathlib import Path
+from sweep.tracking.claims import claimed
+from sweep.tracking.settings import Tracking
+with claimed(Tracking("local", Path(sys.argv[1])), sys.argv[2], print):
+    print("held", flush=True)
+    sys.stdin.readline()
+"""
+    outputs = str(store.tracking.outputs)
+    with subprocess.Popen(
+        [sys.executable, "-c", code, outputs, SWEEP],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=clean_environment(),
+    ) as process:
+        assert process.stdout is not None and process.stdout.readline() == "held\n"
+        store.client.set_tag(entry.run_id, "sweep.holder", DEAD.to_json())
+        assert tend(store) == [] and unfinished.exists()
+        with pytest.raises(StoreBusyError, match=f"held by process {process.pid}"):
+            with claimed(store.tracking, SWEEP, print):
+                pass
+        note = store.tracking.locks / f"{SWEEP}.json"
+        note.write_text(DEAD.to_json())  # its driver is gone
+        told: list[str] = []
+
+        def say(sentence: str) -> None:
+            told.append(sentence)
+            assert process.stdin is not None
+            process.stdin.write("end\n")
+            process.stdin.flush()
+
+        with claimed(store.tracking, SWEEP, say):
+            assert len(told) == 1 and "waiting for its last results" in told[0]
+    assert len(tend(store)) == 1 and not unfinished.exists()
+    assert store.client.get_run(entry.run_id).info.status == "FINISHED"
 
 
 def test_unfinished_folder_of_the_dead_is_removed(store: Store) -> None:
