@@ -35,6 +35,9 @@ EXPIRY = 15 * 60.0
 
 SERVER_RETURNS = 20.0
 
+PAUSES = (0.0, 0.1, 0.5)
+"""Seconds before each question whether a server that was silent is there at all."""
+
 
 def waiting(store: Store) -> Iterator[tuple[Path, Entry]]:
     """Yield what waits on disk for this store: its folder, and the end of a run that is in it."""
@@ -123,13 +126,22 @@ def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
 
 
 def _answers(store: Store) -> bool:
-    """Ask a server that was silent for something small."""
-    try:
-        patiently(lambda: store.client.get_experiment(store.experiment_id), store.where, store.say)
-    except StoreError:
-        return False
-    store.silent_until = 0.0
-    return True
+    """Ask a server that was silent for something small, and again: it may have hung up on us."""
+    for pause in PAUSES:
+        if store.hurried():
+            return False
+        time.sleep(pause)
+        try:
+            patiently(partial(store.client.get_experiment, store.experiment_id), store.where, _hush)
+        except StoreError:
+            continue
+        store.silent_until = 0.0
+        return True
+    return False
+
+
+def _hush(sentence: str) -> None:
+    """Say nothing."""
 
 
 def _has_finished(store: Store, entry: Entry) -> bool:
