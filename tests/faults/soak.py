@@ -2,16 +2,18 @@
 
     python -m tests.faults.soak [sweeps=20] [seed=1]
 
-Each sweep is killed by SIGKILL, with all it started, within a second after one of its own lines
-(the one that says what it will do, or one of a recorded run), drawn by lot, and resumed. At the
-end every sweep of the store must equal the undisturbed one to the bit, with nothing running,
-waiting or left over.
+Each sweep is killed by SIGKILL within a second after one of its own lines (the one that says what
+it will do, or one of a recorded run), with all it started or alone, drawn by lot, and resumed at
+once: where the command alone was killed, the process that records may still be at it. At the end
+every sweep of the store must equal the undisturbed one to the bit, with nothing running, waiting
+or left over.
 """
 
 from __future__ import annotations
 
 import random
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,8 +44,12 @@ def main(sweeps: int, seed: int) -> None:
         for number in range(1, sweeps + 1):
             before = ids(store)
             line, after = generator.randint(0, CELLS), generator.random()
-            kill_after(line, after, store)
+            alone = generator.random() < 0.5
+            process = kill_after(line, after, store, alone)
             new = ids(store) - before
+            if not new:  # perhaps it is just being written
+                finish(process, 60)
+                new = ids(store) - before
             if new:
                 left = statuses(store)
                 where = f"{left['RUNNING']} open" if left["RUNNING"] else "everything closed"
@@ -54,8 +60,11 @@ def main(sweeps: int, seed: int) -> None:
             else:
                 where, done = "before it was in the store", "0"
                 must(GRID, store)
+            if process.returncode is None:
+                finish(process, 60)
             killed[where] += 1
-            told = f"killed {after:.2f} s after line {line:2}, {where}; {done} stored"
+            how = "alone" if alone else "with all"
+            told = f"killed {how} {after:.2f} s after line {line:2}, {where}; {done} stored"
             print(f"{number:3}: {told}", flush=True)
         every = ids(store)
         assert len(every) == sweeps, f"{len(every)} sweeps in the store, not {sweeps}"
@@ -79,16 +88,16 @@ def ids(folder: Path) -> set[str]:
     return {each.sweep_id for each in read.list_sweeps(open_reader(folder)) if each.plan()}
 
 
-def kill_after(line: int, seconds: float, folder: Path) -> None:
-    """Start a sweep; kill it, and all it started, some seconds after it recorded `line` runs."""
+def kill_after(line: int, seconds: float, folder: Path, alone: bool) -> subprocess.Popen[str]:
+    """Start a sweep; kill it, alone or with all it started, after it recorded `line` runs."""
     process = start_sweep(GRID, folder)
     wait_for_line(process, f"[{line}/{CELLS}]" if line else "Sweep ")
     time.sleep(seconds)
     command = psutil.Process(process.pid)
-    for each in [command, *command.children(recursive=True)]:
+    for each in [command, *([] if alone else command.children(recursive=True))]:
         with suppress(psutil.NoSuchProcess):
             each.kill()
-    finish(process, 60)
+    return process
 
 
 if __name__ == "__main__":
