@@ -116,41 +116,61 @@ def check(weights: np.ndarray, lr: float, iterations: int) -> None:
     np.testing.assert_allclose(weights, ours, rtol=1e-9)
 
 
+def by_hand() -> dict[str, Any]:
+    """Return the notebook's program: a function `train(iterations, alpha)` on global numbers.
+
+    Each number has a name, each derivative a statement, each sigmoid and square a call into
+    NumPy, and the forward pass and the error are functions. It is written out here from the
+    pattern that its statements follow.
+    """
+    network, data = notebook()
+    names = [f"w{at}" for at in range(1, 19)] + ["b1", "b2"]
+    space: dict[str, Any] = dict(zip(names, map(float, network.flat()), strict=True))
+    space |= {f"x{at + 1}": value for at, value in enumerate(data.inputs[0].tolist())}
+    space |= {f"t{at + 1}": value for at, value in enumerate(data.targets[0].tolist())}
+    space["np"] = np
+    hidden = [[f"w{3 * x + h + 1} * x{x + 1}" for x in range(4)] for h in range(3)]
+    output = [[f"w{13 + 2 * h + o} * h{h + 1}" for h in range(3)] for o in range(2)]
+    delta = [f"(o{o} - t{o}) * o{o} * (1 - o{o})" for o in (1, 2)]
+    slopes = {f"w{13 + 2 * h + o}": f"{delta[o]} * h{h + 1}" for h in range(3) for o in range(2)}
+    slopes["b2"] = " + ".join(delta)
+    for h in range(3):
+        slopes[f"h{h + 1}"] = " + ".join(f"{delta[o]} * w{13 + 2 * h + o}" for o in range(2))
+    within = [f"dh{h} * h{h} * (1 - h{h})" for h in (1, 2, 3)]
+    slopes |= {f"w{3 * x + h + 1}": f"{within[h]} * x{x + 1}" for x in range(4) for h in range(3)}
+    slopes["b1"] = " + ".join(within)
+    # The notebook's rule: b2 takes the derivative of b1, and b1 stays.
+    moved = {**{name: name for name in names if name[0] == "w"}, "b2": "b1"}
+    lines = [
+        "def sigmoid(z):",
+        "    return np.divide(1, 1 + np.exp(-z))",
+        "def error(outputs, targets):",
+        "    first, second = (np.square(outputs[at] - targets[at]) for at in (0, 1))",
+        "    return 0.5 * (first + second)",
+        "def forward(x1, x2, x3, x4):",
+        *(f"    h{h + 1} = sigmoid({' + '.join([*hidden[h], 'b1'])})" for h in range(3)),
+        *(f"    o{o + 1} = sigmoid({' + '.join([*output[o], 'b2'])})" for o in range(2)),
+        "    return h1, h2, h3, o1, o2",
+        "def train(iterations, alpha):",
+        f"    global {', '.join(names)}",
+        "    for _ in range(iterations):",
+        "        h1, h2, h3, o1, o2 = forward(x1, x2, x3, x4)",
+        "        e = error([o1, o2], [t1, t2])",
+        *(f"        d{name} = {slope}" for name, slope in slopes.items()),
+        *(f"        {name} = {name} - alpha * d{of}" for name, of in moved.items()),
+    ]
+    exec("\n".join(lines), space)
+    return space
+
+
 def seconds_in_python(lr: float, iterations: int) -> float:
     """Train in the notebook's way, number by number; return how long it took."""
-    network, data = notebook()
-    w = [float(value) for value in network.flat()]
-    (x1, x2, x3, x4), (t1, t2) = data.inputs[0].tolist(), data.targets[0].tolist()
-
-    def sigmoid(z: float) -> Any:
-        return np.divide(1, 1 + np.exp(-z))
-
-    def error(o1: Any, o2: Any) -> Any:
-        return 0.5 * (np.square(o1 - t1) + np.square(o2 - t2))
-
+    space = by_hand()
     started = time.thread_time()
-    for _ in range(iterations):
-        h1 = sigmoid(w[0] * x1 + w[3] * x2 + w[6] * x3 + w[9] * x4 + w[18])
-        h2 = sigmoid(w[1] * x1 + w[4] * x2 + w[7] * x3 + w[10] * x4 + w[18])
-        h3 = sigmoid(w[2] * x1 + w[5] * x2 + w[8] * x3 + w[11] * x4 + w[18])
-        o1 = sigmoid(w[12] * h1 + w[14] * h2 + w[16] * h3 + w[19])
-        o2 = sigmoid(w[13] * h1 + w[15] * h2 + w[17] * h3 + w[19])
-        error(o1, o2)
-        hidden = []
-        for h, (first, second) in zip((h1, h2, h3), ((12, 13), (14, 15), (16, 17)), strict=True):
-            above = (o1 - t1) * o1 * (1 - o1) * w[first] + (o2 - t2) * o2 * (1 - o2) * w[second]
-            hidden.append((above, h))
-        moves = [above * h * (1 - h) * x for x in (x1, x2, x3, x4) for above, h in hidden]
-        for h in (h1, h2, h3):
-            moves += [(o1 - t1) * o1 * (1 - o1) * h, (o2 - t2) * o2 * (1 - o2) * h]
-        slip = sum(above * h * (1 - h) for above, h in hidden)
-        w = [
-            *(one - lr * move for one, move in zip(w[:18], moves, strict=True)),
-            w[18],
-            w[19] - lr * slip,
-        ]
+    space["train"](iterations, lr)
     took = time.thread_time() - started
-    check(np.array(w), lr, iterations)
+    names = [f"w{at}" for at in range(1, 19)] + ["b1", "b2"]
+    check(np.array([space[name] for name in names]), lr, iterations)
     return took
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from sweep.data import Data
     from sweep.network import Network
 
-__all__ = ["BUILT_IN", "RunSpec", "TrainerSpec", "canonical"]
+__all__ = ["BUILT_IN", "RunSpec", "TrainerSpec", "canonical", "shown"]
 
 BUILT_IN = "sweep.backprop.Backprop"
 """The project's own trainer."""
@@ -89,6 +89,13 @@ class RunSpec:
 def canonical(value: Any) -> str:
     """Return the one JSON text of plain values; floats exact, keys sorted."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def shown(value: Any) -> str:
+    """Return a value of a configuration as params and names show it: text as it is, else JSON."""
+    if isinstance(value, str):
+        return value
+    return "null" if value is None else canonical(value)
 
 
 def _sha256(value: Any) -> str:

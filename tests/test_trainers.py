@@ -299,7 +299,9 @@ def stored(folder: Path, outputs: str) -> dict[str, Any]:
     client = MlflowClient(f"sqlite:///{folder / outputs / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("sweep")
     found = client.search_runs([experiment.experiment_id], "tags.`sweep.role` = 'run'")
-    return {run.info.run_name: run for run in found}
+    runs = {run.info.run_name: run for run in found}
+    assert len(runs) == len(found), "a cell has more than one run"
+    return runs
 
 
 def traceback_of(folder: Path, outputs: str, run: Any) -> str:

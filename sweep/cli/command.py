@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from sweep.cli.resume import resumed_plan, stored_sweep
 from sweep.engine.backends import available_cpus, create
 from sweep.engine.estimate import estimate
 from sweep.engine.life import Opening, sweep_life
-from sweep.engine.plan import new_id
+from sweep.engine.plan import Cell, new_id
 from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigErrors
 from sweep.settings import CONTROL_KEYS, settings
@@ -80,15 +80,36 @@ def run_sweep(
         foreseen = estimate(opening.plan, new, workers, server=server, elsewhere=elsewhere)
         console.sweep_plan(opening.plan, new, foreseen)
         return []
+    opening = replace(opening, workers=workers, elsewhere=elsewhere, shared=ours is not None)
     controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
     returns: list[Sequence[JobReturn]] = []
-    with sweep_life(replace(opening, workers=workers, elsewhere=elsewhere)) as sweep:
-        jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in sweep.pending]
-        size = max_batch_size or max(len(jobs), 1)
-        for first in range(0, len(jobs), size):
-            batch = Jobs(loader, master, jobs[first : first + size], first_job=first)
+    with sweep_life(opening) as sweep:
+        for cells in _batches(sweep.pending, max_batch_size, apart=ours is None):
+            jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]
+            first = cells[0].job if cells else 0
+            batch = Jobs(loader, master, jobs, first, [cell.job for cell in cells])
             returns.append(launcher.launch(batch, initial_job_idx=first))
     return returns
+
+
+def _batches(cells: Sequence[Cell], size: int | None, apart: bool) -> Iterator[Sequence[Cell]]:
+    """Yield cells to be launched together, of at most `size`.
+
+    Parameters
+    ----------
+    apart
+        Other people's launchers number jobs one after the other; each job has the number that
+        its cell was composed under, so cells whose numbers do not follow are kept apart.
+    """
+    batch: list[Cell] = []
+    for cell in cells:
+        gap = apart and batch and cell.job != batch[-1].job + 1
+        if batch and (gap or len(batch) == size):
+            yield batch
+            batch = []
+        batch.append(cell)
+    if batch or not cells:
+        yield batch
 
 
 def _checked(

@@ -50,7 +50,9 @@ class Jobs(Sequence[list[str]]):
     overrides_per_job
         One list of overrides a job.
     first_job
-        The number (``hydra.job.num``) of the first of them.
+        The number (``hydra.job.num``) of the first of them; the others follow.
+    numbers
+        The number of each, where they do not follow each other.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class Jobs(Sequence[list[str]]):
         master_config: DictConfig,
         overrides_per_job: Sequence[Sequence[str]],
         first_job: int = 0,
+        numbers: Sequence[int] | None = None,
     ) -> None:
         self.first_job = first_job
+        self._numbers = None if numbers is None else list(numbers)
         self._overrides = [tuple(overrides) for overrides in overrides_per_job]
         self._composer = _Composer(config_loader, master_config)
 
@@ -79,20 +83,33 @@ class Jobs(Sequence[list[str]]):
         start, _, step = index.indices(len(self))
         if step != 1:
             raise ValueError(f"Jobs can be sliced with step 1 only, not {step}: they are numbered.")
-        return self._part(self._overrides[index], self.first_job + start)
+        part = self._part(self._overrides[index], self.first_job + start)
+        part._numbers = None if self._numbers is None else self._numbers[index]
+        return part
+
+    def number(self, index: int) -> int:
+        """Return the number (``hydra.job.num``) of job `index`."""
+        if self._numbers is not None:
+            return self._numbers[index]
+        return self.first_job + (index + len(self) if index < 0 else index)
 
     def numbered_from(self, first_job: int) -> Jobs:
-        """Return the same jobs with other numbers; what is composed already is shared."""
-        return self if first_job == self.first_job else self._part(self._overrides, first_job)
+        """Return the same jobs with other numbers; what is composed already is shared.
+
+        Jobs that have numbers of their own keep them.
+        """
+        if self._numbers is not None or first_job == self.first_job:
+            return self
+        return self._part(self._overrides, first_job)
 
     def _part(self, overrides: list[tuple[str, ...]], first_job: int) -> Jobs:
         part = object.__new__(type(self))
         part.first_job, part._overrides, part._composer = first_job, overrides, self._composer
+        part._numbers = None
         return part
 
     def _at(self, index: int) -> tuple[tuple[str, ...], int]:
-        overrides = self._overrides[index]
-        return overrides, self.first_job + (index + len(self) if index < 0 else index)
+        return self._overrides[index], self.number(index)
 
     def compose(self, index: int) -> tuple[Recipe, DictConfig]:
         """Return how job `index` is made, and its whole configuration, made freshly.

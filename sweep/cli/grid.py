@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "checked_cells",
+    "command_line",
     "describes_run",
     "expand",
     "named_axes",
@@ -118,8 +119,9 @@ def checked_cells(
     axes: Sequence[str],
     sweep_id: str,
     base: Path,
+    first_job: int = 0,
 ) -> list[Cell]:
-    """Compose and check the point of each override list.
+    """Compose and check the point of each override list, numbered as jobs from `first_job` on.
 
     Raises
     ------
@@ -128,7 +130,7 @@ def checked_cells(
     """
     if len(grid) > MANY_CELLS:
         console.say(f"Checking {len(grid)} cells ...")
-    jobs = Jobs(loader, master, [[*cell, f"parent={sweep_id}"] for cell in grid])
+    jobs = Jobs(loader, master, [[*cell, f"parent={sweep_id}"] for cell in grid], first_job)
     cells: list[Cell] = []
     problems: list[str] = []
     composed: list[int] = []
@@ -146,7 +148,8 @@ def checked_cells(
             problems.append(one_sentence(error))
         else:
             own = tuple(text for text in overrides if describes_run(text.partition("=")[0]))
-            cells.append(Cell(index, own, _values(axes, spec, choices), spec))
+            values = _values(axes, spec, choices)
+            cells.append(Cell(index, own, values, spec, first_job + index))
     problems += _unread_keys(jobs, composed, master, strange)
     if problems:
         raise ConfigErrors(problems)

@@ -82,10 +82,12 @@ def launch(
     with closing(_planned(task_function, jobs, launcher, results)) as plan:
         for position, task in plan:
             _check_position(position, len(jobs), results)
-            log.info("\t#%d : %s", first_job + position, " ".join(filter_overrides(jobs[position])))
+            log.info(
+                "\t#%d : %s", jobs.number(position), " ".join(filter_overrides(jobs[position]))
+            )
             results[position] = run_job(jobs, position, task, hydra_context)
             configure_log(config.hydra.hydra_logging, config.hydra.verbose)
-    left = [first_job + position for position in range(len(jobs)) if position not in results]
+    left = [jobs.number(position) for position in range(len(jobs)) if position not in results]
     if left:
         raise RunFailed(
             f"The plan of {_name(task_function)} ended after {len(results)} of {len(jobs)} jobs; "

@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 
 from sweep.cli.compose import Jobs
-from sweep.cli.grid import checked_cells, describes_run, named_axes, parsed, split
+from sweep.cli.grid import (
+    checked_cells,
+    command_line,
+    describes_run,
+    named_axes,
+    parsed,
+    split,
+)
 from sweep.cli.refusal import REFUSALS, one_sentence
 from sweep.config import run_spec
 from sweep.engine.plan import Plan, unique
@@ -77,7 +84,9 @@ def resumed_plan(
         Today's configuration would give a stored cell other numbers, or a new cell is wrong.
     """
     sweep_id, stored, base = document["sweep_id"], document["cells"], Path(document["base"])
-    jobs = Jobs(loader, master, [[*cell["overrides"], f"parent={sweep_id}"] for cell in stored])
+    overrides = [[*cell["overrides"], f"parent={sweep_id}"] for cell in stored]
+    numbers = [cell.get("number", place) for place, cell in enumerate(stored)]
+    jobs = Jobs(loader, master, overrides, numbers=numbers)
     changed = []
     specs: dict[int, RunSpec] = {}
     for number, cell in enumerate(stored):
@@ -97,11 +106,11 @@ def resumed_plan(
             specs[number] = run_spec(config, cell["choices"], base)
     _refuse(options, changed)
     plan = Plan.from_document(document, specs)
-    overrides = parsed(loader, arguments)
+    typed = parsed(loader, arguments)
     known = {text for cell in stored for text in cell["overrides"]}
     named = [
         override
-        for override in overrides
+        for override in typed
         if describes_run(override.key_or_group)
         and override.key_or_group != "experiment"
         and override.input_line not in known  # it says what every cell says already
@@ -139,6 +148,7 @@ def _with_cells(
     )
     grid = [[*rest, *point] for rest in others for point in split(named)]
     axes = tuple(dict.fromkeys([*plan.axes, *named_axes(named, keys)]))
-    cells = checked_cells(loader, master, grid, axes, sweep_id, Path.cwd())
+    first_job = 1 + max((cell.job for cell in plan.cells), default=-1)
+    cells = checked_cells(loader, master, grid, axes, sweep_id, Path.cwd(), first_job)
     both = tuple(unique([*plan.cells, *cells]))
-    return Plan(both, axes, len(both), plan.command, plan.base)
+    return Plan(both, axes, len(both), f"{plan.command} && {command_line()}", plan.base)

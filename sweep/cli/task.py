@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -61,12 +61,27 @@ def plan(
     if sweep is None:  # another sweeper: each job stands alone
         yield from ((position, run) for position in range(len(jobs)))
         return
-    cells = sweep.pending[jobs.first_job : jobs.first_job + len(jobs)]
+    numbered = {cell.job: cell for cell in sweep.pending}
+    cells = [numbered[jobs.number(position)] for position in range(len(jobs))]
     positions = {cell.index: position for position, cell in enumerate(cells)}
+    if _must_train_inside(jobs, cells):
+        yield from ((position, run) for position in range(len(jobs)))
+        return
     for cell, outcome in execute(sweep, cells, launcher):
         yield positions.pop(cell.index), _recording(sweep, cell, outcome)
     for position in positions.values():  # fail_fast left them out
         yield position, sweep.refuse
+
+
+def _must_train_inside(jobs: Jobs, cells: Sequence[Cell]) -> bool:
+    """Tell whether jobs must train one by one, inside their job, for what Hydra promises them.
+
+    A trainer of a user's own may look at the job's environment or its working folder.
+    """
+    if not cells or all(cell.spec.trainer.built_in for cell in cells):
+        return False
+    job = jobs.config(0).hydra.job
+    return bool(len(job.env_set) or job.chdir)
 
 
 def _recording(

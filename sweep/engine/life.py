@@ -8,6 +8,7 @@ statuses, metrics and the report are written at the end.
 from __future__ import annotations
 
 import datetime
+import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -24,7 +25,7 @@ from sweep.engine.sweep import Sweep, platform_tags
 from sweep.errors import StoreError, StoreLost
 from sweep.settings import Settings
 from sweep.tracking.ledger import Ledger
-from sweep.ui.links import ending_lines, run_pages
+from sweep.ui.links import ending_lines, place_words, run_pages
 
 if TYPE_CHECKING:
     from sweep.report.build import Report
@@ -71,6 +72,8 @@ class Opening:
         How many trajectories train at once, as far as that is known.
     elsewhere
         Whether they train on other machines than the command.
+    shared
+        Whether the launcher trains a trajectory once for all its runs.
     """
 
     sweep_id: str
@@ -81,6 +84,7 @@ class Opening:
     parent_run_id: str | None = None
     workers: int = 1
     elsewhere: bool = False
+    shared: bool = True
 
 
 @contextmanager
@@ -151,7 +155,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         console.say(sentence)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    document = opening.plan.document(sweep_id, options.experiment, created)
+    document = opening.plan.document(sweep_id, options.experiment, created, opening.shared)
     sweep = Sweep(sweep_id, opening.plan, options, recorder, stop)
     sweep.run_pages = run_pages(options, experiment)
     if opening.parent_run_id is None:
@@ -238,6 +242,7 @@ def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Rep
             folder,
             command_ui=console.ui_command(sweep.options),
             links={"runs": sweep.run_pages},
+            place=shlex.join(place_words(sweep.options)),
         )
     except OSError as error:
         raise StoreError(

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from sweep.spec import RunSpec, canonical
+from sweep.spec import RunSpec, canonical, shown
 
 __all__ = ["Cell", "Plan", "Trajectory", "cell_name", "new_id"]
 
@@ -39,6 +39,12 @@ class Cell:
     overrides: tuple[str, ...]
     values: Mapping[str, Any]
     spec: RunSpec
+    number: int | None = None
+
+    @property
+    def job(self) -> int:
+        """The number (``hydra.job.num``) under which it was composed, and runs."""
+        return self.index if self.number is None else self.number
 
     @property
     def name(self) -> str:
@@ -52,13 +58,14 @@ class Cell:
 
     def params(self) -> dict[str, str]:
         """Return the run's params: the contract's and every swept key."""
-        swept = {key: _shown(value) for key, value in self.values.items()}
+        swept = {key: shown(value) for key, value in self.values.items()}
         return {**swept, **self.spec.params()}
 
     def document(self) -> dict[str, Any]:
         """Return the cell as plan.json holds it."""
         return {
             "index": self.index,
+            "number": self.job,
             "name": self.name,
             "overrides": list(self.overrides),
             "values": dict(self.values),
@@ -129,8 +136,10 @@ class Plan:
         """Return the cell of exactly this configuration."""
         return self._by_config.get(canonical([spec.config, spec.choices]))
 
-    def document(self, sweep_id: str, experiment: str, created: str) -> dict[str, Any]:
-        """Return the plan as plan.json holds it."""
+    def document(
+        self, sweep_id: str, experiment: str, created: str, shared: bool = True
+    ) -> dict[str, Any]:
+        """Return the plan as plan.json holds it; `shared`: the launcher shares trajectories."""
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,
@@ -139,6 +148,7 @@ class Plan:
             "axes": list(self.axes),
             "experiment": experiment,
             "base": str(self.base),
+            "shared": shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
         }
 
@@ -153,7 +163,13 @@ class Plan:
             configuration of today's: what the store holds is compared and never run.
         """
         cells = tuple(
-            Cell(number, tuple(cell["overrides"]), cell["values"], specs[number])
+            Cell(
+                number,
+                tuple(cell["overrides"]),
+                cell["values"],
+                specs[number],
+                cell.get("number", number),
+            )
             for number, cell in enumerate(document["cells"])
             if number in specs
         )
@@ -168,19 +184,13 @@ def unique(cells: Sequence[Cell]) -> Iterator[Cell]:
     for cell in cells:
         if cell.key not in seen:
             seen.add(cell.key)
-            yield Cell(next(numbers), cell.overrides, cell.values, cell.spec)
+            yield Cell(next(numbers), cell.overrides, cell.values, cell.spec, cell.job)
 
 
 def cell_name(values: Mapping[str, Any]) -> str:
     """Return ``lr=0.05,iters=1000`` for the swept values, cut where MLflow would."""
-    name = ",".join(f"{key}={_shown(value)}" for key, value in values.items())
+    name = ",".join(f"{key}={shown(value)}" for key, value in values.items())
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    return "null" if value is None else canonical(value)
 
 
 def new_id() -> str:

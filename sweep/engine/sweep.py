@@ -66,6 +66,7 @@ class Sweep:
         self.interrupted = 0
         self.lost = 0
         self.run_pages = ""
+        self._began_in = os.getcwd()
         self.progress = ProgressDisplay(plan.iterations(), len(plan.cells))
         self._started: set[int] = set()
         self._unheard: dict[int, tuple[Cell, RunResult | None]] = {}
@@ -204,7 +205,11 @@ class Sweep:
         if self.failed_fast:
             self.refuse()
         cell = self.plan.find(spec)
-        assert cell is not None, "a job's configuration is not in the plan of its sweep"
+        if cell is None:
+            raise RunFailed(
+                f"This job's configuration (lr={spec.lr!r}, iters={spec.iters}) is not in the plan "
+                f"of sweep {self.id}: its launcher gave it another number or other overrides."
+            )
         self.start(cell)
         results: list[RunResult] = []
 
@@ -249,7 +254,7 @@ class Sweep:
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking_kind == "local":
             folder = self.options.outputs / "artifacts" / run_id / "artifacts"
-            return os.path.relpath(folder / "traceback.txt")
+            return os.path.relpath(folder / "traceback.txt", self._began_in)  # jobs may chdir
         return f"artifact traceback.txt of run {run_id}"
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,7 +58,7 @@ def _report_one(store: Store, options: Settings, sweep: str) -> None:
     from sweep import console
     from sweep.report.build import build_report
     from sweep.tracking import read
-    from sweep.ui.links import run_pages
+    from sweep.ui.links import place_words, run_pages
 
     stored = read.find_sweep(store, sweep)
     built = build_report(
@@ -66,6 +67,7 @@ def _report_one(store: Store, options: Settings, sweep: str) -> None:
         options.outputs / "reports" / stored.sweep_id,
         command_ui=console.ui_command(options),
         links={"runs": run_pages(options, store.experiment_id)},
+        place=shlex.join(place_words(options)),
     )
     console.report_built(built, options)
 

@@ -61,6 +61,7 @@ def build_report(
     *,
     command_ui: str,
     links: Mapping[str, str] = {},
+    place: str = "",
 ) -> Report:
     """Write the report of a sweep into `folder` and return what it says.
 
@@ -75,6 +76,8 @@ def build_report(
     links
         Named web addresses. ``runs`` is the one that a run's id is appended to; the others
         are shown by their name. Only http and https are taken.
+    place
+        The words that tell another command where the sweep is stored; empty for the defaults.
 
     Raises
     ------
@@ -82,7 +85,7 @@ def build_report(
         The folder cannot be written.
     """
     facts = facts_of(sweep, runs)
-    content = content_of(facts, command_ui, links)
+    content = content_of(facts, command_ui, links, place)
     paths = ReportPaths(folder)
     folder.mkdir(parents=True, exist_ok=True)
     files = [

@@ -108,7 +108,7 @@ _WHICH = ("first", "second")
 def compared(first: Facts, second: Facts) -> Comparison:
     """Match the grid points of two sweeps.
 
-    An axis that only one of them has is matched by the param that every run stores.
+    An axis that only one of them has is matched by what the other's plan says of that key.
     """
     axes = tuple(dict.fromkeys(first.others + second.others))
     one, two = _by_key(first, axes), _by_key(second, axes)
@@ -118,10 +118,7 @@ def compared(first: Facts, second: Facts) -> Comparison:
 
 
 def _by_key(facts: Facts, axes: tuple[str, ...]) -> dict[Key, Point]:
-    return {
-        (p.lr, p.iters, tuple(p.run.params.get(axis, "") for axis in axes)): p
-        for p in facts.grid.values()
-    }
+    return {(p.lr, p.iters, tuple(p.value(axis) for axis in axes)): p for p in facts.grid.values()}
 
 
 def result_table(comparison: Comparison) -> Table:

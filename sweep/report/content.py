@@ -38,7 +38,7 @@ class Content:
     run_base: str
 
 
-def content_of(facts: Facts, command_ui: str, links: Mapping[str, str]) -> Content:
+def content_of(facts: Facts, command_ui: str, links: Mapping[str, str], place: str = "") -> Content:
     """Compute everything that a report says from a sweep's facts."""
     safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
     pairs = rule_pairs(facts)
@@ -61,7 +61,7 @@ def content_of(facts: Facts, command_ui: str, links: Mapping[str, str]) -> Conte
         tuple(table for table in found if table.rows),
         tables.trouble_table(facts),
         _cost(facts),
-        _repeat(facts, command_ui),
+        _repeat(facts, command_ui, place),
         tuple(notes),
         {name: url for name, url in safe.items() if name != "runs"},
         safe.get("runs", ""),
@@ -71,26 +71,46 @@ def content_of(facts: Facts, command_ui: str, links: Mapping[str, str]) -> Conte
 def _cost(facts: Facts) -> dict[str, str]:
     """Return what the sweep took."""
     cost = {"runs": grouped(len(facts.points)), "trajectories": grouped(len(facts.lines))}
-    trained = sum(line.reach or 0 for line in facts.lines)
+    trained, seconds = _trained(facts)
     cost["iterations trained"] = grouped(trained)
     asked = sum(point.iters for point in facts.points)
     if asked > trained > 0:
         cost["iterations asked for"] = f"{grouped(asked)} ({figure(asked / trained, 3)} times)"
-    seconds = [max((p.metric("train_seconds") or 0.0) for p in ln.points) for ln in facts.lines]
-    cost["training"] = duration(sum(seconds))
-    ends = [p.run.end_time for p in facts.points if p.run.end_time is not None]
-    end = facts.sweep.end_time or max(ends, default=None)
+    cost["training"] = duration(seconds)
+    ends = [facts.sweep.end_time, *(p.run.end_time for p in facts.points)]
+    end = max((each for each in ends if each is not None), default=None)
     start = facts.sweep.start_time
     if start is not None and end is not None and end >= start:
         cost["from start to end"] = duration((end - start) / 1000)
     return cost
 
 
-def _repeat(facts: Facts, command_ui: str) -> dict[str, str]:
+def _trained(facts: Facts) -> tuple[int, float]:
+    """Return the iterations that this sweep trained itself, and the seconds they took.
+
+    Runs that were taken over from another sweep cost nothing. The runs of a trajectory share
+    its training, unless the sweep's launcher or trainer cannot.
+    """
+    iterations, seconds = 0, 0.0
+    for line in facts.lines:
+        own = [point for point in line.points if "sweep.reused_from" not in point.run.tags]
+        each = [
+            (min(point.iters, line.reach or 0), point.metric("train_seconds") or 0.0)
+            for point in own
+        ]
+        if facts.plan.get("shared", True):
+            each = [(max(n for n, _ in each), max(s for _, s in each))] if each else []
+        iterations += sum(n for n, _ in each)
+        seconds += sum(s for _, s in each)
+    return iterations, seconds
+
+
+def _repeat(facts: Facts, command_ui: str, place: str) -> dict[str, str]:
     """Return how to run it again: command, versions, signature of the best run."""
+    words = " ".join(filter(None, (f"sweep={facts.sweep.sweep_id}", place)))
     found = {"command": str(facts.plan.get("command", ""))}
-    found["report again"] = f"python -m sweep.report sweep={facts.sweep.sweep_id}"
-    found["train again and compare"] = f"python -m sweep.verify sweep={facts.sweep.sweep_id}"
+    found["report again"] = f"python -m sweep.report {words}"
+    found["train again and compare"] = f"python -m sweep.verify {words}"
     found["MLflow UI"] = command_ui
     for name, tag in (("versions", "sweep.versions"), ("platform", "sweep.platform")):
         seen = dict.fromkeys(_flat(p.run.tags.get(tag, "")) for p in facts.points)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.report.thinning import thinned
+from sweep.spec import shown
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun, StoredSweep
@@ -50,6 +51,14 @@ class Point:
     outcome: str
     final_error: float | None
     trajectory: str = ""
+    cell: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def value(self, axis: str) -> str:
+        """Return the text of any key of the configuration, an axis of the sweep or not.
+
+        From the plan, which holds all of it: MLflow cuts long params.
+        """
+        return _value(self.cell, axis) or self.run.params.get(axis, "")
 
     @property
     def at_floor(self) -> bool:
@@ -183,11 +192,11 @@ def facts_of(sweep: StoredSweep, runs: Sequence[StoredRun]) -> Facts:
     axes = [str(axis) for axis in plan.get("axes", ())]
     others = tuple(axis for axis in axes if axis not in ("lr", "iters"))
     cells = [cell for cell in plan.get("cells", ()) if isinstance(cell, Mapping)]
-    trajectories = {str(c.get("signature")): str(c.get("trajectory", "")) for c in cells}
+    planned = {(str(c.get("name")), str(c.get("signature"))): c for c in cells}
     points = []
     for order, run in enumerate(runs):
-        signature = run.tags.get("sweep.signature", "")
-        point = _point(run, order, others, trajectories.get(signature, ""))
+        cell = planned.get((run.name, run.tags.get("sweep.signature", "")), {})
+        point = _point(run, order, others, cell)
         if point is None:
             unread.append(f"params lr and iters of run {run.name}")
         else:
@@ -202,7 +211,9 @@ def outcome_of(run: StoredRun) -> str:
     return run.outcome or _OUTCOMES.get(run.status, "unfinished")
 
 
-def _point(run: StoredRun, order: int, others: tuple[str, ...], trajectory: str) -> Point | None:
+def _point(
+    run: StoredRun, order: int, others: tuple[str, ...], cell: Mapping[str, Any]
+) -> Point | None:
     try:
         lr, iters = float(run.params["lr"]), int(float(run.params["iters"]))
     except (KeyError, ValueError, OverflowError):
@@ -211,8 +222,25 @@ def _point(run: StoredRun, order: int, others: tuple[str, ...], trajectory: str)
     final = run.metrics.get("final_error") if outcome == "completed" else None
     if final is not None and not math.isfinite(final):
         final = None
-    values = tuple(run.params.get(axis, "") for axis in others)
-    return Point(run, order, lr, iters, values, outcome, final, trajectory)
+    trajectory = str(cell.get("trajectory", ""))
+    point = Point(run, order, lr, iters, (), outcome, final, trajectory, cell)
+    return replace(point, others=tuple(point.value(axis) for axis in others))
+
+
+def _value(cell: Mapping[str, Any], axis: str) -> str:
+    """Return the text of a key of a planned cell, empty where it has none."""
+    params = cell.get("params") or {}
+    if axis in params:
+        return str(params[axis])
+    value: Any = cell.get("config") or {}
+    for part in axis.split("."):
+        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
+            value = value[int(part)]
+        elif isinstance(value, Mapping) and part in value:
+            value = value[part]
+        else:
+            return ""
+    return shown(value)
 
 
 def _lines(points: Iterable[Point], unread: list[str]) -> tuple[Line, ...]:
@@ -229,13 +257,17 @@ def _line(group: Sequence[Point], size: int, unread: list[str]) -> Line:
     thresholds: Mapping[int, int | None] = {}
     reach = None
     validation: Curve = steps, errors
-    for point in reversed(ordered):  # the longest run that left a curve speaks for all
+    for point in reversed(ordered):  # the run that got furthest speaks for all
+        if reach is not None and point.iters <= reach:
+            break
         curve = read_artifact(point.run.curve, f"curve of run {point.run.name}", unread)
         if curve is None:
             continue
         if not len(curve[0]):
             if point.final_error is not None:
                 unread.append(f"curve of run {point.run.name}: not there")
+            continue
+        if reach is not None and curve[0][-1] <= reach:
             continue
         reach = int(curve[0][-1])
         steps, errors = thinned(curve[0], curve[1], size)
@@ -244,7 +276,6 @@ def _line(group: Sequence[Point], size: int, unread: list[str]) -> Line:
         others = read_artifact(point.run.validation, "validation errors", unread)
         if others is not None and len(others) == len(curve[0]):
             validation = thinned(curve[0], others, size)
-        break
     first = ordered[0]
     return Line(
         first.lr, first.others, tuple(ordered), steps, errors, thresholds, reach, validation
@@ -263,7 +294,7 @@ def _missing(
         if cell.get("signature") in signatures or name in names:
             continue
         params = cell.get("params") or cell.get("values") or {}
-        values = tuple(str(params.get(axis, "")) for axis in others)
+        values = tuple(_value({**cell, "params": params}, axis) for axis in others)
         lr, iters = _number(params.get("lr")), _number(params.get("iters"))
         found.append(Missing(name, lr, None if iters is None else int(iters), values))
     return tuple(found)

@@ -12,7 +12,15 @@ if TYPE_CHECKING:
     from sweep.settings import Settings
     from sweep.tracking.addresses import Landing
 
-__all__ = ["ADDRESS", "PORT", "ending_lines", "landing_lines", "run_pages", "ui_command"]
+__all__ = [
+    "ADDRESS",
+    "PORT",
+    "ending_lines",
+    "landing_lines",
+    "place_words",
+    "run_pages",
+    "ui_command",
+]
 
 PORT = 5000
 ADDRESS = f"http://127.0.0.1:{PORT}/"
@@ -24,13 +32,22 @@ def ui_command(options: Settings, sweep_id: str) -> str:
 
     Only what differs from the defaults is said beside the sweep.
     """
-    words = ["python", "-m", "sweep.ui", f"sweep={sweep_id}"]
+    return shlex.join(["python", "-m", "sweep.ui", f"sweep={sweep_id}", *place_words(options)])
+
+
+def place_words(options: Settings) -> list[str]:
+    """Return the overrides that tell another command of ours where a sweep is stored."""
+    words = []
     if options.outputs != Path("outputs").resolve():
         path = os.path.relpath(options.outputs)
         words.append(_override("outputs", str(options.outputs) if path[:2] == ".." else path))
     if options.experiment != "sweep":
         words.append(_override("tracking.experiment", options.experiment))
-    return shlex.join(words)
+    if options.tracking_kind != "local":
+        words.append(f"tracking={options.tracking_kind}")
+        if options.tracking_uri:
+            words.append(_override("tracking.uri", options.tracking_uri))
+    return words
 
 
 def ending_lines(options: Settings, sweep_id: str, landing: Landing) -> list[str]:

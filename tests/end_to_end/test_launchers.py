@@ -96,6 +96,8 @@ def stored(folder: Path, outputs: str = "outputs") -> dict[str, Any]:
     client = MlflowClient(f"sqlite:///{folder}/{outputs}/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
     runs = client.search_runs([experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'")
+    names = [run.info.run_name for run in runs]
+    assert len(set(names)) == len(names), "a cell has more than one run"
     return {
         run.info.run_name: {
             "status": run.info.status,
@@ -182,3 +184,54 @@ def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
             [experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'"
         )
         assert [run.info.status for run in runs] == ["FAILED"]
+
+
+@pytest.mark.parametrize("launcher", ["trajectory", "basic"])
+def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path: Path) -> None:
+    """What depends on hydra.job.num is composed as it was; no job's files are another's."""
+    keys = ["seed=${hydra:job.num}", "hydra.output_subdir=.hydra", f"hydra/launcher={launcher}"]
+    ended = run_sweep(["-m", "lr=0.1,0.2,0.4", "iters=3", *keys], tmp_path)
+    assert ended.code == 0, ended
+    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
+    (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
+    which = "params.seed = '1'"
+    (middle,) = client.search_runs([experiment.experiment_id], filter_string=which)
+    client.delete_run(middle.info.run_id)
+    before = stored(tmp_path)
+    (first,) = tmp_path.glob("outputs/sweeps/*/0/.hydra/config.yaml")
+    first.write_text("mine")
+    again = run_sweep(["-m", "resume=last", "lr=0.7", *keys], tmp_path)
+    assert again.code == 0, again
+    after = stored(tmp_path)
+    assert {name: after[name] for name in before} == before
+    assert sorted(run["params"]["seed"] for run in after.values()) == ["0", "1", "2", "3"]
+    assert after["lr=0.2,iters=3"]["params"]["seed"] == "1"
+    (added,) = [name for name in after if name.startswith("lr=0.7")]
+    assert after[added]["params"]["seed"] == "3", list(after)
+    assert first.read_text() == "mine"
+    for number in (1, 3):
+        kept = first.parents[2] / str(number) / ".hydra" / "hydra.yaml"
+        assert f"    num: {number}\n" in kept.read_text()
+    third = run_sweep(["-m", "resume=last", *keys], tmp_path)
+    assert third.code == 0 and "0 to do" in third.out, third
+
+
+def test_own_trainer_finds_the_environment_and_folder_of_its_job(tmp_path: Path) -> None:
+    folder = user_folder(tmp_path / "user")
+    with (folder / "halving.py").open("a") as file:
+        file.write(
+            "\n\nclass Looking(Halving):\n"
+            "    def __init__(self, **options):\n"
+            "        import os\n"
+            "        super().__init__(**options)\n"
+            "        assert os.environ['WIDTH'] == '3', os.environ\n"
+            "        assert os.getcwd().endswith(os.environ['JOB']), os.getcwd()\n"
+        )
+    group = folder / "my_conf" / "trainer"
+    (group / "looking.yaml").write_text("_target_: halving.Looking\nlr: ${lr}\n")
+    environment = ["+hydra.job.env_set.WIDTH='3'", "+hydra.job.env_set.JOB='/${hydra:job.num}'"]
+    own = ["trainer=looking", "lr=0.1,0.4", "iters=2,5", *environment]
+    chdir = ["hydra.job.chdir=true", "hydra.output_subdir=.hydra", "--config-dir", "my_conf"]
+    ended = run_sweep(["-m", *own, *chdir], folder)
+    assert ended.code == 0, ended
+    assert {run["status"] for run in stored(folder).values()} == {"FINISHED"}

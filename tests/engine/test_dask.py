@@ -70,6 +70,43 @@ def test_work_of_a_driver_that_is_killed_ends_too(engine: Engine, tmp_path: Path
     wait_for((tmp_path / "stopped").exists)
 
 
+def test_workers_are_free_again_though_nobody_empties_a_dead_drivers_queue(
+    engine: Engine, tmp_path: Path
+) -> None:
+    """The driver hears nothing any more, the workers wait for it, and then it is killed."""
+    script = (
+        "import os, signal, time\n"
+        "from pathlib import Path\n"
+        "from sweep.engine.backends import create\n"
+        "class Talks:\n"
+        "    def __init__(self, name):\n"
+        "        self.name = name\n"
+        "    def __call__(self, emit, stop):\n"
+        "        try:\n"
+        "            while True:\n"
+        "                emit('said')\n"
+        "                time.sleep(0.02)\n"
+        "        finally:\n"
+        f"            Path({str(tmp_path)!r}, self.name).touch()\n"
+        f"backend = create('dask', None, {{'address': {engine.address!r}}})\n"
+        "for key in range(2):\n"
+        "    backend.submit(key, Talks(f'ended {key}'))\n"
+        "next(event for event in backend.events() if event is not None)\n"
+        "size = lambda: backend._client.sync(backend._client.scheduler.queue_qsize,"
+        " name=backend._name)\n"
+        "while size() <= 4:\n"
+        "    time.sleep(0.05)\n"
+        "os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    ended = processes.run([sys.executable, "-c", script], tmp_path)
+    assert ended.code == -signal.SIGKILL, ended
+    wait_for((tmp_path / "ended 0").exists)
+    wait_for((tmp_path / "ended 1").exists)
+    with engine.joined() as backend:
+        backend.submit(0, lambda emit, stop: emit("here"))
+        assert [event.value for event in collect(backend) if isinstance(event, Emitted)] == ["here"]
+
+
 def test_scheduler_that_goes_away_ends_the_sweep_with_a_sentence(tmp_path: Path) -> None:
     with running_engine("dask", tmp_path / "cluster") as engine:
         backend = engine.joined()

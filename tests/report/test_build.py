@@ -12,6 +12,8 @@ import pytest
 
 import sweep.report
 from sweep.report import Report, build_report
+from sweep.report.content import content_of
+from sweep.report.facts import facts_of
 from sweep.report.paths import write
 from tests.report import stored
 
@@ -161,3 +163,33 @@ def test_report_of_5000_runs_is_complete_and_usable(tmp_path: Path) -> None:
         assert sum(1 for _ in csv.DictReader(file)) == 5000
     assert (report.folder / "index.html").stat().st_size < 6_000_000
     assert all(path.stat().st_size < 2_000_000 for path in report.folder.glob("*.svg"))
+
+
+def test_cost_counts_what_the_sweep_itself_trained(tmp_path: Path) -> None:
+    """Of a trajectory once, of runs that were taken over nothing, alone where nothing is shared."""
+    sweep, runs = stored.grid(tmp_path, {"lr": [0.1, 1.0], "iters": [10, 100]})
+    cost = content_of(facts_of(sweep, runs), "", {}).cost
+    assert cost["iterations trained"] == "200" and cost["iterations asked for"].startswith("220")
+    taken = [replace(run, tags={**run.tags, "sweep.reused_from": "x"}) for run in runs]
+    assert content_of(facts_of(sweep, taken), "", {}).cost["iterations trained"] == "0"
+    half = [runs[0], taken[1], *runs[2:]]
+    assert content_of(facts_of(sweep, half), "", {}).cost["iterations trained"] == "110"
+    facts = facts_of(sweep, runs)
+    alone = replace(facts, plan={**facts.plan, "shared": False})
+    assert content_of(alone, "", {}).cost["iterations trained"] == "220"
+
+
+def test_time_of_a_resumed_sweep_ends_with_its_last_run(tmp_path: Path) -> None:
+    """The sweep's own end is that of its first part while the report is built."""
+    sweep, runs = stored.grid(tmp_path, {"lr": [0.1], "iters": [10]})
+    sweep = replace(sweep, end_time=stored.START + 1000)
+    later = [replace(run, end_time=stored.START + 3_600_000) for run in runs]
+    assert content_of(facts_of(sweep, later), "", {}).cost["from start to end"] == "1 h 0 min"
+
+
+def test_commands_name_the_store(tmp_path: Path) -> None:
+    sweep, runs = stored.grid(tmp_path, {"lr": [0.1], "iters": [10]})
+    repeat = content_of(facts_of(sweep, runs), "", {}, "outputs=/data/x").repeat
+    words = f"sweep={sweep.sweep_id} outputs=/data/x"
+    assert repeat["report again"] == f"python -m sweep.report {words}"
+    assert repeat["train again and compare"] == f"python -m sweep.verify {words}"

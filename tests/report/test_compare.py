@@ -35,6 +35,19 @@ def test_matches_an_axis_of_one_by_the_param_of_the_other(comparison: Comparison
     assert comparison.alone == (2, 10)
 
 
+def test_matches_an_axis_of_one_by_the_configuration_of_the_other(tmp_path: Path) -> None:
+    plain = stored.cells({"lr": [0.1], "iters": [10]})
+    plain[0]["config"] = {"network": {"activation": "sigmoid"}}
+    axes = {"lr": [0.1], "iters": [10], "network.activation": ["sigmoid", "tanh"]}
+    found = []
+    for name, plan in (("one", plain), ("two", stored.cells(axes))):
+        runs = [stored.stored_run(tmp_path / name, cell) for cell in plan]
+        found.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
+    comparison = compared(*found)
+    assert [match.others for match in comparison.matches] == [("sigmoid",)]
+    assert comparison.alone == (0, 1)
+
+
 def test_answer_names_the_better_sweep(comparison: Comparison) -> None:
     assert comparison.answer.startswith(
         "The second sweep has the better run: best of the first lr=1.0, 100 iterations: 5.882e-05; "

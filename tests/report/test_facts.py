@@ -73,6 +73,44 @@ def test_diverged_run_is_never_best(tmp_path: Path) -> None:
     assert facts.points[1].final_error is None
 
 
+def test_values_of_axes_are_those_of_the_plan_and_not_of_cut_params(tmp_path: Path) -> None:
+    long = "[" + "0.25," * 200
+    plan = stored.cells({"lr": [0.1], "iters": [10], "network.weights": [f"{long}1]", f"{long}2]"]})
+    runs = []
+    for cell, error in zip(plan, (0.2, 0.1), strict=True):
+        run = stored.stored_run(tmp_path, cell, np.array([0.6, error]))
+        cut = {**run.params, "network.weights": run.params["network.weights"][:500]}
+        runs.append(replace(run, params=cut))
+    facts = facts_of(stored.stored_sweep(tmp_path, plan), runs)
+    assert len(facts.grid) == 2 and facts.panels == ((f"{long}1]",), (f"{long}2]",))
+    assert facts.best is not None and facts.best.run is runs[1]
+
+
+def test_axis_that_was_added_later_has_a_value_in_every_cell(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [10]})
+    for cell, bias in zip(plan, ("shared", "per_neuron"), strict=True):
+        cell["config"] = {"network": {"bias": bias, "layers": [4, 3, 2]}}
+    plan[0]["values"] = {"lr": 0.1, "iters": 10, "network.bias": "shared"}
+    runs = [stored.stored_run(tmp_path, cell) for cell in plan]
+    facts = facts_of(stored.stored_sweep(tmp_path, plan), runs)
+    assert facts.panels == (("shared",), ("per_neuron",))
+    assert facts.points[0].value("network.layers") == "[4,3,2]"
+    assert facts.points[0].value("network.layers.1") == "3"
+    assert facts.points[0].value("network.nothing") == ""
+
+
+def test_run_that_got_furthest_speaks_for_a_trajectory(tmp_path: Path) -> None:
+    """A longer one was killed before it passed where the shorter one ended."""
+    plan = stored.cells({"lr": [0.1], "iters": [50, 1000]})
+    runs = [
+        stored.stored_run(tmp_path, plan[0]),
+        stored.stored_run(tmp_path, plan[1], stored.decay(0.1, 20), outcome="interrupted"),
+    ]
+    (line,) = facts_of(stored.stored_sweep(tmp_path, plan), runs).lines
+    assert line.reach == 50 and line.steps[-1] == 50
+    assert line.thresholds[1] == stored.result_of(0.1, 50, stored.decay(0.1, 50)).thresholds[1]
+
+
 def test_missing_cells_are_those_without_a_run(tmp_path: Path) -> None:
     sweep, runs = stored.grid(tmp_path, {"lr": [0.1], "iters": [1, 10]})
     facts = facts_of(sweep, runs[:1])

@@ -239,13 +239,18 @@ def carry(name: str, key: int, work: tuple[bytes, Origin, float, bool], *parts: 
     task = worker.get_current_task()
     running = Running(body, parts, origin, lambda: stopping or name in STOPPED, linger)
     sent = 0
+
+    def wanted() -> bool:
+        """Tell whether somebody waits for the task: a driver that is gone does not."""
+        state = worker.state.tasks.get(task)
+        return state is not None and state.state == "executing"
+
     try:
-        while not ended(batch := running.take()):
-            state = worker.state.tasks.get(task)
-            if state is None or state.state != "executing":
-                break  # nobody waits for it any more: the driver is gone
+        while not ended(batch := running.take()) and wanted():
             if batch:
                 while client.sync(client.scheduler.queue_qsize, name=name) > HELD:
+                    if not wanted():  # nobody will ever empty the queue
+                        return sent, batch
                     time.sleep(TICK)
                 client.sync(client.scheduler.queue_put, name=name, data=(key, batch))
                 sent += 1

@@ -139,8 +139,10 @@ class Ray(Cluster):
         self, actor: Any, parcel: Parcel | None, error: RayError
     ) -> Iterator[tuple[int, Done]]:
         """Give the work of a dead actor to another, unless it has killed too many."""
-        with suppress(RayError):
-            ray.kill(actor)  # one that only seems dead must not go on with the work
+        for one in (actor, *self._idle):  # the idle ones may have been on the same lost node
+            with suppress(RayError):
+                ray.kill(one)  # one that only seems dead must not go on with the work
+        self._idle.clear()
         if parcel is None:
             self._stillborn += 1
             if self._stillborn > RETRIES:
