@@ -113,9 +113,16 @@ def resumed_plan(
         for override in typed
         if describes_run(override.key_or_group)
         and override.key_or_group != "experiment"
-        and override.input_line not in known  # it says what every cell says already
+        and _as_stored(override) not in known  # it says what every cell says already
     ]
     return _with_cells(loader, master, plan, named, sweep_id) if named else plan
+
+
+def _as_stored(override: Override) -> str:
+    """Return the text of an override as a cell keeps it, with what is special escaped."""
+    if override.is_sweep_override() or override.is_delete():
+        return str(override.input_line)
+    return split([override])[0][0]
 
 
 def _refuse(options: Settings, changed: Sequence[str]) -> None:

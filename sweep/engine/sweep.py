@@ -206,10 +206,8 @@ class Sweep:
             self.refuse()
         cell = self.plan.find(spec)
         if cell is None:
-            raise RunFailed(
-                f"This job's configuration (lr={spec.lr!r}, iters={spec.iters}) is not in the plan "
-                f"of sweep {self.id}: its launcher gave it another number or other overrides."
-            )
+            which = f"lr={spec.lr!r}, iters={spec.iters}"
+            raise RunFailed(f"This job's configuration ({which}) is not in the sweep's plan.")
         self.start(cell)
         results: list[RunResult] = []
 

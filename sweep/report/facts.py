@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.report.thinning import thinned
-from sweep.spec import shown
+from sweep.report.values import planned_value
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun, StoredSweep
@@ -54,11 +54,8 @@ class Point:
     cell: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
     def value(self, axis: str) -> str:
-        """Return the text of any key of the configuration, an axis of the sweep or not.
-
-        From the plan, which holds all of it: MLflow cuts long params.
-        """
-        return _value(self.cell, axis) or self.run.params.get(axis, "")
+        """Return the text of any key of the configuration, from the plan: MLflow cuts params."""
+        return planned_value(self.cell, axis) or self.run.params.get(axis, "")
 
     @property
     def at_floor(self) -> bool:
@@ -227,22 +224,6 @@ def _point(
     return replace(point, others=tuple(point.value(axis) for axis in others))
 
 
-def _value(cell: Mapping[str, Any], axis: str) -> str:
-    """Return the text of a key of a planned cell, empty where it has none."""
-    params = cell.get("params") or {}
-    if axis in params:
-        return str(params[axis])
-    value: Any = cell.get("config") or {}
-    for part in axis.split("."):
-        if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
-            value = value[int(part)]
-        elif isinstance(value, Mapping) and part in value:
-            value = value[part]
-        else:
-            return ""
-    return shown(value)
-
-
 def _lines(points: Iterable[Point], unread: list[str]) -> tuple[Line, ...]:
     groups: dict[tuple[Any, ...], list[Point]] = {}
     for point in points:
@@ -294,7 +275,7 @@ def _missing(
         if cell.get("signature") in signatures or name in names:
             continue
         params = cell.get("params") or cell.get("values") or {}
-        values = tuple(_value({**cell, "params": params}, axis) for axis in others)
+        values = tuple(planned_value({**cell, "params": params}, axis) for axis in others)
         lr, iters = _number(params.get("lr")), _number(params.get("iters"))
         found.append(Missing(name, lr, None if iters is None else int(iters), values))
     return tuple(found)
