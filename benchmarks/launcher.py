@@ -1,6 +1,6 @@
 """Milliseconds a job of the launcher alone, beside Hydra's own way, for a task that does nothing.
 
-    python -m benchmarks.launcher [--jobs 100] [--rounds 5]
+    python -m benchmarks.launcher [--jobs 100] [--rounds 5] [--json F]
 
 Three ways take turns in one process, so that whatever else the machine does falls on all:
 
@@ -9,7 +9,7 @@ basic                 the basic launcher alone: composed once;
 checked + trajectory  ours, errors told first: every job checked, then launched.
 
 Each sweep has its own folder, the default logging to console and file, and no ``.hydra``
-files, as in our application. Printed: the median of each way, and the median ratio to the first.
+files, as in our application. Printed: the median of each way and of its ratio to the first.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import io
+import json
 import logging
 import os
 import statistics
@@ -117,13 +118,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="Milliseconds a job of the launcher alone.")
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--json", type=Path, help="write the table to this file as well")
     options = parser.parse_args(arguments)
     found = measure(options.jobs, options.rounds)
     print(f"{options.jobs} jobs, {options.rounds} rounds, {os.cpu_count()} processors")
     (first, *_) = found
+    rows = []
     for way, times in found.items():
-        ratio = statistics.median(a / b for a, b in zip(times, found[first], strict=True))
-        print(f"{way:<22}{statistics.median(times):8.2f} ms a job {ratio:8.3f}")
+        ratios = [a / b for a, b in zip(times, found[first], strict=True)]
+        for what, values, unit in ((way, times, "ms a job"), (f"{way} / {first}", ratios, "x")):
+            row = {"what": what, "median": statistics.median(values), "unit": unit}
+            rows.append({**row, "min": min(values), "max": max(values)})
+            print(
+                f"{what:<42}{rows[-1]['median']:9.3f} {unit:<9}"
+                f"({min(values):.3f} to {max(values):.3f})"
+            )
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=1), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ growth    the same from 100 to 2000 runs (--large: to 5000), with the seconds un
 memory    of the command and of the process that records for it, from run 100 to run 2000;
 sharing   ten linearly spaced iteration counts: independent runs over shared trajectories;
 estimate  what a sweep said it would take over what it took, for sweeps of several kinds;
-report    seconds of `python -m sweep.report` for 12 and 400 runs (--large: 5000).
+report    seconds of `python -m sweep.report` for 12 and 500 runs (--large: 5000).
 
 Both programs run as whole processes that take turns; each figure is the median of the
 rounds, with the smallest and the largest behind it.
@@ -115,17 +115,24 @@ class Bench:
         self.add("default grid with report, peer / sweep", [b / a for a, b in pairs], "x")
 
     def runs(self) -> None:
-        """Compare what one more run costs."""
-        ratios, costs, peers = [], [], []
-        for _ in range(self.rounds):
-            small, large = (run([*OURS, *rates(n)], self.place("ours")).seconds for n in (12, 400))
-            costs.append(1000 * (large - small) / 388)
-            small, large = (run([*PEER, *rates(n)], self.place("peer")).seconds for n in (12, 40))
-            peers.append(1000 * (large - small) / 28)
-            ratios.append(peers[-1] / costs[-1])
-        self.add("one more run, sweep (12 to 400)", costs, "ms")
-        self.add("one more run, peer (12 to 40)", peers, "ms")
-        self.add("one more run, peer / sweep", ratios, "x")
+        """Compare what one more run costs, in sweeps of 12, 400 and, if large, 2000 runs."""
+        sizes = (12, 400, 2000) if self.large else (12, 400)
+        took = [
+            {
+                who: [run([*command, *rates(n)], self.place(who)).seconds for n in sizes]
+                for who, command in (("sweep", OURS), ("peer", PEER))
+            }
+            for _ in range(self.rounds)
+        ]
+        for at, (small, large) in enumerate(zip(sizes, sizes[1:], strict=False)):
+            costs = {
+                who: [1000 * (one[who][at + 1] - one[who][at]) / (large - small) for one in took]
+                for who in ("sweep", "peer")
+            }
+            for who, values in costs.items():
+                self.add(f"one more run, {who} ({small} to {large})", values, "ms")
+            ratios = [b / a for a, b in zip(costs["sweep"], costs["peer"], strict=True)]
+            self.add(f"one more run, peer / sweep ({small} to {large})", ratios, "x")
 
     def growth(self) -> None:
         """Follow cost a run, memory and first line as sweeps grow."""
@@ -139,12 +146,13 @@ class Bench:
             self.add(f"one more run from {small} to {large}", [cost], "ms")
 
     def memory(self) -> None:
-        """Follow the memory of a long sweep's two processes from run 100 to run 2000."""
-        grown = [self._grown(100, 2000) for _ in range(self.rounds)]
+        """Follow the memory of a long sweep's two processes from run 100 on."""
+        last = 5000 if self.large else 2000
+        grown = [self._grown(100, last) for _ in range(self.rounds)]
         for at, who in enumerate(("the command", "the process that records")):
             self.add(f"memory of {who} at run 100", [one[0][at] for one in grown], "MB")
             more = [after[at] - before[at] for before, after in grown]
-            self.add(f"memory of {who}, from run 100 to 2000", more, "MB")
+            self.add(f"memory of {who}, from run 100 to {last}", more, "MB")
 
     def _grown(self, first: int, last: int) -> list[tuple[float, float]]:
         """Return the megabytes of both processes when so many runs are in the store."""
@@ -198,7 +206,7 @@ class Bench:
 
     def report(self) -> None:
         """Measure the report of stored sweeps."""
-        for size in (12, 400, 5000) if self.large else (12, 400):
+        for size in (12, 500, 5000) if self.large else (12, 500):
             folder = self.place("ours")
             run([*OURS, *rates(size)], folder)
             command = [sys.executable, "-m", "sweep.report"]
