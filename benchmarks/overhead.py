@@ -3,10 +3,11 @@
     python -m benchmarks.overhead [PART ...] [--rounds 3] [--large] [--json FILE]
 
 grid      the default grid with its report, warm: the peer's seconds over ours;
-runs      milliseconds that one more run costs: from sweeps of 12 and 400 (peer: 12 and 40);
+runs      milliseconds that one more run costs: from sweeps of 12 and 400 (--large: 2000, too);
 growth    the same from 100 to 2000 runs (--large: to 5000), with the seconds until the first
           line of output;
-memory    of the command and of the process that records for it, from run 100 to run 2000;
+memory    of the command and of the process that records for it, from run 100 to run 2000
+          (--large: 5000);
 sharing   ten linearly spaced iteration counts: independent runs over shared trajectories;
 estimate  what a sweep said it would take over what it took, for sweeps of several kinds;
 report    seconds of `python -m sweep.report` for 12 and 500 runs (--large: 5000).
