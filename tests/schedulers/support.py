@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -100,9 +101,7 @@ class Script:
     def __init__(self, name: str, folder: Path) -> None:
         self.command: list[str | Path] = [ROOT / "scripts" / name]
         self.folder = folder
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = probe.getsockname()[1]
+        self.port = free_pair()
 
     def __call__(self, action: str, *arguments: str) -> Ended:
         """Run an action of the script to its end; output that daemons hold is not waited for."""
@@ -126,6 +125,22 @@ class Script:
         shown = run(["bash", "-c", f"env -i bash -c {_quoted(ended.out + 'env')}"], self.folder)
         lines = (line.partition("=") for line in shown.out.splitlines())
         return {name: value for name, _, value in lines if name.startswith(("MLFLOW", "SLURM"))}
+
+
+def free_pair() -> int:
+    """Return a port that is free, as the next one is: Slurm takes both.
+
+    Below those that the system gives to connections, which come and go with other tests.
+    """
+    for port in random.sample(range(20_000, 32_000, 2), 100):
+        try:
+            with socket.socket() as first, socket.socket() as second:
+                first.bind(("", port))
+                second.bind(("", port + 1))
+        except OSError:
+            continue
+        return port
+    raise AssertionError("no two ports are free")
 
 
 def _quoted(text: str) -> str:
