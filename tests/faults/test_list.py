@@ -33,7 +33,7 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "end_to_end/test_refusals.py::test_sweep_folder_that_holds_something_is_refused",
         ],
         "more runs than one answer of MLflow holds": [
-            "faults/test_long.py::test_grid_of_2500",
+            "faults/test_long.py::test_grid_of_2000",
             "tracking/test_read.py::test_more_runs_than_one_answer_holds",
         ],
         "project folder moved: everything is found, nothing is written to the old place": [
@@ -153,7 +153,7 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "faults/test_store_lost.py::test_file_in_the_place_of_outputs",
             "faults/test_store_lost.py::test_database_is_read_only",
         ],
-        "a grid of thousands": ["faults/test_long.py::test_grid_of_2500"],
+        "a grid of thousands": ["faults/test_long.py::test_grid_of_2000"],
         "iters=10**12": [
             "faults/test_long.py::test_run_that_would_never_end",
             "faults/test_long.py::test_sweep_that_would_never_end",

@@ -15,7 +15,7 @@ from tests.faults.conftest import Begin
 from tests.faults.support import open_reader, statuses
 from tests.processes import finish, run_sweep
 
-RUNS = 2500
+RUNS = 2000
 
 
 def memory(process: subprocess.Popen[str]) -> tuple[int, int]:
@@ -40,7 +40,7 @@ def memory(process: subprocess.Popen[str]) -> tuple[int, int]:
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
-def test_grid_of_2500(begin: Begin, tmp_path: Path) -> None:
+def test_grid_of_2000(begin: Begin, tmp_path: Path) -> None:
     last = RUNS / 1000 + 0.0005
     process = begin(["-m", f"lr=range(0.001,{last},0.001)", "iters=1"], tmp_path)
     early, late = memory(process)
