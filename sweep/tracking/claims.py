@@ -43,7 +43,7 @@ def claimed(tracking: Tracking, sweep_id: str, say: Callable[[str], None]) -> It
     StoreBusyError
         Another process works on the sweep; the message says which.
     StoreError
-        The id cannot be that of a sweep.
+        The id cannot be that of a sweep, or its lock file cannot be locked.
     """
     if not is_plain_id(sweep_id):
         raise StoreError(f"{sweep_id!r} cannot be the id of a sweep.")
@@ -62,6 +62,11 @@ def claimed(tracking: Tracking, sweep_id: str, say: Callable[[str], None]) -> It
             lock.acquire(timeout=LAST_WORDS)
         except filelock.Timeout as error:
             raise busy(sweep_id, f"what {holder.name} has left behind") from error
+    except (OSError, NotImplementedError) as error:
+        raise StoreError(
+            f"{path} cannot be locked ({error}); give permission to write it, or choose outputs on "
+            "a file system that can lock."
+        ) from error
     _held.add(path)
     try:
         note.write_text(me().to_json(), encoding="utf-8")
@@ -82,7 +87,9 @@ def is_claimed(tracking: Tracking, sweep_id: str) -> bool:
     lock = filelock.FileLock(path)
     try:
         lock.acquire(timeout=0)
-    except filelock.Timeout:
+    except NotImplementedError:  # the file system cannot lock, so nobody holds it
+        return False
+    except (filelock.Timeout, OSError):  # held, or not ours to look at: left alone
         return True
     lock.release()
     return False

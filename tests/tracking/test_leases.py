@@ -9,8 +9,9 @@ from dataclasses import asdict, replace
 
 import pytest
 
-from sweep.errors import StoreBusyError
+from sweep.errors import StoreBusyError, StoreError
 from sweep.tracking import leases, read, spool, write
+from sweep.tracking.claims import is_claimed
 from sweep.tracking.deliver import EXPIRY
 from sweep.tracking.holder import Holder, is_left_behind, me
 from sweep.tracking.leases import claim, close_abandoned, hold, tend
@@ -229,3 +230,12 @@ def test_finished_run_is_recorded_once_though_closed_by_another(store: Store) ->
     assert write.record(store, run_id, result(), CONFIG)
     (run,) = read.sweep_runs(store, SWEEP)
     assert (run.status, run.outcome) == ("FINISHED", "completed")
+
+
+def test_lock_that_cannot_be_made_is_one_sentence(store: Store) -> None:
+    """A folder in its place stands for a lock file that is not ours to open."""
+    (store.tracking.locks / f"{SWEEP}.lock").mkdir(parents=True)
+    with pytest.raises(StoreError, match="cannot be locked"):
+        with claim(store, SWEEP):
+            pass
+    assert is_claimed(store.tracking, SWEEP)  # nobody can tell, so it is left alone
