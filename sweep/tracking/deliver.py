@@ -52,7 +52,7 @@ def waiting_elsewhere(store: Store) -> Counter[str]:
 
 
 def _every(store: Store) -> Iterator[tuple[Path, Entry]]:
-    for path in sorted(store.tracking.spool.glob("[!.]*/*.json")):
+    for path in spool.listed(store, "[!.]*/*.json"):
         try:
             yield path.with_suffix(""), Entry.from_json(path.read_bytes())
         except FileNotFoundError:  # its process has delivered it meanwhile
@@ -183,10 +183,10 @@ def _is_old(path: Path) -> bool:
 
 def _remove_parts(store: Store) -> None:
     """Remove what processes that are gone did not finish: nothing in it was promised yet."""
-    for part in store.tracking.spool.glob(f"{spool.PART}*"):
+    for part in spool.listed(store, f"{spool.PART}*"):
         if _is_left(part):
             shutil.rmtree(part, ignore_errors=True)
-    for path in store.tracking.spool.glob("[!.]*/*"):
+    for path in spool.listed(store, "[!.]*/*"):
         if path.suffix == ".json" or is_claimed(store.tracking, path.parent.name):
             continue
         if _is_left(path) and not spool.entry_of(path).exists():  # in this order: it ends with one

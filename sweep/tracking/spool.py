@@ -8,6 +8,7 @@ the store has both, both are gone. What a dying server or a full disk left is br
 
 from __future__ import annotations
 
+import glob
 import json
 import os
 import shutil
@@ -27,7 +28,18 @@ from sweep.tracking.holder import me
 from sweep.tracking.patience import GoneError, UnreachableError, translated
 from sweep.tracking.store import Store
 
-__all__ = ["PART", "create", "entry_of", "forget", "hand_over", "lease", "save", "staging", "tidy"]
+__all__ = [
+    "PART",
+    "create",
+    "entry_of",
+    "forget",
+    "hand_over",
+    "lease",
+    "listed",
+    "save",
+    "staging",
+    "tidy",
+]
 
 FILES = "files"
 
@@ -58,6 +70,15 @@ def staging(store: Store, copy_of: Path | None = None) -> Iterator[Path]:
     finally:
         shutil.rmtree(aside, ignore_errors=True)
         tidy(store)
+
+
+def listed(store: Store, pattern: str) -> list[Path]:
+    """Return what is in the spool by a pattern, sorted.
+
+    Others may remove its folders meanwhile, over which `Path.glob` stumbles.
+    """
+    spool = store.tracking.spool
+    return [spool / name for name in sorted(glob.glob(pattern, root_dir=spool))]
 
 
 def entry_of(folder: Path) -> Path:
@@ -143,7 +164,7 @@ def forget(folder: Path) -> None:
 
 def tidy(store: Store) -> None:
     """Remove the folders of the spool in which nothing waits."""
-    for folder in (*store.tracking.spool.glob("[!.]*/"), store.tracking.spool):
+    for folder in (*listed(store, "[!.]*/"), store.tracking.spool):
         try:
             folder.rmdir()
         except OSError:  # not empty: something waits, or another process is at work
@@ -197,6 +218,6 @@ def _persistently(action: Callable[[], T]) -> T:
     for _ in range(100):
         try:
             return action()
-        except FileNotFoundError:
-            continue
+        except (FileNotFoundError, FileExistsError):  # the latter: it was there, and is gone
+            time.sleep(0.001)
     return action()

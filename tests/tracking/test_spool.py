@@ -246,6 +246,37 @@ def test_files_without_entry_of_the_dead_are_removed(store: Store) -> None:
     assert [path.name for path in dead.parent.iterdir()] == [living.name]
 
 
+COMING_AND_GOING = """
+import sys
+from pathlib import Path
+
+spool = Path(sys.argv[1])
+print(flush=True)
+while True:
+    try:
+        (spool / "sweep").mkdir(parents=True, exist_ok=True)
+        (spool / "sweep").rmdir()
+        spool.rmdir()
+    except OSError:
+        continue
+"""
+
+
+def test_folders_that_others_remove_meanwhile_are_no_mistake(store: Store) -> None:
+    process = start_script(COMING_AND_GOING, store.tracking.spool)
+    try:
+        assert process.stdout is not None and process.stdout.readline()
+        for _ in range(700):
+            assert list(waiting(store)) == []
+            assert deliver(store) == 0
+            with spool.staging(store):
+                pass
+        assert process.poll() is None
+    finally:
+        process.kill()
+        process.communicate()
+
+
 def test_unreadable_entry_is_left_alone(store: Store, said: list[str]) -> None:
     path = spool.entry_of(store.tracking.spool / SWEEP / "x")
     path.parent.mkdir(parents=True)
