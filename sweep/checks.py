@@ -20,6 +20,7 @@ __all__ = [
     "no_such_key",
     "number",
     "one_of",
+    "plain_text",
     "refuse_quotes",
     "table",
     "told",
@@ -158,3 +159,10 @@ def told(key: str, value: Any, advice: str) -> str:
 def is_number(value: Any) -> bool:
     """Return whether a value is a number; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def plain_text(text: object) -> str:
+    """Return text for a terminal: what is swept or stored may hold control codes."""
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
+    )

@@ -7,9 +7,11 @@ import shlex
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
+
+from sweep.checks import plain_text
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
@@ -45,25 +47,27 @@ MANY_SCALARS = 64
 
 
 def say(text: str = "") -> None:
-    """Print one line to standard output, at once.
-
-    A reader that went away (`| head`) ends no sweep: the rest is for nobody.
-    """
-    try:
-        print(text, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    """Print one line to standard output, at once."""
+    _print(text, sys.stdout)
 
 
 def notice(text: str) -> None:
     """Print to standard error why the command takes long."""
-    print(text, file=sys.stderr, flush=True)
+    _print(text, sys.stderr)
 
 
 def error(text: str) -> None:
     """Print an error to standard error, a line for each sentence."""
     for line in text.splitlines():
-        print(f"sweep: {line}", file=sys.stderr, flush=True)
+        _print(f"sweep: {line}", sys.stderr)
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print at once. Where nobody reads (`| head`, a closed terminal) the sweep goes on."""
+    try:
+        print(text, file=stream, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def resume_command(sweep_id: str) -> str:
@@ -207,7 +211,8 @@ def sweep_started(sweep: Sweep) -> None:
 
 def reused(name: str, run_id: str, sweep_id: str | None) -> None:
     """Print that a result was taken over from an earlier run."""
-    say(f"  {name}  taken over from run {run_id} of sweep {sweep_id or '(a single run)'}")
+    where = f"sweep {sweep_id}" if sweep_id else "no sweep"
+    say(f"  {plain_text(name)}  taken over from run {run_id} of {where}")
 
 
 def interrupted(sweep: Sweep, signum: int) -> None:
@@ -217,10 +222,9 @@ def interrupted(sweep: Sweep, signum: int) -> None:
     error(f"Ended by {name}: {done}; finish it with: {resume_command(sweep.id)}")
 
 
-def single_interrupted(signum: int, stored: bool) -> None:
-    """Print the one line of a single run that a signal ended; short ones are not `stored`."""
+def single_interrupted(signum: int, how: str) -> None:
+    """Print the one line of a single run that a signal ended, and `how` it is kept."""
     name = signal.Signals(signum).name
-    how = "is stored as KILLED" if stored else "is not stored"
     error(f"Ended by {name}: the run was not done and {how}; a sweep (-m) can be resumed.")
 
 
@@ -230,7 +234,8 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
     _final_errors(report)
     say()
     for failed in sweep.failures:
-        say(f"Failed: {failed.name}: {failed.sentence}  (whole traceback: {failed.traceback})")
+        run, why = plain_text(failed.name), plain_text(failed.sentence)
+        say(f"Failed: {run}: {why}  (whole traceback: {failed.traceback})")
     report_built(report, sweep.options)
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
     say(f"Done in {seconds:.1f} s{estimated}.")
@@ -255,4 +260,7 @@ def _final_errors(report: Report) -> None:
         table.add_row(*row)
     # A table that goes to a file or a pipe is never folded.
     width = None if sys.stdout.isatty() else 10_000
-    Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False).print(table)
+    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
+    with console.capture() as shown:
+        console.print(table)
+    say(shown.get().rstrip("\n"))

@@ -5,7 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
+
+from sweep import console
+from sweep.checks import plain_text
 
 if TYPE_CHECKING:
     from sweep.training import RunResult
@@ -17,6 +21,9 @@ FEW_RUNS = 100
 
 QUIET_SECONDS = 10.0
 """Without a terminal, silence lasts no longer than this."""
+
+GONE = (OSError, SystemExit)
+"""What a bar raises when its terminal was closed, the latter by rich's own decision."""
 
 BAR_AFTER = 0.5
 """On a terminal, work that is done sooner gets no bar."""
@@ -52,7 +59,8 @@ class ProgressDisplay:
     def __exit__(self, *exc_info: object) -> None:
         """Stop to show progress; a bar disappears."""
         if self._bar is not None:
-            self._bar.stop()
+            with suppress(*GONE):
+                self._bar.stop()
             self._bar = None
 
     def advance(self, iterations: int) -> None:
@@ -67,6 +75,7 @@ class ProgressDisplay:
 
     def run_ended(self, name: str, result: RunResult) -> None:
         """Show that a run ended; of a large sweep only what is unusual."""
+        name = plain_text(name)
         if result.outcome == "completed":
             self._end(f"{name}  final error {result.final_error:.6g}", usual=True)
         elif result.outcome == "diverged":
@@ -78,7 +87,7 @@ class ProgressDisplay:
 
     def run_failed(self, name: str, sentence: str) -> None:
         """Show that a run failed, and why in one line."""
-        self._end(f"{name}  FAILED: {sentence}")
+        self._end(f"{plain_text(name)}  FAILED: {plain_text(sentence)}")
 
     def _end(self, text: str, *, usual: bool = False) -> None:
         self.ended += 1
@@ -93,9 +102,10 @@ class ProgressDisplay:
     def _say(self, text: str) -> None:
         self._told = time.monotonic()
         if self._bar is not None:
-            self._bar.console.print(text, markup=False, highlight=False)
+            with suppress(*GONE):
+                self._bar.console.print(text, markup=False, highlight=False)
         else:
-            print(text, flush=True)
+            console.say(text)
 
     def _how_far(self) -> str:
         return f"{self.done:.3g} of {self.iterations:.3g} iterations, {self._left()}"

@@ -159,20 +159,21 @@ ROOMS = [
         + ["sweep.report.build", "sweep.report.colours", "sweep.spec", "sweep.tracking.*"]
         + ["sweep.training", "sweep.ui.links"],
     ),
-    (["sweep.progress"], ["sweep.training"]),
+    (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training"]),
     (
         ["sweep.console"],
-        ["sweep.engine.estimate", "sweep.engine.plan", "sweep.engine.sweep"]
+        ["sweep.checks", "sweep.engine.estimate", "sweep.engine.plan", "sweep.engine.sweep"]
         + ["sweep.report.build", "sweep.settings", "sweep.spec", "sweep.training"],
     ),
     (
         ["sweep.verify.__main__"],
-        ["sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.engine.signals"]
-        + ["sweep.engine.sweep", "sweep.errors", "sweep.verify.*"],
+        ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.console"]
+        + ["sweep.engine.signals", "sweep.engine.sweep", "sweep.errors", "sweep.verify.*"],
     ),
     (
         ["sweep.verify", "sweep.verify.*"],
-        [*TRAINING, *READING, "sweep.config", "sweep.engine.backends", "sweep.errors"]
+        [*TRAINING, *READING, "sweep.checks", "sweep.config", "sweep.engine.backends"]
+        + ["sweep.errors"]
         + ["sweep.settings", "sweep.spec", "sweep.training", "sweep.verify.*"],
     ),
     (
@@ -241,9 +242,8 @@ def test_rooms_import_what_their_direction_allows() -> None:
 
 def test_console_knows_the_program_by_its_types_alone() -> None:
     found = [each for each in all_imports() if each.importer == "sweep.console"]
-    assert {
-        each.imported for each in found if each.top == "sweep" and not each.typing_only
-    } == set()
+    used = {each.imported for each in found if each.top == "sweep" and not each.typing_only}
+    assert used == {"sweep.checks"}
 
 
 def test_modules_import_each_other_without_a_circle() -> None:

@@ -18,6 +18,7 @@ import pyarrow.parquet
 import pytest
 import yaml
 
+from sweep.checks import plain_text
 from sweep.engine.signals import StopRequest
 from sweep.errors import NotFoundError
 from sweep.spec import BUILT_IN
@@ -25,7 +26,7 @@ from sweep.training import RunResult
 from sweep.verify.cases import paired
 from sweep.verify.check import Verdict, prepared, totals
 from sweep.verify.closeness import Exact, Near
-from sweep.verify.difference import Difference, different_leaves, plain_text
+from sweep.verify.difference import Difference, different_leaves
 from sweep.verify.sources import from_store
 from tests.processes import Ended, run_sweep
 

@@ -99,7 +99,7 @@ def _summary(verdicts: Sequence[Verdict]) -> Counter[str]:
 
 def _say(text: str) -> None:
     from sweep import console
-    from sweep.verify.difference import plain_text
+    from sweep.checks import plain_text
 
     console.say(plain_text(text))
 

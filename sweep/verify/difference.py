@@ -6,9 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.checks import plain_text
 from sweep.spec import canonical
 
-__all__ = ["MISSING", "Difference", "different_leaves", "plain_text"]
+__all__ = ["MISSING", "Difference", "different_leaves"]
 
 LONGEST = 120
 
@@ -47,13 +48,6 @@ class Difference:
         if _is_number(self.stored) and _is_number(self.expected):
             text += f" (off by {abs(self.stored - self.expected):.3g})"
         return plain_text(text)
-
-
-def plain_text(text: object) -> str:
-    """Return text for a terminal: what is stored may hold control codes, shown as escapes."""
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
-    )
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
