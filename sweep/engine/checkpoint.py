@@ -58,4 +58,6 @@ class Checkpoint:
         """Remove the file, and its folder with the last one."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
+            for part in self.path.parent.glob(f"{self.path.name}.*.part"):
+                part.unlink(missing_ok=True)  # of a process that was killed while it wrote
             self.path.parent.rmdir()

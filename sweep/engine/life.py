@@ -105,14 +105,28 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
         sweep = _open(opening, stop, recorder)
         _Process.sweep, _Process.began = sweep, True
         try:
-            if sweep.options.reuse:
-                from sweep.engine.reuse import take_over
+            try:
+                if sweep.options.reuse:
+                    from sweep.engine.reuse import take_over
 
-                take_over(sweep)
-            with sweep.progress:
-                yield sweep
-                sweep.settle()
-            stop.check()
+                    take_over(sweep)
+                with sweep.progress:
+                    yield sweep
+                    sweep.settle()
+                stop.check()
+            except (Interrupted, StoreLost):
+                raise
+            except BaseException:
+                with suppress(StoreError, StoreLost):  # told is what came first
+                    recorder.ask(Ledger.kill_started)
+                    try:
+                        _close(sweep, started, "FAILED")
+                    except Interrupted:
+                        _end_early(sweep)
+                raise
+            _close(sweep, started)
+            if sweep.status != "FINISHED":
+                _Process.exit_code = 1
         except Interrupted as interruption:
             with suppress(StoreError, StoreLost):  # what stays open, the next command closes
                 _end_early(sweep)
@@ -122,15 +136,6 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
             with suppress(StoreError, StoreLost):  # as much as the store still takes
                 _end_early(sweep)
             raise lost.error from None
-        except BaseException:
-            with suppress(StoreError, StoreLost):  # told is what came first
-                recorder.ask(Ledger.kill_started)
-                _close(sweep, started, "FAILED")
-            raise
-        else:
-            _close(sweep, started)
-            if sweep.status != "FINISHED":
-                _Process.exit_code = 1
         finally:
             _Process.sweep = None
 
@@ -209,23 +214,36 @@ def _end_early(sweep: Sweep) -> None:
 
 
 def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
-    """Write the sweep's metrics, its report and its status, last."""
-    recorder, built = sweep.recorder, None
+    """Write the sweep's metrics, its report and its status, last.
+
+    Raises
+    ------
+    Interrupted
+        A signal came before the report was built; the sweep is still to be closed.
+    """
+    recorder, stop = sweep.recorder, sweep.stop
     try:
         try:
             recorder.ask(Ledger.deliver)
         except StoreError:
+            stop.check()  # it was not waited for
             status = status or "FAILED"  # without what the store refused it is not finished
             raise
-        stored, runs, said = recorder.ask(Ledger.gather, sweep.told)
+        gathered = recorder.begin(Ledger.gather, sweep.told)
+        with stop.interruptible():
+            stored, runs, said = gathered()
         for sentence in said:
             console.say(sentence)
         sweep.learn(runs)
         recorder.tell(Ledger.arrange)  # MLflow's page, while the pictures are drawn
-        built = _report(stored, runs, sweep)
-    finally:  # a report that cannot be built leaves no sweep open
-        note, folder = (built.note, built.folder) if built else (None, None)
-        found = recorder.ask(Ledger.finish, status or sweep.status, note, folder)
+        with stop.interruptible():
+            built = _report(stored, runs, sweep)
+    except Interrupted:
+        raise
+    except BaseException:  # a report that cannot be built leaves no sweep open
+        recorder.ask(Ledger.finish, status or sweep.status)
+        raise
+    found = recorder.ask(Ledger.finish, status or sweep.status, built.note, built.folder)
     console.sweep_ended(built, sweep, time.monotonic() - began)
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)

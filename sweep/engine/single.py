@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import traceback
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, NoReturn
 
 from sweep import console
@@ -52,7 +53,8 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
         else:
             results.append(value)
 
-    with stop_on_signals() as stop:
+    with stop_on_signals() as stop, row:
+        row.hurried = stop
         try:
             with progress, stop.interruptible():
                 TrajectoryWork(spec, (spec.iters,), options.max_seconds)(emit, stop)
@@ -65,7 +67,6 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
         except Exception as error:  # a user's trainer may raise anything
             row.fail(error)
         console.single_run(spec, results[0])
-        row.hurried = stop
         try:
             final_error = row.record(results[0])
         except StoreError as error:
@@ -85,11 +86,18 @@ class _Row:
         self.options = options
         self.hurried: Callable[[], bool] = lambda: False
         self._made: tuple[Store, str] | None = None
+        self._lease = ExitStack()
+
+    def __enter__(self) -> None:
+        self._lease.__enter__()
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._lease.close()
 
     def _row(self, *, later: bool = False) -> tuple[Store, str]:
         """Return the store and the run; `later` leaves its creation to its end."""
         from sweep.engine.sweep import run_tags
-        from sweep.tracking import leases, write
+        from sweep.tracking import leases, tending, write
         from sweep.tracking import settings as tracking_settings
         from sweep.tracking import store as tracking_store
 
@@ -97,8 +105,11 @@ class _Row:
             tracking = tracking_settings.from_options(self.options)
             store = tracking_store.open_store(tracking, mode="write")
             store.hurried = lambda: self.hurried()
-            for sentence in leases.tend(store):
-                console.say(sentence)
+            try:
+                for sentence in tending.tend(store):
+                    console.say(sentence)
+            except StoreError as error:  # what others left must not cost this run its result
+                console.notice(str(error))
             run_id = write.start_run(
                 store,
                 name=cell_name({"lr": self.spec.lr, "iters": self.spec.iters}),
@@ -107,22 +118,32 @@ class _Row:
                 later=later,
             )
             self._made = store, run_id
+            if store.started[run_id].run_id:  # it is seen while it trains, so it must seem alive
+                self._lease.enter_context(leases.hold(store, run_id))
         return self._made
 
     def show(self, part: CurvePart) -> None:
         """Write a part of the curve while training goes on."""
         from sweep.tracking import write
 
-        write.show(*self._row(), part.steps, part.errors, part.validation)
+        try:
+            write.show(*self._row(), part.steps, part.errors, part.validation)
+        except StoreError:
+            if not self.hurried():  # else it was not waited for: the signal is what matters
+                raise
 
-    def kill(self) -> bool:
-        """Close the run as KILLED, if there is one yet; return whether there is."""
+    def kill(self) -> str:
+        """Close the run as KILLED, if there is one yet; return what became of it, in words."""
         from sweep.tracking import write
 
         if self._made is None:
-            return False
-        write.kill(*self._made, config=self.spec.config)
-        return True
+            return "is not stored"
+        try:
+            write.kill(*self._made, config=self.spec.config)
+        except StoreError as error:
+            console.error(str(error))
+            return "is stored as KILLED by the next command"
+        return "is stored as KILLED"
 
     def fail(self, error: Exception) -> NoReturn:
         """Store that the trainer raised, with the traceback."""

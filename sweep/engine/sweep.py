@@ -24,7 +24,7 @@ from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
-    from sweep.tracking.ledger import Recorded
+    from sweep.tracking.messages import Recorded
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.stored import StoredRun
     from sweep.training import CurvePart, RunResult

@@ -6,6 +6,7 @@ import logging
 import os
 import re
 import sqlite3
+import time
 import urllib.parse
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -30,6 +31,7 @@ __all__ = [
 ]
 
 HEADER = 100
+LOOKS = 3
 WRITE_WAIT_MS = 500
 """A locked database is tried again that often, so that signals act while waiting."""
 
@@ -132,11 +134,21 @@ def inspect(database: Path) -> None:
     StoreError
         The file is empty, cut off, unreadable or not a SQLite database.
     """
-    try:
-        head = os.pread(_descriptor(os.path.realpath(database), database.stat().st_ino), HEADER, 0)
-        size = database.stat().st_size
-    except OSError as error:
-        raise StoreError(f"{database} cannot be read ({error.strerror}).") from error
+    for _ in range(LOOKS):
+        try:
+            logged = _size(Path(f"{database}-wal"))  # first: the last one to close it removes it
+            inode = database.stat().st_ino
+            head = os.pread(_descriptor(os.path.realpath(database), inode), HEADER, 0)
+            size = database.stat().st_size
+        except OSError as error:
+            raise StoreError(f"{database} cannot be read ({error.strerror}).") from error
+        page = int.from_bytes(head[16:18], "big")
+        page = 65536 if page == 1 else page
+        pages = int.from_bytes(head[28:32], "big")
+        cut = len(head) < HEADER or (not logged and size < page * pages)
+        if not cut:
+            break
+        time.sleep(0.05)  # another process may just have folded its log into the file
     if not size:
         raise StoreError(
             f"{database} is empty but {database.parent / 'artifacts'} holds runs; restore the "
@@ -146,15 +158,17 @@ def inspect(database: Path) -> None:
         raise StoreError(
             f"{database} is not a SQLite database; move the file away or choose other outputs."
         )
-    page = int.from_bytes(head[16:18], "big")
-    page = 65536 if page == 1 else page
-    pages = int.from_bytes(head[28:32], "big")
-    log = Path(f"{database}-wal")
-    checkpointed = not log.exists() or log.stat().st_size == 0
-    if len(head) < HEADER or (checkpointed and size < page * pages):
+    if cut:
         raise StoreError(
             f"{database} is cut off ({size} of {page * pages} bytes); restore it from a backup."
         )
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 @cache

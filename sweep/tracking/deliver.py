@@ -79,7 +79,7 @@ def deliver(store: Store, patience: float = 0.0) -> int:
         lock.acquire(timeout=patience)
     except filelock.Timeout:
         return 0
-    count, aside = 0, len(store.aside)
+    count = own = 0
     try:
         _remove_parts(store)
         for folder, entry in list(waiting(store)):
@@ -87,22 +87,28 @@ def deliver(store: Store, patience: float = 0.0) -> int:
                 continue
             if not _deliver_one(store, folder, entry):
                 break
-            count += not spool.entry_of(folder).exists()
+            delivered = not spool.entry_of(folder).exists()
+            count += delivered
+            own += _holder(entry) == me() and (delivered or folder in store.aside)
     finally:
         spool.tidy(store)
         lock.release()
-    store.waiting = max(0, store.waiting - count - (len(store.aside) - aside))
+    store.waiting = max(0, store.waiting - own)
     return count
 
 
 def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
     """Deliver one entry, or put it aside with a word; return False when no server answers."""
     try:
-        if entry.run_id is None and _has_finished(store, entry):
-            spool.forget(folder)  # another attempt was faster
+        faster = _finished(store, entry)
+        if faster and entry.run_id is None:
+            spool.forget(folder)
             return True
         for _ in range(2):  # the second time the server has just answered
-            if spool.hand_over(store, folder, entry) is not None:
+            run_id = spool.hand_over(store, folder, entry)
+            if run_id is not None:
+                if faster:
+                    store.call(partial(store.client.set_tag, run_id, SUPERSEDED, faster))
                 return True
             if not _answers(store):
                 return False
@@ -117,7 +123,7 @@ def _deliver_one(store: Store, folder: Path, entry: Entry) -> bool:
             raise  # the disk or the database, which the next one meets, too
         refusal = f"The result of run {entry.name} waits in {folder}: {error}"
         store.refused.append(error)
-    if _has_finished(store, entry):
+    if _finished(store, entry):
         spool.forget(folder)
     else:
         store.aside.add(folder)
@@ -144,34 +150,38 @@ def _hush(sentence: str) -> None:
     """Say nothing."""
 
 
-def _has_finished(store: Store, entry: Entry) -> bool:
-    """Tell whether another attempt at the entry's cell has finished."""
+def _finished(store: Store, entry: Entry) -> str | None:
+    """Return the run of another attempt at the entry's cell that has finished, if there is one."""
     if entry.sweep_id is None or not is_plain_id(entry.sweep_id):
-        return False
+        return None
     signature = entry.tags.get("sweep.signature", "")
     if not is_plain_id(signature):
-        return False
+        return None
     condition = (
         f"tags.`sweep.id` = '{entry.sweep_id}' and tags.`sweep.signature` = '{signature}' "
         "and attributes.status = 'FINISHED'"
     )
-    return any(
-        run.info.run_name == entry.name and run.data.tags.get("sweep.delivery") != entry.delivery
-        for run in read.search(store, condition)
-    )
+    for run in read.search(store, condition):
+        other = run.data.tags.get("sweep.delivery") != entry.delivery
+        if other and run.info.run_name == entry.name and SUPERSEDED not in run.data.tags:
+            return str(run.info.run_id)
+    return None
 
 
 def _is_free(store: Store, entry: Entry, folder: Path) -> bool:
     if store.writers is not None and folder in store.writers.in_flight:
         return False
-    text = entry.tags.get("sweep.holder") or entry.tags.get("sweep.lease") or ""
-    holder = Holder.from_json(text)
+    holder = _holder(entry)
     if holder == me():
         return True
     if entry.sweep_id is not None and is_claimed(store.tracking, entry.sweep_id):
         return False
     gone = holder.is_gone() if holder else None
     return _is_old(spool.entry_of(folder)) if gone is None else gone
+
+
+def _holder(entry: Entry) -> Holder | None:
+    return Holder.from_json(entry.tags.get("sweep.holder") or entry.tags.get("sweep.lease") or "")
 
 
 def _is_old(path: Path) -> bool:
@@ -215,18 +225,22 @@ def await_delivery(store: Store, *, hurry: bool = False) -> None:
     StoreError
         The server did not come back, or refused something; that stays on disk.
     """
+
+    def hurried() -> bool:
+        return hurry or store.hurried()
+
     if store.writers is not None:
-        store.waiting += store.writers.settle(1.0 if hurry else None)
+        store.waiting += store.writers.settle(hurried)
         store.refused += store.writers.refused
         store.writers.refused.clear()
         while store.writers.gone:
             store.say(store.writers.gone.pop(0))
-    until = time.monotonic() + (0.0 if hurry else SERVER_RETURNS)
+    until = time.monotonic() + (0.0 if hurried() else SERVER_RETURNS)
     while store.waiting:
         deliver(store, patience=max(0.0, until - time.monotonic()))
         if not store.waiting:
             break
-        if time.monotonic() > until:
+        if time.monotonic() > until or hurried():
             why = "does not answer" if store.silent_until else "does not have all"
             raise StoreError(
                 f"{store.where} {why}: {store.waiting} results wait in "

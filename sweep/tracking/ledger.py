@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -17,31 +17,14 @@ import numpy.typing as npt
 from sweep.errors import RunGoneError
 from sweep.tracking.addresses import Landing
 from sweep.tracking.ending import Ending
+from sweep.tracking.messages import Recorded
 from sweep.tracking.settings import Tracking
 from sweep.tracking.stored import StoredRun, StoredSweep
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store
 
-__all__ = ["Ledger", "Recorded"]
-
-
-class Recorded(NamedTuple):
-    """What became of the end of a run.
-
-    Attributes
-    ----------
-    key
-        The run's, as its `start` gave it.
-    run_id
-        Empty where it is not known yet, None where the result waits on disk.
-    gone
-        Why the result was not stored, in one sentence: the run was deleted meanwhile.
-    """
-
-    key: int
-    run_id: str | None
-    gone: str | None = None
+__all__ = ["Ledger"]
 
 
 class Ledger:
@@ -88,11 +71,11 @@ class Ledger:
         StoreError
             The store cannot be used, or another process works on the sweep.
         """
-        from sweep.tracking import leases
+        from sweep.tracking import leases, tending
 
         self._open(tracking, need_bytes)
         self._held.enter_context(leases.claim(self.store, sweep_id, parent_run_id))
-        said = leases.tend(self.store)
+        said = tending.tend(self.store, resumed=parent_run_id is not None)
         self.sweep_id = sweep_id
         return self.store.experiment_id, said
 
@@ -112,9 +95,16 @@ class Ledger:
         return self.parent_run_id
 
     def resume(self, parent_run_id: str, plan: Mapping[str, Any]) -> list[StoredRun]:
-        """Set the sweep's parent run RUNNING again; return the runs that it has."""
+        """Set the sweep's parent run RUNNING again; return the runs that it has.
+
+        Raises
+        ------
+        StoreBusyError
+            Between the reading of the plan and the claim another command added cells.
+        """
         from sweep.tracking import leases, parent, read
 
+        parent.check_same_cells(self.store, self.sweep_id, plan)
         self._cells = dict(enumerate(plan["cells"]))
         self.parent_run_id = parent_run_id
         parent.write_plan(self.store, parent_run_id, plan)
@@ -229,11 +219,11 @@ class Ledger:
             others, and what they left open is closed, with a sentence for each thing: they
             have ended by now.
         """
-        from sweep.tracking import leases, parent, read
+        from sweep.tracking import parent, read, tending
 
         sweep, said = read.find_sweep(self.store, self.sweep_id), []
         if told < len(sweep.plan().get("cells", ())):
-            said = leases.tend(self.store)
+            said = tending.tend(self.store)
         self._gathered = sweep, parent.gather(self.store, sweep)
         return *self._gathered, said
 

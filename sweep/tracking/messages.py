@@ -6,7 +6,7 @@ from typing import IO, Any, NamedTuple
 
 from sweep.errors import SweepError
 
-__all__ = ["HURRY", "TICK", "Answer", "receive", "send"]
+__all__ = ["HURRY", "TICK", "Answer", "Recorded", "receive", "send"]
 
 HURRY = b""
 """The message that no lock shall hold up what is asked: the command was told to end."""
@@ -29,6 +29,24 @@ class Answer(NamedTuple):
     error: SweepError | None = None
     trouble: str | None = None
     sentence: str | None = None
+
+
+class Recorded(NamedTuple):
+    """What became of the end of a run.
+
+    Attributes
+    ----------
+    key
+        The run's, as its `start` gave it.
+    run_id
+        Empty where it is not known yet, None where the result waits on disk.
+    gone
+        Why the result was not stored, in one sentence: the run was deleted meanwhile.
+    """
+
+    key: int
+    run_id: str | None
+    gone: str | None = None
 
 
 def send(stream: IO[bytes], body: bytes) -> None:

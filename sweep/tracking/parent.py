@@ -10,6 +10,7 @@ from typing import Any
 
 from mlflow.entities import Metric, RunTag
 
+from sweep.errors import StoreBusyError
 from sweep.tracking import provenance, read, spool
 from sweep.tracking.artifacts import write_whole
 from sweep.tracking.deliver import await_delivery, supersede
@@ -17,7 +18,15 @@ from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun, StoredSweep
 from sweep.tracking.texts import entity_name, short, short_lines
 
-__all__ = ["finish_sweep", "gather", "reopen_sweep", "start_sweep", "totals_of", "write_plan"]
+__all__ = [
+    "check_same_cells",
+    "finish_sweep",
+    "gather",
+    "reopen_sweep",
+    "start_sweep",
+    "totals_of",
+    "write_plan",
+]
 
 NOTE_LENGTH = 7500
 
@@ -57,6 +66,23 @@ def reopen_sweep(store: Store, parent_run_id: str) -> None:
     """Set a sweep's parent run RUNNING again, held by this process: it is resumed."""
     store.call(lambda: store.client.set_tag(parent_run_id, "sweep.lease", spool.lease()))
     store.call(lambda: store.client.update_run(parent_run_id, status="RUNNING"))
+
+
+def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> None:
+    """Refuse a plan from which cells are missing that the stored one has.
+
+    Raises
+    ------
+    StoreBusyError
+        Another command added cells after this one had read the plan.
+    """
+    stored = read.find_sweep(store, sweep_id).plan().get("cells", ())
+    ours = [cell["signature"] for cell in plan["cells"][: len(stored)]]
+    if [cell["signature"] for cell in stored] != ours:
+        raise StoreBusyError(
+            f"Sweep {sweep_id} got other cells from another command meanwhile; run the command "
+            "again."
+        )
 
 
 def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:

@@ -63,7 +63,8 @@ def staging(store: Store, copy_of: Path | None = None) -> Iterator[Path]:
         if copy_of is None:
             folder.mkdir()
         else:
-            shutil.copytree(copy_of, folder)
+            # Hidden is what somebody is writing.
+            shutil.copytree(copy_of, folder, ignore=shutil.ignore_patterns(".*"))
         yield folder
     except OSError as error:
         raise translated(error, store.where) from error

@@ -5,6 +5,7 @@ What they write is safe on disk already, so the training goes on meanwhile.
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable
@@ -12,11 +13,15 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 from sweep.errors import RunGoneError, StoreError
+from sweep.tracking.messages import TICK
 
 __all__ = ["WRITERS", "Writers"]
 
 WRITERS = 4
 """Requests at a time; a server with processors of its own answers several at once."""
+
+HURRIED = 1.0
+"""Seconds that are left for what is under way once the command was asked to end."""
 
 
 class Writers:
@@ -54,20 +59,23 @@ class Writers:
             self._futures = [each for each in self._futures if not _succeeded(each)]
             self._futures.append(self._pool.submit(work))
 
-    def settle(self, seconds: float | None = None) -> int:
+    def settle(self, hurried: Callable[[], bool]) -> int:
         """Wait until all is handed over; return how much was left because no server answered.
 
         Parameters
         ----------
-        seconds
-            Give up after them: what has not been begun then stays on disk and is counted.
+        hurried
+            Once true, give up a second later: what has not been begun then stays on disk and
+            is counted.
         """
         with self._lock:
             futures, self._futures = self._futures, []
-        until = None if seconds is None else time.monotonic() + seconds
-        left = 0
+        until, left = math.inf, 0
         for future in futures:
-            wait([future], None if until is None else max(0.0, until - time.monotonic()))
+            while not future.done() and time.monotonic() < until:
+                if until == math.inf and hurried():
+                    until = time.monotonic() + HURRIED
+                wait([future], TICK)
             if not future.done():
                 left += 1
                 future.cancel()

@@ -48,12 +48,12 @@ def ui(config: DictConfig) -> None:
 def _landing(tracking: Tracking, wanted: str) -> tuple[str, Landing]:
     """Return a sweep's id and where to look at it; views that were removed are made again."""
     from sweep import console
-    from sweep.tracking import landing, leases, read
+    from sweep.tracking import landing, read, tending
     from sweep.tracking.store import open_store
 
     open_store(tracking, mode="read")  # makes no store where there is none
     store = open_store(tracking, mode="write")  # readdresses one that was moved
-    for sentence in leases.tend(store):
+    for sentence in tending.tend(store):
         console.say(sentence)
     stored = read.find_sweep(store, wanted)
     runs = read.sweep_runs(store, stored.sweep_id)

@@ -58,3 +58,11 @@ def test_folder_that_cannot_be_made_is_no_hindrance(tmp_path: Path) -> None:
     kept.save(STATE)
     assert kept.load(10) is None
     kept.remove()
+
+
+def test_what_a_killed_process_was_writing_goes_with_the_file(tmp_path: Path) -> None:
+    kept = Checkpoint(tmp_path / "kept" / "a.npz")
+    kept.save(STATE)
+    kept.path.with_name("a.npz.4242.part").write_bytes(b"half")
+    kept.remove()
+    assert not kept.path.parent.exists()

@@ -69,11 +69,18 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "faults/test_signals.py::test_signal_ends_a_sweep",
             "faults/test_signals.py::test_signal_ends_a_single_run",
             "faults/test_signals.py::test_signal_while_a_single_run_waits_for_the_lock",
+            "faults/test_signals.py::test_signal_while_a_single_run_is_shown_in_a_locked_store",
+            "faults/test_signals.py::test_signal_while_the_report_is_drawn",
+            "faults/test_server.py::test_signal_while_a_silent_server_is_waited_for",
             "faults/test_signals.py::test_signal_ends_a_trainer_that_never_returns",
             "faults/test_signals.py::test_interrupted_sweep_is_resumed_by_the_command_that_it_names",
         ],
         "a signal that was ignored at the start stays ignored": [
             "faults/test_signals.py::test_ignored_signal_stays_ignored",
+        ],
+        "the reader of the output, or the terminal, goes away": [
+            "faults/test_signals.py::test_reader_that_goes_away_ends_no_sweep",
+            "end_to_end/test_terminal.py::test_terminal_that_is_closed_ends_the_sweep_as_a_signal",
         ],
         "a second Ctrl-C leaves at once": [
             "faults/test_signals.py::test_interrupt_while_another_program_holds_the_lock",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -61,6 +63,26 @@ def test_server_dies_in_mid_sweep(
     counting = [run for run in every if read.SUPERSEDED not in run.tags]
     assert [run.status for run in counting] == ["FINISHED"] * 4
     assert not {run.status for run in every} & {"RUNNING"}
+    assert not list(tmp_path.glob("outputs/spool/*/*"))
+
+
+@pytest.mark.faults
+def test_signal_while_a_silent_server_is_waited_for(
+    begin: Begin, server: Server, tmp_path: Path
+) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.05)
+    place = ["tracking=server", f"tracking.uri={server.uri}"]
+    process = begin(["-m", *own, *GRID, *place], tmp_path)
+    wait_for_line(process, "[1/4]")
+    server.kill()
+    wait_for_line(process, "[4/4]")
+    os.kill(process.pid, signal.SIGTERM)
+    ended = finish(process, 60)
+    assert_brief(ended, 143, "4 of 4 runs are done")
+    assert "start the server" not in ended.err, ended  # as after 20 s of waiting
+    server.start()
+    again = run_sweep([*own[:2], "resume=last", *place], tmp_path)
+    assert again.code == 0 and "0 to do" in again.out, again
     assert not list(tmp_path.glob("outputs/spool/*/*"))
 
 

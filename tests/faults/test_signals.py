@@ -24,7 +24,7 @@ from tests.faults.support import (
     wait_for,
     wait_for_line,
 )
-from tests.processes import clean_environment, finish, run_sweep, sweep_command
+from tests.processes import clean_environment, finish, run, run_sweep, sweep_command
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 GRID = ["-m", "lr=0.1", "iters=10,1e12"]
@@ -137,6 +137,34 @@ def test_signal_while_a_single_run_waits_for_the_lock(begin: Begin, tmp_path: Pa
 
 
 @pytest.mark.faults
+def test_signal_while_a_single_run_is_shown_in_a_locked_store(begin: Begin, tmp_path: Path) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.05)
+    process = begin([*own, "lr=0.1", "iters=1e6"], tmp_path)
+    database = tmp_path / "outputs" / "mlflow.db"
+    wait_for(lambda: database.exists() and statuses(tmp_path)["RUNNING"], "a run that is shown")
+    with closing(sqlite3.connect(database, isolation_level=None)) as holder:
+        holder.execute("BEGIN IMMEDIATE")
+        time.sleep(1)  # so that the next part of the curve is waiting, most of the time
+        os.kill(process.pid, signal.SIGTERM)
+        ended = finish(process, 30)
+        assert_brief(ended, 143, "is locked by another program", "as KILLED by the next command")
+    after = run_sweep(["iters=2"], tmp_path)
+    assert after.code == 0 and "1 results that waited on disk" in after.out, after
+    assert statuses(tmp_path) == {"FINISHED": 1, "KILLED": 1}
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("launcher", LAUNCHERS)
+def test_reader_that_goes_away_ends_no_sweep(launcher: str, tmp_path: Path) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.01)
+    sweep = shlex.join(sweep_command(["-m", *own, "lr=0.1,0.2", "iters=9", *LAUNCHERS[launcher]]))
+    script = f"set -o pipefail; {sweep} | head -n 1"
+    ended = run(["bash", "-c", script], tmp_path, env=clean_environment())
+    assert ended.code == 0 and ended.err == "" and len(ended.out.splitlines()) == 1, ended
+    assert_whole(tmp_path)
+
+
+@pytest.mark.faults
 @pytest.mark.parametrize("times", [1, 2])
 def test_interrupt_while_another_program_holds_the_lock(
     begin: Begin, times: int, tmp_path: Path
@@ -156,6 +184,23 @@ def test_interrupt_while_another_program_holds_the_lock(
     listed = run_sweep([], tmp_path, module="sweep.report")
     assert listed.code == 0 and "they are KILLED now" in listed.out + listed.err, listed
     assert statuses(tmp_path)["RUNNING"] == 0
+
+
+@pytest.mark.faults
+def test_signal_while_the_report_is_drawn(begin: Begin, tmp_path: Path) -> None:
+    grid = ["lr=" + ",".join(f"{n / 10}" for n in range(1, 21)), "iters=1,10,100", "seed=0,1,2"]
+    process = begin(["-m", *grid], tmp_path)
+    wait_for(lambda: list(tmp_path.glob("outputs/reports/*/runs.csv")), "the report's first file")
+    os.kill(process.pid, signal.SIGTERM)
+    ended = finish(process, 30)
+    assert_brief(ended, 143, "180 of 180 runs are done", "resume=")
+    assert statuses(tmp_path) == {"FINISHED": 180, "KILLED": 1}
+    (report,) = tmp_path.glob("outputs/reports/*")
+    assert not (report / "index.html").exists() and not list(report.glob(".*"))
+    again = run_sweep(["resume=last"], tmp_path)
+    assert again.code == 0 and "0 to do" in again.out, again
+    assert (report / "index.html").exists()
+    assert_whole(tmp_path)
 
 
 @pytest.fixture(scope="module")

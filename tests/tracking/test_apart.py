@@ -16,7 +16,8 @@ from sweep.errors import StoreError
 from sweep.tracking import read
 from sweep.tracking.apart import Apart, apart
 from sweep.tracking.ending import ending_of
-from sweep.tracking.ledger import Ledger, Recorded
+from sweep.tracking.ledger import Ledger
+from sweep.tracking.messages import Recorded
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from sweep.engine import single
 from sweep.errors import StoreBusyError, StoreError
+from sweep.settings import settings
 from sweep.tracking import leases, read, spool, write
 from sweep.tracking.claims import is_claimed
 from sweep.tracking.deliver import EXPIRY
 from sweep.tracking.holder import Holder, is_left_behind, me
-from sweep.tracking.leases import claim, close_abandoned, hold, tend
+from sweep.tracking.leases import claim, hold
+from sweep.tracking.parent import check_same_cells
 from sweep.tracking.store import Store, open_store
+from sweep.tracking.tending import close_abandoned, tend
+from sweep.training import CurvePart
+from tests.configuration import configuration, spec
+from tests.processes import ROOT, clean_environment
 from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result, start_script
 
 OTHER = Holder("elsewhere", "boot", "space", 4242, 1.0)
@@ -202,6 +213,78 @@ def test_lease_is_renewed_while_it_is_held(store: Store, monkeypatch: pytest.Mon
             time.sleep(0.01)
 
 
+def test_single_run_that_is_seen_while_it_trains_renews_its_lease(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(leases, "RENEWAL", 0.0)
+    row = single._Row(spec(), settings({**configuration(), "outputs": "outputs"}, tmp_path))
+    with row:
+        row.show(CurvePart(np.arange(3), np.array([0.5, 0.4, 0.3]), None))
+        assert row._made is not None
+        store, run_id = row._made
+        before = store.client.get_run(run_id).data.tags["sweep.lease"]
+        while store.client.get_run(run_id).data.tags["sweep.lease"] == before:
+            time.sleep(0.01)
+
+
+def test_job_that_outlives_its_driver_keeps_its_sweep(store: Store) -> None:
+    """Ctrl-C ends the driver and not what a scheduler has started: nobody trains beside it."""
+    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    store.client.set_tag(parent, "sweep.lease.job", told(OTHER))
+    store.client.set_terminated(parent, "KILLED")
+    with pytest.raises(StoreBusyError, match="process 4242 on elsewhere"):
+        with claim(store, SWEEP, parent):
+            pass
+    store.client.set_tag(parent, "sweep.lease.job", told(OTHER, EXPIRY + 1))
+    store.client.set_tag(parent, "sweep.lease", told(OTHER))  # the driver's own: it has ended
+    with claim(store, SWEEP, parent):
+        pass
+
+
+CLOSING = """
+import sys
+from pathlib import Path
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from sweep.tracking.tending import close_abandoned
+
+store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
+print(flush=True)
+sys.stdin.readline()
+print(len(close_abandoned(store)))
+"""
+
+
+def test_two_commands_close_what_was_left_open(store: Store) -> None:
+    parent = write.start_sweep(store, SWEEP, plan(*map(str, range(30))), {})
+    gone = replace(me(), started=1.0)
+    for number in range(30):
+        begin(store, parent, str(number), gone)
+    command = [sys.executable, "-c", CLOSING, str(store.tracking.outputs)]
+    both = [
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=clean_environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    for process in both:
+        assert process.stdout is not None and process.stdout.readline()
+    for process in both:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    ended = [process.communicate(timeout=120) for process in both]
+    assert [process.returncode for process in both] == [0, 0], ended
+    assert sum(int(out) for out, _ in ended) == 30
+    assert {run.status for run in read.sweep_runs(store, SWEEP)} == {"KILLED"}
+
+
 def test_claim_of_a_new_sweep_is_free_again_afterwards(store: Store) -> None:
     for _ in range(2):
         with claim(store, SWEEP):
@@ -209,6 +292,13 @@ def test_claim_of_a_new_sweep_is_free_again_afterwards(store: Store) -> None:
     with claim(store, SWEEP, parent):
         write.reopen_sweep(store, parent)
     assert status(store, parent) == "RUNNING"
+
+
+def test_plan_that_was_read_before_another_command_added_cells_is_refused(store: Store) -> None:
+    write.start_sweep(store, SWEEP, plan("a", "b"), {})
+    check_same_cells(store, SWEEP, plan("a", "b", "c"))
+    with pytest.raises(StoreBusyError, match="got other cells"):
+        check_same_cells(store, SWEEP, plan("a"))
 
 
 def test_holder_survives_its_texts() -> None:

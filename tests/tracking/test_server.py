@@ -19,9 +19,10 @@ from sweep.errors import NotFoundError, StoreBusyError, StoreError
 from sweep.tracking import read, write
 from sweep.tracking.deliver import await_delivery, waiting
 from sweep.tracking.holder import me
-from sweep.tracking.leases import claim, tend
+from sweep.tracking.leases import claim
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
+from sweep.tracking.tending import tend
 from tests.processes import clean_environment
 from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result
 

@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import pytest
+from filelock import FileLock
 
 from sweep.errors import StoreBusyError, StoreError
 from sweep.tracking import read, spool, write
@@ -17,10 +19,11 @@ from sweep.tracking.deliver import await_delivery, deliver, waiting
 from sweep.tracking.entry import Entry
 from sweep.tracking.files import result_files
 from sweep.tracking.holder import me
-from sweep.tracking.leases import tend
 from sweep.tracking.metrics import Point, run_metrics
 from sweep.tracking.patience import UnreachableError
 from sweep.tracking.store import Store, open_store
+from sweep.tracking.stored import SUPERSEDED
+from sweep.tracking.tending import tend
 from tests.processes import clean_environment
 from tests.tracking.support import (
     CONFIG,
@@ -125,6 +128,34 @@ def test_run_that_was_never_created_is_created_once(store: Store, sweep: str) ->
     spool.save(store, replace(entry, delivery=f"{SWEEP}/x/second"), {})
     assert deliver(store) == 1  # another attempt has finished this cell: nothing to add
     assert len(read.sweep_runs(store, SWEEP, every=True)) == 1
+
+
+def test_result_that_comes_after_another_attempt_is_superseded(store: Store, sweep: str) -> None:
+    late = left_by_the_dead(store, begin(store, sweep))
+    faster = begin(store, sweep)
+    assert write.record(store, faster, result(), CONFIG)
+    assert deliver(store) == 1
+    assert late.run_id is not None
+    run = store.client.get_run(late.run_id)
+    assert (run.info.status, run.data.tags[SUPERSEDED]) == ("FINISHED", faster)
+    assert [run.run_id for run in read.sweep_runs(store, SWEEP)] == [faster]
+
+
+def test_resume_waits_for_a_command_that_delivers(store: Store, sweep: str) -> None:
+    left_by_the_dead(store, begin(store, sweep))
+    store.tracking.locks.mkdir(exist_ok=True)
+    other = FileLock(store.tracking.locks / "deliver.lock", thread_local=False)
+    other.acquire()
+    assert tend(store) == []
+    threading.Timer(0.5, other.release).start()
+    assert len(tend(store, resumed=True)) == 1
+    assert [run.status for run in read.sweep_runs(store, SWEEP)] == ["FINISHED"]
+
+
+def test_what_others_left_is_not_counted_as_ones_own(store: Store, sweep: str) -> None:
+    left_by_the_dead(store, begin(store, sweep))
+    store.waiting = 1
+    assert deliver(store) == 1 and store.waiting == 1
 
 
 def test_living_process_delivers_its_own(store: Store, sweep: str) -> None:

@@ -309,6 +309,7 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     (report / "sub").mkdir(parents=True)
     (report / "index.html").write_text("<p>")
     (report / "sub" / "a.png").write_bytes(b"png")
+    (report / ".index.html.1f").write_text("<")  # that another command is writing
     note = "Summary\n" + "| 1 |\n" * 5000
     for _ in range(2):  # a report is made again over the old one
         write.finish_sweep(
@@ -327,5 +328,5 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     assert run.data.metrics.items() >= totals.items()
     assert run.data.tags["mlflow.note.content"].endswith("| 1 |\n…")
     assert set(tree(folder(store, run))) == {"plan.json", "report/index.html", "report/sub/a.png"}
-    assert set(tree(report)) == {"index.html", "sub/a.png"}  # untouched
+    assert set(tree(report)) == {".index.html.1f", "index.html", "sub/a.png"}  # untouched
     assert not store.tracking.spool.exists()
