@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sweep.errors import RunFailed
+
 if TYPE_CHECKING:
     from sweep.data import Data
     from sweep.network import Network
@@ -70,10 +72,25 @@ class RunSpec:
         object.__setattr__(self, "trajectory", _sha256([shared, self.data_digest]))
 
     def data(self) -> Data:
-        """Return the loaded data; it is read once in each process."""
+        """Return the loaded data; it is read once in each process.
+
+        Raises
+        ------
+        ConfigError
+            It cannot be loaded any more.
+        RunFailed
+            It is not what the signature is made of: the file has changed, or another copy of it
+            lies here.
+        """
         from sweep.data import load_data
 
-        return load_data(self.config["data"], seed=self.seed, base=self.base)
+        data = load_data(self.config["data"], seed=self.seed, base=self.base)
+        if data.digest != self.data_digest:
+            raise RunFailed(
+                f"data.file={self.config['data'].get('file')}: the file has other content than "
+                "when the run was planned; put it back, or begin a new sweep."
+            )
+        return data
 
     def params(self) -> dict[str, str]:
         """Return the run's params of the MLflow contract, as text."""

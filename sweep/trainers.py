@@ -8,10 +8,11 @@ import inspect
 import os
 import sys
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sweep.checks import did_you_mean, no_such_key, refuse_quotes, told
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError, ConfigErrors, RunFailed
 
 if TYPE_CHECKING:
     from sweep.backprop import Backprop
@@ -61,8 +62,11 @@ def locate(target: str) -> type:
     return found
 
 
+@cache
 def source_hash(cls: type) -> str:
     """Return SHA-256 of the source file of a class, so that a changed class makes new runs.
+
+    The file is read once, soon after it was imported: what it says later is not what runs.
 
     Raises
     ------
@@ -151,10 +155,21 @@ def build_trainer(spec: RunSpec) -> Trainer:
 
     A user's class gets its own options, and the loaded data and the network where its
     constructor has a parameter of that name.
+
+    Raises
+    ------
+    RunFailed
+        The trainer's source, or the data, is not what the run's signature is made of.
     """
     if spec.trainer.built_in:
         return _built_in(spec)
     cls = locate(spec.trainer.target)
+    if source_hash(cls) != spec.trainer.source:
+        raise RunFailed(
+            f"trainer._target_={spec.trainer.target}: where it trains its source is not the one "
+            "that the run was planned with; put the file back or bring the same one there, or "
+            "begin a new sweep."
+        )
     options = dict(spec.trainer.options)
     parameters = inspect.signature(cls).parameters
     if "data" in parameters and "data" not in options:

@@ -13,10 +13,12 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from sweep.engine.plan import Cell, Plan
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.spec import RunSpec
 from sweep.trainers import build_trainer, built_in_options, check_options, locate, source_hash
 from sweep.training import train
+from tests import configuration
+from tests.configuration import CHOICES
 from tests.examples.support import spec_of
 from tests.processes import Ended, finish, start_sweep
 
@@ -200,12 +202,32 @@ def test_class_is_found_in_the_callers_folder_under_an_installed_command(
 def test_source_hash_is_that_of_the_classs_file(importable: Path) -> None:
     before = source_hash(locate("their_classes.Plain"))
     file = importable / "their_classes.py"
+    planned = configuration.spec(trainer={"_target_": "their_classes.Plain"}, rule=None)
     try:
         file.write_text(SOURCE + "\n# more\n")
+        assert source_hash(locate("their_classes.Plain")) == before  # what it says runs later
+        build_trainer(planned)
+        sys.modules.pop("their_classes")
         assert source_hash(locate("their_classes.Plain")) != before
+        with pytest.raises(RunFailed, match="where it trains its source is not the one"):
+            build_trainer(planned)
     finally:
         file.write_text(SOURCE)
+        sys.modules.pop("their_classes")
     assert source_hash(locate("their_classes.Safe")) == before
+    build_trainer(planned)
+
+
+def test_data_that_changed_since_the_plan_trains_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "points.csv"
+    file.write_text("x,y\n1,0.5\n2,0.25\n")
+    data = {"file": str(file), "inputs": ["x"], "targets": ["y"]}
+    network = {"layers": [1, 1], "init": {"scheme": "xavier"}}
+    planned = configuration.spec({**CHOICES, "network": "own"}, data=data, network=network)
+    build_trainer(planned)
+    file.write_text("x,y\n1,0.5\n2,0.75\n")
+    with pytest.raises(RunFailed, match=r"points\.csv: the file has other content than when"):
+        build_trainer(planned)
 
 
 def test_class_without_source_is_refused() -> None:

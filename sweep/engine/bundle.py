@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.engine.checkpoint import Checkpoint
 from sweep.engine.work import Progress, TrajectoryWork
+from sweep.errors import SweepError
 from sweep.kernel.spec import LANES
 from sweep.spec import canonical
 from sweep.training import State
@@ -166,7 +167,10 @@ def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
     most = sum(trajectory.stops[-1] for trajectory in alike) * spec.network.size
     if alone <= together or spec.rule is None:
         return False
-    data = spec.data()
+    try:
+        data = spec.data()
+    except SweepError:  # each run will tell it
+        return False
     if data.validation_inputs is not None or most * len(data.inputs) < WORTH:
         return False
     return kernel_spec(spec.network, len(data.inputs), spec.rule).written

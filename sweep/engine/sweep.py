@@ -284,10 +284,12 @@ def platform_tags() -> Mapping[str, str]:
     from importlib.metadata import version
 
     versions = {
-        name: version(name) for name in ("numpy", "numba", "pandas", "mlflow", "hydra-core")
+        name: version(name)
+        for name in ("numpy", "numba", "scipy", "pandas", "mlflow", "hydra-core")
     }
     kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
     kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
+    kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call
     return {
         "sweep.platform": ", ".join(kind),
         "sweep.versions": ", ".join(f"{name} {text}" for name, text in versions.items()),

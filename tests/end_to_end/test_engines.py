@@ -53,6 +53,11 @@ class Halving:
         return {}
 '''
 
+INSIDE = """
+class Packed(Halving):
+    pass
+"""
+
 ALONE = '''
 import threading
 import time
@@ -161,6 +166,21 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
     assert ended.code == 0, ended
     (run,) = content(Tracking("local", folder / "again")).values()
     assert run["metrics"]["final_error"] == 0.1 / 4**5
+    # A trainer in a package, and a module of it that the sweep knows nothing of.
+    package = folder / "inside"
+    package.mkdir()
+    (package / "__init__.py").touch()
+    (package / "trainer.py").write_text("from inside.base import Halving\n\n\n" + INSIDE)
+    (folder / "my_conf" / "trainer" / "halving.yaml").write_text(
+        "_target_: inside.trainer.Packed\nlr: ${lr}\n"
+    )
+    for base in (2, 4):
+        new = code.replace("2 **", f"{base} **").replace("2**", f"{base}**")
+        (package / "base.py").write_text(new)
+        ended = run_sweep([*arguments[:-1], f"outputs=base{base}"], folder)
+        assert ended.code == 0, ended
+        (run,) = content(Tracking("local", folder / f"base{base}")).values()
+        assert run["metrics"]["final_error"] == 0.1 / base**5
 
 
 @pytest.mark.parametrize("name", ENGINES)

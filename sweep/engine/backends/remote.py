@@ -13,11 +13,12 @@ import pickle
 import platform
 import socket
 import sys
+import sysconfig
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
@@ -51,6 +52,12 @@ OF_THE_DRIVER = (
 )
 """Rooms of this program that no worker enters: they may differ."""
 
+OURS = ("__main__", "hydra_plugins", "sweep")
+"""Packages that `kind` looks after, or that nobody imports."""
+
+INSTALLED = {"dist-packages", "site-packages"}
+STANDARD = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
+
 SEEN: dict[str, str] = {}
 """The source of each module of the user's own that this process has imported, by hash."""
 
@@ -62,7 +69,7 @@ def ended(batch: Batch) -> bool:
 
 @dataclass(frozen=True)
 class Origin:
-    """Where the command stands: its folder and import path, and what its numbers depend on.
+    """Where the command stands: its import path, and what its numbers depend on.
 
     Attributes
     ----------
@@ -74,7 +81,6 @@ class Origin:
         What decides about last bits, and the version of this program's own source.
     """
 
-    folder: str
     path: tuple[str, ...]
     sources: Mapping[str, str]
     kind: Mapping[str, str]
@@ -82,13 +88,9 @@ class Origin:
     @classmethod
     def here(cls) -> Origin:
         """Return that of this process."""
-        folder = os.getcwd()
-        inside = (sys.prefix, sys.base_prefix, sys.exec_prefix)
         path = dict.fromkeys(os.path.abspath(entry) for entry in sys.path)
-        own = tuple(
-            entry for entry in path if os.path.isdir(entry) and not entry.startswith(inside)
-        )
-        return cls(folder, own, sources(own), kind())
+        own = tuple(entry for entry in path if os.path.isdir(entry) and not _is_installed(entry))
+        return cls(own, sources(own), kind())
 
     def enter(self) -> None:
         """Make the command's own modules importable here, as they are now.
@@ -106,10 +108,11 @@ class Origin:
                     "the worker."
                 )
         sys.path += [entry for entry in self.path if entry not in sys.path]
-        for name, source in self.sources.items():
-            if SEEN.get(name, source) != source:
-                sys.modules.pop(name, None)  # changed since: this process outlives commands
-                del SEEN[name]
+        now = (*self.sources.items(), *sources(self.path).items())  # there, and on this disk
+        if any(SEEN.get(name, source) != source for name, source in now):
+            for name in list(SEEN):  # all of them, for they hold each other
+                sys.modules.pop(name, None)  # this process outlives commands
+            SEEN.clear()
         importlib.invalidate_caches()
 
     def leave(self) -> None:
@@ -132,19 +135,33 @@ def kind() -> Mapping[str, str]:
         "Python": platform.python_version(),
         "NumPy": version("numpy"),
         "numba": version("numba"),
+        "SciPy": version("scipy"),
         "the source of sweep": digest.hexdigest()[:12],
     }
 
 
 def sources(path: Iterable[str]) -> dict[str, str]:
-    """Return the hash of each imported module that lies right in a folder of `path`."""
-    folders, found = set(path), {}
+    """Return the hash of each imported module of the user's own that lies below `path`."""
+    folders, found = tuple(os.path.join(folder, "") for folder in path), {}
     for name, module in list(sys.modules.items()):
         file = getattr(module, "__file__", None)
-        if file and name != "__main__" and os.path.dirname(file) in folders:
+        if not file or name.partition(".")[0] in OURS or not file.startswith(folders):
+            continue
+        if not _is_installed(file):
             with suppress(OSError):
-                found[name] = hashlib.sha256(Path(file).read_bytes()).hexdigest()
+                stat = os.stat(file)
+                found[name] = _hash(file, stat.st_mtime_ns, stat.st_size, stat.st_ino)
     return found
+
+
+@lru_cache(maxsize=4096)
+def _hash(file: str, *version: int) -> str:
+    return hashlib.sha256(Path(file).read_bytes()).hexdigest()
+
+
+def _is_installed(place: str) -> bool:
+    path = Path(place)
+    return bool(INSTALLED & set(path.parts)) or any(path.is_relative_to(one) for one in STANDARD)
 
 
 class Running:
