@@ -57,7 +57,7 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
         row.hurried = stop
         try:
             with progress, stop.interruptible():
-                TrajectoryWork(spec, (spec.iters,), options.max_seconds)(emit, stop)
+                TrajectoryWork(spec, (spec.iters,), options.max_seconds).alone(emit, stop)
             stop.check()
         except Interrupted as interruption:
             console.single_interrupted(interruption.signum, row.kill())

@@ -227,7 +227,7 @@ class Sweep:
                 work = TrajectoryWork(
                     spec, (spec.iters,), self.options.max_seconds, self.checkpoint(spec)
                 )
-                work(emit, self.stop)
+                work.alone(emit, self.stop)
         except Exception as error:
             self.fail(cell, error)
             raise
@@ -283,10 +283,8 @@ def platform_tags() -> Mapping[str, str]:
     import platform
     from importlib.metadata import version
 
-    versions = {
-        name: version(name)
-        for name in ("numpy", "numba", "scipy", "pandas", "mlflow", "hydra-core")
-    }
+    libraries = ("numpy", "numba", "scipy", "pandas", "mlflow", "hydra-core")
+    versions = {name: version(name) for name in libraries}
     kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
     kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
     kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call

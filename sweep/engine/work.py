@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.engine.backends.seam import one_blas_thread
 from sweep.engine.checkpoint import Checkpoint
 from sweep.protocol import resumable
 from sweep.spec import RunSpec
@@ -55,6 +57,13 @@ class TrajectoryWork:
     def thread_safe(self) -> bool:
         """Whether a worker may train another trajectory beside it, in a thread of one process."""
         return self.spec.trainer.thread_safe
+
+    def alone(
+        self, emit: Callable[[RunResult | Progress | CurvePart], None], stop: Callable[[], bool]
+    ) -> None:
+        """Train without a backend, which would hold BLAS to one thread for the same bits."""
+        with nullcontext() if self.spec.trainer.built_in else one_blas_thread():
+            self(emit, stop)  # the built-in one sees to it by itself
 
     def __call__(
         self, emit: Callable[[RunResult | Progress | CurvePart], None], stop: Callable[[], bool]

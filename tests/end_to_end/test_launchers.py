@@ -216,6 +216,44 @@ def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path
     assert third.code == 0 and "0 to do" in third.out, third
 
 
+COUNTING = """
+import numpy as np
+import threadpoolctl
+
+
+class Counting:
+    \"\"\"Its error is the number of threads that share a product of matrices.\"\"\"
+
+    def __init__(self):
+        np.ones((2, 2)) @ np.ones((2, 2))
+
+    def advance(self, iterations):
+        found = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
+        return [float(max(found))] * iterations
+
+    def error(self):
+        return 0.5
+
+    def weights(self):
+        return {}
+"""
+
+
+@pytest.mark.parametrize("how", [[], ["-m"], ["-m", "basic"]])
+def test_own_trainer_has_one_blas_thread_whoever_runs_it(how: list[str], tmp_path: Path) -> None:
+    """The sum that a product makes depends on how many threads share it."""
+    (tmp_path / "counting.py").write_text(COUNTING)
+    (tmp_path / "own" / "trainer").mkdir(parents=True)
+    (tmp_path / "own" / "trainer" / "counting.yaml").write_text("_target_: counting.Counting\n")
+    own = ["--config-dir", "own", "trainer=counting", "lr=0.1", "iters=2"]
+    many = {"OPENBLAS_NUM_THREADS": "2"}
+    launcher = [f"hydra/launcher={name}" for name in how[1:]]
+    ended = run_sweep([*how[:1], *own, *launcher], tmp_path, env=many)
+    assert ended.code == 0, ended
+    (run,) = stored(tmp_path).values()
+    assert run["metrics"]["final_error"] == 1.0
+
+
 def test_own_trainer_finds_the_environment_and_folder_of_its_job(tmp_path: Path) -> None:
     folder = user_folder(tmp_path / "user")
     with (folder / "halving.py").open("a") as file:
