@@ -94,23 +94,31 @@ class Ledger:
         self._held.enter_context(leases.hold(self.store, self.parent_run_id))
         return self.parent_run_id
 
-    def resume(self, parent_run_id: str, plan: Mapping[str, Any]) -> list[StoredRun]:
-        """Set the sweep's parent run RUNNING again; return the runs that it has.
+    def runs(self) -> list[StoredRun]:
+        """Return the runs that the sweep has."""
+        from sweep.tracking import read
+
+        return read.sweep_runs(self.store, self.sweep_id)
+
+    def resume(self, parent_run_id: str, plan: Mapping[str, Any], need_bytes: int) -> None:
+        """Set the sweep's parent run RUNNING again, with its plan; `need_bytes` are to come.
 
         Raises
         ------
         StoreBusyError
             Between the reading of the plan and the claim another command added cells.
+        StoreError
+            There is less space.
         """
-        from sweep.tracking import leases, parent, read
+        from sweep.tracking import leases, parent, probe
 
+        probe.probe_space(self.store.tracking.outputs, need_bytes)
         parent.check_same_cells(self.store, self.sweep_id, plan)
         self._cells = dict(enumerate(plan["cells"]))
         self.parent_run_id = parent_run_id
         parent.write_plan(self.store, parent_run_id, plan)
         parent.reopen_sweep(self.store, parent_run_id)
         self._held.enter_context(leases.hold(self.store, parent_run_id))
-        return read.sweep_runs(self.store, self.sweep_id)
 
     def join(self, tracking: Tracking, sweep_id: str) -> dict[str, Any]:
         """Open the store beside the process that drives a sweep; return the sweep's plan.

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
+from typing import Any
 
 from sweep.tracking.read import search, stored_run
 from sweep.tracking.store import Store
@@ -39,13 +41,22 @@ def finished_by_signature(store: Store, signatures: Collection[str]) -> dict[str
     return found
 
 
+def _numbers(value: Any) -> Any:
+    """Return weights as they were: what was not finite is null in JSON, here NaN."""
+    if isinstance(value, dict):
+        return {name: _numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    return math.nan if value is None else value
+
+
 def result_of(run: StoredRun) -> RunResult | None:
     """Return the result that a finished run was recorded from; None if its files are not whole."""
     try:
         steps, errors = run.curve()
         validation = run.validation()
         weights, thresholds, metrics = run.weights(), run.thresholds(), run.metrics
-        initial, final = weights["initial"], weights["final"]
+        initial, final = _numbers(weights["initial"]), _numbers(weights["final"])
     except (KeyError, OSError, ValueError):
         return None
     if not len(steps) or not thresholds or "train_seconds" not in metrics:

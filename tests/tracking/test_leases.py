@@ -21,7 +21,9 @@ from sweep.tracking.claims import is_claimed
 from sweep.tracking.deliver import EXPIRY
 from sweep.tracking.holder import Holder, is_left_behind, me
 from sweep.tracking.leases import claim, hold
+from sweep.tracking.ledger import Ledger
 from sweep.tracking.parent import check_same_cells
+from sweep.tracking.recorder import Here
 from sweep.tracking.store import Store, open_store
 from sweep.tracking.tending import close_abandoned, tend
 from sweep.training import CurvePart
@@ -299,6 +301,18 @@ def test_plan_that_was_read_before_another_command_added_cells_is_refused(store:
     check_same_cells(store, SWEEP, plan("a", "b", "c"))
     with pytest.raises(StoreBusyError, match="got other cells"):
         check_same_cells(store, SWEEP, plan("a"))
+
+
+def test_resume_needs_space_for_what_is_left_and_leaves_the_sweep_as_it_was(store: Store) -> None:
+    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    store.client.set_terminated(parent, "KILLED")
+    with Here(print, lambda: False) as recorder:
+        recorder.ask(Ledger.open, store.tracking, 0, SWEEP, parent)
+        with pytest.raises(StoreError, match="MB are free and the plan needs"):
+            recorder.ask(Ledger.resume, parent, plan("a"), 10**18)
+        assert status(store, parent) == "KILLED"
+        recorder.ask(Ledger.resume, parent, plan("a"), 1)
+    assert status(store, parent) == "RUNNING"
 
 
 def test_holder_survives_its_texts() -> None:

@@ -17,6 +17,8 @@ from sweep.curve import kept_steps
 from sweep.errors import StoreError
 from sweep.tracking import read, write
 from sweep.tracking.metrics import CHART_POINTS, chart_steps
+from sweep.tracking.read import stored_run
+from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
 from tests.tracking.support import (
     CONFIG,
@@ -288,6 +290,20 @@ def test_chart_of_a_very_long_run_has_no_more_points() -> None:
 
 
 # --- a sweep -----------------------------------------------------------------------------
+
+
+def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> None:
+    first = write.start_run(store, name="a", params=PARAMS, tags={})
+    write.record(store, first, diverged(), CONFIG)
+    run = stored_run(store, store.client.get_run(first))
+    taken = result_of(run)
+    assert taken is not None
+    second = write.start_run(store, name="b", params=PARAMS, tags={})
+    write.record(store, second, taken, CONFIG)
+    for name in ("weights.json", "curve.parquet", "thresholds.json"):
+        assert store.artifacts.read(second, name) == store.artifacts.read(first, name)
+    again = store.client.get_run(second).data.metrics
+    assert again == run.metrics
 
 
 def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
