@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 __all__ = [
     "error",
     "interrupted",
+    "no_estimate",
     "notice",
     "report_built",
     "resume_command",
@@ -179,7 +180,7 @@ def _counted(runs: int, trajectories: int, iterations: int) -> str:
     )
 
 
-def sweep_plan(plan: Plan, new: Sequence[Cell], estimate: Estimate) -> None:
+def sweep_plan(plan: Plan, new: Sequence[Cell], estimate: Estimate | None) -> None:
     """Print the plan of a sweep that is not run (``dry_run=true``).
 
     Parameters
@@ -191,13 +192,25 @@ def sweep_plan(plan: Plan, new: Sequence[Cell], estimate: Estimate) -> None:
     text = _counted(runs, trajectories, plan.iterations(new)) + _doubled(plan)
     say(f"Plan: {text}")
     say(f"New: {len(new)}, stored already: {runs - len(new)}")
-    say(f"Estimate: {estimate.seconds:.1f} s, {estimate.bytes / 1e6:.1f} MB")
-    say("Nothing was written.")
+    _estimated(estimate)
 
 
-def single_plan(iters: int) -> None:
+def single_plan(iters: int, estimate: Estimate | None) -> None:
     """Print the plan of a single run that is not run (``dry_run=true``)."""
     say(f"Plan: {_counted(1, 1, iters)}")
+    say("New: 1, stored already: 0")
+    _estimated(estimate)
+
+
+def no_estimate(error: Exception) -> None:
+    """Say why a plan has none: what the trainer raised when it was tried."""
+    first = (str(error).splitlines() or ["no reason was given"])[0]
+    notice(f"There is no estimate: {type(error).__name__}: {plain_text(first)}")
+
+
+def _estimated(estimate: Estimate | None) -> None:
+    if estimate is not None:
+        say(f"Estimate: {estimate.seconds:.1f} s, {estimate.bytes / 1e6:.1f} MB")
     say("Nothing was written.")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from sweep.cli.guard import check_launcher
 from sweep.cli.plain import plain_values
 from sweep.cli.refusal import listed
 from sweep.cli.resume import resumed_plan, stored_sweep
+from sweep.cli.task import trains_inside
 from sweep.engine.backends import available_cpus, create
 from sweep.engine.estimate import estimate
 from sweep.engine.life import Opening, sweep_life
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 __all__ = ["run_sweep"]
+
+BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
+
+FOLDER = "${sweep_job_folder:${hydra.output_subdir},${hydra.job.num}}"
+"""Where jobs keep their files, unless the user says otherwise: all in one place."""
 
 
 def run_sweep(
@@ -71,25 +78,66 @@ def run_sweep(
     ours = getattr(launcher, "settings", None)  # None: somebody else's launcher
     if ours is not None:  # refused before anything exists; nothing is started yet
         create(ours["backend"], ours["workers"], ours["options"]).close()
-    workers = (ours["workers"] or available_cpus()) if ours else 1
-    elsewhere = ours is not None and "address" in ours["options"]
+    plan = opening.plan
+    shared = ours is not None and not trains_inside(master.hydra.job, plan.cells)
+    opening = replace(
+        opening,
+        plan=replace(plan, shared=shared),
+        workers=_workers(ours, str(master.hydra.launcher.get("_target_"))),
+        elsewhere=ours is not None and "address" in ours["options"],
+    )
     if options.dry_run:
-        stored = stored_cells(opening.plan, options, opening.sweep_id)
-        new = [cell for cell in opening.plan.cells if cell not in stored]
-        server = options.tracking_kind == "server"
-        foreseen = estimate(opening.plan, new, workers, server=server, elsewhere=elsewhere)
-        console.sweep_plan(opening.plan, new, foreseen)
+        _print_plan(opening)
         return []
-    opening = replace(opening, workers=workers, elsewhere=elsewhere, shared=ours is not None)
     controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
     returns: list[Sequence[JobReturn]] = []
     with sweep_life(opening) as sweep:
-        for cells in _batches(sweep.pending, max_batch_size, apart=ours is None):
+        apart = ours is None and _reads_number(master, sweep.pending)
+        for cells in _batches(sweep.pending, max_batch_size, apart=apart):
             jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]
-            first = cells[0].job if cells else 0
+            first = cells[0].job
             batch = Jobs(loader, master, jobs, first, [cell.job for cell in cells])
             returns.append(launcher.launch(batch, initial_job_idx=first))
     return returns
+
+
+def _workers(ours: Mapping[str, Any] | None, target: str) -> int:
+    """Return how many trajectories train at once, as far as that is known here."""
+    if target == BASIC or (ours is not None and ours["backend"] == "serial"):
+        return 1
+    return (ours["workers"] if ours else None) or available_cpus()
+
+
+def _print_plan(opening: Opening) -> None:
+    options, plan = opening.options, opening.plan
+    stored = stored_cells(plan, options, opening.sweep_id)
+    new = [cell for cell in plan.cells if cell not in stored]
+    foreseen = None
+    try:
+        foreseen = estimate(
+            plan,
+            new,
+            opening.workers,
+            server=options.tracking_kind == "server",
+            elsewhere=opening.elsewhere,
+            max_seconds=options.max_seconds,
+        )
+    except Exception as error:  # a user's trainer may raise anything
+        console.no_estimate(error)
+    console.sweep_plan(plan, new, foreseen)
+
+
+def _reads_number(master: DictConfig, cells: Sequence[Cell]) -> bool:
+    """Tell whether a job's number says more than its place in the log.
+
+    Where each job keeps files of its own, or a value is made of ``hydra.job.num``, a job has
+    the number that it was planned with, also when others are left out.
+    """
+    if master.hydra.output_subdir is not None:
+        return True
+    whole = OmegaConf.to_yaml(master).replace(FOLDER, "")
+    texts = [whole, *(text for cell in cells for text in cell.overrides)]
+    return any(re.search(r"\bjob\.(num|id)\b", text) for text in texts)
 
 
 def _batches(cells: Sequence[Cell], size: int | None, apart: bool) -> Iterator[Sequence[Cell]]:
@@ -98,8 +146,8 @@ def _batches(cells: Sequence[Cell], size: int | None, apart: bool) -> Iterator[S
     Parameters
     ----------
     apart
-        Other people's launchers number jobs one after the other; each job has the number that
-        its cell was composed under, so cells whose numbers do not follow are kept apart.
+        Other people's launchers number jobs one after the other. Where it must be the number
+        that the cell was composed under, cells whose numbers do not follow wait for each other.
     """
     batch: list[Cell] = []
     for cell in cells:
@@ -108,7 +156,7 @@ def _batches(cells: Sequence[Cell], size: int | None, apart: bool) -> Iterator[S
             yield batch
             batch = []
         batch.append(cell)
-    if batch or not cells:
+    if batch:
         yield batch
 
 

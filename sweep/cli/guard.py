@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import traceback
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
@@ -20,6 +20,9 @@ from sweep.engine.backends import check
 from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError, gathered
 from sweep.settings import Settings, settings
 from sweep.spec import RunSpec
+
+if TYPE_CHECKING:
+    from sweep.engine.estimate import Estimate
 
 __all__ = ["Guard", "check_launcher"]
 
@@ -86,7 +89,7 @@ class Guard(Callback):
                 "python -m sweep -m, or leave it out."
             )
         if options.dry_run:
-            console.single_plan(spec.iters)
+            console.single_plan(spec.iters, _foreseen(spec, options))
             raise SystemExit(0)
         if options.tracking_kind == "server":
             from sweep.tracking.probe import probe_server
@@ -104,6 +107,16 @@ class Guard(Callback):
             ) from error
         with read_write(config.hydra.run):
             config.hydra.run.dir = str(folder)  # one id, resolved once
+
+
+def _foreseen(spec: RunSpec, options: Settings) -> Estimate | None:
+    from sweep.engine.estimate import single_estimate
+
+    try:
+        return single_estimate(spec, options.max_seconds)
+    except Exception as error:  # a user's trainer may raise anything
+        console.no_estimate(error)
+        return None
 
 
 def check_launcher(launcher: DictConfig) -> None:

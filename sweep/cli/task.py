@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sweep.engine.work import Failure
     from sweep.training import RunResult
 
-__all__ = ["plan", "run"]
+__all__ = ["plan", "run", "trains_inside"]
 
 
 def run(config: DictConfig) -> float | None:
@@ -64,7 +64,7 @@ def plan(
     numbered = {cell.job: cell for cell in sweep.pending}
     cells = [numbered[jobs.number(position)] for position in range(len(jobs))]
     positions = {cell.index: position for position, cell in enumerate(cells)}
-    if _must_train_inside(jobs, cells):
+    if cells and trains_inside(jobs.config(0).hydra.job, cells):
         yield from ((position, run) for position in range(len(jobs)))
         return
     for cell, outcome in execute(sweep, cells, launcher):
@@ -73,14 +73,18 @@ def plan(
         yield position, sweep.refuse
 
 
-def _must_train_inside(jobs: Jobs, cells: Sequence[Cell]) -> bool:
+def trains_inside(job: DictConfig, cells: Sequence[Cell]) -> bool:
     """Tell whether jobs must train one by one, inside their job, for what Hydra promises them.
 
     A trainer of a user's own may look at the job's environment or its working folder.
+
+    Parameters
+    ----------
+    job
+        ``hydra.job`` of the sweep or of any of its jobs.
     """
-    if not cells or all(cell.spec.trainer.built_in for cell in cells):
+    if all(cell.spec.trainer.built_in for cell in cells):
         return False
-    job = jobs.config(0).hydra.job
     return bool(len(job.env_set) or job.chdir)
 
 

@@ -13,9 +13,10 @@ from sweep.curve import FULL_CURVE
 from sweep.engine.backends.seam import available_cpus
 from sweep.engine.bundle import COST, bundles
 from sweep.engine.plan import Cell, Plan, Trajectory
+from sweep.spec import RunSpec
 from sweep.trainers import build_trainer
 
-__all__ = ["Estimate", "Pace", "calibrate", "estimate", "pace_of"]
+__all__ = ["Estimate", "Pace", "calibrate", "estimate", "pace_of", "single_estimate"]
 
 CALIBRATION_SECONDS = 0.2
 """Aim for one of the trainings of a calibration; a slow user's trainer does one iteration."""
@@ -69,6 +70,7 @@ def estimate(
     pace: Pace | None = None,
     server: bool = False,
     elsewhere: bool = False,
+    max_seconds: float | None = None,
 ) -> Estimate:
     """Return what training and recording `cells` will take on `workers` workers.
 
@@ -78,17 +80,30 @@ def estimate(
         Measured for a moment where it is not given.
     server, elsewhere
         Whether runs are recorded through a server, and trained on other machines.
+    max_seconds
+        What ends a training that lasts longer.
     """
     trajectories = plan.trajectories(cells)
     pace = pace or pace_of(trajectories)
     cpus = available_cpus()
-    busy = _training_seconds(trajectories, workers, pace)
+    works = bundles(trajectories, workers) if plan.shared else [(one,) for one in trajectories]
+    busy = _training_seconds(works, workers, pace, max_seconds or math.inf)
     record = (SERVER_RUN_SECONDS if server else RUN_SECONDS) * pace.python * len(cells)
     handle = HANDLE_SECONDS * pace.python * len(cells)
     # Training, recording and the command itself go on side by side, on as many CPUs.
     shared = ((0.0 if elsewhere else sum(busy)) + record + handle) / cpus
     seconds = max([*busy, record, handle, shared])
     return Estimate(pace.python * (START_SECONDS + REPORT_SECONDS) + seconds, disk_bytes(cells))
+
+
+def single_estimate(spec: RunSpec, max_seconds: float | None) -> Estimate:
+    """Return what a single run will take: there is no report."""
+    cell = Cell(0, (), {}, spec)
+    trajectory = Trajectory((cell,))
+    pace = pace_of([trajectory])
+    (busy,) = _training_seconds([(trajectory,)], 1, pace, max_seconds or math.inf)
+    seconds = pace.python * (START_SECONDS + RUN_SECONDS) + busy
+    return Estimate(seconds, disk_bytes([cell]) - REPORT_BYTES)
 
 
 def pace_of(trajectories: Sequence[Trajectory]) -> Pace:
@@ -149,11 +164,13 @@ def _typical_seconds(action: Callable[[], object]) -> float:
     return statistics.median(times)
 
 
-def _training_seconds(trajectories: Sequence[Trajectory], workers: int, pace: Pace) -> list[float]:
+def _training_seconds(
+    works: Sequence[Sequence[Trajectory]], workers: int, pace: Pace, longest: float
+) -> list[float]:
     """Return the seconds of each worker if it takes the next work when it is free."""
     busy = [0.0] * max(1, workers)
-    for bundle in bundles(trajectories, workers):
+    for bundle in works:
         iterations = max(trajectory.stops[-1] for trajectory in bundle)
         alone = pace.training * bundle[0].spec.network.size * iterations
-        busy[busy.index(min(busy))] += alone * (COST if len(bundle) > 1 else 1)
+        busy[busy.index(min(busy))] += min(longest, alone * (COST if len(bundle) > 1 else 1))
     return busy

@@ -72,8 +72,6 @@ class Opening:
         How many trajectories train at once, as far as that is known.
     elsewhere
         Whether they train on other machines than the command.
-    shared
-        Whether the launcher trains a trajectory once for all its runs.
     """
 
     sweep_id: str
@@ -84,7 +82,6 @@ class Opening:
     parent_run_id: str | None = None
     workers: int = 1
     elsewhere: bool = False
-    shared: bool = True
 
 
 @contextmanager
@@ -110,6 +107,7 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
                     from sweep.engine.reuse import take_over
 
                     take_over(sweep)
+                    sweep.estimate = _foreseen(sweep.pending, opening)
                 with sweep.progress:
                     yield sweep
                     sweep.settle()
@@ -145,11 +143,13 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
 
     options, sweep_id = opening.options, opening.sweep_id
     with stop.interruptible():  # nothing of the sweep exists yet
-        need = disk_bytes(opening.plan.cells)
+        new = opening.parent_run_id is None  # else it is not known yet what is to be done
+        need = disk_bytes(opening.plan.cells) if new else 0
         opened = recorder.begin(
             Ledger.open, from_options(options), need, sweep_id, opening.parent_run_id
         )
-        if opening.parent_run_id is None:  # else it is not known yet what is to be done
+        estimated = None
+        if new and not options.reuse:
             estimated = _foreseen(opening.plan.cells, opening)  # loads what trains, too
         # What the end needs is loaded while the store is opened elsewhere.
         from sweep.report import build  # noqa: F401
@@ -160,14 +160,15 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         console.say(sentence)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    document = opening.plan.document(sweep_id, options.experiment, created, opening.shared)
+    document = opening.plan.document(sweep_id, options.experiment, created)
     sweep = Sweep(sweep_id, opening.plan, options, recorder, stop)
     sweep.run_pages = run_pages(options, experiment)
     if opening.parent_run_id is None:
         recorder.ask(Ledger.begin, document, platform_tags())
     else:
-        runs = recorder.ask(Ledger.resume, opening.parent_run_id, document)
-        sweep.leave_out(finished_cells(opening.plan, runs))
+        sweep.leave_out(finished_cells(opening.plan, recorder.ask(Ledger.runs)))
+        need = disk_bytes(sweep.pending)
+        recorder.ask(Ledger.resume, opening.parent_run_id, document, need)
         estimated = _foreseen(sweep.pending, opening)
     sweep.estimate = estimated
     console.sweep_started(sweep)
@@ -184,7 +185,12 @@ def _foreseen(cells: Sequence[Cell], opening: Opening) -> Estimate | None:
     try:
         server = opening.options.tracking_kind == "server"
         return estimate(
-            opening.plan, cells, opening.workers, server=server, elsewhere=opening.elsewhere
+            opening.plan,
+            cells,
+            opening.workers,
+            server=server,
+            elsewhere=opening.elsewhere,
+            max_seconds=opening.options.max_seconds,
         )
     except Exception:  # it raises again in its run, and is recorded there
         return None

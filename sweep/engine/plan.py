@@ -104,6 +104,8 @@ class Plan:
         The number of grid points that were asked for, doubled ones included.
     base
         The caller's folder, which a relative data file is relative to.
+    shared
+        Whether a trajectory is trained once for all its runs; other launchers train each alone.
     """
 
     cells: tuple[Cell, ...]
@@ -111,13 +113,14 @@ class Plan:
     asked: int
     command: str
     base: Path
+    shared: bool = True
 
     def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
         """Group `cells` (default: all) by the training they share, in the grid's order."""
         groups: dict[Any, list[Cell]] = {}
         for cell in self.cells if cells is None else cells:
             spec = cell.spec
-            key = spec.trajectory if spec.trainer.shareable else cell.index
+            key = spec.trajectory if self.shared and spec.trainer.shareable else cell.index
             groups.setdefault(key, []).append(cell)
         return [
             Trajectory(tuple(sorted(group, key=lambda cell: cell.spec.iters)))
@@ -136,10 +139,8 @@ class Plan:
         """Return the cell of exactly this configuration."""
         return self._by_config.get(canonical([spec.config, spec.choices]))
 
-    def document(
-        self, sweep_id: str, experiment: str, created: str, shared: bool = True
-    ) -> dict[str, Any]:
-        """Return the plan as plan.json holds it; `shared`: the launcher shares trajectories."""
+    def document(self, sweep_id: str, experiment: str, created: str) -> dict[str, Any]:
+        """Return the plan as plan.json holds it."""
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,
@@ -148,7 +149,7 @@ class Plan:
             "axes": list(self.axes),
             "experiment": experiment,
             "base": str(self.base),
-            "shared": shared and all(cell.spec.trainer.shareable for cell in self.cells),
+            "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
         }
 

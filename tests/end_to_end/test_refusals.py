@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.configuration import declare
+from tests.faults.support import trainer
 from tests.processes import run_sweep
 
 SINGLE = [
@@ -221,6 +223,7 @@ def test_completion_knows_the_keys(tmp_path: Path) -> None:
         (["-m"], "12 runs, 3 trajectories, 300000 iterations"),
         (["-m", "lr=0.1,0.1", "iters=5"], "2 cells, 1 unique"),
         (["iters=7"], "1 run, 1 trajectory, 7 iterations"),
+        (["-m", "hydra/launcher=basic"], "12 runs, 12 trajectories, 333003 iterations"),
         (["experiment=smoke"], "4 runs, 2 trajectories, 200 iterations"),
         (["-m", "iters=1e5,1e12", "lr=1"], "2 runs, 1 trajectory, 1000000000000 iterations"),
     ],
@@ -231,4 +234,27 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
     ended = run_sweep([*arguments, "dry_run=true"], tmp_path)
     assert ended.code == 0, ended
     assert plan in ended.out
+    assert re.search(r"\nEstimate: [\d.]+ s, [\d.]+ MB\n", ended.out)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_max_seconds_and_launchers_are_part_of_the_estimate(tmp_path: Path) -> None:
+    def estimated(*arguments: str) -> float:
+        ended = run_sweep(["-m", "iters=1e12", *arguments, "dry_run=true"], tmp_path)
+        found = re.search(r"Estimate: ([\d.]+) s", ended.out)
+        assert found, ended
+        return float(found[1])
+
+    rates = "lr=0.1,0.2,0.3,0.4"
+    assert 50 < estimated("lr=0.1", "max_seconds=50") < 100
+    assert 200 < estimated(rates, "max_seconds=50", "hydra/launcher=basic") < 250
+
+
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_dry_run_of_a_trainer_that_fails(mode: list[str], tmp_path: Path) -> None:
+    own = trainer(tmp_path, "Failing")
+    ended = run_sweep([*mode, *own, "lr=2", "iters=9", "dry_run=true"], tmp_path)
+    assert ended.code == 0 and "Plan: 1 run" in ended.out, ended
+    assert "Estimate" not in ended.out
+    assert ended.err.startswith("There is no estimate: ") and len(ended.err.splitlines()) == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -60,3 +60,13 @@ def test_time_limit_of_a_job_elsewhere_ends_the_sweep_alike(tmp_path: Path) -> N
         codes[launcher] = ended.code, sorted(run.info.status for run in runs)
     assert codes["trajectory"] == (1, ["KILLED", "KILLED"])
     assert codes["joblib"] == codes["trajectory"]
+
+
+@pytest.mark.slow
+def test_resume_of_a_finished_sweep_asks_nothing_of_a_launcher(tmp_path: Path) -> None:
+    """submitit refuses an empty list of jobs."""
+    folder = user_folder(tmp_path / "user")
+    ended = sweep(folder, "-m", "lr=0.1", "iters=3")
+    assert ended.code == 0, ended
+    ended = sweep(folder, "resume=last", "hydra/launcher=submitit_local")
+    assert ended.code == 0 and "0 to do" in ended.out, ended
