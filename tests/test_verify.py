@@ -342,6 +342,9 @@ def test_change_of_the_sweeps_own_metrics_is_noticed(store: Store) -> None:
     store.sql("UPDATE latest_metrics SET value=1.0 WHERE key='best_final_error'")
     (verdict,) = store.verdicts()
     assert "metric best_final_error: stored 1.0, its runs give" in str(verdict.differences[0])
+    store.sql("UPDATE latest_metrics SET value=-1.0 WHERE key='best_final_error_log10'")
+    (verdict,) = store.verdicts()
+    assert len(verdict.differences) == 2
 
 
 def test_deleted_run_is_noticed(store: Store) -> None:
@@ -351,7 +354,26 @@ def test_deleted_run_is_noticed(store: Store) -> None:
     assert len(told) == 1  # the sweep's own count of runs
 
 
-@pytest.mark.parametrize("status", ["FAILED", "KILLED", "RUNNING"])
+def test_run_that_its_time_limit_ended_is_compared_as_far_as_it_came(tmp_path: Path) -> None:
+    ended = run_sweep(["-m", "lr=0.1", "iters=10,1e12", "max_seconds=0.3"], tmp_path)
+    assert ended.code == 1, ended
+    killed = Store(tmp_path)
+    run_id = killed.id_of("mlflow.runName", "lr=0.1,iters=1000000000000")
+    assert killed.verdicts() == []
+    path = tmp_path / "outputs" / "artifacts" / run_id / "artifacts" / "curve.parquet"
+    table = pyarrow.parquet.read_table(path)
+    errors = table.column("error").to_numpy().copy()
+    errors[-2] = next_float(errors[-2])
+    changed = table.set_column(1, "error", pyarrow.array(errors))
+    pyarrow.parquet.write_table(changed, path)
+    (verdict,) = killed.verdicts()
+    assert (verdict.word, len(verdict.differences)) == ("differs", 1)
+    path.write_bytes(b"PAR1")
+    (verdict,) = killed.verdicts()
+    assert verdict.word == "differs"
+
+
+@pytest.mark.parametrize("status", ["FAILED", "RUNNING"])
 def test_run_that_did_not_finish_is_not_compared(status: str, store: Store) -> None:
     store.sql("UPDATE runs SET status=? WHERE run_uuid=?", status, store.run_id)
     (verdict,) = [one for one in store.verdicts() if one.name == RUN]

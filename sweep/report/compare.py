@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.report.cost import trained
 from sweep.report.facts import Facts, Point
 from sweep.report.tables import Table
 from sweep.report.words import duration, figure, plain, point_words, rate
@@ -172,6 +173,11 @@ def change_table(comparison: Comparison) -> Table:
         a, b = first.get(key, {}), second.get(key, {})
         if set(a) != set(b):
             rows.append((plain(key, 80), _listed(a), _listed(b)))
+    others = sum(_inputs_differ(match) for match in comparison.matches)
+    if others:
+        noun = "run" if others == 1 else "runs"
+        what = "data's content, trainer's source or algorithm"
+        rows.append((what, "", f"not the same, under an equal configuration, in {others} {noun}"))
     return Table(
         "What changed in the configuration",
         ("key", "first", "second"),
@@ -181,14 +187,22 @@ def change_table(comparison: Comparison) -> Table:
     )
 
 
+def _inputs_differ(match: Match) -> bool:
+    """Tell whether two runs of one configuration were made of something else all the same."""
+    cells = [point.cell for point in (match.first, match.second)]
+    if any(not cell.get("signature") or "config" not in cell for cell in cells):
+        return False
+    one, two = cells
+    return bool(one["config"] == two["config"] and one["signature"] != two["signature"])
+
+
 def cost_table(comparison: Comparison) -> Table:
     """Return runs, iterations and training time of both sweeps."""
     columns = []
     for facts in comparison.facts:
-        longest = [max(p.metric("train_seconds") or 0.0 for p in ln.points) for ln in facts.lines]
-        trained = sum(line.reach or 0 for line in facts.lines)
-        ends = (str(len(facts.points)), str(len(facts.completed)), str(trained))
-        columns.append((*ends, duration(sum(longest))))
+        iterations, seconds = trained(facts)
+        ends = (str(len(facts.points)), str(len(facts.completed)), str(iterations))
+        columns.append((*ends, duration(seconds)))
     names = ("runs", "completed", "iterations trained", "training")
     rows = tuple(zip(names, *columns, strict=True))
     return Table("Time and cost", ("what", "first", "second"), rows, (False, True, True))

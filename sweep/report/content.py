@@ -7,12 +7,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sweep.report import tables
+from sweep.report.cost import cost
 from sweep.report.extras import extra_table
 from sweep.report.facts import Facts
 from sweep.report.pictures import Picture, pictures_of
 from sweep.report.rules import rule_pairs, rule_table
 from sweep.report.tables import Table
-from sweep.report.words import answer, duration, figure, grouped, plain
+from sweep.report.words import answer, plain
 
 __all__ = ["Content", "content_of"]
 
@@ -60,49 +61,12 @@ def content_of(facts: Facts, command_ui: str, links: Mapping[str, str], place: s
         tuple(pictures_of(facts, pairs)),
         tuple(table for table in found if table.rows),
         tables.trouble_table(facts),
-        _cost(facts),
+        cost(facts),
         _repeat(facts, command_ui, place),
         tuple(notes),
         {name: url for name, url in safe.items() if name != "runs"},
         safe.get("runs", ""),
     )
-
-
-def _cost(facts: Facts) -> dict[str, str]:
-    """Return what the sweep took."""
-    cost = {"runs": grouped(len(facts.points)), "trajectories": grouped(len(facts.lines))}
-    trained, seconds = _trained(facts)
-    cost["iterations trained"] = grouped(trained)
-    asked = sum(point.iters for point in facts.points)
-    if asked > trained > 0:
-        cost["iterations asked for"] = f"{grouped(asked)} ({figure(asked / trained, 3)} times)"
-    cost["training"] = duration(seconds)
-    ends = [facts.sweep.end_time, *(p.run.end_time for p in facts.points)]
-    end = max((each for each in ends if each is not None), default=None)
-    start = facts.sweep.start_time
-    if start is not None and end is not None and end >= start:
-        cost["from start to end"] = duration((end - start) / 1000)
-    return cost
-
-
-def _trained(facts: Facts) -> tuple[int, float]:
-    """Return the iterations that this sweep trained itself, and the seconds they took.
-
-    Runs that were taken over from another sweep cost nothing. The runs of a trajectory share
-    its training, unless the sweep's launcher or trainer cannot.
-    """
-    iterations, seconds = 0, 0.0
-    for line in facts.lines:
-        own = [point for point in line.points if "sweep.reused_from" not in point.run.tags]
-        each = [
-            (min(point.iters, line.reach or 0), point.metric("train_seconds") or 0.0)
-            for point in own
-        ]
-        if facts.plan.get("shared", True):
-            each = [(max(n for n, _ in each), max(s for _, s in each))] if each else []
-        iterations += sum(n for n, _ in each)
-        seconds += sum(s for _, s in each)
-    return iterations, seconds
 
 
 def _repeat(facts: Facts, command_ui: str, place: str) -> dict[str, str]:

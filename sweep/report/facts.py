@@ -253,6 +253,8 @@ def _line(group: Sequence[Point], size: int, unread: list[str]) -> Line:
         reach = int(curve[0][-1])
         steps, errors = thinned(curve[0], curve[1], size)
         found = read_artifact(point.run.thresholds, f"thresholds of run {point.run.name}", unread)
+        if found == {}:
+            unread.append(f"thresholds of run {point.run.name}: not there")
         thresholds = {int(k): step for k, step in (found or {}).items()}
         others = read_artifact(point.run.validation, "validation errors", unread)
         if others is not None and len(others) == len(curve[0]):

@@ -143,7 +143,8 @@ def threshold_table(facts: Facts) -> Table:
         cells = []
         for k in levels:
             step = line.thresholds.get(k)
-            reach = "" if line.reach is None else f"> {grouped(line.reach)}"
+            known = line.reach is not None and k in line.thresholds
+            reach = f"> {grouped(line.reach or 0)}" if known else ""
             cells.append(reach if step is None else grouped(step))
         rows.append((rate(line.lr), *map(plain, line.others), *cells))
     return Table(

@@ -54,8 +54,6 @@ class Store:
         Set by the command: true once it was asked to end, so that no lock holds it up.
     started
         What this process has started and not ended, by what `write.start_run` returned.
-    waiting
-        Results of this process that wait on disk for a server.
     silent_until
         Until then (monotonic clock) a server that did not answer is left alone.
     writers

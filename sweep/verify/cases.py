@@ -56,8 +56,6 @@ class Case:
     ----------
     cell
         Its cell of the plan with the specification to train; None where it is not trained.
-    planned
-        Whether the plan knows the run, so that its swept keys are known too.
     reason
         Why it is not trained; empty where it is.
     found
@@ -66,7 +64,6 @@ class Case:
 
     run: StoredRun
     cell: Cell | None = None
-    planned: bool = False
     reason: str = ""
     found: tuple[Difference, ...] = ()
 
@@ -140,7 +137,7 @@ def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) 
     spec = next((spec for spec in specs if spec.signature == stored), specs[0])
     cell = _cell(document, spec)
     found += _described(run, document, cell, own)
-    return Case(run, cell, document is not None, "", tuple(found))
+    return Case(run, cell, "", tuple(found))
 
 
 def _own_config(run: StoredRun) -> Mapping[str, Any] | Difference:

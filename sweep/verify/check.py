@@ -33,7 +33,7 @@ class Verdict:
     ----------
     word
         ``equal``, ``differs``, ``not verified`` (it cannot be trained again here) or
-        ``not compared`` (it did not finish, so it promises nothing).
+        ``not compared`` (it has no curve, so it promises nothing).
     near
         It was compared to the tolerance: it trained on another kind of machine.
     """
@@ -91,6 +91,10 @@ class Check:
             raised = f"{type(result.error).__name__}: {result.error}"
             failed = Difference("outcome", run.outcome or MISSING, raised)
             return Verdict(run.name, DIFFERS, differences=(*case.found, failed))
+        if run.status == "KILLED" and result.outcome == "completed":  # as far as it had come
+            result = replace(
+                result, outcome="interrupted", final_error=None, final_validation_error=None
+            )
         near = self.is_foreign(run)
         close: Closeness = Near(result) if near else Exact()
         found = (*case.found, *compare(run, history(run), result, close))
@@ -115,10 +119,14 @@ def prepared(
     cases: list[Case] = []
     pairs, _ = paired(runs, planned_cells(plan))
     for run, document in pairs:
-        if run.status != "FINISHED":
+        last = _last_step(run) if run.status == "KILLED" else None
+        if run.status != "FINISHED" and not last:
             settled.append(Verdict(run.name, UNCOMPARED, f"it is {run.status}"))
             continue
         case = case_of(run, document, origin)
+        if last and case.cell is not None:
+            spec = replace(case.cell.spec, iters=last)
+            case = replace(case, cell=replace(case.cell, spec=spec))
         if plan and document is None:
             unplanned = Difference(f"run {run.run_id}", "a run", MISSING, "in plan.json")
             case = replace(case, found=(unplanned, *case.found))
@@ -130,6 +138,15 @@ def prepared(
             settled.append(Verdict(run.name, UNVERIFIED, case.reason))
     needed = trajectories([case.cell for case in cases if case.cell is not None])
     return Check(tuple(settled), tuple(cases), tuple(needed), platform)
+
+
+def _last_step(run: StoredRun) -> int | None:
+    """Return the step up to which an interrupted run has a curve; None where it has none."""
+    try:
+        steps, _ = run.curve()
+    except Exception:  # whatever its reader makes of damaged bytes: told when it is compared
+        return 1
+    return int(steps[-1]) if len(steps) else None
 
 
 def planned_cells(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -151,13 +168,18 @@ def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
             found.append(Verdict(name, UNCOMPARED, "no run of it was begun"))
     if sweep.status not in ("FINISHED", "FAILED"):
         return found
-    finals = [run.metrics["final_error"] for run in runs if "final_error" in run.metrics]
+    best = {
+        f"best_{name}": min(
+            (run.metrics[name] for run in runs if name in run.metrics), default=MISSING
+        )
+        for name in ("final_error", "final_error_log10")
+    }
     expected: dict[str, Any] = {
         "runs_total": float(len(cells)),
         "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
         "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
         "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
-        "best_final_error": min(finals, default=MISSING),
+        **best,
     }
     stored = {key: sweep.metrics.get(key, MISSING) for key in expected}
     wrong = tuple(

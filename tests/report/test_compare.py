@@ -97,6 +97,32 @@ def test_changes_look_into_the_configuration(tmp_path: Path) -> None:
     assert change_table(compared(*sides)).rows == (("network.layers", "[4, 3, 2]", "[4, 5, 2]"),)
 
 
+def test_changes_name_what_no_configuration_shows(tmp_path: Path) -> None:
+    """Data, a trainer's source or the algorithm are in the signature alone."""
+    sides = []
+    for name, signature in (("one", "1" * 64), ("two", "2" * 64)):
+        plan = stored.cells({"lr": [0.1], "iters": [10]})
+        plan[0] |= {"config": {"seed": 0}, "signature": signature}
+        runs = [stored.stored_run(tmp_path / name, plan[0])]
+        sides.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
+    (row,) = change_table(compared(*sides)).rows
+    assert row[0].startswith("data's content") and row[2].endswith("in 1 run")
+
+
+def test_cost_is_what_each_sweep_trained_itself(tmp_path: Path) -> None:
+    plan = stored.cells(FIRST)
+    own = [stored.stored_run(tmp_path / "one", cell) for cell in plan]
+    taken = [stored.stored_run(tmp_path / "two", cell) for cell in plan]
+    for run in taken:
+        run.tags["sweep.reused_from"] = "another"
+    sides = [
+        facts_of(stored.stored_sweep(tmp_path / name, plan), runs)
+        for name, runs in (("one", own), ("two", taken))
+    ]
+    rows = {row[0]: row[1:] for row in cost_table(compared(*sides)).rows}
+    assert rows["iterations trained"] == ("200", "0")
+
+
 def test_equal_sweeps_have_no_changes(tmp_path: Path) -> None:
     comparison = compared(*both(tmp_path, FIRST))
     assert change_table(comparison).rows == () and change_table(comparison).note == "Nothing."

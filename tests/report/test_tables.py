@@ -152,6 +152,17 @@ def test_threshold_table_says_zero_for_a_start_below(tmp_path: Path) -> None:
     assert table.rows == (("0.1", "0", "> 1"),)
 
 
+def test_threshold_table_says_nothing_where_the_file_is_gone(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [100]})
+    runs = [stored.stored_run(tmp_path, cell) for cell in plan]
+    lost = runs[0]
+    assert lost.artifacts is not None
+    (tmp_path / lost.run_id / "artifacts" / "thresholds.json").unlink()
+    facts = facts_of(stored.stored_sweep(tmp_path, plan), runs)
+    assert column(tables.threshold_table(facts), "E ≤ 1e-1")[0] == ""
+    assert f"thresholds of run {lost.name}: not there" in facts.unread
+
+
 def test_budget_table_has_the_best_within_each_budget(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1, 1.0], "iters": [10, 100, 1000]})
     ends = [0.2, 0.1, 0.05, 0.3, 1e-9, 0.5]
