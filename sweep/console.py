@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
@@ -67,8 +68,9 @@ def _print(text: str, stream: TextIO) -> None:
     """Print at once. Where nobody reads (`| head`, a closed terminal) the sweep goes on."""
     try:
         print(text, file=stream, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+    except OSError as error:
+        if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF):  # for good
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def resume_command(sweep_id: str) -> str:

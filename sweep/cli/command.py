@@ -25,6 +25,7 @@ from sweep.engine.plan import Cell, new_id
 from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigErrors
 from sweep.settings import CONTROL_KEYS, settings
+from sweep.spec import canonical
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -38,6 +39,8 @@ BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
 
 FOLDER = "${sweep_job_folder:${hydra.output_subdir},${hydra.job.num}}"
 """Where jobs keep their files, unless the user says otherwise: all in one place."""
+
+NUMBER = re.compile(r"\bjob\.(num|id)\b")
 
 
 def run_sweep(
@@ -79,11 +82,11 @@ def run_sweep(
     if ours is not None:  # refused before anything exists; nothing is started yet
         create(ours["backend"], ours["workers"], ours["options"]).close()
     plan = opening.plan
-    shared = ours is not None and not trains_inside(master.hydra.job, plan.cells)
+    inside = trains_inside(master.hydra.job, plan.cells)
     opening = replace(
         opening,
-        plan=replace(plan, shared=shared),
-        workers=_workers(ours, str(master.hydra.launcher.get("_target_"))),
+        plan=replace(plan, shared=ours is not None and not inside),
+        workers=1 if inside and ours else _workers(ours, str(master.hydra.launcher._target_)),
         elsewhere=ours is not None and "address" in ours["options"],
     )
     if options.dry_run:
@@ -92,11 +95,14 @@ def run_sweep(
     controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
     returns: list[Sequence[JobReturn]] = []
     with sweep_life(opening) as sweep:
-        apart = ours is None and _reads_number(master, sweep.pending)
-        for cells in _batches(sweep.pending, max_batch_size, apart=apart):
+
+        def jobs_of(cells: Sequence[Cell]) -> Jobs:
             jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]
-            first = cells[0].job
-            batch = Jobs(loader, master, jobs, first, [cell.job for cell in cells])
+            return Jobs(loader, master, jobs, numbers=[cell.job for cell in cells])
+
+        apart = ours is None and _reads_number(jobs_of(sweep.pending))
+        for cells in _batches(sweep.pending, max_batch_size, apart=apart):
+            batch, first = jobs_of(cells), cells[0].job
             returns.append(launcher.launch(batch, initial_job_idx=first))
     return returns
 
@@ -127,17 +133,24 @@ def _print_plan(opening: Opening) -> None:
     console.sweep_plan(plan, new, foreseen)
 
 
-def _reads_number(master: DictConfig, cells: Sequence[Cell]) -> bool:
+def _reads_number(jobs: Jobs) -> bool:
     """Tell whether a job's number says more than its place in the log.
 
     Where each job keeps files of its own, or a value is made of ``hydra.job.num``, a job has
     the number that it was planned with, also when others are left out.
     """
-    if master.hydra.output_subdir is not None:
-        return True
-    whole = OmegaConf.to_yaml(master).replace(FOLDER, "")
-    texts = [whole, *(text for cell in cells for text in cell.overrides)]
-    return any(re.search(r"\bjob\.(num|id)\b", text) for text in texts)
+    seen = set()
+    for at in range(len(jobs)):
+        if any(NUMBER.search(text) for text in jobs[at]):
+            return True
+        choices = canonical(jobs.choices(at))
+        if choices not in seen:  # the files that it is made of are others
+            seen.add(choices)
+            config = jobs.config(at)
+            text = OmegaConf.to_yaml(config).replace(FOLDER, "")
+            if config.hydra.output_subdir is not None or NUMBER.search(text):
+                return True
+    return False
 
 
 def _batches(cells: Sequence[Cell], size: int | None, apart: bool) -> Iterator[Sequence[Cell]]:

@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweep.errors import RunFailed
 from sweep.spec import RunSpec, canonical, shown
 
 __all__ = ["Cell", "Plan", "Trajectory", "cell_name", "new_id"]
@@ -33,6 +34,8 @@ class Cell:
         What Hydra composed it from.
     values
         The value of each swept key, in the order of the axes.
+    planned
+        The signature that plan.json has for it, where it was read from there.
     """
 
     index: int
@@ -40,6 +43,12 @@ class Cell:
     values: Mapping[str, Any]
     spec: RunSpec
     number: int | None = None
+    planned: str | None = None
+
+    @property
+    def signature(self) -> str:
+        """The signature that its run must have."""
+        return self.planned or self.spec.signature
 
     @property
     def job(self) -> int:
@@ -55,6 +64,20 @@ class Cell:
     def key(self) -> str:
         """What tells this cell from the others: its configuration as one text."""
         return canonical([self.spec.config, self.spec.choices])
+
+    def check(self, spec: RunSpec) -> None:
+        """Refuse what a job composed for this cell, where it would train by something else.
+
+        Raises
+        ------
+        RunFailed
+            The data or the trainer's source has changed, or is another one where the job runs.
+        """
+        if spec.signature != self.signature:
+            raise RunFailed(
+                "The data or the trainer's source is not what the sweep was planned with; put it "
+                "back, then resume=last."
+            )
 
     def params(self) -> dict[str, str]:
         """Return the run's params: the contract's and every swept key."""
@@ -170,6 +193,7 @@ class Plan:
                 cell["values"],
                 specs[number],
                 cell.get("number", number),
+                cell.get("signature"),
             )
             for number, cell in enumerate(document["cells"])
             if number in specs

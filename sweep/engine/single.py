@@ -114,7 +114,7 @@ class _Row:
                 store,
                 name=cell_name({"lr": self.spec.lr, "iters": self.spec.iters}),
                 params=self.spec.params(),
-                tags=run_tags(self.spec),
+                tags=run_tags(self.spec.signature),
                 later=later,
             )
             self._made = store, run_id
@@ -139,11 +139,11 @@ class _Row:
         if self._made is None:
             return "is not stored"
         try:
-            write.kill(*self._made, config=self.spec.config)
+            done = write.kill(*self._made, config=self.spec.config)
         except StoreError as error:
             console.error(str(error))
-            return "is stored as KILLED by the next command"
-        return "is stored as KILLED"
+            done = False
+        return "is stored as KILLED" if done else "is stored as KILLED by the next command"
 
     def fail(self, error: Exception) -> NoReturn:
         """Store that the trainer raised, with the traceback."""

@@ -86,7 +86,7 @@ class Sweep:
         if cell.index in self._started:
             return
         self._started.add(cell.index)
-        tags = run_tags(cell.spec) | {"mlflow.runColor": self._colours[cell.spec.lr]}
+        tags = run_tags(cell.signature) | {"mlflow.runColor": self._colours[cell.spec.lr]}
         if reused_from is not None:
             tags["sweep.reused_from"] = reused_from
         with self._store_needed():
@@ -223,6 +223,7 @@ class Sweep:
                 results.append(value)
 
         try:
+            cell.check(spec)
             with self.stop.interruptible():
                 work = TrajectoryWork(
                     spec, (spec.iters,), self.options.max_seconds, self.checkpoint(spec)
@@ -294,6 +295,6 @@ def platform_tags() -> Mapping[str, str]:
     }
 
 
-def run_tags(spec: RunSpec) -> dict[str, str]:
-    """Return the tags of a run that its specification determines."""
-    return {"sweep.signature": spec.signature, **platform_tags()}
+def run_tags(signature: str) -> dict[str, str]:
+    """Return the tags of a run that its signature and this machine determine."""
+    return {"sweep.signature": signature, **platform_tags()}

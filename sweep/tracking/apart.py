@@ -110,6 +110,7 @@ class Apart:
         self._news: deque[Any] = deque()
         self._sent = 0
         self._under_way: dict[int, int] = {}  # number of each request -> its bytes
+        self._asked: set[int] = set()  # those whose answer somebody waits for: it is no news
         self._told_to_hurry = False
         threading.Thread(target=self._listen, name="sweep-recorder", daemon=True).start()
 
@@ -140,6 +141,7 @@ class Apart:
     ) -> Callable[[], T]:
         """Send the request and return how to wait for its answer."""
         number = self._send(method, args, kwargs)
+        self._asked.add(number)
 
         def wait() -> T:
             first: SweepError | None = None
@@ -152,6 +154,7 @@ class Apart:
                         raise first from None
                     continue
                 if answer is not None and answer.number == number:
+                    self._asked.discard(number)
                     if first is not None:
                         raise first
                     value: T = answer.value
@@ -182,7 +185,11 @@ class Apart:
             yield self._news.popleft()
 
     def _keep(self, answer: Answer | None) -> None:
-        if answer is not None and answer.value is not None:
+        if answer is None or answer.value is None:
+            return
+        if answer.number in self._asked:  # a signal came, and nobody waits for it any more
+            self._asked.discard(answer.number)
+        else:
             self._news.append(answer.value)
 
     def _send(self, method: Any, args: Any, kwargs: Any) -> int:

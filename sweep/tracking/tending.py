@@ -38,8 +38,8 @@ def tend(store: Store, *, resumed: bool = False) -> list[str]:
     Parameters
     ----------
     resumed
-        A sweep is about to be resumed: its results that wait must not be trained again, so
-        another command that delivers is waited for.
+        A sweep is about to be resumed: another command that delivers is waited for, a minute
+        at most, so that results that wait are not trained again.
 
     Returns
     -------

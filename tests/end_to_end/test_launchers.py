@@ -216,6 +216,51 @@ def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path
     assert third.code == 0 and "0 to do" in third.out, third
 
 
+CHANGING = """
+class Changing:
+    \"\"\"Changes the data once it has trained on them.\"\"\"
+
+    def __init__(self, data):
+        self.value = float(data.targets[0, 0])
+
+    def advance(self, iterations):
+        with open("points.csv", "a") as file:
+            file.write("3,0.75\\n")
+        return [self.value] * iterations
+
+    def error(self):
+        return self.value
+
+    def weights(self):
+        return {}
+"""
+
+
+@pytest.mark.parametrize("launcher", ["basic", "trajectory"])
+def test_run_trains_by_the_data_of_its_plan_or_fails(launcher: str, tmp_path: Path) -> None:
+    (tmp_path / "points.csv").write_text("x,y\n1,0.5\n2,0.25\n")
+    (tmp_path / "changing.py").write_text(CHANGING)
+    (tmp_path / "own" / "trainer").mkdir(parents=True)
+    (tmp_path / "own" / "trainer" / "changing.yaml").write_text("_target_: changing.Changing\n")
+    (tmp_path / "own" / "data").mkdir()
+    (tmp_path / "own" / "data" / "points.yaml").write_text(
+        "file: points.csv\ninputs: [x]\ntargets: [y]\n"
+    )
+    own = ["--config-dir", "own", "trainer=changing", "data=points"]
+    how = [f"hydra/launcher={launcher}"]
+    how += ["hydra.launcher.backend=serial"] if launcher == "trajectory" else []
+    ended = run_sweep(["-m", *own, "lr=0.1,0.2", "iters=1", *how], tmp_path)
+    assert ended.code == 1, ended
+    told = ("other content than when the run was planned", "not what the sweep was planned with")
+    assert any(words in ended.out for words in told), ended
+    found = {name: run["status"] for name, run in stored(tmp_path).items()}
+    assert found == {"lr=0.1,iters=1": "FINISHED", "lr=0.2,iters=1": "FAILED"}
+    (tmp_path / "points.csv").write_text("x,y\n1,0.5\n2,0.25\n")
+    (tmp_path / "changing.py").write_text(CHANGING.replace("points.csv", "others.csv"))
+    refused = run_sweep(["-m", *own[:2], "resume=last", *how], tmp_path)
+    assert refused.code == 2 and "would have other numbers today" in refused.err, refused
+
+
 COUNTING = """
 import numpy as np
 import threadpoolctl
@@ -229,7 +274,7 @@ class Counting:
 
     def advance(self, iterations):
         found = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
-        return [float(max(found))] * iterations
+        return [float(max(found, default=1))] * iterations
 
     def error(self):
         return 0.5

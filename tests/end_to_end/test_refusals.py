@@ -246,8 +246,8 @@ def test_max_seconds_and_launchers_are_part_of_the_estimate(tmp_path: Path) -> N
         return float(found[1])
 
     rates = "lr=0.1,0.2,0.3,0.4"
-    assert 50 < estimated("lr=0.1", "max_seconds=50") < 100
-    assert 200 < estimated(rates, "max_seconds=50", "hydra/launcher=basic") < 250
+    assert 50 < estimated("lr=0.1", "max_seconds=50") < 190
+    assert 200 < estimated(rates, "max_seconds=50", "hydra/launcher=basic") < 400
 
 
 @pytest.mark.parametrize("mode", [[], ["-m"]])

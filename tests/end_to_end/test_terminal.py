@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-import pty
 import re
 import sqlite3
+import subprocess
+import sys
 import time
 from collections import Counter
 from contextlib import closing
@@ -20,15 +21,28 @@ COLOUR = re.compile(rb"\x1b\[(?:\d+;)*(?:[34][0-8]|9[0-7])(?:;\d+)*m")
 """What changes a colour; bold letters and moving the cursor are none."""
 
 
+SHIM = (
+    "import fcntl, os, sys, termios; fcntl.ioctl(0, termios.TIOCSCTTY, 0); "
+    "os.execv(sys.argv[1], sys.argv[1:])"
+)
+"""Makes its standard input the terminal of its session, then becomes the command."""
+
+
 class Terminal:
     """A sweep with a terminal of its own, which leads its session as a shell's does."""
 
     def __init__(self, args: list[str], folder: Path, env: dict[str, str | None]) -> None:
-        self.pid, self.end = pty.fork()
-        if self.pid == 0:
-            os.chdir(folder)
-            command = sweep_command(args)
-            os.execve(command[0], command, clean_environment({"TERM": "xterm-256color", **env}))
+        self.end, other = os.openpty()
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", SHIM, *sweep_command(args)],
+            cwd=folder,
+            env=clean_environment({"TERM": "xterm-256color", **env}),
+            stdin=other,
+            stdout=other,
+            stderr=other,
+            start_new_session=True,
+        )
+        os.close(other)
         self.shown = b""
 
     def read(self, until: bytes = b"\0") -> bytes:
@@ -50,7 +64,10 @@ class Terminal:
 
     def code(self) -> int:
         """Return the exit code."""
-        return os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        try:
+            return self.process.wait(timeout=120)
+        finally:
+            self.process.kill()
 
 
 @pytest.mark.parametrize("no_colour", ["", "1"], ids=["colour", "NO_COLOR"])
@@ -71,6 +88,8 @@ def test_bar_shows_iterations_rate_and_time_left(no_colour: str, tmp_path: Path)
 def test_terminal_that_is_closed_ends_the_sweep_as_a_signal(tmp_path: Path) -> None:
     own = trainer(tmp_path, "Lasting", seconds=0.05)
     terminal = Terminal(["-m", *own, "lr=0.1", "iters=10,1000000"], tmp_path, {})
+    assert b"[1/2]" in terminal.read(until=b"[1/2]")
+    terminal.shown = b""
     assert b"left" in terminal.read(until=b"left")  # the bar is there
     terminal.close()
     assert terminal.code() == 129

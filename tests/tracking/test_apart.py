@@ -64,6 +64,20 @@ def servant(recorder: Apart) -> psutil.Process:
     return psutil.Process(recorder._process.pid)
 
 
+def test_answer_that_nobody_waits_for_any_more_is_no_news(
+    recorder: Apart, tracking: Tracking
+) -> None:
+    """A signal ended the waiting: what is asked next must not meet that answer."""
+    begin(recorder, tracking, *"ab")
+    recorder.begin(Ledger.gather, 2)
+    recorder.ask(Ledger.kill_started)
+    assert list(recorder.news()) == []
+    recorder.tell(Ledger.start, 7, "c", PARAMS, {"sweep.signature": SIGNATURE}, True)
+    recorder.tell(Ledger.record, 7, ending_of(result(), CONFIG))
+    (recorded,) = all_news(recorder, 1)
+    assert recorded.key == 7
+
+
 def test_runs_are_recorded_in_order_and_gathered(recorder: Apart, tracking: Tracking) -> None:
     begin(recorder, tracking, *"abc")
     for key in range(3):

@@ -204,7 +204,7 @@ def test_server_that_dies_and_comes_back_loses_nothing(
         parent = write.start_sweep(store, SWEEP, plan(*"abcd"), {})
         first = begin(store, parent, "a")
         write.record(store, begin(store, parent, "b"), result(11), CONFIG)
-        assert store.writers is not None and store.writers.settle() == 0
+        assert store.writers is not None and store.writers.settle(lambda: False) == 0
         server.kill()
         write.record(store, first, result(10), CONFIG)
         write.record(store, begin(store, parent, "c"), result(12), CONFIG)

@@ -58,6 +58,9 @@ OURS = ("__main__", "hydra_plugins", "sweep")
 INSTALLED = {"dist-packages", "site-packages"}
 STANDARD = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib"))
 
+LOOKING = threading.Lock()
+"""Held while SEEN is looked at and changed."""
+
 SEEN: dict[str, str] = {}
 """The source of each module of the user's own that this process has imported, by hash."""
 
@@ -108,17 +111,19 @@ class Origin:
                     "the worker."
                 )
         sys.path += [entry for entry in self.path if entry not in sys.path]
-        now = (*self.sources.items(), *sources(self.path).items())  # there, and on this disk
-        if any(SEEN.get(name, source) != source for name, source in now):
-            for name in list(SEEN):  # all of them, for they hold each other
-                sys.modules.pop(name, None)  # this process outlives commands
-            SEEN.clear()
+        with LOOKING:
+            now = (*self.sources.items(), *sources(self.path).items())  # there, and on this disk
+            if any(SEEN.get(name, source) != source for name, source in now):
+                for name in SEEN:  # all of them, for they hold each other
+                    sys.modules.pop(name, None)  # this process outlives commands
+                SEEN.clear()
         importlib.invalidate_caches()
 
-    def leave(self) -> None:
-        """Remember what was imported, to see a change of it."""
-        for name, source in sources(self.path).items():
-            SEEN.setdefault(name, source)
+    def note(self) -> None:
+        """Remember what was imported by now, to see a change of it; soon, before it changes."""
+        with LOOKING:
+            for name, source in sources(self.path).items():
+                SEEN.setdefault(name, source)
 
 
 @cache
@@ -223,6 +228,15 @@ class Running:
         sender = Sender(cast(Any, self))
 
         def unpickled(emit: Callable[[object], None], stop: Stop) -> None:
+            noted = 0
+
+            def emit_noting(value: object) -> None:
+                nonlocal noted
+                if noted < 2:  # the first value comes before the trainer is imported
+                    noted += 1
+                    self._origin.note()
+                emit(value)
+
             os.environ.update(ONE_THREAD)
             self._origin.enter()
             try:
@@ -231,9 +245,9 @@ class Running:
                 self._body, self._parts = b"", ()
                 limit_blas()
                 with nullcontext() if getattr(work, "thread_safe", True) else ONE_AT_A_TIME:
-                    work(emit, stop)
+                    work(emit_noting, stop)
             finally:  # what failed is what will be mended
-                self._origin.leave()
+                self._origin.note()
 
         with suppress(Closed):
             error, text = carry_out(
