@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -32,16 +33,29 @@ def server(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
+def left_alone(
+    begin: Begin, server: Server, folder: Path
+) -> tuple[subprocess.Popen[str], list[str], list[str]]:
+    """Begin a sweep of four runs and kill its server after the first of them.
+
+    Returns
+    -------
+    The sweep's process, the arguments that choose its trainer, and those that name its store.
+    """
+    own = trainer(folder, "Lasting", seconds=0.05)
+    place = ["tracking=server", f"tracking.uri={server.uri}"]
+    process = begin(["-m", *own, *GRID, *place], folder)
+    wait_for_line(process, "[1/4]")
+    server.kill()
+    return process, own, place
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("returns", [True, False], ids=["back", "away"])
 def test_server_dies_in_mid_sweep(
     begin: Begin, server: Server, returns: bool, tmp_path: Path
 ) -> None:
-    own = trainer(tmp_path, "Lasting", seconds=0.05)
-    place = ["tracking=server", f"tracking.uri={server.uri}"]
-    process = begin(["-m", *own, *GRID, *place], tmp_path)
-    wait_for_line(process, "[1/4]")
-    server.kill()
+    process, own, place = left_alone(begin, server, tmp_path)
     wait_for(lambda: list(tmp_path.glob("outputs/spool/*/*.json")), "a result that waits")
     if returns:
         server.start()
@@ -70,11 +84,7 @@ def test_server_dies_in_mid_sweep(
 def test_signal_while_a_silent_server_is_waited_for(
     begin: Begin, server: Server, tmp_path: Path
 ) -> None:
-    own = trainer(tmp_path, "Lasting", seconds=0.05)
-    place = ["tracking=server", f"tracking.uri={server.uri}"]
-    process = begin(["-m", *own, *GRID, *place], tmp_path)
-    wait_for_line(process, "[1/4]")
-    server.kill()
+    process, own, place = left_alone(begin, server, tmp_path)
     wait_for_line(process, "[4/4]")
     os.kill(process.pid, signal.SIGTERM)
     ended = finish(process, 60)
