@@ -33,16 +33,16 @@ from typing import Any
 import numpy as np
 import yaml
 
-from sweep.backprop import Backprop
-from sweep.config import run_spec
-from sweep.data import Data
+from sweep.config.run import run_spec
+from sweep.config.spec import RunSpec
 from sweep.engine.backends import Done, create
 from sweep.engine.bundle import BundleWork, bundles
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.work import TrajectoryWork
-from sweep.network import Network
-from sweep.spec import RunSpec
-from sweep.training import train
+from sweep.training.backprop import Backprop
+from sweep.training.data import Data
+from sweep.training.network import Network
+from sweep.training.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
@@ -204,10 +204,10 @@ def seconds_of_engine(rates: Sequence[float], iterations: int, workers: int) -> 
 LOAD = """
 import sys, time
 import numba
-from sweep.kernel.spec import KernelSpec
+from sweep.training.kernels.spec import KernelSpec
 spec = KernelSpec((4, 3, 2), ("sigmoid",) * 2, True, "squared_error", "notebook", True)
 started = time.process_time()
-from sweep.kernel import compiled
+from sweep.training.kernels import compiled
 getattr(compiled, sys.argv[1])(spec)
 print(time.process_time() - started)
 """

@@ -15,13 +15,13 @@ import numpy as np
 from sweep.checks import plain_text
 
 if TYPE_CHECKING:
+    from sweep.config.settings import Settings
+    from sweep.config.spec import RunSpec
     from sweep.engine.estimate import Estimate
     from sweep.engine.plan import Cell, Plan
     from sweep.engine.sweep import Sweep
     from sweep.report.build import Report
-    from sweep.settings import Settings
-    from sweep.spec import RunSpec
-    from sweep.training import RunResult
+    from sweep.training.training import RunResult
 
 __all__ = [
     "error",

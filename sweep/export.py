@@ -24,7 +24,7 @@ from sweep.cli.app import tool
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.settings import Settings
+    from sweep.config.settings import Settings
     from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["export"]
@@ -62,8 +62,8 @@ def export(config: DictConfig) -> None:
     """
     from sweep import console
     from sweep.cli.plain import plain_values
+    from sweep.config.settings import reading_settings
     from sweep.errors import ConfigError, StoreError
-    from sweep.settings import reading_settings
     from sweep.tracking import histories, read
     from sweep.tracking import settings as tracking_settings
     from sweep.tracking import store as tracking_store
@@ -169,8 +169,8 @@ def _copy_data(folder: Path, plan: Mapping[str, Any]) -> tuple[dict[str, str], l
 
 def _trained_on(cell: Mapping[str, Any], path: Path) -> bool:
     """Tell whether a data file gives the trajectory that the plan stored for this cell."""
-    from sweep.data import load_data
     from sweep.errors import ConfigError
+    from sweep.training.data import load_data
     from sweep.verify.cases import trajectory_of
 
     if path.suffix.lower() not in DATA_KINDS or not path.is_file():

@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
-from sweep.config import run_spec
-from sweep.spec import RunSpec
+from sweep.config.run import run_spec
+from sweep.config.spec import RunSpec
 from tests.processes import ROOT
 
 CHOICES = {"network": "notebook", "data": "notebook", "trainer": "backprop"}

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from sweep.data import Data
-from sweep.network import Network
+from sweep.training.data import Data
+from sweep.training.network import Network
 
 INPUTS, TARGETS = [[2, 5, 1, 4]], [[0.05, 0.1]]
 CONFIG: dict[str, Any] = {

@@ -16,10 +16,10 @@ import pyarrow.parquet
 import pytest
 from mlflow import MlflowClient
 
+from sweep.config.spec import BUILT_IN
 from sweep.engine.signals import StopRequest
 from sweep.engine.sweep import platform_tags
 from sweep.errors import NotFoundError, StoreError
-from sweep.spec import BUILT_IN
 from sweep.tracking.folder import read_folder
 from sweep.verify.check import Verdict, prepared, totals
 from sweep.verify.sources import Stored, from_folder

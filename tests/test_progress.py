@@ -6,7 +6,7 @@ import pytest
 
 from sweep import progress
 from sweep.progress import ProgressDisplay
-from sweep.training import RunResult, train
+from sweep.training.training import RunResult, train
 
 
 class Falling:

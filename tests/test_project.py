@@ -24,35 +24,36 @@ HYDRA = ["hydra_plugins.*", "sweep.cli.*", "sweep.*.__main__"]
 SEAMS = {
     "distributed": ["sweep.engine.backends.dask*"],
     "hydra": HYDRA,
-    "llvmlite": ["sweep.kernel*"],
+    "llvmlite": ["sweep.training.kernels*"],
     "loky": ["sweep.engine.backends.*"],
     "matplotlib": ["sweep.report.*plots", "sweep.report.canvas"],
     "mlflow": ["sweep.tracking.*"],
-    "numba": ["sweep.backprop", "sweep.kernel*"],
+    "numba": ["sweep.training.backprop", "sweep.training.kernels*"],
     "omegaconf": HYDRA,
-    "pandas": ["sweep.data.files", "sweep.report.tables"],
-    "pyarrow": ["sweep.data.files", "sweep.tracking.*"],
+    "pandas": ["sweep.training.data.files", "sweep.report.tables"],
+    "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.backends.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
-    "scipy": ["sweep.kernel*"],
+    "scipy": ["sweep.training.kernels*"],
     "sqlalchemy": ["sweep.tracking.*"],
     "yaml": ["sweep.tracking.files"],
 }
 """Outside library -> the only modules that use it; others may name its types, unexecuted."""
 
 NUMERIC = [
-    "sweep.abreast",
-    "sweep.backprop",
     "sweep.checks",
-    "sweep.curve",
-    "sweep.data*",
-    "sweep.kernel*",
-    "sweep.minibatch",
-    "sweep.network*",
-    "sweep.protocol",
-    "sweep.together",
     "sweep.training",
-    "sweep.validation",
+    "sweep.training.abreast",
+    "sweep.training.backprop",
+    "sweep.training.curve",
+    "sweep.training.data*",
+    "sweep.training.kernels*",
+    "sweep.training.minibatch",
+    "sweep.training.network*",
+    "sweep.training.protocol",
+    "sweep.training.together",
+    "sweep.training.training",
+    "sweep.training.validation",
 ]
 
 TRAINING = [
@@ -78,17 +79,17 @@ READING = [
 ]
 
 ROOMS = [
-    (["sweep", "sweep.errors"], []),
+    (["sweep", "sweep.config", "sweep.errors"], []),
     (NUMERIC, ["sweep.errors", *NUMERIC]),
     (
         ["sweep.tracking", "sweep.tracking.*"],
         [
-            "sweep.config",
-            "sweep.curve",
-            "sweep.settings",
-            "sweep.spec",
+            "sweep.config.run",
+            "sweep.training.curve",
+            "sweep.config.settings",
+            "sweep.config.spec",
             "sweep.errors",
-            "sweep.training",
+            "sweep.training.training",
         ]
         + ["sweep.tracking*"],
     ),
@@ -96,9 +97,9 @@ ROOMS = [
         ["sweep.report.__main__"],
         [
             "sweep.cli.*",
-            "sweep.config",
-            "sweep.settings",
-            "sweep.spec",
+            "sweep.config.run",
+            "sweep.config.settings",
+            "sweep.config.spec",
             "sweep.console",
             "sweep.errors",
         ]
@@ -106,25 +107,30 @@ ROOMS = [
     ),
     (
         ["sweep.ui.__main__"],
-        ["sweep.cli.*", "sweep.console", "sweep.engine.signals", "sweep.settings"]
+        ["sweep.cli.*", "sweep.console", "sweep.engine.signals", "sweep.config.settings"]
         + ["sweep.tracking*", "sweep.ui*"],
     ),
     (
         ["sweep.ui", "sweep.ui.*"],
-        ["sweep.errors", "sweep.settings", "sweep.tracking*", "sweep.ui*"],
+        ["sweep.errors", "sweep.config.settings", "sweep.tracking*", "sweep.ui*"],
     ),
     (
         ["sweep.report", "sweep.report.*"],
         ["sweep.errors", "sweep.report*", "sweep.tracking.stored"],
     ),
     (
-        ["sweep.config", "sweep.settings", "sweep.spec", "sweep.trainers"],
         [
-            "sweep.config",
-            "sweep.settings",
-            "sweep.spec",
+            "sweep.config.run",
+            "sweep.config.settings",
+            "sweep.config.spec",
+            "sweep.training.trainers",
+        ],
+        [
+            "sweep.config.run",
+            "sweep.config.settings",
+            "sweep.config.spec",
             "sweep.errors",
-            "sweep.trainers",
+            "sweep.training.trainers",
             *NUMERIC,
         ],
     ),
@@ -132,11 +138,11 @@ ROOMS = [
     (["sweep.__main__"], ["sweep.cli.app"]),
     (
         ["sweep.cli", "sweep.cli.*"],
-        ["sweep.checks", "sweep.cli.*", "sweep.config", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.settings", "sweep.spec", "sweep.tracking.apart"]
+        ["sweep.checks", "sweep.cli.*", "sweep.config.run", "sweep.console", "sweep.engine.*"]
+        + ["sweep.errors", "sweep.config.settings", "sweep.config.spec", "sweep.tracking.apart"]
         + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
-        + ["sweep.training"],
+        + ["sweep.training.training"],
     ),
     (
         ["sweep.engine.backends", "sweep.engine.backends.*"],
@@ -148,22 +154,33 @@ ROOMS = [
             *TRAINING,
             "sweep.engine.backends.seam",
             "sweep.errors",
-            "sweep.spec",
-            "sweep.trainers",
+            "sweep.config.spec",
+            "sweep.training.trainers",
             *NUMERIC,
         ],
     ),
     (
         ["sweep.engine", "sweep.engine.*"],
-        ["sweep.console", "sweep.engine.*", "sweep.errors", "sweep.progress", "sweep.settings"]
-        + ["sweep.report.build", "sweep.report.colours", "sweep.spec", "sweep.tracking.*"]
-        + ["sweep.training", "sweep.ui.links"],
+        [
+            "sweep.console",
+            "sweep.engine.*",
+            "sweep.errors",
+            "sweep.progress",
+            "sweep.config.settings",
+        ]
+        + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking.*"]
+        + ["sweep.training.training", "sweep.ui.links"],
     ),
-    (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training"]),
+    (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.training"]),
     (
         ["sweep.console"],
         ["sweep.checks", "sweep.engine.estimate", "sweep.engine.plan", "sweep.engine.sweep"]
-        + ["sweep.report.build", "sweep.settings", "sweep.spec", "sweep.training"],
+        + [
+            "sweep.report.build",
+            "sweep.config.settings",
+            "sweep.config.spec",
+            "sweep.training.training",
+        ],
     ),
     (
         ["sweep.verify.__main__"],
@@ -172,21 +189,31 @@ ROOMS = [
     ),
     (
         ["sweep.verify", "sweep.verify.*"],
-        [*TRAINING, *READING, "sweep.checks", "sweep.config", "sweep.engine.backends"]
+        [*TRAINING, *READING, "sweep.checks", "sweep.config.run", "sweep.engine.backends"]
         + ["sweep.errors"]
-        + ["sweep.settings", "sweep.spec", "sweep.training", "sweep.verify.*"],
+        + [
+            "sweep.config.settings",
+            "sweep.config.spec",
+            "sweep.training.training",
+            "sweep.verify.*",
+        ],
     ),
     (
         ["sweep.export"],
-        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.data"]
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
         + ["sweep.errors", "sweep.report.build", "sweep.report.facts", "sweep.report.tables"]
-        + ["sweep.settings", "sweep.tracking.folder_write", "sweep.verify.cases"],
+        + ["sweep.config.settings", "sweep.tracking.folder_write", "sweep.verify.cases"],
     ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""
 
 HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
-HEAVY_ROOMS = ["sweep.backprop", "sweep.kernel*", "sweep.report.*", "sweep.tracking.*"]
+HEAVY_ROOMS = [
+    "sweep.training.backprop",
+    "sweep.training.kernels*",
+    "sweep.report.*",
+    "sweep.tracking.*",
+]
 HEAVY_ROOMS += ["sweep.engine.backends.dask", "sweep.engine.backends.ray"]
 """Modules whose own job needs a heavy library; whoever uses one imports it late."""
 

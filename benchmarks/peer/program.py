@@ -25,9 +25,9 @@ from hydra.experimental.callback import Callback
 from mlflow.entities import Metric
 from omegaconf import DictConfig, OmegaConf
 
-from sweep.backprop import Backprop
-from sweep.data import load_data
-from sweep.network import Network
+from sweep.training.backprop import Backprop
+from sweep.training.data import load_data
+from sweep.training.network import Network
 
 ROOT = Path(__file__).resolve().parents[2]
 

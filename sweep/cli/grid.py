@@ -18,11 +18,11 @@ from sweep import console
 from sweep.cli.compose import Jobs
 from sweep.cli.refusal import REFUSALS, listed, one_sentence
 from sweep.cli.typed import added_keys, is_read, lost_numbers, misspelt_keys, unread
-from sweep.config import run_spec
+from sweep.config.run import run_spec
+from sweep.config.settings import CONTROL_KEYS
+from sweep.config.spec import RunSpec
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigError, ConfigErrors
-from sweep.settings import CONTROL_KEYS
-from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader

@@ -15,11 +15,11 @@ from sweep import console
 from sweep.cli.plain import plain_values
 from sweep.cli.refusal import REFUSALS, one_sentence
 from sweep.cli.typed import added_keys, is_read, lost_numbers, misspelt_keys, unread
-from sweep.config import run_spec
+from sweep.config.run import run_spec
+from sweep.config.settings import Settings, settings
+from sweep.config.spec import RunSpec
 from sweep.engine.backends import check
 from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError, gathered
-from sweep.settings import Settings, settings
-from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate

@@ -18,17 +18,17 @@ from sweep.cli.grid import (
     split,
 )
 from sweep.cli.refusal import REFUSALS, one_sentence
-from sweep.config import run_spec
+from sweep.config.run import run_spec
+from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
 from sweep.errors import ConfigError, ConfigErrors, NotFoundError
-from sweep.spec import canonical
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from omegaconf import DictConfig
 
-    from sweep.settings import Settings
-    from sweep.spec import RunSpec
+    from sweep.config.settings import Settings
+    from sweep.config.spec import RunSpec
     from sweep.tracking.stored import StoredSweep
 
 __all__ = ["resumed_plan", "stored_sweep"]

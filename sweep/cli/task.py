@@ -11,15 +11,15 @@ from omegaconf import DictConfig
 
 from sweep.cli.app import one_job
 from sweep.cli.plain import plain_values
-from sweep.config import run_spec
-from sweep.settings import settings
+from sweep.config.run import run_spec
+from sweep.config.settings import settings
 
 if TYPE_CHECKING:
     from sweep.cli.compose import Jobs
     from sweep.engine.plan import Cell
     from sweep.engine.sweep import Sweep
     from sweep.engine.work import Failure
-    from sweep.training import RunResult
+    from sweep.training.training import RunResult
 
 __all__ = ["plan", "run", "trains_inside"]
 

@@ -15,8 +15,8 @@ from typing import Any
 from hydra.core.override_parser.types import Override, Sweep
 
 from sweep.checks import did_you_mean
-from sweep.config import RUN_KEYS
-from sweep.settings import CONTROL_KEYS
+from sweep.config.run import RUN_KEYS
+from sweep.config.settings import CONTROL_KEYS
 
 __all__ = ["added_keys", "is_read", "lost_numbers", "misspelt_keys", "unread"]
 

@@ -13,16 +13,16 @@ from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sweep.config.spec import canonical
 from sweep.engine.checkpoint import Checkpoint
 from sweep.engine.work import Progress, TrajectoryWork
 from sweep.errors import SweepError
-from sweep.kernel.spec import LANES
-from sweep.spec import canonical
-from sweep.training import State
+from sweep.training.kernels.spec import LANES
+from sweep.training.training import State
 
 if TYPE_CHECKING:
+    from sweep.config.spec import RunSpec
     from sweep.engine.plan import Trajectory
-    from sweep.spec import RunSpec
 
 __all__ = ["BundleWork", "Member", "bundles"]
 
@@ -71,8 +71,8 @@ class BundleWork:
         emit: Callable[[Member], None],
         stop: Callable[[], bool],
     ) -> None:
-        from sweep.abreast import Abreast
-        from sweep.together import train_together
+        from sweep.training.abreast import Abreast
+        from sweep.training.together import train_together
 
         positions = list(starts)
         works = [self.works[position] for position in positions]
@@ -159,7 +159,7 @@ def _kind(spec: RunSpec) -> Hashable:
 
 def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
     """Return whether these trajectories are done sooner side by side."""
-    from sweep.abreast import kernel_spec
+    from sweep.training.abreast import kernel_spec
 
     alone = math.ceil(len(alike) / workers)
     together = COST * math.ceil(math.ceil(len(alike) / LANES) / workers)

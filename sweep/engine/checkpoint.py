@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.spec import RunSpec, canonical
+from sweep.config.spec import RunSpec, canonical
 
 __all__ = ["Checkpoint", "checkpoint_name"]
 

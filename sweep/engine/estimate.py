@@ -9,12 +9,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from sweep.curve import FULL_CURVE
+from sweep.config.spec import RunSpec
 from sweep.engine.backends.seam import available_cpus
 from sweep.engine.bundle import COST, bundles
 from sweep.engine.plan import Cell, Plan, Trajectory
-from sweep.spec import RunSpec
-from sweep.trainers import build_trainer
+from sweep.training.curve import FULL_CURVE
+from sweep.training.trainers import build_trainer
 
 __all__ = ["Estimate", "Pace", "calibrate", "estimate", "pace_of", "single_estimate"]
 

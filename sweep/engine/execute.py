@@ -16,7 +16,7 @@ from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.sweep import Sweep
 from sweep.engine.work import Failure, Progress, TrajectoryWork
 from sweep.errors import ConfigError, SweepError
-from sweep.training import CurvePart, RunResult
+from sweep.training.training import CurvePart, RunResult
 
 __all__ = ["execute"]
 

@@ -17,13 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import console
+from sweep.config.settings import Settings
 from sweep.engine.estimate import Estimate, disk_bytes, estimate
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells
 from sweep.engine.sweep import Sweep, platform_tags
 from sweep.errors import StoreError, StoreLost
-from sweep.settings import Settings
 from sweep.tracking.ledger import Ledger
 from sweep.ui.links import ending_lines, place_words, run_pages
 

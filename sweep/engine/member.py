@@ -7,13 +7,13 @@ from contextlib import contextmanager
 from typing import Any
 
 from sweep import console
+from sweep.config.settings import Settings
+from sweep.config.spec import RunSpec, canonical
 from sweep.engine.life import current
 from sweep.engine.plan import Plan
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep
 from sweep.errors import NotFoundError, RunFailed
-from sweep.settings import Settings
-from sweep.spec import RunSpec, canonical
 
 __all__ = ["joined_sweep", "plan_of_job"]
 

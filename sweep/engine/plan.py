@@ -13,8 +13,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from sweep.config.spec import RunSpec, canonical, shown
 from sweep.errors import RunFailed
-from sweep.spec import RunSpec, canonical, shown
 
 __all__ = ["Cell", "Plan", "Trajectory", "cell_name", "new_id"]
 

@@ -9,14 +9,14 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING, NoReturn
 
 from sweep import console
+from sweep.config.settings import Settings
+from sweep.config.spec import RunSpec
 from sweep.engine.plan import cell_name
 from sweep.engine.signals import Interrupted, stop_on_signals
 from sweep.engine.work import Progress, TrajectoryWork
 from sweep.errors import RunFailed, StoreError
 from sweep.progress import ProgressDisplay
-from sweep.settings import Settings
-from sweep.spec import RunSpec
-from sweep.training import CurvePart, RunResult
+from sweep.training.training import CurvePart, RunResult
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store

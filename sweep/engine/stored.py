@@ -10,7 +10,7 @@ from sweep.engine.plan import Cell, Plan
 from sweep.errors import NotFoundError
 
 if TYPE_CHECKING:
-    from sweep.settings import Settings
+    from sweep.config.settings import Settings
     from sweep.tracking.stored import StoredRun
 
 __all__ = ["finished_cells", "stored_cells"]

@@ -13,21 +13,21 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep import console
+from sweep.config.settings import Settings
+from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import checkpoint_name
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import StopRequest
 from sweep.errors import RunFailed, StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
-from sweep.settings import Settings
-from sweep.spec import RunSpec
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
     from sweep.tracking.messages import Recorded
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.stored import StoredRun
-    from sweep.training import CurvePart, RunResult
+    from sweep.training.training import CurvePart, RunResult
 
 __all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
 
@@ -200,7 +200,7 @@ class Sweep:
     def run(self, spec: RunSpec) -> float | None:
         """Train one cell alone and record it; what it raises is recorded and raised again."""
         from sweep.engine.work import Progress, TrajectoryWork
-        from sweep.training import CurvePart
+        from sweep.training.training import CurvePart
 
         if self.failed_fast:
             self.refuse()

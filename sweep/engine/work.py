@@ -7,12 +7,12 @@ from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
+from sweep.config.spec import RunSpec
 from sweep.engine.backends.seam import one_blas_thread
 from sweep.engine.checkpoint import Checkpoint
-from sweep.protocol import resumable
-from sweep.spec import RunSpec
-from sweep.trainers import build_trainer
-from sweep.training import CurvePart, RunResult, train
+from sweep.training.protocol import resumable
+from sweep.training.trainers import build_trainer
+from sweep.training.training import CurvePart, RunResult, train
 
 __all__ = ["Failure", "Progress", "TrajectoryWork"]
 

@@ -13,7 +13,7 @@ from sweep.cli.app import tool
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.settings import Settings
+    from sweep.config.settings import Settings
     from sweep.tracking.store import Store
 
 
@@ -26,7 +26,7 @@ def report(config: DictConfig) -> None:
 
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.settings import reading_settings
+    from sweep.config.settings import reading_settings
     from sweep.tracking import tending
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store

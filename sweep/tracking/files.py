@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from sweep.training import RunResult
+from sweep.training.training import RunResult
 
 __all__ = [
     "CONFIG",

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from sweep.curve import CHART_POINTS, charted
 from sweep.tracking.files import scalars
 from sweep.tracking.texts import entity_name
-from sweep.training import RunResult
+from sweep.training.curve import CHART_POINTS, charted
+from sweep.training.training import RunResult
 
 __all__ = ["CHART_POINTS", "Point", "chart_steps", "curve_points", "run_metrics"]
 

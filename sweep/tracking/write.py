@@ -17,7 +17,6 @@ import numpy as np
 import numpy.typing as npt
 from mlflow.entities import Metric
 
-from sweep.curve import charted
 from sweep.tracking import provenance, spool
 from sweep.tracking.deliver import deliver
 from sweep.tracking.ending import Ending, ending_of, failure, interruption
@@ -28,7 +27,8 @@ from sweep.tracking.patience import UnreachableError
 from sweep.tracking.started import StartedRun
 from sweep.tracking.store import Store
 from sweep.tracking.texts import entity_name, short
-from sweep.training import RunResult
+from sweep.training.curve import charted
+from sweep.training.training import RunResult
 
 __all__ = [
     "create_begun",

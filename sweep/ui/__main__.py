@@ -11,7 +11,7 @@ from sweep.cli.app import tool
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.settings import Settings
+    from sweep.config.settings import Settings
     from sweep.tracking.addresses import Landing
     from sweep.tracking.settings import Tracking
 
@@ -20,8 +20,8 @@ def ui(config: DictConfig) -> None:
     """Serve the store of the sweep that ``sweep=ID|last`` names until a signal comes."""
     from sweep import console
     from sweep.cli.plain import plain_values
+    from sweep.config.settings import reading_settings
     from sweep.engine.signals import stop_on_signals
-    from sweep.settings import reading_settings
     from sweep.tracking import settings as tracking_settings
     from sweep.ui import links, server
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sweep.settings import Settings
+    from sweep.config.settings import Settings
     from sweep.tracking.addresses import Landing
 
 __all__ = [

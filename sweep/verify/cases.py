@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.config import run_spec
+from sweep.config.run import run_spec
+from sweep.config.spec import BUILT_IN, RunSpec, canonical
 from sweep.engine.plan import Cell
 from sweep.errors import ConfigError
-from sweep.spec import BUILT_IN, RunSpec, canonical
 from sweep.verify.difference import MISSING, Difference, different_leaves
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.engine.plan import Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.engine.work import Failure
-from sweep.training import RunResult
+from sweep.training.training import RunResult
 from sweep.verify.cases import Case, Origin, case_of, paired
 from sweep.verify.closeness import Closeness, Exact, Near
 from sweep.verify.compare import compare

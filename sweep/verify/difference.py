@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.checks import plain_text
-from sweep.spec import canonical
+from sweep.config.spec import canonical
 
 __all__ = ["MISSING", "Difference", "different_leaves"]
 

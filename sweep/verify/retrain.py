@@ -8,7 +8,7 @@ from sweep.engine.backends import Done, Emitted, create
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.engine.work import Failure, TrajectoryWork
-from sweep.training import RunResult
+from sweep.training.training import RunResult
 
 __all__ = ["retrain", "trajectories"]
 

@@ -53,7 +53,7 @@ def from_store(plain: Mapping[str, Any], trainer: str) -> Stored:
     NotFoundError, StoreError
         There is no such store, sweep or run, or it cannot be read.
     """
-    from sweep.settings import reading_settings
+    from sweep.config.settings import reading_settings
     from sweep.tracking import histories, read
     from sweep.tracking import settings as tracking_settings
     from sweep.tracking import store as tracking_store

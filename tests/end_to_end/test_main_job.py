@@ -21,7 +21,7 @@ from tests.processes import ROOT, Ended, run_sweep
 
 GOLDEN = {
     (entry["rule"], entry["lr"], entry["iters"]): entry
-    for entry in json.loads((ROOT / "tests" / "golden.json").read_text())["points"]
+    for entry in json.loads((ROOT / "tests" / "training" / "golden.json").read_text())["points"]
 }
 RATES = (0.01, 0.05, 1.0)
 COUNTS = (1, 1000, 10000, 100000)

@@ -18,7 +18,7 @@ from sweep.engine.bundle import BundleWork, Member, bundles
 from sweep.engine.checkpoint import checkpoint_name
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.work import Progress, TrajectoryWork
-from sweep.training import RunResult
+from sweep.training.training import RunResult
 from tests.configuration import spec as specification
 
 LONG = 2_000_000

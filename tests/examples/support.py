@@ -7,10 +7,10 @@ from pathlib import Path
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from sweep.config import run_spec
-from sweep.spec import RunSpec
-from sweep.trainers import build_trainer
-from sweep.training import RunResult, train
+from sweep.config.run import run_spec
+from sweep.config.spec import RunSpec
+from sweep.training.trainers import build_trainer
+from sweep.training.training import RunResult, train
 from tests.processes import ROOT
 
 EXAMPLES = ROOT / "examples"

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from sweep.training import RunResult, train
+from sweep.training.training import RunResult, train
 from tests.examples.support import EXAMPLES
 from tests.processes import Ended
 

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.spec import RunSpec
-from sweep.training import RunResult
+from sweep.config.spec import RunSpec
+from sweep.training.training import RunResult
 from tests.examples.support import EXAMPLES, spec_of, trained
 
 CONF = EXAMPLES / "published" / "my_conf"

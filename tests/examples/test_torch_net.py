@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from sweep.spec import RunSpec
-from sweep.training import train
+from sweep.config.spec import RunSpec
+from sweep.training.training import train
 from tests.examples.support import EXAMPLES, spec_of, trained
 from tests.processes import Ended
 
@@ -63,7 +63,7 @@ def test_real_data_is_trained_alike(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_state_goes_on_where_it_was(momentum: float, folder: Path) -> None:
-    from sweep.trainers import build_trainer
+    from sweep.training.trainers import build_trainer
 
     made = spec(
         folder, "network=xor", "data=xor", "trainer=torch_net", f"trainer.momentum={momentum}"
@@ -78,7 +78,7 @@ def test_state_goes_on_where_it_was(momentum: float, folder: Path) -> None:
 
 
 def test_advance_in_parts_is_advance_at_once(folder: Path) -> None:
-    from sweep.trainers import build_trainer
+    from sweep.training.trainers import build_trainer
 
     made = spec(folder, "network=xor", "data=xor", "trainer=torch_net", "trainer.momentum=0.9")
     parts, whole = train(build_trainer(made), [7, 50]), train(build_trainer(made), [50])

@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.config import run_spec
+from sweep.config.run import run_spec
 from sweep.tracking import read, write
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
-from sweep.trainers import build_trainer
-from sweep.training import train
+from sweep.training.trainers import build_trainer
+from sweep.training.training import train
 from tests.faults.conftest import Begin
 from tests.faults.support import assert_whole, open_reader, trainer
 from tests.processes import finish, run_sweep

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from sweep.curve import THRESHOLDS, kept_steps
-from sweep.training import RunResult
+from sweep.training.curve import THRESHOLDS, kept_steps
+from sweep.training.training import RunResult
 from tests.processes import ROOT, clean_environment
 
 SIGNATURE = "ab" * 32

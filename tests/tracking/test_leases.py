@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sweep.config.settings import settings
 from sweep.engine import single
 from sweep.errors import StoreBusyError, StoreError
-from sweep.settings import settings
 from sweep.tracking import leases, read, spool, write
 from sweep.tracking.claims import is_claimed
 from sweep.tracking.deliver import EXPIRY
@@ -26,7 +26,7 @@ from sweep.tracking.parent import check_same_cells
 from sweep.tracking.recorder import Here
 from sweep.tracking.store import Store, open_store
 from sweep.tracking.tending import close_abandoned, tend
-from sweep.training import CurvePart
+from sweep.training.training import CurvePart
 from tests.configuration import configuration, spec
 from tests.processes import ROOT, clean_environment
 from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result, start_script

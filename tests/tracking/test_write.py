@@ -13,13 +13,13 @@ import pytest
 import yaml
 from mlflow.entities import Run
 
-from sweep.curve import kept_steps
 from sweep.errors import StoreError
 from sweep.tracking import read, write
 from sweep.tracking.metrics import CHART_POINTS, chart_steps
 from sweep.tracking.read import stored_run
 from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
+from sweep.training.curve import kept_steps
 from tests.tracking.support import (
     CONFIG,
     NAMES,

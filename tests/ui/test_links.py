@@ -10,7 +10,7 @@ import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from sweep.settings import Settings, reading_settings
+from sweep.config.settings import Settings, reading_settings
 from sweep.tracking.addresses import Landing
 from sweep.ui.links import ending_lines, landing_lines, ui_command
 

@@ -1,0 +1,1 @@
+"""What a configuration can say, checked: runs (RunSpec), signatures and settings."""

@@ -1,0 +1,143 @@
+"""What a run is: a frozen RunSpec, its signature and the trajectory it lies on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.errors import RunFailed
+
+if TYPE_CHECKING:
+    from sweep.training.data import Data
+    from sweep.training.network import Network
+
+__all__ = ["BUILT_IN", "RunSpec", "TrainerSpec", "canonical", "shown"]
+
+BUILT_IN = "sweep.backprop.Backprop"
+"""The project's own trainer."""
+
+
+@dataclass(frozen=True)
+class TrainerSpec:
+    """What trains: the built-in trainer, or a user's class with its keyword arguments."""
+
+    target: str
+    options: Mapping[str, Any]
+    source: str | None = None  # hash of the user's source; None for the built-in
+    shareable: bool = True
+    thread_safe: bool = True
+
+    @property
+    def built_in(self) -> bool:
+        """Whether this is the project's own trainer."""
+        return self.target == BUILT_IN
+
+
+@dataclass(frozen=True)
+class RunSpec:
+    """One point of the grid, checked: everything that determines its numbers.
+
+    Attributes
+    ----------
+    rule
+        The resolved rule; None under a user's trainer.
+    choices
+        The option's name for each group (``network``, ``data``, ``trainer``).
+    config
+        The resolved configuration as plain values, without the control keys.
+    base
+        The folder that a relative data file is relative to.
+    """
+
+    lr: float
+    iters: int
+    rule: str | None
+    seed: int
+    network: Network
+    data_digest: str
+    trainer: TrainerSpec
+    choices: Mapping[str, str]
+    config: Mapping[str, Any]
+    base: Path
+    signature: str = field(init=False)
+    trajectory: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "signature", _signature(self))
+        shared = {key: value for key, value in self.config.items() if key != "iters"}
+        object.__setattr__(self, "trajectory", _sha256([shared, self.data_digest]))
+
+    def data(self) -> Data:
+        """Return the loaded data; it is read once in each process.
+
+        Raises
+        ------
+        ConfigError
+            It cannot be loaded any more.
+        RunFailed
+            It is not what the signature is made of: the file has changed, or another copy of it
+            lies here.
+        """
+        from sweep.training.data import load_data
+
+        data = load_data(self.config["data"], seed=self.seed, base=self.base)
+        if data.digest != self.data_digest:
+            raise RunFailed(
+                f"data.file={self.config['data'].get('file')}: the file has other content than "
+                "when the run was planned; put it back, or begin a new sweep."
+            )
+        return data
+
+    def params(self) -> dict[str, str]:
+        """Return the run's params of the MLflow contract, as text."""
+        return {
+            "lr": repr(self.lr),
+            "iters": str(self.iters),
+            "rule": self.rule if self.rule is not None else "none",
+            "seed": str(self.seed),
+            **{group: self.choices[group] for group in ("network", "data", "trainer")},
+        }
+
+
+def canonical(value: Any) -> str:
+    """Return the one JSON text of plain values; floats exact, keys sorted."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
+
+
+def shown(value: Any) -> str:
+    """Return a value of a configuration as params and names show it: text as it is, else JSON."""
+    if isinstance(value, str):
+        return value
+    return "null" if value is None else canonical(value)
+
+
+def _sha256(value: Any) -> str:
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def _signature(spec: RunSpec) -> str:
+    """Return SHA-256 over what determines the run's numbers, and over nothing else."""
+    from sweep.training.backprop import ALGORITHM
+
+    network = spec.network
+    parts: dict[str, Any] = {
+        "iters": spec.iters,
+        "seed": spec.seed,
+        "lr": spec.lr,
+        "data": spec.data_digest,
+        "network": {
+            "layers": network.layers,
+            "activations": network.activations,
+            "bias": network.bias,
+            "loss": network.loss,
+            "start": hashlib.sha256(network.flat().tobytes()).hexdigest(),
+        },
+        "trainer": [spec.trainer.target, dict(spec.trainer.options), spec.trainer.source],
+    }
+    if spec.trainer.built_in:
+        parts |= {"rule": spec.rule, "algorithm": ALGORITHM}
+    return _sha256(parts)

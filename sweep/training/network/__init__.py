@@ -1,0 +1,237 @@
+"""The network in plain NumPy: layers, named weights, forward pass, derivatives, one update.
+
+This is the truth that the compiled kernel (backprop.py) is tested against. Everything is a
+matrix with a row a sample; nothing is trained in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.checks import one_of
+from sweep.errors import ConfigError
+from sweep.training.network.activations import ACTIVATIONS, activation_names, check_softmax
+from sweep.training.network.initial import drawn_weights, given_biases, given_weights, layer_sizes
+
+__all__ = ["NAMED_SCALARS", "RULES", "Network", "check_fit", "check_rule", "step"]
+
+RULES = ("notebook", "gradient", "fixed_bias")
+"""How biases move; see step."""
+
+NAMED_SCALARS = 64
+"""Up to this size a network's weights are told one by one, each by its name."""
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Network:
+    """A fully connected network and its weights; all arrays float64 and read-only.
+
+    Attributes
+    ----------
+    layers
+        Neurons of each layer, the inputs first.
+    activations
+        One name a weight layer.
+    bias
+        ``shared`` by all neurons of a layer, or ``per_neuron``.
+    loss
+        ``squared_error``, 1/2 sum (o - t)^2, or ``cross_entropy``, -sum t log(o); both summed
+        over outputs and averaged over samples.
+    weights
+        One matrix a weight layer, shape (layers[i], layers[i + 1]).
+    biases
+        One vector a weight layer, shape (1,) if shared, else (layers[i + 1],).
+    """
+
+    layers: tuple[int, ...]
+    activations: tuple[str, ...]
+    bias: str
+    loss: str
+    weights: tuple[Array, ...]
+    biases: tuple[Array, ...]
+
+    def __post_init__(self) -> None:
+        for array in (*self.weights, *self.biases):
+            array.setflags(write=False)
+
+    @classmethod
+    def build(
+        cls,
+        *,
+        layers: Any,
+        activation: Any = "sigmoid",
+        bias: Any = "shared",
+        loss: Any = "squared_error",
+        weights: Any = None,
+        biases: Any = None,
+        init: Any = None,
+        seed: int = 0,
+    ) -> Network:
+        """Build a network from plain configuration values.
+
+        Parameters
+        ----------
+        activation
+            One name for all weight layers, or a list, one a weight layer.
+        weights, biases
+            The initial values; or None, and `init` says how `seed` draws them. Biases may
+            also be given beside `init`.
+
+        Raises
+        ------
+        ConfigError
+            A value of the wrong kind, or values that do not fit each other; one sentence.
+        """
+        sizes = layer_sizes(layers)
+        names = activation_names(activation, len(sizes) - 1)
+        bias = one_of(bias, ("shared", "per_neuron"), "network.bias")
+        loss = one_of(loss, ("squared_error", "cross_entropy"), "network.loss")
+        check_softmax(names, loss)
+        shared = bias == "shared"
+        if weights is None and init is None:
+            raise ConfigError("network has neither weights nor init: give one of them.")
+        if weights is not None and init is not None:
+            raise ConfigError("network has both weights and init: give one of them.")
+        if weights is not None:
+            matrices = given_weights(weights, sizes)
+            if biases is None:
+                raise ConfigError("network has weights without biases: give one a weight layer.")
+        else:
+            matrices, vectors = drawn_weights(init, sizes, shared=shared, seed=seed)
+        if biases is not None:
+            vectors = given_biases(biases, sizes, shared=shared)
+        return cls(sizes, names, bias, loss, tuple(matrices), tuple(vectors))
+
+    @property
+    def size(self) -> int:
+        """Return the number of scalars, weights and biases."""
+        return sum(array.size for array in (*self.weights, *self.biases))
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the scalars' names in flat order: w1, w2, … row by row, then the biases."""
+        weights = sum(matrix.size for matrix in self.weights)
+        names = [f"w{at}" for at in range(1, weights + 1)]
+        for layer, vector in enumerate(self.biases, start=1):
+            if self.bias == "shared":
+                names.append(f"b{layer}")
+            else:
+                names += [f"b{layer}_{j}" for j in range(1, len(vector) + 1)]
+        return tuple(names)
+
+    def flat(self) -> Array:
+        """Return a copy of all scalars in the order of `names`, shape (size,)."""
+        return np.concatenate([array.ravel() for array in (*self.weights, *self.biases)])
+
+    def replace(self, flat: Array) -> Network:
+        """Return the same network with other scalars, shape (size,), in the order of `names`."""
+        parts = list(self._split(flat))
+        depth = len(self.weights)
+        return replace(self, weights=tuple(parts[:depth]), biases=tuple(parts[depth:]))
+
+    def named(self) -> dict[str, float | Array]:
+        """Return the weights by name: scalars up to NAMED_SCALARS, else an array a layer."""
+        if self.size <= NAMED_SCALARS:
+            return dict(zip(self.names, self.flat().tolist(), strict=True))
+        named: dict[str, float | Array] = {}
+        for kind, arrays in (("weights", self.weights), ("biases", self.biases)):
+            named |= {f"{kind}_{layer}": array for layer, array in enumerate(arrays, start=1)}
+        return named
+
+    def forward(self, inputs: Array) -> list[Array]:
+        """Return the outputs of each weight layer, shape (samples, layers[i + 1]) each."""
+        outputs = []
+        a = inputs
+        for matrix, vector, name in zip(self.weights, self.biases, self.activations, strict=True):
+            a = ACTIVATIONS[name].output(a @ matrix + vector)
+            outputs.append(a)
+        return outputs
+
+    def error(self, inputs: Array, targets: Array) -> float:
+        """Return E, averaged over samples (see `loss`)."""
+        if self.loss == "squared_error":
+            off = self.forward(inputs)[-1] - targets
+            return float(np.sum(0.5 * off * off) / len(inputs))
+        hidden = [inputs, *self.forward(inputs)][-2]
+        z = hidden @ self.weights[-1] + self.biases[-1]
+        z = z - z.max(axis=1, keepdims=True)  # log(softmax(z)) without a logarithm of 0
+        log_output = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
+        return float(-np.sum(targets * log_output) / len(inputs))
+
+    def gradient(self, inputs: Array, targets: Array) -> Array:
+        """Return dE/d(scalar) for every scalar in the order of `names`, shape (size,).
+
+        Backpropagation (Rumelhart, Hinton and Williams 1986): with d = dE/dz of a layer,
+        dE/dW = a^T d for the outputs a below, dE/db = sum d, and dE/da = d W^T.
+        """
+        outputs = [inputs, *self.forward(inputs)]
+        above = (outputs[-1] - targets) / len(inputs)
+        weights: list[Array] = []
+        biases: list[Array] = []
+        for layer in range(len(self.weights), 0, -1):
+            d = above * ACTIVATIONS[self.activations[layer - 1]].slope(outputs[layer])
+            weights.insert(0, (outputs[layer - 1].T @ d).ravel())
+            biases.insert(0, d.sum(keepdims=True)[0] if self.bias == "shared" else d.sum(axis=0))
+            above = d @ self.weights[layer - 1].T
+        return np.concatenate([*weights, *biases])
+
+    def _split(self, flat: Array) -> Iterator[Array]:
+        start = 0
+        for array in (*self.weights, *self.biases):
+            yield flat[start : start + array.size].reshape(array.shape).copy()
+            start += array.size
+
+
+def step(network: Network, inputs: Array, targets: Array, lr: float, rule: str) -> Network:
+    """Return the network after one update; all derivatives are taken before anything moves.
+
+    Weights move by -lr times their own derivative. Biases: ``gradient``, likewise;
+    ``fixed_bias``, not at all; ``notebook``, b2 by -lr dE/db1 and b1 never, as the notebook's
+    code does.
+    """
+    moves = network.gradient(inputs, targets)
+    biases = sum(vector.size for vector in network.biases)
+    if rule == "notebook":
+        moves[-2:] = 0.0, moves[-2]
+    elif rule == "fixed_bias":
+        moves[-biases:] = 0.0
+    return network.replace(network.flat() - lr * moves)
+
+
+def check_rule(network: Network, rule: Any) -> None:
+    """Raise ConfigError if `rule` is unknown or has no meaning for `network`."""
+    one_of(rule, RULES, "rule")
+    if rule == "notebook" and (len(network.weights) != 2 or network.bias != "shared"):
+        raise ConfigError(
+            "rule is 'notebook': it moves b2 by the derivative of b1, so it needs exactly two "
+            f"weight layers with shared biases, not layers {list(network.layers)} with bias "
+            f"{network.bias}; use rule=gradient."
+        )
+
+
+def check_fit(network: Network, inputs: Array, targets: Array) -> None:
+    """Raise ConfigError unless the samples' sizes, and their shares for softmax, fit."""
+    for what, array, size in (
+        ("inputs", inputs, network.layers[0]),
+        ("targets", targets, network.layers[-1]),
+    ):
+        if array.shape[1] != size:
+            raise ConfigError(
+                f"data.{what} has {array.shape[1]} columns, but network.layers is "
+                f"{list(network.layers)}: {size} are needed."
+            )
+    if network.loss == "cross_entropy":
+        right = (targets >= 0).all(axis=1) & (abs(targets.sum(axis=1) - 1.0) <= 1e-9)
+        if not right.all():
+            row = int(np.argmin(right))
+            raise ConfigError(
+                f"data.targets row {row + 1} is {targets[row].tolist()}: cross_entropy needs "
+                "shares of the classes that sum to 1."
+            )

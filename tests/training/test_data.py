@@ -1,0 +1,412 @@
+"""Samples from everywhere: the same numbers whatever holds them, and every wrong file refused."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from omegaconf import OmegaConf
+
+from sweep.errors import ConfigError
+from sweep.training.data import Data, load_data
+from tests.processes import ROOT, clean_environment, start
+
+INLINE = {"inputs": [[1, 2], [3, 4.5]], "targets": [[0], [1]]}
+NAMED = {"inputs": ["x1", "x2"], "targets": ["y"]}
+VALUES = {
+    "x1": np.array([0.1, 1e-310, -3.0, 4.0, 123456789.123456789]),
+    "x2": np.array([1.0, 2.0, 2.5, 1e308, -0.0]),
+    "y": np.array([0.0, 1.0, 0.0, 1.0, 0.5]),
+}
+
+
+def load(config: Mapping[str, Any], base: Path, seed: int = 0) -> Data:
+    return load_data(config, seed=seed, base=base)
+
+
+def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
+    rows = zip(*columns.values(), strict=True)
+    lines = [",".join(columns), *(",".join(str(value) for value in row) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_parquet(path: Path, columns: Mapping[str, Any]) -> None:
+    pq.write_table(pa.table(dict(columns)), path)
+
+
+def write_npz(path: Path, columns: Mapping[str, Any]) -> None:
+    np.savez_compressed(path, **columns)
+
+
+WRITERS = {"csv": write_csv, "parquet": write_parquet, "npz": write_npz}
+
+
+@pytest.fixture(params=WRITERS)
+def written(request: pytest.FixtureRequest, weird_path: Path) -> Path:
+    """Return a file of each kind, with a column that nobody asks for."""
+    path = weird_path / f"some points.{request.param}"
+    WRITERS[request.param](path, {"id": np.arange(5), **VALUES})
+    return path
+
+
+def test_inline_rows_are_the_samples(tmp_path: Path) -> None:
+    data = load(INLINE, tmp_path)
+    assert data.inputs.tolist() == [[1.0, 2.0], [3.0, 4.5]]
+    assert data.targets.tolist() == [[0.0], [1.0]]
+    assert data.validation_inputs is data.validation_targets is None
+
+
+def test_notebook_option_of_the_configuration_is_the_notebook(tmp_path: Path) -> None:
+    config = OmegaConf.to_container(OmegaConf.load(ROOT / "conf" / "data" / "notebook.yaml"))
+    assert isinstance(config, dict)
+    data = load(config, tmp_path)  # type: ignore[arg-type]
+    assert data.inputs.tolist() == [[2.0, 5.0, 1.0, 4.0]]
+    assert data.targets.tolist() == [[0.05, 0.1]]
+
+
+def test_file_gives_its_columns_to_the_last_bit(written: Path) -> None:
+    data = load({"file": written.name, **NAMED}, written.parent)
+    expected = np.column_stack([VALUES["x1"], VALUES["x2"]])
+    assert data.inputs.tobytes() == expected.tobytes()
+    assert data.targets.tolist() == VALUES["y"][:, None].tolist()
+    for array in (data.inputs, data.targets):
+        assert array.dtype == np.float64
+        assert array.flags.c_contiguous
+        assert not array.flags.writeable
+
+
+def test_file_can_be_absolute_and_columns_in_any_order_and_twice(written: Path) -> None:
+    config = {"file": str(written), "inputs": ["y", "x1", "y"], "targets": "x2"}
+    data = load(config, Path("/nowhere"))
+    assert data.inputs[1].tolist() == [1.0, 1e-310, 1.0]
+    assert data.targets[2].tolist() == [2.5]
+
+
+def test_kinds_of_files_have_one_digest(weird_path: Path) -> None:
+    digests = set()
+    for kind, write in WRITERS.items():
+        write(weird_path / f"a.{kind}", VALUES)
+        digests.add(load({"file": f"a.{kind}", **NAMED}, weird_path).digest)
+    assert len(digests) == 1
+
+
+def test_digest_follows_content_and_shape(tmp_path: Path) -> None:
+    digest = load(INLINE, tmp_path).digest
+    assert len(digest) == 64
+    assert digest == load({**INLINE, "file": None}, tmp_path).digest
+    other = {**INLINE, "targets": [[0], [1.0000000001]]}
+    split = {**INLINE, "validation": 0.5}
+    wide = {"inputs": [[1, 2, 3, 4.5]], "targets": [[0, 1]]}
+    assert len({digest, *(load(c, tmp_path).digest for c in (other, split, wide))}) == 4
+
+
+def test_whole_numbers_booleans_and_narrow_floats_are_numbers(tmp_path: Path) -> None:
+    columns = {"x1": np.array([1, 2]), "x2": np.array([True, False])}
+    for kind in ("parquet", "npz"):
+        WRITERS[kind](tmp_path / f"b.{kind}", {**columns, "y": np.array([1.5, 2], np.float32)})
+        data = load({"file": f"b.{kind}", **NAMED}, tmp_path)
+        assert data.inputs.tolist() == [[1.0, 1.0], [2.0, 0.0]]
+        assert data.targets.tolist() == [[1.5], [2.0]]
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npz_matrix_is_as_many_columns_as_it_is_wide(tmp_path: Path, order: Any) -> None:
+    x = np.arange(200_000 * 3, dtype=np.float64).reshape(-1, 3)
+    np.savez(tmp_path / "m.npz", x=np.array(x, order=order), z=x[:, 0] / 7, y=x[:, :2])
+    data = load({"file": "m.npz", "inputs": ["x", "z"], "targets": ["y"]}, tmp_path)
+    assert (data.inputs == np.column_stack([x, x[:, 0] / 7])).all()
+    assert (data.targets == x[:, :2]).all()
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_long_file_keeps_its_order_and_its_split(tmp_path: Path, kind: str) -> None:
+    rows = 150_000
+    x = np.arange(rows, dtype=np.float64)
+    WRITERS[kind](tmp_path / f"l.{kind}", {"x": x, "y": -x})
+    config = {"file": f"l.{kind}", "inputs": ["x"], "targets": ["y"], "validation": 0.25}
+    data = load(config, tmp_path, seed=4)
+    assert data.validation_inputs is not None and data.validation_targets is not None
+    kept, back = data.inputs[:, 0], data.validation_inputs[:, 0]
+    assert (len(kept), len(back)) == (112_500, 37_500)
+    assert (np.diff(kept) > 0).all() and (np.diff(back) > 0).all()
+    assert (np.sort(np.concatenate([kept, back])) == x).all()
+    assert (data.targets == -data.inputs).all()
+    assert (data.validation_targets == -data.validation_inputs).all()
+    assert load(config, tmp_path, seed=5).digest != data.digest
+
+
+def test_split_depends_on_the_seed_and_not_on_where_rows_come_from(written: Path) -> None:
+    inline = {
+        "inputs": np.column_stack([VALUES["x1"], VALUES["x2"]]).tolist(),
+        "targets": VALUES["y"][:, None].tolist(),
+        "validation": 0.4,
+    }
+    for seed in range(5):
+        file = load({"file": written.name, **NAMED, "validation": 0.4}, written.parent, seed)
+        assert file.digest == load(inline, written.parent, seed).digest
+        assert len(file.inputs) == 3
+
+
+def test_standardize_uses_the_training_samples_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = np.column_stack([rng.normal(5, 3, 40), np.full(40, 7.0)])
+    y = rng.normal(100, 20, (40, 1))
+    config = {"inputs": x.tolist(), "targets": y.tolist(), "validation": 0.25}
+    plain = load(config, tmp_path, seed=1)
+    inputs = load({**config, "standardize": True}, tmp_path, seed=1)
+    both = load({**config, "standardize": "all"}, tmp_path, seed=1)
+    mean, deviation = plain.inputs[:, 0].mean(), plain.inputs[:, 0].std()
+    assert inputs.inputs[:, 0].mean() == pytest.approx(0, abs=1e-14)
+    assert inputs.inputs[:, 0].std() == pytest.approx(1)
+    assert (inputs.inputs[:, 1] == 0).all()
+    assert inputs.validation_inputs is not None and plain.validation_inputs is not None
+    scaled = (plain.validation_inputs[:, 0] - mean) / deviation
+    assert inputs.validation_inputs[:, 0] == pytest.approx(scaled)
+    assert (inputs.targets == plain.targets).all()
+    assert both.targets.std() == pytest.approx(1)
+
+
+def test_column_too_wide_to_standardize_is_refused(tmp_path: Path) -> None:
+    config = {"inputs": [[0, 1e308], [1, -1e308]], "targets": [[0], [1]], "standardize": True}
+    with pytest.raises(ConfigError, match="inputs column 2"):
+        load(config, tmp_path)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_one_hot_gives_each_label_a_column_in_order(tmp_path: Path, kind: str) -> None:
+    columns = {"x": np.arange(4.0), "kind": np.array(["oak", "elm", "yew", "elm"])}
+    WRITERS[kind](tmp_path / f"t.{kind}", columns)
+    config = {"file": f"t.{kind}", "inputs": ["x"], "targets": ["kind"], "one_hot": True}
+    data = load(config, tmp_path)
+    assert data.targets.tolist() == [[0, 1, 0], [1, 0, 0], [0, 0, 1], [1, 0, 0]]
+
+
+def test_one_hot_of_numbers_is_in_the_order_of_numbers(tmp_path: Path) -> None:
+    config = {"inputs": [[0]] * 3, "targets": [[10], [9], [10]], "one_hot": True}
+    assert load(config, tmp_path).targets.tolist() == [[0, 1], [1, 0], [0, 1]]
+    write_csv(tmp_path / "n.csv", {"x": [0, 0, 0], "y": [10, 9, 10]})
+    named = {"file": "n.csv", "inputs": ["x"], "targets": ["y"], "one_hot": True}
+    assert load(named, tmp_path).targets.tolist() == [[0, 1], [1, 0], [0, 1]]
+
+
+def test_file_is_loaded_once_until_it_changes(written: Path) -> None:
+    config = {"file": written.name, **NAMED}
+    first = load(config, written.parent, seed=1)
+    assert load(config, written.parent, seed=2) is first
+    assert load({**config, "one_hot": True}, written.parent) is not first
+    stat = written.stat()
+    os.utime(written, ns=(stat.st_atime_ns, stat.st_mtime_ns + 1))
+    again = load(config, written.parent)
+    assert again is not first
+    assert again.digest == first.digest
+
+
+def test_changed_content_is_another_digest(tmp_path: Path) -> None:
+    path = tmp_path / "c.csv"
+    write_csv(path, {"x1": [1], "x2": [2], "y": [3]})
+    first = load({"file": "c.csv", **NAMED}, tmp_path).digest
+    write_csv(path, {"x1": [1], "x2": [2], "y": [4]})
+    assert load({"file": "c.csv", **NAMED}, tmp_path).digest != first
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"inputs": None}, "data.inputs is missing"),
+        ({"target": [[1]]}, "did you mean targets"),
+        ({"inputs": [[1, 2], [3]]}, r"data.inputs\[1\] has 1 numbers"),
+        ({"inputs": [[1, 2], [3, "4"]]}, r"data.inputs\[1\]\[1\] is '4'"),
+        ({"inputs": [[1, 2], [3, float("nan")]]}, r"data.inputs\[1\]\[1\] is nan"),
+        ({"inputs": [1, 2]}, r"data.inputs\[0\] is 1"),
+        ({"inputs": []}, "no numbers"),
+        ({"inputs": [[]]}, "no numbers"),
+        ({"inputs": ["x1"]}, "'x1'"),
+        ({"inputs": [[1, 2]]}, "1 rows, but data.targets has 2"),
+        ({"standardize": "yes"}, "'yes'"),
+        ({"standardize": ["x1"]}, "x1"),
+        ({"validation": 1.0}, "1.0"),
+        ({"validation": -0.1}, "-0.1"),
+        ({"validation": "half"}, "'half'"),
+        ({"validation": 0.9}, "none to train on"),
+        ({"one_hot": 2}, "2"),
+        ({"one_hot": True, "targets": [[1, 2], [3, 4]]}, "one_hot needs one"),
+    ],
+)
+def test_inline_refuses_in_one_sentence(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load({**INLINE, **changes}, tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"inputs": ["x1", "x3"]}, "'x3': it must be one of id, x1, x2, y"),
+        ({"targets": ["nothing like it"]}, "must be one of"),
+        ({"inputs": [[1, 2]]}, "list of columns"),
+        ({"inputs": []}, "list of columns"),
+        ({"file": "none.csv"}, "does not exist"),
+        ({"file": "."}, "is no file"),
+        ({"one_hot": True, "targets": ["y", "x1"]}, "exactly one column"),
+    ],
+)
+def test_file_refuses_in_one_sentence(written: Path, changes: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load({"file": written.name, **NAMED, **changes}, written.parent)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet", "npz"])
+def test_file_that_is_something_else_is_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / f"odd.{kind}"
+    for content in (b"", b"\x00\x01\x02\xff" * 100, b"PK\x03\x04 cut short"):
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=f"odd.{kind}") as caught:
+            load({"file": path.name, **NAMED}, tmp_path)
+        assert "\n" not in str(caught.value)
+
+
+def test_unknown_end_of_a_name_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.xlsx").write_text("x")
+    with pytest.raises(ConfigError, match="xlsx"):
+        load({"file": "a.xlsx", **NAMED}, tmp_path)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+def test_no_rows_are_refused(tmp_path: Path, kind: str) -> None:
+    WRITERS[kind](tmp_path / f"e.{kind}", {name: np.empty(0) for name in VALUES})
+    with pytest.raises(ConfigError, match="no rows"):
+        load({"file": f"e.{kind}", **NAMED}, tmp_path)
+
+
+@pytest.mark.parametrize("kind", WRITERS)
+@pytest.mark.parametrize("gap", [np.nan, np.inf, -np.inf])
+def test_gap_names_its_row_and_column(tmp_path: Path, kind: str, gap: float) -> None:
+    x2 = np.ones(70_000)
+    x2[66_666] = gap
+    WRITERS[kind](tmp_path / f"g.{kind}", {"x1": np.ones(70_000), "x2": x2, "y": np.ones(70_000)})
+    with pytest.raises(ConfigError, match="row 66667") as caught:
+        load({"file": f"g.{kind}", "inputs": ["x1", "x2"], "targets": ["x1"]}, tmp_path)
+    assert "'x2'" in str(caught.value)
+
+
+@pytest.mark.parametrize("cell", ["abc", "1,5", "1_000", "0x10", "--1", "1e", "£3"])
+def test_text_in_a_csv_names_its_row_and_column(tmp_path: Path, cell: str) -> None:
+    quoted = f'"{cell}"'
+    write_csv(tmp_path / "t.csv", {"x1": [1, 2, 3], "x2": [1, quoted, 3], "y": [1, 2, "later"]})
+    with pytest.raises(ConfigError, match=r"column 'x2', row 2") as caught:
+        load({"file": "t.csv", **NAMED}, tmp_path)
+    assert repr(cell) in str(caught.value)
+
+
+def test_text_far_down_a_csv_names_its_row(tmp_path: Path) -> None:
+    cells: list[Any] = [0.25] * 300_000
+    cells[280_000] = "oops"
+    write_csv(tmp_path / "f.csv", {"x1": cells, "x2": cells, "y": [1] * 300_000})
+    with pytest.raises(ConfigError, match=r"'oops' in column 'x1', row 280001"):
+        load({"file": "f.csv", **NAMED}, tmp_path)
+
+
+def test_empty_cell_names_its_row_and_column(tmp_path: Path) -> None:
+    write_csv(tmp_path / "t.csv", {"x1": [1, 2], "x2": [1, ""], "y": [1, 2]})
+    with pytest.raises(ConfigError, match=r"column 'x2', row 2"):
+        load({"file": "t.csv", **NAMED}, tmp_path)
+
+
+def test_ragged_csv_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "r.csv").write_text("x1,x2,y\n1,2,3\n1,2\n")
+    with pytest.raises(ConfigError, match="cannot be read as CSV"):
+        load({"file": "r.csv", **NAMED}, tmp_path)
+
+
+def test_doubled_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("x1,x1,x2,y\n1,2,3,4\n")
+    with pytest.raises(ConfigError, match="two columns named 'x1'"):
+        load({"file": "d.csv", **NAMED}, tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["parquet", "npz"])
+def test_column_of_text_is_refused(tmp_path: Path, kind: str) -> None:
+    WRITERS[kind](tmp_path / f"t.{kind}", {**VALUES, "x2": np.array(["a", "b", "c", "d", "e"])})
+    with pytest.raises(ConfigError, match="'x2'"):
+        load({"file": f"t.{kind}", **NAMED}, tmp_path)
+
+
+def test_missing_label_is_refused(tmp_path: Path) -> None:
+    write_csv(tmp_path / "l.csv", {"x": [1, 2], "y": ["a", ""]})
+    with pytest.raises(ConfigError, match="row 2"):
+        load({"file": "l.csv", "inputs": ["x"], "targets": ["y"], "one_hot": True}, tmp_path)
+
+
+class Trap:
+    """Write a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> Any:
+        return Path.touch, (self.path,)
+
+
+def test_pickled_objects_are_never_loaded(tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    np.savez(tmp_path / "p.npz", x1=np.array([Trap(sprung)]), x2=np.ones(1), y=np.ones(1))
+    for inputs, targets in ((["x1"], ["y"]), (["x2"], ["x1"])):
+        for one_hot in (False, True):
+            config = {"file": "p.npz", "inputs": inputs, "targets": targets, "one_hot": one_hot}
+            with pytest.raises(ConfigError, match="pickled"):
+                load(config, tmp_path)
+    assert not sprung.exists()
+
+
+@pytest.mark.parametrize("arrays", [{"x1": np.ones(3)}, {"x1": np.ones((2, 2, 2))}])
+def test_npz_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, Any]) -> None:
+    np.savez(tmp_path / "u.npz", **{"x2": np.ones(2), "y": np.ones(2), **arrays})
+    with pytest.raises(ConfigError, match="x1"):
+        load({"file": "u.npz", **NAMED}, tmp_path)
+
+
+MEASURE = """
+import resource, sys
+from pathlib import Path
+import numpy, pyarrow, pyarrow.csv, pyarrow.parquet
+from sweep.training.data import load_data
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+names = ["x", "z"] if sys.argv[1].endswith("npz") else [f"x{i}" for i in range(20)]
+data = load_data({"file": sys.argv[1], "inputs": names[:-1], "targets": names[-1:],
+                  "validation": 0.1, "standardize": True}, seed=0, base=Path.cwd())
+assert len(data.inputs) == 900_000
+unit = 1 if sys.platform == "darwin" else 1024
+print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * unit)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", WRITERS)
+def test_million_rows_are_not_held_twice(tmp_path: Path, kind: str) -> None:
+    values = np.random.default_rng(0).random((1_000_000, 20))
+    path = tmp_path / f"big.{kind}"
+    if kind == "npz":
+        np.savez(path, x=values[:, :19], z=values[:, 19])
+    else:
+        frame = pa.table({f"x{i}": values[:, i] for i in range(20)})
+        if kind == "csv":
+            from pyarrow import csv
+
+            csv.write_csv(frame, path)
+        else:
+            pq.write_table(frame, path, row_group_size=100_000)
+    import sys
+
+    command = [sys.executable, "-c", MEASURE, path.name]
+    out, err = start(command, tmp_path, clean_environment()).communicate(timeout=120)
+    assert err == ""
+    assert int(out) < 1.6 * values.nbytes
