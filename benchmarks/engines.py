@@ -1,4 +1,4 @@
-"""Every backend side by side, through the seam alone: no Hydra, no store.
+"""Every executor side by side, through the driver alone: no Hydra, no store.
 
     python -m benchmarks.engines [serial] [threads] [...] [--rounds 3] [--json F]
 
@@ -15,20 +15,20 @@ out with a word. Dask and Ray start clusters of their own on the loopback.
 from __future__ import annotations
 
 import argparse
-import itertools
 import json
 import os
 import platform
 import statistics
 import time
-from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.kernel import configuration
-from sweep.engine.backends import BACKENDS, Backend, Done, available_cpus, create
-from sweep.engine.work import TrajectoryWork
+from sweep.engine.driver import Driver
+from sweep.engine.events import Ended, Failure
+from sweep.engine.executors import EXECUTORS, Executor, available_cpus, create
+from sweep.engine.plan import Cell, Trajectory
 from sweep.errors import ConfigError
 
 WORKERS = 2
@@ -37,56 +37,37 @@ TINY = 500
 
 
 class Took(NamedTuple):
-    """One backend in one round: seconds to start, for the long ones, and for the tiny ones."""
+    """One executor in one round: seconds to start, for the long ones, and for the tiny ones."""
 
     start: float
     long: float
     tiny: float
 
 
-def works(count: int, iterations: int) -> list[TrajectoryWork]:
+def trajectories(count: int, iterations: int) -> list[Trajectory]:
     """Return trajectories of the notebook's network, at rates too small to saturate it."""
     rates = [1e-6 * (1 + number / count) for number in range(count)]
-    return [TrajectoryWork(configuration(rate, iterations), (iterations,), None) for rate in rates]
+    specs = [configuration(rate, iterations) for rate in rates]
+    return [Trajectory((Cell(at, (), {}, spec),)) for at, spec in enumerate(specs)]
 
 
-class Driver:
-    """Drives one backend as a sweep does: filled up to its capacity after each event."""
+def seconds(executor: Executor, given: Sequence[Trajectory]) -> float:
+    """Train trajectories, each in a batch of its own, and return how long that took.
 
-    def __init__(self, backend: Backend) -> None:
-        self.backend = backend
-        self._keys = itertools.count()
-
-    def seconds(self, works: Sequence[TrajectoryWork]) -> float:
-        """Carry out works and return how long that took.
-
-        Raises
-        ------
-        BaseException
-            What a work raised.
-        """
-        began = time.perf_counter()
-        left = deque(works)
-        flying = 0
-
-        def fill() -> None:
-            nonlocal flying
-            while left and flying < self.backend.capacity:
-                self.backend.submit(next(self._keys), left.popleft())
-                flying += 1
-
-        fill()
-        for event in self.backend.events():
-            if isinstance(event, Done):
-                if event.error:
-                    raise event.error
-                flying -= 1
-                fill()
-        return time.perf_counter() - began
+    Raises
+    ------
+    RuntimeError
+        One of them failed.
+    """
+    began = time.perf_counter()
+    for event in Driver([(one,) for one in given], executor).events():
+        if isinstance(event, Ended) and isinstance(event.outcome, Failure):
+            raise RuntimeError(event.outcome.sentence)
+    return time.perf_counter() - began
 
 
 def measure(name: str, long: int) -> Took:
-    """Start a backend, measure it, and end it; `long` is the iterations of about a second.
+    """Start an executor, measure it, and end it; `long` is the iterations of about a second.
 
     Raises
     ------
@@ -94,19 +75,18 @@ def measure(name: str, long: int) -> Took:
         Its library is not installed.
     """
     began = time.perf_counter()
-    with create(name, WORKERS) as backend:
-        driver = Driver(backend)
-        driver.seconds(works(2 * WORKERS, max(1, long // 4)))
+    with create(name, WORKERS) as executor:
+        seconds(executor, trajectories(2 * WORKERS, max(1, long // 4)))
         start = time.perf_counter() - began
-        return Took(start, driver.seconds(works(LONG, long)), driver.seconds(works(TINY, 1)))
+        tiny = trajectories(TINY, 1)
+        return Took(start, seconds(executor, trajectories(LONG, long)), seconds(executor, tiny))
 
 
 def iterations_of_a_second() -> int:
     """Return how many iterations take about a second on one core."""
-    with create("serial") as backend:
-        driver = Driver(backend)
-        driver.seconds(works(1, 1))  # compiles
-        return int(4e6 / driver.seconds(works(1, 4_000_000)))
+    with create("serial") as executor:
+        seconds(executor, trajectories(1, 1))  # compiles
+        return int(4e6 / seconds(executor, trajectories(1, 4_000_000)))
 
 
 def row(what: str, values: Sequence[float], unit: str) -> dict[str, Any]:
@@ -122,12 +102,12 @@ def row(what: str, values: Sequence[float], unit: str) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure the backends that are asked for, or all, and print the table."""
-    parser = argparse.ArgumentParser(description="Every backend side by side, without a store.")
-    parser.add_argument("backends", nargs="*", choices=[[], *BACKENDS], default=[])
+    parser = argparse.ArgumentParser(description="Every executor side by side, without a store.")
+    parser.add_argument("backends", nargs="*", choices=[[], *EXECUTORS], default=[])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", type=Path, help="write the table to this file as well")
     options = parser.parse_args(arguments)
-    names = ["serial", *(name for name in options.backends or BACKENDS if name != "serial")]
+    names = ["serial", *(name for name in options.backends or EXECUTORS if name != "serial")]
     print(f"{platform.machine()}, {available_cpus()} cores, load {os.getloadavg()[0]:.1f}")
     long = iterations_of_a_second()
     took: dict[str, list[Took]] = {name: [] for name in names}

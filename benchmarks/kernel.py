@@ -35,14 +35,15 @@ import yaml
 
 from sweep.config.run import run_spec
 from sweep.config.spec import RunSpec
-from sweep.engine.backends import Done, create
-from sweep.engine.bundle import BundleWork, bundles
+from sweep.engine.batches import batches
+from sweep.engine.driver import Driver
+from sweep.engine.events import Ended, Failure
+from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Plan
-from sweep.engine.work import TrajectoryWork
+from sweep.training.advance import train
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
 from sweep.training.network import Network
-from sweep.training.training import train
 
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
@@ -185,19 +186,16 @@ def seconds_of_ours(lr: float, iterations: int) -> float:
 
 
 def seconds_of_engine(rates: Sequence[float], iterations: int, workers: int) -> float:
-    """Train many rates through the engine's bundles; return how long it took."""
+    """Train many rates through the engine's batches; return how long it took."""
     specs = [configuration(lr, iterations) for lr in rates]
     cells = tuple(Cell(at, (), {"lr": spec.lr}, spec) for at, spec in enumerate(specs))
     trajectories = Plan(cells, (), len(cells), "", ROOT).trajectories()
     now = time.process_time if workers == 1 else time.perf_counter
     started = now()
-    with create("threads", workers) as backend:
-        for key, bundle in enumerate(bundles(trajectories, workers)):
-            works = tuple(TrajectoryWork(one.spec, one.stops, None) for one in bundle)
-            backend.submit(key, BundleWork(works) if len(works) > 1 else works[0])
-        for event in backend.events():
-            if isinstance(event, Done) and event.error:
-                raise event.error
+    with create("threads", workers) as executor:
+        for event in Driver(batches(trajectories, workers), executor).events():
+            if isinstance(event, Ended) and isinstance(event.outcome, Failure):
+                raise RuntimeError(event.outcome.sentence)
     return now() - started
 
 

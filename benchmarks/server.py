@@ -32,7 +32,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sweep.engine.backends import available_cpus
+from sweep.engine.executors import available_cpus
 from sweep.tracking.writers import WRITERS
 
 ROOT = Path(__file__).resolve().parents[1]

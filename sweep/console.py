@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from sweep.engine.plan import Cell, Plan
     from sweep.engine.sweep import Sweep
     from sweep.report.build import Report
-    from sweep.training.training import RunResult
+    from sweep.training.history import RunResult
 
 __all__ = [
     "error",

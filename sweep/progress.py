@@ -12,7 +12,7 @@ from sweep import console
 from sweep.checks import plain_text
 
 if TYPE_CHECKING:
-    from sweep.training.training import RunResult
+    from sweep.training.history import RunResult
 
 __all__ = ["ProgressDisplay"]
 

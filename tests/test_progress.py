@@ -6,7 +6,8 @@ import pytest
 
 from sweep import progress
 from sweep.progress import ProgressDisplay
-from sweep.training.training import RunResult, train
+from sweep.training.advance import train
+from sweep.training.history import RunResult
 
 
 class Falling:

@@ -22,49 +22,39 @@ from tests.processes import ROOT, clean_environment
 HYDRA = ["hydra_plugins.*", "sweep.cli.*", "sweep.*.__main__"]
 
 SEAMS = {
-    "distributed": ["sweep.engine.backends.dask*"],
+    "distributed": ["sweep.engine.executors.dask*"],
     "hydra": HYDRA,
     "llvmlite": ["sweep.training.kernels*"],
-    "loky": ["sweep.engine.backends.*"],
     "matplotlib": ["sweep.report.*plots", "sweep.report.canvas"],
     "mlflow": ["sweep.tracking.*"],
+    "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.backprop", "sweep.training.kernels*"],
     "omegaconf": HYDRA,
     "pandas": ["sweep.training.data.files", "sweep.report.tables"],
     "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
-    "ray": ["sweep.engine.backends.ray*"],
+    "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
     "scipy": ["sweep.training.kernels*"],
     "sqlalchemy": ["sweep.tracking.*"],
+    "threadpoolctl": ["sweep.training.*"],
     "yaml": ["sweep.tracking.files"],
 }
 """Outside library -> the only modules that use it; others may name its types, unexecuted."""
 
-NUMERIC = [
-    "sweep.checks",
-    "sweep.training",
-    "sweep.training.abreast",
-    "sweep.training.backprop",
-    "sweep.training.curve",
-    "sweep.training.data*",
-    "sweep.training.kernels*",
-    "sweep.training.minibatch",
-    "sweep.training.network*",
-    "sweep.training.protocol",
-    "sweep.training.together",
-    "sweep.training.training",
-    "sweep.training.validation",
-]
+NUMERIC = ["sweep.checks", "sweep.training", "sweep.training.*"]
+"""What trains. It knows a run's specification by its type alone."""
 
-TRAINING = [
-    "sweep.engine.bundle",
+PLANNING = [
+    "sweep.engine.batches",
     "sweep.engine.checkpoint",
+    "sweep.engine.driver",
     "sweep.engine.estimate",
+    "sweep.engine.events",
+    "sweep.engine.executors*",
     "sweep.engine.plan",
     "sweep.engine.signals",
-    "sweep.engine.work",
 ]
-"""What the engine plans and trains with; what its workers load. It knows no store."""
+"""What the engine plans and trains with. It knows no store."""
 
 READING = [
     "sweep.tracking.files",
@@ -80,7 +70,7 @@ READING = [
 
 ROOMS = [
     (["sweep", "sweep.config", "sweep.errors"], []),
-    (NUMERIC, ["sweep.errors", *NUMERIC]),
+    (NUMERIC, ["sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
         ["sweep.tracking", "sweep.tracking.*"],
         [
@@ -89,7 +79,7 @@ ROOMS = [
             "sweep.config.settings",
             "sweep.config.spec",
             "sweep.errors",
-            "sweep.training.training",
+            "sweep.training.history",
         ]
         + ["sweep.tracking*"],
     ),
@@ -142,23 +132,9 @@ ROOMS = [
         + ["sweep.errors", "sweep.config.settings", "sweep.config.spec", "sweep.tracking.apart"]
         + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
-        + ["sweep.training.training"],
+        + ["sweep.training.history"],
     ),
-    (
-        ["sweep.engine.backends", "sweep.engine.backends.*"],
-        ["sweep.engine.backends*", "sweep.errors"],
-    ),
-    (
-        TRAINING,
-        [
-            *TRAINING,
-            "sweep.engine.backends.seam",
-            "sweep.errors",
-            "sweep.config.spec",
-            "sweep.training.trainers",
-            *NUMERIC,
-        ],
-    ),
+    (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
         ["sweep.engine", "sweep.engine.*"],
         [
@@ -169,9 +145,9 @@ ROOMS = [
             "sweep.config.settings",
         ]
         + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking.*"]
-        + ["sweep.training.training", "sweep.ui.links"],
+        + ["sweep.training.history", "sweep.training.task", "sweep.ui.links"],
     ),
-    (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.training"]),
+    (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),
     (
         ["sweep.console"],
         ["sweep.checks", "sweep.engine.estimate", "sweep.engine.plan", "sweep.engine.sweep"]
@@ -179,7 +155,7 @@ ROOMS = [
             "sweep.report.build",
             "sweep.config.settings",
             "sweep.config.spec",
-            "sweep.training.training",
+            "sweep.training.history",
         ],
     ),
     (
@@ -189,12 +165,12 @@ ROOMS = [
     ),
     (
         ["sweep.verify", "sweep.verify.*"],
-        [*TRAINING, *READING, "sweep.checks", "sweep.config.run", "sweep.engine.backends"]
+        [*PLANNING, *READING, "sweep.checks", "sweep.config.run"]
         + ["sweep.errors"]
         + [
             "sweep.config.settings",
             "sweep.config.spec",
-            "sweep.training.training",
+            "sweep.training.history",
             "sweep.verify.*",
         ],
     ),
@@ -214,7 +190,7 @@ HEAVY_ROOMS = [
     "sweep.report.*",
     "sweep.tracking.*",
 ]
-HEAVY_ROOMS += ["sweep.engine.backends.dask", "sweep.engine.backends.ray"]
+HEAVY_ROOMS += ["sweep.engine.executors.dask", "sweep.engine.executors.ray"]
 """Modules whose own job needs a heavy library; whoever uses one imports it late."""
 
 LINES = 300

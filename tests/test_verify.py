@@ -22,7 +22,7 @@ from sweep.checks import plain_text
 from sweep.config.spec import BUILT_IN
 from sweep.engine.signals import StopRequest
 from sweep.errors import NotFoundError
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 from sweep.verify.cases import paired
 from sweep.verify.check import Verdict, prepared, totals
 from sweep.verify.closeness import Exact, Near

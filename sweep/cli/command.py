@@ -20,8 +20,8 @@ from sweep.cli.resume import resumed_plan, stored_sweep
 from sweep.cli.task import trains_inside
 from sweep.config.settings import CONTROL_KEYS, settings
 from sweep.config.spec import canonical
-from sweep.engine.backends import available_cpus, create
 from sweep.engine.estimate import estimate
+from sweep.engine.executors import available_cpus, create
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Cell, new_id
 from sweep.engine.stored import stored_cells

@@ -18,7 +18,7 @@ from sweep.cli.typed import added_keys, is_read, lost_numbers, misspelt_keys, un
 from sweep.config.run import run_spec
 from sweep.config.settings import Settings, settings
 from sweep.config.spec import RunSpec
-from sweep.engine.backends import check
+from sweep.engine.executors import check
 from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError, gathered
 
 if TYPE_CHECKING:

@@ -13,13 +13,14 @@ from sweep.cli.app import one_job
 from sweep.cli.plain import plain_values
 from sweep.config.run import run_spec
 from sweep.config.settings import settings
+from sweep.errors import RunFailed
 
 if TYPE_CHECKING:
     from sweep.cli.compose import Jobs
+    from sweep.engine.events import Failure
     from sweep.engine.plan import Cell
     from sweep.engine.sweep import Sweep
-    from sweep.engine.work import Failure
-    from sweep.training.training import RunResult
+    from sweep.training.history import RunResult
 
 __all__ = ["plan", "run", "trains_inside"]
 
@@ -40,10 +41,11 @@ def run(config: DictConfig) -> float | None:
 
         single: float | None = one_job(lambda _: run_single(spec, options))(config)
         return single
+    from sweep.engine.execute import run_job
     from sweep.engine.member import joined_sweep
 
     with joined_sweep(options, spec) as sweep:
-        return sweep.run(spec)
+        return run_job(sweep, spec)
 
 
 def plan(
@@ -91,13 +93,13 @@ def trains_inside(job: DictConfig, cells: Sequence[Cell]) -> bool:
 def _recording(
     sweep: Sweep, cell: Cell, outcome: RunResult | Failure
 ) -> Callable[[DictConfig], float | None]:
-    from sweep.engine.work import Failure
+    from sweep.engine.events import Failure
 
     def record(config: DictConfig) -> float | None:
         if not isinstance(outcome, Failure):
             return sweep.record(cell, outcome)
-        sweep.fail(cell, outcome.error, outcome.traceback)
-        raise outcome.error
+        sweep.fail(cell, outcome)
+        raise RunFailed(outcome.sentence)
 
     return record
 

@@ -1,23 +1,23 @@
-"""A long training kept in a file, so that it can be gone on with: arrays alone, never a pickle."""
+"""The last state of a long training in a file: arrays alone, never a pickle."""
 
 from __future__ import annotations
 
 import hashlib
 import os
 import zipfile
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from sweep.config.spec import RunSpec, canonical
+from sweep.training.curve import CurveSlice, Landmarks
+from sweep.training.history import Saved
 
 __all__ = ["Checkpoint", "checkpoint_name"]
 
-State = Mapping[str, npt.NDArray[Any]]
+DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 def checkpoint_name(spec: RunSpec) -> str:
@@ -28,28 +28,43 @@ def checkpoint_name(spec: RunSpec) -> str:
 
 
 class Checkpoint:
-    """One trajectory's file; a folder that cannot be written only means that there is none."""
+    """One trajectory's file; a folder that cannot be written only means that there is none.
 
-    def __init__(self, path: Path) -> None:
+    Parameters
+    ----------
+    platform
+        What decides about the last bits: a checkpoint of another platform is of no use.
+    """
+
+    def __init__(self, path: Path, platform: str) -> None:
         self.path = path
+        self.platform = platform
 
-    def load(self, before: int) -> State | None:
-        """Return what was kept, of a step below `before`; None where nothing usable was."""
+    def load(self, before: int) -> tuple[Saved, CurveSlice] | str | None:
+        """Return the state and the curve up to it, where it is of a step below `before`.
+
+        Returns the platform that a checkpoint was made on where it is another one, and None
+        where nothing usable is there.
+        """
         try:
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
-                state = {name: arrays[name] for name in arrays.files}
-            return state if int(state["step"]) < before else None
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+                found = {name: arrays[name] for name in arrays.files}
+            if str(found["platform"]) != self.platform:
+                return str(found["platform"])
+            saved, points = _unpacked(found)
+        except (OSError, *DAMAGED):
             return None  # none, or a damaged one: training begins at step 0
+        return (saved, points) if saved.marks.last < before else None
 
-    def save(self, state: State) -> None:
-        """Keep a state, whole or not at all; in the place of an earlier one."""
+    def save(self, saved: Saved, points: CurveSlice) -> None:
+        """Write a state, whole or not at all, in the place of an earlier one."""
         part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         with suppress(OSError):  # a full disk ends no training; the next one may have room
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with part.open("wb") as file:
-                    np.savez(file, allow_pickle=False, **dict(state))
+                    arrays = _packed(saved, points) | {"platform": np.array(self.platform)}
+                    np.savez(file, allow_pickle=False, **arrays)
                 os.replace(part, self.path)
             finally:
                 part.unlink(missing_ok=True)
@@ -61,3 +76,32 @@ class Checkpoint:
             for part in self.path.parent.glob(f"{self.path.name}.*.part"):
                 part.unlink(missing_ok=True)  # of a process that was killed while it wrote
             self.path.parent.rmdir()
+
+
+def _packed(saved: Saved, points: CurveSlice) -> dict[str, Any]:
+    marks = saved.marks
+    values = [*marks.last_values, *marks.best_values, marks.best_validation_error, saved.seconds]
+    others = {} if points.validation is None else {"validation": points.validation}
+    return {
+        "marks": np.array([marks.last, marks.best_step, *marks.thresholds], dtype=np.int64),
+        "values": np.array(values),
+        "steps": points.steps,
+        "errors": points.errors,
+        **others,
+        **{f"trainer/{name}": value for name, value in saved.trainer.items()},
+    }
+
+
+def _unpacked(arrays: dict[str, Any]) -> tuple[Saved, CurveSlice]:
+    last, best_step, *thresholds = arrays["marks"].tolist()
+    error, other, best_error, best_other, least, seconds = arrays["values"].tolist()
+    marks = Landmarks(
+        last, (error, other), best_step, (best_error, best_other), tuple(thresholds), least
+    )
+    trainer = {
+        name.removeprefix("trainer/"): value
+        for name, value in arrays.items()
+        if name.startswith("trainer/")
+    }
+    points = CurveSlice(marks, arrays["steps"], arrays["errors"], arrays.get("validation"))
+    return Saved(marks, seconds, trainer), points

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sweep.config.spec import RunSpec
-from sweep.engine.backends.seam import available_cpus
-from sweep.engine.bundle import COST, bundles
+from sweep.engine.batches import COST, batches
+from sweep.engine.executors import available_cpus
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.training.curve import FULL_CURVE
 from sweep.training.trainers import build_trainer
@@ -86,7 +86,7 @@ def estimate(
     trajectories = plan.trajectories(cells)
     pace = pace or pace_of(trajectories)
     cpus = available_cpus()
-    works = bundles(trajectories, workers) if plan.shared else [(one,) for one in trajectories]
+    works = batches(trajectories, workers) if plan.shared else [(one,) for one in trajectories]
     busy = _training_seconds(works, workers, pace, max_seconds or math.inf)
     record = (SERVER_RUN_SECONDS if server else RUN_SECONDS) * pace.python * len(cells)
     handle = HANDLE_SECONDS * pace.python * len(cells)

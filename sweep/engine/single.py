@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import logging
-import traceback
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, NoReturn
 
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
-from sweep.engine.plan import cell_name
-from sweep.engine.signals import Interrupted, stop_on_signals
-from sweep.engine.work import Progress, TrajectoryWork
+from sweep.engine.driver import Driver
+from sweep.engine.events import Charted, Ended, Failure, Progressed
+from sweep.engine.executors import create
+from sweep.engine.plan import Cell, Trajectory, cell_name
+from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.errors import RunFailed, StoreError
 from sweep.progress import ProgressDisplay
-from sweep.training.training import CurvePart, RunResult
+from sweep.training.history import CurvePart, RunResult
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store
@@ -40,35 +41,21 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
     StoreError
         The store cannot be used; the numbers were printed before.
     """
-    results: list[RunResult] = []
     progress = ProgressDisplay(spec.iters, 1)
     row = _Row(spec, options)
-
-    def emit(value: RunResult | Progress | CurvePart) -> None:
-        if isinstance(value, Progress):
-            progress.advance(value.iterations)
-        elif isinstance(value, CurvePart):
-            with stop.held():
-                row.show(value)
-        else:
-            results.append(value)
-
     with stop_on_signals() as stop, row:
         row.hurried = stop
         try:
-            with progress, stop.interruptible():
-                TrajectoryWork(spec, (spec.iters,), options.max_seconds).alone(emit, stop)
-            stop.check()
+            with progress:
+                outcome = _train(spec, options.max_seconds, stop, progress, row)
         except Interrupted as interruption:
             console.single_interrupted(interruption.signum, row.kill())
             raise
-        except StoreError:
-            raise
-        except Exception as error:  # a user's trainer may raise anything
-            row.fail(error)
-        console.single_run(spec, results[0])
+        if isinstance(outcome, Failure):
+            row.fail(outcome)
+        console.single_run(spec, outcome)
         try:
-            final_error = row.record(results[0])
+            final_error = row.record(outcome)
         except StoreError as error:
             if stop():  # it was not waited for longer
                 console.error(str(error))
@@ -76,6 +63,29 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
                 raise
         stop.check()
         return final_error
+
+
+def _train(
+    spec: RunSpec,
+    max_seconds: float | None,
+    stop: StopRequest,
+    progress: ProgressDisplay,
+    row: _Row,
+) -> RunResult | Failure:
+    alone = Trajectory((Cell(0, (), {}, spec),))
+    with create("serial") as executor:
+        driver = Driver([(alone,)], executor, max_seconds=max_seconds)
+        with closing(driver.events()) as events:
+            for event in events:
+                stop.check()
+                match event:
+                    case Progressed(iterations):
+                        progress.advance(iterations)
+                    case Charted(_, part):
+                        row.show(part)
+                    case Ended(_, outcome):
+                        return outcome
+    raise AssertionError("a trajectory ends")
 
 
 class _Row:
@@ -145,17 +155,16 @@ class _Row:
             done = False
         return "is stored as KILLED" if done else "is stored as KILLED by the next command"
 
-    def fail(self, error: Exception) -> NoReturn:
+    def fail(self, failed: Failure) -> NoReturn:
         """Store that the trainer raised, with the traceback."""
         from sweep.tracking import write
         from sweep.tracking.ending import failure
 
         store, key = self._row(later=True)
-        whole = "".join(traceback.format_exception(error))
+        whole = failed.traceback or failed.sentence
         run_id = write.end(store, key, failure(whole, self.spec.config))
-        sentence = f"{type(error).__name__}: {error}".splitlines()[0]
         where = f"is an artifact of run {run_id}" if run_id else f"waits in {store.tracking.spool}"
-        raise RunFailed(f"The run failed: {sentence} (the whole traceback {where}).") from error
+        raise RunFailed(f"The run failed: {failed.sentence} (the whole traceback {where}).")
 
     def record(self, result: RunResult) -> float | None:
         """Store the result and say where."""

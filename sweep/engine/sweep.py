@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-import traceback
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
-from sweep.engine.checkpoint import checkpoint_name
+from sweep.engine.checkpoint import Checkpoint, checkpoint_name
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import StopRequest
 from sweep.errors import RunFailed, StoreError, StoreLost
@@ -27,7 +25,8 @@ if TYPE_CHECKING:
     from sweep.tracking.messages import Recorded
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.stored import StoredRun
-    from sweep.training.training import CurvePart, RunResult
+    from sweep.training.history import CurvePart, RunResult
+    from sweep.training.task import Failure
 
 __all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
 
@@ -94,10 +93,10 @@ class Sweep:
                 Ledger.start, cell.index, cell.name, cell.params(), tags, self.recorder.watches
             )
 
-    def checkpoint(self, spec: RunSpec) -> Path:
-        """Return the file that a long training of this sweep is kept in while it goes on."""
+    def checkpoint(self, spec: RunSpec) -> Checkpoint:
+        """Return the file of the last state of a training of this sweep."""
         folder = self.options.outputs / "sweeps" / self.id / "checkpoints"
-        return folder / checkpoint_name(spec)
+        return Checkpoint(folder / checkpoint_name(spec), platform_tags()["sweep.platform"])
 
     def show(self, cell: Cell, part: CurvePart) -> None:
         """Write what is known of the curve of a cell that still trains."""
@@ -158,22 +157,21 @@ class Sweep:
             self.finished += not interrupted
             self.progress.run_ended(cell.name, result)
 
-    def fail(self, cell: Cell, error: BaseException, text: str | None = None) -> None:
+    def fail(self, cell: Cell, failed: Failure) -> None:
         """Store that a cell failed, with its traceback; the other cells go on."""
         from sweep.tracking.ending import failure
         from sweep.tracking.ledger import Ledger
 
         self.start(cell)
-        text = text or "".join(traceback.format_exception(error))
+        text = failed.traceback or failed.sentence
         with self._store_needed():
             recorded = self.recorder.ask(Ledger.record, cell.index, failure(text, cell.spec.config))
         log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
         if recorded.gone is not None:
             console.error(recorded.gone)
-        sentence = f"{type(error).__name__}: {error}".splitlines()[0]
         where = self._traceback_of(recorded.run_id or cell.name)
-        self.failures.append(Failed(cell.name, sentence, where))
-        self.progress.run_failed(cell.name, sentence)
+        self.failures.append(Failed(cell.name, failed.sentence, where))
+        self.progress.run_failed(cell.name, failed.sentence)
 
     @contextmanager
     def _store_needed(self) -> Iterator[None]:
@@ -196,44 +194,6 @@ class Sweep:
         self.interrupted = max(self.interrupted, sum(run.status == "KILLED" for run in runs))
         ended = sum(run.status in ("FINISHED", "FAILED", "KILLED") for run in runs)
         self.lost = max(self.lost, len(self.plan.cells) - ended)
-
-    def run(self, spec: RunSpec) -> float | None:
-        """Train one cell alone and record it; what it raises is recorded and raised again."""
-        from sweep.engine.work import Progress, TrajectoryWork
-        from sweep.training.training import CurvePart
-
-        if self.failed_fast:
-            self.refuse()
-        cell = self.plan.find(spec)
-        if cell is None:
-            which = f"lr={spec.lr!r}, iters={spec.iters}"
-            raise RunFailed(f"This job's configuration ({which}) is not in the sweep's plan.")
-        self.start(cell)
-        results: list[RunResult] = []
-
-        def emit(value: RunResult | Progress | CurvePart) -> None:
-            if isinstance(value, Progress):
-                self.progress.advance(value.iterations)
-                with self.stop.held():
-                    self.heed()
-            elif isinstance(value, CurvePart):
-                with self.stop.held():
-                    self.show(cell, value)
-            else:
-                results.append(value)
-
-        try:
-            cell.check(spec)
-            with self.stop.interruptible():
-                work = TrajectoryWork(
-                    spec, (spec.iters,), self.options.max_seconds, self.checkpoint(spec)
-                )
-                work.alone(emit, self.stop)
-        except Exception as error:
-            self.fail(cell, error)
-            raise
-        self.stop.check()
-        return self.record(cell, results[0])
 
     @property
     def failed_fast(self) -> bool:

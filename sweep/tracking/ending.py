@@ -8,7 +8,7 @@ from typing import Any
 
 from sweep.tracking.files import CONFIG, TRACEBACK, config_bytes, result_files
 from sweep.tracking.metrics import Point, run_metrics
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 
 __all__ = ["Ending", "ending_of", "failure", "interruption"]
 

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 
 __all__ = [
     "CONFIG",

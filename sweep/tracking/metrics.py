@@ -12,7 +12,7 @@ import numpy.typing as npt
 from sweep.tracking.files import scalars
 from sweep.tracking.texts import entity_name
 from sweep.training.curve import CHART_POINTS, charted
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 
 __all__ = ["CHART_POINTS", "Point", "chart_steps", "curve_points", "run_metrics"]
 

@@ -9,7 +9,7 @@ from typing import Any
 from sweep.tracking.read import search, stored_run
 from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 
 __all__ = ["finished_by_signature", "result_of"]
 

@@ -28,7 +28,7 @@ from sweep.tracking.started import StartedRun
 from sweep.tracking.store import Store
 from sweep.tracking.texts import entity_name, short
 from sweep.training.curve import charted
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 
 __all__ = [
     "create_begun",

@@ -118,7 +118,7 @@ class Abreast:
 
     Attributes
     ----------
-    lanes
+    items
         The trajectories, in the order of `networks`.
     """
 
@@ -137,7 +137,7 @@ class Abreast:
         samples = len(self._inputs)
         spec = kernel_spec(networks[0], samples, rule)
         self._kernel = load_kernel(spec) if len(networks) == 1 else load_lanes_kernel(spec)
-        self.lanes = [Lane(network) for network in networks]
+        self.items = [Lane(network) for network in networks]
         width = 1 if len(networks) == 1 else LANES
         # Lanes left over repeat the first trajectory.
         self._order = [*range(len(networks))] + [0] * (width - len(networks))
@@ -146,12 +146,12 @@ class Abreast:
 
     def resume(self) -> None:
         """Go on from where the lanes are: at one step, the first or one restored."""
-        (self._step,) = {lane.step for lane in self.lanes}
-        state = np.stack([self.lanes[at].flat for at in self._order], axis=1)
+        (self._step,) = {lane.step for lane in self.items}
+        state = np.stack([self.items[at].flat for at in self._order], axis=1)
         self._ahead = state.copy()
         errors = np.empty((len(self._order), 1))
         self._train(self._ahead, errors)
-        for at, lane in enumerate(self.lanes):
+        for at, lane in enumerate(self.items):
             lane.last_error = float(errors[at, 0])
             if not np.isfinite(lane.last_error):
                 lane.diverged_at = self._step
@@ -167,28 +167,31 @@ class Abreast:
         errors = np.empty((len(self._rates), iterations))
         for begin in range(0, iterations, PART):
             self._advance(errors[:, begin : begin + PART])
-        return errors[: len(self.lanes)]
+        return errors[: len(self.items)]
 
     def _advance(self, errors: Array) -> None:
         """Train on for each column of `errors`, at least one, and fill it."""
         first = self._step + 1
         self._step += errors.shape[1]
-        moving = [lane.moving for lane in self.lanes]
+        moving = [lane.moving for lane in self.items]
         if any(moving):
             start = self._ahead.copy()
             self._train(self._ahead, errors[:, :-1])
             state = self._ahead.copy()
             self._train(self._ahead, errors[:, -1:])
-        for at, lane in enumerate(self.lanes):
+        for at, lane in enumerate(self.items):
             lane.step = self._step
             if moving[at]:
                 self._look(at, start, state, first, errors[at])
             else:
                 errors[at] = lane.last_error if lane.diverged_at is None else np.nan
 
+    def validation_errors(self) -> None:
+        """Return None: data with validation is trained alone."""
+
     def leave(self, at: int) -> None:
         """Say that nobody wants to know more of a trajectory."""
-        self.lanes[at].left = True
+        self.items[at].left = True
 
     def _train(self, state: Array, errors: Array) -> None:
         """Do a round for each column of `errors` on `state`, shape (scalars, lanes), in place.
@@ -199,7 +202,7 @@ class Abreast:
 
     def _look(self, at: int, start: Array, state: Array, first: int, errors: Array) -> None:
         """See what became of a lane in the part that began at step `first` with `start`."""
-        lane = self.lanes[at]
+        lane = self.items[at]
         lane.flat = state[:, at].copy()
         lane.last_error = float(errors[-1])
         # Errors are never negative, so one maximum finds both NaN and infinity.
@@ -218,7 +221,7 @@ class Abreast:
         def left(position: int, flat: Array) -> bool:
             return position >= bad or not bool(np.isfinite(flat).all())
 
-        lane = self.lanes[at]
+        lane = self.items[at]
         found, lane.flat = self._first(at, start, min(bad, len(errors) - 1), left)
         errors[found:] = np.nan
         lane.last_error = float("nan")

@@ -53,7 +53,7 @@ class Backprop:
         self, network: Network, data: Data, *, lr: float, rule: str, seed: int = 0
     ) -> None:
         self._all = Abreast([network], data, lrs=[lr], rule=rule)
-        self._lane = self._all.lanes[0]
+        self._lane = self._all.items[0]
 
     def advance(self, iterations: int) -> Array:
         """Train on; return the errors after each update, shape (iterations,).

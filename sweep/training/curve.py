@@ -1,10 +1,15 @@
-"""The error curve of a trajectory as it is made: thinned, with exact landmarks."""
+"""The error curve of a trajectory: thinned points, with exact landmarks.
+
+A worker extends a curve by the errors of each call into a trainer and takes what is new of it;
+the driver appends that. The thinning depends on the step alone and the landmarks are those of
+the whole curve, so merging is appending.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any
+from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -13,10 +18,11 @@ __all__ = [
     "CHART_POINTS",
     "FULL_CURVE",
     "THRESHOLDS",
+    "CurveSlice",
     "ErrorCurve",
+    "Landmarks",
     "charted",
     "kept_steps",
-    "next_kept",
 ]
 
 FULL_CURVE = 100_000
@@ -29,33 +35,41 @@ PER_DECADE = 12
 THRESHOLDS = tuple(range(1, 33))
 """The k of the levels 10^-k whose first crossing is found while training."""
 
+LAST_STEP = 2**62
+"""No trajectory gets beyond this step: at 10 ns an iteration it takes 1400 years."""
 
 Steps = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 
 
-def next_kept(step: int) -> int:
-    """Return the kept step after `step`, for a kept step of at least FULL_CURVE.
+@cache
+def _thinned() -> Steps:
+    """Return the steps beyond FULL_CURVE that a curve keeps, each 1/500 above the one before.
 
-    Whole numbers only, so that every machine keeps the same ones: each is 1/500 above the
-    one before, about 1150 a decade.
+    Whole numbers only, so that every machine keeps the same ones: about 1150 a decade.
     """
-    return step + step // 500
+    steps = [FULL_CURVE + FULL_CURVE // 500]
+    while steps[-1] < LAST_STEP:
+        steps.append(steps[-1] + steps[-1] // 500)
+    return np.array(steps, dtype=np.int64)
 
 
-def kept_steps(last: int) -> npt.NDArray[np.int64]:
+def _kept_between(first: int, last: int) -> Steps:
+    """Return the kept steps from `first` to `last`, both included."""
+    head = np.arange(first, min(last, FULL_CURVE) + 1, dtype=np.int64)
+    if last <= FULL_CURVE:
+        return head
+    low, high = np.searchsorted(_thinned(), [first, last + 1])
+    return np.concatenate([head, _thinned()[low:high]])
+
+
+def kept_steps(last: int) -> Steps:
     """Return the steps from 0 to `last` that a curve keeps, shape (n,), int64.
 
     Every step up to FULL_CURVE, then a fixed log-spaced list that depends on the step
     alone. (A run adds its best and its last step.)
     """
-    head = np.arange(min(last, FULL_CURVE) + 1, dtype=np.int64)
-    tail = []
-    step = next_kept(FULL_CURVE)
-    while step <= last:
-        tail.append(step)
-        step = next_kept(step)
-    return np.concatenate([head, np.array(tail, dtype=np.int64)])
+    return _kept_between(0, last)
 
 
 def charted(last: int) -> Steps:
@@ -78,177 +92,158 @@ def charted(last: int) -> Steps:
     return chosen[chosen <= last]
 
 
+@dataclass(frozen=True)
+class Landmarks:
+    """What is exact of a curve whatever its points are; of all its steps.
+
+    Attributes
+    ----------
+    last
+        The last finite step; -1 before step 0.
+    last_values, best_values
+        Error and validation error at `last` and at `best_step`; NaN where there is none.
+    best_step
+        The first step with the smallest error.
+    thresholds
+        The first step with error <= 10^-k, for k = 1, 2, … as far as they were reached.
+    best_validation_error
+        The smallest finite validation error; NaN without one.
+    diverged_at
+        The first step whose error is not finite; the curve ends before it.
+    """
+
+    last: int = -1
+    last_values: tuple[float, float] = (math.nan, math.nan)
+    best_step: int = 0
+    best_values: tuple[float, float] = (math.inf, math.nan)
+    thresholds: tuple[int, ...] = ()
+    best_validation_error: float = math.nan
+    diverged_at: int | None = None
+
+
+@dataclass(frozen=True)
+class CurveSlice:
+    """New points of a curve, shapes (n,), and the landmarks of all of it up to their end."""
+
+    marks: Landmarks
+    steps: Steps
+    errors: Values
+    validation: Values | None
+
+
 class ErrorCurve:
-    """The error curve as it is made: thinned, with its exact best step and thresholds.
+    """An error curve as it is made; step 0 is the first that it is extended by.
 
     Memory stays below FULL_CURVE + 1150 points for each decade beyond it.
 
     Parameters
     ----------
-    initial_error
-        The error at step 0.
-    initial_validation
-        The validation error at step 0, where one is told; then each step has one, NaN where
-        it was not taken.
+    marks
+        The landmarks of what came before the first point.
     """
 
-    def __init__(self, initial_error: float, initial_validation: float | None = None) -> None:
-        self.last = -1
-        self.best_error = math.inf
-        self.best_step = 0
-        self.thresholds: dict[int, int | None] = dict.fromkeys(THRESHOLDS)
-        self.diverged_at: int | None = None
-        self.best_validation_error: float | None = None
-        self._steps: list[Steps] = []
-        self._errors: list[Values] = []
-        self._others: list[Values] = []
-        self._next = next_kept(FULL_CURVE)
-        self._level = 0  # index of the first threshold not yet reached
-        self._last_values = self._best_values = (math.nan, math.nan)
-        self.has_validation = initial_validation is not None
-        self.extend(
-            np.array([initial_error]),
-            None if initial_validation is None else np.array([initial_validation]),
-        )
+    def __init__(self, marks: Landmarks | None = None) -> None:
+        self.marks = marks or Landmarks()
+        self._slices: list[CurveSlice] = []
 
     def extend(self, errors: Values, validation: Values | None = None) -> None:
-        """Take the errors of the next steps, shape (n,); a non-finite one ends the curve."""
-        if self.diverged_at is not None or not len(errors):
+        """Add the errors of the next steps, shape (n,); a non-finite one ends the curve."""
+        if self.marks.diverged_at is not None or not len(errors):
             return
-        first = self.last + 1
+        first = self.marks.last + 1
+        diverged_at = None
         if not np.isfinite(errors[-1]) or not np.isfinite(errors).all():
             bad = int(np.argmin(np.isfinite(errors)))
-            self.diverged_at = first + bad
-            errors = errors[:bad]
-            if not bad:
-                return
-        others = None if validation is None else validation[: len(errors)]
-        position = int(np.argmin(errors))
-        if errors[position] < self.best_error:
-            self.best_error = float(errors[position])
-            self.best_step = first + position
-            self._best_values = _pair(errors, others, position)
-            self._cross(errors, first)
-        self.last = first + len(errors) - 1
-        self._last_values = _pair(errors, others, -1)
-        self._keep(errors, self._errors, first)
-        if others is not None:
-            self._keep(others, self._others, first)
-            self._best_validation(others)
-        self._keep_steps(first)
+            diverged_at, errors = first + bad, errors[:bad]
+        if not len(errors):
+            self.marks = replace(self.marks, diverged_at=diverged_at)
+            return
+        if validation is not None:
+            validation = validation[: len(errors)]
+        self.marks = _extended(self.marks, errors, validation, diverged_at)
+        steps = _kept_between(first, self.marks.last)
+        at = steps - first
+        kept = None if validation is None else validation[at]
+        self._slices.append(CurveSlice(self.marks, steps, errors[at], kept))
 
-    def _best_validation(self, others: Values) -> None:
-        finite = others[np.isfinite(others)]
-        if len(finite):
-            best = self.best_validation_error
-            least = float(finite.min())
-            self.best_validation_error = least if best is None else min(best, least)
+    def take(self) -> CurveSlice:
+        """Return the points since the last call, and forget them."""
+        taken = self._joined()
+        self._slices = []
+        return taken
 
-    def _cross(self, errors: Values, first: int) -> None:
-        while self._level < len(THRESHOLDS):
-            k = THRESHOLDS[self._level]
-            below = errors <= float(f"1e-{k}")
-            if not below.any():
-                return
-            self.thresholds[k] = first + int(np.argmax(below))
-            self._level += 1
+    def append(self, new: CurveSlice) -> None:
+        """Append what another curve, which went on from this one's landmarks, has taken."""
+        self._slices.append(new)
+        self.marks = new.marks
 
-    def _keep(self, values: Values, kept: list[Values], first: int) -> None:
-        """Append those of `values`, at the steps from `first` on, whose steps are kept."""
-        head = max(0, min(len(values), FULL_CURVE + 1 - first))
-        if head:
-            kept.append(np.array(values[:head]))
-        chosen = self._thinned()
-        if len(chosen):
-            kept.append(values[chosen - first])
+    def rewind(self, marks: Landmarks) -> None:
+        """Go back to earlier landmarks of this curve."""
+        whole = self._joined()
+        end = int(np.searchsorted(whole.steps, marks.last, side="right"))
+        others = None if whole.validation is None else whole.validation[:end]
+        self._slices = [CurveSlice(marks, whole.steps[:end], whole.errors[:end], others)]
+        self.marks = marks
 
-    def _keep_steps(self, first: int) -> None:
-        """Append the kept steps from `first` to the last one; go on behind them."""
-        end = min(self.last, FULL_CURVE) + 1
-        if first < end:
-            self._steps.append(np.arange(first, end, dtype=np.int64))
-        chosen = self._thinned()
-        if len(chosen):
-            self._steps.append(chosen)
-            self._next = next_kept(int(chosen[-1]))
+    def kept(self) -> CurveSlice:
+        """Return all points that do not depend on where the curve ends."""
+        whole = self._joined()
+        self._slices = [whole]
+        return whole
 
-    def _thinned(self) -> Steps:
-        """Return the kept steps beyond FULL_CURVE up to the last one that are not yet there."""
-        chosen = []
-        step = self._next
-        while step <= self.last:
-            chosen.append(step)
-            step = next_kept(step)
-        return np.array(chosen, dtype=np.int64)
-
-    def points(self) -> tuple[Steps, Values]:
-        """Return the kept steps and errors up to now, with the best and the last step."""
-        steps, errors, _ = self._all_points()
-        return steps, errors
-
-    def validation(self) -> Values | None:
-        """Return the validation errors at the steps of `points`, or None where none is told."""
-        return self._all_points()[2] if self.has_validation else None
-
-    def final_validation_error(self) -> float | None:
-        """Return the validation error at the last step, or None where there is no finite one."""
-        other = self._last_values[1]
-        return other if math.isfinite(other) else None
-
-    def state(self) -> dict[str, Any]:
-        """Return all that a later curve needs to go on from here: arrays and numbers."""
-        steps = np.concatenate([np.empty(0, np.int64), *self._steps])
-        best = math.nan if self.best_validation_error is None else self.best_validation_error
-        return {
-            "last": self.last,
-            "best": np.array([self.best_error, *self._best_values, *self._last_values, best]),
-            "best_step": self.best_step,
-            "thresholds": np.array([-1 if at is None else at for at in self.thresholds.values()]),
-            "steps": steps,
-            "errors": np.concatenate([np.empty(0), *self._errors]),
-            "others": np.concatenate([np.empty(0), *self._others]),
-            "next": self._next,
-            "level": self._level,
-        }
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state, for a fresh curve with or without validation as that one."""
-        best_error, *values = np.asarray(state["best"]).tolist()
-        self.last, self.best_step = int(state["last"]), int(state["best_step"])
-        self.best_error = best_error
-        self._best_values, self._last_values = tuple(values[:2]), tuple(values[2:4])
-        self.best_validation_error = values[4] if math.isfinite(values[4]) else None
-        crossed = np.asarray(state["thresholds"]).tolist()
-        self.thresholds = {
-            k: None if at < 0 else at for k, at in zip(THRESHOLDS, crossed, strict=True)
-        }
-        self._steps, self._errors = [np.asarray(state["steps"])], [np.asarray(state["errors"])]
-        self._others = [np.asarray(state["others"])] if self.has_validation else []
-        self._next, self._level = int(state["next"]), int(state["level"])
-
-    def charted_after(self, step: int) -> tuple[Steps, Values, Values | None]:
-        """Return the points beyond `step` that charts show, up to now; 0 is among the first."""
-        steps, errors, others = self._all_points()
-        chosen = np.append(0, charted(self.last))
-        at = np.searchsorted(steps, chosen[chosen > step])
-        return steps[at], errors[at], others[at] if self.has_validation else None
-
-    def _all_points(self) -> tuple[Steps, Values, Values]:
-        if not self._steps:
-            return np.empty(0, dtype=np.int64), np.empty(0), np.empty(0)
-        self._steps = [np.concatenate(self._steps)]
-        self._errors = [np.concatenate(self._errors)]
-        self._others = [np.concatenate(self._others)] if self._others else []
-        steps, errors = self._steps[0], self._errors[0]
-        others = self._others[0] if self._others else np.empty(0)
-        for step, values in ((self.best_step, self._best_values), (self.last, self._last_values)):
+    def points(self) -> tuple[Steps, Values, Values | None]:
+        """Return the steps, errors and validation errors, with the best and the last step."""
+        whole, marks = self.kept(), self.marks
+        steps, errors, others = whole.steps, whole.errors, whole.validation
+        if marks.last < 0:
+            return steps, errors, others
+        for step, values in (
+            (marks.best_step, marks.best_values),
+            (marks.last, marks.last_values),
+        ):
             at = int(np.searchsorted(steps, step))
             if at == len(steps) or steps[at] != step:
                 steps = np.insert(steps, at, step)
                 errors = np.insert(errors, at, values[0])
-                others = np.insert(others, at, values[1]) if self._others else others
+                others = None if others is None else np.insert(others, at, values[1])
         return steps, errors, others
 
+    def _joined(self) -> CurveSlice:
+        if len(self._slices) == 1:
+            return replace(self._slices[0], marks=self.marks)
+        steps = np.concatenate([np.empty(0, np.int64), *(part.steps for part in self._slices)])
+        errors = np.concatenate([np.empty(0), *(part.errors for part in self._slices)])
+        others = [part.validation for part in self._slices if part.validation is not None]
+        return CurveSlice(self.marks, steps, errors, np.concatenate(others) if others else None)
 
-def _pair(errors: Values, others: Values | None, at: int) -> tuple[float, float]:
-    return float(errors[at]), math.nan if others is None else float(others[at])
+
+def _extended(
+    marks: Landmarks, errors: Values, validation: Values | None, diverged_at: int | None
+) -> Landmarks:
+    """Return the landmarks of a curve that goes on by these finite errors, at least one."""
+    first = marks.last + 1
+    best_step, best_values, thresholds = marks.best_step, marks.best_values, marks.thresholds
+    best_at = int(np.argmin(errors))
+    if errors[best_at] < best_values[0]:
+        best_step, best_values = first + best_at, _values(errors, validation, best_at)
+        for k in THRESHOLDS[len(thresholds) :]:
+            if best_values[0] > float(f"1e-{k}"):
+                break
+            thresholds += (first + int(np.argmax(errors <= float(f"1e-{k}"))),)
+    least = marks.best_validation_error
+    if validation is not None:
+        finite = validation[np.isfinite(validation)]
+        least = float(np.fmin(least, finite.min())) if len(finite) else least
+    return Landmarks(
+        first + len(errors) - 1,
+        _values(errors, validation, -1),
+        best_step,
+        best_values,
+        thresholds,
+        least,
+        diverged_at,
+    )
+
+
+def _values(errors: Values, validation: Values | None, at: int) -> tuple[float, float]:
+    return float(errors[at]), math.nan if validation is None else float(validation[at])

@@ -1,22 +1,22 @@
-"""What a trainer is, and calls into one that tell in one sentence where it is none."""
+"""The trainer protocol, and calls that validate what a trainer returns."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 __all__ = [
+    "Batch",
+    "BatchOfOne",
     "Trained",
     "Trainer",
     "TrainerError",
     "checked_error",
     "checked_metrics",
-    "checked_slice",
     "checked_state",
-    "checked_validation",
     "resumable",
     "snapshot",
 ]
@@ -61,33 +61,80 @@ class Trainer(Trained, Protocol):
         ...
 
 
-def checked_slice(trainer: Trainer, count: int, validated: bool) -> tuple[Values, Values | None]:
-    """Call advance(); return the errors and, if `validated`, the validation errors, (count,)."""
-    told = f"{type(trainer).__name__}.advance({count})"
-    errors = _numbers(_called(trainer, "advance", count), told)
-    if errors.shape != (count,):
-        raise TrainerError(
-            f"{told} returned shape {errors.shape}; "
-            f"it must return one error for each iteration, shape ({count},)."
-        )
-    others = checked_validation(trainer, count, f"after {told}") if validated else None
-    return errors, np.full(count, np.nan) if validated and others is None else others
+class Batch(Protocol):
+    """Trajectories that are trained together; what each gives does not depend on the others."""
+
+    @property
+    def items(self) -> Sequence[Any]:
+        """The trajectories, each a Trainer without `advance`."""
+        ...
+
+    def advance(self, iterations: int) -> Values:
+        """Train all on; return the errors after each iteration, shape (items, iterations)."""
+        ...
+
+    def validation_errors(self) -> Values | None:
+        """Return those of the last advance, in its shape; before any, of step 0, (items, 1)."""
+        ...
+
+    def resume(self) -> None:
+        """Go on from where the items were restored: at one step."""
+        ...
+
+    def leave(self, at: int) -> None:
+        """Train an item no further: nobody needs its errors."""
+        ...
 
 
-def checked_validation(trainer: Trained, count: int, when: str) -> Values | None:
-    """Return the validation errors of the last advance, shape (count,); None if there are none."""
-    if not hasattr(trainer, "validation_errors"):
-        return None
-    told = f"{type(trainer).__name__}.validation_errors()"
-    value = _called(trainer, "validation_errors")
-    if value is None:
-        return None
-    errors = _numbers(value, told)
-    if errors.shape != (count,):
-        raise TrainerError(
-            f"{told} returned shape {errors.shape}; {when} it must have shape ({count},)."
-        )
-    return errors
+class BatchOfOne:
+    """Any trainer as a batch.
+
+    Raises
+    ------
+    TrainerError
+        By each method: the trainer returned something else than its protocol says.
+    """
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.items = [trainer]
+        self._count: int | None = None
+        self._told = f"{type(trainer).__name__}.validation_errors()"
+
+    def advance(self, iterations: int) -> Values:
+        """Train on; return the errors, shape (1, iterations)."""
+        (trainer,) = self.items
+        told = f"{type(trainer).__name__}.advance({iterations})"
+        errors = _numbers(_called(trainer, "advance", iterations), told)
+        if errors.shape != (iterations,):
+            raise TrainerError(
+                f"{told} returned shape {errors.shape}; "
+                f"it must return one error for each iteration, shape ({iterations},)."
+            )
+        self._count = iterations
+        return errors[np.newaxis]
+
+    def validation_errors(self) -> Values | None:
+        """Return the validation errors; NaN where a trainer that had some gives none."""
+        (trainer,) = self.items
+        if not hasattr(trainer, "validation_errors"):
+            return None
+        count = 1 if self._count is None else self._count
+        value = _called(trainer, "validation_errors")
+        if value is None:
+            return None if self._count is None else np.full((1, count), np.nan)
+        errors = _numbers(value, self._told)
+        if errors.shape != (count,):
+            when = "before any advance" if self._count is None else "after that many iterations"
+            raise TrainerError(
+                f"{self._told} returned shape {errors.shape}; {when} it must have shape ({count},)."
+            )
+        return errors[np.newaxis]
+
+    def resume(self) -> None:
+        """Do nothing: a trainer goes on from what it was restored to."""
+
+    def leave(self, at: int) -> None:
+        """Do nothing: a batch without items under way is not advanced."""
 
 
 def checked_error(trainer: Trained) -> float:

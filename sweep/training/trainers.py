@@ -7,21 +7,29 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from sweep.checks import did_you_mean, no_such_key, refuse_quotes, told
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
+from sweep.training.blas import hold_blas
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
     from sweep.training.backprop import Backprop
     from sweep.training.data import Data
     from sweep.training.minibatch import MiniBatch
-    from sweep.training.training import Trainer
+    from sweep.training.protocol import Batch, Trainer
 
-__all__ = ["build_trainer", "built_in_options", "check_options", "locate", "source_hash"]
+__all__ = [
+    "build_batch",
+    "build_trainer",
+    "built_in_options",
+    "check_options",
+    "locate",
+    "source_hash",
+]
 
 METHODS = ("advance", "error", "weights")
 
@@ -150,6 +158,28 @@ def check_options(cls: type, options: Mapping[str, Any]) -> None:
         raise ConfigErrors(problems)
 
 
+def build_batch(specs: Sequence[RunSpec]) -> Batch:
+    """Build fresh trainers at step 0 for trajectories that train in one batch.
+
+    Several have the built-in trainer and are equal in all but weights and rate.
+
+    Raises
+    ------
+    RunFailed
+        The trainer's source, or the data, is not what a run's signature is made of.
+    """
+    from sweep.training.protocol import BatchOfOne
+
+    if len(specs) == 1:
+        return BatchOfOne(build_trainer(specs[0]))
+    from sweep.training.abreast import Abreast
+
+    first = specs[0]
+    assert first.rule is not None
+    networks, lrs = [spec.network for spec in specs], [spec.lr for spec in specs]
+    return Abreast(networks, first.data(), lrs=lrs, rule=first.rule)
+
+
 def build_trainer(spec: RunSpec) -> Trainer:
     """Build a fresh trainer at step 0 for a run.
 
@@ -176,7 +206,9 @@ def build_trainer(spec: RunSpec) -> Trainer:
         options["data"] = spec.data()
     if "network" in parameters and "network" not in options:
         options["network"] = spec.network
+    hold_blas()
     trainer: Trainer = cls(**options)
+    hold_blas()  # what it loaded
     return trainer
 
 

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from sweep.engine.events import Failure
 from sweep.engine.plan import Trajectory
 from sweep.engine.signals import StopRequest
-from sweep.engine.work import Failure
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 from sweep.verify.cases import Case, Origin, case_of, paired
 from sweep.verify.closeness import Closeness, Exact, Near
 from sweep.verify.compare import compare
@@ -88,7 +88,7 @@ class Check:
     ) -> Verdict:
         run = case.run
         if isinstance(result, Failure):
-            raised = f"{type(result.error).__name__}: {result.error}"
+            raised = result.sentence
             failed = Difference("outcome", run.outcome or MISSING, raised)
             return Verdict(run.name, DIFFERS, differences=(*case.found, failed))
         if run.status == "KILLED" and result.outcome == "completed":  # as far as it had come

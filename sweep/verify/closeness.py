@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 
 __all__ = ["Closeness", "Exact", "Near"]
 

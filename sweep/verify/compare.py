@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 from sweep.verify.closeness import Closeness
 from sweep.verify.difference import MISSING, Difference
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from sweep.engine.backends import Done, Emitted, create
+from sweep.engine.driver import Driver
+from sweep.engine.events import Ended, Failure
+from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import StopRequest
-from sweep.engine.work import Failure, TrajectoryWork
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 
 __all__ = ["retrain", "trajectories"]
 
@@ -36,17 +37,8 @@ def retrain(
         A signal asked the command to end; every worker is gone by then.
     """
     safe = all(one.spec.trainer.thread_safe for one in needed)
-    with create("threads" if safe else "processes") as backend:
-        for key, one in enumerate(needed):
-            backend.submit(key, TrajectoryWork(one.spec, one.stops, None))
-        left = [{cell.index: cell for cell in one.cells} for one in needed]
-        for event in backend.events():
+    with create("threads", thread_safe=safe) as executor:
+        for event in Driver([(one,) for one in needed], executor).events():
             stop.check()
-            if isinstance(event, Emitted) and isinstance(event.value, RunResult):
-                for cell in list(left[event.key].values()):
-                    if cell.spec.iters == event.value.iters:
-                        del left[event.key][cell.index]
-                        yield cell.index, event.value
-            elif isinstance(event, Done) and event.error is not None:
-                for index in left[event.key]:
-                    yield index, Failure(event.error, event.traceback)
+            if isinstance(event, Ended):
+                yield event.cell.index, event.outcome

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from sweep.engine.backends import Backend, Emit, Stop, create
+from sweep.engine.executors import Executor, create
 from tests.processes import clean_environment
 
 PATIENCE = 90.0
@@ -28,13 +28,13 @@ ENGINES = [
 
 
 class Engine(NamedTuple):
-    """A cluster that runs: which backend it is for, and its address."""
+    """A cluster that runs: which executor it is for, and its address."""
 
     name: str
     address: str
 
-    def joined(self, workers: int | None = None, **options: Any) -> Backend:
-        """Return a backend that uses it."""
+    def joined(self, workers: int | None = None, **options: Any) -> Executor:
+        """Return an executor that uses it."""
         return create(self.name, workers, {"address": self.address, **options})
 
     @property
@@ -57,53 +57,11 @@ def running_engine(name: str, folder: Path) -> Iterator[Engine]:
             yield Engine(name, cluster.address)
 
 
-OWN = """
-import os, signal, sys, time
-import psutil
-from sweep.engine.backends import Done, Emitted, create
-
-def work(emit, stop):
-    emit(os.getpid())
-    while not stop() or sys.argv[1] == "deaf":
-        time.sleep(0.01)
-    emit("stopped")
-
-if __name__ == "__main__":
-    signal.signal(signal.SIGINT, lambda *_: None)
-    with create(sys.argv[2], 2) as backend:
-        backend.submit(0, work)
-        backend.submit(1, work)
-        seen = []
-        for event in backend.events():
-            if isinstance(event, Done) and event.error:
-                print(event.error)
-            if isinstance(event, Emitted):
-                seen.append(event.value)
-                if len(seen) == 2:
-                    if sys.argv[1] == "deaf":
-                        break
-                    if sys.argv[1] == "killed":
-                        print(*seen, flush=True)
-                        os.kill(os.getpid(), signal.SIGKILL)
-                    os.killpg(0, signal.SIGINT)
-                    backend.stop()
-        print(seen[2:], flush=True)
-    print("left", len(psutil.Process().children(recursive=True)), flush=True)
-"""
-"""A driver (way, backend) whose cluster is its own, and which leaves its works in some way."""
-
-
 def wait_for(true: Callable[[], bool]) -> None:
     deadline = time.monotonic() + PATIENCE
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-
-
-def told_pid(emit: Emit, stop: Stop) -> None:
-    """Emit which process this is, and go on until asked to stop."""
-    emit(os.getpid())
-    wait_for(stop)
 
 
 @contextmanager

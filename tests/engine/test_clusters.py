@@ -1,109 +1,107 @@
-"""Dask and Ray alike: the same works as for every backend, and what goes wrong in a cluster."""
+"""Dask and Ray: real clusters on this machine, and what goes wrong in one."""
 
 from __future__ import annotations
 
+import signal
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import cloudpickle
 import numpy as np
 import psutil
 import pytest
 
-from sweep.engine.backends import Emit, Stop, WorkerDied, WorkError, create
+from sweep.engine.driver import Driver
+from sweep.engine.events import Failure, Progressed
+from sweep.engine.executors import create
 from sweep.errors import ConfigError, SweepError
+from sweep.training.history import RunResult
 from tests import processes
-from tests.engine import test_backends as contract
-from tests.engine.clusters import ENGINES, OWN, Engine, running_engine, wait_for
-from tests.engine.test_backends import Count, collect, dies, ends, products, values
-
-cloudpickle.register_pickle_by_value(sys.modules[__name__])
+from tests.engine.clusters import ENGINES, Engine, ray_cluster, running_engine, wait_for
+from tests.engine.driving import assert_falls, bits, drive, trajectory
 
 
 @pytest.fixture(scope="module", params=ENGINES)
 def engine(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Engine]:
-    """Return a cluster of two workers with room for one work each."""
+    """Return a cluster of two workers with room for one task each."""
     with running_engine(request.param, tmp_path_factory.mktemp(request.param)) as found:
         yield found
 
 
-@pytest.mark.parametrize(
-    "check",
-    [
-        contract.test_events_come_in_each_works_order,
-        contract.test_no_work_is_no_event,
-        contract.test_works_submitted_while_taking_events_are_done_too,
-        contract.test_events_can_be_taken_again_after_a_break,
-        contract.test_values_arrive_before_their_work_ends,
-        contract.test_driver_is_woken_while_a_work_is_silent,
-        contract.test_error_of_a_work_is_told_and_harms_no_other,
-        contract.test_stop_reaches_works_that_run_and_works_that_wait,
-        contract.test_close_ends_a_work_that_emits_for_ever,
-        contract.test_works_that_emit_wait_for_the_driver,
-        contract.test_one_blas_thread_while_works_run_and_as_before_afterwards,
-    ],
-    ids=lambda check: check.__name__.removeprefix("test_"),
-)
-def test_same_as_every_backend(
-    check: Any, engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_every_run_ends_with_its_own_prefix_and_a_failure_is_its_own(engine: Engine) -> None:
+    given = [trajectory("Falling", 0.1 * (1 + at), 3, 70) for at in range(5)]
+    given.insert(1, trajectory("Failing", 9.0, 3))
+    found = drive(engine.joined(), given)
+    failure = found.pop((9.0, 3))
+    assert isinstance(failure, Failure) and failure.sentence == "ValueError: lr is odd"
+    assert len(found) == 10
+    for (lr, iters), result in found.items():
+        assert_falls(result, lr, iters)
+
+
+def test_trainer_without_a_state_stays_where_it_was_built(engine: Engine) -> None:
+    found = drive(engine.joined(), [trajectory("Slow", lr, 150, 300) for lr in (0.1, 0.2)])
+    for lr in (0.1, 0.2):
+        assert found[lr, 150].metrics == found[lr, 300].metrics
+        assert_falls(found[lr, 300], lr, 300)
+
+
+def test_same_bits_as_serial_with_one_blas_thread(engine: Engine) -> None:
+    given = [trajectory("Product", 0.1, 1), trajectory("", 0.5, 1, 5000)]
+    here, there = drive(create("serial"), given), drive(engine.joined(), given)
+    assert here[0.1, 1].metrics == there[0.1, 1].metrics
+    assert there[0.1, 1].metrics["most_threads"] == 1
+    for iters in (1, 5000):
+        assert bits(here[0.5, iters]) == bits(there[0.5, iters])
+
+
+def test_caller_gets_control_and_what_it_leaves_is_kept(engine: Engine, tmp_path: Path) -> None:
+    given, kept = trajectory("Resumable", 0.1, 10**6, folder=tmp_path), tmp_path / "kept"
+    seen: list[object] = []
+
+    def leave(event: object) -> None:
+        seen.append(event)
+        if isinstance(event, Progressed) and None in seen:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(engine.joined(), [given], on=leave, checkpoints=kept)
+    assert len(list(kept.iterdir())) == 1
+    rest = drive(engine.joined(), [given], checkpoints=kept, max_seconds=0.5)[0.1, 10**6]
+    assert rest.outcome == "interrupted"
+    assert (rest.errors == 0.1 / (1.0 + np.arange(len(rest.errors)))).all()
+    assert list(tmp_path.glob("0.1 from *"))
+
+
+def test_worker_that_dies_costs_what_came_since_the_last_state(
+    engine: Engine, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(contract, "create", lambda name, workers=None: engine.joined(workers))
-    if "tmp_path" in check.__code__.co_varnames[: check.__code__.co_argcount]:
-        check(engine.name, tmp_path)
-    else:
-        check(engine.name)
+    given = [trajectory("DyingResumable", 1.5, 250, folder=tmp_path), trajectory("Slow", 0.2, 100)]
+    found = drive(engine.joined(), given)
+    assert_falls(found[1.5, 250], 1.5, 250)
+    assert_falls(found[0.2, 100], 0.2, 100)
+    assert len(list(tmp_path.glob("1.5 died *"))) == 2
 
 
-def test_work_that_kills_every_worker_is_found_and_the_others_complete(engine: Engine) -> None:
-    with engine.joined() as backend:
-        for key, work in enumerate([Count(), dies, Count(), Count()]):
-            backend.submit(key, work)
-        events = collect(backend)
-    done = ends(events)
-    error = done.pop(1).error
-    assert isinstance(error, WorkerDied)
-    assert "workers that had this run died" in str(error)
-    assert "native code that crashes" in str(error) and "\n" not in str(error)
-    assert [done[key].error for key in sorted(done)] == [None] * 3
-
-
-def test_same_bits_as_serial_and_large_arrays_travel_once(engine: Engine) -> None:
-    shared = np.arange(100_000.0)
-    with create("serial") as serial, engine.joined() as backend:
-        serial.submit(0, products)
-        backend.submit(0, products)
-        for key in range(1, 6):
-            backend.submit(key, lambda emit, stop, n=key: emit(float(shared[n])))
-        events = collect(backend)
-        assert values(events) == values(collect(serial))
-        assert len(backend._parts) == 1  # type: ignore[attr-defined]
-    assert [values(events, key) for key in range(1, 6)] == [[float(key)] for key in range(1, 6)]
-
-
-def test_what_cannot_travel_ends_its_work_with_a_sentence(engine: Engine) -> None:
-    lock = threading.Lock()
-
-    def holds(emit: Emit, stop: Stop) -> None:
-        lock.acquire()
-
-    with engine.joined() as backend:
-        works = [holds, contract.emits(threading.Lock), contract.emits(contract.Unreadable)]
-        for key, work in enumerate([*works, Count()]):
-            backend.submit(key, work)
-        done = ends(collect(backend))
-    assert [type(done[key].error) for key in range(4)] == [WorkError] * 3 + [type(None)]
+def test_trajectory_that_kills_every_worker_fails_and_the_others_complete(
+    engine: Engine, tmp_path: Path
+) -> None:
+    given = [trajectory("Falling", 2.0 + at, 9) for at in range(3)]
+    given.insert(1, trajectory("DyingSlow", 0.5, 100, folder=tmp_path))
+    found = drive(engine.joined(), given)
+    failure = found.pop((0.5, 100))
+    assert isinstance(failure, Failure)
+    assert "died 3 times in a row" in failure.sentence and "\n" not in failure.sentence
+    for (lr, iters), result in found.items():
+        assert_falls(result, lr, iters)
 
 
 def test_engine_without_a_worker_that_suits_ends_the_sweep_with_a_sentence(engine: Engine) -> None:
-    with engine.joined(resources={"TPU": 1}, patience=1) as backend:
-        backend.submit(0, Count())
-        with pytest.raises(SweepError, match="no worker that suits for 1 s.*resume=last"):
-            collect(backend)
+    with pytest.raises(SweepError, match="no worker that suits for 1 s.*resume=last"):
+        drive(engine.joined(resources={"TPU": 1}, patience=1), [trajectory("Falling", 0.1, 5)])
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -112,13 +110,110 @@ def test_address_where_nobody_answers_is_refused_before_anything_is_created(name
         create(name, 1, {"address": "127.0.0.1:9"})
 
 
-@pytest.mark.parametrize("way", ["interrupted", "deaf", "killed"])
+OWN = """
+import os, signal, sys
+from pathlib import Path
+import psutil
+from sweep.engine.driver import Driver
+from sweep.engine.executors import create
+from tests.engine.driving import trajectory
+
+if __name__ == "__main__":
+    here = Path.cwd()
+    signal.signal(signal.SIGINT, lambda *_: None)
+    with create(sys.argv[2], 2) as executor:
+        given = [(trajectory("Slow", lr, 10**6, folder=here),) for lr in (0.1, 0.2)]
+        if sys.argv[1] != "stops":
+            given = [(trajectory("Busy", lr, 5, folder=here),) for lr in (0.1, 0.2)]
+        seen = 0
+        for event in Driver(given, executor).events():
+            seen += type(event).__name__ == "Progressed"
+            if len(list(here.glob("*.pids"))) == 2 or seen == 4:
+                pids = [child.pid for child in psutil.Process().children(recursive=True)]
+                print(*pids, flush=True)
+                if sys.argv[1] == "killed":
+                    os.kill(os.getpid(), signal.SIGKILL)
+                os.killpg(0, signal.SIGINT)
+                break
+"""
+"""A command (way, executor) whose cluster is its own, and which leaves its tasks in some way."""
+
+
+@pytest.mark.parametrize("way", ["stops", "busy", "killed"])
 @pytest.mark.parametrize("name", ENGINES)
 def test_own_cluster_leaves_no_process(name: str, way: str, tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
-    ended = processes.run([sys.executable, "own.py", way, name], tmp_path)
+    ended = processes.run([sys.executable, "own.py", way, name], tmp_path, timeout=120)
+    pids = [int(file.read_text()) for file in tmp_path.glob("*.pids")]
     if way == "killed":
-        wait_for(lambda: not any(psutil.pid_exists(int(pid)) for pid in ended.out.split()))
+        assert ended.code == -signal.SIGKILL, ended
+        wait_for(lambda: not any(psutil.pid_exists(pid) for pid in pids))
     else:
-        told = {"interrupted": "['stopped', 'stopped']", "deaf": "[]"}[way]
-        assert ended == (0, f"{told}\nleft 0\n", "")
+        assert ended.code == 0, ended
+        left = [int(pid) for pid in ended.out.split()]
+        assert left
+        wait_for(lambda: not any(psutil.pid_exists(pid) for pid in left))
+
+
+# Dask
+
+
+@pytest.fixture
+def dask(tmp_path: Path) -> Iterator[Engine]:
+    with running_engine("dask", tmp_path / "cluster") as found:
+        yield found
+
+
+@pytest.mark.dask
+def test_slices_of_a_command_that_is_killed_end_too(dask: Engine, tmp_path: Path) -> None:
+    script = (
+        "import os, signal\n"
+        "from pathlib import Path\n"
+        "from sweep.engine.driver import Driver\n"
+        "from sweep.engine.events import Progressed\n"
+        "from sweep.engine.executors import create\n"
+        "from tests.engine.driving import trajectory\n"
+        "given = [(trajectory('Resumable', lr, 10**6, folder=Path.cwd()),) for lr in (0.1, 0.2)]\n"
+        f"executor = create('dask', None, {{'address': {dask.address!r}}})\n"
+        "for event in Driver(given, executor).events():\n"
+        "    if isinstance(event, Progressed):\n"
+        "        os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    assert processes.run([sys.executable, "-c", script], tmp_path).code == -signal.SIGKILL
+    found = drive(dask.joined(), [trajectory("Falling", lr, 5) for lr in (0.1, 0.2, 0.3)])
+    assert all(isinstance(result, RunResult) for result in found.values())
+
+
+@pytest.mark.dask
+def test_scheduler_that_goes_away_ends_the_sweep_with_a_sentence(tmp_path: Path) -> None:
+    with running_engine("dask", tmp_path / "cluster") as engine:
+        executor = engine.joined()
+        given = trajectory("Slow", 0.1, 10**6)
+        events = Driver([(given,)], executor).events()
+        next(event for event in events if isinstance(event, Progressed))
+    with executor, pytest.raises(SweepError, match="resume=last"):
+        list(events)
+
+
+# Ray
+
+
+@pytest.mark.ray
+def test_trajectories_of_a_node_that_is_lost_go_on_elsewhere(tmp_path: Path) -> None:
+    given = [trajectory("Resumable", lr, 400, folder=tmp_path) for lr in (0.1, 0.2, 0.3)]
+    steps: list[Any] = []
+    with ray_cluster() as cluster:
+        doomed = cluster.add_node(num_cpus=1)
+
+        def lose(event: object) -> None:
+            if isinstance(event, Progressed):
+                steps.append(event)
+                if len(steps) == 3:
+                    cluster.remove_node(doomed, allow_graceful=False)
+                    cluster.add_node(num_cpus=1)
+
+        executor = create("ray", 3, {"address": cluster.address})
+        found = drive(executor, given, on=lose)
+    for (lr, iters), result in found.items():
+        assert isinstance(result, RunResult), result
+        assert_falls(result, lr, iters)

@@ -9,8 +9,9 @@ from omegaconf import OmegaConf
 
 from sweep.config.run import run_spec
 from sweep.config.spec import RunSpec
+from sweep.training.advance import train
+from sweep.training.history import RunResult
 from sweep.training.trainers import build_trainer
-from sweep.training.training import RunResult, train
 from tests.processes import ROOT
 
 EXAMPLES = ROOT / "examples"

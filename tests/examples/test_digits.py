@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from mlflow.tracking import MlflowClient
 
-from sweep.training.training import RunResult, train
+from sweep.training.advance import train
+from sweep.training.history import RunResult
 from tests.examples.support import EXAMPLES
 from tests.processes import Ended
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from sweep.config.spec import RunSpec
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 from tests.examples.support import EXAMPLES, spec_of, trained
 
 CONF = EXAMPLES / "published" / "my_conf"

@@ -13,7 +13,7 @@ import pytest
 from mlflow.tracking import MlflowClient
 
 from sweep.config.spec import RunSpec
-from sweep.training.training import train
+from sweep.training.advance import train
 from tests.examples.support import EXAMPLES, spec_of, trained
 from tests.processes import Ended
 

@@ -18,8 +18,8 @@ from sweep.tracking import read, write
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
+from sweep.training.advance import train
 from sweep.training.trainers import build_trainer
-from sweep.training.training import train
 from tests.faults.conftest import Begin
 from tests.faults.support import assert_whole, open_reader, trainer
 from tests.processes import finish, run_sweep

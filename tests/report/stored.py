@@ -16,7 +16,7 @@ import numpy as np
 from sweep.tracking import files
 from sweep.tracking.artifacts import LocalArtifacts
 from sweep.tracking.stored import StoredRun, StoredSweep
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 
 START = 1_700_000_000_000
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from sweep.training.curve import THRESHOLDS, kept_steps
-from sweep.training.training import RunResult
+from sweep.training.history import RunResult
 from tests.processes import ROOT, clean_environment
 
 SIGNATURE = "ab" * 32

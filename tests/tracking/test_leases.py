@@ -26,7 +26,7 @@ from sweep.tracking.parent import check_same_cells
 from sweep.tracking.recorder import Here
 from sweep.tracking.store import Store, open_store
 from sweep.tracking.tending import close_abandoned, tend
-from sweep.training.training import CurvePart
+from sweep.training.history import CurvePart
 from tests.configuration import configuration, spec
 from tests.processes import ROOT, clean_environment
 from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result, start_script

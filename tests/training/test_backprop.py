@@ -326,7 +326,9 @@ def installed(folder: Path) -> dict[str, str]:
 
 def test_no_folder_for_a_cache_is_no_hindrance(weird_path: Path) -> None:
     env = installed(weird_path) | {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"}
-    (weird_path / "sweep" / "training" / "kernels" / "__pycache__").write_text("a file where the cache would be")
+    (weird_path / "sweep" / "training" / "kernels" / "__pycache__").write_text(
+        "a file where the cache would be"
+    )
     process = start([sys.executable, "-W", "error", "-c", PROGRAM], weird_path, env)
     out, err = process.communicate(timeout=120)
     assert (process.returncode, err) == (0, "")

@@ -15,6 +15,7 @@ from mlflow.tracking import MlflowClient
 from sweep.config.spec import RunSpec
 from sweep.engine.plan import Cell, Plan
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
+from sweep.training.advance import train
 from sweep.training.trainers import (
     build_trainer,
     built_in_options,
@@ -22,7 +23,6 @@ from sweep.training.trainers import (
     locate,
     source_hash,
 )
-from sweep.training.training import train
 from tests import configuration
 from tests.configuration import CHOICES
 from tests.examples.support import spec_of

@@ -1,10 +1,12 @@
-"""One trajectory: prefixes, thinning, thresholds, and every way in which it ends."""
+"""Trajectories by slices: prefixes, thinning, thresholds, and every way in which one ends."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import fields
+import pickle
+import tracemalloc
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweep.training.abreast import Abreast
+from sweep.training.advance import Training, Worker, advance, train
 from sweep.training.backprop import Backprop
 from sweep.training.curve import (
     CHART_POINTS,
@@ -22,10 +26,14 @@ from sweep.training.curve import (
     kept_steps,
 )
 from sweep.training.data import Data
+from sweep.training.history import History, RunResult
 from sweep.training.minibatch import MiniBatch
-from sweep.training.training import RunResult, TrainerError, train
+from sweep.training.network import Network
+from sweep.training.protocol import Batch, BatchOfOne, TrainerError
+from sweep.training.task import Failure, Item, SliceResult, Task
 from sweep.training.validation import Validated
 from tests import notebook
+from tests.configuration import spec
 
 
 class Scripted:
@@ -180,26 +188,6 @@ def test_divergence_at_the_start_leaves_an_empty_curve() -> None:
     assert set(result.thresholds.values()) == {None}
 
 
-def test_stop_interrupts_the_runs_that_are_left() -> None:
-    done: list[int] = []
-    results = train(
-        Scripted(wave), [10, 10**9, 10**10], stop=lambda: sum(done) >= 500, progress=done.append
-    )
-    first, *left = results
-    assert (first.outcome, first.final_error) == ("completed", wave(10))
-    assert [result.iters for result in left] == [10**9, 10**10]
-    for result in left:
-        assert (result.outcome, result.final_error) == ("interrupted", None)
-        assert result.steps[-1] == sum(done) >= 500
-        assert (result.errors == wave(result.steps)).all()
-
-
-def test_stop_before_the_first_slice_leaves_step_0() -> None:
-    result = only(train(Scripted(wave), [10], stop=lambda: True))
-    assert (result.outcome, result.steps.tolist()) == ("interrupted", [0])
-    assert result.initial_error == wave(0)
-
-
 def test_max_seconds_interrupts() -> None:
     result = only(train(notebook_trainer(), [10**12], max_seconds=0.05))
     assert result.outcome == "interrupted"
@@ -213,14 +201,6 @@ def test_no_seconds_at_all_train_nothing() -> None:
     it = Scripted(wave)
     assert only(train(it, [10], max_seconds=0.0)).outcome == "interrupted"
     assert it.slices == []
-
-
-def test_progress_counts_every_iteration_once() -> None:
-    done: list[int] = []
-    it = Scripted(wave)
-    list(train(it, [3, 10_000, 123_456], progress=done.append))
-    assert sum(done) == 123_456
-    assert done == it.slices
 
 
 def test_weights_are_those_of_the_runs_step() -> None:
@@ -338,24 +318,39 @@ def test_metrics_of_another_kind_are_told_with_class_and_method() -> None:
 @settings(max_examples=50, deadline=None)
 @given(cuts=st.lists(st.integers(0, 60), max_size=12))
 def test_curve_does_not_depend_on_slices(cuts: list[int]) -> None:
-    errors = wave(np.arange(1, sum(cuts) + 1))
-    whole, sliced = ErrorCurve(float(wave(0))), ErrorCurve(float(wave(0)))
+    errors = wave(np.arange(sum(cuts) + 1))
+    whole, worker, driver = ErrorCurve(), ErrorCurve(), ErrorCurve()
     whole.extend(errors)
     at = 0
-    for cut in cuts:
-        sliced.extend(errors[at : at + cut])
+    for cut in [1, *cuts]:
+        worker.extend(errors[at : at + cut])
+        driver.append(worker.take())
         at += cut
-    for one, other in zip(whole.points(), sliced.points(), strict=True):
+    for one, other in zip(whole.points()[:2], driver.points()[:2], strict=True):
         assert one.tobytes() == other.tobytes()
-    assert whole.thresholds == sliced.thresholds
-    assert whole.best_step == sliced.best_step
+    assert whole.marks == driver.marks
 
 
 def test_curve_takes_a_copy_of_the_errors() -> None:
-    curve, errors = ErrorCurve(1.0), np.full(3, 0.5)
+    curve, errors = ErrorCurve(), np.full(3, 0.5)
     curve.extend(errors)
     errors[:] = 9.0
-    assert curve.points()[1].tolist() == [1.0, 0.5, 0.5, 0.5]
+    assert curve.points()[1].tolist() == [0.5, 0.5, 0.5]
+
+
+@given(end=st.integers(0, 400), more=st.integers(0, 400))
+def test_curve_goes_back_to_what_it_was(end: int, more: int) -> None:
+    errors = wave(np.arange(1000))
+    curve, expected = ErrorCurve(), ErrorCurve()
+    for one in (curve, expected):
+        one.extend(errors[: end + 1])
+    marks = curve.marks
+    curve.extend(errors[end + 1 : end + 1 + more])
+    curve.rewind(marks)
+    for one in (curve, expected):
+        one.extend(errors[end + 1 :])
+    assert curve.marks == expected.marks
+    assert (curve.points()[1] == expected.points()[1]).all()
 
 
 # --- validation errors, beside the curve -------------------------------------------------------
@@ -444,17 +439,6 @@ class Kept(Watched):
         self.step = int(state["step"])
 
 
-def kept_at(make: Callable[[], Any], step: int, stops: list[int]) -> dict[str, Any]:
-    """Return what a training that is ended at `step` or soon after keeps, as plain arrays."""
-    done: list[int] = []
-    kept: list[Any] = []
-    list(
-        train(make(), stops, stop=lambda: sum(done) >= step, progress=done.append, keep=kept.append)
-    )
-    (state,) = kept
-    return {name: np.array(value) for name, value in state.items()}
-
-
 def built_in() -> list[tuple[str, Callable[[], Any]]]:
     net, one = notebook.notebook_network(), notebook.notebook_data()
     rng = np.random.default_rng(0)
@@ -473,44 +457,202 @@ def built_in() -> list[tuple[str, Callable[[], Any]]]:
     ]
 
 
+def by_slices(
+    make: Callable[[], Batch], cuts: Sequence[Sequence[int]], lengths: Iterator[int]
+) -> list[list[RunResult]]:
+    """Train by slices of these lengths, each in a fresh trainer from the state that came back."""
+    histories = [History(one) for one in cuts]
+    results: list[list[RunResult]] = [[] for _ in cuts]
+    alive = list(range(len(cuts)))
+    while alive:
+        saved = [histories[at].saved for at in alive]
+        training = Training(chosen(make(), alive), [histories[at].left for at in alive], saved)
+        done = training.advance(iterations=next(lengths))
+        for at, parts, state in zip(alive, done.parts, done.states, strict=True):
+            for part in parts:
+                results[at] += histories[at].add(part)
+            histories[at].saved = state
+        alive = [at for at in alive if histories[at].left]
+    return results
+
+
+def chosen(batch: Batch, members: list[int]) -> Batch:
+    """Return a batch with these of its items, as a driver builds it when others have ended."""
+    if not isinstance(batch, Abreast) or len(members) == len(batch.items):
+        return batch
+    return side_by_side([RATES[at] for at in members])
+
+
+RATES = (0.05, 1000.0, 1.0, 0.01)
+
+
+def side_by_side(lrs: Sequence[float]) -> Batch:
+    net, data = notebook.notebook_network(), notebook.notebook_data()
+    if len(lrs) == 1:
+        return BatchOfOne(Backprop(net, data, lr=lrs[0], rule="notebook"))
+    return Abreast([net] * len(lrs), data, lrs=lrs, rule="notebook")
+
+
 @pytest.mark.parametrize(("name", "make"), built_in(), ids=[name for name, _ in built_in()])
-@pytest.mark.parametrize("step", [0, 1, 500, 2000])
-def test_going_on_gives_the_bits_of_training_at_once(
-    name: str, make: Callable[[], Any], step: int
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_slices_of_any_length_give_the_same_bits(
+    name: str, make: Callable[[], Any], data: st.DataObject
 ) -> None:
-    state = kept_at(make, step, [10**6])
-    at = int(state["step"])
-    assert step <= at < 10**6
-    wanted = [at + 1, at + 3000]
-    for result, other in zip(
-        train(make(), wanted, start=state), train(make(), wanted), strict=True
-    ):
+    cuts = sorted(data.draw(st.sets(st.integers(1, 6000), min_size=1, max_size=3)))
+    lengths = iter(lambda: data.draw(st.integers(200, 3000)), None)
+    (found,) = by_slices(lambda: BatchOfOne(make()), [cuts], lengths)
+    for result, other in zip(found, train(make(), cuts), strict=True):
         assert_equal(result, other)
 
 
-def test_going_on_beyond_the_full_curve_gives_the_same_points() -> None:
-    state = kept_at(lambda: Kept(wave), FULL_CURVE + 3000, [10**7])
-    at = int(state["step"])
-    assert at > FULL_CURVE
-    stops = [at + 10_000]
-    assert_equal(
-        only(train(Kept(wave), stops, start=state)),
-        only(train(Kept(wave), stops)),
-    )
+def test_slices_beyond_the_full_curve_give_the_same_points() -> None:
+    cuts = [FULL_CURVE + 7, 150_000]
+    lengths = iter(lambda: 33_333, None)
+    (found,) = by_slices(lambda: BatchOfOne(Kept(wave)), [cuts], lengths)
+    for result, other in zip(found, train(Kept(wave), cuts), strict=True):
+        assert_equal(result, other)
 
 
-def test_time_trained_before_does_not_count_against_the_limit() -> None:
-    state = kept_at(lambda: Kept(wave), 100, [10**7])
-    state["seconds"] = np.array(1e6)
-    result = only(train(Kept(wave), [int(state["step"]) + 10], start=state, max_seconds=100.0))
+@settings(max_examples=10, deadline=None)
+@given(data=st.data())
+def test_batch_by_slices_gives_what_each_gives_alone(data: st.DataObject) -> None:
+    cuts = [
+        sorted(data.draw(st.sets(st.integers(1, 40_000), min_size=1, max_size=3))) for _ in RATES
+    ]
+    lengths = iter(lambda: data.draw(st.integers(3_000, 30_000)), None)
+    found = by_slices(lambda: side_by_side(RATES), cuts, lengths)
+    for lr, own, results in zip(RATES, cuts, found, strict=True):
+        for result, other in zip(results, train(notebook_trainer(lr), own), strict=True):
+            assert_equal(result, other)
+
+
+def test_member_of_a_batch_that_diverges_ends_all_its_cuts_and_no_other() -> None:
+    net = Network.build(layers=[2, 1], activation="identity", init={"scheme": "he"})
+    data = Data(np.array([[1.0, 2.0], [2.0, 1.0]]), np.array([[0.3], [0.9]]))
+    many = Abreast([net] * 2, data, lrs=[5.0, 0.01], rule="gradient")
+    cuts = [(10, 100_000), (10, 5000)]
+    results = by_slices(lambda: many, cuts, iter([10**6]))
+    outcomes = [[(one.iters, one.outcome) for one in own] for own in results]
+    assert outcomes == [
+        [(10, "completed"), (100_000, "diverged")],
+        [(10, "completed"), (5000, "completed")],
+    ]
+    single = train(Backprop(net, data, lr=5.0, rule="gradient"), cuts[0])
+    for result, other in zip(results[0], single, strict=True):
+        assert_equal(result, other)
+
+
+def test_max_seconds_is_the_time_of_each_trajectory_itself() -> None:
+    """In company, too: one that trains for longer does not end the others, nor they it."""
+    cuts = [[10**12], [10**12]]
+    training = Training(side_by_side([0.1, 0.2]), cuts, None, [0.05, 0.2])
+    histories = [History(one) for one in cuts]
+    results = [
+        [result for part in parts for result in history.add(part)]
+        for history, parts in zip(histories, training.advance().parts, strict=True)
+    ]
+    assert [[one.outcome for one in own] for own in results] == [["interrupted"]] * 2
+    ((first,), (second,)) = results
+    assert 0.05 <= first.train_seconds < second.train_seconds
+    assert second.train_seconds >= 0.2
+
+
+def test_time_that_was_trained_before_counts() -> None:
+    training = Training(BatchOfOne(Kept(wave)), [[100]])
+    (saved,) = training.advance(iterations=50).states
+    assert saved is not None
+    old = replace(saved, seconds=1e6)
+    again = Training(BatchOfOne(Kept(wave)), [[100]], [old], [1e6])
+    assert again.done
+    again = Training(BatchOfOne(Kept(wave)), [[100]], [old], [1e6 + 100])
+    history = History([100], old)
+    (result,) = (one for part in again.advance().parts[0] for one in history.add(part))
     assert result.outcome == "completed"
     assert result.train_seconds >= 1e6
 
 
-def test_nothing_is_kept_of_a_training_that_ends_well() -> None:
-    kept: list[Any] = []
-    list(train(Kept(wave), [1000], keep=kept.append))
-    assert kept == []
+def test_slice_ends_after_its_seconds_and_within_its_iterations() -> None:
+    training = Training(BatchOfOne(Kept(wave)), [[10**9]])
+    (state,) = training.advance(iterations=777).states
+    assert state is not None and state.marks.last == 777
+    training.advance(seconds=0.0)
+    (state,) = training.advance(iterations=0).states
+    assert state is not None and 777 < state.marks.last < 10**6
+
+
+def test_large_state_comes_back_when_it_is_due_alone() -> None:
+    class Large(Kept):
+        def state(self) -> dict[str, Any]:
+            return {**super().state(), "block": np.zeros(100_000)}
+
+    training = Training(BatchOfOne(Large(wave)), [[10**9]])
+    states = [training.advance(iterations=10).states[0] for _ in range(3)]
+    assert [state is not None for state in states] == [True, False, False]
+
+
+def peak(run: Callable[[], Any]) -> int:
+    """Return the most bytes that were allocated at once, NumPy's arrays included."""
+    run()  # compiled and imported
+    tracemalloc.start()
+    try:
+        run()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_memory_does_not_grow_with_iterations() -> None:
+    one, eight = 4_000_000, 2_500_000  # 32 and 160 MB of errors
+    assert peak(lambda: list(train(notebook_trainer(1e-4), [one]))) < 12e6
+    batch = lambda: Training(side_by_side([1e-4] * 8), [[eight]] * 8).advance()  # noqa: E731
+    assert peak(batch) < 40e6
+
+
+# --- the worker
+
+
+def task(
+    number: int, *lrs: float, iters: int = 10**6, begin: bool = True, seconds: float = 0.0
+) -> Task:
+    items = tuple(Item(spec(lr=lr, iters=iters), (iters,)) for lr in lrs)
+    return Task(0, number, seconds, items if begin else None)
+
+
+def test_worker_goes_on_with_the_slice_that_follows_alone() -> None:
+    worker = Worker()
+    first = worker.advance(task(0, 0.1))
+    assert isinstance(first, SliceResult)
+    second = worker.advance(task(1, begin=False))
+    assert isinstance(second, SliceResult)
+    assert len(second.parts[0]) == 1 and second.parts[0][0].curve.steps[0] > 0
+    assert worker.advance(task(1, begin=False)) is None
+    assert worker.advance(task(3, begin=False)) is None
+    assert Worker().advance(task(2, begin=False)) is None
+
+
+def test_task_and_result_travel_as_plain_values() -> None:
+    made = pickle.loads(pickle.dumps(task(0, 0.1, 0.2, iters=100, seconds=60.0)))
+    result = pickle.loads(pickle.dumps(advance(made)))
+    assert isinstance(result, SliceResult)
+    for at, lr in enumerate((0.1, 0.2)):
+        history = History([100])
+        (found,) = (one for part in result.parts[at] for one in history.add(part))
+        assert_equal(found, only(train(notebook_trainer(lr), [100])))
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), ValueError("lr is odd\n!")])
+def test_whatever_a_trainer_raises_is_a_failure_as_text(
+    error: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def raises(self: Backprop, iterations: int) -> Any:
+        raise error
+
+    monkeypatch.setattr(Backprop, "advance", raises)
+    failure = advance(task(0, 0.1))
+    assert isinstance(failure, Failure)
+    assert failure.sentence == f"{type(error).__name__}: {error}".splitlines()[0]
+    assert failure.traceback is not None and "in raises" in failure.traceback
 
 
 @pytest.mark.parametrize("value", [[1, 2], None, {"model": object()}, {"model": [None]}])
@@ -518,4 +660,4 @@ def test_state_of_another_kind_is_told_with_class_and_method(value: Any) -> None
     it = Kept(wave)
     it.state = lambda: value  # type: ignore[method-assign]
     with pytest.raises(TrainerError, match=r"Kept\.state\(\)"):
-        list(train(it, [10], stop=lambda: True, keep=lambda state: None))
+        Training(BatchOfOne(it), [[10]]).advance(iterations=3)

@@ -1,0 +1,282 @@
+"""Train trajectories on an executor, slice by slice, and report each run as it ends.
+
+The driver keeps the curve and the last state of each trajectory; a task advances a batch by a
+slice. A lost worker costs what came since the last state: the batch goes on from there.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.config.spec import RunSpec
+from sweep.engine.checkpoint import Checkpoint
+from sweep.engine.events import Charted, Ended, Event, Failure, Noted, Progressed, Started
+from sweep.engine.executors import Executor, WorkerLost
+from sweep.engine.plan import Trajectory
+from sweep.training.history import History, Part, Saved
+from sweep.training.task import Item, SliceResult, Task
+
+__all__ = ["Driver"]
+
+TICK = 0.1
+"""Seconds after which a waiting caller gets control, to act on signals."""
+
+TRIES = 3
+"""Deaths of a worker since the last state that came back, after which a batch has failed.
+
+The last try is alone: what died for want of memory then has all of it.
+"""
+
+CHART_SECONDS = 3.0
+KEEP_SECONDS = 20.0
+"""Seconds after which what is new of a curve is shown, and a state is written to disk."""
+
+
+class _Member:
+    """A trajectory of a batch: what came back of it so far."""
+
+    def __init__(
+        self, trajectory: Trajectory, checkpoint: Checkpoint | None, max_seconds: float
+    ) -> None:
+        self.trajectory = trajectory
+        self.checkpoint = checkpoint
+        self.open = list(trajectory.cells)
+        found = checkpoint.load(trajectory.stops[0]) if checkpoint else None
+        self.foreign = found if isinstance(found, str) else None
+        saved, points = found if isinstance(found, tuple) else (None, None)
+        self.history = History(trajectory.stops, saved, points)
+        self.max_seconds = self.history.seconds + max_seconds
+        self._counted = 0
+        self._charted_at = self._kept_at = 0.0
+
+    def start(self) -> Iterator[Event]:
+        """Yield what there is to say when the first slice was submitted."""
+        self._charted_at = self._kept_at = time.monotonic()
+        if self.foreign is not None:
+            yield Noted(
+                f"{self.open[-1].name} starts from step 0: its checkpoint was made on another "
+                f"platform ({self.foreign})."
+            )
+        yield Started(self.trajectory)
+        yield from self._count(self.history.step)
+
+    def item(self) -> Item:
+        history = self.history
+        return Item(self.trajectory.spec, tuple(history.left), history.saved, self.max_seconds)
+
+    def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[Event]:
+        """Take what a slice gave; yield what is new."""
+        if not self.open:
+            return  # it has ended, and others of its batch go on
+        outcome = ""
+        for part in parts:
+            yield from self._count(part.curve.marks.last)
+            for result in self.history.add(part):
+                outcome = result.outcome
+                for cell in [cell for cell in self.open if cell.spec.iters == result.iters]:
+                    self.open.remove(cell)
+                    yield Ended(cell, result)
+        if state is not None:
+            self.history.saved = state
+        now = time.monotonic()
+        if not self.history.left and outcome != "interrupted":
+            if self.checkpoint:
+                self.checkpoint.remove()
+        elif state is not None and (not self.open or now - self._kept_at >= KEEP_SECONDS):
+            self._kept_at = now
+            self.keep()
+        if self.open and now - self._charted_at >= CHART_SECONDS:
+            self._charted_at = now
+            if new := self.history.charted():
+                yield Charted(tuple(self.open), new)
+
+    def _count(self, step: int) -> Iterator[Event]:
+        if step > self._counted:
+            yield Progressed(step - self._counted)
+            self._counted = step
+
+    def keep(self) -> None:
+        """Write the last state to disk, where there is one; the trajectory goes back to it."""
+        saved = self.history.saved
+        if self.checkpoint and saved is not None:
+            self.history.rewind()
+            self.checkpoint.save(saved, self.history.curve.kept())
+
+    def fail(self, failure: Failure) -> Iterator[Event]:
+        """End all that is open."""
+        cells, self.open = self.open, []
+        self.history.left.clear()
+        yield from (Ended(cell, failure) for cell in cells)
+
+
+@dataclass
+class _Batch:
+    """Trajectories that one task trains; they stand at one step."""
+
+    number: int
+    members: list[_Member]
+    slices: int = 0
+    deaths: int = 0
+    started: bool = False
+    begun: bool = False  # its worker has it
+
+
+class Driver:
+    """Trains batches of trajectories.
+
+    Parameters
+    ----------
+    batches
+        The trajectories, those of one batch together.
+    executor
+        Where tasks run; it is closed by whoever opened it.
+    max_seconds
+        Training time of a trajectory, from now on, after which it is ended.
+    checkpoint
+        Returns the file of a trajectory's last state.
+    more
+        Whether batches that wait may begin.
+    """
+
+    def __init__(
+        self,
+        batches: Sequence[Sequence[Trajectory]],
+        executor: Executor,
+        *,
+        max_seconds: float | None = None,
+        checkpoint: Callable[[RunSpec], Checkpoint | None] = lambda spec: None,
+        more: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._executor, self._more = executor, more
+        self._waiting: deque[_Batch] = deque()
+        self._resting: dict[str, _Batch] = {}
+        self._running: dict[Future[Any], tuple[str, _Batch]] = {}
+        for trajectories in batches:
+            places: dict[int, list[_Member]] = {}
+            for one in trajectories:
+                member = _Member(one, checkpoint(one.spec), max_seconds or math.inf)
+                places.setdefault(member.history.step, []).append(member)
+            for members in places.values():
+                self._waiting.append(_Batch(len(self._waiting), members))
+
+    def events(self) -> Generator[Event | None]:
+        """Yield what happens until all is trained; None after each TICK at the latest.
+
+        Left early, the last state of each trajectory is on disk.
+
+        Raises
+        ------
+        SweepError
+            The engine cannot be reached any more, or has no worker.
+        """
+        try:
+            while True:
+                yield from self._fill()
+                if self._running:
+                    done, _ = wait(self._running, TICK, FIRST_COMPLETED)
+                    for future in done:
+                        yield from self._take(future, *self._running.pop(future))
+                elif self._resting or any(one.started or self._more() for one in self._waiting):
+                    time.sleep(TICK)  # there is no worker
+                else:
+                    return
+                yield None
+        finally:
+            under_way = [batch for _, batch in self._running.values()]
+            for batch in [*under_way, *self._resting.values(), *self._waiting]:
+                for member in batch.members:
+                    if member.history.left and batch.started:
+                        member.keep()
+
+    def _fill(self) -> Iterator[Event]:
+        """Submit to each free slot the next slice of its batch, or a batch that waits."""
+        wanted = len(self._running) + len(self._resting) + len(self._waiting)
+        slots = self._executor.slots(wanted)
+        for slot in self._resting.keys() - set(slots):  # the worker has left
+            self._restart(self._resting.pop(slot))
+        running = [batch for _, batch in self._running.values()]
+        started = [*running, *self._resting.values(), *self._waiting]
+        suspect = next((batch for batch in started if batch.deaths == TRIES - 1), None)
+        if suspect is not None:
+            if slots and not self._running:
+                yield from self._submit_alone(suspect, slots)
+            return
+        busy = {slot for slot, _ in self._running.values()}
+        for slot in slots:
+            if slot in self._resting:
+                yield from self._submit(slot, self._resting.pop(slot))
+            elif slot not in busy and self._waiting:
+                if self._waiting[0].started or self._more():
+                    yield from self._submit(slot, self._waiting.popleft())
+
+    def _submit_alone(self, suspect: _Batch, slots: Sequence[str]) -> Iterator[Event]:
+        resting = {batch.number: slot for slot, batch in self._resting.items()}
+        if suspect.number in resting:
+            slot = resting[suspect.number]
+            del self._resting[slot]
+        else:
+            self._waiting.remove(suspect)
+            slot = next((one for one in slots if one not in self._resting), slots[0])
+            if slot in self._resting:
+                self._restart(self._resting.pop(slot))
+        yield from self._submit(slot, suspect)
+
+    def _submit(self, slot: str, batch: _Batch) -> Iterator[Event]:
+        items = None if batch.begun else tuple(member.item() for member in batch.members)
+        batch.begun = True
+        task = Task(batch.number, batch.slices, self._executor.slice_seconds, items)
+        self._running[self._executor.submit(slot, task)] = slot, batch
+        if not batch.started:
+            batch.started = True
+            for member in batch.members:
+                yield from member.start()
+
+    def _take(self, future: Future[Any], slot: str, batch: _Batch) -> Iterator[Event]:
+        try:
+            reply = self._executor.result(slot, future)
+        except WorkerLost as lost:
+            yield from self._lost(batch, str(lost))
+            return
+        if reply is None:
+            yield from self._lost(batch, "it was started anew")
+        elif isinstance(reply, Failure):
+            for member in batch.members:
+                yield from member.fail(reply)
+        else:
+            yield from self._advance(slot, batch, reply)
+
+    def _advance(self, slot: str, batch: _Batch, result: SliceResult) -> Iterator[Event]:
+        batch.slices += 1
+        if any(state is not None for state in result.states):
+            batch.deaths = 0
+        self._resting[slot] = batch  # before the caller gets control, and perhaps leaves
+        for member, parts, state in zip(batch.members, result.parts, result.states, strict=True):
+            yield from member.take(parts, state)
+        if not any(member.history.left for member in batch.members):
+            del self._resting[slot]
+
+    def _lost(self, batch: _Batch, how: str) -> Iterator[Event]:
+        batch.deaths += 1
+        if batch.deaths < TRIES:
+            self._restart(batch)
+            return
+        failure = Failure(
+            f"WorkerDied: the worker died {TRIES} times in a row with this run, the last time with "
+            f"nothing beside it ({how}); look for memory that runs out or native code that crashes."
+        )
+        for member in batch.members:
+            yield from member.fail(failure)
+
+    def _restart(self, batch: _Batch) -> None:
+        """Let a batch go on from its last state, in any slot."""
+        batch.begun = False
+        batch.members = [member for member in batch.members if member.history.left]
+        for member in batch.members:
+            member.history.rewind()
+        self._waiting.appendleft(batch)

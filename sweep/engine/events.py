@@ -1,0 +1,51 @@
+"""What a driver yields while trajectories are trained."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sweep.engine.plan import Cell, Trajectory
+from sweep.training.history import CurvePart, RunResult
+from sweep.training.task import Failure
+
+__all__ = ["Charted", "Ended", "Event", "Failure", "Noted", "Progressed", "Started"]
+
+
+@dataclass(frozen=True)
+class Started:
+    """The first slice of a trajectory was submitted."""
+
+    trajectory: Trajectory
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """Iterations were trained that were not counted yet."""
+
+    iterations: int
+
+
+@dataclass(frozen=True)
+class Charted:
+    """New points of the curve of cells that are still trained."""
+
+    cells: tuple[Cell, ...]
+    part: CurvePart
+
+
+@dataclass(frozen=True)
+class Noted:
+    """Something that the user should know, in one sentence."""
+
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A cell has its result, or has failed."""
+
+    cell: Cell
+    outcome: RunResult | Failure
+
+
+Event = Started | Progressed | Charted | Noted | Ended

@@ -1,0 +1,62 @@
+"""Tasks in threads of this process: no start-up, nothing pickled, results not copied.
+
+The threads are daemons and not those of concurrent.futures, for which Python waits at its exit:
+a trainer that spends minutes in one call would keep the command from ending.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Sequence
+from concurrent.futures import Future
+from typing import Any
+
+from sweep.engine.executors.base import Executor, available_cpus
+from sweep.training.advance import Worker
+from sweep.training.task import Task
+
+__all__ = ["Serial", "Threads"]
+
+Inbox = queue.SimpleQueue[tuple[Task, Future[Any]] | None]
+
+
+class Threads(Executor):
+    """One thread for each slot, started with its first task."""
+
+    slice_seconds = 0.2
+
+    def __init__(self, workers: int | None = None, *, thread_safe: bool = True) -> None:
+        self._names = [f"thread {number}" for number in range(workers or available_cpus())]
+        self._inboxes: dict[str, Inbox] = {}
+
+    def slots(self, wanted: int) -> Sequence[str]:
+        return self._names
+
+    def submit(self, slot: str, task: Task) -> Future[Any]:
+        if slot not in self._inboxes:
+            inbox = self._inboxes[slot] = queue.SimpleQueue()
+            threading.Thread(target=_serve, args=(inbox,), name=slot, daemon=True).start()
+        future: Future[Any] = Future()
+        self._inboxes[slot].put((task, future))
+        return future
+
+    def close(self) -> None:
+        for inbox in self._inboxes.values():
+            inbox.put(None)
+        self._inboxes.clear()
+
+
+class Serial(Threads):
+    """One thread, whatever `workers` says, so that the name is all one changes to debug."""
+
+    def __init__(self, workers: int | None = None, *, thread_safe: bool = True) -> None:
+        super().__init__(1)
+
+
+def _serve(inbox: Inbox) -> None:
+    worker = Worker()
+    while (item := inbox.get()) is not None:
+        task, future = item
+        future.set_result(worker.advance(task))
+        del item, task, future  # large weights are not kept while waiting

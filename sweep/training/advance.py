@@ -1,0 +1,266 @@
+"""Advance trajectories by a slice: what a worker does.
+
+A task names what is trained, where each trajectory stands and how long to train; the result
+holds what is new of each curve, a snapshot for each cut point that was passed, and the state
+from which any worker can go on. A single trajectory is a batch of one.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from sweep.training.curve import ErrorCurve
+from sweep.training.history import History, Part, RunResult, Saved, Snapshot
+from sweep.training.protocol import (
+    Batch,
+    BatchOfOne,
+    Trainer,
+    checked_error,
+    checked_metrics,
+    checked_state,
+    resumable,
+    snapshot,
+)
+from sweep.training.task import Failure, Item, SliceResult, Task
+from sweep.training.trainers import build_batch
+
+__all__ = ["Training", "Worker", "advance", "train"]
+
+CALL_SECONDS = 0.1
+"""Aim for the length of one call into a trainer; a slice ends between two calls."""
+
+MOST_ERRORS = 2**20
+"""Errors of one call over all trajectories: 8 MB, however long they are."""
+
+SMALL_STATE = 2**16
+STATE_SECONDS = 20.0
+"""A state of up to so many bytes comes back with each slice, a larger one so often."""
+
+
+class Worker:
+    """Advances tasks one after another, and keeps the training under way between them."""
+
+    def __init__(self) -> None:
+        self._training: Training | None = None
+        self._next = (-1, -1)
+
+    def advance(self, task: Task) -> SliceResult | Failure | None:
+        """Advance a task; return None where its training is not here.
+
+        Whatever the trainer raises is a Failure: SystemExit ends its run, not the worker.
+        """
+        try:
+            if task.items is not None:
+                self._training = None  # frees its memory before the next one is built
+                self._training = Training.of(task.items)
+            elif self._next != (task.batch, task.number):
+                return None
+            assert self._training is not None
+            result = self._training.advance(task.seconds)
+            self._next = task.batch, task.number + 1
+            if self._training.done:
+                self._training = None
+            return result
+        except BaseException as error:
+            self._training, self._next = None, (-1, -1)
+            return Failure.of(error)
+
+
+def advance(task: Task) -> SliceResult | Failure | None:
+    """Advance a task that holds its items: a function of the task alone."""
+    return Worker().advance(task)
+
+
+@dataclass
+class _Trajectory:
+    """One trajectory under way."""
+
+    trainer: Trainer
+    curve: ErrorCurve
+    cuts: deque[int]
+    max_seconds: float
+    seconds: float = 0.0
+    parts: list[Part] = field(default_factory=list)
+    ended: bool = False
+
+    @property
+    def step(self) -> int:
+        return max(0, self.curve.marks.last)
+
+    @property
+    def under_way(self) -> bool:
+        return bool(self.cuts) and not self.ended
+
+    def close_part(self) -> None:
+        """End a part at a cut point, a divergence or `max_seconds`."""
+        marks = self.curve.marks
+        diverged = marks.diverged_at is not None
+        cut = bool(self.cuts) and marks.last == self.cuts[0]
+        if cut:
+            self.cuts.popleft()
+        self.ended = diverged or (bool(self.cuts) and self.seconds >= self.max_seconds)
+        if cut or self.ended:
+            self._add(self._snapshot(diverged))
+
+    def end_slice(self) -> tuple[Part, ...]:
+        """Return the parts of the slice."""
+        if self.under_way:
+            self._add(None)
+        parts, self.parts = tuple(self.parts), []
+        return parts
+
+    def _add(self, taken: Snapshot | None) -> None:
+        ended = self.ended and taken is not None
+        self.parts.append(Part(self.curve.take(), self.seconds, taken, ended))
+
+    def _snapshot(self, diverged: bool) -> Snapshot:
+        metrics = {} if diverged else checked_metrics(self.trainer)
+        stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
+        return Snapshot(snapshot(self.trainer), metrics, stalled_at)
+
+    def save(self) -> Saved:
+        return Saved(self.curve.marks, self.seconds, checked_state(self.trainer))
+
+
+class Training:
+    """A batch of trajectories under way in a worker.
+
+    Parameters
+    ----------
+    batch
+        The trainers, fresh at step 0.
+    cuts
+        For each trajectory the iteration counts at which a run ends, ascending.
+    saved
+        Where earlier trainings ended, all at one step.
+    max_seconds
+        See Item, one for each.
+
+    Raises
+    ------
+    TrainerError
+        A trainer returned something else than its protocol says.
+    """
+
+    def __init__(
+        self,
+        batch: Batch,
+        cuts: Sequence[Sequence[int]],
+        saved: Sequence[Saved | None] | None = None,
+        max_seconds: Sequence[float] | None = None,
+    ) -> None:
+        self._batch = batch
+        self._calls = 1
+        self._state_size, self._state_age = 0, 0.0
+        first = batch.validation_errors()
+        self._validated = first is not None
+        self._items = []
+        for at, trainer in enumerate(batch.items):
+            initial = Snapshot(snapshot(trainer), {}, None)
+            start = saved[at] if saved else None
+            item = _Trajectory(
+                trainer,
+                ErrorCurve(start.marks if start else None),
+                deque(cuts[at]),
+                max_seconds[at] if max_seconds else math.inf,
+                start.seconds if start else 0.0,
+            )
+            if start:
+                trainer.restore(start.trainer)
+            else:
+                error = np.array([checked_error(trainer)])
+                item.curve.extend(error, None if first is None else first[at])
+            item.parts.append(Part(item.curve.take(), item.seconds, initial, initial=True))
+            item.close_part()
+            self._items.append(item)
+        if saved and any(saved):
+            batch.resume()
+        self._resumable = [resumable(trainer) for trainer in batch.items]
+
+    @classmethod
+    def of(cls, items: Sequence[Item]) -> Training:
+        """Build the trainers of a task, and let them go on from where they were."""
+        return cls(
+            build_batch([item.spec for item in items]),
+            [item.cuts for item in items],
+            [item.saved for item in items],
+            [item.max_seconds for item in items],
+        )
+
+    @property
+    def done(self) -> bool:
+        """Whether nothing is left to train."""
+        return not any(item.under_way for item in self._items)
+
+    def advance(self, seconds: float = math.inf, iterations: float = math.inf) -> SliceResult:
+        """Train until `seconds` or `iterations` have passed, or all is done."""
+        started = time.perf_counter()
+        while under_way := [(at, one) for at, one in enumerate(self._items) if one.under_way]:
+            count = int(min(self._calls, iterations, *(i.cuts[0] - i.step for _, i in under_way)))
+            if not count:
+                break
+            began = time.perf_counter()
+            errors = self._batch.advance(count)
+            others = self._batch.validation_errors() if self._validated else None
+            elapsed = time.perf_counter() - began
+            for at, item in under_way:
+                item.seconds += elapsed / len(under_way)
+                item.curve.extend(errors[at], None if others is None else others[at])
+                item.close_part()
+                if not item.under_way:
+                    self._batch.leave(at)
+            iterations -= count
+            self._state_age += elapsed
+            if count == self._calls:
+                self._calls = self._next_calls(elapsed)
+            if time.perf_counter() - started >= seconds:
+                break
+        return SliceResult(tuple(item.end_slice() for item in self._items), tuple(self._states()))
+
+    def _next_calls(self, elapsed: float) -> int:
+        """Return the next call's iterations: grow at most tenfold towards CALL_SECONDS."""
+        wanted = self._calls * CALL_SECONDS / max(elapsed, 1e-9)
+        most = min(2**17, MOST_ERRORS // len(self._items))
+        return max(1, min(self._calls * 10, int(wanted), most))
+
+    def _states(self) -> Iterator[Saved | None]:
+        due = self._state_size <= SMALL_STATE or self._state_age >= STATE_SECONDS
+        size = 0
+        for item, can in zip(self._items, self._resumable, strict=True):
+            wanted = can and item.cuts and item.curve.marks.diverged_at is None
+            state = item.save() if wanted and (due or item.ended) else None
+            if state is not None:
+                size += sum(array.nbytes for array in state.trainer.values())
+            yield state
+        if due:
+            self._state_size, self._state_age = size, 0.0
+
+
+def train(
+    trainer: Trainer,
+    cuts: Sequence[int],
+    *,
+    max_seconds: float = math.inf,
+) -> Iterator[RunResult]:
+    """Train one trajectory here and yield a result at each of `cuts`, ascending.
+
+    Parameters
+    ----------
+    trainer
+        A fresh trainer at step 0.
+
+    Raises
+    ------
+    TrainerError
+        The trainer returned something else than its protocol says.
+    """
+    training = Training(BatchOfOne(trainer), [cuts], None, [max_seconds])
+    history = History(cuts)
+    for part in training.advance().parts[0]:
+        yield from history.add(part)

@@ -1,0 +1,232 @@
+"""What a trajectory has given so far, put together from its slices, and the results of its runs.
+
+A trajectory is trained once; every run that ends on it is a prefix, so each number of a result
+depends on the steps up to the run's last one and on nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.training.curve import THRESHOLDS, CurveSlice, ErrorCurve, Landmarks, charted
+
+__all__ = ["CurvePart", "History", "Part", "RunResult", "Saved", "Snapshot"]
+
+Weights = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights and a trainer's own metrics at a step, and the step from which nothing changes."""
+
+    weights: Weights
+    metrics: Mapping[str, float]
+    stalled_at: int | None
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Where a trajectory can go on from: its curve's landmarks, training time, trainer's state."""
+
+    marks: Landmarks
+    seconds: float
+    trainer: Mapping[str, npt.NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a trajectory.
+
+    Attributes
+    ----------
+    seconds
+        Training time from step 0 to its end. Of trajectories that train in one batch each has
+        its share: a call's time divided by the number of those that were under way.
+    snapshot
+        Taken at its end, where that is a cut point or where the trajectory ends.
+    ended
+        Whether no more is trained: the trajectory diverged, or `max_seconds` has passed.
+    initial
+        Whether `snapshot` is that of step 0, where a training begins.
+    """
+
+    curve: CurveSlice
+    seconds: float
+    snapshot: Snapshot | None
+    ended: bool = False
+    initial: bool = False
+
+
+@dataclass(frozen=True)
+class CurvePart:
+    """What charts show of a stretch of a curve, while training goes on; shapes (n,)."""
+
+    steps: npt.NDArray[np.int64]
+    errors: npt.NDArray[np.float64]
+    validation: npt.NDArray[np.float64] | None
+
+    def up_to(self, iters: int) -> CurvePart:
+        """Return the part that belongs to a run of `iters` iterations."""
+        inside = self.steps <= iters
+        others = None if self.validation is None else self.validation[inside]
+        return CurvePart(self.steps[inside], self.errors[inside], others)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What one run produced; plain values that travel between processes.
+
+    Attributes
+    ----------
+    iters
+        Iterations asked for.
+    outcome
+        ``completed``, ``diverged`` (NaN or infinity at ``diverged_at``) or ``interrupted``.
+    steps, errors
+        The kept curve: int64 steps ascending from 0 and their finite errors, same shape.
+    best_error, best_step
+        The smallest error of **all** steps and the first step that has it.
+    final_error
+        Error after the last iteration; None unless completed.
+    diverged_at, stalled_at
+        First step with a non-finite value; first step from which on no weight changes.
+    thresholds
+        For each k of THRESHOLDS the first step with error <= 10^-k, or None.
+    initial_weights, final_weights
+        By name; scalars as float, arrays as float64 arrays. A diverged run's may be non-finite.
+    train_seconds
+        Seconds of training from the start of the trajectory to this run's last step; see Part.
+    metrics
+        Extra metrics of a user's trainer at the end of the run.
+    validation
+        Validation errors at `steps`, NaN where none was taken; None without validation.
+    final_validation_error, best_validation_error
+        That after the last iteration, None unless completed; the smallest of all steps.
+    """
+
+    iters: int
+    outcome: str
+    steps: npt.NDArray[np.int64]
+    errors: npt.NDArray[np.float64]
+    best_error: float | None
+    best_step: int | None
+    initial_error: float | None
+    final_error: float | None
+    diverged_at: int | None
+    stalled_at: int | None
+    thresholds: Mapping[int, int | None]
+    initial_weights: Weights
+    final_weights: Weights
+    train_seconds: float
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    validation: npt.NDArray[np.float64] | None = None
+    final_validation_error: float | None = None
+    best_validation_error: float | None = None
+
+
+class History:
+    """One trajectory as the driver sees it.
+
+    Parameters
+    ----------
+    cuts
+        The iteration counts at which a run ends, ascending.
+    saved, points
+        Where an earlier training ended, and the points of its curve up to there.
+
+    Attributes
+    ----------
+    left
+        The cut points without a result.
+    saved
+        The last state that came back; None where the trajectory can only begin anew.
+    """
+
+    def __init__(
+        self, cuts: Sequence[int], saved: Saved | None = None, points: CurveSlice | None = None
+    ) -> None:
+        self.left = deque(cuts)
+        self.saved = saved
+        self.seconds = 0.0
+        self.curve = ErrorCurve()
+        self._initial: Weights = {}
+        self._shown = -1
+        if saved is not None and points is not None:
+            self.curve.append(points)
+            self.seconds = saved.seconds
+
+    @property
+    def step(self) -> int:
+        """The last step that is known."""
+        return max(0, self.curve.marks.last)
+
+    def rewind(self) -> None:
+        """Go back to the last state: what came after it is trained again."""
+        self.curve.rewind(self.saved.marks if self.saved else Landmarks())
+        self.seconds = self.saved.seconds if self.saved else 0.0
+
+    def add(self, part: Part) -> Iterator[RunResult]:
+        """Append a part; yield a result for each run that ends with it."""
+        self.curve.append(part.curve)
+        self.seconds = part.seconds
+        if part.snapshot is None:
+            return
+        if part.initial:
+            self._initial = part.snapshot.weights
+            return
+        diverged = self.curve.marks.diverged_at is not None
+        while self.left and (part.ended or self.left[0] <= self.step):
+            iters = self.left.popleft()
+            outcome = "diverged" if diverged else "interrupted"
+            if not diverged and iters <= self.step:
+                outcome = "completed"
+            yield self._result(iters, outcome, part.snapshot)
+
+    def charted(self) -> CurvePart | None:
+        """Return what is new of what charts show, each point once; None where nothing is."""
+        steps, errors, others = self.curve.points()
+        chosen = np.append(0, charted(self.step))
+        chosen = chosen[chosen > self._shown]
+        if not len(chosen) or not len(steps):
+            return None
+        self._shown = int(chosen[-1])
+        at = np.searchsorted(steps, chosen)
+        return CurvePart(steps[at], errors[at], None if others is None else others[at])
+
+    def _result(self, iters: int, outcome: str, at_end: Snapshot) -> RunResult:
+        marks = self.curve.marks
+        steps, errors, others = self.curve.points()
+        finite, completed = len(steps) > 0, outcome == "completed"
+        stalled_at = at_end.stalled_at
+        crossed = dict(zip(THRESHOLDS, marks.thresholds, strict=False))
+        return RunResult(
+            iters=iters,
+            outcome=outcome,
+            steps=steps,
+            errors=errors,
+            best_error=marks.best_values[0] if finite else None,
+            best_step=marks.best_step if finite else None,
+            initial_error=float(errors[0]) if finite else None,
+            final_error=float(errors[-1]) if completed else None,
+            diverged_at=marks.diverged_at,
+            stalled_at=stalled_at if stalled_at is not None and stalled_at <= iters else None,
+            thresholds={k: crossed.get(k) for k in THRESHOLDS},
+            initial_weights=self._initial,
+            final_weights=at_end.weights,
+            train_seconds=self.seconds,
+            metrics=at_end.metrics,
+            validation=others,
+            final_validation_error=_finite(marks.last_values[1]) if completed else None,
+            best_validation_error=_finite(marks.best_validation_error),
+        )
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
