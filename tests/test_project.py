@@ -28,13 +28,13 @@ SEAMS = {
     "loky": ["sweep.engine.backends.*"],
     "matplotlib": ["sweep.report.*plots", "sweep.report.canvas"],
     "mlflow": ["sweep.tracking.*"],
-    "numba": ["sweep.training.backprop", "sweep.training.kernels*"],
+    "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
     "pandas": ["sweep.training.data.files", "sweep.report.tables"],
     "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.backends.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
-    "scipy": ["sweep.training.kernels*"],
+    "scipy": ["sweep.training.kernels.general"],
     "sqlalchemy": ["sweep.tracking.*"],
     "yaml": ["sweep.tracking.files"],
 }
@@ -43,17 +43,15 @@ SEAMS = {
 NUMERIC = [
     "sweep.checks",
     "sweep.training",
-    "sweep.training.abreast",
     "sweep.training.backprop",
+    "sweep.training.batches",
     "sweep.training.curve",
     "sweep.training.data*",
     "sweep.training.kernels*",
-    "sweep.training.minibatch",
     "sweep.training.network*",
     "sweep.training.protocol",
     "sweep.training.together",
     "sweep.training.training",
-    "sweep.training.validation",
 ]
 
 TRAINING = [
@@ -209,8 +207,8 @@ ROOMS = [
 
 HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
 HEAVY_ROOMS = [
-    "sweep.training.backprop",
-    "sweep.training.kernels*",
+    "sweep.training.kernels.general",
+    "sweep.training.kernels.layers",
     "sweep.report.*",
     "sweep.tracking.*",
 ]

@@ -28,6 +28,7 @@ from omegaconf import DictConfig, OmegaConf
 from sweep.training.backprop import Backprop
 from sweep.training.data import load_data
 from sweep.training.network import Network
+from sweep.training.trainers import Single
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -51,7 +52,7 @@ def main(config: DictConfig) -> float:
         mlflow.create_experiment("peer", artifact_location=str(outputs / "artifacts"))
     mlflow.set_experiment("peer")
     network, data = problem()
-    trainer = Backprop(network, data, lr=config.lr, rule="notebook")
+    trainer = Single(Backprop([network], data, lrs=[config.lr], rule="notebook"))
     initial = trainer.weights()
     with mlflow.start_run(run_name=f"lr={config.lr},iters={config.iters}") as run:
         mlflow.log_params({"lr": config.lr, "iters": config.iters, "rule": "notebook"})

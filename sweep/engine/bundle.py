@@ -17,7 +17,7 @@ from sweep.config.spec import canonical
 from sweep.engine.checkpoint import Checkpoint
 from sweep.engine.work import Progress, TrajectoryWork
 from sweep.errors import SweepError
-from sweep.training.kernels.spec import LANES
+from sweep.training.kernels.spec import LANES, kernel_spec
 from sweep.training.training import State
 
 if TYPE_CHECKING:
@@ -71,14 +71,14 @@ class BundleWork:
         emit: Callable[[Member], None],
         stop: Callable[[], bool],
     ) -> None:
-        from sweep.training.abreast import Abreast
+        from sweep.training.backprop import Backprop
         from sweep.training.together import train_together
 
         positions = list(starts)
         works = [self.works[position] for position in positions]
         first = works[0].spec
         assert first.rule is not None
-        trainer = Abreast(
+        trainer = Backprop(
             [work.spec.network for work in works],
             first.data(),
             lrs=[work.spec.lr for work in works],
@@ -159,8 +159,6 @@ def _kind(spec: RunSpec) -> Hashable:
 
 def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
     """Return whether these trajectories are done sooner side by side."""
-    from sweep.training.abreast import kernel_spec
-
     alone = math.ceil(len(alike) / workers)
     together = COST * math.ceil(math.ceil(len(alike) / LANES) / workers)
     spec = alike[0].spec
@@ -173,4 +171,4 @@ def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
         return False
     if data.validation_inputs is not None or most * len(data.inputs) < WORTH:
         return False
-    return kernel_spec(spec.network, len(data.inputs), spec.rule).written
+    return kernel_spec(spec.network, len(data.inputs), spec.rule).small

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from sweep.training.abreast import Abreast
+from sweep.training.backprop import Backprop
 from sweep.training.training import (
     KEEP_SECONDS,
     SLICE_SECONDS,
@@ -27,7 +27,7 @@ MOST_ERRORS = 2**20
 
 
 def train_together(
-    trainer: Abreast,
+    trainer: Backprop,
     stops: Sequence[Sequence[int]],
     *,
     stop: Callable[[], bool] = lambda: False,
@@ -60,7 +60,7 @@ def train_together(
     starts
         What earlier trainings of each trajectory told `keep`, all at one step.
     """
-    courses = [Course(lane, counts) for lane, counts in zip(trainer.lanes, stops, strict=True)]
+    courses = [Course(lane, counts) for lane, counts in zip(trainer.items, stops, strict=True)]
     for course, start in zip(courses, starts or (), strict=starts is not None):
         course.restore(start)
     if starts:

@@ -18,10 +18,16 @@ if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
     from sweep.training.backprop import Backprop
     from sweep.training.data import Data
-    from sweep.training.minibatch import MiniBatch
     from sweep.training.training import Trainer
 
-__all__ = ["build_trainer", "built_in_options", "check_options", "locate", "source_hash"]
+__all__ = [
+    "Single",
+    "build_trainer",
+    "built_in_options",
+    "check_options",
+    "locate",
+    "source_hash",
+]
 
 METHODS = ("advance", "error", "weights")
 
@@ -181,26 +187,43 @@ def build_trainer(spec: RunSpec) -> Trainer:
 
 
 def _built_in(spec: RunSpec) -> Trainer:
+    from sweep.training.backprop import Backprop  # late: it loads SciPy or LLVM
+
     assert spec.rule is not None
-    data = spec.data()
-    trainer: Backprop | MiniBatch
-    if spec.trainer.options:
-        from sweep.training.minibatch import MiniBatch
-
-        trainer = MiniBatch(
-            spec.network,
-            data,
-            lr=spec.lr,
-            rule=spec.rule,
-            seed=spec.seed,
-            **spec.trainer.options,
+    options = dict(spec.trainer.options)
+    return Single(
+        Backprop(
+            [spec.network], spec.data(), lrs=[spec.lr], rule=spec.rule, seed=spec.seed, **options
         )
-    else:
-        from sweep.training.backprop import Backprop
+    )
 
-        trainer = Backprop(spec.network, data, lr=spec.lr, rule=spec.rule, seed=spec.seed)
-    if data.validation_inputs is None:
-        return trainer
-    from sweep.training.validation import Validated
 
-    return Validated(trainer, spec.network, data)
+class Single:
+    """The only trajectory of a built-in trainer, as a trainer of its own."""
+
+    thread_safe = True
+    shareable = True
+
+    def __init__(self, trainer: Backprop) -> None:
+        self._trainer = trainer
+        self._item = trainer.items[0]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._item, name)
+
+    def advance(self, iterations: int) -> Any:
+        """Train on; return the errors after each update, shape (iterations,)."""
+        return self._trainer.advance(iterations)[0]
+
+    def error(self) -> float:
+        """Return the error now."""
+        return self._item.error()
+
+    def weights(self) -> Mapping[str, Any]:
+        """Return the weights now, by name."""
+        return self._item.weights()
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on from a state, in a fresh trainer."""
+        self._item.restore(state)
+        self._trainer.resume()

@@ -11,23 +11,22 @@ import numpy as np
 import pytest
 
 from sweep.training import together
-from sweep.training.abreast import Abreast
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
 from sweep.training.network import Network
 from sweep.training.together import train_together
+from sweep.training.trainers import Single
 from sweep.training.training import CurvePart, RunResult, train
 from tests import notebook
 
 
-def abreast(lrs: Sequence[float]) -> Abreast:
+def abreast(lrs: Sequence[float]) -> Backprop:
     net = notebook.notebook_network()
-    return Abreast([net] * len(lrs), notebook.notebook_data(), lrs=lrs, rule="notebook")
+    return Backprop([net] * len(lrs), notebook.notebook_data(), lrs=lrs, rule="notebook")
 
 
 def alone(lr: float, stops: Sequence[int]) -> list[RunResult]:
-    data = notebook.notebook_data()
-    return list(train(Backprop(notebook.notebook_network(), data, lr=lr, rule="notebook"), stops))
+    return list(train(Single(abreast([lr])), stops))
 
 
 def told(result: RunResult) -> dict[str, Any]:
@@ -55,7 +54,7 @@ def test_results_are_those_of_each_alone() -> None:
 def test_diverged_run_ends_all_its_stops_and_no_other() -> None:
     net = Network.build(layers=[2, 1], activation="identity", init={"scheme": "he"})
     data = Data(np.array([[1.0, 2.0], [2.0, 1.0]]), np.array([[0.3], [0.9]]))
-    many = Abreast([net] * 2, data, lrs=[5.0, 0.01], rule="gradient")
+    many = Backprop([net] * 2, data, lrs=[5.0, 0.01], rule="gradient")
     results = list(train_together(many, [(10, 100_000), (10, 5000)]))
     outcomes = Counter((at, result.iters, result.outcome) for at, result in results)
     assert outcomes == Counter(
@@ -66,7 +65,7 @@ def test_diverged_run_ends_all_its_stops_and_no_other() -> None:
             (1, 5000, "completed"),
         ]
     )
-    single = train(Backprop(net, data, lr=5.0, rule="gradient"), (10, 100_000))
+    single = train(Single(Backprop([net], data, lrs=[5.0], rule="gradient")), (10, 100_000))
     expected = {result.iters: told(result) for result in single}
     assert {r.iters: told(r) for at, r in results if at == 0} == expected
 
@@ -150,6 +149,6 @@ def test_memory_of_one_alone_does_not_grow_with_iterations() -> None:
     net, data = notebook.notebook_network(), notebook.notebook_data()
 
     def run(count: int) -> None:
-        list(train(Backprop(net, data, lr=1e-4, rule="notebook"), [count]))
+        list(train(Single(Backprop([net], data, lrs=[1e-4], rule="notebook")), [count]))
 
     assert peak(lambda: run(4_000_000)) < 12e6  # 32 MB of errors

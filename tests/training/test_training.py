@@ -22,9 +22,8 @@ from sweep.training.curve import (
     kept_steps,
 )
 from sweep.training.data import Data
-from sweep.training.minibatch import MiniBatch
+from sweep.training.trainers import Single
 from sweep.training.training import RunResult, TrainerError, train
-from sweep.training.validation import Validated
 from tests import notebook
 
 
@@ -49,8 +48,9 @@ class Scripted:
         return {"w": float(self.step)}
 
 
-def notebook_trainer(lr: float = 0.05) -> Backprop:
-    return Backprop(notebook.notebook_network(), notebook.notebook_data(), lr=lr, rule="notebook")
+def notebook_trainer(lr: float = 0.05) -> Single:
+    net, data = notebook.notebook_network(), notebook.notebook_data()
+    return Single(Backprop([net], data, lrs=[lr], rule="notebook"))
 
 
 def wave(steps: Any) -> Any:
@@ -459,17 +459,21 @@ def built_in() -> list[tuple[str, Callable[[], Any]]]:
     net, one = notebook.notebook_network(), notebook.notebook_data()
     rng = np.random.default_rng(0)
     inputs, targets = rng.normal(size=(9, 4)), rng.random(size=(9, 2))
-    many = Data(inputs[:7], targets[:7], inputs[7:], targets[7:])
+    many = Data(inputs[:7], targets[:7])
+    split = Data(inputs[:7], targets[:7], inputs[7:], targets[7:])
 
-    def batches() -> MiniBatch:
-        return MiniBatch(net, many, lr=0.1, rule="gradient", batch_size=2, seed=1)
+    def full(lr: float) -> Single:
+        return Single(Backprop([net], one, lrs=[lr], rule="notebook"))
+
+    def batches(data: Data) -> Single:
+        return Single(Backprop([net], data, lrs=[0.1], rule="gradient", batch_size=2, seed=1))
 
     return [
         ("scripted", lambda: Kept(wave, gap=7)),
-        ("full batch", lambda: Backprop(net, one, lr=0.05, rule="notebook")),
-        ("stalled", lambda: Backprop(net, one, lr=1e4, rule="notebook")),
-        ("batches", batches),
-        ("validated", lambda: Validated(batches(), net, many)),
+        ("full batch", lambda: full(0.05)),
+        ("stalled", lambda: full(1e4)),
+        ("batches", lambda: batches(many)),
+        ("validated", lambda: batches(split)),
     ]
 
 
