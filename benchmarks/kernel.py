@@ -6,7 +6,8 @@ alone     nanoseconds an iteration of one run, its curve kept, over those of the
 python    the notebook's way, a NumPy call for each number, over one run of ours;
 rates     64 learning rates through the engine, on all cores and on one, over C that trains
           them one after the other on one core;
-compile   seconds until a kernel is there, the first time and from the cache.
+compile   seconds until a kernel is there: those of a small network, which are never cached, and
+          the one of a large network, the first time and from numba's cache.
 
 Peers take turns in one process, so that whatever else the machine does falls on all; each
 figure is the median of the rounds, with the smallest and the largest behind it. What one
@@ -112,7 +113,7 @@ def check(weights: np.ndarray, lr: float, iterations: int) -> None:
     if iterations > 10_000:
         return
     network, data = notebook()
-    (result,) = train(Backprop(network, data, lr=lr, rule="notebook"), [iterations])
+    (result,) = train(Backprop([network], data, lrs=[lr], rule="notebook"), [iterations])
     ours = np.array(list(result.final_weights.values()))
     np.testing.assert_allclose(weights, ours, rtol=1e-9)
 
@@ -179,7 +180,7 @@ def seconds_of_ours(lr: float, iterations: int) -> float:
     """Train one run, its curve kept; return how long it took."""
     network, data = notebook()
     started = time.thread_time()
-    (result,) = train(Backprop(network, data, lr=lr, rule="notebook"), [iterations])
+    (result,) = train(Backprop([network], data, lrs=[lr], rule="notebook"), [iterations])
     took = time.thread_time() - started
     assert result.outcome == "completed" and result.stalled_at is None
     return took
@@ -201,12 +202,15 @@ def seconds_of_engine(rates: Sequence[float], iterations: int, workers: int) -> 
 
 LOAD = """
 import sys, time
-import numba
-from sweep.training.kernels.spec import KernelSpec
-spec = KernelSpec((4, 3, 2), ("sigmoid",) * 2, True, "squared_error", "notebook", True)
+import numpy as np
+from sweep.training.backprop import Backprop
+from sweep.training.data import Data
+from sweep.training.network import Network
+hidden, count = map(int, sys.argv[1:])
+net = Network.build(layers=[4, hidden, 2], init={"scheme": "he"})
+data = Data(np.ones((1, 4)), np.ones((1, 2)))
 started = time.process_time()
-from sweep.training.kernels import compiled
-getattr(compiled, sys.argv[1])(spec)
+Backprop([net] * count, data, lrs=[0.1] * count, rule="notebook")
 print(time.process_time() - started)
 """
 
@@ -277,23 +281,21 @@ class Bench:
                 self.add(f"64 rates / C, workers: {workers}", ratios, "x")
 
     def compile(self) -> None:
-        """Measure how long the kernels take to be there."""
-        for name, what in (("load_kernel", "for one run"), ("load_lanes_kernel", "side by side")):
-            cold, warm = [], []
+        """Measure how long the kernels take to be there, their libraries loaded with them."""
+        kernels = {"for one run": (3, 1), "side by side": (3, 8), "of a large network": (40, 1)}
+        for what, (hidden, count) in kernels.items():
+            times: dict[str, list[float]] = {"the first time": [], "again": []}
             for at in range(self.rounds):
-                env = {
-                    **os.environ,
-                    "PYTHONPATH": str(ROOT),
-                    "NUMBA_CACHE_DIR": str(self.folder / f"{name}{at}"),
-                }
-                for times in (cold, warm):
-                    command = [sys.executable, "-c", LOAD, name]
+                cache = {"NUMBA_CACHE_DIR": str(self.folder / f"{hidden}-{count}-{at}")}
+                env = {**os.environ, "PYTHONPATH": str(ROOT), **cache}
+                for seconds in times.values():
+                    command = [sys.executable, "-c", LOAD, str(hidden), str(count)]
                     done = subprocess.run(
                         command, env=env, check=True, capture_output=True, text=True
                     )
-                    times.append(float(done.stdout))
-            self.add(f"kernel {what}, compiled", cold, "s")
-            self.add(f"kernel {what}, from the cache", warm, "s")
+                    seconds.append(float(done.stdout))
+            for when, seconds in times.items():
+                self.add(f"kernel {what}, {when}", seconds, "s")
 
 
 PARTS: dict[str, Callable[[Bench], None]] = {

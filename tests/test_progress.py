@@ -8,6 +8,7 @@ from sweep import progress
 from sweep.progress import ProgressDisplay
 from sweep.training.advance import train
 from sweep.training.history import RunResult
+from sweep.training.protocol import BatchOfOne
 
 
 class Falling:
@@ -29,7 +30,7 @@ class Falling:
 
 @pytest.fixture
 def result() -> RunResult:
-    (made,) = train(Falling(), [3])
+    (made,) = train(BatchOfOne(Falling()), [3])
     return made
 
 

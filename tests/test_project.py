@@ -28,13 +28,13 @@ SEAMS = {
     "matplotlib": ["sweep.report.*plots", "sweep.report.canvas"],
     "mlflow": ["sweep.tracking.*"],
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
-    "numba": ["sweep.training.backprop", "sweep.training.kernels*"],
+    "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
     "pandas": ["sweep.training.data.files", "sweep.report.tables"],
     "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
-    "scipy": ["sweep.training.kernels*"],
+    "scipy": ["sweep.training.kernels.general"],
     "sqlalchemy": ["sweep.tracking.*"],
     "threadpoolctl": ["sweep.training.*"],
     "yaml": ["sweep.tracking.files"],
@@ -185,8 +185,8 @@ ROOMS = [
 
 HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
 HEAVY_ROOMS = [
-    "sweep.training.backprop",
-    "sweep.training.kernels*",
+    "sweep.training.kernels.general",
+    "sweep.training.kernels.layers",
     "sweep.report.*",
     "sweep.tracking.*",
 ]

@@ -51,13 +51,14 @@ def main(config: DictConfig) -> float:
         mlflow.create_experiment("peer", artifact_location=str(outputs / "artifacts"))
     mlflow.set_experiment("peer")
     network, data = problem()
-    trainer = Backprop(network, data, lr=config.lr, rule="notebook")
-    initial = trainer.weights()
+    trainer = Backprop([network], data, lrs=[config.lr], rule="notebook")
+    (item,) = trainer.items
+    initial = item.weights()
     with mlflow.start_run(run_name=f"lr={config.lr},iters={config.iters}") as run:
         mlflow.log_params({"lr": config.lr, "iters": config.iters, "rule": "notebook"})
         mlflow.set_tags({"sweep": HydraConfig.get().sweep.dir, "number": HydraConfig.get().job.num})
-        errors = np.concatenate([[trainer.error()], trainer.advance(config.iters)])
-        final = trainer.weights()
+        errors = np.concatenate([[item.error()], trainer.advance(config.iters)[0]])
+        final = item.weights()
         log_numbers(run.info.run_id, errors, final)
         log_files(config, errors, {"initial": initial, "final": final})
     return float(errors[-1])

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sweep.config.spec import canonical
 from sweep.errors import SweepError
-from sweep.training.kernels.spec import LANES
+from sweep.training.kernels.spec import LANES, kernel_spec
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
@@ -81,8 +81,6 @@ def _kind(spec: RunSpec) -> Hashable:
 
 def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
     """Return whether these trajectories are done sooner side by side."""
-    from sweep.training.abreast import kernel_spec
-
     alone = math.ceil(len(alike) / workers)
     together = COST * math.ceil(math.ceil(len(alike) / LANES) / workers)
     spec = alike[0].spec
@@ -95,4 +93,4 @@ def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
         return False
     if data.validation_inputs is not None or most * len(data.inputs) < WORTH:
         return False
-    return kernel_spec(spec.network, len(data.inputs), spec.rule).written
+    return kernel_spec(spec.network, len(data.inputs), spec.rule).small

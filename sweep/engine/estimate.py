@@ -14,7 +14,7 @@ from sweep.engine.batches import COST, batches
 from sweep.engine.executors import available_cpus
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.training.curve import FULL_CURVE
-from sweep.training.trainers import build_trainer
+from sweep.training.trainers import build_batch
 
 __all__ = ["Estimate", "Pace", "calibrate", "estimate", "pace_of", "single_estimate"]
 
@@ -137,7 +137,7 @@ def calibrate(trajectory: Trajectory) -> float:
 
     The first call into a trainer may compile it and is not counted.
     """
-    trainer = build_trainer(trajectory.spec)
+    trainer = build_batch([trajectory.spec])
     started = time.perf_counter()
     trainer.advance(1)
     seconds = time.perf_counter() - started

@@ -19,7 +19,6 @@ from sweep.training.curve import ErrorCurve
 from sweep.training.history import History, Part, RunResult, Saved, Snapshot
 from sweep.training.protocol import (
     Batch,
-    BatchOfOne,
     Trainer,
     checked_error,
     checked_metrics,
@@ -243,7 +242,7 @@ class Training:
 
 
 def train(
-    trainer: Trainer,
+    batch: Batch,
     cuts: Sequence[int],
     *,
     max_seconds: float = math.inf,
@@ -252,15 +251,15 @@ def train(
 
     Parameters
     ----------
-    trainer
-        A fresh trainer at step 0.
+    batch
+        Of one trainer, fresh at step 0.
 
     Raises
     ------
     TrainerError
         The trainer returned something else than its protocol says.
     """
-    training = Training(BatchOfOne(trainer), [cuts], None, [max_seconds])
+    training = Training(batch, [cuts], None, [max_seconds])
     history = History(cuts)
     for part in training.advance().parts[0]:
         yield from history.add(part)

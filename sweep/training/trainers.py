@@ -14,17 +14,14 @@ from typing import TYPE_CHECKING, Any
 from sweep.checks import did_you_mean, no_such_key, refuse_quotes, told
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.blas import hold_blas
+from sweep.training.protocol import Batch, BatchOfOne, Trainer
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
-    from sweep.training.backprop import Backprop
     from sweep.training.data import Data
-    from sweep.training.minibatch import MiniBatch
-    from sweep.training.protocol import Batch, Trainer
 
 __all__ = [
     "build_batch",
-    "build_trainer",
     "built_in_options",
     "check_options",
     "locate",
@@ -161,38 +158,33 @@ def check_options(cls: type, options: Mapping[str, Any]) -> None:
 def build_batch(specs: Sequence[RunSpec]) -> Batch:
     """Build fresh trainers at step 0 for trajectories that train in one batch.
 
-    Several have the built-in trainer and are equal in all but weights and rate.
+    Several have the built-in trainer and are equal in all but weights and rate. A user's class
+    gets its own options, and the loaded data and the network where its constructor has a
+    parameter of that name.
 
     Raises
     ------
     RunFailed
         The trainer's source, or the data, is not what a run's signature is made of.
     """
-    from sweep.training.protocol import BatchOfOne
-
-    if len(specs) == 1:
-        return BatchOfOne(build_trainer(specs[0]))
-    from sweep.training.abreast import Abreast
-
     first = specs[0]
+    if not first.trainer.built_in:
+        (alone,) = specs
+        return BatchOfOne(_own_trainer(alone))
+    from sweep.training.backprop import Backprop  # late: it loads SciPy or LLVM
+
     assert first.rule is not None
-    networks, lrs = [spec.network for spec in specs], [spec.lr for spec in specs]
-    return Abreast(networks, first.data(), lrs=lrs, rule=first.rule)
+    return Backprop(
+        [spec.network for spec in specs],
+        first.data(),
+        lrs=[spec.lr for spec in specs],
+        rule=first.rule,
+        seed=first.seed,
+        **first.trainer.options,
+    )
 
 
-def build_trainer(spec: RunSpec) -> Trainer:
-    """Build a fresh trainer at step 0 for a run.
-
-    A user's class gets its own options, and the loaded data and the network where its
-    constructor has a parameter of that name.
-
-    Raises
-    ------
-    RunFailed
-        The trainer's source, or the data, is not what the run's signature is made of.
-    """
-    if spec.trainer.built_in:
-        return _built_in(spec)
+def _own_trainer(spec: RunSpec) -> Trainer:
     cls = locate(spec.trainer.target)
     if source_hash(cls) != spec.trainer.source:
         raise RunFailed(
@@ -210,29 +202,3 @@ def build_trainer(spec: RunSpec) -> Trainer:
     trainer: Trainer = cls(**options)
     hold_blas()  # what it loaded
     return trainer
-
-
-def _built_in(spec: RunSpec) -> Trainer:
-    assert spec.rule is not None
-    data = spec.data()
-    trainer: Backprop | MiniBatch
-    if spec.trainer.options:
-        from sweep.training.minibatch import MiniBatch
-
-        trainer = MiniBatch(
-            spec.network,
-            data,
-            lr=spec.lr,
-            rule=spec.rule,
-            seed=spec.seed,
-            **spec.trainer.options,
-        )
-    else:
-        from sweep.training.backprop import Backprop
-
-        trainer = Backprop(spec.network, data, lr=spec.lr, rule=spec.rule, seed=spec.seed)
-    if data.validation_inputs is None:
-        return trainer
-    from sweep.training.validation import Validated
-
-    return Validated(trainer, spec.network, data)

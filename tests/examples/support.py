@@ -11,7 +11,7 @@ from sweep.config.run import run_spec
 from sweep.config.spec import RunSpec
 from sweep.training.advance import train
 from sweep.training.history import RunResult
-from sweep.training.trainers import build_trainer
+from sweep.training.trainers import build_batch
 from tests.processes import ROOT
 
 EXAMPLES = ROOT / "examples"
@@ -33,7 +33,7 @@ def spec_of(folder: Path, *overrides: str, base: Path | None = None) -> RunSpec:
 
 def trained(spec: RunSpec) -> RunResult:
     """Return the result of a run."""
-    (result,) = train(build_trainer(spec), [spec.iters])
+    (result,) = train(build_batch([spec]), [spec.iters])
     return result
 
 

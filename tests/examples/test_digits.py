@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from sweep.training.advance import train
 from sweep.training.history import RunResult
+from sweep.training.protocol import BatchOfOne
 from tests.examples.support import EXAMPLES
 from tests.processes import Ended
 
@@ -65,7 +66,7 @@ def direct(folder: Path, lr: float, stops: list[int]) -> list[RunResult]:
     try:
         from digits_sgd import DigitsSGD  # type: ignore[import-not-found]
 
-        return list(train(DigitsSGD(lr=lr), stops))
+        return list(train(BatchOfOne(DigitsSGD(lr=lr)), stops))
     finally:
         sys.path.remove(str(folder))
         sys.modules.pop("digits_sgd", None)

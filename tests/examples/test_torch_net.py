@@ -63,14 +63,14 @@ def test_real_data_is_trained_alike(name: str, folder: Path) -> None:
 
 @pytest.mark.parametrize("momentum", [0.0, 0.9])
 def test_state_goes_on_where_it_was(momentum: float, folder: Path) -> None:
-    from sweep.training.trainers import build_trainer
+    from sweep.training.trainers import build_batch
 
     made = spec(
         folder, "network=xor", "data=xor", "trainer=torch_net", f"trainer.momentum={momentum}"
     )
-    whole: Any = build_trainer(made)
-    first: Any = build_trainer(made)
-    second: Any = build_trainer(made)
+    whole: Any = build_batch([made])
+    first: Any = build_batch([made])
+    second: Any = build_batch([made])
     errors = list(whole.advance(20))
     first.advance(8)
     second.restore({name: np.array(value) for name, value in first.state().items()})
@@ -78,10 +78,10 @@ def test_state_goes_on_where_it_was(momentum: float, folder: Path) -> None:
 
 
 def test_advance_in_parts_is_advance_at_once(folder: Path) -> None:
-    from sweep.training.trainers import build_trainer
+    from sweep.training.trainers import build_batch
 
     made = spec(folder, "network=xor", "data=xor", "trainer=torch_net", "trainer.momentum=0.9")
-    parts, whole = train(build_trainer(made), [7, 50]), train(build_trainer(made), [50])
+    parts, whole = train(build_batch([made]), [7, 50]), train(build_batch([made]), [50])
     assert (list(parts)[-1].errors == list(whole)[-1].errors).all()
 
 

@@ -19,7 +19,7 @@ from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
 from sweep.training.advance import train
-from sweep.training.trainers import build_trainer
+from sweep.training.trainers import build_batch
 from tests.faults.conftest import Begin
 from tests.faults.support import assert_whole, open_reader, trainer
 from tests.processes import finish, run_sweep
@@ -63,7 +63,7 @@ def test_eight_sweeps_started_in_the_same_second(begin: Begin, tmp_path: Path) -
 def retrained(run: StoredRun, folder: Path) -> dict[str, float]:
     """Return the final weights that a run's stored configuration gives today."""
     spec = run_spec(run.config(), {"network": "random"}, folder)
-    (trained,) = train(build_trainer(spec), [spec.iters])
+    (trained,) = train(build_batch([spec]), [spec.iters])
     return {name: float(value) for name, value in trained.final_weights.items()}
 
 

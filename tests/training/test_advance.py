@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.training.abreast import Abreast
-from sweep.training.advance import Training, Worker, advance, train
+from sweep.training.advance import Training, Worker, advance
+from sweep.training.advance import train as train_batch
 from sweep.training.backprop import Backprop
 from sweep.training.curve import (
     CHART_POINTS,
@@ -27,11 +27,9 @@ from sweep.training.curve import (
 )
 from sweep.training.data import Data
 from sweep.training.history import History, RunResult
-from sweep.training.minibatch import MiniBatch
 from sweep.training.network import Network
 from sweep.training.protocol import Batch, BatchOfOne, TrainerError
 from sweep.training.task import Failure, Item, SliceResult, Task
-from sweep.training.validation import Validated
 from tests import notebook
 from tests.configuration import spec
 
@@ -57,8 +55,19 @@ class Scripted:
         return {"w": float(self.step)}
 
 
-def notebook_trainer(lr: float = 0.05) -> Backprop:
-    return Backprop(notebook.notebook_network(), notebook.notebook_data(), lr=lr, rule="notebook")
+def side_by_side(lrs: Sequence[float]) -> Batch:
+    net, data = notebook.notebook_network(), notebook.notebook_data()
+    return Backprop([net] * len(lrs), data, lrs=lrs, rule="notebook")
+
+
+def notebook_trainer(lr: float = 0.05) -> Batch:
+    return side_by_side([lr])
+
+
+def train(trainer: Any, cuts: Sequence[int], **options: Any) -> Iterator[RunResult]:
+    """Train a batch of one, or a trainer of a user's own."""
+    batch = trainer if isinstance(trainer, Backprop | BatchOfOne) else BatchOfOne(trainer)
+    return train_batch(batch, cuts, **options)
 
 
 def wave(steps: Any) -> Any:
@@ -212,7 +221,7 @@ def test_weights_are_those_of_the_runs_step() -> None:
 def test_stall_belongs_to_the_runs_that_reach_it() -> None:
     alone = notebook_trainer(1.0)
     alone.advance(100_000)
-    stalled_at = alone.stalled_at
+    stalled_at = alone.items[0].stalled_at
     assert stalled_at is not None
     before, there = train(notebook_trainer(1.0), [stalled_at - 1, stalled_at + 10])
     assert (before.stalled_at, there.stalled_at) == (None, stalled_at)
@@ -443,17 +452,22 @@ def built_in() -> list[tuple[str, Callable[[], Any]]]:
     net, one = notebook.notebook_network(), notebook.notebook_data()
     rng = np.random.default_rng(0)
     inputs, targets = rng.normal(size=(9, 4)), rng.random(size=(9, 2))
-    many = Data(inputs[:7], targets[:7], inputs[7:], targets[7:])
+    many = Data(inputs[:7], targets[:7])
 
-    def batches() -> MiniBatch:
-        return MiniBatch(net, many, lr=0.1, rule="gradient", batch_size=2, seed=1)
+    split = Data(inputs[:7], targets[:7], inputs[7:], targets[7:])
+
+    def full(lr: float) -> Batch:
+        return Backprop([net], one, lrs=[lr], rule="notebook")
+
+    def batches(data: Data) -> Batch:
+        return Backprop([net], data, lrs=[0.1], rule="gradient", batch_size=2, seed=1)
 
     return [
-        ("scripted", lambda: Kept(wave, gap=7)),
-        ("full batch", lambda: Backprop(net, one, lr=0.05, rule="notebook")),
-        ("stalled", lambda: Backprop(net, one, lr=1e4, rule="notebook")),
-        ("batches", batches),
-        ("validated", lambda: Validated(batches(), net, many)),
+        ("scripted", lambda: BatchOfOne(Kept(wave, gap=7))),
+        ("full batch", lambda: full(0.05)),
+        ("stalled", lambda: full(1e4)),
+        ("batches", lambda: batches(many)),
+        ("validated", lambda: batches(split)),
     ]
 
 
@@ -478,19 +492,12 @@ def by_slices(
 
 def chosen(batch: Batch, members: list[int]) -> Batch:
     """Return a batch with these of its items, as a driver builds it when others have ended."""
-    if not isinstance(batch, Abreast) or len(members) == len(batch.items):
+    if len(members) == len(batch.items):
         return batch
     return side_by_side([RATES[at] for at in members])
 
 
 RATES = (0.05, 1000.0, 1.0, 0.01)
-
-
-def side_by_side(lrs: Sequence[float]) -> Batch:
-    net, data = notebook.notebook_network(), notebook.notebook_data()
-    if len(lrs) == 1:
-        return BatchOfOne(Backprop(net, data, lr=lrs[0], rule="notebook"))
-    return Abreast([net] * len(lrs), data, lrs=lrs, rule="notebook")
 
 
 @pytest.mark.parametrize(("name", "make"), built_in(), ids=[name for name, _ in built_in()])
@@ -501,7 +508,7 @@ def test_slices_of_any_length_give_the_same_bits(
 ) -> None:
     cuts = sorted(data.draw(st.sets(st.integers(1, 6000), min_size=1, max_size=3)))
     lengths = iter(lambda: data.draw(st.integers(200, 3000)), None)
-    (found,) = by_slices(lambda: BatchOfOne(make()), [cuts], lengths)
+    (found,) = by_slices(make, [cuts], lengths)
     for result, other in zip(found, train(make(), cuts), strict=True):
         assert_equal(result, other)
 
@@ -530,7 +537,7 @@ def test_batch_by_slices_gives_what_each_gives_alone(data: st.DataObject) -> Non
 def test_member_of_a_batch_that_diverges_ends_all_its_cuts_and_no_other() -> None:
     net = Network.build(layers=[2, 1], activation="identity", init={"scheme": "he"})
     data = Data(np.array([[1.0, 2.0], [2.0, 1.0]]), np.array([[0.3], [0.9]]))
-    many = Abreast([net] * 2, data, lrs=[5.0, 0.01], rule="gradient")
+    many = Backprop([net] * 2, data, lrs=[5.0, 0.01], rule="gradient")
     cuts = [(10, 100_000), (10, 5000)]
     results = by_slices(lambda: many, cuts, iter([10**6]))
     outcomes = [[(one.iters, one.outcome) for one in own] for own in results]
@@ -538,7 +545,7 @@ def test_member_of_a_batch_that_diverges_ends_all_its_cuts_and_no_other() -> Non
         [(10, "completed"), (100_000, "diverged")],
         [(10, "completed"), (5000, "completed")],
     ]
-    single = train(Backprop(net, data, lr=5.0, rule="gradient"), cuts[0])
+    single = train(Backprop([net], data, lrs=[5.0], rule="gradient"), cuts[0])
     for result, other in zip(results[0], single, strict=True):
         assert_equal(result, other)
 

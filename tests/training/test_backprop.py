@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
-import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -17,17 +15,16 @@ from hypothesis import strategies as st
 
 from sweep.errors import ConfigError
 from sweep.training import network as plain
-from sweep.training.backprop import Backprop
 from sweep.training.data import Data
 from sweep.training.network import RULES, Network
 from tests import notebook
-from tests.processes import ROOT, clean_environment, start
+from tests.training.alone import Alone
 
 GOLDEN = json.loads((Path(__file__).parent / "golden.json").read_text())["points"]
 
 
-def trainer(lr: float = 0.1, rule: str = "notebook") -> Backprop:
-    return Backprop(notebook.notebook_network(), notebook.notebook_data(), lr=lr, rule=rule)
+def trainer(lr: float = 0.1, rule: str = "notebook") -> Alone:
+    return Alone(notebook.notebook_network(), notebook.notebook_data(), lr=lr, rule=rule)
 
 
 def assert_golden(point: dict[str, Any], error: float, weights: dict[str, Any]) -> None:
@@ -74,7 +71,7 @@ def test_notebook_is_what_it_prints() -> None:
         assert abs(value - notebook.WEIGHTS_AFTER[name]) <= 1e-15, name
 
 
-def assert_agrees(it: Backprop, net: Network, data: Data, lr: float, rule: str, n: int) -> None:
+def assert_agrees(it: Alone, net: Network, data: Data, lr: float, rule: str, n: int) -> None:
     errors = it.advance(n)
     for at in range(n):
         net = plain.step(net, data.inputs, data.targets, lr, rule)
@@ -119,7 +116,7 @@ def test_general_kernel_agrees_with_the_plain_network(
     layers: list[int], samples: int, activation: str, bias: str, crossed: bool
 ) -> None:
     net, data = problem(layers, activation, bias, samples, crossed=crossed)
-    it = Backprop(net, data, lr=0.05, rule="gradient")
+    it = Alone(net, data, lr=0.05, rule="gradient")
     assert_agrees(it, net, data, 0.05, "gradient", 20)
 
 
@@ -134,11 +131,11 @@ def test_general_kernel_agrees_with_the_plain_network(
         ([2, 3, 3], "tanh", "per_neuron", True),
     ],
 )
-def test_written_kernel_agrees_with_the_plain_network(
+def test_generated_kernel_agrees_with_the_plain_network(
     layers: list[int], activation: str, bias: str, crossed: bool, samples: int
 ) -> None:
     net, data = problem(layers, activation, bias, samples, crossed=crossed)
-    it = Backprop(net, data, lr=0.05, rule="gradient")
+    it = Alone(net, data, lr=0.05, rule="gradient")
     assert_agrees(it, net, data, 0.05, "gradient", 50)
 
 
@@ -146,7 +143,7 @@ def test_written_kernel_agrees_with_the_plain_network(
 @pytest.mark.parametrize(("layers", "samples"), [([2, 2, 1], 3), ([12, 8, 3], 3)])
 def test_rules_agree_with_the_plain_network(layers: list[int], samples: int, rule: str) -> None:
     net, data = problem(layers, "sigmoid", "shared", samples, crossed=False)
-    assert_agrees(Backprop(net, data, lr=0.5, rule=rule), net, data, 0.5, rule, 50)
+    assert_agrees(Alone(net, data, lr=0.5, rule=rule), net, data, 0.5, rule, 50)
 
 
 @settings(max_examples=40, deadline=None)
@@ -162,7 +159,7 @@ def test_slices_change_no_bit(cuts: list[int], lr: float) -> None:
 
 def test_slices_change_no_bit_of_a_large_network() -> None:
     net, data = problem([30, 20, 5], "tanh", "per_neuron", 600, crossed=True)
-    whole, sliced = (Backprop(net, data, lr=0.1, rule="gradient") for _ in range(2))
+    whole, sliced = (Alone(net, data, lr=0.1, rule="gradient") for _ in range(2))
     errors = whole.advance(12)
     assert errors.tobytes() == b"".join(sliced.advance(n).tobytes() for n in (1, 4, 7))
 
@@ -211,7 +208,7 @@ def test_huge_rate_saturates_and_stalls_at_its_floor() -> None:
 
 def test_start_that_cannot_move_is_stalled_at_once() -> None:
     net = Network.build(layers=[1, 1], activation="relu", weights=[[[-1.0]]], biases=[0.0])
-    it = Backprop(net, Data(np.ones((1, 1)), np.ones((1, 1))), lr=0.1, rule="gradient")
+    it = Alone(net, Data(np.ones((1, 1)), np.ones((1, 1))), lr=0.1, rule="gradient")
     assert it.advance(3).tolist() == [0.5, 0.5, 0.5]
     assert it.stalled_at == 0
 
@@ -248,21 +245,21 @@ def test_divergence_is_found_at_its_exact_step(
 ) -> None:
     net, data = diverging(activation, layers)
     step = first_not_finite(net, data, lr, 2000)
-    it = Backprop(net, data, lr=lr, rule="gradient")
+    it = Alone(net, data, lr=lr, rule="gradient")
     errors = np.concatenate([it.advance(size) for _ in range(0, step + 5, size)])
     assert np.isfinite(errors[: step - 1]).all()
     assert np.isnan(errors[step - 1 :]).all()
     assert it.diverged_at == step
     assert math.isnan(it.error())
     assert it.stalled_at is None
-    alone = Backprop(net, data, lr=lr, rule="gradient")
+    alone = Alone(net, data, lr=lr, rule="gradient")
     alone.advance(step)
     assert repr(it.weights()) == repr(alone.weights())
 
 
 def test_start_that_is_not_finite_diverges_at_once() -> None:
     net = Network.build(layers=[1, 1], activation="identity", weights=[[[1e300]]], biases=[0.0])
-    it = Backprop(net, Data(np.full((1, 1), 1e300), np.ones((1, 1))), lr=0.1, rule="gradient")
+    it = Alone(net, Data(np.full((1, 1), 1e300), np.ones((1, 1))), lr=0.1, rule="gradient")
     assert not math.isfinite(it.error())
     assert it.diverged_at == 0
     assert np.isnan(it.advance(4)).all()
@@ -273,14 +270,14 @@ def test_error_that_overflows_for_one_step_ends_the_run_there() -> None:
     """A finite weight vector, an infinite error, and after it a dead network at E = 0.5."""
     net = Network.build(layers=[1, 1], activation="relu", weights=[[[1.0]]], biases=[0.0])
     data = Data(np.full((1, 1), 1.0), np.full((1, 1), 1e100))
-    it = Backprop(net, data, lr=1e60, rule="fixed_bias")
+    it = Alone(net, data, lr=1e60, rule="fixed_bias")
     assert np.isnan(it.advance(3)).all()
     assert it.diverged_at == 1
 
 
 def test_nothing_of_the_callers_is_changed() -> None:
     net, data = notebook.notebook_network(), notebook.notebook_data()
-    it = Backprop(net, data, lr=0.1, rule="gradient")
+    it = Alone(net, data, lr=0.1, rule="gradient")
     first = it.weights()
     it.advance(10)
     assert net.named() == first
@@ -297,61 +294,6 @@ def test_learning_rate_that_is_none_is_refused(lr: Any) -> None:
 def test_rule_and_data_that_do_not_fit_are_refused() -> None:
     net = notebook.notebook_network()
     with pytest.raises(ConfigError, match="did you mean notebook"):
-        Backprop(net, notebook.notebook_data(), lr=0.1, rule="notebok")
+        Alone(net, notebook.notebook_data(), lr=0.1, rule="notebok")
     with pytest.raises(ConfigError, match="columns"):
-        Backprop(net, Data(np.ones((1, 3)), np.ones((1, 2))), lr=0.1, rule="gradient")
-
-
-# --- installations --------------------------------------------------------------------------
-
-PROGRAM = """
-import sys
-import numpy as np
-from sweep.training.backprop import Backprop
-from sweep.training.data import Data
-from sweep.training.network import Network
-assert "numba" not in sys.modules
-net = Network.build(layers=[4, 3, 2], init={"scheme": "he"})
-data = Data(np.array([[2.0, 5.0, 1.0, 4.0]]), np.array([[0.05, 0.1]]))
-print(Backprop(net, data, lr=0.1, rule="notebook").advance(1000)[-1].hex())
-"""
-
-
-def installed(folder: Path) -> dict[str, str]:
-    """Copy the package below `folder`; return an environment that finds only that copy."""
-    ignored = shutil.ignore_patterns("__pycache__")
-    shutil.copytree(ROOT / "sweep", folder / "sweep", ignore=ignored)
-    return clean_environment({"PYTHONPATH": str(folder), "NUMBA_CACHE_DIR": None})
-
-
-def test_no_folder_for_a_cache_is_no_hindrance(weird_path: Path) -> None:
-    env = installed(weird_path) | {"HOME": "/dev/null/home", "XDG_CACHE_HOME": "/dev/null/cache"}
-    (weird_path / "sweep" / "training" / "kernels" / "__pycache__").write_text(
-        "a file where the cache would be"
-    )
-    process = start([sys.executable, "-W", "error", "-c", PROGRAM], weird_path, env)
-    out, err = process.communicate(timeout=120)
-    assert (process.returncode, err) == (0, "")
-    assert float.fromhex(out) > 0
-
-
-def test_four_first_processes_share_one_cold_cache(weird_path: Path) -> None:
-    env = installed(weird_path)
-    command = [sys.executable, "-W", "error", "-c", PROGRAM]
-    processes = [start(command, weird_path, env) for _ in range(4)]
-    ended = [(*process.communicate(timeout=120), process.returncode) for process in processes]
-    assert [(err, code) for _, err, code in ended] == [("", 0)] * 4
-    assert len({out for out, _, _ in ended}) == 1
-    cached = weird_path / "sweep" / "training" / "kernels" / "__pycache__"
-    assert len(list(cached.glob("*.nbi"))) == len(list(cached.glob("*.nbc"))) == 1
-    assert not list(cached.glob("*.tmp.*"))
-
-
-def test_damaged_cache_is_no_hindrance(weird_path: Path) -> None:
-    env = installed(weird_path)
-    command = [sys.executable, "-W", "error", "-c", PROGRAM]
-    first, _ = start(command, weird_path, env).communicate(timeout=120)
-    for file in (weird_path / "sweep" / "training" / "kernels" / "__pycache__").glob("*.nb[ci]"):
-        file.write_bytes(file.read_bytes()[:40])
-        again, err = start(command, weird_path, env).communicate(timeout=120)
-        assert (again, err) == (first, "")
+        Alone(net, Data(np.ones((1, 3)), np.ones((1, 2))), lr=0.1, rule="gradient")

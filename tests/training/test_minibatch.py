@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from sweep.errors import ConfigError
 from sweep.training.backprop import Backprop
+from sweep.training.batches import epoch_order
 from sweep.training.data import Data
-from sweep.training.minibatch import MiniBatch, epoch_order
 from sweep.training.network import Network, step
-from sweep.training.validation import Validated
 from tests import notebook
+from tests.training.alone import Alone
 
 
 def data(samples: int = 37, seed: int = 0) -> Data:
@@ -23,14 +23,14 @@ def data(samples: int = 37, seed: int = 0) -> Data:
     return Data(rng.normal(size=(samples, 3)), rng.random(size=(samples, 2)))
 
 
-def network(activation: str = "tanh", bias: str = "per_neuron") -> Network:
+def network(activation: str = "tanh", bias: str = "per_neuron", hidden: int = 5) -> Network:
     init = {"scheme": "xavier", "bias": 0.1}
-    return Network.build(layers=[3, 5, 2], activation=activation, bias=bias, init=init, seed=3)
+    return Network.build(layers=[3, hidden, 2], activation=activation, bias=bias, init=init, seed=3)
 
 
-def trainer(size: int, *, samples: Data | None = None, **changes: Any) -> MiniBatch:
+def trainer(size: Any, *, samples: Data | None = None, **changes: Any) -> Alone:
     options = {"lr": 0.05, "rule": "gradient", "seed": 4, **changes}
-    return MiniBatch(network(), samples or data(), batch_size=size, **options)
+    return Alone(network(), samples or data(), batch_size=size, **options)
 
 
 def by_hand(
@@ -57,12 +57,13 @@ def by_hand(
     ("rule", "bias"),
     [("gradient", "per_neuron"), ("gradient", "shared"), ("notebook", "shared")],
 )
+@pytest.mark.parametrize("hidden", [5, 9], ids=["small", "large"])
 @pytest.mark.parametrize("size", [1, 8, 36])
 def test_updates_are_those_of_the_plain_network(
-    size: int, rule: str, bias: str, shuffle: bool
+    size: int, hidden: int, rule: str, bias: str, shuffle: bool
 ) -> None:
-    net, samples = network(bias=bias), data()
-    it = MiniBatch(net, samples, lr=0.05, rule=rule, batch_size=size, shuffle=shuffle, seed=4)
+    net, samples = network(bias=bias, hidden=hidden), data()
+    it = Alone(net, samples, lr=0.05, rule=rule, batch_size=size, shuffle=shuffle, seed=4)
     errors = it.advance(100)
     expected, after = by_hand(net, samples, size, 100, rule=rule, shuffle=shuffle)
     assert abs(errors - expected).max() <= 1e-12
@@ -71,9 +72,9 @@ def test_updates_are_those_of_the_plain_network(
 
 
 def test_batch_wider_than_a_block_is_whole() -> None:
-    samples = data(1500)
-    it = trainer(1400, samples=samples)
-    expected, _ = by_hand(network(), samples, 1400, 5, rule="gradient", shuffle=True)
+    net, samples = network(hidden=9), data(1500)
+    it = Alone(net, samples, lr=0.05, rule="gradient", batch_size=1400, seed=4)
+    expected, _ = by_hand(net, samples, 1400, 5, rule="gradient", shuffle=True)
     assert abs(it.advance(5) - expected).max() <= 1e-12
 
 
@@ -87,7 +88,7 @@ def test_softmax_is_trained_by_batches() -> None:
         bias="per_neuron",
         init={"scheme": "he"},
     )
-    it = MiniBatch(net, samples, lr=0.05, rule="gradient", batch_size=7, seed=4)
+    it = Alone(net, samples, lr=0.05, rule="gradient", batch_size=7, seed=4)
     expected, _ = by_hand(net, samples, 7, 50, rule="gradient", shuffle=True)
     assert abs(it.advance(50) - expected).max() <= 1e-12
 
@@ -105,7 +106,7 @@ def test_slices_change_no_bit(cuts: list[int], size: int) -> None:
 
 def test_orders_made_in_parts_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trainer(5).advance(200)
-    monkeypatch.setattr("sweep.training.minibatch.ORDERED", 80)
+    monkeypatch.setattr("sweep.training.batches.ORDERED", 80)
     assert trainer(5).advance(200).tobytes() == whole.tobytes()
 
 
@@ -122,11 +123,10 @@ def test_seed_orders_the_samples_and_nothing_without_shuffle() -> None:
     assert one.advance(9).tolist() == other.advance(9).tolist()
 
 
-def test_batch_of_all_samples_is_the_full_batch_but_for_the_order_of_sums() -> None:
-    full = Backprop(network(), data(), lr=0.05, rule="gradient")
-    whole = trainer(1000)
-    assert whole.error() == pytest.approx(full.error(), rel=1e-14)
-    assert abs(whole.advance(50) - full.advance(50)).max() <= 1e-13
+@pytest.mark.parametrize("size", [37, 1000])
+def test_batch_of_all_samples_is_the_full_batch(size: int) -> None:
+    full = Alone(network(), data(), lr=0.05, rule="gradient")
+    assert trainer(size).advance(50).tobytes() == full.advance(50).tobytes()
 
 
 def linear(targets: float = 1.0) -> tuple[Network, Data]:
@@ -137,13 +137,13 @@ def linear(targets: float = 1.0) -> tuple[Network, Data]:
 @pytest.mark.parametrize("cut", [1, 7, 10_000])
 def test_divergence_is_found_at_its_step_whatever_the_slices(cut: int) -> None:
     net, samples = linear()
-    it = MiniBatch(net, samples, lr=3.0, rule="gradient", batch_size=2, seed=0)
+    it = Alone(net, samples, lr=3.0, rule="gradient", batch_size=2, seed=0)
     errors = np.concatenate([it.advance(cut) for _ in range(-(-10_000 // cut))])
     at = it.diverged_at
     assert at is not None and 1 < at < 10_000
     assert np.isfinite(errors[: at - 1]).all() and np.isnan(errors[at - 1 :]).all()
     assert np.isnan(it.error())
-    again = MiniBatch(net, samples, lr=3.0, rule="gradient", batch_size=2, seed=0)
+    again = Alone(net, samples, lr=3.0, rule="gradient", batch_size=2, seed=0)
     again.advance(at - 1)
     assert again.diverged_at is None
     before = again.flat.copy()
@@ -154,12 +154,12 @@ def test_divergence_is_found_at_its_step_whatever_the_slices(cut: int) -> None:
 
 def test_divergence_at_the_start_trains_nothing() -> None:
     net, samples = linear(1e200)
-    it = MiniBatch(net, samples, lr=0.1, rule="gradient", batch_size=2)
+    it = Alone(net, samples, lr=0.1, rule="gradient", batch_size=2)
     assert it.diverged_at == 0
     assert np.isnan(it.advance(3)).all()
 
 
-@pytest.mark.parametrize("size", [0, -1, 1.5, True, None, "8"])
+@pytest.mark.parametrize("size", [0, -1, 1.5, True, "8"])
 def test_batch_size_that_is_none_is_refused(size: Any) -> None:
     with pytest.raises(ConfigError, match="batch_size is "):
         trainer(size)
@@ -173,54 +173,62 @@ def split_data() -> Data:
     return Data(one.inputs, one.targets, other.inputs, other.targets)
 
 
-def both(kind: str) -> tuple[Backprop | MiniBatch, Validated, Network, Data]:
-    net, samples = network(), split_data()
-
-    def fresh() -> Backprop | MiniBatch:
-        if kind == "full":
-            return Backprop(net, samples, lr=0.05, rule="gradient")
-        return MiniBatch(net, samples, lr=0.05, rule="gradient", batch_size=6)
-
-    return fresh(), Validated(fresh(), net, samples), net, samples
-
-
-@pytest.mark.parametrize("kind", ["full", "batches"])
-def test_validation_changes_no_bit_and_tells_each_steps_error(kind: str) -> None:
-    alone, watched, net, samples = both(kind)
-    assert samples.validation_inputs is not None and samples.validation_targets is not None
+@pytest.mark.parametrize("hidden", [5, 9], ids=["small", "large"])
+@pytest.mark.parametrize("batch_size", [None, 6])
+def test_validation_changes_no_bit_and_is_each_steps_error(
+    batch_size: int | None, hidden: int
+) -> None:
+    net, samples = network(hidden=hidden), split_data()
     validation = samples.validation_inputs, samples.validation_targets
+    options: dict[str, Any] = {"lr": 0.05, "rule": "gradient", "batch_size": batch_size}
+    watched = Alone(net, samples, **options)
+    plain = Alone(net, Data(samples.inputs, samples.targets), **options)
+    assert plain.validation_errors() is plain.trainer.validation_errors() is None
     assert watched.validation_errors() == pytest.approx([net.error(*validation)], rel=1e-13)
-    errors, others = [], []
     for count in (1, 5, 0, 30):
-        errors.append(watched.advance(count))
-        others.append(watched.validation_errors())
-        assert others[-1].shape == (count,)
-    assert np.concatenate(errors).tobytes() == alone.advance(36).tobytes()
-    assert watched.weights() == alone.weights()
-    assert watched.error() == alone.error()
-    alone, *_ = both(kind)
-    for at, other in enumerate(np.concatenate(others)):
-        alone.advance(1)
-        assert other == pytest.approx(net.replace(alone.flat).error(*validation), rel=1e-13), at
+        errors = watched.advance(count)
+        others = watched.validation_errors()
+        assert others.shape == (count,)
+        for at in range(count):
+            assert plain.advance(1)[0] == errors[at]
+            now = net.replace(plain.state()["weights"])
+            assert others[at] == pytest.approx(now.error(*validation), rel=1e-13)
+    assert watched.weights() == plain.weights()
+    assert watched.error() == plain.error()
+
+
+def test_validation_errors_of_several_are_a_row_each() -> None:
+    trainer = Backprop([network()] * 3, split_data(), lrs=[0.1, 0.2, 0.1], rule="gradient")
+    first = trainer.validation_errors()
+    assert first is not None and first.shape == (3, 1) and len(set(first[:, 0])) == 1
+    trainer.advance(7)
+    others = trainer.validation_errors()
+    assert others is not None and others.shape == (3, 7)
+    assert others[0].tobytes() == others[2].tobytes() != others[1].tobytes()
 
 
 def test_validation_of_a_stalled_trainer_stays_and_costs_nothing() -> None:
-    net, one = notebook.notebook_network(), notebook.notebook_data()
+    one = notebook.notebook_data()
     samples = Data(one.inputs, one.targets, one.inputs + 1, one.targets)
-    it = Validated(Backprop(net, samples, lr=1e4, rule="notebook"), net, samples)
+    it = Alone(notebook.notebook_network(), samples, lr=1e4, rule="notebook")
     it.advance(10)
     assert it.stalled_at is not None
     errors = it.advance(10**6)
     assert len(set(it.validation_errors())) == len(set(errors)) == 1
 
 
-def test_validation_after_divergence_is_no_number_or_the_last() -> None:
+def test_validation_ends_with_the_training() -> None:
     net, samples = linear()
-    with_others = Data(samples.inputs, samples.targets, samples.inputs, samples.targets)
-    it = Validated(
-        MiniBatch(net, with_others, lr=3.0, rule="gradient", batch_size=2), net, with_others
-    )
-    errors = it.advance(5000)
-    assert it.diverged_at is not None
-    assert np.isnan(errors[it.diverged_at - 1 :]).all()
-    assert len(it.validation_errors()) == 5000
+    both = Data(samples.inputs, samples.targets, samples.inputs, samples.targets)
+    it = Alone(net, both, lr=3.0, rule="gradient", batch_size=2)
+    errors, others = it.advance(5000), it.validation_errors()
+    at = it.diverged_at
+    assert np.isnan(errors[at - 1 :]).all() and np.isnan(others[at - 1 :]).all()
+    assert others[: at - 1].tobytes() == errors[: at - 1].tobytes()
+
+
+def test_validation_samples_that_do_not_fit_are_refused() -> None:
+    one = data()
+    wrong = Data(one.inputs, one.targets, one.inputs[:, :2], one.targets)
+    with pytest.raises(ConfigError, match="columns"):
+        Alone(network(), wrong, lr=0.1, rule="gradient")

@@ -17,7 +17,7 @@ from sweep.engine.plan import Cell, Plan
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.advance import train
 from sweep.training.trainers import (
-    build_trainer,
+    build_batch,
     built_in_options,
     check_options,
     locate,
@@ -212,16 +212,16 @@ def test_source_hash_is_that_of_the_classs_file(importable: Path) -> None:
     try:
         file.write_text(SOURCE + "\n# more\n")
         assert source_hash(locate("their_classes.Plain")) == before  # what it says runs later
-        build_trainer(planned)
+        build_batch([planned])
         sys.modules.pop("their_classes")
         assert source_hash(locate("their_classes.Plain")) != before
         with pytest.raises(RunFailed, match="where it trains its source is not the one"):
-            build_trainer(planned)
+            build_batch([planned])
     finally:
         file.write_text(SOURCE)
         sys.modules.pop("their_classes")
     assert source_hash(locate("their_classes.Safe")) == before
-    build_trainer(planned)
+    build_batch([planned])
 
 
 def test_data_that_changed_since_the_plan_trains_nothing(tmp_path: Path) -> None:
@@ -230,10 +230,10 @@ def test_data_that_changed_since_the_plan_trains_nothing(tmp_path: Path) -> None
     data = {"file": str(file), "inputs": ["x"], "targets": ["y"]}
     network = {"layers": [1, 1], "init": {"scheme": "xavier"}}
     planned = configuration.spec({**CHOICES, "network": "own"}, data=data, network=network)
-    build_trainer(planned)
+    build_batch([planned])
     file.write_text("x,y\n1,0.5\n2,0.75\n")
     with pytest.raises(RunFailed, match=r"points\.csv: the file has other content than when"):
-        build_trainer(planned)
+        build_batch([planned])
 
 
 def test_class_without_source_is_refused() -> None:
@@ -293,7 +293,7 @@ def test_batch_of_everything_is_the_full_batch_with_its_signature(folder: Path) 
 
 
 def test_class_gets_data_and_network_read_only(importable: Path) -> None:
-    it: Any = build_trainer(spec(importable, "trainer=curious"))
+    it: Any = build_batch([spec(importable, "trainer=curious")]).items[0]
     assert it.shapes == ((1, 4), (4, 3, 2))
 
 
@@ -377,7 +377,7 @@ def test_error_that_is_no_number_is_a_divergence(swept: Ended, folder: Path) -> 
 def test_global_generators_give_the_bits_of_training_here(swept: Ended, importable: Path) -> None:
     """The sweep trained it in a worker process, this test in its own."""
     runs = stored(importable, "wrong")
-    (result,) = train(build_trainer(spec(importable, "trainer=random", "lr=5.5", "iters=4")), [4])
+    (result,) = train(build_batch([spec(importable, "trainer=random", "lr=5.5", "iters=4")]), [4])
     for lr in ("0.1", "5.5"):
         metrics = runs[f"lr={lr},iters=4,trainer=random"].data.metrics
         assert metrics["final_error"] == result.final_error

@@ -1,4 +1,4 @@
-"""An exponential, and the sigmoid with it, of one text for one number and for several at once.
+"""An exponential, and the sigmoid with it, for a float in numba and for a `Value` in LLVM code.
 
 No branch, no table and no call, so that it runs in the lanes of a vector unit; no fused
 operation, so that it has the same bits on every processor.
@@ -12,11 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from numba import njit
-
-from sweep.training.kernels.lanes import greater, power_of_two
-
-__all__ = ["COEFFICIENTS", "exp", "sigmoid"]
+__all__ = ["COEFFICIENTS", "SATURATED", "exp", "greater", "power_of_two", "sigmoid", "terms"]
 
 HIGHEST, LOWEST = 710.0, -746.0
 """Arguments beyond give the same as these: infinity and 0."""
@@ -58,10 +54,19 @@ By Remez exchange in 60 digits; with its coefficients rounded e^r is off by less
 C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = COEFFICIENTS
 
 
-inlined = njit(nogil=True, error_model="numpy", forceinline=True)
+def greater(x: Any, y: Any, yes: Any, no: Any) -> Any:
+    """Return `yes` where x > y, else `no` (also where x or y is NaN)."""
+    return x.where_greater(y, yes, no)
 
 
-@inlined
+def power_of_two(shifted: Any) -> Any:
+    """Return 2^k for `shifted` = k + ROUND, with -1022 <= k <= 1023, from its bits.
+
+    The sum's last bits are k; they are moved into the exponent, and its bias is added.
+    """
+    return shifted.with_bits(52, 1023 << 52)
+
+
 def terms(r: Any, scale: Any) -> Any:
     """Return three numbers whose sum is scale * (e^r - 1 - r), for |r| <= ln 2 / 2.
 
@@ -77,11 +82,10 @@ def terms(r: Any, scale: Any) -> Any:
     return low, middle, high
 
 
-@inlined
 def exp(x: Any) -> Any:
-    """Return e^x of a float or of Lanes, within 1 ulp of the correctly rounded one."""
+    """Return e^x, within 1 ulp of the correctly rounded one."""
     x = greater(x, HIGHEST, HIGHEST, x)
-    x = greater(LOWEST, x, LOWEST, x)
+    x = greater(-x, -LOWEST, LOWEST, x)
     shifted = x * LOG2_E + ROUND
     k = shifted - ROUND
     r = (x - k * LN2_HIGH) - k * LN2_LOW
@@ -93,9 +97,8 @@ def exp(x: Any) -> Any:
     return (scale + ((scale * r + low) + (middle + high))) * rest
 
 
-@inlined
 def sigmoid(x: Any) -> Any:
-    """Return 1 / (1 + e^-x) of a float or of Lanes, within 3 ulp of the correctly rounded one.
+    """Return 1 / (1 + e^-x), within 3 ulp of the correctly rounded one.
 
     1 + e^-x is one sum, in the order that is done soonest: training waits for it. (In an order
     that waits for one addition more it would be 2 ulp.) Below -SATURATED the result is 0, as it

@@ -1,19 +1,46 @@
-"""What a kernel is compiled for, and how many numbers go side by side in one; plain values."""
+"""What a kernel is compiled for, and what it does."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-__all__ = ["GROUP", "LANES", "KernelSpec"]
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from sweep.training.network import Network
+
+__all__ = ["LANES", "Kernel", "KernelSpec", "Samples", "kernel_spec"]
+
+Array = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Samples = tuple[Array, Array]
+"""Inputs and targets, C-contiguous, a row a sample."""
+
+Kernel = Callable[[Array, Array, Integers, Integers, Array, Array], None]
+"""``kernel(state, rates, rows, bounds, errors, other_errors)`` does a round for each step.
+
+A round: the error of the state over all training samples into `errors`, that over the
+validation samples into `other_errors`, then an update of all scalars.
+
+state
+    Shape (scalars, width), in the order of Network.names; changed in place.
+rates
+    Learning rates, shape (width,); an update takes the mean over its samples.
+rows, bounds
+    For a batched kernel: the update of step k is by the samples
+    ``rows[bounds[k]:bounds[k + 1]]``. Any other takes all samples and reads neither.
+errors, other_errors
+    Shape (steps, width); the latter is left as it is without validation samples.
+"""
 
 LANES = 8
-"""Trajectories side by side: 512 bits, which narrower machines take in two or four parts."""
+"""Trajectories of one vector kernel: 512 bits, which narrower processors take in parts."""
 
-GROUP = 4
-"""Neurons of one trajectory whose activations are computed at once."""
-
-WRITTEN_SINGLE, WRITTEN_MANY = 64, 32
-"""Up to this many scalars a network gets a kernel of its own, for one sample and for several.
+SMALL_SINGLE, SMALL_MANY = 64, 32
+"""Most scalars of a network with a kernel of its own, for one sample and for several.
 
 Beyond it the compiler takes longer than is won; with several samples the general kernel
 spreads its overhead over them.
@@ -37,7 +64,11 @@ class KernelSpec:
     rule
         How biases move: ``notebook``, ``gradient`` or ``fixed_bias``.
     single
-        Whether there is exactly one sample, whose inputs then are locals too.
+        Whether there is exactly one sample, whose inputs then are kept in registers.
+    batched
+        Whether an update takes a few of the samples.
+    validated
+        Whether the error over validation samples is computed as well.
     """
 
     layers: tuple[int, ...]
@@ -46,6 +77,8 @@ class KernelSpec:
     loss: str
     rule: str
     single: bool
+    batched: bool = False
+    validated: bool = False
 
     @property
     def size(self) -> int:
@@ -54,6 +87,22 @@ class KernelSpec:
         return weights + (len(self.layers) - 1 if self.shared else sum(self.layers[1:]))
 
     @property
-    def written(self) -> bool:
-        """Whether there is a kernel for this network alone, which also trains side by side."""
-        return self.size <= (WRITTEN_SINGLE if self.single else WRITTEN_MANY)
+    def small(self) -> bool:
+        """Whether this network has a kernel of its own, which also trains LANES at once."""
+        return self.size <= (SMALL_SINGLE if self.single else SMALL_MANY)
+
+
+def kernel_spec(
+    network: Network, samples: int, rule: str, *, batched: bool = False, validated: bool = False
+) -> KernelSpec:
+    """Return what a kernel for this network, so many samples and this rule is compiled for."""
+    return KernelSpec(
+        layers=network.layers,
+        activations=network.activations,
+        shared=network.bias == "shared",
+        loss=network.loss,
+        rule=rule,
+        single=samples == 1,
+        batched=batched,
+        validated=validated,
+    )

@@ -1,25 +1,25 @@
-"""The program's own exponential: its distance from the true one, its ends, its bits."""
+"""Our own exponential: its distance from the true one, its ends, its bits."""
 
 from __future__ import annotations
 
+import functools
 import math
-import re
 import struct
 import sys
 from pathlib import Path
 from typing import Any
 
 import mpmath
-import numba
 import numpy as np
 import numpy.typing as npt
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sweep.training.kernels import layers
+from sweep.training.kernels.code import INTEGER, Code
 from sweep.training.kernels.exponential import COEFFICIENTS, SATURATED, exp, sigmoid
-from sweep.training.kernels.lanes import lane, pack, read, write
-from sweep.training.kernels.spec import GROUP, LANES
+from sweep.training.kernels.spec import LANES
 from tests.processes import ROOT, clean_environment, start
 
 Array = npt.NDArray[np.float64]
@@ -29,45 +29,43 @@ VANISH = -745.1332191019411  # the last one with a result above 0
 SUBNORMAL = -708.3964185322641  # the last one with a normal result
 
 
-@numba.njit
-def alone(arguments: Array, results: Array) -> None:
+@layers.compiled
+def exponentials_in_numba(arguments: Array, results: Array) -> None:
     for at in range(len(arguments)):
         results[at] = exp(arguments[at])
 
 
-@numba.njit
-def side_by_side(arguments: Array, results: Array) -> None:
-    for at in range(len(arguments) // LANES):
-        write(results, at, exp(read(arguments, at)))
-
-
-@numba.njit
-def sigmoids_alone(arguments: Array, results: Array) -> None:
+@layers.compiled
+def sigmoids_in_numba(arguments: Array, results: Array) -> None:
     for at in range(len(arguments)):
         results[at] = sigmoid(arguments[at])
 
 
-@numba.njit
-def sigmoids_side_by_side(arguments: Array, results: Array) -> None:
-    for at in range(len(arguments) // LANES):
-        write(results, at, sigmoid(read(arguments, at)))
+IN_NUMBA = {exp: exponentials_in_numba, sigmoid: sigmoids_in_numba}
 
 
-@numba.njit
-def three_of_a_group(x: float, y: float, z: float) -> Any:
-    group = sigmoid(pack((x, y, z)))
-    return lane(group, 0), lane(group, 1), lane(group, 2)
+@functools.cache
+def in_code(function: Any, width: int) -> Any:
+    """Compile ``function`` of `width` numbers at a time, by our own code."""
+    code = Code(width, {"arguments": "floats", "results": "floats", "count": "int"})
+    with code.loop(INTEGER(0), code.arguments["count"]) as at:
+        code.store("results", at, function(code.load("arguments", at)))
+    return code.compile()
 
 
-@numba.njit
-def sigmoid_alone(x: float) -> Any:
-    return sigmoid(x)
+def values(function: Any, arguments: Array, width: int = 1) -> Array:
+    results = np.empty_like(arguments)
+    count = len(arguments) // width
+    in_code(function, width)(arguments.ctypes.data, results.ctypes.data, count)
+    return results
 
 
 def exponentials(arguments: Array) -> Array:
-    results = np.empty_like(arguments)
-    alone(arguments, results)
-    return results
+    return values(exp, arguments)
+
+
+def sigmoid_alone(x: float) -> float:
+    return float(values(sigmoid, np.array([x]))[0])
 
 
 def correctly_rounded(x: float) -> float:
@@ -188,26 +186,18 @@ def test_sigmoid_at_its_ends() -> None:
     assert math.isnan(sigmoid_alone(math.nan)) and math.isnan(sigmoid_alone(-math.nan))
 
 
-@pytest.mark.parametrize(
-    ("one", "several"), [(alone, side_by_side), (sigmoids_alone, sigmoids_side_by_side)]
-)
-def test_lanes_have_the_bits_of_one_alone(one: Any, several: Any) -> None:
+@pytest.mark.parametrize("function", [exp, sigmoid])
+def test_vectors_and_numba_have_the_bits_of_one_alone(function: Any) -> None:
     ends = [math.inf, -math.inf, math.nan, 0.0, -0.0, OVERFLOW, VANISH, SUBNORMAL, 1e300, -1e17]
     arguments = np.concatenate([random_arguments(), hard_arguments(), np.repeat(ends, 8)])
     arguments = np.random.default_rng(1).permutation(arguments)
     arguments = arguments[: len(arguments) // LANES * LANES]
-    expected, results = np.empty_like(arguments), np.empty_like(arguments)
-    one(arguments, expected)
-    several(arguments, results)
-    np.testing.assert_array_equal(results, expected)
-    finite = ~np.isnan(results)
-    assert results[finite].tobytes() == expected[finite].tobytes()
-
-
-def test_group_has_the_bits_of_one_alone() -> None:
-    assert GROUP >= 3
-    for numbers in np.random.default_rng(2).normal(0, 20, (500, 3)):
-        assert three_of_a_group(*numbers) == tuple(map(sigmoid_alone, numbers))
+    expected, in_numba = values(function, arguments), np.empty_like(arguments)
+    IN_NUMBA[function](arguments, in_numba)
+    finite = ~np.isnan(expected)
+    for results in (in_numba, values(function, arguments, 4), values(function, arguments, LANES)):
+        np.testing.assert_array_equal(results, expected)
+        assert results[finite].tobytes() == expected[finite].tobytes()
 
 
 def test_polynomial_is_as_good_as_it_says() -> None:
@@ -218,40 +208,40 @@ def test_polynomial_is_as_good_as_it_says() -> None:
             assert abs((1 + r + r * r * q) / mpmath.exp(r) - 1) < mpmath.mpf(2) ** -56
 
 
-def test_no_operation_is_fused() -> None:
-    """A fused multiply-add rounds once where two operations round twice: other bits elsewhere."""
-    for kernel in (alone, side_by_side, sigmoids_alone, sigmoids_side_by_side):
-        for text in kernel.inspect_asm().values():
-            assert not re.search(r"\bv?fn?m(add|sub|la|ls)", text)
-
-
 PROGRAM = """
 import sys
+import llvmlite.binding
 import numpy as np
-from sweep.training.kernels.compiled import load_kernel, load_lanes_kernel
-from sweep.training.kernels.spec import LANES, KernelSpec
-spec = KernelSpec((4, 3, 2), ("sigmoid", "tanh"), True, "squared_error", "gradient", True)
-state = np.linspace(-1, 1, 20 * LANES)
-samples = np.linspace(1, 3, 4).reshape(1, 4), np.array([[0.1, 0.7]])
-one = state.reshape(20, LANES)[:, 0].copy()
-errors = np.empty((LANES, 500))
-load_lanes_kernel(spec)(state, *samples, np.linspace(0.1, 1, LANES), errors)
-load_kernel(spec)(one, *samples, np.array([0.1]), errors[:1].copy())
-assert one.tobytes() == state.reshape(20, LANES)[:, 0].tobytes()
-print(state.tobytes().hex())
+if sys.argv[1] == "narrow":
+    llvmlite.binding.get_host_cpu_name = lambda: "generic"
+    llvmlite.binding.get_host_cpu_features = llvmlite.binding.FeatureMap
+from sweep.training.backprop import Backprop
+from sweep.training.data import Data
+from sweep.training.network import Network
+rng = np.random.default_rng(0)
+data = Data(rng.normal(size=(9, 4)), rng.random((9, 2)))
+for hidden in (2, 40):
+    activation, init = ["sigmoid", "tanh"], {"scheme": "he"}
+    net = Network.build(layers=[4, hidden, 2], activation=activation, init=init)
+    for count in (1, 3):
+        trainer = Backprop([net] * count, data, lrs=[0.5] * count, rule="gradient")
+        trainer.advance(500)
+        print([value.hex() for value in np.ravel(trainer.items[-1].state()["weights"])])
 """
 
 
 def test_narrow_machine_has_the_same_bits(tmp_path: Path) -> None:
     """A processor with the first 64-bit instructions only: no FMA, vectors of two numbers."""
     outputs = []
-    for place, settings_ in (
+    for place, variables in (
         ("here", {}),
         ("narrow", {"NUMBA_CPU_NAME": "generic", "NUMBA_CPU_FEATURES": ""}),
     ):
-        env = clean_environment({"NUMBA_CACHE_DIR": str(tmp_path / place), **settings_})
-        process = start([sys.executable, "-W", "error", "-c", PROGRAM], ROOT, env)
-        out, err = process.communicate(timeout=120)
+        env = clean_environment({"NUMBA_CACHE_DIR": str(tmp_path / place), **variables})
+        process = start([sys.executable, "-W", "error", "-c", PROGRAM, place], ROOT, env)
+        out, err = process.communicate(timeout=300)
         assert (process.returncode, err) == (0, "")
-        outputs.append(out)
+        outputs.append(out.splitlines())
     assert outputs[0] == outputs[1]
+    small_alone, small_beside, large_alone, large_beside = outputs[0]
+    assert small_alone == small_beside and large_alone == large_beside

@@ -1,0 +1,244 @@
+"""Write machine code by ordinary arithmetic, and compile it with LLVM.
+
+A `Value` is a float64 that the code computes, or several side by side in a vector register:
+the same Python function writes the code for one trajectory and for many. Each operation is
+the IEEE one of every lane by itself, never contracted or reordered, so a number has the same
+bits alone and in any vector. (Loops over lanes that LLVM turns into vectors by itself take a
+quarter more time, and leave a single trajectory without vectors.)
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import llvmlite.binding as llvm
+from llvmlite import ir
+
+__all__ = ["Code", "Value", "Variable"]
+
+DOUBLE, INTEGER, INDEX = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
+
+
+def _like(kind: Any, value: float) -> Any:
+    """Return a constant of a type, in every lane of a vector."""
+    return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
+
+
+class Value:
+    """A number that the code computes; `+ - * /` takes another one or a float."""
+
+    def __init__(self, builder: Any, result: Any) -> None:
+        self.result = result
+        self._builder = builder
+
+    def _of(self, operand: Value | float) -> Any:
+        if isinstance(operand, Value):
+            return operand.result
+        return _like(self.result.type, float(operand))
+
+    def _do(self, instruction: str, *operands: Value | float) -> Value:
+        results = [self._of(operand) for operand in operands]
+        return Value(self._builder, getattr(self._builder, instruction)(*results))
+
+    def __neg__(self) -> Value:
+        return self._do("fneg", self)
+
+    def __add__(self, other: Value | float) -> Value:
+        return self._do("fadd", self, other)
+
+    def __radd__(self, other: float) -> Value:
+        return self._do("fadd", other, self)
+
+    def __sub__(self, other: Value | float) -> Value:
+        return self._do("fsub", self, other)
+
+    def __rsub__(self, other: float) -> Value:
+        return self._do("fsub", other, self)
+
+    def __mul__(self, other: Value | float) -> Value:
+        return self._do("fmul", self, other)
+
+    def __rmul__(self, other: float) -> Value:
+        return self._do("fmul", other, self)
+
+    def __truediv__(self, other: Value | float) -> Value:
+        return self._do("fdiv", self, other)
+
+    def __rtruediv__(self, other: float) -> Value:
+        return self._do("fdiv", other, self)
+
+    def where_greater(self, other: Value | float, yes: Value | float, no: Value | float) -> Value:
+        """Return `yes` where this is greater than `other`, else `no` (also for a NaN)."""
+        test = self._builder.fcmp_ordered(">", self.result, self._of(other))
+        return Value(self._builder, self._builder.select(test, self._of(yes), self._of(no)))
+
+    def with_bits(self, shift: int, plus: int) -> Value:
+        """Return the number whose bits are those of this one, shifted left, plus an integer."""
+        builder, kind = self._builder, self.result.type
+        whole = ir.VectorType(INTEGER, kind.count) if kind != DOUBLE else INTEGER
+        bits = builder.shl(builder.bitcast(self.result, whole), _like(whole, shift))
+        return Value(builder, builder.bitcast(builder.add(bits, _like(whole, plus)), kind))
+
+    def lanes(self) -> list[Value]:
+        """Return the numbers of a vector one by one; a plain number alone."""
+        if self.result.type == DOUBLE:
+            return [self]
+        numbers = range(self.result.type.count)
+        extract = self._builder.extract_element
+        return [Value(self._builder, extract(self.result, INDEX(at))) for at in numbers]
+
+    @staticmethod
+    def joined(values: Sequence[Value]) -> Value:
+        """Return plain numbers as one vector."""
+        builder = values[0]._builder
+        vector = ir.Constant(ir.VectorType(DOUBLE, len(values)), ir.Undefined)
+        for at, value in enumerate(values):
+            vector = builder.insert_element(vector, value.result, INDEX(at))
+        return Value(builder, vector)
+
+    def call(self, name: str) -> Value:
+        """Return what a function of the C library, such as ``tanh``, gives for each lane."""
+        module = self._builder.module
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, ir.FunctionType(DOUBLE, [DOUBLE]), name)
+        called = [
+            Value(self._builder, self._builder.call(function, [one.result])) for one in self.lanes()
+        ]
+        return called[0] if self.result.type == DOUBLE else Value.joined(called)
+
+
+class Variable:
+    """A number that changes in a loop."""
+
+    def __init__(self, code: Code, first: Value) -> None:
+        self._builder = code.builder
+        with code.builder.goto_entry_block():
+            self._place = code.builder.alloca(first.result.type)
+        self.set(first)
+
+    def get(self) -> Value:
+        return Value(self._builder, self._builder.load(self._place))
+
+    def set(self, value: Value) -> None:
+        self._builder.store(value.result, self._place)
+
+
+class Code:
+    """The code of one function without a result, written from its first line to its last.
+
+    Parameters
+    ----------
+    width
+        Numbers side by side in a `Value`; 1 for plain ones.
+    arguments
+        The function's arguments by name, each "floats" or "ints" (arrays of 64-bit numbers that
+        do not overlap), or "int".
+
+    Attributes
+    ----------
+    arguments
+        The arguments in the code, by name.
+    """
+
+    def __init__(self, width: int, arguments: Mapping[str, str]) -> None:
+        pointers = {"floats": DOUBLE.as_pointer(), "ints": INTEGER.as_pointer(), "int": INTEGER}
+        kinds = [pointers[kind] for kind in arguments.values()]
+        function = ir.Function(ir.Module(), ir.FunctionType(ir.VoidType(), kinds), "kernel")
+        for argument in function.args:
+            if argument.type != INTEGER:
+                argument.add_attribute("noalias")
+        self.width = width
+        self.arguments = dict(zip(arguments, function.args, strict=True))
+        self.builder = ir.IRBuilder(function.append_basic_block())
+        self._type = DOUBLE if width == 1 else ir.VectorType(DOUBLE, width)
+
+    def constant(self, value: float) -> Value:
+        """Return a number that is known now, in every lane."""
+        return Value(self.builder, _like(self._type, value))
+
+    def number(self, array: str, index: Any) -> Value:
+        """Return one element of an array of floats, in every lane."""
+        return self._spread(self.integer(array, index))
+
+    def integer(self, array: str, index: Any) -> Any:
+        """Return one element of an array of integers, to count or to index with."""
+        return self.builder.load(self.builder.gep(self.arguments[array], [index]))
+
+    def as_float(self, integer: Any) -> Value:
+        """Return an integer as a float, in every lane."""
+        return self._spread(self.builder.sitofp(integer, DOUBLE))
+
+    def load(self, array: str, index: Any) -> Value:
+        """Return row `index` of an array of floats, one a lane."""
+        return Value(self.builder, self.builder.load(self._row(array, index), align=8))
+
+    def store(self, array: str, index: Any, value: Value) -> None:
+        """Write row `index` of an array of floats, one a lane."""
+        self.builder.store(value.result, self._row(array, index), align=8)
+
+    @contextmanager
+    def loop(self, begin: Any, end: Any) -> Iterator[Any]:
+        """Loop over what is written within; yields the counter, from `begin` to `end` - 1."""
+        builder = self.builder
+        with builder.goto_entry_block():
+            counter = builder.alloca(INTEGER)
+        builder.store(begin, counter)
+        head, body, after = (builder.append_basic_block() for _ in range(3))
+        builder.branch(head)
+        builder.position_at_end(head)
+        at = builder.load(counter)
+        builder.cbranch(builder.icmp_signed("<", at, end), body, after)
+        builder.position_at_end(body)
+        yield at
+        builder.store(builder.add(at, INTEGER(1)), counter)
+        builder.branch(head)
+        builder.position_at_end(after)
+
+    def compile(self) -> Callable[..., None]:
+        """Return the function, compiled for this processor; it takes addresses and integers."""
+        self.builder.ret_void()
+        kinds = [
+            ctypes.c_int64 if argument.type == INTEGER else ctypes.c_void_p
+            for argument in self.arguments.values()
+        ]
+        engine = _compiled(str(self.builder.module))
+        function: Any = ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address("kernel"))
+        function.engine = engine  # which owns the machine code
+        return function  # type: ignore[no-any-return]
+
+    def _spread(self, number: Any) -> Value:
+        if self.width == 1:
+            return Value(self.builder, number)
+        empty = ir.Constant(self._type, ir.Undefined)
+        first = self.builder.insert_element(empty, number, INDEX(0))
+        mask = _like(ir.VectorType(INDEX, self.width), 0)
+        return Value(self.builder, self.builder.shuffle_vector(first, empty, mask))
+
+    def _row(self, array: str, index: Any) -> Any:
+        first = self.builder.mul(index, INTEGER(self.width))
+        place = self.builder.gep(self.arguments[array], [first])
+        return self.builder.bitcast(place, self._type.as_pointer())
+
+
+def _compiled(text: str) -> Any:
+    """Return an engine that holds the machine code of LLVM assembly."""
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(
+        cpu=llvm.get_host_cpu_name(),
+        features=llvm.get_host_cpu_features().flatten(),
+        opt=3,
+        jit=True,
+    )
+    module = llvm.parse_assembly(text)
+    module.verify()
+    options = llvm.create_pipeline_tuning_options(speed_level=3)
+    passes = llvm.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+    engine = llvm.create_mcjit_compiler(module, machine)
+    engine.finalize_object()
+    return engine

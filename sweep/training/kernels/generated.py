@@ -1,0 +1,271 @@
+"""Write the kernel of one small network: every scalar in a register, no loop but needed.
+
+For a network of the notebook's size the time of an iteration is the latency of one chain of
+dependent operations, so sums are balanced trees, each learning rate is multiplied in off the
+chain, and a layer's sigmoids go through one vector: as one after the other they would not fit
+into the processor's window. The order of operations is part of the result's bits: a change
+here is a new ``ALGORITHM`` in backprop.py.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sweep.training.kernels.code import DOUBLE, INTEGER, Code, Value, Variable
+from sweep.training.kernels.exponential import exp, greater, sigmoid
+from sweep.training.kernels.spec import Array, Integers, Kernel, KernelSpec, Samples
+
+__all__ = ["generated_kernel"]
+
+GROUP = 4
+"""Neurons of one trajectory whose sigmoids are computed at once."""
+
+ARGUMENTS = {
+    "state": "floats",
+    "rates": "floats",
+    "inputs": "floats",
+    "targets": "floats",
+    "samples": "int",
+    "rows": "ints",
+    "bounds": "ints",
+    "other_inputs": "floats",
+    "other_targets": "floats",
+    "others": "int",
+    "steps": "int",
+    "errors": "floats",
+    "other_errors": "floats",
+}
+
+Values = list[Value]
+
+_lock = threading.Lock()  # two threads that need the same kernel compile it once
+
+
+@dataclass(frozen=True)
+class Scalars:
+    """The scalars of a network: ``weights[layer][i][j]`` and ``biases[layer][j]``."""
+
+    weights: list[list[Values]]
+    biases: list[Values]
+
+
+def generated_kernel(
+    spec: KernelSpec, width: int, training: Samples, validation: Samples | None
+) -> Kernel:
+    """Return the kernel of `width` trajectories of a small network."""
+    with _lock:
+        function = _compiled(spec, width)
+    samples = (*(array.ctypes.data for array in training), len(training[0]))
+    others: tuple[int, ...] = (0, 0, 0)
+    if validation:
+        others = (*(array.ctypes.data for array in validation), len(validation[0]))
+
+    def kernel(
+        state: Array,
+        rates: Array,
+        rows: Integers,
+        bounds: Integers,
+        errors: Array,
+        other_errors: Array,
+    ) -> None:
+        arrays = state, rates, rows, bounds, errors, other_errors
+        assert all(array.flags.c_contiguous for array in arrays)
+        places = [array.ctypes.data for array in arrays]
+        function(*places[:2], *samples, *places[2:4], *others, len(errors), *places[4:])
+
+    kernel.samples = training, validation  # type: ignore[attr-defined]  # kept where they are
+    return kernel
+
+
+@functools.cache
+def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
+    """Write and compile the code for ARGUMENTS, which are those of kernels.Kernel.
+
+    `state`, `errors` and `other_errors` have a row of `width` numbers for each scalar or step.
+    """
+    code = Code(width, ARGUMENTS)
+    state = [Variable(code, code.load("state", INTEGER(at))) for at in range(spec.size)]
+    rate = code.load("rates", INTEGER(0))
+    samples, others = code.arguments["samples"], code.arguments["others"]
+    only = _sample(code, spec, "", INTEGER(0)) if spec.single else None
+    with code.loop(INTEGER(0), code.arguments["steps"]) as step:
+        scalars = _shaped(spec, [scalar.get() for scalar in state])
+        if spec.validated:
+            error = _mean_error(code, spec, scalars, "other_", others)
+            code.store("other_errors", step, error)
+        if only:
+            outputs, error = _forward(spec, scalars, *only)
+            for scalar, (a, d) in zip(state, _slopes(spec, scalars, outputs, only[1]), strict=True):
+                if d:
+                    scalar.set(scalar.get() - (rate * a if a else rate) * d)
+        else:
+            error = _update(code, spec, state, scalars, step, rate)
+        if spec.batched:
+            error = _mean_error(code, spec, scalars, "", samples)
+        code.store("errors", step, error)
+    for at, scalar in enumerate(state):
+        code.store("state", INTEGER(at), scalar.get())
+    return code.compile()
+
+
+def _update(
+    code: Code, spec: KernelSpec, state: list[Variable], scalars: Scalars, step: Any, rate: Value
+) -> Value:
+    """Write one update by several samples; return their mean error before it."""
+    begin, end = INTEGER(0), code.arguments["samples"]
+    if spec.batched:
+        begin = code.integer("bounds", step)
+        end = code.integer("bounds", code.builder.add(step, INTEGER(1)))
+    total = Variable(code, code.constant(0.0))
+    sums = [Variable(code, code.constant(0.0)) for _ in state]
+    with code.loop(begin, end) as at:
+        row = code.integer("rows", at) if spec.batched else at
+        inputs, targets = _sample(code, spec, "", row)
+        outputs, error = _forward(spec, scalars, inputs, targets)
+        total.set(total.get() + error)
+        moving = []
+        for at, (a, d) in enumerate(_slopes(spec, scalars, outputs, targets)):
+            if d:
+                sums[at].set(sums[at].get() + (a * d if a else d))
+                moving.append(at)
+    count = code.as_float(code.builder.sub(end, begin))
+    for at in moving:
+        state[at].set(state[at].get() - rate / count * sums[at].get())
+    return total.get() / count
+
+
+def _mean_error(code: Code, spec: KernelSpec, scalars: Scalars, which: str, count: Any) -> Value:
+    """Write the error over all training samples, or over the ``other_`` ones."""
+    total = Variable(code, code.constant(0.0))
+    with code.loop(INTEGER(0), count) as row:
+        _, error = _forward(spec, scalars, *_sample(code, spec, which, row))
+        total.set(total.get() + error)
+    return total.get() / code.as_float(count)
+
+
+def _sample(code: Code, spec: KernelSpec, which: str, row: Any) -> tuple[Values, Values]:
+    """Return the inputs and targets of a sample."""
+
+    def numbers(array: str, count: int) -> Values:
+        first = code.builder.mul(row, INTEGER(count))
+        places = [code.builder.add(first, INTEGER(at)) for at in range(count)]
+        return [code.number(which + array, place) for place in places]
+
+    return numbers("inputs", spec.layers[0]), numbers("targets", spec.layers[-1])
+
+
+def _shaped(spec: KernelSpec, flat: Values) -> Scalars:
+    """Return scalars in the order of Network.names by layer; a shared bias for each neuron."""
+    left = iter(flat)
+    sizes = list(zip(spec.layers[:-1], spec.layers[1:], strict=True))
+    weights = [[[next(left) for _ in range(to)] for _ in range(n)] for n, to in sizes]
+    biases = [
+        [next(left)] * to if spec.shared else [next(left) for _ in range(to)] for _, to in sizes
+    ]
+    return Scalars(weights, biases)
+
+
+def _forward(
+    spec: KernelSpec, scalars: Scalars, inputs: Values, targets: Values
+) -> tuple[list[Values], Value]:
+    """Return the outputs of each layer, the inputs first, and the error of one sample."""
+    outputs = [inputs]
+    layers = zip(scalars.weights, scalars.biases, spec.activations, strict=True)
+    for weights, biases, activation in layers:
+        below = outputs[-1]
+        sums = [
+            _tree([*(a * row[j] for a, row in zip(below, weights, strict=True)), bias])
+            for j, bias in enumerate(biases)
+        ]
+        if activation == "softmax":
+            shares, error = _softmax(sums, targets)
+            return [*outputs, shares], error
+        outputs.append(_activated(activation, sums))
+    off = [o - t for o, t in zip(outputs[-1], targets, strict=True)]
+    return outputs, _tree([0.5 * o * o for o in off])
+
+
+def _activated(activation: str, sums: Values) -> Values:
+    if activation == "sigmoid" and len(sums) > 1 and sums[0].result.type == DOUBLE:
+        groups = [sums[first : first + GROUP] for first in range(0, len(sums), GROUP)]
+        return [
+            value
+            for group in groups
+            for value in sigmoid(Value.joined(group + group[:1] * (GROUP - len(group)))).lanes()
+        ][: len(sums)]
+    if activation == "sigmoid":
+        return [sigmoid(z) for z in sums]
+    if activation == "tanh":
+        return [z.call("tanh") for z in sums]
+    if activation == "relu":
+        return [greater(-z, 0.0, 0.0, z) for z in sums]
+    return sums
+
+
+def _softmax(sums: Values, targets: Values) -> tuple[Values, Value]:
+    """Return the shares and their cross-entropy, -sum t log(o), by the log-sum-exp."""
+    top = sums[0]
+    for z in sums[1:]:
+        top = greater(z, top, z, top)
+    below = [z - top for z in sums]
+    powers = [exp(z) for z in below]
+    total = _tree(powers)
+    log = total.call("log")
+    error = _tree([t * (log - z) for t, z in zip(targets, below, strict=True)])
+    return [power / total for power in powers], error
+
+
+def _slopes(
+    spec: KernelSpec, scalars: Scalars, outputs: list[Values], targets: Values
+) -> list[tuple[Value | None, Value | None]]:
+    """Return for each scalar two factors whose product is the derivative that moves it.
+
+    That of a bias has no first factor; a bias that does not move has none.
+    """
+    above = [o - t for o, t in zip(outputs[-1], targets, strict=True)]
+    deltas: list[Values] = []  # dE/dz of each layer
+    for layer in range(len(spec.activations) - 1, -1, -1):
+        pairs = zip(above, outputs[layer + 1], strict=True)
+        delta = [_chain(spec.activations[layer], up, a) for up, a in pairs]
+        deltas.insert(0, delta)
+        if layer:
+            above = [
+                _tree([d * w for d, w in zip(delta, row, strict=True)])
+                for row in scalars.weights[layer]
+            ]
+    weights = [
+        (a, d) for below, delta in zip(outputs, deltas, strict=False) for a in below for d in delta
+    ]
+    return [*weights, *((None, d) for d in _bias_slopes(spec, deltas))]
+
+
+def _chain(activation: str, above: Value, a: Value) -> Value:
+    """Return the derivative by the sum from the one by the output `a` (softmax: already so)."""
+    if activation == "sigmoid":
+        return above * (a * (1.0 - a))
+    if activation == "tanh":
+        return above * (1.0 - a * a)
+    if activation == "relu":
+        return a.where_greater(0.0, above, 0.0)
+    return above
+
+
+def _bias_slopes(spec: KernelSpec, deltas: list[Values]) -> Iterator[Value | None]:
+    if spec.rule == "notebook":
+        yield from (None, _tree(deltas[0]))  # b2 by the derivative of b1
+        return
+    for delta in deltas:
+        slopes = [_tree(delta)] if spec.shared else delta
+        yield from slopes if spec.rule == "gradient" else [None] * len(slopes)
+
+
+def _tree(terms: Sequence[Value]) -> Value:
+    """Return the sum of `terms` as a balanced tree: the shortest chain of additions."""
+    if len(terms) == 1:
+        return terms[0]
+    half = (len(terms) + 1) // 2
+    return _tree(terms[:half]) + _tree(terms[half:])

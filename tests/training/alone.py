@@ -1,0 +1,33 @@
+"""A built-in trainer of one trajectory, with the shapes of one."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sweep.training.backprop import Backprop
+from sweep.training.data import Data
+from sweep.training.network import Network
+
+
+class Alone:
+    """`Backprop` for one network; what its only item has is had here."""
+
+    def __init__(self, network: Network, data: Data, *, lr: float, rule: str, **options: Any):
+        self.trainer = Backprop([network], data, lrs=[lr], rule=rule, **options)
+        self.item = self.trainer.items[0]
+
+    def advance(self, iterations: int) -> Any:
+        """Return the errors, shape (iterations,)."""
+        return self.trainer.advance(iterations)[0]
+
+    def restore(self, state: Any) -> None:
+        self.item.restore(state)
+        self.trainer.resume()
+
+    @property
+    def flat(self) -> Any:
+        """Return the weights in the order of Network.names."""
+        return self.item.state()["weights"]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.item, name)
