@@ -180,6 +180,13 @@ class Code:
         """Write row `index` of an array of floats, one a lane."""
         self.builder.store(value.result, self._row(array, index), align=8)
 
+    def scatter(self, array: str, first: Any, stride: Any, value: Value) -> None:
+        """Write the lanes of a value into an array, `stride` apart, from `first` on."""
+        for lane in value.lanes():
+            place = self.builder.gep(self.arguments[array], [first])
+            self.builder.store(lane.result, place)
+            first = self.builder.add(first, stride)
+
     @contextmanager
     def loop(self, begin: Any, end: Any) -> Iterator[Any]:
         """Loop over what is written within; yields the counter, from `begin` to `end` - 1."""
