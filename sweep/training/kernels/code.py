@@ -3,8 +3,8 @@
 A `Value` is a float64 that the code computes, or several side by side in a vector register:
 the same Python function writes the code for one trajectory and for many. Each operation is
 the IEEE one of every lane by itself, never contracted or reordered, so a number has the same
-bits alone and in any vector. (Loops over lanes that LLVM turns into vectors by itself take a
-quarter more time, and leave a single trajectory without vectors.)
+bits alone and in any vector. (Loops over lanes that LLVM turns into vectors by itself take at
+least a quarter more time, and leave a single trajectory without vectors.)
 """
 
 from __future__ import annotations
