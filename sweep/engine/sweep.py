@@ -244,10 +244,11 @@ def platform_tags() -> Mapping[str, str]:
     import platform
     from importlib.metadata import version
 
-    libraries = ("numpy", "numba", "scipy", "pandas", "mlflow", "hydra-core")
+    libraries = ("numpy", "numba", "llvmlite", "scipy", "pandas", "mlflow", "hydra-core")
     versions = {name: version(name) for name in libraries}
     kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
     kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
+    kind += [f"llvmlite {versions['llvmlite']}"]  # the LLVM that compiles small networks
     kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call
     return {
         "sweep.platform": ", ".join(kind),

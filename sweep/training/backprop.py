@@ -192,7 +192,7 @@ class Backprop:
         errors, others = self._room(iterations)
         most = min(PART, self._batches.most)
         for first in range(0, iterations, most):
-            self._advance(errors[:, first : first + most], others[:, first : first + most])
+            self._advance(errors[..., first : first + most], others[..., first : first + most])
         return self._report(errors, others)
 
     def validation_errors(self) -> Array | None:
@@ -208,25 +208,25 @@ class Backprop:
         self.items[at].left = True
 
     def _room(self, steps: int) -> tuple[Array, Array]:
-        """Return room for errors and validation errors, shape (groups, steps, width)."""
-        shape = len(self._rates), steps, self._width
-        return np.empty(shape), np.empty(shape if self._validated else (shape[0], 0, shape[2]))
+        """Return room for errors and validation errors, shape (groups, width, steps)."""
+        shape = *self._rates.shape, steps
+        return np.empty(shape), np.empty(shape if self._validated else (*shape[:2], 0))
 
     def _advance(self, errors: Array, others: Array) -> None:
         """Train on for each step of `errors`, at least one, and fill it."""
-        steps = errors.shape[1]
+        steps = errors.shape[2]
         moving = [at for at, item in enumerate(self.items) if item.moving]
         groups = sorted({at // self._width for at in moving})
         before = self._ahead.copy()
-        self._train(groups, self._step + 1, errors[:, :-1], others[:, :-1])
+        self._train(groups, self._step + 1, errors[..., :-1], others[..., :-1])
         state = self._ahead.copy()
-        self._train(groups, self._step + steps, errors[:, -1:], others[:, -1:])
+        self._train(groups, self._step + steps, errors[..., -1:], others[..., -1:])
         if steps > 1 and any(self._end(at, state, errors) for at in moving):
             # An item ends within: train each half by itself, down to the very step.
             self._ahead = before
             half = steps // 2
-            self._advance(errors[:, :half], others[:, :half])
-            self._advance(errors[:, half:], others[:, half:])
+            self._advance(errors[..., :half], others[..., :half])
+            self._advance(errors[..., half:], others[..., half:])
             return
         self._step += steps
         for at, item in enumerate(self.items):
@@ -235,12 +235,12 @@ class Backprop:
                 self._look(at, state, errors, others)
             else:
                 group, lane = divmod(at, self._width)
-                errors[group, :, lane] = item._error
-                others[group, :, lane] = item._other
+                errors[group, lane] = item._error
+                others[group, lane] = item._other
 
     def _train(self, groups: Sequence[int], update: int, errors: Array, others: Array) -> None:
         """Do a round for each step of `errors`; the first one's update is number `update`."""
-        rows, bounds = self._batches.rows(update, errors.shape[1])
+        rows, bounds = self._batches.rows(update, errors.shape[2])
         for at in groups:
             self._kernel(self._ahead[at], self._rates[at], rows, bounds, errors[at], others[at])
 
@@ -249,7 +249,7 @@ class Backprop:
         group, lane = divmod(at, self._width)
         flat = state[group, :, lane]
         # What is not finite in a weight stays so.
-        if not (np.isfinite(errors[group, :, lane]).all() and np.isfinite(flat).all()):
+        if not (np.isfinite(errors[group, lane]).all() and np.isfinite(flat).all()):
             return "diverged"
         ahead = self._ahead[group, :, lane]
         # To the bit: 0.0 is not -0.0.
@@ -261,21 +261,20 @@ class Backprop:
         end = self._end(at, state, errors)
         if end == "diverged":
             item.diverged_at = self._step
-            errors[group, -1, lane] = np.nan
-            others[group, -1:, lane] = np.nan
+            errors[group, lane, -1] = np.nan
+            others[group, lane, -1:] = np.nan
         elif end == "stalled" and item.stalled_at is None:
             item.stalled_at = self._step
         item._flat = state[group, :, lane].copy()
-        item._error = float(errors[group, -1, lane])
+        item._error = float(errors[group, lane, -1])
         if self._validated:
-            item._other = float(others[group, -1, lane])
+            item._other = float(others[group, lane, -1])
 
     def _report(self, errors: Array, others: Array) -> Array:
         """Return errors, shape (items, steps); give each item its validation errors."""
-        by_item = [a.transpose(0, 2, 1).reshape(len(self._order), -1) for a in (errors, others)]
-        for item, row in zip(self.items, by_item[1], strict=False):
-            item._others = row
-        return by_item[0][: len(self.items)]
+        for at, item in enumerate(self.items):
+            item._others = others[divmod(at, self._width)]
+        return errors.reshape(len(self._order), -1)[: len(self.items)]
 
 
 def _samples(network: Network, inputs: Array, targets: Array) -> tuple[Array, Array]:

@@ -155,7 +155,7 @@ def test_read_only_install_without_a_home_runs(wheel: Path, tmp_path: Path) -> N
 # --- four first starts at once -------------------------------------------------------------
 
 
-def test_four_first_starts_share_one_cold_cache(installed: Path, tmp_path: Path) -> None:
+def test_four_first_starts_at_once_give_the_same_numbers(installed: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     cache.mkdir()
     env = clean_environment(OUTSIDE | {"NUMBA_CACHE_DIR": str(cache)})
@@ -171,8 +171,5 @@ def test_four_first_starts_share_one_cold_cache(installed: Path, tmp_path: Path)
     numbers = {tuple(re.findall(r"^ *b2 += .*$", each.out, re.M)) for each in ended}
     assert len(numbers) == 1 and numbers != {()}
 
-    kept = {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb[ic]")}
-    assert kept, "the kernel was kept"
-    later = run(command, places[0], env=env)
-    assert later.code == 0, later.err
-    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.nb[ic]")} == kept
+    # The kernel of a small network is compiled at each start.
+    assert not list(cache.rglob("*.nb[ic]"))

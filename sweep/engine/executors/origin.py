@@ -110,6 +110,7 @@ def _kind() -> Mapping[str, str]:
         "the machine type": f"{platform.machine()} {platform.system()}",
         "Python": platform.python_version(),
         "NumPy": version("numpy"),
+        "llvmlite": version("llvmlite"),
         "numba": version("numba"),
         "SciPy": version("scipy"),
         "the source of sweep": digest.hexdigest()[:12],

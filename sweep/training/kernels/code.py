@@ -3,8 +3,8 @@
 A `Value` is a float64 that the code computes, or several side by side in a vector register:
 the same Python function writes the code for one trajectory and for many. Each operation is
 the IEEE one of every lane by itself, never contracted or reordered, so a number has the same
-bits alone and in any vector. (Loops over lanes that LLVM turns into vectors by itself take a
-quarter more time, and leave a single trajectory without vectors.)
+bits alone and in any vector. (Loops over lanes that LLVM turns into vectors by itself take at
+least a quarter more time, and leave a single trajectory without vectors.)
 """
 
 from __future__ import annotations
@@ -179,6 +179,13 @@ class Code:
     def store(self, array: str, index: Any, value: Value) -> None:
         """Write row `index` of an array of floats, one a lane."""
         self.builder.store(value.result, self._row(array, index), align=8)
+
+    def scatter(self, array: str, first: Any, stride: Any, value: Value) -> None:
+        """Write the lanes of a value into an array, `stride` apart, from `first` on."""
+        for lane in value.lanes():
+            place = self.builder.gep(self.arguments[array], [first])
+            self.builder.store(lane.result, place)
+            first = self.builder.add(first, stride)
 
     @contextmanager
     def loop(self, begin: Any, end: Any) -> Iterator[Any]:

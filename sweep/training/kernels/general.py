@@ -151,7 +151,7 @@ def general_kernel(spec: KernelSpec, training: Samples, validation: Samples | No
     ) -> None:
         function(
             *(network, scratch, state.reshape(-1), rates[0], training, every),
-            *(rows, bounds, others, other, errors.reshape(-1), other_errors.reshape(-1)),
+            *(rows, bounds, others, other, errors[0], other_errors[0]),
         )
 
     return kernel

@@ -38,6 +38,7 @@ ARGUMENTS = {
     "steps": "int",
     "errors": "floats",
     "other_errors": "floats",
+    "stride": "int",
 }
 
 Values = list[Value]
@@ -73,9 +74,10 @@ def generated_kernel(
         other_errors: Array,
     ) -> None:
         arrays = state, rates, rows, bounds, errors, other_errors
-        assert all(array.flags.c_contiguous for array in arrays)
+        assert all(array.flags.c_contiguous for array in (*arrays[:4], *errors, *other_errors))
         places = [array.ctypes.data for array in arrays]
-        function(*places[:2], *samples, *places[2:4], *others, len(errors), *places[4:])
+        steps, stride = errors.shape[1], errors.strides[0] // errors.itemsize
+        function(*places[:2], *samples, *places[2:4], *others, steps, *places[4:], stride)
 
     kernel.samples = training, validation  # type: ignore[attr-defined]  # kept where they are
     return kernel
@@ -85,18 +87,19 @@ def generated_kernel(
 def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
     """Write and compile the code for ARGUMENTS, which are those of kernels.Kernel.
 
-    `state`, `errors` and `other_errors` have a row of `width` numbers for each scalar or step.
+    `stride` is the distance of the rows of `errors`, and of `other_errors`.
     """
     code = Code(width, ARGUMENTS)
     state = [Variable(code, code.load("state", INTEGER(at))) for at in range(spec.size)]
     rate = code.load("rates", INTEGER(0))
     samples, others = code.arguments["samples"], code.arguments["others"]
+    stride = code.arguments["stride"]
     only = _sample(code, spec, "", INTEGER(0)) if spec.single else None
     with code.loop(INTEGER(0), code.arguments["steps"]) as step:
         scalars = _shaped(spec, [scalar.get() for scalar in state])
         if spec.validated:
             error = _mean_error(code, spec, scalars, "other_", others)
-            code.store("other_errors", step, error)
+            code.scatter("other_errors", step, stride, error)
         if only:
             outputs, error = _forward(spec, scalars, *only)
             for scalar, (a, d) in zip(state, _slopes(spec, scalars, outputs, only[1]), strict=True):
@@ -106,7 +109,7 @@ def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
             error = _update(code, spec, state, scalars, step, rate)
         if spec.batched:
             error = _mean_error(code, spec, scalars, "", samples)
-        code.store("errors", step, error)
+        code.scatter("errors", step, stride, error)
     for at, scalar in enumerate(state):
         code.store("state", INTEGER(at), scalar.get())
     return code.compile()

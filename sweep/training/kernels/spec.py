@@ -33,7 +33,8 @@ rows, bounds
     For a batched kernel: the update of step k is by the samples
     ``rows[bounds[k]:bounds[k + 1]]``. Any other takes all samples and reads neither.
 errors, other_errors
-    Shape (steps, width); the latter is left as it is without validation samples.
+    Shape (width, steps), both with the same strides; without validation samples the latter
+    is not written.
 """
 
 LANES = 8
