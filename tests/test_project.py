@@ -24,13 +24,15 @@ HYDRA = ["hydra_plugins.*", "sweep.cli.*", "sweep.*.__main__"]
 SEAMS = {
     "distributed": ["sweep.engine.backends.dask*"],
     "hydra": HYDRA,
+    "jinja2": ["sweep.report.pages"],
     "llvmlite": ["sweep.training.kernels*"],
     "loky": ["sweep.engine.backends.*"],
-    "matplotlib": ["sweep.report.*plots", "sweep.report.canvas"],
+    "markupsafe": ["sweep.report.pages"],
+    "matplotlib": ["sweep.report.figures.*"],
     "mlflow": ["sweep.tracking.*"],
     "numba": ["sweep.training.backprop", "sweep.training.kernels*"],
     "omegaconf": HYDRA,
-    "pandas": ["sweep.training.data.files", "sweep.report.tables"],
+    "pandas": ["sweep.training.data.files", "sweep.report.*"],
     "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.backends.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
@@ -201,7 +203,7 @@ ROOMS = [
     (
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
-        + ["sweep.errors", "sweep.report.build", "sweep.report.facts", "sweep.report.tables"]
+        + ["sweep.errors", "sweep.report.build", "sweep.report.data", "sweep.report.tables"]
         + ["sweep.config.settings", "sweep.tracking.folder_write", "sweep.verify.cases"],
     ),
 ]
