@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sweep.report.data import Frame, SweepData, planned_value
 from sweep.report.formats import counted, duration, figure, plain
@@ -157,10 +158,10 @@ def exact_frame(comparison: Comparison) -> Frame:
 
 def change_table(comparison: Comparison) -> Table:
     """Return every key of the configuration whose values differ between the sweeps."""
-    first, second = (_values(data) for data in comparison.data)
+    first, second = (_configuration(data) for data in comparison.data)
     rows = []
-    for key in dict.fromkeys([*first, *second]):
-        a, b = first.get(key, {}), second.get(key, {})
+    for key in dict.fromkeys([*first.columns, *second.columns]):
+        a, b = (_texts(frame, key) for frame in (first, second))
         if set(a) != set(b):
             rows.append((key, _listed(a), _listed(b)))
     differ = int(comparison.points.inputs.sum())
@@ -183,35 +184,25 @@ def cost_table(comparison: Comparison) -> Table:
     return table_of("Time and cost", ["what", "first", "second"], rows, text=["what"])
 
 
-def _values(data: SweepData) -> dict[str, dict[str, None]]:
-    """Return the values that each key takes over all cells, as text, in order."""
-    found: dict[str, dict[str, None]] = {"command": {str(data.plan.get("command", "")): None}}
-    for cell in data.runs.cell:
-        own = {key: str(value) for key, value in (cell.get("params") or {}).items()}
-        config = cell.get("config")
-        own |= _flat(config) if isinstance(config, Mapping) else {}
-        for key, value in own.items():
-            found.setdefault(key, {})[value] = None
-    for run in data.stored:
-        for tag in ("sweep.versions", "sweep.platform"):
-            if run.tags.get(tag):
-                found.setdefault(tag, {})[run.tags[tag]] = None
-    return found
+def _configuration(data: SweepData) -> Frame:
+    """Return a row a grid point with its params and its whole configuration, keys dotted."""
+    configs = pd.json_normalize([cell.get("config") or {} for cell in data.runs.cell])
+    params = pd.DataFrame([cell.get("params") or {} for cell in data.runs.cell])
+    frame = pd.concat([params[params.columns.difference(configs.columns)], configs], axis=1)
+    for tag in ("sweep.versions", "sweep.platform"):
+        frame[tag] = pd.Series([run.tags.get(tag) for run in data.stored], dtype=object)
+    return frame.assign(command=str(data.plan.get("command", "")))
 
 
-def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Return a nested configuration as dotted keys with JSON texts."""
-    found: dict[str, str] = {}
-    for key, value in config.items():
-        name = f"{prefix}{key}"
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{name}.")
-        else:
-            found[name] = value if isinstance(value, str) else json.dumps(value, default=str)
-    return found
+def _texts(frame: Frame, key: str) -> list[str]:
+    """Return the distinct values of a key as text, in order."""
+    values = frame[key].dropna() if key in frame else ()
+    return list(
+        dict.fromkeys(v if isinstance(v, str) else json.dumps(v, default=str) for v in values)
+    )
 
 
-def _listed(values: Mapping[str, None]) -> str:
-    shown = list(values)[:MOST_VALUES]
-    more = len(values) - len(shown)
-    return ", ".join(plain(text, 200) for text in shown) + (f" and {more} more" if more > 0 else "")
+def _listed(values: list[str]) -> str:
+    more = len(values) - MOST_VALUES
+    shown = ", ".join(plain(text, 200) for text in values[:MOST_VALUES])
+    return f"{shown} and {more} more" if more > 0 else shown

@@ -102,14 +102,15 @@ def _runs(data: SweepData, base: str) -> RunsTable:
     later = ["initial_error", "final_error_log10", "train_seconds"]
     metrics = sorted(found, key=lambda n: (n in later, n not in order, natural(n)))
     metrics.sort(key=lambda n: order.index(n) if n in order else len(order))
-    rows = []
+    rows, texts = [], data.texts(data.keys)
+    at = data.keys.index(key.name)
     for row in runs.itertuples():
-        values = data.values.loc[row.Index]
+        values = texts[row.Index]
         name = plain(row.name, 120)
         cells = [name, *(plain(text, 120) for text in values), plain(row.outcome)]
         cells += [_exact(name, row.run.metrics.get(name)) for name in metrics]
         address = base + row.run.run_id if base else ""
-        rows.append((colour[values[key.name]], address, tuple(cells)))
+        rows.append((colour[values[at]], address, tuple(cells)))
     columns = ["run", *map(plain, data.keys), "outcome", *map(plain, metrics)]
     numeric = [False, *(bool(data.axes[k].numbers) for k in data.keys), False]
     hint = HINT

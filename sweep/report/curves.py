@@ -52,19 +52,19 @@ def trajectories_of(runs: Frame, unread: list[str]) -> list[Trajectory]:
     unread
         Gets the name of every file that cannot be read.
     """
-    shared = [str(cell.get("trajectory", "")) for cell in runs.cell]
-    table = runs.assign(trajectory=shared, done=runs.error.notna())
-    table = table.sort_values(["iters", "done"], kind="stable")
-    groups = table.groupby(["combination", "lr", "trajectory"], sort=False)
-    size = 600 if groups.ngroups <= MANY else 120
-    found = [_trajectory(group, size, unread) for _, group in groups]
-    return sorted(found, key=lambda trajectory: min(trajectory.rows))
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for row in runs.assign(done=runs.error.notna()).itertuples():
+        key = (row.combination, row.lr, str(row.cell.get("trajectory", "")))
+        groups.setdefault(key, []).append(row)
+    size = 600 if len(groups) <= MANY else 120
+    return [_trajectory(group, size, unread) for group in groups.values()]
 
 
-def _trajectory(group: Frame, size: int, unread: list[str]) -> Trajectory:
+def _trajectory(group: list[Any], size: int, unread: list[str]) -> Trajectory:
     """Read the curve that got furthest: a longer run may have been killed before."""
-    found = Trajectory(tuple(group.index))
-    for row in group[::-1].itertuples():
+    group = sorted(group, key=lambda row: (row.iters, row.done))
+    found = Trajectory(tuple(row.Index for row in group))
+    for row in reversed(group):
         if found.reach is not None and row.iters <= found.reach:
             break
         run: StoredRun = row.run

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -106,6 +106,11 @@ class SweepData:
     def trajectories(self) -> list[Trajectory]:
         """Return the trajectories with their curves, in plan order; reads them once."""
         return trajectories_of(self.started, self.unread)
+
+    def texts(self, names: Iterable[str]) -> list[list[str]]:
+        """Return the texts of some keys for each row."""
+        found: list[list[str]] = self.values[list(names)].to_numpy().tolist()
+        return found
 
     def words(self, row: Any) -> str:
         """Return what a run is: lr=0.05, 1000 iterations, rule=gradient.

@@ -55,9 +55,9 @@ USUAL = frozenset(
 def top_table(data: SweepData) -> Table:
     """Return the best runs with the keys that vary."""
     names = [axis.name for axis in data.varying]
-    best = data.ranked.head(TOP)
+    best, texts = data.ranked.head(TOP), data.texts(names)
     rows = [
-        [at, *data.values.loc[row.Index, names], figure(row.error), _seconds(row)]
+        [at, *texts[row.Index], figure(row.error), _seconds(row)]
         for at, row in enumerate(best.itertuples(), 1)
     ]
     title = f"The best {len(rows)} of {counted(len(data.grid), 'run')}"
@@ -92,10 +92,10 @@ def threshold_table(data: SweepData) -> Table:
     reached = {k for line in lines for k, at in (line.thresholds or {}).items() if at is not None}
     levels = [k for k in (1, *range(3, 31, 3)) if k <= max(reached, default=0)]
     names = ["lr", *data.others]
-    rows = []
+    rows, texts = [], data.texts(names)
     for line in lines if levels else ():
         cells = [_reached(line.thresholds or {}, k, line.reach) for k in levels]
-        rows.append([*data.values.loc[line.rows[0], names], *cells])
+        rows.append([*texts[line.rows[0]], *cells])
     return table_of(
         "Iterations needed to reach an error",
         [*names, *(f"E ≤ 1e-{k}" for k in levels)],
@@ -115,10 +115,10 @@ def _reached(thresholds: Any, k: int, reach: int | None) -> str:
 def budget_table(data: SweepData) -> Table:
     """Return the best run for each budget of iterations."""
     names = ["lr", *data.others]
-    rows = []
+    rows, texts = [], data.texts(names)
     for budget in sorted(set(data.ranked.iters)):
         best = data.ranked[data.ranked.iters <= budget].iloc[0]
-        rows.append([budget, *data.values.loc[best.name, names], best.needed, figure(best.error)])
+        rows.append([budget, *texts[best.name], best.needed, figure(best.error)])
     return table_of(
         "Best run for each budget of iterations",
         ["at most", *names, "iterations", "final error"],
@@ -187,10 +187,10 @@ def metrics_table(data: SweepData) -> Table:
     """Return a row a run with its metrics beside the error, in plan order."""
     names = metrics_of(data)
     keys = ["lr", *data.others, "iters"]
-    rows = []
+    rows, texts = [], data.texts(keys)
     for row in data.started.itertuples() if names and len(data.started) <= MOST_ROWS else ():
         values = [row.run.metrics.get(name) for name in names]
-        rows.append([*data.values.loc[row.Index, keys], *map(figure, values)])
+        rows.append([*texts[row.Index], *map(figure, values)])
     return table_of("Other metrics at the end of each run", [*keys, *names], rows, text=data.others)
 
 
@@ -247,14 +247,15 @@ def trained(data: SweepData) -> tuple[int, float]:
     its training, unless the sweep's launcher or trainer cannot.
     """
     iterations, seconds = 0, 0.0
+    whole = max if data.plan.get("shared", True) else sum
+    rows = list(data.runs.itertuples())
     for line in data.trajectories:
         own = [
             (min(row.iters, line.reach or 0), row.run.metrics.get("train_seconds", 0.0))
-            for row in data.runs.loc[list(line.rows)].itertuples()
+            for row in (rows[at] for at in line.rows)
             if "sweep.reused_from" not in row.run.tags
         ]
         steps, times = [n for n, _ in own], [s for _, s in own]
-        whole = max if data.plan.get("shared", True) else sum
         iterations += whole(steps) if own else 0
         seconds += whole(times) if own else 0.0
     return iterations, seconds

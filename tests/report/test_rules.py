@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sweep.report.data import SweepData, sweep_data
-from sweep.report.figures.rules import rule_pairs, rules_data, rules_picture
+from sweep.report.figures.rules import rule_pairs, rules_pictures
 from sweep.report.figures.weights import flat_weights
 from sweep.report.results import rule_table
 from tests.report import stored
@@ -51,19 +51,20 @@ def test_table_has_error_and_weights(data: SweepData) -> None:
     assert row["largest weight difference"] == "1.9"
 
 
-def test_picture_has_both_curves_of_each_rate(data: SweepData) -> None:
-    shown = rules_data(data, rule_pairs(data))
-    assert [line.rate for line in shown.lines] == [0, 1]
-    for line in shown.lines:
-        assert len(line.notebook[0]) == len(line.gradient[0]) == 101
-        assert list(line.apart.index) == [10, 100]
+def test_pictures_say_where_the_weights_are_furthest_apart(data: SweepData) -> None:
+    curves, weights = rules_pictures(data, rule_pairs(data))
+    assert (curves.name, weights.name) == ("rules", "rules_weights")
+    words = "b2 after 10 iterations with lr=1.0, -1.4 under notebook and -3.3 under gradient"
+    assert words in curves.alt and words in weights.alt
+    (axes,) = curves.draw("subtitle").axes
+    assert len(axes.lines) == 4, "a solid line and a dashed one for each rate"
 
 
 @pytest.mark.parametrize("rules", [["notebook"], ["gradient"], ["gradient", "fixed_bias"]])
 def test_no_pairs_without_both_rules(tmp_path: Path, rules: list[str]) -> None:
     data = sweep_data(*stored.grid(tmp_path, {"lr": [0.1], "iters": [5], "rule": rules}))
     pairs = rule_pairs(data)
-    assert pairs.empty and rules_picture(data, pairs) is None
+    assert pairs.empty and rules_pictures(data, pairs) == []
 
 
 def test_pairs_leave_out_a_run_that_diverged(tmp_path: Path) -> None:
@@ -83,7 +84,7 @@ def test_pairs_without_weights_still_compare_errors(tmp_path: Path) -> None:
     pairs = rule_pairs(data)
     assert len(pairs) == 1 and pairs.apart.isna().all()
     assert rule_table(data, pairs).rows[0][-3:] == ("", "", "")
-    assert rules_picture(data, pairs) is not None
+    assert len(rules_pictures(data, pairs)) == 2
 
 
 def test_flat_weights_open_arrays_and_keep_nulls_as_nan() -> None:

@@ -9,7 +9,7 @@ from sweep.report.figures.error_curves import curves_picture
 from sweep.report.figures.final_errors import by_iterations, by_rate
 from sweep.report.figures.heat import heat_picture
 from sweep.report.figures.parallel import parallel_picture
-from sweep.report.figures.rules import rules_picture
+from sweep.report.figures.rules import rules_pictures
 from sweep.report.figures.weights import weights_picture
 
 __all__ = ["pictures_of"]
@@ -23,5 +23,6 @@ def pictures_of(data: SweepData, pairs: Frame) -> list[Picture]:
     whole = [effects_picture(data), heat_picture(data), parallel_picture(data)]
     curves = [curves_picture(data)]
     first = [*whole, *curves] if len(data.varying) > 2 else [*curves, *whole]
-    rest = [by_iterations(data), by_rate(data), weights_picture(data), rules_picture(data, pairs)]
-    return [picture for picture in (*first, *rest) if picture is not None]
+    rest = [by_iterations(data), by_rate(data), weights_picture(data)]
+    found = [picture for picture in (*first, *rest) if picture is not None]
+    return found + rules_pictures(data, pairs)

@@ -39,15 +39,16 @@ def curves_data(data: SweepData) -> LinesData:
     key = main_axis(data)
     panels = panels_of(data, key, data.axes["iters"])
     value_of = {text: at for at, text in enumerate(key.values)}
+    texts = data.values[key.name]
     found: list[Panel] = []
     known = [line for line in data.trajectories if len(line.curve[0])]
     drawn = 0
     for title, rows in zip(panels.titles, panels.rows, strict=True):
         inside = set(rows)
         own = [line for line in known if line.rows[0] in inside]
-        own.sort(key=lambda line: value_of[data.values.loc[line.rows[0], key.name]])
+        own.sort(key=lambda line: value_of[texts[line.rows[0]]])
         kept = spread(len(own), max(MOST_LINES // len(panels.titles), 8))
-        lines = [_line(data, own[at], value_of, key.name) for at in kept]
+        lines = [_line(data, own[at], value_of[texts[own[at].rows[0]]]) for at in kept]
         many = len(own) >= MANY
         lowest = best_of_all([line.curve for line in own]) if many else None
         best = data.best
@@ -88,7 +89,7 @@ def _ends(errors: np.ndarray) -> list[float]:
     return [float(errors.min()), float(errors.max())] if len(errors) else []
 
 
-def _line(data: SweepData, line: Trajectory, value_of: dict[str, int], key: str) -> Line:
+def _line(data: SweepData, line: Trajectory, value: int) -> Line:
     runs: Frame = data.runs.loc[list(line.rows)]
     done = runs[runs.error.notna()]
     marks = tuple((_step(n), float(e)) for n, e in zip(done.iters, done.error, strict=True))
@@ -97,7 +98,6 @@ def _line(data: SweepData, line: Trajectory, value_of: dict[str, int], key: str)
     validation = None
     if len(line.validation[0]):
         validation = (line.validation[0].astype(float), line.validation[1])
-    value = value_of[data.values.loc[line.rows[0], key]]
     return Line(value, steps.astype(float), errors, marks, bad, validation)
 
 

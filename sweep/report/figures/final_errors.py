@@ -51,16 +51,16 @@ def final_errors(data: SweepData, x: Axis, key: Axis) -> LinesData:
     )
     found, drawn, every = [], 0, 0
     for title, rows in zip(panels.titles, panels.rows, strict=True):
-        inside = at[at.index.isin(rows)].sort_values(["value", "line", "x"], kind="stable")
-        lines = [_line(own) for _, own in inside.groupby(["value", "line"], sort=False)]
-        lines = [line for line in lines if len(line.x) or line.diverged]
+        inside = at[at.index.isin(rows) & (at.error.notna() | (at.outcome == "diverged"))]
+        inside = inside.sort_values(["value", "line", "x"], kind="stable")
+        lines = [own for _, own in inside.groupby(["value", "line"], sort=False)]
         kept = spread(len(lines), max(MOST_LINES // len(panels.titles), 8))
         lowest = inside.groupby("x").error.min().dropna() if len(lines) >= MANY else None
         best: Spot | None = None
         if data.best is not None and data.best.name in inside.index:
             best = (float(at.x[data.best.name]), float(data.best.error))
         envelope = None if lowest is None else (lowest.index.to_numpy(), lowest.to_numpy())
-        found.append(Panel(title, tuple(lines[i] for i in kept), best, envelope))
+        found.append(Panel(title, tuple(_line(lines[i]) for i in kept), best, envelope))
         drawn, every = drawn + len(kept), every + len(lines)
     notes = [panels.note] if panels.note else []
     notes += [f"{drawn} of {every} lines"] if drawn < every else []

@@ -65,6 +65,7 @@ class LinesData(NamedTuple):
     columns: int
     counts: tuple[float, ...]
     note: str
+    dashed: str = "validation"
 
     @property
     def many(self) -> bool:
@@ -175,7 +176,7 @@ def _explain(page: Sheet, data: LinesData, colours: Sequence[str]) -> None:
             look = mark_style(colours[at], MARKERS[at % len(MARKERS)], 6)
             entries.append((data.key.labels[at], look | {"linestyle": "-", "linewidth": 1.7}))
     if any(line.validation is not None for line in lines):
-        entries.append(("validation", {"color": QUIET, **_dashed(1.7)}))
+        entries.append((data.dashed, {"color": QUIET, **_dashed(1.7)}))
     if any(panel.best for panel in data.panels):
         ring = _hollow("o", 10, INK) | {"markerfacecolor": "none"}
         entries.append(("best run", ring))

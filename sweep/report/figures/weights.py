@@ -95,20 +95,22 @@ def weights_data(data: SweepData) -> WeightsData | None:
     groups, note = list(zip(panels.titles, panels.rows, strict=True)), ""
     if panels.whole:
         chosen = data.best if data.best is not None else data.runs.iloc[0]
-        inside = data.runs.combination == chosen.combination
+        same = data.runs.combination == chosen.combination
         if key.name != "lr":
-            inside &= data.runs.lr == chosen.lr
-        groups = [("", data.runs.index[inside])]
+            same &= data.runs.lr == chosen.lr
+        groups = [("", data.runs.index[same])]
         note = f"the combination of the best run, of {panels.note.removeprefix('all ')}"
+    value_of = {text: at for at, text in enumerate(key.values)}
+    texts = data.values[key.name]
     names: tuple[str, ...] = ()
     found: list[tuple[str, tuple[Series, ...]]] = []
     for title, rows in groups:
-        texts = data.values[key.name]
-        own = [line for line in data.trajectories if line.rows[0] in set(rows)]
-        own.sort(key=lambda line: key.values.index(texts[line.rows[0]]))
+        inside = set(rows)
+        own = [line for line in data.trajectories if line.rows[0] in inside]
+        own.sort(key=lambda line: value_of[texts[line.rows[0]]])
         series = []
         for line in _some(own, best):
-            read = _series(data, line, key.values.index(texts[line.rows[0]]))
+            read = _series(data, line, value_of[texts[line.rows[0]]])
             if read is not None and names in ((), read[0]):  # another network has other names
                 names = read[0]
                 series.append(read[1])
