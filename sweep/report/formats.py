@@ -67,7 +67,7 @@ def short(text: str) -> str:
     if text.isdecimal():
         return tick(value)
     keep = len(text) <= 7 or not math.isfinite(value)
-    return plain(text, 24) if keep else f"{value:.6g}"
+    return plain(text, 24) if keep else f"{value:.4g}"
 
 
 def grouped(count: int) -> str:

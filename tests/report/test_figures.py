@@ -91,6 +91,10 @@ FIVE = {
             ["error_curves", "effect_of_each_axis", "weights"],
         ),
         (
+            {"lr": [0.01 * i for i in range(1, 7)], "iters": [5]},
+            ["error_curves", "final_error_by_rate", "weights"],
+        ),
+        (
             stored.DEFAULT,
             ["error_curves", "final_error_heatmap", "final_error_by_iterations", "weights"],
         ),

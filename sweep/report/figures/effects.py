@@ -12,6 +12,7 @@ from sweep.report.axes import Axis, effects
 from sweep.report.colours import INK, QUIET, ramp
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, frame, legend, sheet
+from sweep.report.figures.final_errors import RATES_FROM
 from sweep.report.figures.lines import line_style, mark_style
 from sweep.report.figures.panels import ceiling_of
 from sweep.report.figures.scale import Scale, error_scale, floor_band, set_scale, value_axis
@@ -36,7 +37,10 @@ class EffectsData(NamedTuple):
 def effects_picture(data: SweepData) -> Picture | None:
     """Return the effect of each axis; None where nothing varies or other pictures show it all."""
     names = {axis.name for axis in data.varying}
-    if data.ranked.empty or not names or len(names) < 3 and "iters" in names:
+    shown_elsewhere = len(names) < 3 and "iters" in names
+    if names == {"lr"} and len(data.axes["lr"].values) >= RATES_FROM:
+        shown_elsewhere = True
+    if data.ranked.empty or not names or shown_elsewhere:
         return None
     shown = effects_data(data)
     best = [table.value[table["mean"].idxmin()] for table in shown.tables if table.runs.any()]

@@ -67,7 +67,7 @@ def curves_data(data: SweepData) -> LinesData:
         "Error while training",
         ("iteration (0 is before training)", "error E"),
         key,
-        step_scale(last, zero=True),
+        step_scale(last),
         error_scale([*errors, *data.ranked.error], ceiling_of(data)),
         tuple(found),
         panels.columns,

@@ -14,7 +14,7 @@ from sweep.report.figures.panels import ceiling_of, main_axis, panels_of
 from sweep.report.figures.scale import Scale, error_scale, step_scale
 from sweep.report.formats import figure, tick
 
-__all__ = ["by_iterations", "by_rate", "final_errors"]
+__all__ = ["RATES_FROM", "by_iterations", "by_rate", "final_errors"]
 
 RATES_FROM = 6
 """From this many learning rates on there is a picture with them on the x axis."""
@@ -78,7 +78,7 @@ def final_errors(data: SweepData, x: Axis, key: Axis) -> LinesData:
 
 
 def _x(x: Axis) -> Scale | Axis:
-    return step_scale(int(x.numbers[-1]), zero=False) if x.name == "iters" else x
+    return step_scale(x.numbers[-1], x.numbers[0]) if x.name == "iters" else x
 
 
 def _line(rows: Frame) -> Line:

@@ -101,8 +101,8 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
         ("rules_weights", "Weights apart under both rules", ("iterations", "largest difference")),
     ]
     scales = [
-        (step_scale(last, zero=True), error_scale(ends, ceiling_of(data))),
-        (step_scale(last, zero=False), error_scale(pairs.apart)),
+        (step_scale(last), error_scale(ends, ceiling_of(data))),
+        (step_scale(last, first=float(min(pairs.iters))), error_scale(pairs.apart)),
     ]
     captions = ["Solid: every bias by its own derivative. Dashed: the notebook’s slip."]
     captions.append("The weight that differs most between the rules, after so many iterations.")

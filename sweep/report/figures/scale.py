@@ -80,12 +80,12 @@ def error_scale(values: Iterable[float], ceiling: float = math.inf) -> Scale:
     return Scale("log", 10.0 ** (low - pad), top)
 
 
-def step_scale(last: int, *, zero: bool) -> Scale:
-    """Return the axis of iterations up to `last`, with a place for step 0 or without."""
-    high = min(float(min(max(last, 1), int(LARGEST))) * 1.25, LARGEST)
-    if zero:
+def step_scale(last: float, first: float = 0) -> Scale:
+    """Return the axis of iterations from `first` to `last`; with 0 step 0 has a place."""
+    high = min(max(float(min(last, LARGEST)), 1.0) * 1.25, LARGEST)
+    if first == 0:
         return Scale("symlog", -0.12, max(high, 1.6))
-    return Scale("log", 0.8, max(high, 1.6))
+    return Scale("log", first / 1.25, max(high, first * 1.6))
 
 
 def set_scale(axes: Axes, which: str, scale: Scale) -> None:
@@ -108,7 +108,9 @@ def set_scale(axes: Axes, which: str, scale: Scale) -> None:
 
 def _label(axis: OneAxis, locator: Any, low: float, high: float) -> None:
     """Set the ticks that lie between two limits, with their labels."""
-    inside = [float(value) for value in locator.tick_values(low, high) if low <= value <= high]
+    with np.errstate(over="ignore"):  # a tick beyond what a float can hold
+        ticks = locator.tick_values(low, high)
+    inside = [float(value) for value in ticks if low <= value <= high]
     axis.set_minor_locator(NullLocator())
     axis.set_ticks(inside, [tick(value) for value in inside], parse_math=False)
 
