@@ -338,12 +338,22 @@ def test_pictures_survive_divergence_failure_zero_and_gaps(tmp_path: Path) -> No
 def test_pictures_survive_negative_errors(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1, 1.0], "iters": [10, 20], "seed": [0, 1]})
     runs = [
-        stored.stored_run(tmp_path, cell, np.linspace(1.0, -2.0 - at, 21))
+        stored.stored_run(tmp_path, cell, np.linspace(-0.5, 3.0 - at, 21))
         for at, cell in enumerate(plan)
     ]
     for picture in pictures(sweep_data(stored.stored_sweep(tmp_path, plan), runs)):
         figure = picture.draw("subtitle")
         assert overlaps(figure) == [], picture.name
+
+
+def test_pictures_survive_runs_that_all_diverged_from_a_small_error(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [10, 20]})
+    errors = np.array([1e-12, 1e-11])
+    runs = [stored.stored_run(tmp_path, cell, errors, outcome="diverged") for cell in plan]
+    found = pictures(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
+    assert {"error_curves", "final_error_heatmap"} <= {picture.name for picture in found}
+    for picture in found:
+        assert overlaps(picture.draw("subtitle")) == [], picture.name
 
 
 @pytest.mark.parametrize("text", ["<script>alert(1)</script>", r"$\frac{1}$", "$x", "a\nb", "中文"])

@@ -163,7 +163,7 @@ def _norm(errors: np.ndarray, ceiling: float) -> Normalize:
         return Normalize(float(errors.min()), float(errors.max()), clip=True)
     positive = errors[errors > 1e-300]
     low, high = (positive.min(), positive.max()) if len(positive) else (0.1, 1.0)
-    high = min(float(high), ceiling)
+    high = max(min(float(high), ceiling), float(low))
     if high < 10 * low:
         low, high = low / 3, high * 3
     return LogNorm(float(low), high, clip=True)

@@ -158,7 +158,7 @@ def _counts(axes: Axes, counts: Sequence[float], *, named: bool) -> None:
     """Mark the iteration counts of the grid, with their numbers at the top edge."""
     text: dict[str, Any] = {"size": 9, "color": QUIET, "va": "bottom", "parse_math": False}
     free = -np.inf
-    for count in counts:
+    for count in (count for count in counts if count <= axes.get_xlim()[1]):
         axes.axvline(count, color=QUIET, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
         x = axes.transAxes.inverted().transform(axes.transData.transform((count, 1)))[0]
         if named and x - free > 0.07:

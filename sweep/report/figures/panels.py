@@ -70,4 +70,4 @@ def ceiling_of(data: SweepData) -> float:
     starts = [run.metrics.get("initial_error", math.nan) for run in data.started.run]
     starts += [t.curve[1][0] for t in data.trajectories if len(t.curve[1])]
     known = [value for value in starts if np.isfinite(value)] or list(data.ranked.error[:1])
-    return min(max(max(known, default=1.0), 1e-300) * 1e3, 1e300)
+    return min(max(max(map(abs, known), default=1.0), 1e-300) * 1e3, 1e300)

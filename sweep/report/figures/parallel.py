@@ -75,7 +75,7 @@ def _placed(axis: Axis) -> Values:
     """Return the places of an axis's values from 0 to 1."""
     places = np.asarray(axis.places)
     places = np.log10(places) if axis.scale == "log" else places
-    return np.asarray((places - places[0]) / (places[-1] - places[0]))
+    return np.asarray((places - places[0]) / ((places[-1] - places[0]) or 1.0))
 
 
 def _draw(data: ParallelData, subtitle: str) -> Figure:
