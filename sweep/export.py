@@ -122,15 +122,15 @@ def _write_tables(
 ) -> None:
     from sweep import console
     from sweep.report.build import build_report
-    from sweep.report.facts import facts_of
+    from sweep.report.data import sweep_data
     from sweep.report.tables import csv_text, final_error_frame, runs_frame
 
     ui = console.ui_command(options)
     build_report(sweep, runs, folder / "report", command_ui=ui)
-    facts = facts_of(sweep, runs)
+    data = sweep_data(sweep, runs)
     place = folder / "tables"
     place.mkdir()
-    for name, frame in (("runs", runs_frame(facts)), ("final_error", final_error_frame(facts))):
+    for name, frame in (("runs", runs_frame(data)), ("final_error", final_error_frame(data))):
         frame.to_parquet(place / f"{name}.parquet", index=False)
         (place / f"{name}.csv").write_text(csv_text(frame), encoding="utf-8")
 

@@ -24,13 +24,15 @@ HYDRA = ["hydra_plugins.*", "sweep.cli.*", "sweep.*.__main__"]
 SEAMS = {
     "distributed": ["sweep.engine.executors.dask*"],
     "hydra": HYDRA,
+    "jinja2": ["sweep.report.pages"],
     "llvmlite": ["sweep.training.kernels*"],
-    "matplotlib": ["sweep.report.*plots", "sweep.report.canvas"],
+    "markupsafe": ["sweep.report.pages"],
+    "matplotlib": ["sweep.report.figures.*"],
     "mlflow": ["sweep.tracking.*"],
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
-    "pandas": ["sweep.training.data.files", "sweep.report.tables"],
+    "pandas": ["sweep.training.data.files", "sweep.report.*"],
     "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
@@ -177,7 +179,7 @@ ROOMS = [
     (
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
-        + ["sweep.errors", "sweep.report.build", "sweep.report.facts", "sweep.report.tables"]
+        + ["sweep.errors", "sweep.report.build", "sweep.report.data", "sweep.report.tables"]
         + ["sweep.config.settings", "sweep.tracking.folder_write", "sweep.verify.cases"],
     ),
 ]

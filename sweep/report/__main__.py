@@ -74,7 +74,7 @@ def _report_one(store: Store, options: Settings, sweep: str) -> None:
 
 def _report_two(store: Store, options: Settings, sweeps: tuple[str, str]) -> None:
     from sweep import console
-    from sweep.report.build_compare import build_comparison
+    from sweep.report.build import build_comparison
     from sweep.tracking import read
 
     first, second = (read.find_sweep(store, sweep) for sweep in sweeps)

@@ -1,53 +1,60 @@
-"""One colour for each learning rate, the same in every picture and in the MLflow UI."""
+"""The colours of every picture, and of the runs in the MLflow UI; loads nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-__all__ = ["MARKERS", "colour_of", "colour_scale", "deep", "marker_scale", "ramp"]
+__all__ = [
+    "ERROR_STOPS",
+    "GRID",
+    "INK",
+    "MARKERS",
+    "OUTLINE",
+    "QUIET",
+    "SHADE",
+    "colour_scale",
+    "ramp",
+    "shades",
+]
+
+INK, QUIET, GRID, SHADE = "#1f2328", "#59636e", "#dde2e8", "#eceff2"
+"""Text and axes, secondary text, grid lines, the band of errors that count as zero."""
+
+OUTLINE = "#d4380d"
+"""The best cell of a heat map."""
+
+ERROR_STOPS = ("#0b2a6f", "#1f5fa8", "#5b9bc8", "#b9cfd6", "#ecdfc2")
+"""Small errors dark blue, large ones pale sand: ordered by lightness, blue against yellow."""
 
 # Dark to light and blue to yellow at once: lightness alone orders the colours, so they hold
 # under every colour blindness and in grey print; the light end stops short of white paper.
 _STOPS = ((23, 33, 130), (112, 38, 150), (190, 45, 120), (226, 88, 60), (217, 138, 0))
+_COUNTS = ((120, 170, 200), (8, 40, 70))
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Shapes that tell few learning rates apart without any colour."""
+"""Shapes that set few lines apart without any colour."""
 
 
-def ramp(position: float) -> str:
-    """Return the colour at `position` (0 the smallest rate, 1 the largest) as #rrggbb."""
-    scaled = min(max(position, 0.0), 1.0) * (len(_STOPS) - 1)
-    index = min(int(scaled), len(_STOPS) - 2)
+def ramp(position: float, stops: Sequence[tuple[int, int, int]] = _STOPS) -> str:
+    """Return the colour at `position` (0 the smallest value, 1 the largest) as #rrggbb."""
+    scaled = min(max(position, 0.0), 1.0) * (len(stops) - 1)
+    index = min(int(scaled), len(stops) - 2)
     part = scaled - index
-    low, high = _STOPS[index], _STOPS[index + 1]
+    low, high = stops[index], stops[index + 1]
     mixed = (round(a + (b - a) * part) for a, b in zip(low, high, strict=True))
     return "#" + "".join(f"{channel:02x}" for channel in mixed)
 
 
-def deep(position: float) -> str:
-    """Return a shade for an iteration count (0 the smallest, 1 the largest) as #rrggbb."""
-    light, dark = (120, 170, 200), (8, 40, 70)
-    part = min(max(position, 0.0), 1.0)
-    mixed = (round(a + (b - a) * part) for a, b in zip(light, dark, strict=True))
-    return "#" + "".join(f"{channel:02x}" for channel in mixed)
+def shades(name: str, count: int) -> list[str]:
+    """Return the colours of an axis's values in their order, as far apart as they can be.
+
+    Iteration counts have shades of their own: they are no learning rates.
+    """
+    stops = _COUNTS if name == "iters" else _STOPS
+    return [ramp(rank / max(count - 1, 1), stops) for rank in range(count)]
 
 
 def colour_scale(rates: Iterable[float]) -> dict[float, str]:
     """Return the colour of every learning rate, by its rank among all of them."""
     ordered = sorted(set(rates))
-    span = max(len(ordered) - 1, 1)
-    return {rate: ramp(rank / span) for rank, rate in enumerate(ordered)}
-
-
-def colour_of(lr: float, all_lrs: Iterable[float]) -> str:
-    """Return the colour of one learning rate as #rrggbb.
-
-    By rank and not by value: three rates are as far apart as they can be, wherever they lie.
-    A rate that is not among `all_lrs` is ranked as if it were.
-    """
-    return colour_scale([*all_lrs, lr])[lr]
-
-
-def marker_scale(rates: Iterable[float]) -> dict[float, str]:
-    """Return the marker of every learning rate; shapes repeat beyond the seventh."""
-    return {rate: MARKERS[i % len(MARKERS)] for i, rate in enumerate(sorted(set(rates)))}
+    return dict(zip(ordered, shades("lr", len(ordered)), strict=True))

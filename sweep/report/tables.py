@@ -1,36 +1,29 @@
-"""The tables of a sweep: exact data frames for the files, short texts for people.
+"""Tables: exact data frames for the files, short texts for people.
 
-A frame keeps every number as the store has it; a `Table` is what terminal, Markdown and
-HTML show. No table holds an aggregate.
+A frame keeps every number as the store has it; a `Table` is what terminal, Markdown and HTML
+show.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
-from sweep.report.facts import Facts, Line, Point, outcome_of, read_artifact
-from sweep.report.words import figure, grouped, plain, rate
+from sweep.report.data import Frame, SweepData, outcome_of
+from sweep.report.formats import figure, natural, plain
 
 __all__ = [
     "Table",
-    "budget_table",
     "csv_text",
-    "exact_frame",
     "final_error_frame",
     "final_error_table",
     "runs_frame",
-    "threshold_table",
-    "trouble_table",
+    "table_of",
 ]
-
-RUN_COLUMNS = ("run_id", "name", "status", "outcome")
-
-ENDINGS = ("diverged_at", "stalled_at")
-"""Metrics that have a column even where no run has them."""
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -50,218 +43,109 @@ class Table:
     marked: frozenset[tuple[int, int]] = frozenset()
 
 
-def runs_frame(facts: Facts) -> pd.DataFrame:
+def table_of(
+    title: str,
+    columns: Iterable[str],
+    rows: Iterable[Iterable[object]],
+    note: str = "",
+    marked: Iterable[tuple[int, int]] = (),
+    text: Iterable[str] = (),
+) -> Table:
+    """Return a table of plain texts; columns hold numbers but for those named in `text`."""
+    names = tuple(plain(name) for name in columns)
+    words = {plain(name) for name in text}
+    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in rows)
+    numeric = tuple(name not in words for name in names)
+    return Table(title, names, cells, numeric, note, frozenset(marked))
+
+
+def runs_frame(data: SweepData) -> pd.DataFrame:
     """Return a row a run, a column a param and metric, named as in the store.
 
     Columns: run_id, name, status, outcome, params in the order of the first runs, metrics
     by name. A name that stands for two things becomes params.x and metrics.x.
     """
-    runs = facts.runs
+    runs = data.stored
+    fixed = [(run.run_id, run.name, run.status, outcome_of(run)) for run in runs]
+    frame = pd.DataFrame(fixed, columns=["run_id", "name", "status", "outcome"], dtype=object)
     params = dict.fromkeys(name for run in runs for name in run.params)
-    found = {*ENDINGS, *(name for run in runs for name in run.metrics)}
-    metrics = dict.fromkeys(sorted(found, key=_natural))
-    taken = {*RUN_COLUMNS}
-    columns: dict[str, list[object]] = {
-        "run_id": [run.run_id for run in runs],
-        "name": [run.name for run in runs],
-        "status": [run.status for run in runs],
-        "outcome": [outcome_of(run) for run in runs],
-    }
+    found = {"diverged_at", "stalled_at", *(name for run in runs for name in run.metrics)}
+    metrics = sorted(found, key=natural)
+    columns: dict[str, list[object]] = {}
     for name in params:
-        doubled = name in taken or name in metrics
+        doubled = name in frame or name in found
         columns[f"params.{name}" if doubled else name] = [run.params.get(name) for run in runs]
     for name in metrics:
-        doubled = name in taken or name in params
+        doubled = name in frame or name in params
         columns[f"metrics.{name}" if doubled else name] = [run.metrics.get(name) for run in runs]
-    return pd.DataFrame(columns, dtype=object)
+    return pd.concat([frame, pd.DataFrame(columns, index=frame.index, dtype=object)], axis=1)
 
 
-def final_error_frame(facts: Facts) -> pd.DataFrame:
-    """Return the final errors: a row for lr and the other axes, a column for each iters.
+def final_error_frame(data: SweepData) -> Frame:
+    """Return the final errors: a row for lr and the other keys, a column for each iters.
 
-    A cell is one run's `final_error`, None where there is none; rows in plan order of the
-    other axes, then by lr.
+    A cell is one run's final error, NaN where there is none, and never an aggregate; rows are
+    in plan order of the other keys, then by lr.
     """
-    keys = [(lr, others) for others in facts.panels for lr in facts.rates]
-    grid = facts.grid
-    planned = {(cell.lr, cell.others) for cell in facts.missing}
-    present = {(lr, others) for lr, others, _ in grid} | planned
-    keys = [key for key in keys if key in present]
-    columns: dict[str, list[object]] = {"lr": [lr for lr, _ in keys]}
-    for index, axis in enumerate(facts.others):
-        columns[axis] = [others[index] for _, others in keys]
-    for iters in facts.counts:
-        points = [grid.get((lr, others, iters)) for lr, others in keys]
-        columns[str(iters)] = [None if p is None else p.final_error for p in points]
-    return pd.DataFrame(columns, dtype=object)
+    wide = _wide(data, data.grid.error)
+    keys = _keys(data).assign(lr=[lr for _, lr in wide.index])
+    frame = pd.concat([keys, wide.reset_index(drop=True)], axis=1)
+    frame.columns = pd.Index([*keys.columns, *map(str, wide.columns)])
+    return frame
 
 
-def exact_frame(columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
-    """Return columns as a frame that changes no value."""
-    return pd.DataFrame(dict(columns), dtype=object)
+def _wide(data: SweepData, column: Any) -> Frame:
+    """Return a column of the grid: combination and lr down, iteration counts across."""
+    grid = data.grid.assign(shown=column)
+    return grid.pivot(index=["combination", "lr"], columns="iters", values="shown")
+
+
+def _keys(data: SweepData) -> Frame:
+    """Return the texts of lr and the other keys for each row of `_wide`."""
+    rows = data.grid.drop_duplicates(["combination", "lr"]).sort_values(["combination", "lr"])
+    return data.values.loc[rows.index, ["lr", *data.others]].reset_index(drop=True)
 
 
 def csv_text(frame: pd.DataFrame) -> str:
     """Return a frame as CSV: numbers by repr, no text that a spreadsheet would run."""
-    shown = pd.DataFrame(
-        {_safe(str(name)): [_cell(value) for value in frame[name]] for name in frame.columns},
-        dtype=object,
-    )
+    cells = [[_cell(value) for value in frame.iloc[:, at]] for at in range(frame.shape[1])]
+    names = [_safe(str(name)) for name in frame.columns]
+    shown = pd.DataFrame(dict(enumerate(cells)), dtype=object).set_axis(names, axis=1)
     return shown.to_csv(index=False, lineterminator="\n")
 
 
-def final_error_table(facts: Facts) -> Table:
+def final_error_table(data: SweepData) -> Table:
     """Return the final errors to show; a run without one says what became of it."""
-    frame = final_error_frame(facts)
-    first = 1 + len(facts.others)
-    best = facts.best
-    rows, marked = [], set()
-    for index, values in enumerate(frame.itertuples(index=False, name=None)):
-        lr, others = float(values[0]), tuple(values[1:first])
-        row = [rate(lr), *(plain(str(value)) for value in others)]
-        for iters in facts.counts:
-            point = facts.grid.get((lr, others, iters))
-            if point is not None and point is best:
-                marked.add((index, len(row)))
-            row.append(_outcome(point))
-        rows.append(tuple(row))
-    return Table(
+    texts = pd.Series([_ending(row) for row in data.grid.itertuples()], data.grid.index)
+    wide = _wide(data, texts).fillna("not run")
+    keys = _keys(data)
+    marked = []
+    if data.best is not None:
+        row = wide.index.get_loc((data.best.combination, data.best.lr))
+        marked.append((row, len(keys.columns) + wide.columns.get_loc(data.best.iters)))
+    return table_of(
         "Final error E by learning rate and iterations",
-        ("lr", *map(plain, facts.others), *map(str, facts.counts)),
-        tuple(rows),
-        (True, *[False] * len(facts.others), *[True] * len(facts.counts)),
-        "A column for each number of iterations; E is the error after the last of them.",
-        frozenset(marked),
+        [*keys.columns, *map(str, wide.columns)],
+        pd.concat([keys, wide.reset_index(drop=True)], axis=1).to_numpy().tolist(),
+        "Columns: iterations. E: the error after that many.",
+        marked,
+        data.others,
     )
 
 
-def threshold_table(facts: Facts) -> Table:
-    """Return the first step at which each trajectory's error is at most 10^-k."""
-    levels = _levels(facts.lines)
-    rows = []
-    for line in facts.lines:
-        cells = []
-        for k in levels:
-            step = line.thresholds.get(k)
-            known = line.reach is not None and k in line.thresholds
-            reach = f"> {grouped(line.reach or 0)}" if known else ""
-            cells.append(reach if step is None else grouped(step))
-        rows.append((rate(line.lr), *map(plain, line.others), *cells))
-    return Table(
-        "Iterations needed to reach an error",
-        ("lr", *map(plain, facts.others), *(f"E ≤ 1e-{k}" for k in levels)),
-        tuple(rows),
-        (True, *[False] * len(facts.others), *[True] * len(levels)),
-        "Exact, from every step of the training; “> n” means not within the n steps trained.",
-    )
-
-
-def budget_table(facts: Facts) -> Table:
-    """Return the best run for each budget of iterations."""
-    rows = []
-    for budget in facts.counts:
-        inside = [point for point in facts.completed if point.iters <= budget]
-        if not inside:
-            continue
-        point = inside[0]
-        others = map(plain, point.others)
-        rows.append(
-            (
-                str(budget),
-                rate(point.lr),
-                *others,
-                str(point.iters),
-                figure(point.final_error),
-            )
-        )
-    return Table(
-        "Best run for each budget of iterations",
-        ("at most", "lr", *map(plain, facts.others), "iterations", "final error"),
-        tuple(rows),
-        (True, True, *[False] * len(facts.others), True, True),
-    )
-
-
-def trouble_table(facts: Facts) -> Table:
-    """Return the runs that diverged, stalled, failed or never started, with where."""
-    rows = []
-    for point in facts.points:
-        for what, where in _trouble(point):
-            rows.append((plain(point.run.name), what, where))
-    rows += [(plain(cell.name), "not started", "") for cell in facts.missing]
-    return Table(
-        "Runs that diverged, stalled, failed or did not finish",
-        ("run", "what", "where"),
-        tuple(rows),
-        (False, False, False),
-    )
-
-
-def _trouble(point: Point) -> list[tuple[str, str]]:
-    found = []
-    stalled = point.step("stalled_at")
-    if point.outcome != "completed":
-        found.append((plain(point.outcome), _where(point)))
-    elif point.final_error is None:
-        found.append(("no final error", "the store has none for this run"))
-    if stalled is not None:
-        value = figure(point.final_error)
-        end = f"{value}, at the floor of double precision" if point.at_floor else value
-        found.append(("stalled", f"no weight changes from step {stalled} on (E = {end})"))
-    return found
-
-
-def _where(point: Point) -> str:
-    step = point.step("diverged_at")
-    if step is not None:
-        best = point.metric("best_error")
-        kept = "" if best is None else f"; best error before: {figure(best)}"
-        return f"NaN or infinity at step {step}{kept}"
-    if point.outcome == "failed":
-        trace = read_artifact(point.run.traceback, "traceback", [])
-        lines = [line for line in (trace or "").splitlines() if line.strip()]
-        return plain(lines[-1], 200) if lines else "no traceback stored"
-    curve = read_artifact(point.run.curve, "curve", [])
-    if curve is None or not len(curve[0]):
-        return "no curve stored"
-    return f"its curve ends at step {curve[0][-1]}"
-
-
-def _levels(lines: Sequence[Line]) -> list[int]:
-    """Return k = 1 and each multiple of three that some trajectory reached."""
-    reached = [k for line in lines for k, step in line.thresholds.items() if step is not None]
-    deepest = max(reached, default=0)
-    return [k for k in (1, *range(3, 31, 3)) if k <= max(deepest, 3)]
-
-
-def _outcome(point: Point | None) -> str:
-    if point is None:
-        return "not run"
-    if point.final_error is not None:
-        return figure(point.final_error)
-    step = point.step("diverged_at")
-    return plain(point.outcome) if step is None else f"diverged at {step}"
-
-
-def _natural(name: str) -> tuple[object, ...]:
-    """Order w2 before w10: texts and numbers in turn."""
-    parts: list[object] = [""]
-    for char in name:
-        digit = char.isascii() and char.isdigit()
-        if digit == isinstance(parts[-1], int):
-            last = parts[-1]
-            parts[-1] = last * 10 + int(char) if isinstance(last, int) else f"{last}{char}"
-        else:
-            parts.append(int(char) if digit else char)
-    return tuple(parts)
+def _ending(row: Any) -> str:
+    if row.error == row.error:
+        return figure(row.error)
+    step = math.nan if row.run is None else row.run.metrics.get("diverged_at", math.nan)
+    if math.isfinite(step):
+        return f"diverged at {int(step)}"
+    return "not run" if row.run is None else "none" if row.outcome == "completed" else row.outcome
 
 
 def _cell(value: object) -> str:
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
-    if isinstance(value, float):
-        return repr(value)
-    return _safe(str(value))
+    return repr(float(value)) if isinstance(value, float) else _safe(str(value))
 
 
 def _safe(text: str) -> str:

@@ -89,11 +89,11 @@ def test_nothing_is_loaded_and_nothing_complains(opened: Opened) -> None:
 
 def test_pictures_are_there(opened: Opened) -> None:
     widths = opened.page.evaluate("[...document.images].map(i => i.naturalWidth)")
-    assert len(widths) == 4 and all(width > 300 for width in widths)
+    assert len(widths) == 6 and all(width > 300 for width in widths)
 
 
 def test_click_sorts_by_number_up_then_down(opened: Opened) -> None:
-    button = opened.page.get_by_role("button", name="final error", exact=True)
+    button = opened.page.get_by_role("button", name="final_error", exact=True)
     button.click()
     up = [float(text) for text in opened.column("final_error") if text]
     assert up == sorted(up) and len(up) == 23
@@ -107,8 +107,8 @@ def test_click_sorts_by_number_up_then_down(opened: Opened) -> None:
 
 
 def test_sorting_another_column_moves_the_mark(opened: Opened) -> None:
-    opened.page.get_by_role("button", name="final error", exact=True).click()
-    opened.page.get_by_role("button", name="iterations", exact=True).click()
+    opened.page.get_by_role("button", name="final_error", exact=True).click()
+    opened.page.get_by_role("button", name="iters", exact=True).click()
     assert opened.page.locator("[aria-sort]").count() == 1
     assert opened.column("iters") == sorted(opened.column("iters"), key=int)
 
@@ -155,7 +155,7 @@ def test_filter_by_words_and_columns(opened: Opened, words: str, count: int) -> 
 
 def test_sorting_keeps_the_filter(opened: Opened) -> None:
     opened.page.get_by_role("searchbox", name="Filter").fill("lr=0.05")
-    opened.page.get_by_role("button", name="iterations", exact=True).click()
+    opened.page.get_by_role("button", name="iters", exact=True).click()
     assert set(opened.column("lr")) == {"0.05"}
 
 
@@ -230,7 +230,7 @@ def test_thousands_of_runs_stay_usable(browser: object, tmp_path: Path) -> None:
     assert (
         opened.page.get_by_role("status").inner_text() == "1500 of 1500 runs, the first 100 shown"
     )
-    opened.page.get_by_role("button", name="final error", exact=True).click()
+    opened.page.get_by_role("button", name="final_error", exact=True).click()
     assert opened.column("iters")[0] == "5" and len(opened.column("lr")) == 100
     opened.page.get_by_role("button", name="Show all").click()
     assert len(opened.column("lr")) == 1500

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 import subprocess
 import sys
 
-from sweep.report.colours import MARKERS, colour_of, colour_scale, marker_scale, ramp
+from sweep.report.colours import MARKERS, colour_scale, ramp, shades
 from tests.processes import ROOT
 
 
@@ -17,17 +16,13 @@ def lightness(colour: str) -> float:
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
 
 
-def test_colour_of_is_the_scale_entry() -> None:
-    rates = [1.0, 0.01, 0.05]
-    assert {lr: colour_of(lr, rates) for lr in rates} == colour_scale(rates)
+def test_colours_are_by_rank_whatever_the_order_and_repetition() -> None:
+    assert colour_scale([1.0, 0.05, 0.05, 0.01]) == colour_scale([0.01, 0.05, 1.0])
+    assert list(colour_scale([0.01, 0.05, 1.0]).values()) == shades("lr", 3)
 
 
-def test_colour_of_does_not_depend_on_order_or_repetition() -> None:
-    assert colour_of(0.05, [0.01, 0.05, 1.0]) == colour_of(0.05, [1.0, 0.05, 0.05, 0.01])
-
-
-def test_colour_of_a_rate_that_is_not_listed_is_a_colour() -> None:
-    assert re.fullmatch("#[0-9a-f]{6}", colour_of(0.3, []))
+def test_iteration_counts_have_colours_of_their_own() -> None:
+    assert not set(shades("iters", 5)) & set(shades("lr", 5))
 
 
 def test_ramp_gets_lighter_all_the_way() -> None:
@@ -44,8 +39,8 @@ def test_colours_of_three_rates_differ_in_grey() -> None:
     assert all(b - a > 0.08 for a, b in zip(shades, shades[1:], strict=False))
 
 
-def test_markers_differ_for_seven_rates() -> None:
-    assert len(set(marker_scale(range(7)).values())) == len(MARKERS) == 7
+def test_markers_differ() -> None:
+    assert len(set(MARKERS)) == len(MARKERS) == 7
 
 
 def test_colours_load_nothing_heavy() -> None:

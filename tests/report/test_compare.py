@@ -10,17 +10,17 @@ import pytest
 
 from sweep.report import build_comparison
 from sweep.report.compare import Comparison, change_table, compared, cost_table, result_table
-from sweep.report.facts import Facts, facts_of
+from sweep.report.data import SweepData, sweep_data
 from tests.report import stored
-from tests.report.test_page import Tree
+from tests.report.test_pages import Tree
 
 FIRST = {"lr": [0.1, 1.0], "iters": [10, 100]}
 SECOND = {"lr": [0.1, 1.0, 2.0], "iters": [10, 1000], "rule": ["notebook", "gradient"]}
 
 
-def both(folder: Path, second: dict[str, list[object]] = SECOND) -> tuple[Facts, Facts]:
-    one = facts_of(*stored.grid(folder / "one", FIRST))
-    return one, facts_of(*stored.grid(folder / "two", second))
+def both(folder: Path, second: dict[str, list[object]] = SECOND) -> tuple[SweepData, SweepData]:
+    one = sweep_data(*stored.grid(folder / "one", FIRST))
+    return one, sweep_data(*stored.grid(folder / "two", second))
 
 
 @pytest.fixture
@@ -30,8 +30,9 @@ def comparison(tmp_path: Path) -> Comparison:
 
 def test_matches_an_axis_of_one_by_the_param_of_the_other(comparison: Comparison) -> None:
     assert comparison.axes == ("rule",)
-    found = [(m.first.lr, m.first.iters, m.others) for m in comparison.matches]
-    assert found == [(0.1, 10, ("notebook",)), (1.0, 10, ("notebook",))]
+    points = comparison.points
+    found = list(zip(points.lr, points.iters, points["axis rule"], strict=True))
+    assert found == [(0.1, 10, "notebook"), (1.0, 10, "notebook")]
     assert comparison.alone == (2, 10)
 
 
@@ -42,40 +43,58 @@ def test_matches_an_axis_of_one_by_the_configuration_of_the_other(tmp_path: Path
     found = []
     for name, plan in (("one", plain), ("two", stored.cells(axes))):
         runs = [stored.stored_run(tmp_path / name, cell) for cell in plan]
-        found.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
+        found.append(sweep_data(stored.stored_sweep(tmp_path / name, plan), runs))
     comparison = compared(*found)
-    assert [match.others for match in comparison.matches] == [("sigmoid",)]
+    assert list(comparison.points["axis network.activation"]) == ["sigmoid"]
     assert comparison.alone == (0, 1)
 
 
-def test_answer_names_the_better_sweep(comparison: Comparison) -> None:
+def sides(folder: Path, *ends: list[float]) -> Comparison:
+    """Return the comparison of two sweeps over the same grid that ended so."""
+    both = []
+    for name, errors in zip(("one", "two"), ends, strict=True):
+        plan = stored.cells({"lr": [0.1, 0.2, 0.3][: len(errors)], "iters": [10]})
+        runs = [
+            stored.stored_run(folder / name, cell, np.array([0.6, end]))
+            for cell, end in zip(plan, errors, strict=True)
+        ]
+        both.append(sweep_data(stored.stored_sweep(folder / name, plan), runs))
+    return compared(*both)
+
+
+def test_answer_says_that_points_are_the_same(comparison: Comparison) -> None:
     assert comparison.answer.startswith(
-        "The second sweep has the better run: best of the first lr=1.0, 100 iterations: 5.882e-05; "
-        "best of the second lr=2.0, 1000 iterations, rule=notebook: "
+        "The 2 grid points that both ran end the same to the last bit. "
+        "Best of the first: lr=1.0, 100 iterations: 5.882e-05. "
+        "Best of the second: lr=2.0, 1000 iterations, rule=notebook: "
     )
-    assert "All 2 grid points that both ran end the same to the last bit." in comparison.answer
     assert "2 only in the first and 10 only in the second" in comparison.answer
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "verdict"),
+    [
+        ([0.3, 0.2, 0.1], [0.2, 0.1, 0.5], "better at 2, worse at 1: the second is better."),
+        ([0.3, 0.2, 0.1], [0.4, 0.2, 0.01], "at 1, worse at 1 and equally good at 1: neither is"),
+        ([0.1, 0.2], [0.3, 0.01], "the second sweep is better at 1, worse at 1: neither is"),
+        ([1e-30, 0.1], [1e-33, 0.2], "at 0, worse at 1 and equally good at 1: the first is better"),
+    ],
+)
+def test_answer_counts_points_before_it_names_a_winner(
+    tmp_path: Path, first: list[float], second: list[float], verdict: str
+) -> None:
+    assert verdict in sides(tmp_path, first, second).answer
+
+
 def test_last_bit_counts(tmp_path: Path) -> None:
-    plan = stored.cells({"lr": [0.1], "iters": [10]})
-    end = 0.1
-    sides = []
-    for name, value in (("one", end), ("two", float(np.nextafter(end, 1)))):
-        runs = [stored.stored_run(tmp_path / name, plan[0], np.array([0.6, value]))]
-        sides.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
-    comparison = compared(*sides)
-    assert "Of 1 grid point that both ran, 0 end the same" in comparison.answer
+    comparison = sides(tmp_path, [0.1], [float(np.nextafter(0.1, 1))])
+    assert not comparison.points.same.any()
+    assert "Of 1 grid point that both ran the second sweep is better at 0" in comparison.answer
     assert result_table(comparison).rows == (("0.1", "10", "0.1", "0.1", "1", "differs"),)
 
 
 def test_floor_is_a_tie(tmp_path: Path) -> None:
-    plan = stored.cells({"lr": [0.1], "iters": [10]})
-    sides = []
-    for name, value in (("one", 1e-30), ("two", 1e-33)):
-        runs = [stored.stored_run(tmp_path / name, plan[0], np.array([0.6, value]))]
-        sides.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
-    assert compared(*sides).answer.startswith("Both sweeps reach the floor")
+    assert "equally good at 1: neither is better" in sides(tmp_path, [1e-30], [1e-33]).answer
 
 
 def test_changes_list_keys_that_differ_and_no_other(comparison: Comparison) -> None:
@@ -88,24 +107,26 @@ def test_changes_list_keys_that_differ_and_no_other(comparison: Comparison) -> N
 
 
 def test_changes_look_into_the_configuration(tmp_path: Path) -> None:
-    sides = []
+    found = []
     for name, layers in (("one", [4, 3, 2]), ("two", [4, 5, 2])):
         plan = stored.cells({"lr": [0.1], "iters": [10]})
         plan[0]["config"] = {"network": {"layers": layers, "bias": "shared"}, "seed": 0}
         runs = [stored.stored_run(tmp_path / name, plan[0])]
-        sides.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
-    assert change_table(compared(*sides)).rows == (("network.layers", "[4, 3, 2]", "[4, 5, 2]"),)
+        found.append(sweep_data(stored.stored_sweep(tmp_path / name, plan), runs))
+    assert change_table(compared(*found)).rows == (("network.layers", "[4, 3, 2]", "[4, 5, 2]"),)
 
 
 def test_changes_name_what_no_configuration_shows(tmp_path: Path) -> None:
     """Data, a trainer's source or the algorithm are in the signature alone."""
-    sides = []
+    found = []
     for name, signature in (("one", "1" * 64), ("two", "2" * 64)):
         plan = stored.cells({"lr": [0.1], "iters": [10]})
         plan[0] |= {"config": {"seed": 0}, "signature": signature}
         runs = [stored.stored_run(tmp_path / name, plan[0])]
-        sides.append(facts_of(stored.stored_sweep(tmp_path / name, plan), runs))
-    (row,) = change_table(compared(*sides)).rows
+        found.append(sweep_data(stored.stored_sweep(tmp_path / name, plan), runs))
+    comparison = compared(*found)
+    assert "At 1 of them the configuration is equal, but not the data's" in comparison.answer
+    (row,) = change_table(comparison).rows
     assert row[0].startswith("data's content") and row[2].endswith("in 1 run")
 
 
@@ -115,11 +136,11 @@ def test_cost_is_what_each_sweep_trained_itself(tmp_path: Path) -> None:
     taken = [stored.stored_run(tmp_path / "two", cell) for cell in plan]
     for run in taken:
         run.tags["sweep.reused_from"] = "another"
-    sides = [
-        facts_of(stored.stored_sweep(tmp_path / name, plan), runs)
+    found = [
+        sweep_data(stored.stored_sweep(tmp_path / name, plan), runs)
         for name, runs in (("one", own), ("two", taken))
     ]
-    rows = {row[0]: row[1:] for row in cost_table(compared(*sides)).rows}
+    rows = {row[0]: row[1:] for row in cost_table(compared(*found)).rows}
     assert rows["iterations trained"] == ("200", "0")
 
 
@@ -132,7 +153,7 @@ def test_equal_sweeps_have_no_changes(tmp_path: Path) -> None:
 
 def test_sweeps_with_nothing_in_common(tmp_path: Path) -> None:
     comparison = compared(*both(tmp_path, {"lr": [3.0], "iters": [7]}))
-    assert "no grid point in common" in comparison.answer
+    assert "no grid point in common, so neither is named better" in comparison.answer
     assert result_table(comparison).rows == ()
 
 
@@ -141,10 +162,11 @@ def test_sweep_that_diverged_is_compared_by_words(tmp_path: Path) -> None:
     good = [stored.stored_run(tmp_path / "one", plan[0])]
     bad = [stored.stored_run(tmp_path / "two", plan[0], outcome="diverged")]
     comparison = compared(
-        facts_of(stored.stored_sweep(tmp_path / "one", plan), good),
-        facts_of(stored.stored_sweep(tmp_path / "two", plan), bad),
+        sweep_data(stored.stored_sweep(tmp_path / "one", plan), good),
+        sweep_data(stored.stored_sweep(tmp_path / "two", plan), bad),
     )
-    assert comparison.answer.startswith("Only the first sweep has a final error.")
+    assert "worse at 1: the first is better." in comparison.answer
+    assert "The second has no final error." in comparison.answer
     assert result_table(comparison).rows[0][2:] == ("0.15", "diverged", "", "differs")
 
 

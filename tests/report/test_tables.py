@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.report import tables
-from sweep.report.facts import Facts, facts_of
+from sweep.report import results, tables
+from sweep.report.data import SweepData, sweep_data
 from sweep.report.tables import Table
 from tests.report import stored
 
@@ -28,14 +28,14 @@ def column(table: Table, name: str) -> list[str]:
 
 
 @pytest.fixture
-def facts(tmp_path: Path) -> Facts:
-    return facts_of(*stored.grid(tmp_path, stored.DEFAULT))
+def data(tmp_path: Path) -> SweepData:
+    return sweep_data(*stored.grid(tmp_path, stored.DEFAULT))
 
 
-def test_runs_csv_equals_the_store_to_the_last_digit(facts: Facts) -> None:
-    rows = read(tables.csv_text(tables.runs_frame(facts)))
+def test_runs_csv_equals_the_store_to_the_last_digit(data: SweepData) -> None:
+    rows = read(tables.csv_text(tables.runs_frame(data)))
     assert len(rows) == 12
-    for row, run in zip(rows, facts.runs, strict=True):
+    for row, run in zip(rows, data.stored, strict=True):
         assert list(row)[:4] == ["run_id", "name", "status", "outcome"]
         assert (row["run_id"], row["name"]) == (run.run_id, run.name)
         assert {name: row[name] for name in run.params} == run.params
@@ -43,13 +43,13 @@ def test_runs_csv_equals_the_store_to_the_last_digit(facts: Facts) -> None:
         assert all(row[name] == repr(value) for name, value in run.metrics.items())
 
 
-def test_runs_csv_always_has_the_columns_of_bad_ends(facts: Facts) -> None:
-    rows = read(tables.csv_text(tables.runs_frame(facts)))
+def test_runs_csv_always_has_the_columns_of_bad_ends(data: SweepData) -> None:
+    rows = read(tables.csv_text(tables.runs_frame(data)))
     assert {row["diverged_at"] + row["stalled_at"] for row in rows} == {""}
 
 
-def test_runs_csv_orders_weights_by_number(facts: Facts) -> None:
-    names = [name for name in tables.runs_frame(facts).columns if name.startswith("weights/w")]
+def test_runs_csv_orders_weights_by_number(data: SweepData) -> None:
+    names = [name for name in tables.runs_frame(data).columns if name.startswith("weights/w")]
     assert names == [f"weights/w{i}" for i in range(1, 19)]
 
 
@@ -57,8 +57,8 @@ def test_runs_csv_keeps_extreme_numbers(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1], "iters": [1]})
     values = {"big": 1.8e282, "tiny": 5e-324, "third": 1 / 3, "minus": -0.1, "zero": -0.0}
     runs = [stored.stored_run(tmp_path, plan[0], metrics=values)]
-    facts = facts_of(stored.stored_sweep(tmp_path, plan), runs)
-    (row,) = read(tables.csv_text(tables.runs_frame(facts)))
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
+    (row,) = read(tables.csv_text(tables.runs_frame(data)))
     assert {name: row[name] for name in values} == {n: repr(v) for n, v in values.items()}
 
 
@@ -66,8 +66,8 @@ def test_runs_csv_tells_a_param_from_a_metric_of_the_same_name(tmp_path: Path) -
     plan = stored.cells({"lr": [0.1], "iters": [1]})
     run = stored.stored_run(tmp_path, plan[0], metrics={"x": 2.0, "name": 3.0})
     run.params["x"] = "1"
-    facts = facts_of(stored.stored_sweep(tmp_path, plan), [run])
-    (row,) = read(tables.csv_text(tables.runs_frame(facts)))
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), [run])
+    (row,) = read(tables.csv_text(tables.runs_frame(data)))
     assert (row["params.x"], row["metrics.x"]) == ("1", "2.0")
     assert (row["name"], row["metrics.name"]) == (run.name, "3.0")
 
@@ -77,8 +77,8 @@ def test_runs_csv_holds_any_text(tmp_path: Path, text: str) -> None:
     plan = stored.cells({"lr": [0.1], "iters": [1]})
     run = replace(stored.stored_run(tmp_path, plan[0]), name=text)
     run.params[text or "note"] = text
-    facts = facts_of(stored.stored_sweep(tmp_path, plan), [run])
-    (row,) = read(tables.csv_text(tables.runs_frame(facts)))
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), [run])
+    (row,) = read(tables.csv_text(tables.runs_frame(data)))
     assert row["name"].removeprefix("'") == text
     for cell in [*row, *row.values()]:
         assert not cell.startswith(("=", "@", "\t", "\r", "\n"))
@@ -94,8 +94,8 @@ def test_csv_disarms_formulas_and_no_numbers(text: str) -> None:
     assert rows[0]["n"] == "-1.5" and rows[2]["n"] == ""
 
 
-def test_final_error_csv_is_lr_by_iters(facts: Facts) -> None:
-    rows = read(tables.csv_text(tables.final_error_frame(facts)))
+def test_final_error_csv_is_lr_by_iters(data: SweepData) -> None:
+    rows = read(tables.csv_text(tables.final_error_frame(data)))
     assert list(rows[0]) == ["lr", "1", "10", "100", "1000"]
     assert [row["lr"] for row in rows] == ["0.01", "0.05", "1.0"]
     for row in rows:
@@ -105,8 +105,8 @@ def test_final_error_csv_is_lr_by_iters(facts: Facts) -> None:
 
 def test_final_error_csv_gives_a_third_axis_rows_of_its_own(tmp_path: Path) -> None:
     axes = {"lr": [0.1, 1.0], "iters": [1, 10], "rule": ["notebook", "gradient"]}
-    facts = facts_of(*stored.grid(tmp_path, axes))
-    rows = read(tables.csv_text(tables.final_error_frame(facts)))
+    data = sweep_data(*stored.grid(tmp_path, axes))
+    rows = read(tables.csv_text(tables.final_error_frame(data)))
     assert [(row["rule"], row["lr"]) for row in rows] == [
         ("notebook", "0.1"),
         ("notebook", "1.0"),
@@ -120,8 +120,8 @@ def test_final_error_csv_leaves_a_cell_without_error_empty(tmp_path: Path) -> No
     plan = stored.cells({"lr": [0.1, 1.0], "iters": [1, 10]})
     runs = [stored.stored_run(tmp_path, plan[0])]
     runs.append(stored.stored_run(tmp_path, plan[1], outcome="diverged"))
-    facts = facts_of(stored.stored_sweep(tmp_path, plan), runs)
-    rows = read(tables.csv_text(tables.final_error_frame(facts)))
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
+    rows = read(tables.csv_text(tables.final_error_frame(data)))
     assert [list(row.values())[1:] for row in rows] == [[repr(0.6 / 1.1**2), ""], ["", ""]]
 
 
@@ -132,24 +132,24 @@ def test_final_error_table_marks_the_best_and_names_bad_ends(tmp_path: Path) -> 
         stored.stored_run(tmp_path, plan[1]),
         stored.stored_run(tmp_path, plan[2], outcome="diverged", metrics={"diverged_at": 1234.0}),
     ]
-    table = tables.final_error_table(facts_of(stored.stored_sweep(tmp_path, plan), runs))
+    table = tables.final_error_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
     assert table.marked == {(0, 2)}
     assert table.rows == (("0.1", "0.4959", "0.15"), ("1.0", "diverged at 1234", "not run"))
 
 
-def test_threshold_table_is_exact(facts: Facts) -> None:
-    table = tables.threshold_table(facts)
+def test_threshold_table_is_exact(data: SweepData) -> None:
+    table = results.threshold_table(data)
     assert table.columns == ("lr", "E ≤ 1e-1", "E ≤ 1e-3", "E ≤ 1e-6")
     errors = stored.decay(1.0, 1000)
     assert column(table, "E ≤ 1e-3")[2] == str(int(np.argmax(errors <= 1e-3)))
-    assert column(table, "E ≤ 1e-3")[0] == "> 1\xa0000"
+    assert column(table, "E ≤ 1e-3")[0] == "> 1 000"
 
 
 def test_threshold_table_says_zero_for_a_start_below(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1], "iters": [1]})
     runs = [stored.stored_run(tmp_path, plan[0], np.array([0.01, 0.005]))]
-    table = tables.threshold_table(facts_of(stored.stored_sweep(tmp_path, plan), runs))
-    assert table.rows == (("0.1", "0", "> 1"),)
+    table = results.threshold_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
+    assert table.rows == (("0.1", "0"),)
 
 
 def test_threshold_table_says_nothing_where_the_file_is_gone(tmp_path: Path) -> None:
@@ -158,9 +158,9 @@ def test_threshold_table_says_nothing_where_the_file_is_gone(tmp_path: Path) -> 
     lost = runs[0]
     assert lost.artifacts is not None
     (tmp_path / lost.run_id / "artifacts" / "thresholds.json").unlink()
-    facts = facts_of(stored.stored_sweep(tmp_path, plan), runs)
-    assert column(tables.threshold_table(facts), "E ≤ 1e-1")[0] == ""
-    assert f"thresholds of run {lost.name}: not there" in facts.unread
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
+    assert column(results.threshold_table(data), "E ≤ 1e-1")[0] == ""
+    assert f"thresholds of run {lost.name}: not there" in data.unread
 
 
 def test_budget_table_has_the_best_within_each_budget(tmp_path: Path) -> None:
@@ -170,7 +170,7 @@ def test_budget_table_has_the_best_within_each_budget(tmp_path: Path) -> None:
         stored.stored_run(tmp_path, cell, np.array([0.6, end]))
         for cell, end in zip(plan, ends, strict=True)
     ]
-    table = tables.budget_table(facts_of(stored.stored_sweep(tmp_path, plan), runs))
+    table = results.budget_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
     assert table.rows == (
         ("10", "0.1", "10", "0.2"),
         ("100", "1.0", "100", "1e-09"),
@@ -188,20 +188,99 @@ def test_trouble_table_lists_every_bad_end_with_where(tmp_path: Path) -> None:
         stored.stored_run(tmp_path, plan[3], outcome="failed", traceback="x\nValueError: a\n \n"),
         stored.stored_run(tmp_path, plan[4], short, outcome="interrupted"),
     ]
-    table = tables.trouble_table(facts_of(stored.stored_sweep(tmp_path, plan), runs))
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
+    table = results.trouble_table(data)
     assert [(what, where) for _, what, where in table.rows] == [
         ("diverged", "NaN or infinity at step 7; best error before: 0.001361"),
-        ("stalled", "no weight changes from step 3 on (E = 0.0006243)"),
         ("failed", "ValueError: a"),
         ("interrupted", "its curve ends at step 2"),
-        ("not started", ""),
+    ]
+    assert results.missing_table(data).rows == (("lr=6.0,iters=10",),)
+    assert results.stalled_table(data).rows == (("lr=3.0,iters=10", "3", "0.0006243"),)
+
+
+def test_run_that_reached_a_fixed_point_is_no_trouble(tmp_path: Path) -> None:
+    (cell,) = stored.cells({"lr": [1.0], "iters": [10]})
+    ended = {"stalled_at": 3.0}
+    run = stored.stored_run(tmp_path, cell, np.array([0.6, 1e-30]), metrics=ended)
+    data = sweep_data(stored.stored_sweep(tmp_path, [cell]), [run])
+    assert results.trouble_table(data).rows == results.stalled_table(data).rows == ()
+
+
+def test_thresholds_that_no_run_reached_are_left_out(tmp_path: Path) -> None:
+    (cell,) = stored.cells({"lr": [1.0], "iters": [1]})
+    run = stored.stored_run(tmp_path, cell, np.array([300.0, 250.0]))
+    data = sweep_data(stored.stored_sweep(tmp_path, [cell]), [run])
+    assert results.threshold_table(data).rows == ()
+
+
+FIVE = {
+    "lr": [0.01, 1.0],
+    "iters": [10],
+    "network.layers": [[4, 3, 2], [4, 5, 2]],
+    "trainer.batch_size": [8, 16, 32],
+    "seed": [0, 1],
+}
+
+
+def test_effects_are_sorted_by_the_spread_of_their_means(tmp_path: Path) -> None:
+    table = results.effect_table(sweep_data(*stored.grid(tmp_path, FIVE)))
+    assert table.columns == ("axis", "value", "runs", "geometric mean", "lowest", "highest")
+    assert table.rows[0] == ("lr", "0.01", "12", "0.4959", "0.4959", "0.4959")
+    assert table.rows[1] == ("lr", "1.0", "12", "0.004959", "0.004959", "0.004959")
+    assert [row[1:3] for row in table.rows if row[0] == "trainer.batch_size"] == [
+        ("8", "8"),
+        ("16", "8"),
+        ("32", "8"),
     ]
 
 
+def test_effects_of_negative_errors_are_arithmetic_means(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [10], "seed": [0, 1]})
+    runs = [
+        stored.stored_run(tmp_path, cell, np.array([1.0, end]))
+        for cell, end in zip(plan, [-1.0, 3.0, -2.0, -6.0], strict=True)
+    ]
+    table = results.effect_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
+    assert table.columns[3] == "mean"
+    assert table.rows[:2] == (
+        ("lr", "0.1", "2", "1", "-1", "3"),
+        ("lr", "1.0", "2", "-4", "-6", "-2"),
+    )
+
+
+def test_effects_leave_out_runs_without_an_error(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [10], "seed": [0, 1]})
+    runs = [stored.stored_run(tmp_path, cell) for cell in plan[:-1]]
+    runs.append(stored.stored_run(tmp_path, plan[-1], outcome="diverged"))
+    table = results.effect_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
+    assert [row[2] for row in table.rows if row[0] == "lr"] == ["2", "1"]
+
+
+def test_top_table_has_the_best_runs_with_the_keys_that_vary(tmp_path: Path) -> None:
+    table = results.top_table(sweep_data(*stored.grid(tmp_path, FIVE)))
+    assert table.title == "The best 10 of 24 runs" and len(table.rows) == 10
+    assert table.columns[1:-2] == ("lr", "network.layers", "trainer.batch_size", "seed")
+    assert table.rows[0] == ("1", "1.0", "[4, 3, 2]", "8", "0", "0.004959", "0.25")
+
+
+def test_metrics_table_has_a_row_a_run_and_the_validation_first(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [10]})
+    extra = {"final_validation_error": 0.5, "accuracy": 0.75, "validation_error": 1.0}
+    runs = [stored.stored_run(tmp_path, cell, metrics=extra) for cell in plan]
+    table = results.metrics_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
+    assert table.columns == ("lr", "iters", "final_validation_error", "accuracy")
+    assert table.rows == (("0.1", "10", "0.5", "0.75"), ("1.0", "10", "0.5", "0.75"))
+
+
+def test_metrics_table_of_the_built_in_trainer_alone_is_empty(data: SweepData) -> None:
+    assert results.metrics_table(data).rows == ()
+
+
 def test_tables_of_no_runs_are_empty(tmp_path: Path) -> None:
-    facts = facts_of(stored.stored_sweep(tmp_path, []), [])
-    assert tables.final_error_table(facts).rows == ()
-    assert tables.threshold_table(facts).rows == ()
-    assert tables.budget_table(facts).rows == ()
-    assert tables.csv_text(tables.runs_frame(facts)).startswith("run_id,name,status,outcome")
-    assert tables.csv_text(tables.final_error_frame(facts)) == "lr\n"
+    data = sweep_data(stored.stored_sweep(tmp_path, []), [])
+    assert tables.final_error_table(data).rows == ()
+    assert results.threshold_table(data).rows == ()
+    assert results.budget_table(data).rows == ()
+    assert tables.csv_text(tables.runs_frame(data)).startswith("run_id,name,status,outcome")
+    assert tables.csv_text(tables.final_error_frame(data)) == "lr\n"

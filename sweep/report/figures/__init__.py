@@ -1,0 +1,28 @@
+"""The pictures of a report, one module each: its data, and how it is drawn."""
+
+from __future__ import annotations
+
+from sweep.report.data import Frame, SweepData
+from sweep.report.figures.canvas import Picture
+from sweep.report.figures.effects import effects_picture
+from sweep.report.figures.error_curves import curves_picture
+from sweep.report.figures.final_errors import by_iterations, by_rate
+from sweep.report.figures.heat import heat_picture
+from sweep.report.figures.parallel import parallel_picture
+from sweep.report.figures.rules import rules_pictures
+from sweep.report.figures.weights import weights_picture
+
+__all__ = ["pictures_of"]
+
+
+def pictures_of(data: SweepData, pairs: Frame) -> list[Picture]:
+    """Return the pictures that this sweep has something to show in.
+
+    Where more than two keys vary, what each of them does comes first.
+    """
+    whole = [effects_picture(data), heat_picture(data), parallel_picture(data)]
+    curves = [curves_picture(data)]
+    first = [*whole, *curves] if len(data.varying) > 2 else [*curves, *whole]
+    rest = [by_iterations(data), by_rate(data), weights_picture(data)]
+    found = [picture for picture in (*first, *rest) if picture is not None]
+    return found + rules_pictures(data, pairs)

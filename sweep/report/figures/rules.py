@@ -1,0 +1,130 @@
+"""How far the notebook's rule is from the gradient: the same grid points under both."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from sweep.report.curves import EMPTY, artifact
+from sweep.report.data import Frame, SweepData
+from sweep.report.figures.canvas import Picture, spread
+from sweep.report.figures.lines import Line, LinesData, Panel, draw_lines
+from sweep.report.figures.panels import ceiling_of
+from sweep.report.figures.scale import error_scale, step_scale
+from sweep.report.figures.weights import flat_weights
+from sweep.report.formats import counted, figure, joined
+
+__all__ = ["rule_pairs", "rules_pictures"]
+
+MOST_RATES = 5
+
+MOST_PAIRS = 400
+"""Of more pairs only the longest of each learning rate have their weights compared."""
+
+RULES = ("notebook", "gradient")
+
+
+def rule_pairs(data: SweepData) -> Frame:
+    """Return every grid point that completed under both rules, in plan order.
+
+    Columns: lr, iters, the other keys but rule, then for each rule its row of `SweepData.runs`
+    (``row_notebook``, ``row_gradient``), error and run, and of the weights ``where`` (the name
+    of the one that differs most), ``apart`` (by how much), ``from`` and ``to`` (its values) and
+    ``rms`` (the root mean square of all differences); missing where no weights are stored.
+    """
+    rest = [key for key in data.others if key != "rule"]
+    done = data.grid[data.grid.error.notna()]
+    table = done[["lr", "iters", "error", "run"]].join(data.values[rest]).assign(row=done.index)
+    if "rule" not in data.keys:
+        return pd.DataFrame()
+    rule = data.values.rule.loc[done.index]
+    one, two = (table[rule == name] for name in RULES)
+    pairs = one.merge(two, on=["lr", "iters", *rest], suffixes=("_notebook", "_gradient"))
+    longest = pairs.groupby(["lr", *rest]).iters.transform("max") if len(pairs) else []
+    near = pairs if len(pairs) <= MOST_PAIRS else pairs[pairs.iters == longest]
+    weights = pd.DataFrame(
+        [_difference(row) for row in near.itertuples()],
+        index=near.index,
+        columns=["where", "apart", "from", "to", "rms"],
+    )
+    return pairs.join(weights)
+
+
+def _difference(row: Any) -> tuple[Any, ...]:
+    """Return which weight is furthest apart, by how much, its values, and the RMS of all."""
+    both = []
+    for run in (row.run_notebook, row.run_gradient):
+        both.append(flat_weights((artifact(run.weights, "weights", []) or {}).get("final", {})))
+    (names, first), (others, second) = both
+    apart = np.abs(first - second) if names == others else np.empty(0)
+    if not np.isfinite(apart).any():
+        return None, np.nan, np.nan, np.nan, np.nan
+    at = int(np.nanargmax(apart))
+    rms = float(np.sqrt(np.nanmean(np.square(apart))))
+    return names[at], float(apart[at]), float(first[at]), float(second[at]), rms
+
+
+def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
+    """Return the curves under both rules and how far apart the weights are, for some rates.
+
+    Of other keys the values are those of the best pair.
+    """
+    if pairs.empty:
+        return []
+    rest = [key for key in data.others if key != "rule"]
+    best = pairs.loc[pairs.error_gradient.idxmin()]
+    inside = pairs[(pairs[rest] == best[rest]).all(axis=1)] if rest else pairs
+    every = sorted(set(inside.lr))
+    kept = [every[at] for at in spread(len(every), MOST_RATES)]
+    notes = [f"{len(kept)} of {len(every)} learning rates"] if len(kept) < len(every) else []
+    if len(inside) < len(pairs):
+        notes.append(joined(rest, (str(best[key]) for key in rest), 20))
+    curve_of = {row: line.curve for line in data.trajectories for row in line.rows}
+    curves, apart = [], []
+    for lr in kept:
+        own = inside[inside.lr == lr].sort_values("iters")
+        value = data.axes["lr"].values.index(repr(float(lr)))
+        notebook, gradient = (curve_of.get(own.iloc[-1][f"row_{rule}"], EMPTY) for rule in RULES)
+        dashed = (notebook[0].astype(float), notebook[1])
+        curves.append(Line(value, gradient[0].astype(float), gradient[1], validation=dashed))
+        known = own.dropna(subset="apart")
+        x, y = known.iters.to_numpy(float), known.apart.to_numpy(float)
+        apart.append(Line(value, x, y, tuple(zip(x, y, strict=True))))
+    both = [y for line in curves if line.validation for y in (line.y, line.validation[1])]
+    ends = [value for errors in both if len(errors) for value in (errors.min(), errors.max())]
+    last = int(max((line.x[-1] for line in curves if len(line.x)), default=1))
+    texts = [
+        ("rules", "Error under both rules", ("iteration (0 is before training)", "error E")),
+        ("rules_weights", "Weights apart under both rules", ("iterations", "largest difference")),
+    ]
+    scales = [
+        (step_scale(last), error_scale(ends, ceiling_of(data))),
+        (step_scale(last, first=float(min(pairs.iters))), error_scale(pairs.apart)),
+    ]
+    captions = ["Solid: every bias by its own derivative. Dashed: the notebook’s slip."]
+    captions.append("The weight that differs most between the rules, after so many iterations.")
+    found = []
+    for at, lines in enumerate((curves, apart)):
+        name, title, labels = texts[at]
+        panel = (Panel("", tuple(lines), None, None),)
+        key = data.axes["lr"]
+        note = ", ".join(notes)
+        shown = LinesData(title, labels, key, *scales[at], panel, 1, (), note, RULES[0])
+        draw = partial(draw_lines, shown)
+        found.append(Picture(name, title, f"{title}. {_alt(pairs)}", captions[at], draw))
+    return found
+
+
+def _alt(pairs: Frame) -> str:
+    """Describe where the weights are furthest apart."""
+    if not pairs.apart.notna().any():
+        return "No weights are stored for both."
+    row = pairs.loc[pairs.apart.idxmax()]
+    return (
+        f"Furthest apart: {row['where']} after {counted(row.iters, 'iteration')} with "
+        f"lr={float(row.lr)!r}, {figure(row['from'], 3)} under notebook and "
+        f"{figure(row['to'], 3)} under gradient."
+    )

@@ -1,0 +1,117 @@
+"""How the report writes numbers and names, and what counts as no difference."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+__all__ = [
+    "FLOOR",
+    "counted",
+    "duration",
+    "figure",
+    "grouped",
+    "joined",
+    "natural",
+    "plain",
+    "power",
+    "short",
+    "tick",
+]
+
+FLOOR = 1e-26
+"""Smaller squared errors count as equal: an output is as near to its target as doubles allow."""
+
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    """Return a number with `digits` significant digits, an empty text for none.
+
+    >>> figure(0.0423), figure(1.5e-33), figure(None)
+    ('0.0423', '1.5e-33', '')
+    """
+    return "" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+
+
+def power(value: float, digits: int = 2) -> str:
+    """Return a number as it stands in a picture: 0.042, 1.5×10⁻³³."""
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e4:
+        return f"{value:#.{digits}g}" if abs(value) < 9.5 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+def tick(value: float) -> str:
+    """Return the label of an axis: 0.05, 1000, 100 000 (thin space), 10⁶, 2×10⁻⁷."""
+    if value == 0:
+        return "0"
+    if not math.isfinite(value) or 1e-3 <= abs(value) < 1e4:
+        return f"{value:.6g}"
+    if abs(value) < 1e6 and value == round(value):
+        return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
+    mantissa, exponent = f"{value:.3e}".split("e")
+    mantissa = mantissa.rstrip("0").rstrip(".")
+    high = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+    return high if mantissa == "1" else f"{mantissa}×{high}"
+
+
+def short(text: str) -> str:
+    """Return a value of a swept key as a picture's label: 0.954 for 0.9540000000000001."""
+    try:
+        value = float(text)
+    except ValueError:
+        return plain(text, 24)
+    if text.isdecimal():
+        return tick(value)
+    keep = len(text) <= 7 or not math.isfinite(value)
+    return plain(text, 24) if keep else f"{value:.4g}"
+
+
+def grouped(count: int) -> str:
+    """Return a whole number with its thousands apart: 100 000 (spaces that do not break)."""
+    return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: 1 run, 12 runs."""
+    return f"{grouped(count)} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time to read: 12 ms, 3.4 s, 2 min 5 s, 3 h 4 min."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def plain(text: str, length: int = 60) -> str:
+    """Return text on one line, without control characters, cut to `length` with an ellipsis."""
+    flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return flat if len(flat) <= length else flat[: length - 1] + "…"
+
+
+def joined(names: Iterable[str], values: Iterable[str], length: int = 60) -> str:
+    """Return keys with their values: rule=notebook, seed=1."""
+    pairs = zip(names, values, strict=True)
+    return ", ".join(f"{plain(name, length)}={plain(value, length)}" for name, value in pairs)
+
+
+def natural(name: str) -> tuple[object, ...]:
+    """Return a sort key that orders w2 before w10: texts and numbers in turn."""
+    parts: list[object] = [""]
+    for char in name:
+        digit = char.isascii() and char.isdigit()
+        if digit == isinstance(parts[-1], int):
+            last = parts[-1]
+            parts[-1] = last * 10 + int(char) if isinstance(last, int) else f"{last}{char}"
+        else:
+            parts.append(int(char) if digit else char)
+    return tuple(parts)
