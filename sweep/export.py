@@ -1,8 +1,7 @@
 """``python -m sweep.export``: write a stored sweep as one folder that stands alone.
 
-The folder has tables for analysis, the files that ``python -m sweep.verify from=FOLDER``
-compares, the data files, the report and the versions. It is written beside its place and
-moved there when it is complete.
+The folder has tables for analysis, the files of the runs, the data files, the report and the
+versions. It is written beside its place and moved there when it is complete.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ import hashlib
 import json
 import os
 import secrets
-import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -43,8 +41,6 @@ One sweep of learning rates and iterations, as it was stored.
 - `plan.json`, `versions.json`, `manifest.json`: the plan with every resolved configuration,
   what it ran with, and every run's params, tags and metrics with the digest of each file
 - `data/`: the data files that the runs trained on, if there were any
-
-`python -m sweep.verify from=FOLDER` trains every run again and compares every number.
 """
 
 
@@ -101,7 +97,6 @@ def export(config: DictConfig) -> None:
         console.say(f"Left out: data file {file} is not there as the runs trained on it.")
     shown = os.path.relpath(target)
     console.say(f"Sweep {sweep.sweep_id}, {len(runs)} runs, is in {shown}")
-    console.say(f"Verify it:  python -m sweep.verify from={shlex.quote(shown)}")
 
 
 @contextmanager
@@ -169,9 +164,9 @@ def _copy_data(folder: Path, plan: Mapping[str, Any]) -> tuple[dict[str, str], l
 
 def _trained_on(cell: Mapping[str, Any], path: Path) -> bool:
     """Tell whether a data file gives the trajectory that the plan stored for this cell."""
+    from sweep.config.spec import canonical
     from sweep.errors import ConfigError
     from sweep.training.data import load_data
-    from sweep.verify.cases import trajectory_of
 
     if path.suffix.lower() not in DATA_KINDS or not path.is_file():
         return False
@@ -182,7 +177,9 @@ def _trained_on(cell: Mapping[str, Any], path: Path) -> bool:
         )
     except ConfigError:
         return False
-    return trajectory_of(config, data.digest) == cell.get("trajectory")
+    shared = {key: value for key, value in config.items() if key != "iters"}
+    text = canonical([shared, data.digest])
+    return hashlib.sha256(text.encode()).hexdigest() == cell.get("trajectory")
 
 
 if __name__ == "__main__":

@@ -184,25 +184,21 @@ ROOMS = [
     ),
     (
         ["sweep.verify.__main__"],
-        ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.console"]
-        + ["sweep.engine.signals", "sweep.engine.sweep", "sweep.errors", "sweep.verify.*"],
+        ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.engine.sweep", "sweep.errors"]
+        + [*READING, "sweep.verify.*"],
     ),
     (
         ["sweep.verify", "sweep.verify.*"],
         [*TRAINING, *READING, "sweep.checks", "sweep.config.run", "sweep.engine.backends"]
         + ["sweep.errors"]
-        + [
-            "sweep.config.settings",
-            "sweep.config.spec",
-            "sweep.training.training",
-            "sweep.verify.*",
-        ],
+        + ["sweep.config.spec", "sweep.training.training", "sweep.verify.*"],
     ),
     (
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
         + ["sweep.errors", "sweep.report.build", "sweep.report.facts", "sweep.report.tables"]
-        + ["sweep.config.settings", "sweep.tracking.folder_write", "sweep.verify.cases"],
+        + ["sweep.config.settings", "sweep.config.spec", "sweep.tracking.folder_write"],
     ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""
