@@ -68,7 +68,6 @@ TRAINING = [
 
 READING = [
     "sweep.tracking.files",
-    "sweep.tracking.folder",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
     "sweep.tracking.read",
@@ -197,8 +196,9 @@ ROOMS = [
     (
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
-        + ["sweep.errors", "sweep.report.build", "sweep.report.facts", "sweep.report.tables"]
-        + ["sweep.config.settings", "sweep.config.spec", "sweep.tracking.folder_write"],
+        + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]
+        + ["sweep.tracking.copies", "sweep.tracking.database", "sweep.tracking.landing"]
+        + ["sweep.ui.links"],
     ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""
