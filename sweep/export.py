@@ -121,7 +121,7 @@ def _copy(store: Store, sweep_id: str, folder: Path, there: Settings) -> tuple[i
     from sweep import console
     from sweep.errors import StoreError
     from sweep.report.build import build_report
-    from sweep.tracking import landing, read
+    from sweep.tracking import pages, read
     from sweep.tracking.copies import copy_sweep
     from sweep.tracking.settings import Tracking
     from sweep.tracking.store import open_store
@@ -137,7 +137,7 @@ def _copy(store: Store, sweep_id: str, folder: Path, there: Settings) -> tuple[i
     new = open_store(Tracking("local", folder), mode="write", say=lambda sentence: None)
     copy_sweep(store, sweep, read.sweep_runs(store, sweep_id), new, plan, data_files)
     copy, runs = read.find_sweep(new, sweep_id), read.sweep_runs(new, sweep_id)
-    landing.save_views(new, copy, runs)
+    pages.arrange(new, copy, runs)
     report = folder / "reports" / sweep_id
     build_report(copy, runs, report, command_ui=console.ui_command(there))
     shutil.copytree(report, folder / "artifacts" / copy.run_id / "artifacts" / "report")

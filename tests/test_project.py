@@ -83,6 +83,7 @@ ROOMS = [
     (
         ["sweep.tracking", "sweep.tracking.*"],
         [
+            "sweep.checks",
             "sweep.config.run",
             "sweep.training.curve",
             "sweep.config.settings",
@@ -111,7 +112,7 @@ ROOMS = [
     ),
     (
         ["sweep.ui", "sweep.ui.*"],
-        ["sweep.errors", "sweep.config.settings", "sweep.tracking*", "sweep.ui*"],
+        ["sweep.checks", "sweep.errors", "sweep.config.settings", "sweep.tracking*", "sweep.ui*"],
     ),
     (
         ["sweep.report", "sweep.report.*"],
@@ -197,7 +198,7 @@ ROOMS = [
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
         + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]
-        + ["sweep.tracking.copies", "sweep.tracking.database", "sweep.tracking.landing"]
+        + ["sweep.tracking.copies", "sweep.tracking.database", "sweep.tracking.pages"]
         + ["sweep.ui.links"],
     ),
 ]
