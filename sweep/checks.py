@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
@@ -26,6 +27,7 @@ __all__ = [
     "told",
     "vector",
     "whole",
+    "without_password",
 ]
 
 Array = npt.NDArray[np.float64]
@@ -166,3 +168,8 @@ def plain_text(text: object) -> str:
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
     )
+
+
+def without_password(uri: str) -> str:
+    """Return an address without the user and password that it may hold."""
+    return re.sub(r"//[^/]*@", "//", uri)

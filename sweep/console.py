@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 
-from sweep.checks import plain_text
+from sweep.checks import plain_text, without_password
 
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
@@ -96,7 +96,8 @@ def ui_command(options: Settings) -> str:
         if path.startswith(".."):
             path = str(options.outputs / "mlflow.db")
         return f"mlflow ui --backend-store-uri {shlex.quote(f'sqlite:///{path}')}"
-    return f"open {options.tracking_uri or os.environ.get('MLFLOW_TRACKING_URI')} in a browser"
+    address = str(options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"))
+    return f"open {without_password(address)} in a browser"
 
 
 def single_run(spec: RunSpec, result: RunResult) -> None:

@@ -1,21 +1,22 @@
-"""``python -m sweep.export``: write a stored sweep as one folder that stands alone.
+"""``python -m sweep.export``: copy a stored sweep into a folder that is a small store of its own.
 
-The folder has tables for analysis, the files that ``python -m sweep.verify from=FOLDER``
-compares, the data files, the report and the versions. It is written beside its place and
-moved there when it is complete.
+``mlflow.db`` and ``artifacts/`` hold the sweep alone, ``data/`` the files that it trained on,
+``reports/`` its report: every command works on the folder with ``outputs=FOLDER``, on another
+machine too. It is written beside its place and moved there when it is complete.
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
 import os
+import re
 import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,36 +26,34 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.config.settings import Settings
-    from sweep.tracking.stored import StoredRun, StoredSweep
+    from sweep.tracking.store import Store
 
 __all__ = ["export"]
-
-DATA_KINDS = (".csv", ".npz", ".parquet")
 
 README = """\
 # Sweep {sweep_id}
 
-One sweep of learning rates and iterations, as it was stored.
+One sweep with its report, as a store that needs no other file.
 
-- `report/index.html`, `report/report.md`: the report, with its pictures
-- `tables/runs`, `tables/final_error`, `tables/metrics`: a row a run, the grid of final errors,
-  and every value of every metric; as Parquet and as CSV
-- `runs/<run id>/`: configuration, error curve, weights and thresholds of each run
-- `plan.json`, `versions.json`, `manifest.json`: the plan with every resolved configuration,
-  what it ran with, and every run's params, tags and metrics with the digest of each file
+- `reports/{sweep_id}/index.html`, `report.md`: the report; beside them `runs.csv` (a row a run)
+  and `final_error.csv` (a column for each number of iterations)
+- `mlflow.db`, `artifacts/`: every param, metric and file of every run, as MLflow keeps them
 - `data/`: the data files that the runs trained on, if there were any
 
-`python -m sweep.verify from=FOLDER` trains every run again and compares every number.
+    python -m sweep.verify outputs=FOLDER                train every run again and compare
+    python -m sweep.report outputs=FOLDER                build the report again
+    python -m sweep.ui outputs=FOLDER                    look at the runs in MLflow
+    python -m sweep outputs=FOLDER resume=last           finish it, or add grid points
 """
 
 
 def export(config: DictConfig) -> None:
-    """Write the sweep that ``sweep=ID|last`` names into the folder ``to``.
+    """Copy the sweep that ``sweep=ID|last`` names into the folder, or ``.zip`` file, ``to``.
 
     Raises
     ------
     ConfigError
-        The folder exists already.
+        The folder or file exists already.
     NotFoundError
         There is no such sweep.
     StoreError
@@ -64,125 +63,162 @@ def export(config: DictConfig) -> None:
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings
     from sweep.errors import ConfigError, StoreError
-    from sweep.tracking import histories, read
-    from sweep.tracking import settings as tracking_settings
-    from sweep.tracking import store as tracking_store
-    from sweep.tracking.folder_write import finish_folder, write_run
+    from sweep.tracking import read
+    from sweep.tracking.settings import Tracking, from_options
+    from sweep.tracking.store import open_store
+    from sweep.ui.links import place_words
 
     plain = plain_values(config)
     options = reading_settings(plain, Path.cwd())
-    store = tracking_store.open_store(tracking_settings.from_options(options), mode="read")
-    sweep = read.find_sweep(store, str(plain["sweep"]))
-    runs = read.sweep_runs(store, sweep.sweep_id)
-    target = options.outputs / "exports" / sweep.sweep_id
-    if plain["to"] is not None:
-        target = Path.cwd() / str(plain["to"])
+    store = open_store(from_options(options), mode="read")
+    sweep_id = read.find_sweep(store, str(plain["sweep"])).sweep_id
+    to = plain["to"]
+    target = options.outputs / "exports" / sweep_id if to is None else Path.cwd() / str(to)
     if target.exists() or target.is_symlink():
-        raise ConfigError(f"to={target}: it exists already; name a folder that does not.")
+        raise ConfigError(f"to={target}: it exists already; name one that does not.")
+    there = replace(
+        options, outputs=target, tracking_kind="local", tracking_uri=None, experiment="sweep"
+    )
     try:
         with _appearing(target) as folder:
-            for run in runs:
-                write_run(folder, run)
-            _write_tables(folder, sweep, runs, options)
-            _write_versions(folder, runs)
-            text = README.format(sweep_id=sweep.sweep_id)
-            (folder / "README.md").write_text(text, encoding="utf-8")
-            copies, left_out = _copy_data(folder, sweep.plan())
-            finish_folder(
-                folder,
-                sweep,
-                runs,
-                {run.run_id: histories.histories(store, run) for run in runs},
-                copies,
-            )
+            count, left_out = _copy(store, sweep_id, folder, there)
+        if target.is_dir():  # MLflow keeps addresses of artifacts: they are those of this place
+            open_store(Tracking("local", target), mode="write", say=lambda sentence: None)
+            _close(target)
     except OSError as error:
         raise StoreError(f"to={target}: it cannot be written ({error.strerror}).") from error
     for file in left_out:
         console.say(f"Left out: data file {file} is not there as the runs trained on it.")
-    shown = os.path.relpath(target)
-    console.say(f"Sweep {sweep.sweep_id}, {len(runs)} runs, is in {shown}")
-    console.say(f"Verify it:  python -m sweep.verify from={shlex.quote(shown)}")
+    console.say(f"Sweep {sweep_id}, {count} runs, is in {os.path.relpath(target)}")
+    if target.suffix == ".zip":
+        there = replace(there, outputs=Path.cwd() / target.stem)
+    unpack = "Unpack it, then verify it: " if target.suffix == ".zip" else "Verify it: "
+    console.say(f"{unpack} python -m sweep.verify {shlex.join(place_words(there))}")
 
 
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """Yield a new folder that takes the place of `target` when the block ends well."""
+    """Yield a new folder that takes the place of `target` when the block ends well.
+
+    For a ``.zip`` it is packed first, so that unpacking gives a folder of that name.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
-    folder.mkdir()
+    aside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
+    folder = aside / target.stem
     try:
+        folder.mkdir(parents=True)
         yield folder
+        if target.suffix == ".zip":
+            shutil.make_archive(str(folder), "zip", aside, folder.name)
+            folder = folder.with_name(target.name)
         os.rename(folder, target)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(aside, ignore_errors=True)
 
 
-def _write_tables(
-    folder: Path, sweep: StoredSweep, runs: Sequence[StoredRun], options: Settings
-) -> None:
+def _copy(store: Store, sweep_id: str, folder: Path, there: Settings) -> tuple[int, list[str]]:
+    """Make the store of a sweep in `folder`; return how many runs it has, and the data left out."""
     from sweep import console
+    from sweep.errors import StoreError
     from sweep.report.build import build_report
-    from sweep.report.data import sweep_data
-    from sweep.report.tables import csv_text, final_error_frame, runs_frame
+    from sweep.tracking import pages, read
+    from sweep.tracking.copies import copy_sweep
+    from sweep.tracking.settings import Tracking
+    from sweep.tracking.store import open_store
 
-    ui = console.ui_command(options)
-    build_report(sweep, runs, folder / "report", command_ui=ui)
-    data = sweep_data(sweep, runs)
-    place = folder / "tables"
-    place.mkdir()
-    for name, frame in (("runs", runs_frame(data)), ("final_error", final_error_frame(data))):
-        frame.to_parquet(place / f"{name}.parquet", index=False)
-        (place / f"{name}.csv").write_text(csv_text(frame), encoding="utf-8")
+    sweep = read.find_sweep(store, sweep_id)
+    base = store.tracking.outputs / str(sweep.plan().get("base"))
+    try:
+        plan, data_files, left_out = _with_copies(sweep.plan(), base, folder)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise StoreError(
+            f"plan.json of sweep {sweep_id} is damaged: {type(error).__name__}: {error}."
+        ) from error
+    new = open_store(Tracking("local", folder), mode="write", say=lambda sentence: None)
+    copy_sweep(store, sweep, read.sweep_runs(store, sweep_id), new, plan, data_files)
+    copy, runs = read.find_sweep(new, sweep_id), read.sweep_runs(new, sweep_id)
+    pages.arrange(new, copy, runs)
+    report = folder / "reports" / sweep_id
+    build_report(copy, runs, report, command_ui=console.ui_command(there))
+    shutil.copytree(report, folder / "artifacts" / copy.run_id / "artifacts" / "report")
+    (folder / "README.md").write_text(README.format(sweep_id=sweep_id), encoding="utf-8")
+    _close(folder)
+    return len(runs), left_out
 
 
-def _write_versions(folder: Path, runs: Sequence[StoredRun]) -> None:
-    """Write the kinds of machines, versions and commits that the runs name."""
-    keys = ("sweep.platform", "sweep.versions", "mlflow.source.git.commit")
-    found = {key: sorted({run.tags[key] for run in runs if key in run.tags}) for key in keys}
-    (folder / "versions.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+def _close(folder: Path) -> None:
+    """Close the new store: SQLite folds its log into the database, and no lock is left."""
+    from sweep.tracking import database
+
+    database.close_all()
+    shutil.rmtree(folder / ".locks", ignore_errors=True)
 
 
-def _copy_data(folder: Path, plan: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]:
-    """Copy the data files that the plan names; return name -> copy, and those left out.
+def _with_copies(
+    plan: Mapping[str, Any], base: Path, folder: Path
+) -> tuple[dict[str, Any], dict[str, str], list[str]]:
+    """Copy the data files of a plan below `folder`.
 
     A file is copied only where it holds what the runs trained on: a plan that names another
     file of this machine does not get it into the folder.
+
+    Returns
+    -------
+    The plan with the copies in their place, data file -> copy, and the files left out.
     """
-    copies: dict[str, str] = {}
+    from sweep.tracking.copies import moved
+
+    data_files: dict[str, str] = {}
     left_out: dict[str, None] = {}
+    cells = []
     for cell in plan.get("cells", ()):
         config = cell["config"]
-        data = config.get("data")
-        file = data.get("file") if isinstance(data, Mapping) else None
-        if file is None or str(file) in copies:
+        file = config["data"].get("file")
+        path = base / Path(str(file)).expanduser()
+        digest = None if file is None else _digest(config, path)
+        if digest is None or _trajectory(config, digest) != cell.get("trajectory"):
+            left_out |= {} if file is None else {str(file): None}
+            cells.append(cell)
             continue
-        path = Path(str(plan.get("base"))) / str(file)
-        if not _trained_on(cell, path):
-            left_out[str(file)] = None
-            continue
-        name = hashlib.sha256(path.read_bytes()).hexdigest()[:32] + path.suffix.lower()
-        (folder / "data").mkdir(exist_ok=True)
-        shutil.copyfile(path, folder / "data" / name)
-        copies[str(file)] = name
-    return copies, [file for file in left_out if file not in copies]
+        if str(file) not in data_files:
+            data_files[str(file)] = _copied(path, folder)
+        kept = [text for text in cell["overrides"] if not re.match(r"\+*data\.file=", text)]
+        new = moved(config, data_files)
+        text = f"++data.file={data_files[str(file)]}"
+        trajectory = _trajectory(new, digest)
+        cells.append({**cell, "config": new, "overrides": [*kept, text], "trajectory": trajectory})
+    missing = [file for file in left_out if file not in data_files]
+    return {**plan, "base": ".", "cells": cells}, data_files, missing
 
 
-def _trained_on(cell: Mapping[str, Any], path: Path) -> bool:
-    """Tell whether a data file gives the trajectory that the plan stored for this cell."""
+def _copied(path: Path, folder: Path) -> str:
+    """Copy a data file, named by its content, and return its place below `folder`."""
+    name = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
+    ending = re.search(r"(\.\w+){1,2}$", path.name, re.ASCII)
+    place = f"data/{name}{ending[0].lower() if ending else ''}"
+    (folder / "data").mkdir(exist_ok=True)
+    shutil.copyfile(path, folder / place)
+    return place
+
+
+def _digest(config: Mapping[str, Any], path: Path) -> str | None:
+    """Return the digest of the samples that a configuration takes from a file."""
     from sweep.errors import ConfigError
     from sweep.training.data import load_data
-    from sweep.verify.cases import trajectory_of
 
-    if path.suffix.lower() not in DATA_KINDS or not path.is_file():
-        return False
-    config = cell["config"]
     try:
-        data = load_data(
-            {**config["data"], "file": str(path)}, seed=config["seed"], base=path.parent
-        )
+        data = {**config["data"], "file": str(path)}
+        return load_data(data, seed=config["seed"], base=path.parent).digest
     except ConfigError:
-        return False
-    return trajectory_of(config, data.digest) == cell.get("trajectory")
+        return None
+
+
+def _trajectory(config: Mapping[str, Any], digest: str) -> str:
+    """Return what plan.json calls the trajectory of a configuration with these samples."""
+    from sweep.config.spec import canonical
+
+    shared = {key: value for key, value in config.items() if key != "iters"}
+    return hashlib.sha256(canonical([shared, digest]).encode()).hexdigest()
 
 
 if __name__ == "__main__":

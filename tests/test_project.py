@@ -60,7 +60,6 @@ PLANNING = [
 
 READING = [
     "sweep.tracking.files",
-    "sweep.tracking.folder",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
     "sweep.tracking.read",
@@ -76,6 +75,7 @@ ROOMS = [
     (
         ["sweep.tracking", "sweep.tracking.*"],
         [
+            "sweep.checks",
             "sweep.config.run",
             "sweep.training.curve",
             "sweep.config.settings",
@@ -104,7 +104,7 @@ ROOMS = [
     ),
     (
         ["sweep.ui", "sweep.ui.*"],
-        ["sweep.errors", "sweep.config.settings", "sweep.tracking*", "sweep.ui*"],
+        ["sweep.checks", "sweep.errors", "sweep.config.settings", "sweep.tracking*", "sweep.ui*"],
     ),
     (
         ["sweep.report", "sweep.report.*"],
@@ -162,25 +162,22 @@ ROOMS = [
     ),
     (
         ["sweep.verify.__main__"],
-        ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.console"]
-        + ["sweep.engine.signals", "sweep.engine.sweep", "sweep.errors", "sweep.verify.*"],
+        ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.engine.sweep", "sweep.errors"]
+        + [*READING, "sweep.verify.*"],
     ),
     (
         ["sweep.verify", "sweep.verify.*"],
         [*PLANNING, *READING, "sweep.checks", "sweep.config.run"]
         + ["sweep.errors"]
-        + [
-            "sweep.config.settings",
-            "sweep.config.spec",
-            "sweep.training.history",
-            "sweep.verify.*",
-        ],
+        + ["sweep.config.spec", "sweep.training.history", "sweep.verify.*"],
     ),
     (
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
-        + ["sweep.errors", "sweep.report.build", "sweep.report.data", "sweep.report.tables"]
-        + ["sweep.config.settings", "sweep.tracking.folder_write", "sweep.verify.cases"],
+        + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]
+        + ["sweep.tracking.copies", "sweep.tracking.database", "sweep.tracking.pages"]
+        + ["sweep.ui.links"],
     ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,26 +19,21 @@ import pytest
 import yaml
 
 from sweep.checks import plain_text
-from sweep.config.spec import BUILT_IN
 from sweep.engine.signals import StopRequest
 from sweep.errors import NotFoundError
+from sweep.tracking import read
+from sweep.tracking.histories import histories
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
 from sweep.training.history import RunResult
-from sweep.verify.cases import paired
-from sweep.verify.check import Verdict, prepared, totals
-from sweep.verify.closeness import Exact, Near
-from sweep.verify.difference import Difference, different_leaves
-from sweep.verify.sources import from_store
+from sweep.verify.cases import Origin, paired
+from sweep.verify.check import Verdict, named, prepared, totals, verdicts
+from sweep.verify.compare import Difference, Near, differences, exact
+from sweep.verify.values import flat
 from tests.processes import Ended, run_sweep
 
 GRID = ["-m", "lr=0.1,1.0", "iters=10,100"]
 RUN = "lr=0.1,iters=100"
-KEYS: dict[str, Any] = {
-    "sweep": "last",
-    "run": None,
-    "from": None,
-    "outputs": "outputs",
-    "tracking": {"kind": "local", "experiment": "sweep", "uri": None},
-}
 
 
 @pytest.fixture(scope="module")
@@ -104,15 +99,15 @@ class Store:
     def yaml(self, change: Callable[[Any], object]) -> None:
         rewrite(self.path("config.yaml"), yaml.safe_load, yaml.safe_dump, change)
 
-    def verdicts(self, **keys: Any) -> list[Verdict]:
+    def verdicts(self, sweep: str = "last", run: str | None = None) -> list[Verdict]:
         """Verify in this process; return the verdicts that are not `equal`."""
-        os.chdir(self.folder)
-        stored = from_store({**KEYS, **keys}, BUILT_IN)
-        check = prepared(stored.runs, stored.plan, stored.origin, PLATFORM)
-        found = list(check.verdicts(stored.history, StopRequest()))
-        assert len(found) == len(stored.runs)
-        if stored.whole and stored.sweep is not None:
-            found += totals(stored.sweep, stored.runs)
+        store = open_store(Tracking("local", self.folder / "outputs"), mode="read")
+        stored, plan, runs = named(store, sweep, run)
+        found, cases = prepared(runs, plan, Origin(Path(plan["base"])))
+        found += verdicts(cases, PLATFORM, partial(histories, store), StopRequest())
+        assert len(found) == len(runs)
+        if stored is not None and run is None:
+            found += totals(stored, runs)
         return [verdict for verdict in found if verdict.word != "equal"]
 
 
@@ -228,14 +223,14 @@ def last_digit(weights: Any) -> None:
 
 
 TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
-    "last digit": (metric("metrics", "final_error"), "metric final_error, history at step 0"),
+    "last digit": (metric("metrics", "final_error"), "metric final_error@0:"),
     "last digit of the last value": (metric("latest_metrics", "best_error"), "metric best_error:"),
-    "weight": (metric("metrics", "weights/w3"), "metric weights/w3, history"),
+    "weight": (metric("metrics", "weights/w3"), "metric weights/w3@0:"),
     "log10": (metric("latest_metrics", "final_error_log10"), "metric final_error_log10:"),
     "step": (metric("latest_metrics", "best_step"), "metric best_step:"),
     "point of the chart": (
         metric("metrics", "error", "AND step=10"),
-        "metric error, history at step 10: stored",
+        "metric error@10: stored",
     ),
     "negative time": (
         lambda store: store.set("latest_metrics", "train_seconds", lambda value: -1.0),
@@ -243,24 +238,24 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
     ),
     "missing metric": (without_metric("initial_error"), "metric initial_error: stored nothing"),
     "missing time": (without_metric("train_seconds"), "metric train_seconds: stored nothing"),
-    "extra metric": (extra_metric, "metric accuracy: stored 1.0, trained again nothing"),
+    "extra metric": (extra_metric, "metric accuracy: stored 1.0, expected nothing"),
     "missing point": (
         lambda store: store.sql(
             "DELETE FROM metrics WHERE key='error' AND step=10 AND run_uuid=?", store.run_id
         ),
-        "metric error, history at step 10: stored nothing",
+        "metric error@10: stored nothing",
     ),
     "extra point": (
         lambda store: store.sql(
             "INSERT INTO metrics VALUES ('error', 0.5, 0, ?, 11, 0)", store.run_id
         ),
-        "metric error, history at step 11: stored 0.5",
+        "metric error@11: stored 0.5",
     ),
     "second value of a point": (
         lambda store: store.sql(
             "INSERT INTO metrics VALUES ('error', 0.5, 0, ?, 10, 0)", store.run_id
         ),
-        "metric error, history at step 10: stored 0.5",
+        "metric error@10 again: stored ",
     ),
     "param": (param("seed", "1"), "param seed: stored 1"),
     "param's spelling": (param("lr", "0.10"), "param lr: stored 0.10"),
@@ -268,11 +263,14 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
         lambda store: store.sql("INSERT INTO params VALUES ('x', 'y', ?)", store.run_id),
         "param x: stored y",
     ),
-    "curve": (curve_point, "curve.parquet error at step 50"),
-    "short curve": (shorter_curve, "curve.parquet error at step 98: stored nothing"),
+    "curve": (curve_point, "curve@50:"),
+    "short curve": (shorter_curve, "curve@98: stored nothing"),
     "no curve": (without("curve.parquet"), "curve.parquet: stored nothing"),
     "damaged curve": (damaged("curve.parquet", b"PAR1"), "curve.parquet: stored what cannot be"),
-    "configuration": (config(lambda c: c.update(lr=0.2)), "config.yaml lr: stored 0.2, plan.json"),
+    "configuration": (
+        config(lambda c: c.update(lr=0.2)),
+        "config.yaml lr: stored 0.2, expected",
+    ),
     "configuration's type": (config(lambda c: c.update(lr=1)), "config.yaml lr: stored 1,"),
     "weights of the start": (
         config(lambda c: c["network"]["weights"][0][0].__setitem__(1, 0.5300000000000001)),
@@ -284,25 +282,25 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
     "damaged configuration": (damaged("config.yaml", b"{a: ["), "config.yaml: stored what cannot"),
     "threshold": (
         in_json("thresholds.json", lambda t: t.update({"1e-1": t["1e-1"] + 1})),
-        "thresholds.json 1e-1",
+        "threshold 1e-1:",
     ),
     "threshold reached": (
         in_json("thresholds.json", lambda t: t.update({"1e-30": 9})),
-        "thresholds.json 1e-30: stored 9, trained again None",
+        "threshold 1e-30: stored 9, expected None",
     ),
     "threshold less": (
         in_json("thresholds.json", lambda t: t.pop("1e-32")),
-        "thresholds.json 1e-32: stored nothing",
+        "threshold 1e-32: stored nothing",
     ),
     "no thresholds": (without("thresholds.json"), "thresholds.json: stored nothing"),
-    "digit of a weight": (in_json("weights.json", last_digit), "weights.json final w7"),
+    "digit of a weight": (in_json("weights.json", last_digit), "weights final w7:"),
     "weight of the start": (
         in_json("weights.json", lambda w: w["initial"].update(b1=0.25)),
-        "weights.json initial b1: stored 0.25, trained again 0.5 (off by 0.25)",
+        "weights initial b1: stored 0.25, expected 0.5 (off by 0.25)",
     ),
     "weight that is none": (
         in_json("weights.json", lambda w: w["final"].update(w1=None)),
-        "weights.json final w1: stored nan",
+        "weights final w1: stored nan",
     ),
     "no weights": (without("weights.json"), "weights.json: stored nothing"),
     "damaged weights": (damaged("weights.json", b"[]"), "weights.json: stored what cannot"),
@@ -310,11 +308,11 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
     "outcome": (tag("sweep.outcome", "diverged"), "tag sweep.outcome: stored diverged"),
     "plan's configuration": (
         cell_of_plan(lambda cell: cell["config"].update(seed=3)),
-        "config.yaml seed: stored 0, plan.json 3",
+        "plan.json config.seed: stored 3, expected 0",
     ),
     "plan's params": (
         cell_of_plan(lambda cell: cell["params"].update(seed="3")),
-        "plan.json params seed: stored 3",
+        "plan.json params.seed: stored 3",
     ),
     "plan's signature": (
         cell_of_plan(lambda cell: cell.update(signature="f" * 64)),
@@ -334,6 +332,14 @@ def test_each_change_is_noticed_and_named(how: str, store: Store) -> None:
     assert len(told) <= 3, "a single change does not make everything differ"
 
 
+@pytest.mark.parametrize("field", ["config", "params", "signature", "choices", "values", "name"])
+def test_plan_without_a_field_is_no_traceback(field: str, store: Store) -> None:
+    cell_of_plan(lambda cell: cell.pop(field))(store)
+    found = [str(one) for verdict in store.verdicts() for one in verdict.differences]
+    if field in ("config", "params", "signature"):
+        assert found == [f"plan.json {field}: stored nothing, expected a field"]
+
+
 def test_untouched_store_is_equal(store: Store) -> None:
     assert store.verdicts() == []
 
@@ -341,7 +347,7 @@ def test_untouched_store_is_equal(store: Store) -> None:
 def test_change_of_the_sweeps_own_metrics_is_noticed(store: Store) -> None:
     store.sql("UPDATE latest_metrics SET value=1.0 WHERE key='best_final_error'")
     (verdict,) = store.verdicts()
-    assert "metric best_final_error: stored 1.0, its runs give" in str(verdict.differences[0])
+    assert "metric best_final_error: stored 1.0, expected " in str(verdict.differences[0])
     store.sql("UPDATE latest_metrics SET value=-1.0 WHERE key='best_final_error_log10'")
     (verdict,) = store.verdicts()
     assert len(verdict.differences) == 2
@@ -412,7 +418,7 @@ def test_planted_target_in_the_runs_own_file_alone_differs_from_the_plan(store: 
     store.yaml(lambda config: config["trainer"].update(_target_="os.system"))
     (verdict,) = store.verdicts()
     assert verdict.word == "differs"
-    assert [one.what for one in verdict.differences] == ["config.yaml trainer._target_"]
+    assert [one.key for one in verdict.differences] == ["config.yaml trainer._target_"]
 
 
 # --- the command ---------------------------------------------------------------------------
@@ -451,7 +457,7 @@ def test_command_ends_with_1_and_names_what_differs(store: Store) -> None:
     ended = verify([], store.folder)
     assert ended.code == 1
     assert "3 runs verified, 1 differ, 0 not verified" in ended.out
-    assert "      metric final_error, history at step 0: stored 0." in ended.out
+    assert "      metric final_error@0: stored 0." in ended.out
     assert "(off by " in ended.out
     assert "\x1b" not in ended.out and "\\x1b[2Jcleared" in ended.out
 
@@ -474,8 +480,8 @@ def test_run_of_another_machine_is_compared_to_the_tolerance(store: Store) -> No
     store.set("latest_metrics", "weights/w3", lambda value: value * (1 + 1e-8))
     store.set("metrics", "best_error", lambda value: value * (1 + 1e-8))
     (verdict,) = store.verdicts()
-    whats = [one.what for one in verdict.differences]
-    assert whats == ["metric best_error, history at step 0", "metric weights/w3"]
+    keys = {one.key for one in verdict.differences}
+    assert keys == {"metric weights/w3", "metric best_error@0"}
 
 
 # --- a trainer of the user's own -----------------------------------------------------------
@@ -556,47 +562,67 @@ def result(errors: np.ndarray, **changes: Any) -> RunResult:
     return replace(made, **changes)
 
 
-def test_tolerance_is_that_of_the_root_of_an_error() -> None:
-    near = Near(result(np.array([0.25, 0.01, 1e-30])))
-    assert near.metric("error", 0.25 * (1 + 1.9e-9), 0.25)
-    assert not near.metric("error", 0.25 * (1 + 2.1e-9), 0.25)
-    assert near.metric("error", 0.9e-26, 0.0)
-    assert not near.metric("error", 1.1e-26, 0.0)
-    assert not near.metric("error", -0.25, 0.25)
-    assert not near.metric("error", float("nan"), 0.25)
-    assert near.metric("final_error_log10", -324.0, -27.0)
-    assert not near.metric("final_error_log10", -2.0, -2.1)
+@pytest.mark.parametrize(
+    ("key", "stored", "expected", "same"),
+    [
+        ("metric error@3", 0.25 * (1 + 1.9e-9), 0.25, True),
+        ("metric error@3", 0.25 * (1 + 2.1e-9), 0.25, False),
+        ("curve@3", 0.25 * (1 + 1.9e-9), 0.25, True),
+        ("curve@3", 0.9e-26, 0.0, True),
+        ("curve@3", 1.1e-26, 0.0, False),
+        ("metric final_error", -0.25, 0.25, False),
+        ("metric final_error", float("nan"), 0.25, False),
+        ("metric final_error_log10", -324.0, -27.0, True),
+        ("metric final_error_log10", -2.0, -2.1, False),
+        ("weights final w1", float("nan"), float("nan"), True),
+        ("weights final w1", float("inf"), float("-inf"), False),
+        ("metric weights/w1", 1.0 + 0.9e-9, 1.0, True),
+        ("metric weights/w1", 1.0 + 1.1e-9, 1.0, False),
+        ("weights final w1", 0.0, 1e-12, False),
+        ("metric final_validation_error", 0.25 * (1 + 1e-10), 0.25, False),
+        ("metric my_validation_error", 0.25 * (1 + 1e-10), 0.25, False),
+        ("param lr", "0.1", "0.10", False),
+    ],
+)
+def test_tolerance_is_that_of_the_kind_of_key(
+    key: str, stored: Any, expected: Any, same: bool
+) -> None:
+    assert Near(result(np.array([0.25, 0.01, 1e-30])))(key, stored, expected) is same
+    assert not exact(key, stored, expected) or same
 
 
 def test_steps_of_another_machine_are_judged_by_their_errors() -> None:
     errors = np.array([1.0, 0.2, 0.1 + 1e-11, 0.1 - 1e-11, 0.05, 1e-28, 2e-29])
-    near = Near(result(errors))
-    assert near.threshold(1, 2, 3) and near.threshold(1, 3, 2)
-    assert not near.threshold(1, 1, 3)
-    assert not near.threshold(1, None, 3) and not near.threshold(1, 3, None)
-    assert near.threshold(29, None, 6), "all below the floor is one"
-    assert near.metric("best_step", 5, 6) and not near.metric("best_step", 4, 6)
-    assert not near.metric("best_step", 99, 6)
-    assert near.metric("stalled_at", 5, 9)
-    assert not near.metric("diverged_at", 5, 9)
+    near = Near(result(errors), 5.0)
+    assert near("threshold 1e-1", 2, 3) and near("threshold 1e-1", 3, 2)
+    assert not near("threshold 1e-1", 1, 3) and not near("threshold 1e-1", "x", 3)
+    assert not near("threshold 1e-1", None, 3) and not near("threshold 1e-1", 3, None)
+    assert near("threshold 1e-29", None, 6), "all below the floor is one"
+    assert near("metric best_step", 5.0, 6.0) and not near("metric best_step", 4.0, 6.0)
+    assert not near("metric best_step", 99.0, 6.0)
+    assert near("metric stalled_at", 5.0, 9.0)
+    assert not near("metric diverged_at", 5.0, 9.0)
+    assert differences({"curve@5": 1e-28}, {}, near) == [], "a thinned curve keeps its best step"
+    assert len(differences({"curve@4": 0.05}, {}, near)) == 1
 
 
 def test_exact_tells_zeros_apart_and_nan_from_numbers() -> None:
-    same = Exact().errors(np.array([0.0, -0.0, np.nan, 1.0]), np.array([0.0, 0.0, 0.5, 1.0]))
-    assert same.tolist() == [True, False, False, True]
-
-
-def test_weights_near_nan_and_infinity() -> None:
-    stored = np.array([np.nan, np.inf, np.inf, 1.0, 0.0])
-    trained = np.array([np.nan, np.inf, -np.inf, np.nan, 1e-12])
-    near = Near(result(np.ones(2))).weights(stored, trained)
-    assert near.tolist() == [True, True, False, False, False]
+    pairs = [(0.0, 0.0), (-0.0, 0.0), (np.nan, 0.5), (1.0, 1.0), (1, 1.0), (True, 1)]
+    same = [exact("curve@1", stored, expected) for stored, expected in pairs]
+    assert same == [True, False, False, True, False, False]
 
 
 def test_leaves_of_one_value_and_three_types() -> None:
     stored, expected = {"a": 1, "b": [True, {}]}, {"a": 1.0, "b": [1, {}], "c": None}
-    found = [one.what for one in different_leaves("x", stored, expected)]
-    assert found == ["x a", "x b.0", "x c"]
+    found = differences(flat({"x": stored}), flat({"x": expected}), exact)
+    assert [one.key for one in found] == ["x a", "x b.0", "x c"]
+
+
+def test_many_points_of_one_curve_are_counted() -> None:
+    stored = {f"curve@{step}": 0.5 for step in range(9)}
+    found = [str(one) for one in differences(stored, {"curve@0": 0.5}, exact)]
+    assert len(found) == 4
+    assert found[-1] == "curve: stored 5 more otherwise, expected others"
 
 
 def test_difference_cuts_what_is_long_and_escapes_what_is_no_text() -> None:
@@ -607,16 +633,15 @@ def test_difference_cuts_what_is_long_and_escapes_what_is_no_text() -> None:
 
 
 def test_runs_find_their_cells_by_what_is_left_of_name_and_signature(store: Store) -> None:
-    os.chdir(store.folder)
-    stored = from_store(KEYS, BUILT_IN)
-    cells = stored.plan["cells"]
-    one, two, three, four = stored.runs
+    opened = open_store(Tracking("local", store.folder / "outputs"), mode="read")
+    sweep = read.find_sweep(opened, "last")
+    one, two, three, four = read.sweep_runs(opened, sweep.sweep_id)
     runs = [
         replace(one, name="renamed"),
         replace(two, tags={}),
         three,
         replace(four, name="renamed", tags={}),
     ]
-    pairs, left = paired(runs, cells)
+    pairs, left = paired(runs, sweep.plan()["cells"])
     assert [cell and cell["index"] for _, cell in pairs] == [0, 1, 2, None]
     assert [cell["index"] for cell in left] == [3]

@@ -15,6 +15,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 
 from sweep import console
+from sweep.checks import without_password
 from sweep.cli.compose import Jobs
 from sweep.cli.refusal import REFUSALS, listed, one_sentence
 from sweep.cli.typed import added_keys, is_read, lost_numbers, misspelt_keys, unread
@@ -193,8 +194,9 @@ def named_axes(overrides: Sequence[Override], params: Collection[str]) -> tuple[
 
 
 def command_line() -> str:
-    """Return the command as a user would type it again."""
-    return shlex.join(["python", "-m", "sweep", *sys.argv[1:]])
+    """Return the command as a user would type it again; a password of an address is left out."""
+    words = [without_password(word) for word in sys.argv[1:]]
+    return shlex.join(["python", "-m", "sweep", *words])
 
 
 def _refusals(override: Override) -> list[str]:

@@ -57,7 +57,8 @@ def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
             f"resume={options.resume}: sweep {sweep.sweep_id} ended before its plan was written; "
             "start a new one."
         )
-    return sweep, document
+    # An exported sweep is its own base; any other one has an absolute path there.
+    return sweep, {**document, "base": str(options.outputs / document["base"])}
 
 
 def resumed_plan(
@@ -156,6 +157,6 @@ def _with_cells(
     grid = [[*rest, *point] for rest in others for point in split(named)]
     axes = tuple(dict.fromkeys([*plan.axes, *named_axes(named, keys)]))
     first_job = 1 + max((cell.job for cell in plan.cells), default=-1)
-    cells = checked_cells(loader, master, grid, axes, sweep_id, Path.cwd(), first_job)
+    cells = checked_cells(loader, master, grid, axes, sweep_id, plan.base, first_job)
     both = tuple(unique([*plan.cells, *cells]))
     return Plan(both, axes, len(both), f"{plan.command} && {command_line()}", plan.base)

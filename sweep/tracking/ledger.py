@@ -6,8 +6,8 @@ its own (see `recorder`). MLflow is loaded when the store is opened.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from contextlib import ExitStack
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,6 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import RunGoneError
-from sweep.tracking.addresses import Landing
 from sweep.tracking.ending import Ending
 from sweep.tracking.messages import Recorded
 from sweep.tracking.settings import Tracking
@@ -48,7 +47,7 @@ class Ledger:
         self._runs: dict[int, str] = {}
         self._cells: Mapping[int, Mapping[str, Any]] = {}
         self._gathered: tuple[StoredSweep, list[StoredRun]] | None = None
-        self._landing: Landing | None = None
+        self._links: dict[str, str] = {}
 
     def open(
         self, tracking: Tracking, need_bytes: int, sweep_id: str, parent_run_id: str | None
@@ -237,12 +236,20 @@ class Ledger:
 
     def arrange(self) -> None:
         """Save the views of the gathered sweep in MLflow's page."""
-        from sweep.tracking import landing
+        from sweep.tracking import pages
 
         assert self._gathered is not None
-        landing.save_views(self.store, *self._gathered)
-        landing.remove_old_views(self.store)
-        self._landing = landing.landing_of(self.store, *self._gathered)
+        with self._decorating():
+            self._links = pages.arrange(self.store, *self._gathered)
+
+    @contextmanager
+    def _decorating(self) -> Iterator[None]:
+        """Say in one line what fails: the runs are stored all the same."""
+        try:
+            yield
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            self.say(f"MLflow's page was not arranged ({text}); python -m sweep.ui does it.")
 
     def finish(
         self,
@@ -250,28 +257,21 @@ class Ledger:
         text: str | None = None,
         report: Path | None = None,
         totals: Mapping[str, float] | None = None,
-    ) -> Landing | None:
-        """Write the sweep's metrics, note and report, and its status last.
+    ) -> dict[str, str]:
+        """Write the sweep's metrics, note and report, its status last; return its links.
 
-        Parameters
-        ----------
-        text
-            What the report says in short; the note is made of it.
-        totals
-            The metrics, where the runs were not gathered; None to count them now.
-
-        Returns
-        -------
-        Where to look at the sweep in MLflow's page, if that was arranged.
+        The note is made of `text`, what the report says in short. `totals` are the metrics
+        where the runs were not gathered; None to count them now.
         """
-        from sweep.tracking import landing, parent
+        from sweep.tracking import pages, parent
 
         note = None
         if self._gathered is not None:
             sweep, runs = self._gathered
             totals = parent.totals_of(runs)
-            if text is not None and self._landing is not None:
-                note = landing.describe(self.store, sweep, self._landing, text, report)
+            if text is not None and self._links:
+                with self._decorating():
+                    note = pages.describe(self.store, sweep, self._links, text, report)
         parent.finish_sweep(
             self.store,
             self.parent_run_id,
@@ -281,7 +281,7 @@ class Ledger:
             report_folder=report,
             totals=totals,
         )
-        return self._landing
+        return self._links
 
     def leave(self, hurry: bool) -> None:
         """End the part of a job that joined: deliver what waits, close what is open."""

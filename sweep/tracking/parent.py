@@ -57,8 +57,6 @@ def start_sweep(
     store.remember(run)
     run_id: str = run.info.run_id
     write_plan(store, run_id, plan)
-    total = Metric("runs_total", float(len(plan.get("cells", ()))), _now(), 0)
-    store.call(lambda: store.client.log_batch(run_id, metrics=[total]))
     return run_id
 
 
@@ -86,11 +84,13 @@ def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> No
 
 
 def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:
-    """Write or replace a sweep's ``plan.json``."""
+    """Write or replace a sweep's ``plan.json``, and how many runs it has."""
     content = json.dumps(plan, allow_nan=False, ensure_ascii=False).encode("utf-8")
     with spool.staging(store) as folder:
         write_whole(folder / "plan.json", content)
         store.call(lambda: store.artifacts.put(parent_run_id, folder))
+    total = Metric("runs_total", float(len(plan.get("cells", ()))), _now(), 0)
+    store.call(lambda: store.client.log_batch(parent_run_id, metrics=[total]))
 
 
 def finish_sweep(

@@ -10,6 +10,7 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 
+from sweep.checks import without_password
 from sweep.errors import StoreError
 from sweep.tracking.settings import Tracking
 
@@ -76,14 +77,16 @@ def probe_server(tracking: Tracking) -> str:
         raise StoreError(
             f"tracking.uri={uri} is not the address of a server; write http://HOST:PORT."
         )
+    address = without_password(uri)  # whether it lets us in is seen by the first request
     try:
-        with urllib.request.urlopen(f"{uri.rstrip('/')}/health", timeout=SERVER_SECONDS):
+        with urllib.request.urlopen(f"{address.rstrip('/')}/health", timeout=SERVER_SECONDS):
             pass
     except urllib.error.HTTPError:
-        pass  # something answers; whether it lets us in is seen by the first request
+        pass  # something answers
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise StoreError(
-            f"tracking.uri={uri}: no server answers ({reason}); start it or correct the address."
+            f"tracking.uri={address}: no server answers ({reason}); start it or correct the "
+            "address."
         ) from error
     return uri

@@ -105,7 +105,7 @@ def _outcome(number: int | None, call: Callable[[], Any]) -> Answer:
 def _load() -> None:
     """Load MLflow, and keep the collector away from what stays for good."""
     gc.disable()
-    from sweep.tracking import deliver, landing, leases, parent, tending, write  # noqa: F401
+    from sweep.tracking import deliver, leases, pages, parent, tending, write  # noqa: F401
 
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
+
+from sweep.checks import without_password
 
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
@@ -58,8 +59,8 @@ class Tracking:
     @property
     def name(self) -> str:
         """The store and its experiment as sentences name them, without a password."""
-        uri = re.sub("//[^/@]*@", "//", self.uri or "")
-        place = "the local store" if self.kind == "local" else uri.rstrip("/")
+        uri = without_password(self.uri or "").rstrip("/")
+        place = "the local store" if self.kind == "local" else uri
         return f"{place}, experiment '{self.experiment}'"
 
     @property

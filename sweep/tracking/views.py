@@ -1,202 +1,154 @@
-"""Saved views of MLflow's own page: the format of its interface, in this one place.
+"""Saved views of MLflow's own page, filled in from the templates in ``page/``.
 
 Left alone the page shows nested runs as one row without a chart, the curves on linear axes
-and the ten newest runs. A saved view arranges it: an experiment tag that the page reads. The
-format belongs to the page's own program and is documented nowhere, so a version that was not
-tried gets no view, and the plain address that compares the same runs in its stead.
+and the ten newest runs. A saved view arranges it: an experiment's tag that the page reads. The
+format belongs to the page's own program and is documented nowhere; it was written for MLflow
+3.17, and a later 3.x takes of it what it knows.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-__all__ = [
-    "PREFIX",
-    "TESTED",
-    "View",
-    "bar_chart",
-    "charts",
-    "curve_chart",
-    "is_known",
-    "listing",
-    "metric_column",
-    "parallel_chart",
-    "param_column",
-    "section",
-    "tag_column",
-    "tag_name",
-    "tag_value",
-]
-
-TESTED = "3.17"
-"""The only version of MLflow whose page was seen to show these views."""
+__all__ = ["PREFIX", "is_known", "view", "view_tag", "words_of"]
 
 PREFIX = "mlflow.sharedViewState."
+"""How the names of the tags that hold a view begin."""
+
+OLDEST = (3, 17)
 LONGEST = 5000
 """No view is larger: what every MLflow 3 takes as the value of an experiment's tag."""
 
-WIDE = 190
-"""Pixels of a column whose numbers end in an exponent: cut off, 2.8e-30 looks like 2.8."""
+TEMPLATES = Path(__file__).parent / "page"
+WEIGHT = "weights/"
 
-WIDE_METRICS = ("final_error", "final_error_log10", "best_error", "best_final_error")
-
-
-@dataclass(frozen=True)
-class View:
-    """A saved view: its key in addresses, its name in the menu, and the page's state."""
-
-    key: str
-    name: str
-    state: Mapping[str, Any]
+Words = Mapping[str, Sequence[str]]
 
 
 def is_known(version: str) -> bool:
-    """Tell whether this version of MLflow shows the views as they were seen."""
-    return version == TESTED or version.startswith(f"{TESTED}.")
+    """Return whether the page of this version of MLflow reads the views."""
+    found = re.match(r"3\.(\d+)", version)
+    return found is not None and (3, int(found[1])) >= OLDEST
 
 
-def tag_name(key: str) -> str:
-    """Return the experiment's tag that holds the view of a key."""
-    return PREFIX + key
+def words_of(
+    sweep_id: str,
+    axes: Sequence[str],
+    params: Sequence[Mapping[str, str]],
+    metrics: Sequence[Mapping[str, float]],
+) -> dict[str, list[str]]:
+    """Return what stands for each ``$word`` of the templates.
+
+    Parameters
+    ----------
+    params, metrics
+        Those of each run. A coordinate whose values are all equal tells nothing: the words
+        ``varied_axis`` and ``varied_weight`` leave it out.
+    """
+    weights = {name for run in metrics for name in run if name.startswith(WEIGHT)}
+    ordered = sorted(weights, key=_natural)
+    return {
+        "sweep": [sweep_id],
+        "axis": list(axes),
+        "varied_axis": [name for name in axes if _varies(name, params)],
+        "weight": ordered,
+        "varied_weight": [name for name in ordered if _varies(name, metrics)],
+    }
 
 
-def tag_value(view: View, now: int) -> str | None:
-    """Return the tag's value, None for a view that is larger than every MLflow takes.
+def _varies(name: str, runs: Sequence[Mapping[str, Any]]) -> bool:
+    return len({run[name] for run in runs if name in run}) > 1
+
+
+def _natural(name: str) -> tuple[Any, ...]:
+    """Return a sort key: weights before biases, w2 before w10."""
+    parts = re.split(r"(\d+)", name.removeprefix(WEIGHT))
+    return (parts[0] == "b", [int(part) if part.isdecimal() else part for part in parts])
+
+
+def view(template: str, words: Words, metrics: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
+    """Return the name of a view and the page's state; None where it would have no chart.
+
+    Parameters
+    ----------
+    template
+        ``sweep``, ``weights`` or ``all-sweeps``.
+    metrics
+        Every metric of the runs. The page adds a chart for each that it finds none for, so those
+        that are not shown get a deleted one.
+    """
+    page, own = (
+        json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
+        for name in ("page", template)
+    )
+    drawn = [
+        {**page["chart"], **page[chart["type"]], **chart, "uuid": _uuid(chart)}
+        for chart in _filled(own["charts"], words)
+        if chart["type"] != "PARALLEL"
+        or len(chart["selectedParams"]) + len(chart["selectedMetrics"]) > 1
+    ]
+    if not drawn:
+        return None
+    used = {chart["metricSectionId"] for chart in drawn}
+    sections = [{**page["section"], **one} for one in own["sections"] if one["uuid"] in used]
+    shown = {chart.get("metricKey") for chart in drawn}
+    hidden = {"type": "BAR", "metricSectionId": sections[-1]["uuid"]}
+    drawn += [
+        {**page["chart"], **hidden, "metricKey": name, "uuid": _uuid({**hidden, "metricKey": name})}
+        | {"deleted": True, "isGenerated": True}
+        for name in sorted(set(metrics) - shown)
+    ]
+    state = {**page["state"], **_filled(own["state"], words)}
+    state |= {"columnOrder": state["selectedColumns"]}
+    state |= {"compareRunSections": sections, "compareRunCharts": drawn}
+    return _filled([own["name"]], words)[0], state
+
+
+def _uuid(chart: Mapping[str, Any]) -> str:
+    return f"{chart['type'].lower()}-{chart.get('metricKey', chart['metricSectionId'])}"
+
+
+def _filled(value: Any, words: Words) -> Any:
+    """Return a template with its words filled in; an item of a list once for each value."""
+    if isinstance(value, Mapping):
+        return {
+            key: _filled([item], words)[0] if isinstance(item, str) else _filled(item, words)
+            for key, item in value.items()
+        }
+    if isinstance(value, list):
+        return [filled for item in value for filled in _each(item, words)]
+    return value
+
+
+def _each(item: Any, words: Words) -> Iterator[Any]:
+    text = item if isinstance(item, str) else item.get("metricKey", "")
+    found = re.search(r"\$(\w+)", text)
+    if found is None:
+        yield _filled(item, words)
+        return
+    for value in words[found[1]]:
+        if isinstance(item, str):
+            yield text.replace(found[0], value)
+        else:
+            yield {**item, "metricKey": value}
+
+
+def view_tag(name: str, state: Mapping[str, Any], now: int) -> str | None:
+    """Return the tag's value; None for a view that is larger than every MLflow takes.
 
     Parameters
     ----------
     now
         Milliseconds since the epoch.
     """
-    state = json.dumps(view.state, separators=(",", ":"), ensure_ascii=True)
-    packed = base64.b64encode(zlib.compress(state.encode("ascii"), 9)).decode("ascii")
-    outer = {"name": view.name, "createdAt": now, "updatedAt": now}
-    value = json.dumps(outer | {"state": f"deflate;{packed}"})
+    text = json.dumps(state, separators=(",", ":"), ensure_ascii=True)
+    packed = base64.b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
+    outer = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
+    value = json.dumps(outer)
     return value if len(value) <= LONGEST else None
-
-
-# --- parts of the page's state -----------------------------------------------------------
-
-
-def listing(condition: str, order: str, ascending: bool, columns: Sequence[str]) -> dict[str, Any]:
-    """Return which runs are listed, by which column they are sorted, and their columns.
-
-    Parameters
-    ----------
-    condition
-        MLflow's search; nested runs that meet it are listed flat.
-    order
-        A column, as `param_column` and its like write it.
-    """
-    return {
-        "searchFilter": condition,
-        "orderByKey": order,
-        "orderByAsc": ascending,
-        "startTime": "ALL",
-        "lifecycleFilter": "Active",
-        "modelVersionFilter": "All Runs",
-        "datasetsFilter": [],
-        "selectedColumns": list(columns),
-        "columnOrder": list(columns),
-        "columnWidths": {metric_column(name): WIDE for name in WIDE_METRICS},
-        "runsHiddenMode": "SHOW_ALL",
-        "hideEmptyCharts": True,
-        "autoRefreshEnabled": True,
-        "isAccordionReordered": True,
-    }
-
-
-def charts(
-    sections: Sequence[Mapping[str, Any]],
-    drawn: Sequence[Mapping[str, Any]],
-    metrics: Iterable[str],
-    shown: Iterable[str],
-) -> dict[str, Any]:
-    """Return sections, the charts `drawn`, and a deleted chart for each metric not `shown`.
-
-    The page adds a chart for every metric that it finds none for; a deleted one counts.
-    """
-    hidden = sorted(set(metrics) - set(shown))
-    last = sections[-1]["uuid"]
-    deleted = [
-        {**_chart("BAR", last, name), "metricKey": name, "deleted": True, "isGenerated": True}
-        for name in hidden
-    ]
-    return {"compareRunSections": list(sections), "compareRunCharts": [*drawn, *deleted]}
-
-
-def section(uuid: str, name: str, columns: int, height: int) -> dict[str, Any]:
-    """Return a section of charts, so many beside each other, of a height in pixels."""
-    return {
-        "uuid": uuid,
-        "name": name,
-        "columns": columns,
-        "cardHeight": height,
-        "display": True,
-        "isReordered": True,
-        "deleted": False,
-        "isGenerated": False,
-    }
-
-
-def _chart(kind: str, section: str, name: str) -> dict[str, Any]:
-    return {
-        "uuid": f"{kind.lower()}-{name}",
-        "type": kind,
-        "metricSectionId": section,
-        "deleted": False,
-        "isGenerated": False,
-        "runsCountToCompare": 1000,
-    }
-
-
-def curve_chart(section: str, metric: str) -> dict[str, Any]:
-    """Return a line for each run, metric against step, both axes logarithmic."""
-    return {
-        **_chart("LINE", section, metric),
-        "metricKey": metric,
-        "selectedMetricKeys": [metric],
-        "xAxisKey": "step",
-        "xAxisScaleType": "log",
-        "scaleType": "log",
-        "yAxisKey": "metric",
-        "lineSmoothness": 0,
-        "range": {},
-        "ignoreOutliers": False,
-        "useGlobalXaxisKey": False,
-    }
-
-
-def bar_chart(section: str, metric: str) -> dict[str, Any]:
-    """Return a bar for each run, on a linear axis."""
-    return {**_chart("BAR", section, metric), "metricKey": metric}
-
-
-def parallel_chart(section: str, params: Sequence[str], metrics: Sequence[str]) -> dict[str, Any]:
-    """Return parallel coordinates on linear axes, a line for each run."""
-    return {
-        **_chart("PARALLEL", section, section),
-        "selectedParams": list(params),
-        "selectedMetrics": list(metrics),
-        "showAllRuns": True,
-    }
-
-
-def param_column(name: str) -> str:
-    """Return how the page names the column of a param."""
-    return f"params.`{name}`"
-
-
-def metric_column(name: str) -> str:
-    """Return how the page names the column of a metric."""
-    return f"metrics.`{name}`"
-
-
-def tag_column(name: str) -> str:
-    """Return how the page names the column of a tag."""
-    return f"tags.`{name}`"

@@ -1,4 +1,4 @@
-"""Open a stored sweep in MLflow's own page: the server, and the links that lead to it.
+"""Open a stored sweep in MLflow's own page: the links that lead to it, and its server.
 
 links       what is printed: the command and the addresses
 server      MLflow's server as a child process that is never left behind

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweep.cli.app import tool
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.config.settings import Settings
-    from sweep.tracking.addresses import Landing
     from sweep.tracking.settings import Tracking
 
 
@@ -22,60 +22,56 @@ def ui(config: DictConfig) -> None:
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings
     from sweep.engine.signals import stop_on_signals
-    from sweep.tracking import settings as tracking_settings
-    from sweep.ui import links, server
+    from sweep.tracking.settings import from_options
+    from sweep.ui import server
+    from sweep.ui.links import server_address
 
     plain = plain_values(config)
     options = reading_settings(plain, Path.cwd())
-    tracking = tracking_settings.from_options(options)
-    port = server.checked_port(plain["port"]) if tracking.kind == "local" else 0
+    tracking, wanted = from_options(options), str(plain["sweep"])
     with stop_on_signals() as stop:
-        sweep_id, landing = _landing(tracking, str(plain["sweep"]))
-        page = options.outputs / "reports" / sweep_id / "index.html"
         if tracking.kind != "local":
-            _print(sweep_id, links.landing_lines(links.server_address(options), landing, page))
+            _print(*_arranged(tracking, wanted), server_address(options), tracking.outputs)
             return
-        console.say(f"Starting MLflow's server on {_shown(options)} ...")
-        with server.serve(tracking.address, port, stop) as process:
-            stop.check()
-            address = f"http://{server.HOST}:{port}/"
-            _print(sweep_id, links.landing_lines(address, landing, page))
-            console.say("It serves this machine alone; Ctrl-C ends it.")
-            server.wait(process, stop)
+        with server.listen(plain["port"]) as listening:
+            sweep_id, links = _arranged(tracking, wanted)
+            console.say(f"Starting MLflow's server on {os.path.relpath(tracking.database)} ...")
+            port = listening.getsockname()[1]
+            with server.serve(tracking.address, listening, stop) as process:
+                stop.check()
+                _print(sweep_id, links, f"http://{server.HOST}:{port}/", tracking.outputs)
+                console.say(
+                    "Only this machine can open it (from another one: "
+                    f"ssh -L {port}:127.0.0.1:{port} HOST); Ctrl-C ends it."
+                )
+                server.wait(process, stop)
         stop.check()
 
 
-def _landing(tracking: Tracking, wanted: str) -> tuple[str, Landing]:
-    """Return a sweep's id and where to look at it; views that were removed are made again."""
+def _arranged(tracking: Tracking, wanted: str) -> tuple[str, dict[str, str]]:
+    """Return a sweep's id and the links to it, its views saved again."""
     from sweep import console
-    from sweep.tracking import landing, read, tending
+    from sweep.tracking import pages, read, tending
     from sweep.tracking.store import open_store
 
     open_store(tracking, mode="read")  # makes no store where there is none
     store = open_store(tracking, mode="write")  # readdresses one that was moved
     for sentence in tending.tend(store):
         console.say(sentence)
-    stored = read.find_sweep(store, wanted)
-    runs = read.sweep_runs(store, stored.sweep_id)
-    found = landing.landing_of(store, stored, runs)
-    if not found.saved:
-        landing.save_views(store, stored, runs)
-        found = landing.landing_of(store, stored, runs)
-    return stored.sweep_id, found
+    sweep = read.find_sweep(store, wanted)
+    runs = read.sweep_runs(store, sweep.sweep_id)
+    return sweep.sweep_id, pages.arrange(store, sweep, runs)
 
 
-def _print(sweep_id: str, lines: list[str]) -> None:
+def _print(sweep_id: str, links: Mapping[str, str], address: str, outputs: Path) -> None:
     from sweep import console
 
     console.say(f"Sweep {sweep_id} in MLflow:")
-    for line in lines:
-        console.say(line)
-
-
-def _shown(options: Settings) -> Any:
-    import os
-
-    return os.path.relpath(options.outputs / "mlflow.db")
+    for name, link in links.items():
+        console.say(f"  {name + ':':<12}{address}{link}")
+    page = outputs / "reports" / sweep_id / "index.html"
+    if page.is_file():
+        console.say(f"  {'on disk:':<12}{os.path.relpath(page)}")
 
 
 if __name__ == "__main__":

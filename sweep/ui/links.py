@@ -5,20 +5,22 @@ from __future__ import annotations
 import os
 import re
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.checks import without_password
+
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
-    from sweep.tracking.addresses import Landing
 
 __all__ = [
     "ADDRESS",
     "PORT",
     "ending_lines",
-    "landing_lines",
     "place_words",
     "run_pages",
+    "server_address",
     "ui_command",
 ]
 
@@ -46,39 +48,18 @@ def place_words(options: Settings) -> list[str]:
     if options.tracking_kind != "local":
         words.append(f"tracking={options.tracking_kind}")
         if options.tracking_uri:
-            words.append(_override("tracking.uri", options.tracking_uri))
+            words.append(_override("tracking.uri", without_password(options.tracking_uri)))
     return words
 
 
-def ending_lines(options: Settings, sweep_id: str, landing: Landing) -> list[str]:
+def ending_lines(options: Settings, sweep_id: str, links: Mapping[str, str]) -> list[str]:
     """Return what a sweep prints at its end: the command and the link that it will serve."""
     if options.tracking_kind != "local":
-        return [f"Compare:     {server_address(options)}{landing.compare}"]
+        return [f"Compare:     {server_address(options)}{links['compare']}"]
     return [
         f"Compare:     {ui_command(options, sweep_id)}",
-        f"  serves     {ADDRESS}{landing.compare}",
+        f"  serves     {ADDRESS}{links['compare']}",
     ]
-
-
-def landing_lines(address: str, landing: Landing, page: Path) -> list[str]:
-    """Return a sweep's links, the view that compares its runs first.
-
-    Parameters
-    ----------
-    address
-        The server's, with a slash at its end.
-    page
-        The report's page on disk; it is named where it exists.
-    """
-    links = {
-        "compare": landing.compare,
-        "weights": landing.weights,
-        "best run": landing.best,
-        "report": landing.report,
-        "all sweeps": landing.sweeps,
-    }
-    lines = [f"  {name + ':':<12}{address}{link}" for name, link in links.items() if link]
-    return lines + ([f"  {'on disk:':<12}{os.path.relpath(page)}"] if page.is_file() else [])
 
 
 def run_pages(options: Settings, experiment_id: str) -> str:
@@ -88,14 +69,14 @@ def run_pages(options: Settings, experiment_id: str) -> str:
 
 
 def server_address(options: Settings) -> str:
-    """Return the address of the tracking server that the settings name."""
+    """Return the address of the tracking server that the settings name, without a password."""
     uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
-    return uri.rstrip("/") + "/"
+    return without_password(uri).rstrip("/") + "/"
 
 
 def _override(key: str, value: str) -> str:
     """Return an override whose value Hydra and OmegaConf read as this text."""
-    if re.fullmatch(r"[A-Za-z_][\w./-]*", value, re.ASCII):
+    if re.fullmatch(r"[A-Za-z_/][\w./-]*", value, re.ASCII):
         return f"{key}={value}"
     # Between quotes a backslash is one of its own, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", "\\'"), value)

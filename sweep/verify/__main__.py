@@ -9,6 +9,8 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.cli.app import tool
@@ -16,8 +18,9 @@ from sweep.cli.app import tool
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.verify.check import Check, Verdict
-    from sweep.verify.sources import Stored
+    from sweep.tracking.stored import StoredRun
+    from sweep.verify.cases import Case
+    from sweep.verify.check import Verdict
 
 MOST = 40
 """So many differences of one run are shown."""
@@ -31,53 +34,61 @@ def verify(config: DictConfig) -> None:
     RunFailed
         Something differs.
     NotFoundError
-        There is no such sweep, run or folder.
+        There is no such store, sweep or run.
     """
     from sweep.cli.plain import plain_values
+    from sweep.config.settings import reading_settings
     from sweep.engine.signals import stop_on_signals
     from sweep.engine.sweep import platform_tags
     from sweep.errors import RunFailed
-    from sweep.verify.check import prepared, totals
-    from sweep.verify.sources import from_folder, from_store
+    from sweep.tracking.histories import histories
+    from sweep.tracking.settings import from_options
+    from sweep.tracking.store import open_store
+    from sweep.verify.cases import Origin
+    from sweep.verify.check import named, prepared, totals, verdicts
 
-    plain = plain_values(config, ("sweep", "run", "from", "outputs", "tracking"))
-    # Its other keys may lean on keys that this command does not have.
-    trainer = str(config.trainer.get("_target_"))
-    stored = from_folder(plain, trainer) if plain["from"] else from_store(plain, trainer)
+    plain = plain_values(config, ("sweep", "run", "outputs", "tracking"))
+    store = open_store(from_options(reading_settings(plain, Path.cwd())), mode="read")
+    sweep, plan, runs = named(store, str(plain["sweep"]), plain["run"])
+    base = store.tracking.outputs / str(plan.get("base") or Path.cwd())
+    # The configuration's other keys may lean on keys that this command does not have.
+    origin = Origin(base, str(config.trainer.get("_target_")))
+    settled, cases = prepared(runs, plan, origin)
+    whole = sweep is not None and plain["run"] is None
     platform = platform_tags()["sweep.platform"]
-    check = prepared(stored.runs, stored.plan, stored.origin, platform)
-    _begin(stored, check)
+    title = f"Sweep {sweep.sweep_id}" if sweep and whole else "One run"
+    _begin(f"{title} in {store.where}", cases, runs, platform)
+    found = list(_printed(settled))
     with stop_on_signals() as stop:
-        verdicts = list(_told(check.verdicts(stored.history, stop)))
-    if stored.whole and stored.sweep is not None:
-        verdicts += _told(totals(stored.sweep, stored.runs))
-    counted = _summary(verdicts)
-    for sentence in stored.damaged:
-        _say(f"  differs  {sentence}")
-    if counted["differs"] or stored.damaged:
+        found += _printed(verdicts(cases, platform, partial(histories, store), stop))
+    if sweep is not None and whole:
+        found += _printed(totals(sweep, runs))
+    if _summary(found)["differs"]:
         raise RunFailed(
             "What is stored is not what training gives; the differences are listed above."
         )
 
 
-def _begin(stored: Stored, check: Check) -> None:
-    title = f"Sweep {stored.sweep.sweep_id}" if stored.sweep and stored.whole else "One run"
-    iterations = sum(one.stops[-1] for one in check.needed)
+def _begin(title: str, cases: Sequence[Case], runs: Sequence[StoredRun], platform: str) -> None:
+    from sweep.verify.check import is_foreign
+    from sweep.verify.retrain import trajectories
+
+    needed = trajectories([case.cell for case in cases if case.cell is not None])
     _say(
-        f"{title} in {stored.where}: {len(check.cases)} runs to train again, "
-        f"{len(check.needed)} trajectories, {iterations} iterations"
+        f"{title}: {len(cases)} runs to train again, {len(needed)} trajectories, "
+        f"{sum(one.stops[-1] for one in needed)} iterations"
     )
-    others = {run.tags["sweep.platform"] for run in stored.runs if check.is_foreign(run)}
+    others = {run.tags["sweep.platform"] for run in runs if is_foreign(run, platform)}
     for other in sorted(others):
-        _say(f"Trained on another kind of machine ({other}; this one: {check.platform}):")
+        _say(f"Trained on another kind of machine ({other}; this one: {platform}):")
         _say("  compared to the tolerance (1e-9 of the root of an error, 1e-9 of a weight).")
 
 
-def _told(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
+def _printed(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
     for verdict in verdicts:
-        word = "equal within the tolerance" if verdict.near and verdict.word == "equal" else None
+        near = verdict.near and verdict.word == "equal"
         reason = f": {verdict.reason}" if verdict.reason else ""
-        _say(f"  {word or verdict.word}  {verdict.name}{reason}")
+        _say(f"  {verdict.word}{' within the tolerance' * near}  {verdict.name}{reason}")
         for difference in verdict.differences[:MOST]:
             _say(f"      {difference}")
         if len(verdict.differences) > MOST:

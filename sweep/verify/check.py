@@ -7,20 +7,19 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sweep.engine.events import Failure
-from sweep.engine.plan import Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.training.history import RunResult
 from sweep.verify.cases import Case, Origin, case_of, paired
-from sweep.verify.closeness import Closeness, Exact, Near
-from sweep.verify.compare import compare
-from sweep.verify.difference import MISSING, Difference
+from sweep.verify.compare import MISSING, Difference, Near, differences, exact
 from sweep.verify.retrain import retrain, trajectories
+from sweep.verify.values import Values, file_values, flat, stored_values, trained_values
 
 if TYPE_CHECKING:
     from sweep.tracking.histories import History
+    from sweep.tracking.store import Store
     from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["Check", "Verdict", "prepared", "totals"]
+__all__ = ["Verdict", "is_foreign", "named", "prepared", "totals", "verdicts"]
 
 EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "not compared"
 
@@ -45,70 +44,40 @@ class Verdict:
     near: bool = False
 
 
-@dataclass(frozen=True)
-class Check:
-    """A comparison that is about to begin.
+def named(
+    store: Store, sweep_id: str, run_id: str | None
+) -> tuple[StoredSweep | None, Mapping[str, Any], list[StoredRun]]:
+    """Return the sweep of an id with its plan and runs; with `run_id` that run alone.
 
-    Attributes
-    ----------
-    settled
-        The verdicts that need no training.
-    cases
-        The runs to train again, by the index of their cell.
-    needed
-        The trainings that they share.
-    platform
-        The kind of this machine, as runs are tagged with it.
+    A single run has no sweep and an empty plan.
+
+    Raises
+    ------
+    NotFoundError, StoreError
+        There is no such sweep or run, or its plan cannot be read.
     """
+    from sweep.errors import StoreError
+    from sweep.tracking import read
 
-    settled: tuple[Verdict, ...]
-    cases: tuple[Case, ...]
-    needed: tuple[Trajectory, ...]
-    platform: str
-
-    def verdicts(
-        self, history: Callable[[StoredRun], History], stop: StopRequest
-    ) -> Iterator[Verdict]:
-        """Train, compare and yield a verdict on each run, in the order in which they end.
-
-        Raises
-        ------
-        Interrupted
-            A signal asked the command to end.
-        """
-        yield from self.settled
-        for index, result in retrain(self.needed, stop):
-            yield self._verdict(self.cases[index], history, result)
-
-    def _verdict(
-        self,
-        case: Case,
-        history: Callable[[StoredRun], History],
-        result: RunResult | Failure,
-    ) -> Verdict:
-        run = case.run
-        if isinstance(result, Failure):
-            raised = result.sentence
-            failed = Difference("outcome", run.outcome or MISSING, raised)
-            return Verdict(run.name, DIFFERS, differences=(*case.found, failed))
-        if run.status == "KILLED" and result.outcome == "completed":  # as far as it had come
-            result = replace(
-                result, outcome="interrupted", final_error=None, final_validation_error=None
-            )
-        near = self.is_foreign(run)
-        close: Closeness = Near(result) if near else Exact()
-        found = (*case.found, *compare(run, history(run), result, close))
-        return Verdict(run.name, DIFFERS if found else EQUAL, differences=found, near=near)
-
-    def is_foreign(self, run: StoredRun) -> bool:
-        """Tell whether a run was trained on another kind of machine than this one."""
-        return run.tags.get("sweep.platform", self.platform) != self.platform
+    if run_id is None:
+        sweep = read.find_sweep(store, sweep_id)
+        runs = read.sweep_runs(store, sweep.sweep_id)
+    else:
+        runs = [read.find_run(store, str(run_id))]
+        parent = runs[0].tags.get("sweep.id")
+        if parent is None:
+            return None, {}, runs
+        sweep = read.find_sweep(store, parent)
+    try:
+        return sweep, sweep.plan(), runs
+    except ValueError as error:
+        raise StoreError(f"plan.json of sweep {sweep.sweep_id}: {error}.") from error
 
 
 def prepared(
-    runs: Sequence[StoredRun], plan: Mapping[str, Any], origin: Origin, platform: str
-) -> Check:
-    """Look at all that needs no training, and plan the training that the rest needs.
+    runs: Sequence[StoredRun], plan: Mapping[str, Any], origin: Origin
+) -> tuple[list[Verdict], list[Case]]:
+    """Return the verdicts that need no training, and the cases to train, numbered anew.
 
     Parameters
     ----------
@@ -117,36 +86,79 @@ def prepared(
     """
     settled: list[Verdict] = []
     cases: list[Case] = []
-    pairs, _ = paired(runs, planned_cells(plan))
-    for run, document in pairs:
+    for run, document in paired(runs, planned_cells(plan))[0]:
         last = _last_step(run) if run.status == "KILLED" else None
         if run.status != "FINISHED" and not last:
             settled.append(Verdict(run.name, UNCOMPARED, f"it is {run.status}"))
             continue
         case = case_of(run, document, origin)
-        if last and case.cell is not None:
-            spec = replace(case.cell.spec, iters=last)
-            case = replace(case, cell=replace(case.cell, spec=spec))
         if plan and document is None:
-            unplanned = Difference(f"run {run.run_id}", "a run", MISSING, "in plan.json")
+            unplanned = Difference("run", run.run_id, MISSING)
             case = replace(case, found=(unplanned, *case.found))
-        if case.cell is not None:
-            cases.append(replace(case, cell=replace(case.cell, index=len(cases))))
-        elif case.found:
-            settled.append(Verdict(run.name, DIFFERS, case.reason, case.found))
-        else:
-            settled.append(Verdict(run.name, UNVERIFIED, case.reason))
-    needed = trajectories([case.cell for case in cases if case.cell is not None])
-    return Check(tuple(settled), tuple(cases), tuple(needed), platform)
+        if case.cell is None:
+            word = DIFFERS if case.found else UNVERIFIED
+            settled.append(Verdict(run.name, word, case.reason, case.found))
+            continue
+        spec = replace(case.cell.spec, iters=last) if last else case.cell.spec
+        cases.append(replace(case, cell=replace(case.cell, index=len(cases), spec=spec)))
+    return settled, cases
 
 
 def _last_step(run: StoredRun) -> int | None:
     """Return the step up to which an interrupted run has a curve; None where it has none."""
     try:
         steps, _ = run.curve()
-    except Exception:  # whatever its reader makes of damaged bytes: told when it is compared
+    except Exception:  # whatever its reader makes of damaged bytes: found when it is compared
         return 1
     return int(steps[-1]) if len(steps) else None
+
+
+def verdicts(
+    cases: Sequence[Case],
+    platform: str,
+    history: Callable[[StoredRun], History],
+    stop: StopRequest,
+) -> Iterator[Verdict]:
+    """Train, compare and yield a verdict on each run, in the order in which they end.
+
+    Parameters
+    ----------
+    platform
+        The kind of this machine, as runs are tagged with it.
+
+    Raises
+    ------
+    Interrupted
+        A signal asked the command to end.
+    """
+    needed = trajectories([case.cell for case in cases if case.cell is not None])
+    for index, result in retrain(needed, stop):
+        case, run = cases[index], cases[index].run
+        near = is_foreign(run, platform)
+        if isinstance(result, Failure):
+            raised = result.sentence
+            found = [Difference("training", run.outcome or MISSING, raised)]
+        else:
+            found = _compared(run, history(run), result, near)
+        word = DIFFERS if case.found or found else EQUAL
+        yield Verdict(run.name, word, case.reason, (*case.found, *found), near)
+
+
+def _compared(run: StoredRun, history: History, result: RunResult, near: bool) -> list[Difference]:
+    if run.status == "KILLED" and result.outcome == "completed":  # as far as it had come
+        result = replace(
+            result, outcome="interrupted", final_error=None, final_validation_error=None
+        )
+    stored, trained = file_values(run, result)
+    stored |= stored_values(run, history)
+    trained |= trained_values(result)
+    same = Near(result, run.metrics.get("best_step")) if near else exact
+    return differences(stored, trained, same)
+
+
+def is_foreign(run: StoredRun, platform: str) -> bool:
+    """Return whether a run was trained on another kind of machine than `platform`."""
+    return run.tags.get("sweep.platform", platform) != platform
 
 
 def planned_cells(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -162,31 +174,23 @@ def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
     for cell in paired(runs, cells)[1]:
         name = str(cell.get("name"))
         if sweep.status == "FINISHED":
-            gone = Difference("run", MISSING, "a finished run", "plan.json and the sweep's status")
+            gone = Difference("run", MISSING, "a finished run")
             found.append(Verdict(name, DIFFERS, differences=(gone,)))
         else:
             found.append(Verdict(name, UNCOMPARED, "no run of it was begun"))
     if sweep.status not in ("FINISHED", "FAILED"):
         return found
-    best = {
-        f"best_{name}": min(
-            (run.metrics[name] for run in runs if name in run.metrics), default=MISSING
-        )
-        for name in ("final_error", "final_error_log10")
-    }
-    expected: dict[str, Any] = {
+    expected: Values = {
         "runs_total": float(len(cells)),
         "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
         "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
         "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
-        **best,
     }
-    stored = {key: sweep.metrics.get(key, MISSING) for key in expected}
-    wrong = tuple(
-        Difference(f"metric {key}", stored[key], value, "its runs give")
-        for key, value in expected.items()
-        if stored[key] != value
-    )
-    return (
-        [*found, Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=wrong)] if wrong else found
-    )
+    for name in ("final_error", "final_error_log10"):
+        values = [run.metrics[name] for run in runs if name in run.metrics]
+        if values:
+            expected[f"best_{name}"] = min(values)
+    wrong = differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
+    if wrong:
+        found.append(Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=tuple(wrong)))
+    return found

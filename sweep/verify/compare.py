@@ -1,225 +1,178 @@
-"""Compare a stored run with what training it again gave: each metric, each file, the outcome."""
+"""Compare two flat mappings: one loop over all keys, and when two values count as equal.
+
+Numbers of a run from this kind of machine are equal to the bit. On another kind the tolerance
+is that of the numbers which must hold: errors by |sqrt(E) - sqrt(E')| <= 1e-9 sqrt(E') + 1e-13,
+weights within 1e-9 of their size. A step is read off the last bits of an error, so there it may
+be any step whose error is as near.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+import math
+import struct
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
+from sweep.checks import plain_text
 from sweep.training.history import RunResult
-from sweep.verify.closeness import Closeness
-from sweep.verify.difference import MISSING, Difference
+from sweep.verify.values import Values
 
-if TYPE_CHECKING:
-    from sweep.tracking.histories import History
-    from sweep.tracking.stored import StoredRun
+__all__ = ["MISSING", "Difference", "Near", "differences", "exact"]
 
-__all__ = ["compare"]
+RELATIVE = 1e-9
+FLOOR = 1e-13
 
-TIMES = ("train_seconds",)
-"""Metrics that the specification does not determine: only their presence is looked at."""
+TIME = "train_seconds"
+"""The one metric that the specification does not determine: any time is as good."""
+
+ERRORS = (
+    "best_error",
+    "best_validation_error",
+    "final_error",
+    "final_validation_error",
+    "initial_error",
+)
+"""Metrics that are errors, where the result has a value of that name."""
 
 NAMED = 3
-"""So many differing points of one curve are named; the rest is counted."""
+"""So many differing points of one curve or array are named; the others are counted."""
+
+LONGEST = 120
 
 
-def compare(
-    run: StoredRun, history: History, result: RunResult, close: Closeness
+class _Missing:
+    """What stands for a value that is not there."""
+
+    def __repr__(self) -> str:
+        return "nothing"
+
+
+MISSING = _Missing()
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A value that is not what it should be; `stored` or `expected` may be MISSING."""
+
+    key: str
+    stored: Any
+    expected: Any
+
+    def __str__(self) -> str:
+        text = f"{self.key}: stored {_shown(self.stored)}, expected {_shown(self.expected)}"
+        if isinstance(self.stored, float) and isinstance(self.expected, float):
+            text += f" (off by {abs(self.stored - self.expected):.3g})"
+        return plain_text(text)
+
+
+def _shown(value: Any) -> str:
+    text = value if isinstance(value, str) and value else repr(value)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+
+
+def differences(
+    stored: Values, expected: Values, same: Callable[[str, Any, Any], bool]
 ) -> list[Difference]:
-    """Return all that a finished run's store says otherwise than its training.
+    """Return what differs; of each curve or array the first few points, and how many there are."""
+    found: list[Difference] = []
+    points: Counter[str] = Counter()
+    for key in dict.fromkeys([*expected, *stored]):
+        pair = stored.get(key, MISSING), expected.get(key, MISSING)
+        if not same(key, *pair):
+            series, place, _ = key.partition("@")
+            points[series] += bool(place)
+            if not place or points[series] <= NAMED:
+                found.append(Difference(key, *pair))
+    more = {series: count - NAMED for series, count in points.items() if count > NAMED}
+    return found + [Difference(key, f"{n} more otherwise", "others") for key, n in more.items()]
+
+
+def exact(key: str, stored: Any, expected: Any) -> bool:
+    """Return whether two values are one: of one type, floats with the same bits."""
+    if not isinstance(stored, float) or not isinstance(expected, float):
+        return type(stored) is type(expected) and bool(stored == expected)
+    if not key.startswith("metric "):
+        return struct.pack("d", stored) == struct.pack("d", expected)
+    if key.partition("@")[0] == f"metric {TIME}":
+        return 0 <= stored < math.inf
+    return stored == expected  # SQLite keeps no sign of a zero
+
+
+class Near:
+    """Whether values of two kinds of machine count as equal; called like `exact`.
 
     Parameters
     ----------
-    history
-        All stored values of its metrics.
+    result
+        What was trained again: steps are judged by its curve.
+    best_step
+        The stored best step, which a thinned curve keeps beside its own steps.
     """
-    found = []
-    if run.tags.get("sweep.outcome") != result.outcome:
-        stored = run.tags.get("sweep.outcome", MISSING)
-        found.append(Difference("tag sweep.outcome", stored, result.outcome))
-    return [*found, *_metrics(run, history, result, close), *_files(run, result, close)]
+
+    def __init__(self, result: RunResult, best_step: float | None = None) -> None:
+        self.result = result
+        self.best_steps = {str(int(step)) for step in (best_step, result.best_step) if step}
+
+    def __call__(self, key: str, stored: Any, expected: Any) -> bool:
+        """Return whether the values of `key` are equal or near, each kind in its way."""
+        if exact(key, stored, expected):
+            return True
+        series, _, place = key.partition("@")
+        kind, _, name = series.partition(" ")
+        curve = kind == "curve" or series in ("metric error", "metric validation_error")
+        if MISSING in (stored, expected):
+            return curve and place in self.best_steps
+        if curve:
+            return _near_error(stored, expected)
+        if kind == "weights" or series.startswith("metric weights/"):
+            return _near_weight(stored, expected)
+        if kind == "threshold":
+            return self._near_threshold(float(name), stored, expected)
+        return kind == "metric" and self._near_metric(name, stored, expected)
+
+    def _near_metric(self, name: str, stored: float, expected: float) -> bool:
+        if name in ERRORS and getattr(self.result, name) is not None:
+            return _near_error(stored, expected)
+        if name == "final_error_log10":
+            return stored < 309 and _near_error(10.0**stored, 10.0**expected)
+        if name == "best_step":
+            return _near_error(self._error_at(stored), self.result.best_error or 0.0)
+        if name == "diverged_at":
+            return abs(stored - expected) <= 1
+        # The step from which on not one bit changes is each machine's own. What a trainer of
+        # the user's measures has no known tolerance.
+        return name == "stalled_at"
+
+    def _near_threshold(self, level: float, stored: Any, expected: Any) -> bool:
+        """Return whether all errors between two first steps at or below `level` are near it."""
+        steps, errors = self.result.steps, self.result.errors
+        ends = [step for step in (stored, expected) if step is not None]
+        if not all(isinstance(step, int) for step in ends):
+            return False
+        first, last = min(ends), max(ends) if len(ends) == 2 else int(steps[-1])
+        between = errors[(steps >= first) & (steps <= last)].tolist()
+        # Where the curve is thinned there may be none.
+        return all(_near_error(error, level) for error in between or [self._error_at(first)])
+
+    def _error_at(self, step: float) -> float:
+        """Return the error at `step` or at the next kept step before it."""
+        at = int(np.searchsorted(self.result.steps, step, side="right")) - 1
+        return float(self.result.errors[max(at, 0)]) if step <= self.result.steps[-1] else math.inf
 
 
-def _metrics(
-    run: StoredRun, history: History, result: RunResult, close: Closeness
-) -> Iterator[Difference]:
-    from sweep.tracking.metrics import run_metrics
-
-    expected: dict[str, dict[int, float]] = {}
-    for point in run_metrics(result):
-        expected.setdefault(point.key, {})[point.step] = point.value
-    for key in dict.fromkeys([*expected, *run.metrics]):
-        if key not in expected:
-            yield Difference(f"metric {key}", run.metrics[key], MISSING)
-        elif key not in run.metrics:
-            yield Difference(f"metric {key}", MISSING, _latest(expected[key]))
-        elif key in TIMES:
-            if not 0 <= run.metrics[key] < float("inf"):
-                yield Difference(f"metric {key}", run.metrics[key], "a time")
-        else:
-            if not close.metric(key, run.metrics[key], _latest(expected[key])):
-                yield Difference(f"metric {key}", run.metrics[key], _latest(expected[key]))
-            points = _history(key, history.get(key, ()), expected[key], close, run)
-            yield from _named(f"metric {key}, history", list(points))
+def _near_error(stored: float, expected: float) -> bool:
+    """Return whether two errors are near, by the distance of their roots."""
+    root = math.sqrt(abs(expected))
+    one_sign = math.copysign(1.0, stored) == math.copysign(1.0, expected)
+    near = abs(math.sqrt(abs(stored)) - root) <= RELATIVE * root + FLOOR
+    return (near and (one_sign or root <= FLOOR)) or (math.isnan(stored) and math.isnan(expected))
 
 
-def _latest(points: Mapping[int, float]) -> float:
-    return points[max(points)]
-
-
-def _history(
-    key: str,
-    stored: tuple[tuple[int, float], ...],
-    expected: Mapping[int, float],
-    close: Closeness,
-    run: StoredRun,
-) -> Iterator[Difference]:
-    """Yield the steps at which a metric's stored values are not the one that was trained."""
-    what = f"metric {key}, history at step"
-    best = run.metrics.get("best_step")
-    steps = {step for step, _ in stored}
-    for step, value in stored:
-        if step not in expected:
-            if not close.step_may_differ(step, best):
-                yield Difference(f"{what} {step}", value, MISSING)
-        elif not close.metric(key, value, expected[step]):
-            yield Difference(f"{what} {step}", value, expected[step])
-    for step in expected.keys() - steps:
-        if not close.step_may_differ(step, best):
-            yield Difference(f"{what} {step}", MISSING, expected[step])
-
-
-def _named(what: str, differences: list[Difference]) -> Iterator[Difference]:
-    """Yield the first few differences of one series, and how many more there are."""
-    yield from differences[:NAMED]
-    more = len(differences) - NAMED
-    if more > 0:
-        yield Difference(what, f"{more} more values otherwise", "other ones")
-
-
-def _files(run: StoredRun, result: RunResult, close: Closeness) -> Iterator[Difference]:
-    from sweep.tracking import files
-
-    judges: dict[str, Callable[..., Iterator[Difference]]] = {
-        files.CURVE: _curve,
-        files.THRESHOLDS: _thresholds,
-        files.WEIGHTS: _weights,
-        files.WEIGHTS_LARGE: _weights,
-    }
-    for name, ours in files.result_files(result, {}).items():
-        if name == files.CONFIG:  # compared with the specification before
-            continue
-        stored = run.artifacts.read(run.run_id, name) if run.artifacts else None
-        if stored is None:
-            yield Difference(name, MISSING, "a file")
-            continue
-        try:
-            yield from judges[name](name, stored, ours, result, close)
-        except Exception as error:  # whatever its reader makes of damaged bytes
-            text = f"what cannot be read ({type(error).__name__}: {error})"
-            yield Difference(name, text, f"{len(ours)} bytes")
-
-
-def _curve(
-    name: str, stored: bytes, ours: bytes, result: RunResult, close: Closeness
-) -> Iterator[Difference]:
-    from sweep.tracking.files import read_curve
-
-    steps, errors = read_curve(stored)
-    if len(np.unique(steps)) != len(steps) or (np.diff(steps) < 0).any():
-        yield Difference(f"{name} step", "steps out of order", "ascending steps")
-        return
-    best = int(steps[np.argmin(errors)]) if len(steps) else None
-    missing = [s for s in np.setdiff1d(result.steps, steps) if not close.step_may_differ(s, best)]
-    extra = [s for s in np.setdiff1d(steps, result.steps) if not close.step_may_differ(s, best)]
-    _, at, here = np.intersect1d(steps, result.steps, assume_unique=True, return_indices=True)
-    wrong = np.flatnonzero(~close.errors(errors[at], result.errors[here]))
-    found = [
-        Difference(
-            f"{name} error at step {steps[at[one]]}",
-            float(errors[at[one]]),
-            float(result.errors[here[one]]),
-        )
-        for one in wrong
-    ]
-    found += [Difference(f"{name} error at step {s}", MISSING, "a value") for s in missing]
-    found += [Difference(f"{name} error at step {s}", "a value", MISSING) for s in extra]
-    yield from _named(f"{name} error", found)
-    yield from _validation(name, stored, result, close)
-
-
-def _validation(
-    name: str, stored: bytes, result: RunResult, close: Closeness
-) -> Iterator[Difference]:
-    """Yield where the validation errors differ; where steps do, that was told before."""
-    from sweep.tracking.files import read_validation
-
-    theirs, ours = read_validation(stored), result.validation
-    if theirs is None or ours is None:
-        if theirs is not ours:
-            there, here = (MISSING if one is None else "values" for one in (theirs, ours))
-            yield Difference(f"{name} validation_error", there, here)
-    elif len(theirs) == len(ours):
-        same = close.errors(theirs, ours) | (np.isnan(theirs) & np.isnan(ours))
-        found = [
-            Difference(
-                f"{name} validation_error at step {result.steps[at]}",
-                float(theirs[at]),
-                float(ours[at]),
-            )
-            for at in np.flatnonzero(~same)
-        ]
-        yield from _named(f"{name} validation_error", found)
-
-
-def _thresholds(
-    name: str, stored: bytes, ours: bytes, result: RunResult, close: Closeness
-) -> Iterator[Difference]:
-    from sweep.tracking.files import read_thresholds
-
-    theirs: dict[int, Any] = dict(read_thresholds(stored))
-    for k in dict.fromkeys([*result.thresholds, *theirs]):
-        there, here = theirs.get(k, MISSING), result.thresholds.get(k)
-        if k not in result.thresholds:
-            yield Difference(f"{name} 1e-{k}", there, MISSING)
-        elif there is MISSING or not close.threshold(k, there, here):
-            yield Difference(f"{name} 1e-{k}", there, here)
-
-
-def _weights(
-    name: str, stored: bytes, ours: bytes, result: RunResult, close: Closeness
-) -> Iterator[Difference]:
-    from sweep.tracking.files import read_weights
-
-    theirs, mine = _by_name(read_weights(stored, name)), _by_name(read_weights(ours, name))
-    for key in dict.fromkeys([*mine, *theirs]):
-        if key not in theirs:
-            yield Difference(f"{name} {key}", MISSING, "a value")
-            continue
-        if key not in mine:
-            yield Difference(f"{name} {key}", "a value", MISSING)
-            continue
-        here, there = mine[key], theirs[key]
-        if here.shape != there.shape:
-            yield Difference(f"{name} {key}", f"shape {there.shape}", f"shape {here.shape}")
-            continue
-        wrong = np.argwhere(~close.weights(there, here))
-        found = [
-            Difference(f"{name} {key}{_place(at)}", float(there[tuple(at)]), float(here[tuple(at)]))
-            for at in wrong
-        ]
-        yield from _named(f"{name} {key}", found)
-
-
-def _place(index: Any) -> str:
-    return f"[{', '.join(str(int(one)) for one in index)}]" if len(index) else ""
-
-
-def _by_name(weights: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
-    """Return ``final w1`` -> float64 array; None, which stands for no finite value, as NaN."""
-    return {
-        f"{part} {name}": np.array(value, dtype=np.float64)
-        for part, named in weights.items()
-        for name, value in named.items()
-    }
+def _near_weight(stored: float, expected: float) -> bool:
+    """Return whether two weights are near; NaN is near NaN and an infinity near itself."""
+    near = math.isfinite(expected) and abs(stored - expected) <= RELATIVE * abs(expected)
+    return near or stored == expected or (math.isnan(stored) and math.isnan(expected))

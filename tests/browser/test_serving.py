@@ -84,12 +84,19 @@ def test_unknown_sweep_is_one_sentence(swept: Swept) -> None:
     assert "20200101-000000-none" in ended.err
 
 
-def test_server_mode_prints_the_links_of_that_server(swept: Swept, served: Served) -> None:
-    ended = run_sweep(
-        ["tracking=server", f"tracking.uri={served.address.rstrip('/')}"],
-        swept.folder,
-        module="sweep.ui",
-    )
+def test_server_mode_prints_the_links_of_that_server_without_a_password(
+    swept: Swept, served: Served
+) -> None:
+    address = served.address.rstrip("/").replace("//", "//me:pass@word@")
+    words = ["tracking=server", f"tracking.uri='{address}'", "outputs=elsewhere"]
+    ended = run_sweep(words, swept.folder, module="sweep.ui")
     assert ended.code == 0, ended
     assert served.links["compare"] in ended.out
     assert "Ctrl-C" not in ended.out
+    built = run_sweep(words, swept.folder, module="sweep.report")
+    assert built.code == 0, built
+    texts = [ended.out, built.out]
+    files = [path for path in swept.folder.glob("elsewhere/**/*") if path.is_file()]
+    texts += [path.read_text("utf-8", "replace") for path in files]
+    assert len(texts) > 10
+    assert not [text for text in texts if "pass@word" in text or "me:pass" in text]

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING
 import pytest
 
 from sweep.report.colours import colour_scale
-from sweep.tracking import addresses
-from sweep.tracking.arranged import sweep_condition
 from tests.browser.conftest import PATIENCE, Served, Swept, Visit, links_of
 
 if TYPE_CHECKING:
@@ -180,18 +178,12 @@ def test_no_printed_link_is_the_default_landing(visit: Visit, served: Served, sw
         assert not re.search(r"/(traces|overview)", page.url), page.url
 
 
-def test_plain_comparison_needs_no_view(
-    compared: Page, visit: Visit, served: Served, swept: Swept
-) -> None:
-    links = [link.get_attribute("href") or "" for link in compared.locator("[role=row] a").all()]
-    ids = [link.rpartition("/")[2] for link in links]
-    experiment = re.search(r"experiments/(\d+)", served.links["compare"])
-    assert experiment is not None
-    plain = addresses.comparison(experiment[1], sweep_condition(swept.id), ids)
-    page = visit.go(served.address + plain)
+def test_plain_comparison_needs_no_view(visit: Visit, served: Served) -> None:
+    page = visit.go(served.links["plain"])
     page.get_by_text(re.compile("Comparing 12 Runs")).first.wait_for()
     visit.save("plain-comparison")
 
 
 def test_links_are_the_ones_that_a_person_needs(served: Served) -> None:
-    assert list(links_of(served.text)) == ["compare", "weights", "best run", "report", "all sweeps"]
+    wanted = ["compare", "weights", "best run", "report", "all sweeps", "plain"]
+    assert list(links_of(served.text)) == wanted

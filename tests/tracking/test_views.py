@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import secrets
+import sqlite3
 import zlib
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweep.tracking import addresses, arranged, landing, notes, parent, read, views, write
+from sweep.tracking import pages, parent, read, views, write
 from sweep.tracking.store import Store
+from tests.processes import run_sweep
 from tests.tracking import support
 
 NOTE = "Best of 2 runs: lr=1.0.\n\n| lr | 1 |\n|---:|---:|\n| 0.1 | **0.5** |\n"
@@ -28,8 +32,20 @@ def opened(value: str) -> dict[str, Any]:
     return state
 
 
-def varying(*metrics: str, params: tuple[str, ...] = ("lr", "iters")) -> arranged.Varying:
-    return arranged.Varying(frozenset(metrics), frozenset(metrics), frozenset(params))
+def words(
+    axes: tuple[str, ...] = ("lr", "iters"), weights: int = 0, varied: bool = True
+) -> dict[str, list[str]]:
+    """Return the words of two runs whose learning rate differs, and whose weights may."""
+    params = [{"lr": str(n), "iters": "5"} for n in (1, 2)]
+    names = [f"weights/w{n}" for n in range(1, weights + 1)]
+    metrics = [{name: float(n * varied) for name in names} for n in (1, 2)]
+    return views.words_of("s-1", axes, params, metrics)
+
+
+def state_of(template: str, of: dict[str, list[str]], *metrics: str) -> dict[str, Any]:
+    made = views.view(template, of, metrics)
+    assert made is not None
+    return made[1]
 
 
 def shown(state: dict[str, Any], kind: str) -> list[dict[str, Any]]:
@@ -67,18 +83,19 @@ def saved(store: Store) -> dict[str, str]:
     }
 
 
-def arrange(store: Store, sweep_id: str = support.SWEEP) -> landing.Landing:
-    stored = read.find_sweep(store, sweep_id)
-    runs = read.sweep_runs(store, sweep_id)
-    landing.save_views(store, stored, runs)
-    return landing.landing_of(store, stored, runs)
+def arrange(store: Store, sweep_id: str = support.SWEEP) -> dict[str, str]:
+    return pages.arrange(store, *gathered(store, sweep_id))
+
+
+def gathered(store: Store, sweep_id: str = support.SWEEP) -> tuple[Any, Any]:
+    return read.find_sweep(store, sweep_id), read.sweep_runs(store, sweep_id)
 
 
 # --- the format --------------------------------------------------------------------------
 
 
 def test_view_finds_exactly_the_runs_that_count() -> None:
-    state = arranged.charts_view("s-1", ["lr", "iters"], varying("error")).state
+    state = state_of("sweep", words())
     condition = state["searchFilter"]
     assert "tags.`sweep.id` = 's-1'" in condition
     assert "tags.`sweep.role` = 'run'" in condition
@@ -88,40 +105,38 @@ def test_view_finds_exactly_the_runs_that_count() -> None:
 
 
 def test_curves_are_logarithmic_both_ways() -> None:
-    state = arranged.charts_view("s-1", ["lr"], varying("error", "final_error_log10")).state
-    (line,) = shown(dict(state), "LINE")
+    (line,) = shown(state_of("sweep", words(), "error", "final_error_log10"), "LINE")
     assert (line["metricKey"], line["xAxisScaleType"], line["scaleType"]) == ("error", "log", "log")
     assert line["runsCountToCompare"] >= 1000
 
 
-def test_every_metric_has_a_chart_or_a_deleted_one() -> None:
+@pytest.mark.parametrize("template", ["sweep", "weights", "all-sweeps"])
+def test_every_metric_has_a_chart_or_a_deleted_one(template: str) -> None:
     """The page adds a chart of its own for a metric that it finds none for."""
-    metrics = ["error", "final_error", "final_error_log10", "train_seconds", *WEIGHTS]
-    runs = varying(*metrics)
-    for view in (
-        arranged.charts_view("s", ["lr"], runs),
-        arranged.weights_view("s", ["lr"], runs),
-    ):
-        assert view is not None
-        charts = view.state["compareRunCharts"]
-        keys = [chart["metricKey"] for chart in charts if "metricKey" in chart]
-        assert sorted(keys) == sorted(metrics)
-        uuids = [chart["uuid"] for chart in charts]
-        assert len(set(uuids)) == len(uuids)
-        sections = {section["uuid"] for section in view.state["compareRunSections"]}
-        assert {chart["metricSectionId"] for chart in charts} <= sections
+    metrics = {"error", "final_error_log10", "train_seconds", "weights/w1", "weights/w2"}
+    state = state_of(template, words(weights=2), *metrics)
+    charts = state["compareRunCharts"]
+    keys = [chart["metricKey"] for chart in charts if "metricKey" in chart]
+    assert metrics <= set(keys)
+    assert len(set(keys)) == len(keys)
+    uuids = [chart["uuid"] for chart in charts]
+    assert len(set(uuids)) == len(uuids)
+    sections = {section["uuid"] for section in state["compareRunSections"]}
+    assert {chart["metricSectionId"] for chart in charts} <= sections
+    assert "$" not in json.dumps(state)
 
 
 def test_parallel_coordinates_have_the_axes_that_vary() -> None:
-    axes = ["rule", "lr", "iters"]
-    runs = varying("final_error_log10", params=("rule", "lr"))
-    (chart,) = shown(dict(arranged.charts_view("s", axes, runs).state), "PARALLEL")
-    assert chart["selectedParams"] == ["rule", "lr"]
+    (chart,) = shown(state_of("sweep", words()), "PARALLEL")
+    assert chart["selectedParams"] == ["lr"]
     assert chart["selectedMetrics"] == ["final_error_log10"]
+    one = state_of("sweep", words(axes=("iters",)))
+    assert shown(one, "PARALLEL") == []
+    assert [section["uuid"] for section in one["compareRunSections"]] == ["curves", "finals"]
 
 
 def test_columns_begin_with_the_swept_axes() -> None:
-    state = arranged.charts_view("s", ["rule", "lr"], varying("error")).state
+    state = state_of("sweep", words(axes=("rule", "lr")))
     columns = state["selectedColumns"]
     assert columns[:4] == [
         "params.`rule`",
@@ -133,79 +148,64 @@ def test_columns_begin_with_the_swept_axes() -> None:
 
 
 def test_weights_are_in_the_notebooks_order() -> None:
-    runs = varying(*WEIGHTS, "final_error")
-    view = arranged.weights_view("s", ["lr"], runs)
-    assert view is not None
-    (parallel,) = shown(dict(view.state), "PARALLEL")
+    values = [{name: float(n + at) for at, name in enumerate(reversed(WEIGHTS))} for n in (1, 2)]
+    state = state_of("weights", views.words_of("s", ["lr"], [{}, {}], values), *WEIGHTS)
+    (parallel,) = shown(state, "PARALLEL")
     assert parallel["selectedMetrics"] == WEIGHTS
-    assert [chart["metricKey"] for chart in shown(dict(view.state), "BAR")] == WEIGHTS
+    assert [chart["metricKey"] for chart in shown(state, "BAR")] == WEIGHTS
 
 
 def test_weight_that_never_moves_is_a_bar_and_no_coordinate() -> None:
-    runs = arranged.Varying.of(
-        [{"lr": "1"}, {"lr": "2"}],
-        [
-            {"weights/w1": 1.0, "weights/w2": 2.0, "weights/b1": 0.5},
-            {"weights/w1": 1.5, "weights/w2": 2.5, "weights/b1": 0.5},
-        ],
-    )
-    view = arranged.weights_view("s", ["lr"], runs)
-    assert view is not None
-    (parallel,) = shown(dict(view.state), "PARALLEL")
+    metrics = [{"weights/w1": n, "weights/w2": n, "weights/b1": 0.5} for n in (1.0, 2.0)]
+    state = state_of("weights", views.words_of("s", ["lr"], [{}, {}], metrics))
+    (parallel,) = shown(state, "PARALLEL")
     assert parallel["selectedMetrics"] == ["weights/w1", "weights/w2"]
-    assert len(shown(dict(view.state), "BAR")) == 3
+    assert len(shown(state, "BAR")) == 3
 
 
 def test_large_network_has_no_view_of_weights() -> None:
-    assert arranged.weights_view("s", ["lr"], varying("error", "final_error")) is None
+    assert views.view("weights", words(), ["error", "final_error"]) is None
 
 
 def test_tag_holds_the_state_and_fits() -> None:
-    names = [f"weights/w{n}" for n in range(1, 65)]
-    view = arranged.weights_view("20260102-030405-wxyz", ["lr", "iters"], varying(*names))
-    assert view is not None
-    value = views.tag_value(view, 5)
+    of = words(weights=64)
+    made = views.view("weights", of, of["weight"])
+    assert made is not None
+    value = views.view_tag(*made, now=5)
     assert value is not None
     assert len(value) <= 5000
-    assert opened(value) == json.loads(json.dumps(view.state))
-    assert json.loads(value)["name"] == view.name
+    assert opened(value) == made[1]
+    assert json.loads(value)["name"] == made[0] == "sweep s-1: weights"
 
 
 def test_view_that_is_too_large_for_a_tag_is_none() -> None:
-    import secrets
-
-    axes = [secrets.token_hex(40) for _ in range(200)]
-    assert views.tag_value(arranged.charts_view("s", axes, varying("error")), 5) is None
+    made = views.view("sweep", words(tuple(secrets.token_hex(40) for _ in range(200))), [])
+    assert made is not None
+    assert views.view_tag(*made, now=5) is None
 
 
 @pytest.mark.parametrize(
     ("version", "known"),
-    [("3.17.2", True), ("3.17", True), ("3.1.7", False), ("3.18.0", False), ("", False)],
+    [
+        ("3.17.2", True),
+        ("3.17", True),
+        ("3.18.0", True),
+        ("3.100.0", True),
+        ("3.1.7", False),
+        ("4.0.0", False),
+        ("", False),
+    ],
 )
-def test_only_the_tried_version_is_known(version: str, known: bool) -> None:
+def test_later_versions_of_mlflow_3_are_known(version: str, known: bool) -> None:
     assert views.is_known(version) is known
 
 
-# --- addresses ---------------------------------------------------------------------------
-
-
-def test_addresses_lead_to_the_training_pages() -> None:
-    for address in (
-        addresses.view_address("1", "k"),
-        addresses.run_address("1", "r", "report/index.html"),
-        addresses.comparison("1", "x = 'y'", ["a"] * 51),
-    ):
-        assert "workflowType=machine_learning" in address
-        assert address.startswith("#/experiments/1/runs")
-
-
 def test_plain_comparison_names_the_runs_or_searches_them() -> None:
-    few = addresses.comparison("7", "x = 'y'", ["a", "b"])
+    few = pages.plain_comparison("7", "x", ["a", "b"])
     assert few == "#/compare-runs?runs=%5B%22a%22%2C%22b%22%5D&experiments=%5B%227%22%5D"
-    many = addresses.comparison("7", "x = 'y'", ["a"] * 51)
-    assert "searchFilter=x%20%3D%20%27y%27" in many
-    assert not addresses.is_saved(few)
-    assert not addresses.is_saved(many)
+    many = pages.plain_comparison("7", "x", ["a"] * 51)
+    assert "searchFilter=tags.%60sweep.id%60%20%3D%20%27x%27" in many
+    assert "workflowType=machine_learning" in many
 
 
 # --- a real store ------------------------------------------------------------------------
@@ -219,10 +219,10 @@ def test_sweep_has_two_views_and_the_experiment_one(store: Store) -> None:
         f"sweep-{support.SWEEP}-weights",
         "all-sweeps",
     }
-    assert found.saved
-    assert f"viewStateShareKey=sweep-{support.SWEEP}&" in found.compare
-    assert found.weights is not None
-    assert found.sweeps is not None
+    assert list(found) == ["compare", "weights", "best run", "report", "all sweeps", "plain"]
+    assert f"viewStateShareKey=sweep-{support.SWEEP}&" in found["compare"]
+    for name, address in found.items():
+        assert "workflowType=machine_learning" in address or name == "plain"
 
 
 def test_views_condition_finds_the_sweeps_runs_alone(store: Store) -> None:
@@ -242,46 +242,43 @@ def test_best_run_is_the_one_with_the_smallest_final_error(store: Store) -> None
     best = min(
         read.sweep_runs(store, support.SWEEP), key=lambda run: run.metrics["final_error"]
     ).run_id
-    assert best in (arrange(store).best or "")
+    assert best in arrange(store)["best run"]
 
 
 def test_old_views_are_removed_beyond_the_stated_number(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing, "KEPT", 2)
+    monkeypatch.setattr(pages, "KEPT", 2)
     ids = [f"20260102-03040{n}-wxyz" for n in range(4)]
     for sweep_id in ids:
         make_sweep(store, sweep_id, runs=1)
         arrange(store, sweep_id)
-        landing.remove_old_views(store)
-    store.client.set_experiment_tag(store.experiment_id, views.tag_name("of-a-user"), "{}")
-    landing.remove_old_views(store)
+    store.client.set_experiment_tag(store.experiment_id, f"{views.PREFIX}of-a-user", "{}")
+    arrange(store, ids[-1])
     kept = {f"sweep-{one}{part}" for one in ids[2:] for part in ("", "-weights")}
     assert set(saved(store)) == kept | {"all-sweeps", "of-a-user"}
-    stored = read.find_sweep(store, ids[0])
-    found = landing.landing_of(store, stored, read.sweep_runs(store, ids[0]))
-    assert not found.saved
-    assert arrange(store, ids[0]).saved, "they can be made again"
+    arrange(store, ids[0])
+    assert f"sweep-{ids[0]}" in saved(store), "they can be made again"
 
 
 def test_other_version_gets_the_plain_comparison(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_sweep(store)
-    monkeypatch.setattr(views, "TESTED", "2.99")
+    monkeypatch.setattr(views, "OLDEST", (3, 999))
     found = arrange(store)
     assert saved(store) == {}
-    assert found.compare.startswith("#/compare-runs?runs=")
+    assert found["compare"].startswith("#/compare-runs?runs=")
     for run in read.sweep_runs(store, support.SWEEP):
-        assert run.run_id in found.compare
-    assert (found.weights, found.sweeps) == (None, None)
+        assert run.run_id in found["compare"]
+    assert list(found) == ["compare", "best run", "report"]
 
 
 def test_sweep_without_any_run_has_links(store: Store) -> None:
     parent.start_sweep(store, support.SWEEP, support.plan("lr=1"), {})
     found = arrange(store)
-    assert found.saved
-    assert found.best is None
+    assert "compare" in found
+    assert "best run" not in found
 
 
 # --- notes -------------------------------------------------------------------------------
@@ -289,7 +286,7 @@ def test_sweep_without_any_run_has_links(store: Store) -> None:
 
 def described(store: Store, tmp_path: Path, text: str = NOTE) -> str:
     stored = read.find_sweep(store, support.SWEEP)
-    return landing.describe(store, stored, arrange(store), text, tmp_path)
+    return pages.describe(store, stored, arrange(store), text, tmp_path)
 
 
 def test_note_has_answer_links_table_and_pictures_in_this_order(
@@ -310,7 +307,7 @@ def test_note_has_answer_links_table_and_pictures_in_this_order(
 def test_large_svg_is_shown_as_png(
     store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(landing, "LARGEST_PICTURE", 10)
+    monkeypatch.setattr(pages, "LARGEST_PICTURE", 10)
     make_sweep(store)
     (tmp_path / "curves.png").write_bytes(b"png")
     (tmp_path / "curves.svg").write_bytes(b"<svg>" * 10)
@@ -338,12 +335,13 @@ def test_long_note_keeps_links_and_pictures_and_is_never_cut_by_mlflow(
     assert len(note) <= 7500
     assert note.startswith("Answer.\n\n[Compare the runs](")
     assert note.rstrip().endswith(f"curves.png&run_uuid={run_id})")
-    store.client.set_tag(run_id, notes.NOTE, note)
-    assert store.client.get_run(run_id).data.tags[notes.NOTE] == note
+    store.client.set_tag(run_id, pages.NOTE, note)
+    assert store.client.get_run(run_id).data.tags[pages.NOTE] == note
 
 
-def test_table_cells_are_apart_and_the_rule_is_untouched() -> None:
-    note = notes.sweep_note(NOTE, {"a": "#b"}, {})
+def test_table_cells_are_apart_and_the_rule_is_untouched(store: Store, tmp_path: Path) -> None:
+    make_sweep(store)
+    note = described(store, tmp_path)
     assert "|---:|---:|" in note
     assert "| 0.1 &emsp;| **0.5** &emsp;|" in note
 
@@ -351,7 +349,7 @@ def test_table_cells_are_apart_and_the_rule_is_untouched() -> None:
 def test_experiments_note_says_what_this_is_first(store: Store, tmp_path: Path) -> None:
     make_sweep(store)
     described(store, tmp_path)
-    note = store.client.get_experiment(store.experiment_id).tags[notes.NOTE]
+    note = store.client.get_experiment(store.experiment_id).tags[pages.NOTE]
     first = note.splitlines()[0]
     assert first.startswith("Sweeps of `python -m sweep`")
     assert f"viewStateShareKey=sweep-{support.SWEEP}" in first
@@ -360,9 +358,9 @@ def test_experiments_note_says_what_this_is_first(store: Store, tmp_path: Path) 
 
 def test_users_own_note_of_the_experiment_stays(store: Store, tmp_path: Path) -> None:
     make_sweep(store)
-    store.client.set_experiment_tag(store.experiment_id, notes.NOTE, "Mine.")
+    store.client.set_experiment_tag(store.experiment_id, pages.NOTE, "Mine.")
     described(store, tmp_path)
-    assert store.client.get_experiment(store.experiment_id).tags[notes.NOTE] == "Mine."
+    assert store.client.get_experiment(store.experiment_id).tags[pages.NOTE] == "Mine."
 
 
 def test_parent_has_a_logarithm_for_the_bars(
@@ -373,3 +371,26 @@ def test_parent_has_a_logarithm_for_the_bars(
     metrics = store.client.get_run(run_id).data.metrics
     assert metrics["best_final_error"] == pytest.approx(0.05)
     assert metrics["best_final_error_log10"] == pytest.approx(-1.30103)
+
+
+# --- decoration --------------------------------------------------------------------------
+
+
+def test_sweep_whose_page_cannot_be_arranged_is_finished(tmp_path: Path) -> None:
+    """Where the experiment's tags cannot be written the runs are stored all the same."""
+    grid = ["-m", "lr=0.1,1.0", "iters=5"]
+    assert run_sweep(grid, tmp_path).code == 0
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as database, database:
+        for what in ("INSERT", "UPDATE"):
+            database.execute(
+                f"CREATE TRIGGER no_{what} BEFORE {what} ON experiment_tags "
+                "BEGIN SELECT RAISE(ABORT, 'read-only'); END"
+            )
+    ended = run_sweep(grid, tmp_path)
+    assert ended.code == 0, ended
+    assert ended.err.count("\n") == 1
+    assert ended.err.startswith("MLflow's page was not arranged (")
+    assert "Compare:" not in ended.out
+    with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as database:
+        status = database.execute("SELECT status FROM runs").fetchall()
+    assert status == [("FINISHED",)] * 6

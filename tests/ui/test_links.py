@@ -11,10 +11,9 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from sweep.config.settings import Settings, reading_settings
-from sweep.tracking.addresses import Landing
-from sweep.ui.links import ending_lines, landing_lines, ui_command
+from sweep.ui.links import ending_lines, place_words, run_pages, ui_command
 
-LANDING = Landing("#/c", "#/w", "#/s", "#/p", "#/r", "#/b")
+LINKS = {"compare": "#/c", "weights": "#/w"}
 
 
 @pytest.fixture
@@ -43,7 +42,7 @@ def test_command_says_other_outputs_and_experiment_as_hydra_reads_them(
 
 
 def test_ending_of_a_local_sweep_is_the_command_and_the_link_it_serves(options: Settings) -> None:
-    assert ending_lines(options, "s-1", LANDING) == [
+    assert ending_lines(options, "s-1", LINKS) == [
         "Compare:     python -m sweep.ui sweep=s-1",
         "  serves     http://127.0.0.1:5000/#/c",
     ]
@@ -51,16 +50,16 @@ def test_ending_of_a_local_sweep_is_the_command_and_the_link_it_serves(options: 
 
 def test_ending_on_a_server_is_its_own_link(options: Settings) -> None:
     options = replace(options, tracking_kind="server", tracking_uri="http://host:5/base/")
-    assert ending_lines(options, "s-1", LANDING) == ["Compare:     http://host:5/base/#/c"]
+    assert ending_lines(options, "s-1", LINKS) == ["Compare:     http://host:5/base/#/c"]
 
 
-def test_links_that_are_not_there_are_not_printed(tmp_path: Path) -> None:
-    bare = replace(LANDING, weights=None, sweeps=None, best=None)
-    lines = landing_lines("http://h/", bare, tmp_path / "none.html")
-    assert [line.split(":")[0].strip() for line in lines] == ["compare", "report"]
-
-
-def test_report_on_disk_is_named_where_it_is(tmp_path: Path) -> None:
-    page = tmp_path / "index.html"
-    page.write_text("")
-    assert landing_lines("http://h/", LANDING, page)[-1].endswith("index.html")
+def test_no_password_of_an_address_is_printed(
+    options: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = "http://me:secr@et@host:5"
+    options = replace(options, tracking_kind="server", tracking_uri=address)
+    texts = [*place_words(options), *ending_lines(options, "s-1", LINKS), run_pages(options, "1")]
+    assert "secr" not in " ".join(texts)
+    assert run_pages(options, "1") == "http://host:5/#/experiments/1/runs/"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    assert "secr" not in run_pages(replace(options, tracking_uri=None), "1")

@@ -1,0 +1,114 @@
+"""What a run stores and what training it gives, each as one flat mapping from a key to a value.
+
+The same readers make both sides: a file that training gives is read back like a stored one.
+A file whose bytes are those that training gives is left out on both sides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweep.training.history import RunResult
+
+if TYPE_CHECKING:
+    from sweep.tracking.histories import History
+    from sweep.tracking.stored import StoredRun
+
+__all__ = ["FILE", "Values", "file_values", "flat", "stored_values", "trained_values"]
+
+Values = dict[str, Any]
+"""Keys are a kind, a name and a place: ``metric error@100``, ``weights final w1``, ``curve@10``."""
+
+FILE = "a file"
+
+
+def flat(value: Any, path: str = "", separator: str = " ") -> Values:
+    """Return each leaf of nested values by its path: ``config.yaml network.layers.0``."""
+    if not isinstance(value, Mapping | list | tuple) or not value:
+        return {path: value}
+    found: Values = {}
+    for key, item in value.items() if isinstance(value, Mapping) else enumerate(value):
+        place = f"{path}{separator}{key}" if path else str(key)
+        found |= flat(item, place, "." if path else " ")
+    return found
+
+
+def stored_values(run: StoredRun, history: History) -> Values:
+    """Return a run's outcome, the last value of each metric, and each value that it ever had."""
+    found: Values = {"tag sweep.outcome": run.tags.get("sweep.outcome")}
+    found |= {f"metric {name}": value for name, value in run.metrics.items()}
+    for name, points in history.items():
+        for step, value in points:
+            key = f"metric {name}@{step}"
+            found[f"{key} again" if key in found else key] = value
+    return found
+
+
+def trained_values(result: RunResult) -> Values:
+    """Return what a result is stored with, in the form of `stored_values`."""
+    from sweep.tracking.metrics import run_metrics
+
+    found: Values = {"tag sweep.outcome": result.outcome}
+    for point in run_metrics(result):
+        found[f"metric {point.key}@{point.step}"] = point.value
+        found[f"metric {point.key}"] = point.value  # the steps ascend: the last one stays
+    return found
+
+
+def file_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
+    """Return the values in a run's files, and those in the files that training it gives."""
+    from sweep.tracking import files
+
+    stored: Values = {}
+    trained: Values = {}
+    ours = files.result_files(result, {})
+    del ours[files.CONFIG]  # described by the specification
+    for name, content in ours.items():
+        theirs = run.artifacts.read(run.run_id, name) if run.artifacts else None
+        if theirs == content:
+            continue
+        try:
+            found = None if theirs is None else _contents(name, theirs)
+        except Exception as error:  # whatever its reader makes of damaged bytes
+            found, stored[name] = None, f"what cannot be read ({type(error).__name__}: {error})"
+        if found is None:
+            trained[name] = FILE
+        else:
+            stored |= found
+            trained |= _contents(name, content)
+    return stored, trained
+
+
+def _contents(name: str, content: bytes) -> Values:
+    from sweep.tracking import files
+
+    if name == files.CURVE:
+        return _curve(content)
+    if name == files.THRESHOLDS:
+        return {f"threshold 1e-{k}": step for k, step in files.read_thresholds(content).items()}
+    found: Values = {}
+    for part, named in files.read_weights(content, name).items():
+        for weight, value in named.items():
+            array = np.array(value, dtype=np.float64)  # None is no finite value: NaN
+            for at, one in np.ndenumerate(array):
+                place = f"@{','.join(map(str, at))}" if at else ""
+                found[f"weights {part} {weight}{place}"] = float(one)
+    return found
+
+
+def _curve(content: bytes) -> Values:
+    from sweep.tracking import files
+
+    steps, errors = files.read_curve(content)
+    if (np.diff(steps) <= 0).any():
+        raise ValueError("its steps do not ascend")
+    validation = files.read_validation(content)
+    found: Values = {}
+    for name, values in (("curve", errors), ("curve validation_error", validation)):
+        if values is not None:
+            pairs = zip(steps.tolist(), values.tolist(), strict=True)
+            found |= {f"{name}@{step}": value for step, value in pairs}
+    return found
