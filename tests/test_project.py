@@ -30,6 +30,7 @@ SEAMS = {
     "mlflow": ["sweep.tracking.*"],
     "numba": ["sweep.training.backprop", "sweep.training.kernels*"],
     "omegaconf": HYDRA,
+    "pydantic": ["sweep.config.models"],
     "pandas": ["sweep.training.data.files", "sweep.report.tables"],
     "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.backends.ray*"],
@@ -120,12 +121,14 @@ ROOMS = [
     ),
     (
         [
+            "sweep.config.models",
             "sweep.config.run",
             "sweep.config.settings",
             "sweep.config.spec",
             "sweep.training.trainers",
         ],
         [
+            "sweep.config.models",
             "sweep.config.run",
             "sweep.config.settings",
             "sweep.config.spec",
