@@ -6,11 +6,11 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.utils import configure_log
 from omegaconf import DictConfig, open_dict, read_write
 
 from sweep.cli.compose import Composer
 from sweep.cli.task import handed_over
+from sweep.cli.versions import configure_log
 from sweep.engine.backends import available_cpus
 from sweep.engine.plan import Cell
 from sweep.engine.sweep import Sweep
@@ -80,8 +80,9 @@ def launch(
             with handed_over(cell, outcome):
                 launcher.launch([job(cell)], cell.job)
     else:
-        with read_write(master), open_dict(master):
-            master.hydra.runtime.output_dir = str(master.hydra.sweep.dir)
+        runtime = master.hydra.runtime
+        with read_write(runtime), open_dict(runtime):
+            runtime.output_dir = str(master.hydra.sweep.dir)
         configure_log(master.hydra.job_logging, master.hydra.verbose)
         logging.getLogger(__name__).info("%d runs without jobs", len(sweep.pending))
         for cell, outcome in _trained(sweep, settings):

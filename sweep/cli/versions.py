@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from hydra import utils
+from hydra.core import utils as utils_of_jobs
 from omegaconf import OmegaConf
 
-__all__ = ["main_options", "register_resolver"]
+__all__ = ["UNCHECKED", "configure_log", "main_options", "register_resolver"]
 
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's word for a configuration that may name any ``_target_``; None under 1.3."""
@@ -20,6 +21,12 @@ def main_options() -> dict[str, Any]:
     1.4 asks what a ``_target_`` may run: the configuration is code, and the user's own.
     """
     return {"version_base": "1.3"} if UNCHECKED is None else {"execution_whitelist": UNCHECKED}
+
+
+def configure_log(config: Any, verbose: Any) -> None:
+    """Configure the log as Hydra does before a job."""
+    more = {} if UNCHECKED is None else {"execution_whitelist": UNCHECKED}
+    utils_of_jobs.configure_log(config, verbose, **more)
 
 
 def register_resolver(name: str, resolver: Callable[..., Any], *, use_cache: bool = False) -> None:
