@@ -53,8 +53,7 @@ RESUMED = re.compile(
 
 MANY_SCALARS = 64
 
-SHOWN_POINTS = 5
-"""So many grid points a plan names first and last."""
+SHOWN_POINTS = 5  # so many a plan names first and last
 
 
 def say(text: str = "") -> None:

@@ -255,6 +255,12 @@ def test_library_is_known_in_its_rooms_alone(library: str) -> None:
     assert not strangers, f"{library} belongs to {SEAMS[library]}"
 
 
+def test_private_parts_of_hydra_are_taken_in_one_place() -> None:
+    private = re.compile(r"(hydra|omegaconf)(\..*)?\._|omegaconf\.base")
+    found = {each.importer for each in all_imports() if private.match(each.imported)}
+    assert found == {"hydra_plugins.sweep_trajectory"}
+
+
 def test_every_module_is_in_a_room() -> None:
     names = map(module_name, source_files())
     assert [name for name in names if not any(fits(name, room) for room, _ in ROOMS)] == []

@@ -22,14 +22,12 @@ if TYPE_CHECKING:
 
 __all__ = ["batches", "launch", "runs_alone", "workers_of"]
 
-BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-
 OURS = "sweep.cli.validate.Validate"
 
 
 def workers_of(master: DictConfig, ours: Mapping[str, Any] | None, *, alone: bool) -> int:
     """Return how many trajectories train at once, as far as that is known here."""
-    if alone or str(master.hydra.launcher._target_) == BASIC:
+    if alone or master.hydra.runtime.choices.get("hydra/launcher") == "basic":
         return 1
     if ours is not None and ours["backend"] == "serial":
         return 1
