@@ -156,9 +156,9 @@ def test_plain_values_are_composed_once_for_each_choice_of_groups(loader: Config
     calls = []
 
     class Counting:
-        def load_sweep_config(self, master: DictConfig, overrides: list[str]) -> DictConfig:
-            calls.append(overrides)
-            return loader.load_sweep_config(master, overrides)
+        def load_configuration(self, *arguments: Any) -> DictConfig:
+            calls.append(arguments[1])
+            return loader.load_configuration(*arguments)
 
     composer = Composer(Counting(), master_of(loader))  # type: ignore[arg-type]
     for group in ("small", "big"):

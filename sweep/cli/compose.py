@@ -18,6 +18,7 @@ from hydra.core.config_loader import ConfigLoader
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
+from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from sweep.cli.plain import plain_values
@@ -126,7 +127,15 @@ class Composer:
         return None if base is None or base.reads_hydra else base
 
     def _load(self, overrides: Sequence[str]) -> DictConfig:
-        return self._loader.load_sweep_config(self._master, list(overrides))
+        """Compose as `load_sweep_config` does.
+
+        Hydra 1.4 lets that refuse another preset than the command's, as a resumed sweep has.
+        """
+        hydra: Any = OmegaConf.to_container(self._master.hydra.overrides.hydra, resolve=False)
+        name, lines = self._master.hydra.job.config_name, [*hydra, *overrides]
+        config = self._loader.load_configuration(name, lines, RunMode.RUN)
+        OmegaConf.copy_cache(from_config=self._master, to_config=config)
+        return config
 
     def _whole(self, overrides: Sequence[str], number: int) -> DictConfig:
         config = self._noted(self._load(overrides))

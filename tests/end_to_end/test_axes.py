@@ -103,7 +103,7 @@ REFUSED = [
     (["-m", "lr=0.1,0.2", "iters=10", "lr=0.5"], "lr=0.1,0.2 and lr=0.5: lr is given twice"),
     (["lr=0.1", "++lr=0.5"], "lr=0.1 and ++lr=0.5: lr is given twice"),
     (
-        ["-m", "network.init={bias:1},{bias:2}", "network.init={std:1}"],
+        ["-m", "network.init={scheme:he},{scheme:xavier}", "network.init={scheme:normal}"],
         "network.init is given twice",
     ),
     (["-m", "lr=glob(*)"], "lr=glob(*): nothing matches"),
