@@ -1,7 +1,7 @@
 """All benchmarks, one after the other: ``python -m benchmarks [--rounds 3] [--large] [--json F]``.
 
 Each prints a table of ratios that were measured side by side; see the module of each for its
-own options and figures: launcher, kernel, overhead, engines, server. The last needs PostgreSQL
+own options and figures: kernel, overhead, engines, server. The last needs PostgreSQL
 and the extra of its name, and is left out with a word where they are not.
 """
 
@@ -14,7 +14,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-BENCHMARKS = ("launcher", "kernel", "overhead", "engines", "server")
+BENCHMARKS = ("kernel", "overhead", "engines", "server")
 
 
 def main() -> None:

@@ -1,4 +1,4 @@
-"""Hydra plugin: the sweeper that enters a sweep's life; the work is in `sweep`.
+"""Hydra plugin: the sweeper that runs a whole grid as one sweep; the work is in `sweep`.
 
 Hydra imports this module at the start of every Hydra program in the environment, so it
 holds the registration and a thin class alone.
@@ -7,9 +7,10 @@ holds the registration and a thin class alone.
 from dataclasses import dataclass, field
 from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.core.config_store import ConfigStore
+from hydra.core.plugins import Plugins
 from hydra.plugins.launcher import Launcher
+from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
@@ -23,10 +24,14 @@ class GridSweeperConf:
     params: dict[str, Any] | None = field(default_factory=dict)
 
 
-class GridSweeper(BasicSweeper):
-    """Expand the grid, check every cell, then launch all of them within one sweep's life."""
+class GridSweeper(Sweeper):
+    """Expand the grid, check every point, then train all of them as one sweep."""
 
-    task_function: TaskFunction
+    def __init__(
+        self, max_batch_size: int | None = None, params: dict[str, Any] | None = None
+    ) -> None:
+        self.max_batch_size = max_batch_size
+        self.params = params or {}
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -38,8 +43,6 @@ class GridSweeper(BasicSweeper):
 
     def make_launcher(self) -> Launcher:
         """Return the launcher that the configuration names, as it is now."""
-        from hydra.core.plugins import Plugins
-
         assert self.config is not None and self.hydra_context is not None
         return Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context,
@@ -62,7 +65,7 @@ class GridSweeper(BasicSweeper):
             self.hydra_context.config_loader,
             self.config,
             self.make_launcher,
-            self.params or {},
+            self.params,
             arguments,
             self.max_batch_size,
         )

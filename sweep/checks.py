@@ -16,7 +16,6 @@ from sweep.errors import ConfigError
 
 __all__ = [
     "did_you_mean",
-    "is_number",
     "known_keys",
     "no_such_key",
     "number",
@@ -156,11 +155,6 @@ def told(key: str, value: Any, advice: str) -> str:
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return f"{key}={shown}: {advice}" + ("" if advice.endswith("?") else ".")
-
-
-def is_number(value: Any) -> bool:
-    """Return whether a value is a number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def plain_text(text: object) -> str:

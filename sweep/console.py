@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shlex
 import signal
 import sys
@@ -45,7 +46,14 @@ __all__ = [
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 """Hydra's flags that say where configuration files are."""
 
+RESUMED = re.compile(
+    r"\+*(outputs|tracking|max_seconds|fail_fast|hydra[/.](launcher|job|sweep|output_subdir))\b"
+)
+"""The keys that a resumed sweep is given again: where it is stored, and how it runs."""
+
 MANY_SCALARS = 64
+
+SHOWN_POINTS = 5  # so many a plan names first and last
 
 
 def say(text: str = "") -> None:
@@ -81,9 +89,7 @@ def resume_command(sweep_id: str) -> str:
         key, equals, _ = word.partition("=")
         if key in CONFIG_FLAGS:
             flags += [word] if equals else [word, next(words, "")]
-        elif key.split(".")[0] in ("outputs", "tracking") or key == "hydra/launcher":
-            kept.append(word)
-        elif key.startswith("hydra.launcher."):
+        elif RESUMED.match(word):
             kept.append(word)
     # Hydra's parser takes its overrides in one piece.
     return shlex.join(["python", "-m", "sweep", *flags, *kept, f"resume={sweep_id}"])
@@ -162,14 +168,14 @@ def stored(run_id: str, options: Settings) -> None:
     say(f"Look at it:  {ui_command(options)}")
 
 
-def _plan_text(plan: Plan) -> str:
-    text = _counted(len(plan.cells), len(plan.trajectories()), plan.iterations())
-    return text + _doubled(plan)
-
-
-def _doubled(plan: Plan) -> str:
-    unique = len(plan.cells)
-    return f" ({plan.asked} cells, {unique} unique)" if plan.asked > unique else ""
+def _plan_text(plan: Plan, cells: Sequence[Cell]) -> str:
+    """Return what a plan trains for `cells`, and its axes with those that nobody named."""
+    trajectories, iterations = len(plan.trajectories(cells)), plan.iterations(cells)
+    text = _counted(len(plan.cells), trajectories, iterations)
+    if plan.asked > len(plan.cells):
+        text += f" ({plan.asked} cells, {len(plan.cells)} unique)"
+    axes = [f"{key} (default)" if key in plan.default_axes else key for key in plan.axes]
+    return plain_text(f"{text}, over {', '.join(axes)}" if axes else text)
 
 
 def _counted(runs: int, trajectories: int, iterations: int) -> str:
@@ -191,11 +197,24 @@ def sweep_plan(plan: Plan, new: Sequence[Cell], estimate: Estimate | None) -> No
     new
         The cells that the store does not have; the iterations told are theirs.
     """
-    runs, trajectories = len(plan.cells), len(plan.trajectories(new))
-    text = _counted(runs, trajectories, plan.iterations(new)) + _doubled(plan)
-    say(f"Plan: {text}")
-    say(f"New: {len(new)}, stored already: {runs - len(new)}")
+    say(f"Plan: {_plan_text(plan, new)}")
+    _points(plan, new)
+    say(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
     _estimated(estimate)
+
+
+def _points(plan: Plan, new: Sequence[Cell]) -> None:
+    """Print the grid points by name, those that are stored and those asked for twice."""
+    missing = {cell.index for cell in new}
+    lines = []
+    for cell in plan.cells:
+        times = plan.doubled.get(cell.name, 1)
+        twice = f"  (asked for {times} times, runs once)" if times > 1 else ""
+        stored = "" if cell.index in missing else "  (stored already)"
+        lines.append(f"  {plain_text(cell.name)}{twice}{stored}")
+    if len(lines) > 2 * SHOWN_POINTS:
+        lines[SHOWN_POINTS:-SHOWN_POINTS] = [f"  ... {len(lines) - 2 * SHOWN_POINTS} more ..."]
+    say("\n".join(lines))
 
 
 def single_plan(iters: int, estimate: Estimate | None) -> None:
@@ -219,7 +238,7 @@ def _estimated(estimate: Estimate | None) -> None:
 
 def sweep_started(sweep: Sweep) -> None:
     """Print the first line of a sweep: what it is, and what is stored of it already."""
-    text = f"Sweep {sweep.id}: {_plan_text(sweep.plan)}"
+    text = f"Sweep {sweep.id}: {_plan_text(sweep.plan, sweep.plan.cells)}"
     if sweep.finished:
         text += f"; {sweep.finished} of them stored already, {len(sweep.pending)} to do"
     say(text)

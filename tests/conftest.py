@@ -23,6 +23,7 @@ settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
 
 CACHE = pytest.StashKey[str]()
+UNTOUCHED = version.VersionBase.instance().version_base
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -71,7 +72,7 @@ def forget_hydra() -> None:
     """Clear what Hydra keeps for the process: main instance, configuration, version base."""
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
-    version.VersionBase.instance().version_base = version._UNSPECIFIED_
+    version.VersionBase.instance().version_base = UNTOUCHED
 
 
 def forget_mlflow() -> None:

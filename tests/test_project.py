@@ -32,6 +32,7 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
+    "pydantic": ["sweep.config.models"],
     "pandas": ["sweep.training.data.files", "sweep.report.*"],
     "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
@@ -267,6 +268,12 @@ def test_hydra_plugins_are_safe_for_every_hydra_program() -> None:
         assert "__future__" not in {each.top for each in found}, relative(path)
         early = {each.top for each in found if not each.late}
         assert early <= {"hydra", "omegaconf", *sys.stdlib_module_names}, relative(path)
+
+
+def test_private_parts_of_hydra_are_taken_in_one_place() -> None:
+    private = re.compile(r"(hydra|omegaconf)(\..*)?\._|omegaconf\.base")
+    found = {each.importer for each in all_imports() if private.match(each.imported)}
+    assert found == {"hydra_plugins.sweep_trajectory"}
 
 
 # --- start-up ----------------------------------------------------------------------------

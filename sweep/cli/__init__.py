@@ -1,12 +1,14 @@
 """The command line: everything that knows Hydra.
 
 app         the commands, their exit codes, one sentence for each error
-guard       the check of a single run, before Hydra makes a folder
-task        the task function of a job, and its plan for many jobs at once
+arguments   flags and overrides in order, and what a resumed sweep keeps
+axes        overrides -> the points of a grid; overrides: what only the typed text shows
+compose     each point's configuration, once for each choice of groups
+grid        points -> the cells of a plan; validate: a single run and each point alike
 command     what a sweep does: plan, open, launch
-grid        axes -> the cells of a plan, each one checked
 resume      the plan of a sweep that is finished later
-compose     each job's configuration, made once and cheaply (recipe)
-jobs        one job as Hydra runs it (returned)
-plain       Hydra's configuration as plain values; refusal: its errors as one sentence
+launch      cells -> training, without jobs, in Hydra's own or by another launcher
+task        the task function of a job
+messages    Hydra's errors as one sentence; plain: its configuration as plain values
+versions    what differs between Hydra 1.3 and 1.4
 """

@@ -28,10 +28,10 @@ def config_folder() -> str:
 
 def main() -> None:
     """Run the sweep command and end the process with its exit code."""
-    words = [text.lstrip("+") for text in sys.argv[1:]]
-    if any(word.startswith("resume=") and word != "resume=null" for word in words):
-        sys.argv.append("hydra.mode=MULTIRUN")  # a sweep is resumed with or without -m
-    if "-m" in words and not any(word.startswith(("--", "dry_run=")) for word in words):
+    words = sys.argv[1:]
+    if "-m" in words and not any(
+        word.startswith(("--help", "--cfg", "dry_run=")) for word in words
+    ):
         from sweep.tracking.apart import prepare
 
         prepare()
@@ -86,7 +86,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
-        from sweep.cli.typed import unread
+        from sweep.cli.overrides import unread
         from sweep.errors import ConfigErrors
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
@@ -118,9 +118,10 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     import hydra
 
     from sweep import console
-    from sweep.cli.refusal import REFUSALS, is_refusal, one_sentence
+    from sweep.cli.arguments import prepared
+    from sweep.cli.messages import REFUSALS, is_refusal, one_sentence
     from sweep.cli.resolvers import register
-    from sweep.engine.life import exit_code, sweep_began
+    from sweep.cli.versions import main_options
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 
@@ -129,19 +130,25 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     # With it Hydra raises what went wrong as it is, and the sentence is made here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        hydra.main(version_base="1.3", config_path=config_folder(), config_name=config_name)(task)()
+        folder = config_folder()
+        sys.argv[1:] = prepared(sys.argv[1:], folder, grid=config_name == "config")
+        main = hydra.main(config_path=folder, config_name=config_name, **main_options())
+        main(task)()
     except Interrupted as interruption:
         return 128 + interruption.signum
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except (SweepError, ValueError, *REFUSALS) as error:
         known = isinstance(error, SweepError)
-        if whole_traceback or not (known or (is_refusal(error) and not sweep_began())):
+        life = sys.modules.get("sweep.engine.life")
+        began = life is not None and life.sweep_began()
+        if whole_traceback or not (known or (is_refusal(error) and not began)):
             raise
         console.error(str(error) if known else one_sentence(error))
-        if isinstance(error, NotFoundError) and sweep_began():
+        if isinstance(error, NotFoundError) and began:
             return StoreError.exit_code  # it was there, and was taken away meanwhile
         return error.exit_code if isinstance(error, SweepError) else 2
     finally:
         gc.freeze()  # the process ends: what is left is not looked through for garbage
-    return exit_code()
+    life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
+    return int(life.exit_code()) if life is not None else 0

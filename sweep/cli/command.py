@@ -1,9 +1,9 @@
-"""What ``python -m sweep -m`` does: plan the grid, open the sweep, launch its jobs."""
+"""What ``python -m sweep -m`` does: plan the grid, open the sweep, train its runs."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import sys
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.cli.compose import Jobs
-from sweep.cli.grid import describes_run, expand
-from sweep.cli.guard import check_launcher
-from sweep.cli.plain import plain_values
-from sweep.cli.refusal import listed
-from sweep.cli.resume import resumed_plan, stored_sweep
-from sweep.cli.task import trains_inside
+from sweep.cli.arguments import config_flags, describes_run, kept, key_of
+from sweep.cli.axes import parse, typed_text
+from sweep.cli.compose import Composer
+from sweep.cli.grid import expand
+from sweep.cli.launch import launch, runs_alone, workers_of
+from sweep.cli.messages import listed
+from sweep.cli.plain import plain_values, typed_overrides
+from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
+from sweep.cli.validate import check_launcher
 from sweep.config.settings import CONTROL_KEYS, settings
-from sweep.config.spec import canonical
 from sweep.engine.estimate import estimate
-from sweep.engine.executors import available_cpus, create
+from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
-from sweep.engine.plan import Cell, new_id
+from sweep.engine.plan import Plan, new_id
 from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigErrors
 
@@ -34,13 +35,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 __all__ = ["run_sweep"]
-
-BASIC = "hydra._internal.core_plugins.basic_launcher.BasicLauncher"
-
-FOLDER = "${sweep_job_folder:${hydra.output_subdir},${hydra.job.num}}"
-"""Where jobs keep their files, unless the user says otherwise: all in one place."""
-
-NUMBER = re.compile(r"\bjob\.(num|id)\b")
 
 
 def run_sweep(
@@ -66,7 +60,7 @@ def run_sweep(
     Returns
     -------
     list
-        The returns of each batch's jobs, as Hydra's own sweeper gives them.
+        The returns of each batch's jobs, as Hydra's own sweeper gives them; of our launcher none.
 
     Raises
     ------
@@ -75,43 +69,25 @@ def run_sweep(
     StoreError
         The store cannot be used; no run was started.
     """
-    opening = _checked(loader, master, params, arguments)
-    options = opening.options
+    composer = Composer(loader, master)
+    opening, controls = _checked(composer, loader, master, params, arguments)
     launcher = make_launcher()
     ours = getattr(launcher, "settings", None)  # None: somebody else's launcher
     if ours is not None:  # refused before anything exists; nothing is started yet
         create(ours["backend"], ours["workers"], ours["options"]).close()
-    plan = opening.plan
-    inside = trains_inside(master.hydra.job, plan.cells)
+    alone = ours is not None and runs_alone(composer, opening.plan.cells)
     opening = replace(
         opening,
-        plan=replace(plan, shared=ours is not None and not inside),
-        workers=1 if inside and ours else _workers(ours, str(master.hydra.launcher._target_)),
+        plan=replace(opening.plan, shared=ours is not None and not alone),
+        workers=workers_of(master, ours, alone=alone),
         elsewhere=ours is not None and "address" in ours["options"],
     )
-    if options.dry_run:
+    _say_unused_seed(opening.plan)
+    if opening.options.dry_run:
         _print_plan(opening)
         return []
-    controls = [text for text in arguments if not describes_run(text.partition("=")[0])]
-    returns: list[Sequence[JobReturn]] = []
     with sweep_life(opening) as sweep:
-
-        def jobs_of(cells: Sequence[Cell]) -> Jobs:
-            jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]
-            return Jobs(loader, master, jobs, numbers=[cell.job for cell in cells])
-
-        apart = ours is None and _reads_number(jobs_of(sweep.pending))
-        for cells in _batches(sweep.pending, max_batch_size, apart=apart):
-            batch, first = jobs_of(cells), cells[0].job
-            returns.append(launcher.launch(batch, initial_job_idx=first))
-    return returns
-
-
-def _workers(ours: Mapping[str, Any] | None, target: str) -> int:
-    """Return how many trajectories train at once, as far as that is known here."""
-    if target == BASIC or (ours is not None and ours["backend"] == "serial"):
-        return 1
-    return (ours["workers"] if ours else None) or available_cpus()
+        return launch(sweep, launcher, composer, master, controls, max_batch_size)
 
 
 def _print_plan(opening: Opening) -> None:
@@ -133,56 +109,36 @@ def _print_plan(opening: Opening) -> None:
     console.sweep_plan(plan, new, foreseen)
 
 
-def _reads_number(jobs: Jobs) -> bool:
-    """Tell whether a job's number says more than its place in the log.
-
-    Where each job keeps files of its own, or a value is made of ``hydra.job.num``, a job has
-    the number that it was planned with, also when others are left out.
-    """
-    seen = set()
-    for at in range(len(jobs)):
-        if any(NUMBER.search(text) for text in jobs[at]):
-            return True
-        choices = canonical(jobs.choices(at))
-        if choices not in seen:  # the files that it is made of are others
-            seen.add(choices)
-            config = jobs.config(at)
-            text = OmegaConf.to_yaml(config).replace(FOLDER, "")
-            if config.hydra.output_subdir is not None or NUMBER.search(text):
-                return True
-    return False
-
-
-def _batches(cells: Sequence[Cell], size: int | None, apart: bool) -> Iterator[Sequence[Cell]]:
-    """Yield cells to be launched together, of at most `size`.
-
-    Parameters
-    ----------
-    apart
-        Other people's launchers number jobs one after the other. Where it must be the number
-        that the cell was composed under, cells whose numbers do not follow wait for each other.
-    """
-    batch: list[Cell] = []
-    for cell in cells:
-        gap = apart and batch and cell.job != batch[-1].job + 1
-        if batch and (gap or len(batch) == size):
-            yield batch
-            batch = []
-        batch.append(cell)
-    if batch:
-        yield batch
+def _say_unused_seed(plan: Plan) -> None:
+    """Say where `seed` is an axis and changes nothing: equal numbers are trained again."""
+    if "seed" in plan.axes and not any(cell.spec.uses_seed for cell in plan.cells):
+        console.say(
+            "seed: it changes nothing here, for the weights are given and no samples are drawn; "
+            "leave the axis out, or draw weights with network.init.scheme=xavier."
+        )
 
 
 def _checked(
+    composer: Composer,
     loader: ConfigLoader,
     master: DictConfig,
     params: Mapping[str, Any],
     arguments: Sequence[str],
-) -> Opening:
-    """Return the sweep that the command line describes, or raise all that is wrong with it."""
+) -> tuple[Opening, list[str]]:
+    """Return the sweep that the command line describes, and the overrides that every job has.
+
+    Raises
+    ------
+    ConfigErrors
+        Everything that is wrong with it.
+    """
     problems: list[str] = []
     options = plan = parent_run_id = None
     sweep_id, files = new_id(), {}
+    typed = parse(loader, arguments)
+    shown = [typed_text(override) for override in typed]
+    hydras = typed_overrides(master)["hydra"]
+    kept_words = {"flags": config_flags(sys.argv[1:]), "overrides": kept([*shown, *hydras])}
     with listed(problems):
         options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
     with listed(problems):
@@ -190,21 +146,27 @@ def _checked(
     if master.resume is None:
         _set_parent(master, sweep_id)
         with listed(problems):
-            plan = expand(loader, master, params, arguments, sweep_id)
+            lines = [f"{key}={value}" for key, value in params.items() if value is not None]
+            plan = expand(composer, master, parse(loader, lines), typed, sweep_id)
+            plan = replace(plan, kept=kept_words)
         files = {
             "multirun.yaml": OmegaConf.to_yaml(master),
-            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(list(arguments))),
+            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(shown)),
         }
     elif options is not None:
         stored, document = stored_sweep(options)
         sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
         with listed(problems):
-            plan = resumed_plan(loader, master, arguments, options, document)
+            added = settings_of(document, master, kept_words["overrides"])
+            options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
+            arguments = [*(text for text in added if key_of(text)[:6] != "hydra."), *arguments]
+            plan = resumed_plan(composer, master, typed, options, document)
     if options is None or plan is None or problems:
         raise ConfigErrors(problems)
     folder = Path(str(master.hydra.sweep.dir))
-    return Opening(sweep_id, plan, options, folder, files, parent_run_id)
+    opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
+    return opening, [text for text in arguments if not describes_run(text)]
 
 
 def _set_parent(master: DictConfig, sweep_id: str) -> None:

@@ -1,261 +1,233 @@
-"""Compose a sweep's jobs exactly as Hydra does, once and cheaply.
+"""Compose the points of a grid: once for each choice of groups, then plain values on a copy.
 
-Hydra reads and merges every file again for each job (about 40 ms). Jobs of one sweep differ
-in a few values; so the composition **without** those values is made once by Hydra itself,
-and each job is a fresh copy of it on which Hydra's own update call is repeated. That is the
-same state and the same calls, hence the same configuration, as long as nothing that came
-before the values could have read them. `_Composer.recipe` holds that rule; whatever it does
-not cover is composed by Hydra, and so is everything that raises, so that errors are Hydra's
-own.
+Hydra reads and merges every file again for each composition (about 40 ms). The points of a
+grid mostly differ in plain values of existing keys; setting one of them reads nothing else.
+Whatever is more than that is composed by Hydra itself, and so is everything that raises, so
+that errors are Hydra's own.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
-from functools import cached_property, lru_cache
-from typing import Any, cast, overload
+import re
+from collections.abc import Collection, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
 
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.config_repository import IConfigRepository
 from hydra.core.config_loader import ConfigLoader
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
-from hydra.errors import HydraException
-from omegaconf import DictConfig, OmegaConf
+from hydra.types import RunMode
+from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
-from sweep.cli.recipe import Base, Recipe, installed, is_shareable, plain_dict
+from sweep.cli.plain import plain_values
 
-__all__ = ["Jobs"]
+__all__ = ["Composed", "Composer"]
 
-BASES = 32
-"""Compositions kept at once: one for each combination of groups that jobs choose."""
+KEPT = 32
+"""Compositions kept at once: one for each choice of groups."""
 
-PARSED = 1024
-"""Parsed overrides kept at once."""
+FOLDER = "${sweep_job_folder:${hydra.output_subdir},${hydra.job.num},${hydra.job.chdir}}"
+"""``hydra.sweep.subdir`` where the user says nothing else: all jobs in one folder."""
+
+NUMBER = re.compile(r"\bjob\.(num|id)\b")
+READS_HYDRA = re.compile(r"\$\{[^}]*\bhydra\b")
 
 
-class Jobs(Sequence[list[str]]):
-    """The override lists of a sweep's jobs, and their configurations on demand.
+class Composed(NamedTuple):
+    """One point of a grid: its resolved values without Hydra's node, and each group's option."""
 
-    A sequence of override lists, so any launcher takes it. Nothing that is composed is kept,
-    whatever the number of jobs.
+    values: dict[str, Any]
+    choices: dict[str, Any]
 
-    Parameters
+
+class Composer:
+    """Composes the points of one sweep.
+
+    Attributes
     ----------
-    config_loader
-        Hydra's loader, from the hydra context.
-    master_config
-        The configuration of the whole sweep, as the sweeper's setup received it.
-    overrides_per_job
-        One list of overrides a job.
-    first_job
-        The number (``hydra.job.num``) of the first of them; the others follow.
-    numbers
-        The number of each, where they do not follow each other.
+    needs_jobs
+        Whether a point composed so far asks for what only a job of Hydra's gives: a folder, an
+        environment or files of its own.
+    numbered
+        Whether a job's number says more than its place in the log.
+    sets_surroundings
+        Whether a job has a working folder or an environment of its own.
     """
 
-    def __init__(
-        self,
-        config_loader: ConfigLoader,
-        master_config: DictConfig,
-        overrides_per_job: Sequence[Sequence[str]],
-        first_job: int = 0,
-        numbers: Sequence[int] | None = None,
-    ) -> None:
-        self.first_job = first_job
-        self._numbers = None if numbers is None else list(numbers)
-        self._overrides = [tuple(overrides) for overrides in overrides_per_job]
-        self._composer = _Composer(config_loader, master_config)
+    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        self.needs_jobs = self.numbered = self.sets_surroundings = False
+        self._loader = loader
+        self._master = master
+        self._groups = _choices(master)
+        self._parse = lru_cache(1024)(OverridesParser.create().parse_override)
+        self._bases: dict[Any, _Base | None] = {}
 
-    def __len__(self) -> int:
-        return len(self._overrides)
-
-    @overload
-    def __getitem__(self, index: int) -> list[str]: ...
-
-    @overload
-    def __getitem__(self, index: slice) -> Jobs: ...
-
-    def __getitem__(self, index: int | slice) -> list[str] | Jobs:
-        if not isinstance(index, slice):
-            return list(self._overrides[index])
-        start, _, step = index.indices(len(self))
-        if step != 1:
-            raise ValueError(f"Jobs can be sliced with step 1 only, not {step}: they are numbered.")
-        part = self._part(self._overrides[index], self.first_job + start)
-        part._numbers = None if self._numbers is None else self._numbers[index]
-        return part
-
-    def number(self, index: int) -> int:
-        """Return the number (``hydra.job.num``) of job `index`."""
-        if self._numbers is not None:
-            return self._numbers[index]
-        return self.first_job + (index + len(self) if index < 0 else index)
-
-    def numbered_from(self, first_job: int) -> Jobs:
-        """Return the same jobs with other numbers; what is composed already is shared.
-
-        Jobs that have numbers of their own keep them.
-        """
-        if self._numbers is not None or first_job == self.first_job:
-            return self
-        return self._part(self._overrides, first_job)
-
-    def _part(self, overrides: list[tuple[str, ...]], first_job: int) -> Jobs:
-        part = object.__new__(type(self))
-        part.first_job, part._overrides, part._composer = first_job, overrides, self._composer
-        part._numbers = None
-        return part
-
-    def _at(self, index: int) -> tuple[tuple[str, ...], int]:
-        return self._overrides[index], self.number(index)
-
-    def compose(self, index: int) -> tuple[Recipe, DictConfig]:
-        """Return how job `index` is made, and its whole configuration, made freshly.
-
-        Raises
-        ------
-        HydraException
-            Hydra refuses the overrides, in its own words.
-        """
-        return self._composer.compose(*self._at(index))
-
-    def config(self, index: int) -> DictConfig:
-        """Return the whole configuration of job `index`, as a launcher of Hydra's makes it."""
-        return self.compose(index)[1]
-
-    def choices(self, index: int) -> dict[str, Any]:
-        """Return the chosen option of each config group of job `index`."""
-        recipe = self._composer.recipe(*self._at(index)) or self.compose(index)[0]
-        return dict(recipe.base.choices)
-
-    def task_config(self, index: int, resolve: bool = True) -> dict[str, Any]:
-        """Return what the task of job `index` gets, as plain values, without ``hydra``.
+    def compose(self, overrides: Sequence[str], number: int) -> Composed:
+        """Return the point that is made of `overrides`, as job `number`.
 
         Raises
         ------
         HydraException, OmegaConfBaseException
-            The job cannot be composed, or an interpolation cannot be resolved.
+            It cannot be composed, or an interpolation cannot be resolved.
         """
-        overrides, number = self._at(index)
-        recipe = self._composer.recipe(overrides, number)
-        if recipe is not None and recipe.is_self_contained:
+        self.numbered |= any(map(NUMBER.search, overrides))
+        base = self._set(overrides)
+        if base is not None:
             try:
-                return recipe.plain(resolve)
-            except Exception:  # said below, in the words that the job would meet
-                recipe = None
-        recipe, config = self._composer.compose(overrides, number)
-        with installed(config):
-            return plain_dict(recipe.task(config), resolve)
-
-    def check(self) -> list[tuple[int, Exception]]:
-        """Compose every job once; return the index and the error of those that fail."""
-        failures: list[tuple[int, Exception]] = []
-        for index in range(len(self)):
-            try:
-                self._composer.check(*self._at(index))
-            except Exception as error:  # whatever a composition raises is what is asked for
-                failures.append((index, error))
-        return failures
-
-
-class _Composer:
-    """Composes the jobs of one sweep; shared by the slices of a `Jobs`."""
-
-    def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
-        self._loader = loader
-        self._master = master
-        self._parser = OverridesParser.create()
-        self._parse = lru_cache(PARSED)(self._parser.parse_override)
-        self._base = lru_cache(BASES)(self._new_base)
-        self._is_group = lru_cache(PARSED)(self._group_exists)
-
-    def compose(self, overrides: tuple[str, ...], number: int) -> tuple[Recipe, DictConfig]:
-        """Return recipe and fresh configuration; Hydra composes what the recipes do not cover."""
-        recipe = self.recipe(overrides, number)
-        if recipe is not None:
-            try:
-                return recipe, recipe.config()
+                return Composed(_plain(base.task, resolve=True), dict(base.choices))
             except Exception:  # Hydra composes it below, and raises in its own words
-                recipe = None
-        config = self._loader.load_sweep_config(self._master, list(overrides))
-        recipe = Recipe(Base(config), self._master, number)
-        return recipe, recipe.config()
+                base = None
+        config = self._whole(overrides, number)
+        return Composed(_in_job(config, resolve=True), _choices(config))
 
-    def check(self, overrides: tuple[str, ...], number: int) -> None:
-        """Raise what composing raises, at the least cost."""
-        recipe = self.recipe(overrides, number)
-        if recipe is not None and recipe.is_self_contained:
-            try:
-                recipe.task()
-                return
-            except Exception:  # Hydra composes it below, and raises in its own words
-                recipe = None
-        self.compose(overrides, number)
+    def unresolved(self, overrides: Sequence[str], number: int) -> dict[str, Any]:
+        """Return the point's values with their interpolations as they are written."""
+        base = self._set(overrides)
+        if base is not None:
+            return _plain(base.task, resolve=False)
+        return _in_job(self._whole(overrides, number), resolve=False)
 
-    def recipe(self, overrides: tuple[str, ...], number: int) -> Recipe | None:
-        """Return how to make a job from a shared composition, or None where that is not proved.
-
-        The overrides of config groups decide which files are merged, wherever they stand, and
-        Hydra applies the others afterwards, in order. The shared composition has the groups
-        and, if they come before all plain values, the other overrides (``+``, ``~``, mappings,
-        ``hydra.``). The plain values that follow change existing leaves which are reached
-        without an interpolation: setting one reads nothing else, and nothing that Hydra does
-        between the last override and the end reads the task's values (see `is_shareable`).
-        """
-        if type(self._loader) is not ConfigLoaderImpl:
-            return None  # another loader may have rules of its own
+    def _set(self, overrides: Sequence[str]) -> _Base | None:
+        """Return the shared composition with the point's values set; None where there is none."""
         try:
             parsed = [self._parse(line) for line in overrides]
-        except HydraException:
+        except Exception:  # Hydra raises it in its own words
             return None
-        shared: list[str] = []
-        values: list[Override] = []
-        for override in parsed:
-            if override.key_or_group == "hydra.searchpath":
-                return None  # it decides what is a group
-            group = self._is_group(override.key_or_group)
-            if not group and _is_plain_value(override):
-                values.append(override)
-                continue
-            if values and (not group or isinstance(override.value(), dict)):
-                return None
-            shared.append(str(override.input_line))
-        base = self._base(tuple(shared))
+        values = [one for one in parsed if _is_plain(one, self._groups)]
+        rest = [one for one in parsed if not _is_plain(one, self._groups)]
+        keys = tuple(one.key_or_group for one in values)
+        base = self._base(tuple(str(one.input_line) for one in rest), keys)
         if base is None or not all(map(base.has_leaf, values)):
+            # The values may belong to another option, or to what another override adds.
             return None
-        task = [override for override in parsed if not override.is_hydra_override()]
-        return Recipe(base, self._master, number, tuple(values), tuple(task), os.getcwd())
-
-    @cached_property
-    def _repository(self) -> IConfigRepository:
-        """The files and groups in the search path of the sweep."""
-        assert isinstance(self._loader, ConfigLoaderImpl)
-        lines = cast(list[str], OmegaConf.to_container(self._master.hydra.overrides.hydra))
-        name = self._master.hydra.job.config_name
-        return self._loader._parse_overrides_and_create_caching_repo(name, lines)[1]
-
-    def _group_exists(self, key: str) -> bool:
-        return self._repository.group_exists(key)
-
-    def _new_base(self, shared: tuple[str, ...]) -> Base | None:
-        """Return Hydra's composition with `shared` alone, or None if it must not be shared."""
+        if any(_meets(one, key, base.choices) for one in rest for key in keys):
+            return None  # their order counts
+        if any("${" in str(one.input_line) and "hydra" in str(one.input_line) for one in values):
+            return None
         try:
-            config = self._loader.load_sweep_config(self._master, list(shared))
-        except Exception:  # such jobs are composed by Hydra one by one, and raise there
+            for one in values:
+                OmegaConf.update(base.task, one.key_or_group, one.value(), merge=True)
+        except Exception:  # Hydra raises it in its own words
             return None
-        if not is_shareable(config):
-            return None
-        lines = [line for line in map(self._parse, shared) if not line.is_hydra_override()]
-        return Base(config, own_lines=len(lines))
+        return base
+
+    def _base(self, lines: tuple[str, ...], keys: tuple[str, ...]) -> _Base | None:
+        """Return the composition of `lines`, on which every point sets the same `keys`."""
+        name = (lines, frozenset(keys))
+        if name not in self._bases:
+            try:
+                self._bases[name] = _Base(self._noted(self._load(lines)))
+            except Exception:  # such points are composed by Hydra one by one, and raise there
+                self._bases[name] = None
+            if len(self._bases) > KEPT:
+                del self._bases[next(iter(self._bases))]
+        base = self._bases[name]
+        return None if base is None or base.reads_hydra else base
+
+    def _load(self, overrides: Sequence[str]) -> DictConfig:
+        """Compose as `load_sweep_config` does.
+
+        Hydra 1.4 lets that refuse another preset than the command's, as a resumed sweep has.
+        """
+        hydra: Any = OmegaConf.to_container(self._master.hydra.overrides.hydra, resolve=False)
+        name, lines = self._master.hydra.job.config_name, [*hydra, *overrides]
+        config = self._loader.load_configuration(name, lines, RunMode.RUN)
+        OmegaConf.copy_cache(from_config=self._master, to_config=config)
+        return config
+
+    def _whole(self, overrides: Sequence[str], number: int) -> DictConfig:
+        config = self._noted(self._load(overrides))
+        with open_dict(config):
+            config.hydra.job.id = str(number)
+            config.hydra.job.num = number
+        return config
+
+    def _noted(self, config: DictConfig) -> DictConfig:
+        """Note what a composition asks of its jobs."""
+        hydra = OmegaConf.to_container(config.hydra, resolve=False)
+        assert isinstance(hydra, dict)
+        job = hydra["job"]
+        moves = job["chdir"] not in (None, False)
+        own = hydra["output_subdir"] is not None or moves
+        self.sets_surroundings |= moves or bool(job["env_set"])
+        self.needs_jobs |= own or bool(job["env_set"]) or hydra["sweep"]["subdir"] != FOLDER
+        text = str(OmegaConf.to_container(config, resolve=False)).replace(FOLDER, "")
+        self.numbered |= own or NUMBER.search(text) is not None
+        return config
 
 
-def _is_plain_value(override: Override) -> bool:
+class _Base:
+    """One composition by Hydra; each point sets its values on it anew."""
+
+    def __init__(self, config: DictConfig) -> None:
+        self.choices = _choices(config)
+        names = [str(key) for key in config if str(key) != "hydra"]
+        self.task = OmegaConf.masked_copy(config, names)
+        OmegaConf.copy_cache(from_config=config, to_config=self.task)
+        self.reads_hydra = READS_HYDRA.search(str(_plain(self.task, resolve=False))) is not None
+
+    def has_leaf(self, override: Override) -> bool:
+        """Whether `override` changes an existing leaf, reached through mappings alone."""
+        *above, last = override.key_or_group.split(".")
+        node: Any = self.task
+        for name in [*above, last]:
+            if not isinstance(node, DictConfig) or name not in list(node.keys()):
+                return False
+            if OmegaConf.is_interpolation(node, name) or OmegaConf.is_missing(node, name):
+                return name == last and not isinstance(override.value(), list)
+            node = node[name]
+        if isinstance(node, ListConfig):
+            return isinstance(override.value(), list)
+        return not isinstance(node, DictConfig) and not isinstance(override.value(), list)
+
+
+def _is_plain(override: Override, groups: Collection[str]) -> bool:
     return (
         override.type is OverrideType.CHANGE
         and override.value_type is ValueType.ELEMENT
         and override.package is None
+        and override.key_or_group not in groups
         and not override.is_hydra_override()
         and not isinstance(override.value(), dict)
     )
+
+
+def _meets(override: Override, key: str, choices: dict[str, Any]) -> bool:
+    """Whether a key is above or below that of an override that sets values."""
+    name = override.key_or_group
+    if name in choices and not isinstance(override.value(), dict):
+        return False  # a group's file comes before all values, wherever it is named
+    return f"{key}.".startswith(f"{name}.") or f"{name}.".startswith(f"{key}.")
+
+
+def _choices(config: DictConfig) -> dict[str, Any]:
+    return {str(key): value for key, value in config.hydra.runtime.choices.items()}
+
+
+def _plain(task: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    values = OmegaConf.to_container(task, resolve=resolve)
+    assert isinstance(values, dict)
+    return {str(key): value for key, value in values.items()}
+
+
+def _in_job(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
+    """Return the task's values as the job sees them, ``${hydra:…}`` included."""
+    holder = HydraConfig.instance()
+    before = holder.cfg
+    try:
+        holder.set_config(config)
+        folder = os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
+        with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
+            config.hydra.runtime.output_dir = os.path.abspath(folder)
+        holder.set_config(config)
+        return plain_values(config) if resolve else _unresolved(config)
+    finally:
+        holder.cfg = before
+
+
+def _unresolved(config: DictConfig) -> dict[str, Any]:
+    values = _plain(config, resolve=False)
+    del values["hydra"]
+    return values

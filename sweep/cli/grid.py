@@ -3,61 +3,53 @@
 from __future__ import annotations
 
 import os
-import shlex
-import sys
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 
 from sweep import console
-from sweep.checks import without_password
-from sweep.cli.compose import Jobs
-from sweep.cli.refusal import REFUSALS, listed, one_sentence
-from sweep.cli.typed import added_keys, is_read, lost_numbers, misspelt_keys, unread
-from sweep.config.run import run_spec
-from sweep.config.settings import CONTROL_KEYS
+from sweep.cli.arguments import command_line, describes_run
+from sweep.cli.axes import (
+    default_axes,
+    doubled_keys,
+    grid_of,
+    is_axis,
+    refusals,
+)
+from sweep.cli.compose import Composer
+from sweep.cli.messages import listed
+from sweep.cli.validate import Validation
+from sweep.config.run import value_of
 from sweep.config.spec import RunSpec
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigError, ConfigErrors
 
-if TYPE_CHECKING:
-    from hydra.core.config_loader import ConfigLoader
-    from omegaconf import DictConfig
-
-__all__ = [
-    "checked_cells",
-    "command_line",
-    "describes_run",
-    "expand",
-    "named_axes",
-    "parsed",
-    "split",
-]
+__all__ = ["checked_cells", "expand", "named_axes", "sound"]
 
 MANY_CELLS = 100
 """Checking more takes seconds, and is said."""
 
 
 def expand(
-    loader: ConfigLoader,
+    composer: Composer,
     master: DictConfig,
-    params: Mapping[str, Any],
-    arguments: Sequence[str],
+    configured: Sequence[Override],
+    typed: Sequence[Override],
     sweep_id: str,
 ) -> Plan:
     """Compose and check every cell of the grid before anything exists.
 
     Parameters
     ----------
-    params
+    configured
         The axes that the configuration names (``hydra.sweeper.params``).
-    arguments
-        The overrides of the command line; an axis named there replaces the one in `params`.
+    typed
+        The overrides of the command line; an axis named there replaces the one in `configured`.
     sweep_id
         Given to every job as ``parent``.
 
@@ -72,49 +64,53 @@ def expand(
     cells: list[Cell] = []
     with listed(problems):
         _check_folder(Path(str(master.hydra.sweep.dir)))
-    lines = [f"{key}={value}" for key, value in params.items() if value is not None]
-    overrides = _parsed(loader, [*lines, *arguments])
-    refused = [(override, text) for override in overrides for text in _refusals(override)]
-    problems += [text for _, text in refused]
+    named = {override.key_or_group for override in typed}
+    by_default = master.hydra.runtime.choices.get("experiment") == "none"
+    if by_default and not default_axes(
+        typed
+    ):  # the notebook's grid says nothing of another problem
+        configured = [override for override in configured if override.key_or_group in named]
+    problems += doubled_keys(typed)
     # The others are looked at all the same, for their mistakes.
-    sound = [each for each in overrides if not any(each is override for override, _ in refused)]
-    axes = named_axes(sound, params)
-    grid = split(sound)
+    overrides = sound([*configured, *typed], problems)
+    keys = {override.key_or_group for override in configured}
+    axes = named_axes(overrides, keys)
+    grid = grid_of(overrides, Path.cwd())
     with listed(problems):
-        cells = checked_cells(loader, master, grid, axes, sweep_id, Path.cwd())
+        cells = checked_cells(composer, master, grid, axes, sweep_id, Path.cwd())
     if problems:
         raise ConfigErrors(problems)
-    return Plan(tuple(unique(cells)), axes, len(grid), command_line(), Path.cwd())
+    return Plan(
+        tuple(unique(cells)),
+        axes,
+        len(grid),
+        command_line(),
+        Path.cwd(),
+        default_axes=tuple(key for key in axes if by_default and key not in named),
+        doubled=doubled(cells),
+    )
 
 
-def parsed(loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
-    """Return the parsed overrides.
-
-    Raises
-    ------
-    ConfigErrors
-        A control key is given several values, an axis is a range without steps, or a number is
-        beyond double precision.
-    """
-    overrides = _parsed(loader, arguments)
-    problems = [text for override in overrides for text in _refusals(override)]
-    if problems:
-        raise ConfigErrors(problems)
-    return overrides
+def sound(overrides: Sequence[Override], problems: list[str]) -> list[Override]:
+    """Return the overrides that may be part of a grid; why others may not goes to `problems`."""
+    fine = []
+    for override in overrides:
+        found = refusals(override, Path.cwd())
+        problems += found
+        if not found:
+            fine.append(override)
+    return fine
 
 
-def _parsed(loader: ConfigLoader, arguments: Sequence[str]) -> list[Override]:
-    return OverridesParser.create(config_loader=loader).parse_overrides(list(arguments))
-
-
-def split(overrides: Sequence[Override]) -> list[list[str]]:
-    """Return the overrides of each point of the grid, the first axis slowest."""
-    (grid,) = BasicSweeper.split_arguments(list(overrides), None)
-    return grid
+def doubled(cells: Sequence[Cell]) -> dict[str, int]:
+    """Return the name of each grid point that was asked for several times -> how often."""
+    names = {cell.key: cell.name for cell in cells}
+    counted = Counter(cell.key for cell in cells)
+    return {names[key]: times for key, times in counted.items() if times > 1}
 
 
 def checked_cells(
-    loader: ConfigLoader,
+    composer: Composer,
     master: DictConfig,
     grid: Sequence[Sequence[str]],
     axes: Sequence[str],
@@ -131,88 +127,34 @@ def checked_cells(
     """
     if len(grid) > MANY_CELLS:
         console.say(f"Checking {len(grid)} cells ...")
-    jobs = Jobs(loader, master, [[*cell, f"parent={sweep_id}"] for cell in grid], first_job)
+    hydra: Any = OmegaConf.to_container(master.hydra, resolve=False)
+    validation = Validation(base, hydra)
     cells: list[Cell] = []
-    problems: list[str] = []
-    composed: list[int] = []
-    strange: dict[str, str] = {}
-    for index, overrides in enumerate(grid):
-        try:
-            choices = jobs.choices(index)
-            config = jobs.task_config(index)
-            composed.append(index)
-            strange |= misspelt_keys(config, choices)
-            spec = run_spec(config, choices, base)
-        except ConfigError as error:
-            problems.extend(error.messages)
-        except REFUSALS as error:
-            problems.append(one_sentence(error))
-        else:
-            own = tuple(text for text in overrides if describes_run(text.partition("=")[0]))
-            values = _values(axes, spec, choices)
-            cells.append(Cell(index, own, values, spec, first_job + index))
-    problems += _unread_keys(jobs, composed, master, strange)
-    if problems:
-        raise ConfigErrors(problems)
+    for index, point in enumerate(grid):
+        number, lines = first_job + index, [*point, f"parent={sweep_id}"]
+        with listed(validation.problems):
+            composed = composer.compose(lines, number)
+            spec = validation.run(
+                composed.values,
+                composed.choices,
+                point,
+                partial(composer.unresolved, lines, number),
+            )
+            own = tuple(text for text in point if describes_run(text))
+            values = {axis: _value(axis, spec, composed.choices) for axis in axes}
+            cells.append(Cell(index, own, values, spec, number))
+    validation.end()
     return cells
 
 
-def _unread_keys(
-    jobs: Jobs, composed: Sequence[int], master: DictConfig, strange: Mapping[str, str]
-) -> list[str]:
-    """Return the refusal of each `strange` or added key that no cell of the grid reads."""
-    added: dict[str, str] = {}
-    for index in composed:
-        if any(text.startswith("+") for text in jobs[index]):
-            added = {**added_keys(jobs[index], jobs.choices(index)), **added}
-    added = {**strange, **added}
-    if not added:
-        return []
-    hydra = {"hydra": OmegaConf.to_container(master.hydra, resolve=False)}
-    left = {key for key in added if not is_read(key, hydra)}
-    for index in composed:
-        if not left:
-            break
-        config = jobs.task_config(index, resolve=False)
-        left -= {key for key in left if is_read(key, config)}
-    return [unread(key, text) for key, text in added.items() if key in left]
-
-
-def describes_run(key: str) -> bool:
-    """Return whether an override of `key` describes a run, and not how the command runs."""
-    return key.lstrip("+~").split(".")[0].split("@")[0] not in (*CONTROL_KEYS, "hydra")
-
-
-def named_axes(overrides: Sequence[Override], params: Collection[str]) -> tuple[str, ...]:
-    """Return the swept keys in the order of the grid: those of `params` and each list of values."""
-    keys = dict.fromkeys(
+def named_axes(overrides: Sequence[Override], keys: Collection[str]) -> tuple[str, ...]:
+    """Return the swept keys in the order of the grid: `keys` and each list of values."""
+    names = dict.fromkeys(
         override.key_or_group
         for override in overrides
-        if override.is_sweep_override() or override.key_or_group in params
+        if is_axis(override) or override.key_or_group in keys
     )
-    return tuple(key for key in keys if not key.startswith("hydra."))
-
-
-def command_line() -> str:
-    """Return the command as a user would type it again; a password of an address is left out."""
-    words = [without_password(word) for word in sys.argv[1:]]
-    return shlex.join(["python", "-m", "sweep", *words])
-
-
-def _refusals(override: Override) -> list[str]:
-    """Return why an override can be no part of a grid, whatever else there is."""
-    line, key = override.input_line, override.key_or_group
-    problems = lost_numbers([override])
-    if override.is_sweep_override():
-        if not override.is_discrete_sweep():
-            problems.append(
-                f"{line}: a grid needs single values; list them or write range(a,b,step)."
-            )
-        if key.split(".")[0] in (*CONTROL_KEYS, "experiment", "hydra"):
-            problems.append(
-                f"{line}: {key} says how the command runs and cannot be an axis; give it one value."
-            )
-    return problems
+    return tuple(key for key in names if not key.startswith("hydra."))
 
 
 def _check_folder(folder: Path) -> None:
@@ -231,17 +173,10 @@ def _check_folder(folder: Path) -> None:
         )
 
 
-def _values(axes: Sequence[str], spec: RunSpec, choices: Mapping[str, Any]) -> dict[str, Any]:
-    values: dict[str, Any] = {}
-    for axis in axes:
-        if axis == "rule":
-            values[axis] = spec.rule  # null stands for the network's own
-            continue
-        if axis in choices:
-            values[axis] = choices[axis]
-            continue
-        value: Any = spec.config
-        for part in axis.split("."):
-            value = value[int(part)] if isinstance(value, list) else value.get(part)
-        values[axis] = value
-    return values
+def _value(axis: str, spec: RunSpec, choices: Mapping[str, Any]) -> Any:
+    if axis == "rule":
+        return spec.rule  # null stands for the network's own
+    try:
+        return value_of(axis, spec.config, choices)
+    except KeyError:
+        return None  # an axis of `~key` removes it

@@ -7,7 +7,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-__all__ = ["plain_values"]
+__all__ = ["plain_values", "typed_overrides"]
 
 
 def plain_values(config: DictConfig, keys: Collection[str] | None = None) -> dict[str, Any]:
@@ -22,3 +22,9 @@ def plain_values(config: DictConfig, keys: Collection[str] | None = None) -> dic
     plain = OmegaConf.to_container(OmegaConf.masked_copy(config, chosen), resolve=True)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
+
+
+def typed_overrides(config: Any) -> dict[str, list[str]]:
+    """Return the overrides of a composition as they were typed: ``task`` and ``hydra``."""
+    overrides: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
+    return {kind: [str(text) for text in overrides[kind]] for kind in ("task", "hydra")}

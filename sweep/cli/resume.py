@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from sweep.cli.compose import Jobs
-from sweep.cli.grid import (
-    checked_cells,
-    command_line,
-    describes_run,
-    named_axes,
-    parsed,
-    split,
-)
-from sweep.cli.refusal import REFUSALS, one_sentence
+from sweep import console
+from sweep.cli.arguments import command_line, config_flags, describes_run, kept, key_of
+from sweep.cli.axes import doubled_keys, grid_of, is_axis, parse
+from sweep.cli.compose import Composer
+from sweep.cli.grid import checked_cells, named_axes, sound
+from sweep.cli.messages import REFUSALS, one_sentence
+from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
 from sweep.errors import ConfigError, ConfigErrors, NotFoundError
 
 if TYPE_CHECKING:
-    from hydra.core.config_loader import ConfigLoader
-    from omegaconf import DictConfig
-
     from sweep.config.settings import Settings
     from sweep.config.spec import RunSpec
     from sweep.tracking.stored import StoredSweep
 
-__all__ = ["resumed_plan", "stored_sweep"]
+__all__ = ["resumed_plan", "settings_of", "stored_sweep"]
 
 SHOWN = 5
 """So many changed cells are named; the rest is counted."""
@@ -61,10 +58,40 @@ def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
     return sweep, {**document, "base": str(options.outputs / document["base"])}
 
 
+def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence[str]) -> list[str]:
+    """Set on `master` how the sweep ran when it began; return the overrides that say so.
+
+    Parameters
+    ----------
+    document
+        The sweep's plan.json; only KEPT_KEYS are taken from it.
+    given
+        Overrides of this command line, which come first.
+    """
+    names = {key_of(text) for text in given}
+    stored = kept(str(text) for text in document.get("kept", {}).get("overrides", ()))
+    added = [text for text in stored if key_of(text) not in names]
+    for override in parse(None, added):
+        key, line = override.key_or_group, str(override.input_line)
+        if key == "hydra.sweep.dir" and not Path(str(override.value()), "multirun.yaml").is_file():
+            console.notice(f"{line}: the sweep's folder is not here; its files go below outputs.")
+            added.remove(line)
+            continue
+        with read_write(master.hydra), open_dict(master):
+            if override.is_delete():
+                continue
+            OmegaConf.update(master, key, override.value(), force_add=True)
+            if override.is_hydra_override():
+                master.hydra.overrides.hydra.append(line)
+    if added:
+        console.say(f"As the sweep began: {' '.join(added)}")
+    return added
+
+
 def resumed_plan(
-    loader: ConfigLoader,
+    composer: Composer,
     master: DictConfig,
-    arguments: Sequence[str],
+    typed: Sequence[Override],
     options: Settings,
     document: Mapping[str, Any],
 ) -> Plan:
@@ -72,7 +99,7 @@ def resumed_plan(
 
     Parameters
     ----------
-    arguments
+    typed
         The overrides of the command line. An axis named there adds its values, with each
         stored cell's values of the other axes.
     document
@@ -84,15 +111,19 @@ def resumed_plan(
     ConfigErrors
         Today's configuration would give a stored cell other numbers, or a new cell is wrong.
     """
+    problems = doubled_keys(typed)
+    typed = sound(typed, problems)
+    if problems:
+        raise ConfigErrors(problems)
     sweep_id, stored, base = document["sweep_id"], document["cells"], Path(document["base"])
-    overrides = [[*cell["overrides"], f"parent={sweep_id}"] for cell in stored]
-    numbers = [cell.get("number", place) for place, cell in enumerate(stored)]
-    jobs = Jobs(loader, master, overrides, numbers=numbers)
     changed = []
     specs: dict[int, RunSpec] = {}
-    for number, cell in enumerate(stored):
+    for place, cell in enumerate(stored):
+        lines = [*cell["overrides"], f"parent={sweep_id}"]
         try:
-            today = run_spec(jobs.task_config(number), jobs.choices(number), base)
+            found = composer.compose(lines, cell.get("number", place))
+            keys = set_keys(cell["overrides"])
+            today = run_spec(found.values, found.choices, base, keys)
         except (*REFUSALS, ConfigError) as error:
             changed.append(f"{cell['name']}: {one_sentence(error)}")
             continue
@@ -100,14 +131,13 @@ def resumed_plan(
             what = ", ".join(_differences(cell["config"], today.config))
             changed.append(f"{cell['name']}: {what} changed since.")
         elif canonical(today.config) == canonical(cell["config"]):
-            specs[number] = today
+            specs[place] = today
         else:  # what differs changes no number: the stored configuration counts, save for
             # the trainer, whose name the store cannot be trusted with
-            config = {**cell["config"], "trainer": jobs.task_config(number)["trainer"]}
-            specs[number] = run_spec(config, cell["choices"], base)
-    _refuse(options, changed)
+            config = {**cell["config"], "trainer": found.values["trainer"]}
+            specs[place] = run_spec(config, cell["choices"], base, keys)
+    _refuse(options, changed, document)
     plan = Plan.from_document(document, specs)
-    typed = parsed(loader, arguments)
     known = {text for cell in stored for text in cell["overrides"]}
     named = [
         override
@@ -116,23 +146,27 @@ def resumed_plan(
         and override.key_or_group != "experiment"
         and _as_stored(override) not in known  # it says what every cell says already
     ]
-    return _with_cells(loader, master, plan, named, sweep_id) if named else plan
+    return _with_cells(composer, master, plan, named, sweep_id) if named else plan
 
 
 def _as_stored(override: Override) -> str:
     """Return the text of an override as a cell keeps it, with what is special escaped."""
-    if override.is_sweep_override() or override.is_delete():
+    if is_axis(override) or override.is_delete():
         return str(override.input_line)
-    return split([override])[0][0]
+    return grid_of([override], Path())[0][0]
 
 
-def _refuse(options: Settings, changed: Sequence[str]) -> None:
+def _refuse(options: Settings, changed: Sequence[str], document: Mapping[str, Any]) -> None:
     if not changed:
         return
+    advice = "put back what changed, or start a new sweep"
+    flags = [str(word) for word in document.get("kept", {}).get("flags", ())]
+    if flags and flags != config_flags(sys.argv[1:]):
+        advice = f"name {' '.join(flags)} as the sweep did when it began, or {advice}"
     more = [f"... and {len(changed) - SHOWN} more."] if len(changed) > SHOWN else []
     first = (
         f"resume={options.resume}: {len(changed)} of its cells would have other numbers today; "
-        "put back what changed, or start a new sweep."
+        f"{advice}."
     )
     raise ConfigErrors([first, *changed[:SHOWN], *more])
 
@@ -143,20 +177,16 @@ def _differences(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterato
 
 
 def _with_cells(
-    loader: ConfigLoader,
-    master: DictConfig,
-    plan: Plan,
-    named: Sequence[Override],
-    sweep_id: str,
+    composer: Composer, master: DictConfig, plan: Plan, named: Sequence[Override], sweep_id: str
 ) -> Plan:
     keys = {override.key_or_group for override in named}
     others = dict.fromkeys(
-        tuple(text for text in cell.overrides if text.partition("=")[0].lstrip("+~") not in keys)
-        for cell in plan.cells
+        tuple(text for text in cell.overrides if key_of(text) not in keys) for cell in plan.cells
     )
-    grid = [[*rest, *point] for rest in others for point in split(named)]
+    grid = [point for rest in others for point in grid_of(named, Path.cwd(), rest)]
     axes = tuple(dict.fromkeys([*plan.axes, *named_axes(named, keys)]))
     first_job = 1 + max((cell.job for cell in plan.cells), default=-1)
-    cells = checked_cells(loader, master, grid, axes, sweep_id, plan.base, first_job)
+    cells = checked_cells(composer, master, grid, axes, sweep_id, plan.base, first_job)
     both = tuple(unique([*plan.cells, *cells]))
-    return Plan(both, axes, len(both), f"{plan.command} && {command_line()}", plan.base)
+    command = f"{plan.command} && {command_line()}"
+    return replace(plan, cells=both, axes=axes, asked=len(both), command=command)

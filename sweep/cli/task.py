@@ -2,27 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from sweep.cli.app import one_job
-from sweep.cli.plain import plain_values
-from sweep.config.run import run_spec
-from sweep.config.settings import settings
+from sweep.cli.plain import plain_values, typed_overrides
 from sweep.errors import RunFailed
 
 if TYPE_CHECKING:
-    from sweep.cli.compose import Jobs
     from sweep.engine.events import Failure
     from sweep.engine.plan import Cell
-    from sweep.engine.sweep import Sweep
     from sweep.training.history import RunResult
 
-__all__ = ["plan", "run", "trains_inside"]
+__all__ = ["handed_over", "run"]
+
+
+class _Ready:
+    """What the next job of this process records, where it was trained before."""
+
+    outcome: tuple[Cell, RunResult | Failure] | None = None
+
+
+@contextmanager
+def handed_over(cell: Cell, outcome: RunResult | Failure) -> Iterator[None]:
+    """Let the job that is launched within record an outcome."""
+    _Ready.outcome = cell, outcome
+    try:
+        yield
+    finally:
+        _Ready.outcome = None
 
 
 def run(config: DictConfig) -> float | None:
@@ -31,10 +44,17 @@ def run(config: DictConfig) -> float | None:
     A job of a sweep finds its sweep in this process, or by the key ``parent`` in the store;
     a configuration without parent is a single run.
     """
+    if _Ready.outcome is not None:
+        return _record(*_Ready.outcome)
+    from sweep.cli.validate import set_keys
+    from sweep.config.run import run_spec
+    from sweep.config.settings import settings
+
     plain = plain_values(config)
     hydra = HydraConfig.get()
     base = Path(hydra.runtime.cwd)
-    spec = run_spec(plain, dict(hydra.runtime.choices), base)
+    keys = set_keys(typed_overrides(HydraConfig.instance().cfg)["task"])
+    spec = run_spec(plain, dict(hydra.runtime.choices), base, keys)
     options = settings(plain, base)
     if options.parent is None:
         from sweep.engine.single import run_single
@@ -48,60 +68,13 @@ def run(config: DictConfig) -> float | None:
         return run_job(sweep, spec)
 
 
-def plan(
-    jobs: Jobs, *, launcher: Mapping[str, Any]
-) -> Iterator[tuple[int, Callable[[DictConfig], float | None]]]:
-    """Plan for all jobs at once: the trajectory launcher's hook.
-
-    Trajectories that runs share are trained once; each job is handed over when its run is
-    passed, and then only records it.
-    """
-    from sweep.engine.execute import execute
+def _record(cell: Cell, outcome: RunResult | Failure) -> float | None:
+    from sweep.engine.events import Failure
     from sweep.engine.life import current
 
     sweep = current()
-    if sweep is None:  # another sweeper: each job stands alone
-        yield from ((position, run) for position in range(len(jobs)))
-        return
-    numbered = {cell.job: cell for cell in sweep.pending}
-    cells = [numbered[jobs.number(position)] for position in range(len(jobs))]
-    positions = {cell.index: position for position, cell in enumerate(cells)}
-    if cells and trains_inside(jobs.config(0).hydra.job, cells):
-        yield from ((position, run) for position in range(len(jobs)))
-        return
-    for cell, outcome in execute(sweep, cells, launcher):
-        yield positions.pop(cell.index), _recording(sweep, cell, outcome)
-    for position in positions.values():  # fail_fast left them out
-        yield position, sweep.refuse
-
-
-def trains_inside(job: DictConfig, cells: Sequence[Cell]) -> bool:
-    """Tell whether jobs must train one by one, inside their job, for what Hydra promises them.
-
-    A trainer of a user's own may look at the job's environment or its working folder.
-
-    Parameters
-    ----------
-    job
-        ``hydra.job`` of the sweep or of any of its jobs.
-    """
-    if all(cell.spec.trainer.built_in for cell in cells):
-        return False
-    return bool(len(job.env_set) or job.chdir)
-
-
-def _recording(
-    sweep: Sweep, cell: Cell, outcome: RunResult | Failure
-) -> Callable[[DictConfig], float | None]:
-    from sweep.engine.events import Failure
-
-    def record(config: DictConfig) -> float | None:
-        if not isinstance(outcome, Failure):
-            return sweep.record(cell, outcome)
-        sweep.fail(cell, outcome)
-        raise RunFailed(outcome.sentence)
-
-    return record
-
-
-run.plan = plan  # type: ignore[attr-defined]
+    assert sweep is not None
+    if not isinstance(outcome, Failure):
+        return sweep.record(cell, outcome)
+    sweep.fail(cell, outcome)
+    raise RunFailed(outcome.sentence)

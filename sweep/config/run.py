@@ -8,11 +8,13 @@ resolved it), so everything here also works on one that was stored and read back
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import did_you_mean, is_number, no_such_key, refuse_quotes, told
+from sweep.checks import told
 from sweep.config.settings import CONTROL_KEYS
 from sweep.config.spec import BUILT_IN, RunSpec, TrainerSpec
 from sweep.errors import ConfigError, ConfigErrors, gathered
@@ -21,13 +23,21 @@ if TYPE_CHECKING:
     from sweep.training.data import Data
     from sweep.training.network import Network
 
-__all__ = ["RUN_KEYS", "run_spec"]
+__all__ = ["RUN_KEYS", "run_spec", "value_of"]
+
+PARAM = re.compile(r"[\w.\-/ ]+")
+"""A key that MLflow takes as the name of a param."""
 
 RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
 """The keys that describe a run; every run stores them as params."""
 
 
-def run_spec(config: Mapping[str, Any], choices: Mapping[str, Any], base: Path) -> RunSpec:
+def run_spec(
+    config: Mapping[str, Any],
+    choices: Mapping[str, Any],
+    base: Path,
+    keys: Iterable[str] = (),
+) -> RunSpec:
     """Check a resolved configuration and freeze it.
 
     Parameters
@@ -38,12 +48,15 @@ def run_spec(config: Mapping[str, Any], choices: Mapping[str, Any], base: Path) 
         The chosen option of each group.
     base
         The folder that a relative data file is relative to.
+    keys
+        The keys that the command line sets: the run has a param for each.
 
     Raises
     ------
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
+    from sweep.config.models import Run, validated
     from sweep.training.network import check_fit
 
     problems: list[str] = []
@@ -52,38 +65,70 @@ def run_spec(config: Mapping[str, Any], choices: Mapping[str, Any], base: Path) 
         with gathered(problems):
             return check(*arguments)
 
-    lr = checked(_learning_rate, config.get("lr"))
-    iters = checked(_iterations, config.get("iters"))
-    seed = checked(_seed, config.get("seed"))
-    network = checked(_network, config.get("network"), 0 if seed is None else seed)
-    data = checked(_data, config.get("data"), 0 if seed is None else seed, base)
+    run: Run | None = checked(validated, Run, config)
+    seed = run.seed if run else 0
+    network = checked(_network, config.get("network"), seed)
+    data = checked(_data, config.get("data"), seed, base)
     trainer = checked(_trainer, config.get("trainer"), data)
     names = {group: str(choices.get(group) or "custom") for group in ("network", "data", "trainer")}
     rule = None
-    if network is not None and trainer is not None:
-        rule = checked(_rule, config.get("rule"), names["network"], network, trainer)
+    if run is not None and network is not None and trainer is not None:
+        rule = checked(_rule, run.rule, names["network"], network, trainer)
     if network is not None and data is not None and trainer is not None and trainer.built_in:
         checked(check_fit, network, data.inputs, data.targets)
     plain = {key: value for key, value in config.items() if key not in CONTROL_KEYS}
+    if network is not None:
+        plain["network"] = _without_unset(plain["network"])
     others = {key: value for key, value in plain.items() if key not in ("lr", "iters", "seed")}
     problems = problems or [
         told(key, value, "plan.json can hold finite numbers only; write it as text, in quotes")
         for key, value in _not_finite(others)
     ]
-    if problems:
+    if run is None or problems:
         raise ConfigErrors(problems)
     return RunSpec(
-        lr=lr,
-        iters=iters,
+        lr=run.lr,
+        iters=run.iters,
         rule=rule,
-        seed=seed,
+        seed=run.seed,
         network=network,
         data_digest=data.digest,
         trainer=trainer,
         choices=names,
-        config={**plain, "lr": lr, "iters": iters, "seed": seed},
+        config={**plain, "lr": run.lr, "iters": run.iters, "seed": run.seed},
         base=base,
+        named=_named(keys, plain, choices),
     )
+
+
+def value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> Any:
+    """Return the value of a dotted key, or the option of a group.
+
+    Raises
+    ------
+    KeyError
+        There is no such key.
+    """
+    if key in choices:
+        return choices[key]
+    value: Any = config
+    try:
+        for part in key.split("."):
+            value = value[int(part)] if isinstance(value, list) else value[part]
+    except (TypeError, ValueError, IndexError) as error:
+        raise KeyError(key) from error
+    return value
+
+
+def _named(
+    keys: Iterable[str], config: Mapping[str, Any], choices: Mapping[str, Any]
+) -> dict[str, Any]:
+    found = {}
+    for key in keys:
+        if key not in RUN_KEYS and PARAM.fullmatch(key):
+            with suppress(KeyError):  # a key that was removed
+                found[key] = value_of(key, config, choices)
+    return found
 
 
 def _not_finite(values: Any, name: str = "") -> Iterator[tuple[str, float]]:
@@ -97,39 +142,8 @@ def _not_finite(values: Any, name: str = "") -> Iterator[tuple[str, float]]:
             yield from _not_finite(value, f"{name}.{key}" if name else str(key))
 
 
-def _learning_rate(value: Any) -> float:
-    refuse_quotes("lr", value, _learning_rate)
-    advice = "the learning rate must be a finite number above 0"
-    if not is_number(value) or not value > 0:
-        raise ConfigError(told("lr", value, advice))
-    try:
-        lr = float(value)
-    except OverflowError:  # a whole number of more than 308 digits
-        lr = math.inf
-    if lr == math.inf:
-        raise ConfigError(told("lr", value, f"{advice}; double precision ends at 1.8e308"))
-    return lr
-
-
-def _iterations(value: Any) -> int:
-    refuse_quotes("iters", value, _iterations)
-    whole = is_number(value) and value == value and abs(value) != math.inf
-    if not whole or value < 1 or int(value) != value:
-        raise ConfigError(
-            told("iters", value, "the iterations must be a whole number of at least 1")
-        )
-    return int(value)
-
-
-def _seed(value: Any) -> int:
-    refuse_quotes("seed", value, _seed)
-    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise ConfigError(told("seed", value, "the seed must be a whole number of at least 0"))
-    return value
-
-
-def _rule(value: Any, choice: str, network: Network, trainer: TrainerSpec) -> str | None:
-    from sweep.training.network import RULES, check_rule
+def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec) -> str | None:
+    from sweep.training.network import check_rule
 
     if not trainer.built_in:
         if value is not None:
@@ -149,28 +163,25 @@ def _rule(value: Any, choice: str, network: Network, trainer: TrainerSpec) -> st
         except ConfigError:
             return "gradient"
         return "notebook"
-    if value not in RULES:
-        raise ConfigError(
-            told(
-                "rule", value, f"the rule is one of {', '.join(RULES)}{did_you_mean(value, RULES)}"
-            )
-        )
     check_rule(network, value)
-    return str(value)
-
-
-NETWORK_KEYS = ("layers", "activation", "loss", "bias", "weights", "biases", "init")
+    return value
 
 
 def _network(value: Any, seed: int) -> Network:
+    from sweep.config import models
     from sweep.training.network import Network
 
-    if not isinstance(value, Mapping):
-        raise ConfigError(told("network", value, "choose one with network=NAME"))
-    unknown = [key for key in value if key not in NETWORK_KEYS]
-    if unknown:
-        raise ConfigErrors([no_such_key("network", key, NETWORK_KEYS) for key in unknown])
-    return Network.build(**{str(key): item for key, item in value.items()}, seed=seed)
+    return Network.build(
+        **models.validated(models.Network, value, "network").arguments(), seed=seed
+    )
+
+
+def _without_unset(network: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the group without options of `init` that are not set; they say nothing."""
+    if not isinstance(network.get("init"), Mapping):
+        return dict(network)
+    init = {key: value for key, value in network["init"].items() if value is not None}
+    return {**network, "init": init or None}
 
 
 def _data(value: Any, seed: int, base: Path) -> Data:

@@ -51,6 +51,8 @@ class RunSpec:
         The resolved configuration as plain values, without the control keys.
     base
         The folder that a relative data file is relative to.
+    named
+        The values of the other keys that the command line sets; params, and nothing else.
     """
 
     lr: float
@@ -63,6 +65,7 @@ class RunSpec:
     choices: Mapping[str, str]
     config: Mapping[str, Any]
     base: Path
+    named: Mapping[str, Any] = field(default_factory=dict, compare=False)
     signature: str = field(init=False)
     trajectory: str = field(init=False)
 
@@ -92,9 +95,17 @@ class RunSpec:
             )
         return data
 
+    @property
+    def uses_seed(self) -> bool:
+        """Whether another seed can give other numbers."""
+        network, data = self.config["network"], self.config["data"]
+        drawn = network.get("init") or data.get("validation") or self.trainer.options.get("shuffle")
+        return bool(drawn) or not self.trainer.built_in
+
     def params(self) -> dict[str, str]:
-        """Return the run's params of the MLflow contract, as text."""
+        """Return the run's params, those of the MLflow contract last, as text."""
         return {
+            **{key: shown(value) for key, value in self.named.items()},
             "lr": repr(self.lr),
             "iters": str(self.iters),
             "rule": self.rule if self.rule is not None else "none",

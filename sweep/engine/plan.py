@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -129,6 +129,12 @@ class Plan:
         The caller's folder, which a relative data file is relative to.
     shared
         Whether a trajectory is trained once for all its runs; other launchers train each alone.
+    default_axes
+        Those of the axes that nobody named.
+    doubled
+        The name of each cell that was asked for several times -> how often.
+    kept
+        How the sweep runs, for `resume`: ``overrides`` and ``flags`` of its command.
     """
 
     cells: tuple[Cell, ...]
@@ -137,6 +143,9 @@ class Plan:
     command: str
     base: Path
     shared: bool = True
+    default_axes: tuple[str, ...] = ()
+    doubled: Mapping[str, int] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict)
 
     def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
         """Group `cells` (default: all) by the training they share, in the grid's order."""
@@ -159,8 +168,9 @@ class Plan:
         return {cell.key: cell for cell in self.cells}
 
     def find(self, spec: RunSpec) -> Cell | None:
-        """Return the cell of exactly this configuration."""
-        return self._by_config.get(canonical([spec.config, spec.choices]))
+        """Return the cell of this configuration, else one whose numbers are the same."""
+        same = self._by_config.get(canonical([spec.config, spec.choices]))
+        return same or next((cell for cell in self.cells if cell.signature == spec.signature), None)
 
     def document(self, sweep_id: str, experiment: str, created: str) -> dict[str, Any]:
         """Return the plan as plan.json holds it."""
@@ -172,6 +182,7 @@ class Plan:
             "axes": list(self.axes),
             "experiment": experiment,
             "base": str(self.base),
+            "kept": dict(self.kept),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
         }
@@ -199,7 +210,8 @@ class Plan:
             if number in specs
         )
         base = Path(document["base"])
-        return cls(cells, tuple(document["axes"]), len(cells), document["command"], base)
+        axes, kept = tuple(document["axes"]), document.get("kept", {})
+        return cls(cells, axes, len(cells), document["command"], base, kept=kept)
 
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:

@@ -58,7 +58,7 @@ TOGETHER = [
     ],
     [
         ("lr=inf", "lr=inf: the learning rate must be a finite number above 0"),
-        ('iters="10"', "text where a number is due; write iters=10, without quotes."),
+        ('iters="10"', "text where a number is due; write iters=10, without quotes"),
     ],
     [("lr=nan", "lr=nan")],
     [

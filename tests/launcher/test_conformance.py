@@ -27,7 +27,7 @@ def checkout_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 # The suite names no version_base, so its jobs change into their folders, and Hydra says so.
-old_version_base = pytest.mark.filterwarnings("ignore:hydra.job.chdir is not set:UserWarning")
+old_version_base = pytest.mark.filterwarnings("ignore:Future Hydra versions:UserWarning")
 
 
 @old_version_base

@@ -8,17 +8,17 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from hydra.core.override_parser.types import Override, Sweep
+from hydra.core.override_parser.types import Override
 
 from sweep.checks import did_you_mean
 from sweep.config.run import RUN_KEYS
 from sweep.config.settings import CONTROL_KEYS
 
-__all__ = ["added_keys", "is_read", "lost_numbers", "misspelt_keys", "unread"]
+__all__ = ["is_read", "lost_numbers", "strange_keys", "unread"]
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+(?![\w.])")
 """A number with an exponent, which may be one that a float cannot hold."""
@@ -34,84 +34,45 @@ def lost_numbers(overrides: Iterable[Override]) -> list[str]:
         f"{override.key_or_group}={text}: this number is beyond double precision, which reaches "
         "from 4.9e-324 to 1.8e308; write one within."
         for override in overrides
-        if any(value in (math.inf, -math.inf, 0) for value in _floats(override._value))
         for text in NUMBER.findall(QUOTED.sub("", str(override.input_line).partition("=")[2]))
-        if _is_lost(text)
+        if math.isinf(float(text))
+        or (float(text) == 0 and re.search("[1-9]", re.split("[eE]", text)[0]))
     ]
 
 
-def _is_lost(text: str) -> bool:
-    mantissa = re.split("[eE]", text)[0]
-    return math.isinf(float(text)) or (
-        float(text) == 0 and re.search("[1-9]", mantissa) is not None
-    )
+def strange_keys(
+    values: Iterable[str], groups: Iterable[str], overrides: Iterable[str]
+) -> dict[str, str]:
+    """Return each top-level key that something should read -> the override or file that sets it.
 
-
-def _floats(value: Any) -> Iterator[float]:
-    """Yield every float in the parsed value of an override."""
-    if isinstance(value, float):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _floats(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _floats(item)
-    elif isinstance(value, Sweep):
-        yield from _floats(list(vars(value).values()))
-
-
-def added_keys(overrides: Iterable[str], groups: Iterable[str]) -> dict[str, str]:
-    """Return each new top-level key that overrides add with ``+`` -> the override that adds it.
-
-    Parameters
-    ----------
-    overrides
-        As they were typed.
-    groups
-        The configuration's groups: a file that is added holds keys of the user's own.
-    """
-    added: dict[str, str] = {}
-    for text in overrides:
-        name = text.lstrip("+").partition("=")[0]
-        group, _, package = name.partition("@")
-        top = (package or group).split(".")[0]
-        own_file = not package and group in groups
-        if text.startswith("+") and not own_file and top not in OWN_KEYS:
-            added.setdefault(top, text)
-    return added
-
-
-def misspelt_keys(config: Iterable[str], groups: Iterable[str]) -> dict[str, str]:
-    """Return each top-level key of a configuration that looks like one of ours -> the key itself.
-
-    Parameters
-    ----------
-    groups
-        The configuration's groups: their keys are known. Other keys of a user's own are free.
+    That is a key that an override adds with ``+``, and one of a file that looks like one of ours;
+    others are the user's own.
     """
     known = {*OWN_KEYS, *groups}
-    strange = [key for key in config if key not in known]
-    return {key: key for key in strange if get_close_matches(key, OWN_KEYS, n=1, cutoff=0.8)}
+    added: dict[str, str] = {}
+    for text in overrides:
+        group, _, package = text.lstrip("+").partition("=")[0].partition("@")
+        top = (package or group).split(".")[0]
+        if text.startswith("+") and top not in OWN_KEYS and (package or group not in groups):
+            added.setdefault(top, text)
+    strange = (key for key in values if key not in known)
+    return {key: key for key in strange if get_close_matches(key, OWN_KEYS, 1, 0.8)} | added
 
 
 def is_read(key: str, config: Mapping[str, Any]) -> bool:
-    """Return whether an interpolation of an unresolved configuration names `key`.
-
-    What Hydra keeps of the overrides repeats them, and reads nothing.
-    """
+    """Return whether an interpolation of an unresolved configuration names `key`."""
     pattern = re.compile(rf"\$\{{.*(?<!\w){re.escape(key)}(?!\w)", re.DOTALL)
-    hydra = {name: value for name, value in config.get("hydra", {}).items() if name != "overrides"}
     others = {name: value for name, value in config.items() if name not in (key, "hydra")}
+    # What Hydra keeps of the overrides repeats them, and reads nothing.
+    hydra = {name: value for name, value in config.get("hydra", {}).items() if name != "overrides"}
     return _matches([hydra, others], pattern)
 
 
 def _matches(value: Any, pattern: re.Pattern[str]) -> bool:
     if isinstance(value, str):
         return pattern.search(value) is not None
-    if isinstance(value, Mapping):
-        return any(_matches(item, pattern) for item in value.values())
-    return isinstance(value, Sequence) and any(_matches(item, pattern) for item in value)
+    items = value.values() if isinstance(value, Mapping) else value
+    return isinstance(value, Mapping | Sequence) and any(_matches(one, pattern) for one in items)
 
 
 def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:

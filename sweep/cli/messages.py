@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -56,11 +57,10 @@ def one_sentence(error: BaseException) -> str:
     if isinstance(error, OverrideParseException):
         if "=" not in error.override:
             return f"{error.override}: this sets no value; write it as KEY=VALUE."
-        reason = text.splitlines()[0]
-        return f"{error.override}: Hydra cannot read this ({reason}); quote what is special."
+        return _unreadable(str(error.override), text.splitlines()[0])
     key = re.search(r"Could not override '([^']*)'", text)
     if key:
-        return _unknown_key(key.group(1), error.__cause__)
+        return _unknown_key(key.group(1), error.__cause__, text)
     several = re.match(r"Ambiguous value for argument '(.*)'\n", text)
     if several:
         return (
@@ -102,7 +102,19 @@ def one_sentence(error: BaseException) -> str:
     return (f"{place}: " if place else "") + " ".join(told or [type(error).__name__])
 
 
-def _unknown_key(name: str, cause: BaseException | None) -> str:
+def _unreadable(override: str, reason: str) -> str:
+    """Return the refusal of an override that is no override, and what may have been meant."""
+    key, _, value = override.partition("=")
+    if value.endswith(","):
+        return f"{override} ends with a comma; write the values without blanks between them."
+    strange = [one for one in value if ord(one) > 127]
+    if strange and not re.search("[\"']", value):
+        quoted = shlex.quote(f'{key}="{value}"')
+        return f"{override}: put names with non-ASCII characters in quotes: {quoted}"
+    return f"{override}: Hydra cannot read this ({reason}); quote what is special."
+
+
+def _unknown_key(name: str, cause: BaseException | None, text: str) -> str:
     """Return the refusal of a key that the configuration does not have.
 
     OmegaConf's exception knows the first part of a dotted name that is missing, and the node
@@ -111,8 +123,12 @@ def _unknown_key(name: str, cause: BaseException | None) -> str:
     node = getattr(cause, "parent_node", None)
     keys = [str(key) for key in node] if isinstance(node, DictConfig) else []
     above, _, missing = str(getattr(cause, "full_key", None) or name).rpartition(".")
-    if above and isinstance(node, DictConfig) and not keys:
-        return f"{above}.{missing}: there is no such key yet; add it with +{above}.{missing}=VALUE."
+    group = above.split(".")[0]
+    if above and ((isinstance(node, DictConfig) and not keys) or "init" in (missing, above[-4:])):
+        typed = re.search(r"To append to your config use \+(.*)", text)
+        line = typed[1] if typed and group != "hydra" else f"{above}.{missing}=VALUE"
+        plus = "+" if group == "hydra" else "++"
+        return f"{above}.{missing}: there is no such key yet; add it with {plus}{line}."
     if above:
         return no_such_key(above, missing, keys)
     known = [key for key in keys if key not in ("hydra", "parent")]

@@ -1,0 +1,205 @@
+"""What axes, keys and flags mean on the command line; none has a silent other meaning."""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.end_to_end.test_launchers import stored
+from tests.processes import run_sweep
+
+FILES = {
+    "network/small.yaml": "layers: [4, 2, 2]\ninit: {scheme: xavier}",
+    "network/big.yaml": "layers: [4, 5, 2]\ninit: {scheme: xavier}",
+    "network/größe.yaml": "layers: [4, 2, 2]\ninit: {scheme: he}",
+    "network/own_rate.yaml": "# @package _global_\nlr: 0.7\n"
+    "network: {layers: [4, 2, 2], init: {scheme: he}}",
+    "data/points.yaml": "file: points1.csv\ninputs: [a, b, c, d]\ntargets: [t, u]",
+    "experiment/listed.yaml": "# @package _global_\n"
+    "hydra: {mode: MULTIRUN, sweeper: {params: {lr: [0.1, 1.0]}}}",
+    "experiment/numbered.yaml": "# @package _global_\n"
+    "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '${hydra:job.num}'}}}",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Return a user's folder with a configuration of its own and two data files."""
+    for name, text in FILES.items():
+        path = tmp_path / "own" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n", encoding="utf-8")
+    for number in (1, 2):
+        rows = f"a,b,c,d,t,u\n2,5,1,4,0.05,0.{number}\n"
+        (tmp_path / f"points{number}.csv").write_text(rows)
+    return tmp_path
+
+
+def planned(arguments: list[str], folder: Path) -> list[str]:
+    """Return the grid points that ``dry_run=true`` lists; nothing is written."""
+    before = sorted(folder.rglob("*"))
+    ended = run_sweep(["--config-dir", "own", *arguments, "dry_run=true"], folder)
+    assert ended.code == 0, ended
+    assert sorted(folder.rglob("*")) == before
+    return [line.strip() for line in ended.out.splitlines() if line.startswith("  ")]
+
+
+@pytest.mark.parametrize(
+    ("axes", "points"),
+    [
+        (["lr=sort(range(1.3,0,-0.5))"], ["lr=0.3", "lr=0.8", "lr=1.3"]),
+        (["lr=sort(range(0.3,1.4,0.5),reverse=true)"], ["lr=1.3", "lr=0.8", "lr=0.3"]),
+        (["lr=range(0.1,0.5,0.1)"], ["lr=0.1", "lr=0.2", "lr=0.3", "lr=0.4"]),
+        (["iters=range(1,4)"], ["iters=1", "iters=2", "iters=3"]),
+        (
+            ["data=points", "data.file=glob(points*)"],
+            ["data.file=points1.csv", "data.file=points2.csv"],
+        ),
+        (["network=glob(*,exclude=[n*,o*,g*])"], ["network=big", "network=small"]),
+        (["network=small,big", "network.init.scheme=he"], ["network=small", "network=big"]),
+        (
+            ["network=small", "network.init.scheme=he,xavier"],
+            ["network.init.scheme=he", "network.init.scheme=xavier"],
+        ),
+        (
+            ["network.init={scheme:xavier},{scheme:normal,std:0.1}"],
+            [
+                'network.init={"scheme":"xavier"}',
+                'network.init={"scheme":"normal","std":0.1}',
+            ],
+        ),
+        (['network="größe"', "seed=1,2"], ["seed=1", "seed=2"]),
+        (["network=own_rate"], ["lr=0.7,iters=1"]),
+        (["network=small", "seed=0,1,2"], ["seed=0", "seed=1", "seed=2"]),
+        (["network.init.scheme=xavier", "seed=0,1"], ["seed=0", "seed=1"]),
+        (
+            ["lr=0.1,0.10,0.2", "iters=5"],
+            ["lr=0.1,iters=5  (asked for 2 times, runs once)", "lr=0.2,iters=5"],
+        ),
+    ],
+    ids=lambda value: " ".join(value),
+)
+def test_grid_is_what_was_asked_for(axes: list[str], points: list[str], folder: Path) -> None:
+    alone = ["iters=1"] if axes[0].startswith("lr=") and len(axes) == 1 else []
+    alone = ["lr=0.1"] if axes[0].startswith("iters=") else alone
+    shown = planned(["-m", *axes, *alone], folder)
+    if alone:
+        shown = [re.sub(rf",?{alone[0]},?", "", line) for line in shown]
+    assert shown == points
+
+
+def test_plan_of_many_names_the_first_and_last(folder: Path) -> None:
+    shown = planned(["-m", "lr=range(1,101)", "iters=1"], folder)
+    assert len(shown) == 11
+    assert (shown[0], shown[5], shown[-1]) == (
+        "lr=1.0,iters=1", "... 90 more ...", "lr=100.0,iters=1",
+    )  # fmt: skip
+
+
+REFUSED = [
+    (["-m", "lr=0.1,0.2", "iters=10", "lr=0.5"], "lr=0.1,0.2 and lr=0.5: lr is given twice"),
+    (["lr=0.1", "++lr=0.5"], "lr=0.1 and ++lr=0.5: lr is given twice"),
+    (
+        ["-m", "network.init={scheme:he},{scheme:xavier}", "network.init={scheme:normal}"],
+        "network.init is given twice",
+    ),
+    (["-m", "lr=glob(*)"], "lr=glob(*): nothing matches"),
+    (["-m", "lr=range(1,0,0.1)"], "lr=range(1,0,0.1): this axis has no values"),
+    (["-m", "lr=range(0,1,1e-9)"], "these are 1000000000 values"),
+    (["-m", "network=glob(zzz*)"], "network=glob(zzz*): nothing matches"),
+    (["-m", "data.file=glob(none*)"], "data.file=glob(none*): no file matches"),
+    (["lr=[0.1,1.0]"], "-m lr=0.1,1.0."),
+    (["-m", "lr=[0.1,1.0]"], "-m lr=0.1,1.0."),
+    (["experiment=listed"], "-m lr=0.1,1.0."),
+    (["-m", "lr=0.1,", "1.0"], "write values without blanks between them, lr=0.1,1.0."),
+    (["lr=0.1,"], "lr=0.1, ends with a comma"),
+    (["--lr=0.1"], "write lr=0.1."),
+    (["--lr", "0.1"], "write lr=VALUE."),
+    (["network=größe"], "put names with non-ASCII characters in quotes: 'network=\"größe\"'"),
+    (["lr=${oc.env:RATE}"], 'lr="${oc.decode:${oc.env:NAME}}"'),
+    (["experiment=numbered"], "`seed: ${hydra:job.num}` as a key of the preset"),
+    (["network=small", "network.init.std=1"], "add it with ++network.init.std=1."),
+]
+
+
+@pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: value[-1])
+def test_what_means_nothing_is_refused(arguments: list[str], told: str, folder: Path) -> None:
+    before = sorted(folder.rglob("*"))
+    ended = run_sweep(["--config-dir", "own", *arguments], folder, env={"RATE": "0.1"})
+    assert ended.code == 2, ended
+    assert told in ended.err
+    assert len(ended.err.splitlines()) == 1 and ended.out == ""
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_advice_of_a_refusal_is_taken(folder: Path) -> None:
+    own = ["--config-dir", "own", "dry_run=true"]
+    for line in ('lr="${oc.decode:${oc.env:RATE}}"', "++network.init={scheme:normal,std:1}"):
+        ended = run_sweep([*own, "network=small", line], folder, env={"RATE": "0.1"})
+        assert ended.code == 0, ended
+
+
+def test_init_draws_in_place_of_given_weights(tmp_path: Path) -> None:
+    given = run_sweep(["lr=0.1"], tmp_path)
+    drawn = run_sweep(["network.init.scheme=xavier"], tmp_path)
+    assert given.code == drawn.code == 0, drawn
+    assert given.out.splitlines()[1] != drawn.out.splitlines()[1], "the hidden neurons before"
+
+
+def test_first_line_names_the_axes_and_an_unused_seed(tmp_path: Path) -> None:
+    ended = run_sweep(["-m", "dry_run=true"], tmp_path)
+    assert "300000 iterations, over lr (default), iters (default)\n" in ended.out
+    ended = run_sweep(["-m", "seed=0,1", "lr=0.1", "iters=2"], tmp_path)
+    first, second = ended.out.splitlines()[:2]
+    assert first.startswith("seed: it changes nothing here")
+    assert second.endswith("4 iterations, over lr, iters, seed")
+
+
+def test_every_key_of_the_command_line_is_a_param(folder: Path) -> None:
+    keys = [
+        "--config-dir",
+        "own",
+        "network=small",
+        "network.init.scheme=he",
+        "trainer.shuffle=false",
+    ]
+    assert run_sweep(["-m", *keys, "lr=0.1,0.2", "iters=2"], folder).code == 0
+    assert run_sweep([*keys, "lr=0.3"], folder).code == 0
+    database = sqlite3.connect(folder / "outputs" / "mlflow.db")
+    for key, value in (("network.init.scheme", "he"), ("trainer.shuffle", "false")):
+        found = database.execute("select value from params where key = ?", [key]).fetchall()
+        assert found == [(value,)] * 3
+    database.close()
+    (table,) = folder.glob("outputs/reports/*/runs.csv")
+    assert "network.init.scheme" in table.read_text().splitlines()[0]
+
+
+def test_jobs_that_change_their_folder_have_one_each(tmp_path: Path) -> None:
+    ended = run_sweep(["-m", "lr=0.1,0.2", "iters=2", "hydra.job.chdir=true"], tmp_path)
+    assert ended.code == 0, ended
+    logs = tmp_path.glob("outputs/sweeps/*/*/sweep.log")
+    assert sorted(path.parent.name for path in logs) == ["0", "1"]
+
+
+def test_resumed_sweep_runs_as_it_began(folder: Path) -> None:
+    """The plan keeps how a sweep runs; where its files were is said if they are not named."""
+    own = ["--config-dir", "own"]
+    how = ["hydra.job.chdir=true", "+hydra.job.env_set.WIDTH='3'", "max_seconds=90"]
+    started = run_sweep(["-m", *own, "network=small", "lr=0.1", "iters=2", *how], folder)
+    assert started.code == 0, started
+    ended = run_sweep(["resume=last", "iters=3", *own], folder)  # flags after overrides
+    assert ended.code == 0, ended
+    for word in ("max_seconds=90", "hydra.job.chdir=true", "+hydra.job.env_set.WIDTH="):
+        assert word in ended.out.splitlines()[0]
+    assert "2 runs" in ended.out and "1 to do" in ended.out
+    (log,) = folder.glob("outputs/sweeps/*/1/sweep.log")
+    assert log.is_file(), "a job's folder of its own, as the sweep began"
+    assert {run["status"] for run in stored(folder).values()} == {"FINISHED"}
+    refused = run_sweep(["resume=last"], folder)
+    assert refused.code == 2
+    assert "name --config-dir own as the sweep did when it began" in refused.err
+    faster = run_sweep(["-m", *own, "resume=last", "max_seconds=80", "dry_run=true"], folder)
+    assert "max_seconds" not in faster.out.splitlines()[0], "what is named counts"
