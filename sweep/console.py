@@ -91,7 +91,6 @@ def resume_command(sweep_id: str) -> str:
             flags += [word] if equals else [word, next(words, "")]
         elif RESUMED.match(word):
             kept.append(word)
-    # Hydra's parser takes its overrides in one piece.
     return shlex.join(["python", "-m", "sweep", *flags, *kept, f"resume={sweep_id}"])
 
 

@@ -166,7 +166,7 @@ def _with_copies(
     -------
     The plan with the copies in their place, data file -> copy, and the files left out.
     """
-    from sweep.tracking.copies import moved
+    from sweep.tracking.copies import moved, moved_params
 
     data_files: dict[str, str] = {}
     left_out: dict[str, None] = {}
@@ -186,7 +186,10 @@ def _with_copies(
         new = moved(config, data_files)
         text = f"++data.file={data_files[str(file)]}"
         trajectory = _trajectory(new, digest)
-        cells.append({**cell, "config": new, "overrides": [*kept, text], "trajectory": trajectory})
+        changes = {"config": new, "overrides": [*kept, text], "trajectory": trajectory}
+        if isinstance(cell.get("params"), Mapping):
+            changes["params"] = moved_params(cell["params"], data_files)
+        cells.append({**cell, **changes})
     missing = [file for file in left_out if file not in data_files]
     return {**plan, "base": ".", "cells": cells}, data_files, missing
 

@@ -111,22 +111,7 @@ ROOMS = [
         ["sweep.report", "sweep.report.*"],
         ["sweep.errors", "sweep.report*", "sweep.tracking.stored"],
     ),
-    (
-        [
-            "sweep.config.run",
-            "sweep.config.settings",
-            "sweep.config.spec",
-            "sweep.training.trainers",
-        ],
-        [
-            "sweep.config.run",
-            "sweep.config.settings",
-            "sweep.config.spec",
-            "sweep.errors",
-            "sweep.training.trainers",
-            *NUMERIC,
-        ],
-    ),
+    (["sweep.config.*"], ["sweep.config.*", "sweep.errors", *NUMERIC]),
     (["hydra_plugins.*"], ["sweep.cli.*"]),
     (["sweep.__main__"], ["sweep.cli.app"]),
     (

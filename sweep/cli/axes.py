@@ -6,6 +6,7 @@ import glob
 import itertools
 import math
 import random
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from decimal import Decimal
 from fnmatch import fnmatch
@@ -21,6 +22,7 @@ from hydra.core.override_parser.types import (
     QuotedString,
     RangeSweep,
 )
+from hydra.errors import HydraException
 
 from sweep.cli.arguments import describes_run, key_of
 from sweep.cli.overrides import lost_numbers
@@ -32,6 +34,9 @@ __all__ = ["default_axes", "doubled_keys", "grid_of", "is_axis", "parse", "refus
 
 MOST_VALUES = 1_000_000
 """A range of more values is a mistake."""
+
+PLAIN = re.compile(r"[\w.+-]+")
+"""Values that need no quotes, whatever Hydra reads."""
 
 PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
 """The problem that the default grid belongs to."""
@@ -157,10 +162,21 @@ def _lines(override: Override, base: Path) -> Iterator[str]:
     elif isinstance(value, Glob) and key_of(key) == "data.file":
         texts = (QuotedString(name, Quote.double).with_quotes() for name in _files(value, base))
     elif override.is_sweep_override():
-        texts = override.sweep_string_iterator()
+        texts = map(_quoted, override.sweep_string_iterator())
     else:
         texts = [override.get_value_element_as_str()]
     return (f"{key}={text}" for text in texts)
+
+
+def _quoted(text: str) -> str:
+    """Return the text of a value that Hydra can read: choice() drops the quotes of its values."""
+    if PLAIN.fullmatch(text):
+        return text
+    try:
+        OverridesParser.create().parse_override(f"key={text}")
+    except HydraException:
+        return str(QuotedString(text, Quote.single).with_quotes())
+    return text
 
 
 def _files(pattern: Glob, base: Path) -> list[str]:

@@ -75,15 +75,13 @@ class _Member:
         if not self.open:
             return  # it has ended, and others of its batch go on
         outcome = ""
-        for part in parts:
-            yield from self._count(part.curve.marks.last)
-            for result in self.history.add(part):
-                outcome = result.outcome
-                for cell in [cell for cell in self.open if cell.spec.iters == result.iters]:
-                    self.open.remove(cell)
-                    yield Ended(cell, result)
-        if state is not None:
-            self.history.saved = state
+        results = self.history.add(parts, state)
+        yield from self._count(self.history.step)
+        for result in results:
+            outcome = result.outcome
+            for cell in [cell for cell in self.open if cell.spec.iters == result.iters]:
+                self.open.remove(cell)
+                yield Ended(cell, result)
         now = time.monotonic()
         if not self.history.left and outcome != "interrupted":
             if self.checkpoint:

@@ -67,7 +67,8 @@ def copy_sweep(
         f"#/experiments/{source.experiment_id}/": f"#/experiments/{target.experiment_id}/",
     }
     for run in runs:
-        copy = _create(source, run, target, run.name, run.params, {"mlflow.parentRunId": parent})
+        params = moved_params(run.params, data_files)
+        copy = _create(source, run, target, run.name, params, {"mlflow.parentRunId": parent})
         for name in RUN_FILES:
             content = run.artifacts.read(run.run_id, name) if run.artifacts else None
             if content is not None:
@@ -127,6 +128,12 @@ def _moved_config(content: bytes, data_files: Mapping[str, str]) -> bytes:
         return content
     new = moved(config, data_files)
     return content if new == config else files.config_bytes(new)
+
+
+def moved_params(params: Mapping[str, str], data_files: Mapping[str, str]) -> dict[str, str]:
+    """Return params that name the copy of the data file, where they name one."""
+    file = params.get("data.file", "")
+    return {**params, "data.file": data_files[file]} if file in data_files else dict(params)
 
 
 def moved(config: Mapping[str, Any], data_files: Mapping[str, str]) -> Mapping[str, Any]:

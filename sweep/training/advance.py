@@ -261,5 +261,4 @@ def train(
     """
     training = Training(batch, [cuts], None, [max_seconds])
     history = History(cuts)
-    for part in training.advance().parts[0]:
-        yield from history.add(part)
+    yield from history.add(training.advance().parts[0])

@@ -191,10 +191,18 @@ class ErrorCurve:
         self._slices = [whole]
         return whole
 
-    def points(self) -> tuple[Steps, Values, Values | None]:
-        """Return the steps, errors and validation errors, with the best and the last step."""
-        whole, marks = self.kept(), self.marks
-        steps, errors, others = whole.steps, whole.errors, whole.validation
+    def points(self, marks: Landmarks | None = None) -> tuple[Steps, Values, Values | None]:
+        """Return the steps, errors and validation errors, with the best and the last step.
+
+        Parameters
+        ----------
+        marks
+            Earlier landmarks of this curve, where it is to end.
+        """
+        whole, marks = self.kept(), marks or self.marks
+        end = int(np.searchsorted(whole.steps, marks.last, side="right"))
+        steps, errors, others = whole.steps[:end], whole.errors[:end], whole.validation
+        others = None if others is None else others[:end]
         if marks.last < 0:
             return steps, errors, others
         for step, values in (

@@ -172,8 +172,23 @@ class History:
         self.curve.rewind(self.saved.marks if self.saved else Landmarks())
         self.seconds = self.saved.seconds if self.saved else 0.0
 
-    def add(self, part: Part) -> Iterator[RunResult]:
-        """Append a part; yield a result for each run that ends with it."""
+    def add(self, parts: Sequence[Part], state: Saved | None = None) -> Iterator[RunResult]:
+        """Append the parts of a slice; return a result for each run that ends with one.
+
+        Everything is appended at once, results are made one after the other.
+
+        Parameters
+        ----------
+        state
+            Where the trajectory can go on from after the last part.
+        """
+        endings = [ending for part in parts for ending in self._append(part)]
+        if state is not None:
+            self.saved = state
+        return (self._result(*ending) for ending in endings)
+
+    def _append(self, part: Part) -> Iterator[tuple[int, str, Part]]:
+        """Append a part; yield iterations and outcome of each run that ends with it."""
         self.curve.append(part.curve)
         self.seconds = part.seconds
         if part.snapshot is None:
@@ -181,13 +196,12 @@ class History:
         if part.initial:
             self._initial = part.snapshot.weights
             return
-        diverged = self.curve.marks.diverged_at is not None
-        while self.left and (part.ended or self.left[0] <= self.step):
+        marks = part.curve.marks
+        while self.left and (part.ended or self.left[0] <= marks.last):
             iters = self.left.popleft()
-            outcome = "diverged" if diverged else "interrupted"
-            if not diverged and iters <= self.step:
-                outcome = "completed"
-            yield self._result(iters, outcome, part.snapshot)
+            completed = marks.diverged_at is None and iters <= marks.last
+            ended = "interrupted" if marks.diverged_at is None else "diverged"
+            yield iters, "completed" if completed else ended, part
 
     def charted(self) -> CurvePart | None:
         """Return what is new of what charts show, each point once; None where nothing is."""
@@ -200,9 +214,10 @@ class History:
         at = np.searchsorted(steps, chosen)
         return CurvePart(steps[at], errors[at], None if others is None else others[at])
 
-    def _result(self, iters: int, outcome: str, at_end: Snapshot) -> RunResult:
-        marks = self.curve.marks
-        steps, errors, others = self.curve.points()
+    def _result(self, iters: int, outcome: str, part: Part) -> RunResult:
+        marks, at_end = part.curve.marks, part.snapshot
+        assert at_end is not None
+        steps, errors, others = self.curve.points(marks)
         finite, completed = len(steps) > 0, outcome == "completed"
         stalled_at = at_end.stalled_at
         crossed = dict(zip(THRESHOLDS, marks.thresholds, strict=False))
@@ -220,7 +235,7 @@ class History:
             thresholds={k: crossed.get(k) for k in THRESHOLDS},
             initial_weights=self._initial,
             final_weights=at_end.weights,
-            train_seconds=self.seconds,
+            train_seconds=part.seconds,
             metrics=at_end.metrics,
             validation=others,
             final_validation_error=_finite(marks.last_values[1]) if completed else None,

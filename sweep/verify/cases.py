@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict, deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,13 +89,15 @@ def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) 
     choices = plan.get("choices")
     if not isinstance(choices, Mapping):
         choices = {group: run.params.get(group) for group in GROUPS}
+    stored = plan.get("params")
+    keys = stored if isinstance(stored, Mapping) else run.params
     signatures = [run.tags.get(SIGNATURE), plan.get("signature")]
     specs: list[RunSpec] = []
     reasons = []
     for config in (planned, own):
         if isinstance(config, Mapping):
             try:
-                specs.append(_trainable(config, choices, signatures, origin))
+                specs.append(_trainable(config, choices, signatures, keys, origin))
             except _Refused as refused:
                 reasons.append(str(refused))
     if not specs:
@@ -150,7 +152,11 @@ def _own_config(run: StoredRun) -> Any:
 
 
 def _trainable(
-    config: Mapping[str, Any], choices: Mapping[str, Any], known: Sequence[Any], origin: Origin
+    config: Mapping[str, Any],
+    choices: Mapping[str, Any],
+    known: Sequence[Any],
+    keys: Iterable[str],
+    origin: Origin,
 ) -> RunSpec:
     """Return the specification of a stored configuration, its class named by the user alone."""
     trainer = config.get("trainer")
@@ -161,7 +167,7 @@ def _trainable(
             "(add trainer=NAME, with --config-dir where it is yours)"
         )
     try:
-        spec = run_spec(config, choices, origin.base)
+        spec = run_spec(config, choices, origin.base, keys)
     except ConfigError as error:
         raise _Refused(f"its configuration is refused today: {error}") from error
     except Exception as error:  # a configuration that was tampered with may hold anything

@@ -23,7 +23,7 @@ FAULTS: dict[str, dict[str, list[str]]] = {
         "lr = -1, nan, inf; iters = 0, -3: refused, nothing is made": [
             "end_to_end/test_refusals.py::test_single_run_is_refused_before_anything_exists",
             "end_to_end/test_refusals.py::test_mistakes_of_a_command_are_listed_together",
-            "test_config.py::test_run_spec_bad_value_is_one_sentence_naming_key_and_value",
+            "config/test_run.py::test_run_spec_bad_value_is_one_sentence_naming_key_and_value",
         ],
         "an added key that nothing reads; a number that no float holds; reuse without a sweep": [
             "end_to_end/test_refusals.py::test_single_run_is_refused_before_anything_exists",
@@ -115,9 +115,9 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "tracking/test_leases.py::test_reading_closes_nothing",
         ],
         "signatures change with what changes a number, and with nothing else": [
-            "test_config.py::test_signature_changes_with_what_changes_a_number",
-            "test_config.py::test_signature_changes_with_data_and_network",
-            "test_config.py::test_signature_stays_with_what_changes_no_number",
+            "config/test_run.py::test_signature_changes_with_what_changes_a_number",
+            "config/test_run.py::test_signature_changes_with_data_and_network",
+            "config/test_run.py::test_signature_stays_with_what_changes_no_number",
         ],
     },
     "store lost": {

@@ -483,9 +483,7 @@ def by_slices(
         training = Training(chosen(make(), alive), [histories[at].left for at in alive], saved)
         done = training.advance(iterations=next(lengths))
         for at, parts, state in zip(alive, done.parts, done.states, strict=True):
-            for part in parts:
-                results[at] += histories[at].add(part)
-            histories[at].saved = state
+            results[at] += histories[at].add(parts, state)
         alive = [at for at in alive if histories[at].left]
     return results
 
@@ -556,7 +554,7 @@ def test_max_seconds_is_the_time_of_each_trajectory_itself() -> None:
     training = Training(side_by_side([0.1, 0.2]), cuts, None, [0.05, 0.2])
     histories = [History(one) for one in cuts]
     results = [
-        [result for part in parts for result in history.add(part)]
+        list(history.add(parts))
         for history, parts in zip(histories, training.advance().parts, strict=True)
     ]
     assert [[one.outcome for one in own] for own in results] == [["interrupted"]] * 2
@@ -574,7 +572,7 @@ def test_time_that_was_trained_before_counts() -> None:
     assert again.done
     again = Training(BatchOfOne(Kept(wave)), [[100]], [old], [1e6 + 100])
     history = History([100], old)
-    (result,) = (one for part in again.advance().parts[0] for one in history.add(part))
+    (result,) = history.add(again.advance().parts[0])
     assert result.outcome == "completed"
     assert result.train_seconds >= 1e6
 
@@ -644,7 +642,7 @@ def test_task_and_result_travel_as_plain_values() -> None:
     assert isinstance(result, SliceResult)
     for at, lr in enumerate((0.1, 0.2)):
         history = History([100])
-        (found,) = (one for part in result.parts[at] for one in history.add(part))
+        (found,) = history.add(result.parts[at])
         assert_equal(found, only(train(notebook_trainer(lr), [100])))
 
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from omegaconf import OmegaConf
 
 from sweep.errors import ConfigError
 from sweep.training.network import RULES, Network, check_fit, check_rule, step
 from tests import notebook
-from tests.processes import ROOT
+from tests.configuration import spec
 
 LINEAR = {"layers": [2, 1], "weights": [[[1.0], [1.0]]], "biases": [0.0]}
 
@@ -39,8 +38,7 @@ def test_step_of_the_notebook_is_what_it_prints() -> None:
 
 
 def test_notebook_option_of_the_configuration_is_the_notebook() -> None:
-    config = OmegaConf.load(ROOT / "conf" / "network" / "notebook.yaml")
-    net = Network.build(**OmegaConf.to_container(config))  # type: ignore[arg-type]
+    net = spec().network
     assert net.named() == notebook.notebook_network().named()
     assert (net.layers, net.activations) == ((4, 3, 2), ("sigmoid", "sigmoid"))
 
