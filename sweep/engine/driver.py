@@ -19,7 +19,7 @@ from sweep.engine.checkpoint import Checkpoint
 from sweep.engine.events import Charted, Ended, Event, Failure, Noted, Progressed, Started
 from sweep.engine.executors import Executor, WorkerLost
 from sweep.engine.plan import Trajectory
-from sweep.training.history import History, Part, Saved
+from sweep.training.history import History, Part, RunResult, Saved
 from sweep.training.task import Item, SliceResult, Task
 
 __all__ = ["Driver"]
@@ -71,11 +71,13 @@ class _Member:
         return Item(self.trajectory.spec, tuple(history.left), history.saved, self.max_seconds)
 
     def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[Event]:
-        """Take what a slice gave; yield what is new."""
+        """Append what a slice gave, at once; return what is new of it."""
         if not self.open:
-            return  # it has ended, and others of its batch go on
+            return iter(())  # it has ended, and others of its batch go on
+        return self._news(self.history.add(parts, state), fresh=state is not None)
+
+    def _news(self, results: Iterator[RunResult], *, fresh: bool) -> Iterator[Event]:
         outcome = ""
-        results = self.history.add(parts, state)
         yield from self._count(self.history.step)
         for result in results:
             outcome = result.outcome
@@ -86,7 +88,7 @@ class _Member:
         if not self.history.left and outcome != "interrupted":
             if self.checkpoint:
                 self.checkpoint.remove()
-        elif state is not None and (not self.open or now - self._kept_at >= KEEP_SECONDS):
+        elif fresh and (not self.open or now - self._kept_at >= KEEP_SECONDS):
             self._kept_at = now
             self.keep()
         if self.open and now - self._charted_at >= CHART_SECONDS:
@@ -254,8 +256,9 @@ class Driver:
         if any(state is not None for state in result.states):
             batch.deaths = 0
         self._resting[slot] = batch  # before the caller gets control, and perhaps leaves
-        for member, parts, state in zip(batch.members, result.parts, result.states, strict=True):
-            yield from member.take(parts, state)
+        slices = zip(batch.members, result.parts, result.states, strict=True)
+        for news in [member.take(parts, state) for member, parts, state in slices]:
+            yield from news
         if not any(member.history.left for member in batch.members):
             del self._resting[slot]
 
