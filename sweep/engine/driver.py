@@ -259,6 +259,9 @@ class Driver:
         slices = zip(batch.members, result.parts, result.states, strict=True)
         for news in [member.take(parts, state) for member, parts, state in slices]:
             yield from news
+        if result.failure is not None:
+            for member in batch.members:
+                yield from member.fail(result.failure)
         if not any(member.history.left for member in batch.members):
             del self._resting[slot]
 

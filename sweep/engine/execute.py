@@ -103,6 +103,7 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
     except RunFailed as error:
         sweep.fail(cell, Failure.of(error))
         raise
+    sweep.start(cell)
     with create("serial") as executor:
         own = Trajectory((replace(cell, spec=spec),))
         for _, outcome in _train(sweep, [(own,)], executor):

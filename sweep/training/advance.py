@@ -52,23 +52,24 @@ class Worker:
     def advance(self, task: Task) -> SliceResult | Failure | None:
         """Advance a task; return None where its training is not here.
 
-        Whatever the trainer raises is a Failure: SystemExit ends its run, not the worker.
+        Whatever the trainer raises is a Failure: SystemExit ends its run, not the worker. What
+        came before it in the slice is kept.
         """
+        training, self._training = self._training, None
         try:
             if task.items is not None:
-                self._training = None  # frees its memory before the next one is built
-                self._training = Training.of(task.items)
-            elif self._next != (task.batch, task.number):
+                training = None  # frees its memory before the next one is built
+                training = Training.of(task.items)
+            elif training is None or self._next != (task.batch, task.number):
                 return None
-            assert self._training is not None
-            result = self._training.advance(task.seconds)
-            self._next = task.batch, task.number + 1
-            if self._training.done:
-                self._training = None
-            return result
+            result = training.advance(task.seconds)
         except BaseException as error:
-            self._training, self._next = None, (-1, -1)
-            return Failure.of(error)
+            failure = Failure.of(error)
+            return failure if training is None else training.failed(failure)
+        self._next = task.batch, task.number + 1
+        if not training.done:
+            self._training = training
+        return result
 
 
 def advance(task: Task) -> SliceResult | Failure | None:
@@ -221,6 +222,11 @@ class Training:
             if time.perf_counter() - started >= seconds:
                 break
         return SliceResult(tuple(item.end_slice() for item in self._items), tuple(self._states()))
+
+    def failed(self, failure: Failure) -> SliceResult:
+        """Return what came before a failure."""
+        parts = tuple(item.end_slice() for item in self._items)
+        return SliceResult(parts, (None,) * len(parts), failure)
 
     def _next_calls(self, elapsed: float) -> int:
         """Return the next call's iterations: grow at most tenfold towards CALL_SECONDS."""

@@ -67,10 +67,13 @@ class SliceResult:
     states
         Where each can go on from; None where its trainer cannot, or the state is large and not
         due.
+    failure
+        What the trainer raised in this slice, after `parts`.
     """
 
     parts: tuple[tuple[Part, ...], ...]
     states: tuple[Saved | None, ...]
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)

@@ -126,6 +126,14 @@ def test_what_a_trainer_raises_is_its_own_runs_failure(name: str, cls: str, sent
 
 
 @every
+def test_runs_that_ended_before_a_failure_are_kept(name: str) -> None:
+    found = drive(create(name, 1), [trajectory("FailingLater", 0.1, 1, 2, 9)])
+    assert_falls(found[0.1, 1], 0.1, 1)
+    assert_falls(found[0.1, 2], 0.1, 2)
+    assert isinstance(found[0.1, 9], Failure)
+
+
+@every
 def test_more_says_whether_what_waits_may_begin(name: str) -> None:
     ended: list[object] = []
 

@@ -68,9 +68,7 @@ def test_state_goes_on_where_it_was(momentum: float, folder: Path) -> None:
     made = spec(
         folder, "network=xor", "data=xor", "trainer=torch_net", f"trainer.momentum={momentum}"
     )
-    whole: Any = build_batch([made])
-    first: Any = build_batch([made])
-    second: Any = build_batch([made])
+    whole, first, second = (build_batch([made]).items[0] for _ in range(3))
     errors = list(whole.advance(20))
     first.advance(8)
     second.restore({name: np.array(value) for name, value in first.state().items()})

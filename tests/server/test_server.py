@@ -55,7 +55,7 @@ def test_commands_do_what_they_do_on_sqlite(server: Server, tmp_path: Path) -> N
     assert ended.code == 0 and "4 runs verified, 0 differ" in ended.out, ended
     ended = server.client(there, ours, "to=exported", module="sweep.export")
     assert ended.code == 0, ended
-    ended = run_sweep(["from=exported"], there, module="sweep.verify")
+    ended = run_sweep(["outputs=exported"], there, module="sweep.verify")
     assert ended.code == 0 and "4 runs verified, 0 differ" in ended.out, ended
     ended = server.client(there, ours, module="sweep.ui")
     assert ended.code == 0 and "viewStateShareKey=all-sweeps" in ended.out, ended
