@@ -654,7 +654,9 @@ def test_whatever_a_trainer_raises_is_a_failure_as_text(
         raise error
 
     monkeypatch.setattr(Backprop, "advance", raises)
-    failure = advance(task(0, 0.1))
+    result = advance(task(0, 0.1))
+    assert isinstance(result, SliceResult)
+    failure = result.failure
     assert isinstance(failure, Failure)
     assert failure.sentence == f"{type(error).__name__}: {error}".splitlines()[0]
     assert failure.traceback is not None and "in raises" in failure.traceback
