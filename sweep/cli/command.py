@@ -25,6 +25,7 @@ from sweep.engine.estimate import estimate
 from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Plan, new_id
+from sweep.engine.single import resume_single, waits
 from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigErrors
 
@@ -69,6 +70,8 @@ def run_sweep(
     StoreError
         The store cannot be used; no run was started.
     """
+    if master.resume is not None and _single_stored(master):
+        return []
     composer = Composer(loader, master)
     opening, controls = _checked(composer, loader, master, params, arguments)
     launcher = make_launcher()
@@ -88,6 +91,18 @@ def run_sweep(
         return []
     with sweep_life(opening) as sweep:
         return launch(sweep, launcher, composer, master, controls, max_batch_size)
+
+
+def _single_stored(master: DictConfig) -> bool:
+    """Store the result of the single run that `resume` names; return whether it names one."""
+    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
+    if not waits(options):
+        return False
+    if options.dry_run:
+        console.say(f"The result of run {options.resume} waits on disk. Nothing was written.")
+    else:
+        resume_single(options)
+    return True
 
 
 def _print_plan(opening: Opening) -> None:

@@ -27,7 +27,7 @@ def report(config: DictConfig) -> None:
     from sweep import console
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings
-    from sweep.tracking import tending
+    from sweep.tracking import recover
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
@@ -36,7 +36,7 @@ def report(config: DictConfig) -> None:
     both = _compared(plain["compare"])
     open_store(from_options(options), mode="read")  # makes no store where there is none
     store = open_store(from_options(options), mode="write")
-    for sentence in tending.tend(store):
+    for sentence in recover.recover(store):
         console.say(sentence)
     if both is None:
         _report_one(store, options, str(plain["sweep"]))
