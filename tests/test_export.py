@@ -17,6 +17,8 @@ from mlflow.entities import Run
 
 from tests.processes import Ended, run_sweep
 
+pytestmark = pytest.mark.slow
+
 POINTS = "x,y\n0.1,0.2\n0.4,0.3\n0.9,0.8\n"
 DATA = ["data.inputs=[x]", "data.targets=[y]"]
 NETWORK = ["network.layers=[1,2,1]", "network.weights=null", "network.biases=null"]

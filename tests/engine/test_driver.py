@@ -262,6 +262,7 @@ def test_trajectory_that_kills_its_workers_fails_and_the_others_complete(
         assert_falls(result, lr, iters)
 
 
+@pytest.mark.slow
 def test_every_trajectory_may_be_a_killer(tmp_path: Path) -> None:
     given = [trajectory("DyingSlow", 0.1 * (1 + at), 100, folder=tmp_path) for at in range(3)]
     found = drive(create("processes", 2), given)
@@ -269,6 +270,7 @@ def test_every_trajectory_may_be_a_killer(tmp_path: Path) -> None:
     assert all(isinstance(outcome, Failure) for outcome in found.values())
 
 
+@pytest.mark.slow
 def test_last_try_is_alone(tmp_path: Path) -> None:
     """What dies for want of memory may live with nothing beside it."""
     given = [trajectory("Alone", lr, 40, folder=tmp_path) for lr in (0.1, 5.0, 0.2, 0.3, 0.4)]
