@@ -88,7 +88,7 @@ def heat_data(data: SweepData) -> HeatData | None:
         own = own.assign(text=[_text(row) for row in own.itertuples()])
         tables = [own.pivot(index="down", columns="across", values=v) for v in ("error", "text")]
         error, text = (t.reindex(down.values[::-1]).reindex(across.values, axis=1) for t in tables)
-        cells.append((error, text.fillna("not run")))
+        cells.append((error, text.fillna("")))
         at = None
         if data.best is not None and data.best.name in own.index:
             where = keys.loc[data.best.name]
