@@ -106,7 +106,7 @@ class _Member:
         saved = self.history.saved
         if self.checkpoint and saved is not None:
             self.history.rewind()
-            self.checkpoint.save(saved, self.history.curve.kept())
+            self.checkpoint.save(saved, self.history.curve.kept)
 
     def fail(self, failure: Failure) -> Iterator[Event]:
         """End all that is open."""
