@@ -225,7 +225,9 @@ def check_fit(network: Network, inputs: Array, targets: Array) -> None:
         if array.shape[1] != size:
             raise ConfigError(
                 f"data.{what} has {array.shape[1]} columns, but network.layers is "
-                f"{list(network.layers)}: {size} are needed."
+                f"{list(network.layers)}: {size} are needed; network.layers=[auto,"
+                f"{','.join(map(str, network.layers[1:-1] + ('auto',)))}] "
+                "network.init.scheme=xavier takes what the data has."
             )
     if network.loss == "cross_entropy":
         right = (targets >= 0).all(axis=1) & (abs(targets.sum(axis=1) - 1.0) <= 1e-9)
