@@ -19,6 +19,7 @@ from sweep.cli.axes import (
     doubled_keys,
     grid_of,
     is_axis,
+    parse,
     refusals,
 )
 from sweep.cli.compose import Composer
@@ -73,6 +74,8 @@ def expand(
     problems += doubled_keys(typed)
     # The others are looked at all the same, for their mistakes.
     overrides = sound([*configured, *typed], problems)
+    with listed(problems):
+        overrides += _folds(composer, overrides, sweep_id)
     keys = {override.key_or_group for override in configured}
     axes = named_axes(overrides, keys)
     grid = grid_of(overrides, Path.cwd())
@@ -86,9 +89,21 @@ def expand(
         len(grid),
         command_line(),
         Path.cwd(),
-        default_axes=tuple(key for key in axes if by_default and key not in named),
+        default_axes=tuple(key for key in axes if by_default and key in keys - named),
         doubled=doubled(cells),
     )
+
+
+def _folds(composer: Composer, overrides: Sequence[Override], sweep_id: str) -> list[Override]:
+    """Return the axis of the parts that ``data.folds`` makes, unless the command names them."""
+    if any(override.key_or_group == "data.fold" for override in overrides):
+        return []
+    first = [*grid_of(overrides, Path.cwd())[0], f"parent={sweep_id}"]
+    data = composer.compose(first, 0).values.get("data")
+    folds = data.get("folds") if isinstance(data, Mapping) else None
+    if not isinstance(folds, int) or folds < 2:
+        return []
+    return parse(None, [f"data.fold={','.join(map(str, range(folds)))}"])
 
 
 def sound(overrides: Sequence[Override], problems: list[str]) -> list[Override]:

@@ -21,6 +21,7 @@ __all__ = ["copy_sweep", "moved"]
 RUN_FILES = (
     files.CONFIG,
     files.CURVE,
+    files.PREPARATION,
     files.WEIGHTS,
     files.WEIGHTS_LARGE,
     files.THRESHOLDS,

@@ -52,9 +52,10 @@ class Item:
         passed; the weights stay as they are there.
     """
 
-    def __init__(self, network: Network, *, validated: bool) -> None:
+    def __init__(self, network: Network, data: Data) -> None:
         self._network = network
-        self._validated = validated
+        self._data = data
+        self._validated = data.validation_inputs is not None
         self._flat = network.flat()
         self._error = np.nan
         self._other = np.nan
@@ -80,6 +81,19 @@ class Item:
     def validation_errors(self) -> Array | None:
         """Return this item's row of Backprop.validation_errors."""
         return self._others if self._validated else None
+
+    def metrics(self) -> dict[str, float]:
+        """Return the accuracy now, where targets are classes; not once it diverged."""
+        data = self._data
+        if data.preparation.classes is None and self._network.loss != "cross_entropy":
+            return {}
+        network = self._network.replace(self._flat)
+        found = {"accuracy": network.accuracy(data.inputs, data.targets)}
+        if data.validation_inputs is not None and data.validation_targets is not None:
+            found["validation_accuracy"] = network.accuracy(
+                data.validation_inputs, data.validation_targets
+            )
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return all that is needed to go on from here; not once it diverged."""
@@ -161,7 +175,7 @@ class Backprop:
         )
         self._width = LANES if spec.small and len(networks) > 1 else 1
         self._kernel = load_kernel(spec, self._width, training, validation)
-        self.items = [Item(network, validated=self._validated) for network in networks]
+        self.items = [Item(network, data) for network in networks]
         # Groups of `width` share a kernel; lanes left over repeat the first trajectory.
         self._order = [*range(len(networks))] + [0] * (-len(networks) % self._width)
         self._rates = np.array([float(lrs[at]) for at in self._order]).reshape(-1, self._width)

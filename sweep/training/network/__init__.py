@@ -165,6 +165,11 @@ class Network:
         log_output = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         return float(-np.sum(targets * log_output) / len(inputs))
 
+    def accuracy(self, inputs: Array, targets: Array) -> float:
+        """Return the share of samples whose largest output is that of the largest target."""
+        chosen = self.forward(inputs)[-1].argmax(axis=1)
+        return float(np.mean(chosen == targets.argmax(axis=1)))
+
     def gradient(self, inputs: Array, targets: Array) -> Array:
         """Return dE/d(scalar) for every scalar in the order of `names`, shape (size,).
 
