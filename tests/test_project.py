@@ -160,10 +160,16 @@ ROOMS = [
     ),
     (
         ["sweep.export"],
-        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data*"]
         + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]
         + ["sweep.tracking.copies", "sweep.tracking.database", "sweep.tracking.pages"]
         + ["sweep.ui.links"],
+    ),
+    (
+        ["sweep.predict"],
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.*", "sweep.console"]
+        + ["sweep.errors", "sweep.report.data", "sweep.training.blas", "sweep.training.data.*"]
+        + ["sweep.training.network"],
     ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""

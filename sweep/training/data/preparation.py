@@ -125,7 +125,11 @@ class Preparation:
         """Return plain values that JSON keeps to the last bit."""
         kept = {
             kind: [
-                {key: value for key, value in asdict(column).items() if value is not None}
+                {
+                    key: list(value) if isinstance(value, tuple) else value
+                    for key, value in asdict(column).items()
+                    if value is not None
+                }
                 for column in getattr(self, kind)
             ]
             for kind in ("inputs", "targets")
