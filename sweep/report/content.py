@@ -150,9 +150,10 @@ def _commands(data: SweepData, command_ui: str, place: str) -> dict[str, str]:
 
 
 def _origin(data: SweepData) -> dict[str, str]:
-    """Return versions, platform, and the signature of the best run."""
+    """Return what was done with the data, versions, platform, and the signature of the best run."""
     found = {}
-    for name, tag in (("versions", "sweep.versions"), ("platform", "sweep.platform")):
+    tags = {"data": "sweep.data", "versions": "sweep.versions", "platform": "sweep.platform"}
+    for name, tag in tags.items():
         seen = dict.fromkeys(_flat(run.tags.get(tag, "")) for run in data.started.run)
         found[name] = " | ".join(filter(None, seen))
     if data.best is not None:
