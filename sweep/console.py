@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -35,6 +35,7 @@ __all__ = [
     "stored",
     "sweep_ended",
     "sweep_started",
+    "table",
     "ui_command",
 ]
 
@@ -210,15 +211,23 @@ def report_built(report: Report, options: Settings) -> None:
 
 
 def _final_errors(report: Report) -> None:
+    say("Final error")
+    columns = report.final_error.columns
+    table(columns, report.final_error.rows, right=range(1, len(columns)))
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
+) -> None:
+    """Print a table of texts; the columns whose numbers are in `right` are aligned right."""
     from rich.console import Console
     from rich.table import Table
 
-    say("Final error")
     table = Table(box=None, pad_edge=False)
-    for position, column in enumerate(report.final_error.columns):
-        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
-    for row in report.final_error.rows:
-        table.add_row(*row)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position in right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(plain_text, row))
     # A table that goes to a file or a pipe is never folded.
     width = None if sys.stdout.isatty() else 10_000
     console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)

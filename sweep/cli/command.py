@@ -144,6 +144,7 @@ def _checked(
             plan = resumed_plan(composer, master, sweeper, typed, options, document)
     if options is None or plan is None or problems:
         raise ConfigErrors(problems)
+    plan = replace(plan, about={**plan.about, **options.about})
     folder = Path(str(master.hydra.sweep.dir))
     opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
     return opening, [text for text in arguments if not describes_run(text)]

@@ -7,6 +7,7 @@ mistake. Importing this module loads pydantic: it is imported where something is
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -18,6 +19,9 @@ from sweep.errors import ConfigErrors
 __all__ = ["Control", "Network", "Run", "Sweeper", "Tracking", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
+TAG = r"^\w[\w\-]{0,99}$"
 
 
 def _whole(value: Any) -> Any:
@@ -31,6 +35,13 @@ def _double(value: Any) -> Any:
         return float(value) if type(value) is int else value
     except OverflowError:
         return math.inf
+
+
+def _name(value: Any) -> Any:
+    """Refuse a name that `last` or an id could be meant by."""
+    if isinstance(value, str) and re.match(r"last$|\d{8}-\d{6}-", value):
+        raise ValueError(value)
+    return value
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -111,7 +122,14 @@ class Control(BaseModel):
     outputs: Annotated[str, Field(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")] = Field(
         description="give the path of a folder"
     )
-    resume: str | None = Field(None, description="give `last` or a sweep's id")
+    name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
+        None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
+    )
+    note: str | None = Field(None, description="give a text")
+    tags: dict[Annotated[str, Field(pattern=TAG)], str | int | float | bool] | None = Field(
+        None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
+    )
+    resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
     reuse: bool = Field(False, description="write true or false")
     dry_run: bool = Field(False, description="write true or false")
     fail_fast: bool = Field(False, description="write true or false")

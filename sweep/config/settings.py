@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
 CONTROL_KEYS = (
+    "name",
+    "note",
+    "tags",
     "outputs",
     "resume",
     "reuse",
@@ -30,7 +33,10 @@ CONTROL_KEYS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """How a command runs: the same for all its runs, and in no signature."""
+    """How a command runs: the same for all its runs, and in no signature.
+
+    `about` holds the sweep's ``name``, ``note`` and ``tags``, those that are given.
+    """
 
     outputs: Path
     tracking_kind: str
@@ -42,6 +48,7 @@ class Settings:
     fail_fast: bool
     max_seconds: float | None
     parent: str | None
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
@@ -77,6 +84,11 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         fail_fast=control.fail_fast,
         max_seconds=control.max_seconds,
         parent=None if control.parent is None else str(control.parent),
+        about={
+            key: value
+            for key in ("name", "note", "tags")
+            if (value := getattr(control, key)) is not None
+        },
     )
 
 
