@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sweep.training.history import RunResult
 
 __all__ = [
+    "budget_spent",
     "error",
     "interrupted",
     "notice",
@@ -43,7 +44,7 @@ CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", 
 """Hydra's flags that say where configuration files are."""
 
 RESUMED = re.compile(
-    r"\+*(outputs|tracking|max_seconds|fail_fast|hydra[/.](launcher|job|sweep|output_subdir))\b"
+    r"\+*(outputs|tracking|budget|max_seconds|fail_fast|hydra[/.](launcher|job|sweep|output_subdir))\b"
 )
 """The keys that a resumed sweep is given again: where it is stored, and how it runs."""
 
@@ -184,6 +185,14 @@ def interrupted(sweep: Sweep, signum: int) -> None:
     error(f"Ended by {name}: {done}; finish it with: {resume_command(sweep.id)}")
 
 
+def budget_spent(sweep: Sweep) -> None:
+    """Print what a sweep left out that came to the end of its budget, and how to go on."""
+    text = f"The budget is spent; not done: {sweep.left_over} of {len(sweep.plan.cells)} runs"
+    if sweep.cut_off:
+        text += f" ({sweep.cut_off} begun)"
+    say(f"{text}; go on with: {resume_command(sweep.id)}")
+
+
 def single_interrupted(signum: int, how: str) -> None:
     """Print the one line of a single run that a signal ended, and `how` it is kept."""
     name = signal.Signals(signum).name
@@ -198,6 +207,8 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
     for failed in sweep.failures:
         run, why = plain_text(failed.name), plain_text(failed.sentence)
         say(f"Failed: {run}: {why}  (whole traceback: {failed.traceback})")
+    if sweep.left_over:
+        budget_spent(sweep)
     report_built(report, sweep.options)
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
     say(f"Done in {seconds:.1f} s{estimated}.")

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sweep.checks import did_you_mean, no_such_key, told
 from sweep.errors import ConfigErrors
 
-__all__ = ["Control", "Network", "Run", "Sweeper", "Tracking", "validated"]
+__all__ = ["Budget", "Control", "Network", "Run", "Sweeper", "Tracking", "validated"]
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -112,6 +112,17 @@ class Sweeper(BaseModel):
     def conditions(self) -> list[str]:
         """Return the conditions that leave points out."""
         return [self.skip] if isinstance(self.skip, str) else self.skip
+
+
+class Budget(_Group):
+    """The group `budget`: what a whole sweep may take."""
+
+    seconds: Positive | None = Field(
+        None, description="give a finite number of seconds above 0, or null for no limit"
+    )
+    runs: Whole | None = Field(
+        None, ge=1, description="give a whole number of at least 1, or null for no limit"
+    )
 
 
 class Control(BaseModel):

@@ -19,6 +19,7 @@ CONTROL_KEYS = (
     "name",
     "note",
     "tags",
+    "budget",
     "outputs",
     "resume",
     "reuse",
@@ -35,7 +36,8 @@ CONTROL_KEYS = (
 class Settings:
     """How a command runs: the same for all its runs, and in no signature.
 
-    `about` holds the sweep's ``name``, ``note`` and ``tags``, those that are given.
+    `about` holds the sweep's ``name``, ``note`` and ``tags``, those that are given. After
+    `budget_seconds` from its opening, or with `budget_runs` runs, a sweep ends with what it has.
     """
 
     outputs: Path
@@ -49,6 +51,8 @@ class Settings:
     max_seconds: float | None
     parent: str | None
     about: Mapping[str, Any] = field(default_factory=dict)
+    budget_seconds: float | None = None
+    budget_runs: int | None = None
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
@@ -59,14 +63,17 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Control, Tracking, validated
+    from sweep.config.models import Budget, Control, Tracking, validated
 
     problems: list[str] = []
     control = tracking = None
+    budget = Budget(seconds=None, runs=None)
     with gathered(problems):
         control = validated(Control, config)
     with gathered(problems):
         tracking = validated(Tracking, config.get("tracking"), "tracking")
+    with gathered(problems):
+        budget = validated(Budget, config.get("budget", {}), "budget")
     if tracking is not None and tracking.kind == "local" and tracking.uri is not None:
         problems.append(
             told("tracking.uri", tracking.uri, "write tracking=server too, or leave it out")
@@ -89,6 +96,8 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
             for key in ("name", "note", "tags")
             if (value := getattr(control, key)) is not None
         },
+        budget_seconds=budget.seconds,
+        budget_runs=budget.runs,
     )
 
 
