@@ -159,6 +159,10 @@ ROOMS = [
         + ["sweep.config.spec", "sweep.training.history", "sweep.verify.*"],
     ),
     (
+        ["sweep.list"],
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings", "sweep.console"],
+    ),
+    (
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data*"]
         + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]

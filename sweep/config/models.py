@@ -7,6 +7,7 @@ mistake. Importing this module loads pydantic: it is imported where something is
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -15,9 +16,22 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sweep.checks import did_you_mean, no_such_key, told
 from sweep.errors import ConfigErrors
 
-__all__ = ["Control", "Data", "Network", "Read", "Run", "Sweeper", "Tracking", "validated"]
+__all__ = [
+    "Budget",
+    "Control",
+    "Data",
+    "Network",
+    "Read",
+    "Run",
+    "Sweeper",
+    "Tracking",
+    "validated",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
+TAG = r"^\w[\w\-]{0,99}$"
 
 
 def _whole(value: Any) -> Any:
@@ -31,6 +45,13 @@ def _double(value: Any) -> Any:
         return float(value) if type(value) is int else value
     except OverflowError:
         return math.inf
+
+
+def _name(value: Any) -> Any:
+    """Refuse a name that `last` or an id could be meant by."""
+    if isinstance(value, str) and re.match(r"last$|\d{8}-\d{6}-", value):
+        raise ValueError(value)
+    return value
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -190,6 +211,17 @@ class Sweeper(BaseModel):
         return [self.skip] if isinstance(self.skip, str) else self.skip
 
 
+class Budget(_Group):
+    """The group `budget`: what a whole sweep may take."""
+
+    seconds: Positive | None = Field(
+        None, description="give a finite number of seconds above 0, or null for no limit"
+    )
+    runs: Whole | None = Field(
+        None, ge=1, description="give a whole number of at least 1, or null for no limit"
+    )
+
+
 class Control(BaseModel):
     """The keys that say how a command runs."""
 
@@ -198,7 +230,14 @@ class Control(BaseModel):
     outputs: Annotated[str, Field(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")] = Field(
         description="give the path of a folder"
     )
-    resume: str | None = Field(None, description="give `last` or a sweep's id")
+    name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
+        None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
+    )
+    note: str | None = Field(None, description="give a text")
+    tags: dict[Annotated[str, Field(pattern=TAG)], str | int | float | bool] | None = Field(
+        None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
+    )
+    resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
     reuse: bool = Field(False, description="write true or false")
     dry_run: bool = Field(False, description="write true or false")
     fail_fast: bool = Field(False, description="write true or false")
