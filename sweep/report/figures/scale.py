@@ -45,14 +45,12 @@ def error_axis(axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = m
         return
     positive = np.log10(array[array > 1 / LARGEST])
     low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 0.0)
-    room = 0.08 * (high - low)
     if high - low < 1.0:
-        first, last = math.floor(low), math.ceil(high)
-        narrow = first < last and last - first <= 1
-        low, high = (first, last) if narrow else ((low + high) / 2 - 0.6, (low + high) / 2 + 0.6)
-    else:
-        low = math.floor(low) if low - math.floor(low) < room else low
-        high = math.ceil(high) if math.ceil(high) - high < room else high
+        low, high = (low + high) / 2 - 0.6, (low + high) / 2 + 0.6
+    else:  # a power of ten that is near is the end
+        near, room = (math.floor(low), math.ceil(high)), 0.08 * (high - low)
+        low = near[0] if low - near[0] < room else low
+        high = near[1] if near[1] - high < room else high
     pad = 0.04 * (high - low)
     top = 10.0 ** min(high + pad, 305.0)
     if len(positive) == len(array):
