@@ -48,9 +48,9 @@ def error_axis(axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = m
     if high - low < 1.0:
         low, high = (low + high) / 2 - 0.6, (low + high) / 2 + 0.6
     else:  # a power of ten that is near is the end
-        near, room = (math.floor(low), math.ceil(high)), 0.08 * (high - low)
-        low = near[0] if low - near[0] < room else low
-        high = near[1] if near[1] - high < room else high
+        first, last, room = math.floor(low), math.ceil(high), 0.08 * (high - low)
+        low = first if low - first < room else low
+        high = last if last - high < room else high
     pad = 0.04 * (high - low)
     top = 10.0 ** min(high + pad, 305.0)
     if len(positive) == len(array):
