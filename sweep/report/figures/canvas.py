@@ -25,6 +25,7 @@ from sweep.report.colours import GRID, INK, QUIET
 
 __all__ = [
     "MANY",
+    "STYLE",
     "Picture",
     "colour_bar",
     "inches_of",
