@@ -159,7 +159,7 @@ def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedCo
 
 def _write(axes: Axes, cells: Frame, norm: Normalize, size: float) -> None:
     size = 8.0 if len(cells) > 12 else size
-    texts = cells.text.fillna("not run").to_numpy()
+    texts = cells.text.fillna("").to_numpy()
     for (y, x), value in np.ndenumerate(cells.error.to_numpy(float)):
         look: dict[str, Any] = {"color": INK, "size": size}
         if np.isnan(value):
