@@ -63,6 +63,7 @@ READING = [
     "sweep.tracking.files",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
+    "sweep.tracking.question",
     "sweep.tracking.read",
     "sweep.tracking.settings",
     "sweep.tracking.store",
@@ -109,7 +110,7 @@ ROOMS = [
     ),
     (
         ["sweep.report", "sweep.report.*"],
-        ["sweep.errors", "sweep.report*", "sweep.tracking.stored"],
+        ["sweep.errors", "sweep.report*", "sweep.tracking.question", "sweep.tracking.stored"],
     ),
     (["sweep.config.*"], ["sweep.config.*", "sweep.errors", *NUMERIC]),
     (["hydra_plugins.*"], ["sweep.cli.*"]),
@@ -118,7 +119,13 @@ ROOMS = [
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config.run", "sweep.console", "sweep.engine.*"]
         + ["sweep.errors", "sweep.config.settings", "sweep.config.spec", "sweep.tracking.apart"]
-        + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
+        + [
+            "sweep.tracking.metrics",
+            "sweep.tracking.question",
+            "sweep.tracking.probe",
+            "sweep.tracking.read",
+            "sweep.tracking.settings",
+        ]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
     ),

@@ -19,6 +19,9 @@ CONTROL_KEYS = (
     "dry_run",
     "fail_fast",
     "max_seconds",
+    "metric",
+    "mode",
+    "repeats",
     "tracking",
     "parent",
 )
@@ -27,7 +30,13 @@ CONTROL_KEYS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """How a command runs: the same for all its runs, and in no signature."""
+    """How a command runs: the same for all its runs, and in no signature.
+
+    Attributes
+    ----------
+    metric, mode, repeats
+        What decides between runs; None for what the sweep's plan says, or the default.
+    """
 
     outputs: Path
     tracking_kind: str
@@ -38,6 +47,9 @@ class Settings:
     dry_run: bool
     fail_fast: bool
     max_seconds: float | None
+    metric: str | None
+    mode: str | None
+    repeats: tuple[str, ...] | None
     parent: str | None
 
 
@@ -73,6 +85,9 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         dry_run=control.dry_run,
         fail_fast=control.fail_fast,
         max_seconds=control.max_seconds,
+        metric=control.metric,
+        mode=control.mode,
+        repeats=None if control.repeats is None else tuple(control.repeats),
         parent=None if control.parent is None else str(control.parent),
     )
 

@@ -135,6 +135,8 @@ class Plan:
         The name of each cell that was asked for several times -> how often.
     kept
         How the sweep runs, for `resume`: ``overrides`` and ``flags`` of its command.
+    repeats
+        Axes whose values repeat a grid point.
     """
 
     cells: tuple[Cell, ...]
@@ -146,6 +148,14 @@ class Plan:
     default_axes: tuple[str, ...] = ()
     doubled: Mapping[str, int] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
+    repeats: tuple[str, ...] = ()
+
+    def point(self, cell: Cell) -> str | None:
+        """Return the name that a cell shares with its repeats; None where no axis repeats."""
+        if not set(self.repeats) & set(self.axes):
+            return None
+        kept = {key: value for key, value in cell.values.items() if key not in self.repeats}
+        return cell_name(kept) or "all"
 
     def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
         """Group `cells` (default: all) by the training they share, in the grid's order."""
@@ -172,8 +182,10 @@ class Plan:
         same = self._by_config.get(canonical([spec.config, spec.choices]))
         return same or next((cell for cell in self.cells if cell.signature == spec.signature), None)
 
-    def document(self, sweep_id: str, experiment: str, created: str) -> dict[str, Any]:
-        """Return the plan as plan.json holds it."""
+    def document(
+        self, sweep_id: str, experiment: str, created: str, question: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the plan as plan.json holds it; `question` says what decides between runs."""
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,
@@ -183,6 +195,7 @@ class Plan:
             "experiment": experiment,
             "base": str(self.base),
             "kept": dict(self.kept),
+            "question": dict(question),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.config.settings import Settings
+    from sweep.tracking.question import Question
     from sweep.tracking.store import Store
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 
 def report(config: DictConfig) -> None:
@@ -61,13 +64,15 @@ def _report_one(store: Store, options: Settings, sweep: str) -> None:
     from sweep.ui.links import place_words, run_pages
 
     stored = read.find_sweep(store, sweep)
+    runs = read.sweep_runs(store, stored.sweep_id)
     built = build_report(
         stored,
-        read.sweep_runs(store, stored.sweep_id),
+        runs,
         options.outputs / "reports" / stored.sweep_id,
         command_ui=console.ui_command(options),
         links={"runs": run_pages(options, store.experiment_id)},
         place=shlex.join(place_words(options)),
+        question=_question(options, stored, runs),
     )
     console.report_built(built, options)
 
@@ -77,15 +82,34 @@ def _report_two(store: Store, options: Settings, sweeps: tuple[str, str]) -> Non
     from sweep.report.build import build_comparison
     from sweep.tracking import read
 
-    first, second = (read.find_sweep(store, sweep) for sweep in sweeps)
-    folder = options.outputs / "reports" / f"{first.sweep_id}+{second.sweep_id}"
-    built = build_comparison(
-        (first, read.sweep_runs(store, first.sweep_id)),
-        (second, read.sweep_runs(store, second.sweep_id)),
-        folder,
-    )
+    stored = [read.find_sweep(store, sweep) for sweep in sweeps]
+    both = [(sweep, read.sweep_runs(store, sweep.sweep_id)) for sweep in stored]
+    first, second = both
+    folder = options.outputs / "reports" / f"{first[0].sweep_id}+{second[0].sweep_id}"
+    _question(options, *second)
+    built = build_comparison(first, second, folder, _question(options, *first))
     console.say(built.headline)
     console.say(f"Comparison:  {os.path.relpath(folder / 'index.html')}")
+
+
+def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) -> Question:
+    """Return what the sweep asks, with what the command asks otherwise.
+
+    Raises
+    ------
+    ConfigErrors
+        No run has the metric, or the sweep has no such axis.
+    """
+    from sweep.errors import ConfigErrors
+    from sweep.tracking.question import question_of, repeat_problems
+
+    plan = sweep.plan()
+    question = question_of(plan, options.metric, options.mode, options.repeats)
+    problems = repeat_problems(options.repeats or (), plan.get("axes", ()))
+    unanswered = question.unanswered(runs) if options.metric else ""
+    if unanswered or problems:
+        raise ConfigErrors([*filter(None, [unanswered]), *problems])
+    return question
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,8 +18,9 @@ from sweep.report.figures.comparison import comparison_picture
 from sweep.report.figures.rules import rule_pairs
 from sweep.report.formats import counted, plain
 from sweep.report.pages import Drawn, Page, Section, html, markdown, note
-from sweep.report.results import trouble_table
-from sweep.report.tables import Table, csv_text, final_error_frame, final_error_table, runs_frame
+from sweep.report.results import final_error_table, trouble_table
+from sweep.report.tables import Table, csv_text, final_error_frame, repeats_frame, runs_frame
+from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun, StoredSweep
@@ -79,6 +80,7 @@ def build_report(
     command_ui: str,
     links: Mapping[str, str] = {},
     place: str = "",
+    question: Question | None = None,
 ) -> Report:
     """Write the report of a sweep into `folder` and return what it says.
 
@@ -96,18 +98,20 @@ def build_report(
     place
         The words that give another command the place where the sweep is stored; empty for the
         defaults.
+    question
+        What decides between runs; None for what the sweep's plan says.
 
     Raises
     ------
     OSError
         The folder cannot be written.
     """
-    data = sweep_data(sweep, runs)
+    data = sweep_data(sweep, runs, question)
     folder.mkdir(parents=True, exist_ok=True)
-    files = [
-        write(folder / "runs.csv", csv_text(runs_frame(data))),
-        write(folder / "final_error.csv", csv_text(final_error_frame(data))),
-    ]
+    frames = {"runs": runs_frame, "final_error": final_error_frame}
+    if data.repeats:
+        frames["repeats"] = repeats_frame
+    files = [write(folder / f"{name}.csv", csv_text(make(data))) for name, make in frames.items()]
     pairs = rule_pairs(data)
     subtitle = f"sweep {plain(sweep.sweep_id)} · {counted(len(data.started), 'run')}"
     drawn = _draw(pictures_of(data, pairs), subtitle, folder, files)
@@ -118,17 +122,25 @@ def build_report(
     return Report(folder, page.answer, *shown, best, note(page), tuple(files))
 
 
-def build_comparison(first: Stored, second: Stored, folder: Path) -> ComparisonReport:
+def build_comparison(
+    first: Stored, second: Stored, folder: Path, question: Question | None = None
+) -> ComparisonReport:
     """Compare two stored sweeps, write the files into `folder` and return what they say.
 
     Parameters
     ----------
     first, second
         A sweep and its runs, as `sweep.tracking.read` gives them.
+    question
+        What decides between runs; None for what the first sweep's plan says.
     folder
         Made if it is not there; gets comparison.csv, report.md, index.html and the picture.
     """
-    found = compare.compared(sweep_data(*first), sweep_data(*second))
+    question = question or question_of(first[0].plan())
+    metrics = {question.deciding(runs) for _, runs in (first, second)}
+    if len(metrics) > 1:  # one of them has no validation
+        question = replace(question, metric="final_error")
+    found = compare.compared(sweep_data(*first, question), sweep_data(*second, question))
     folder.mkdir(parents=True, exist_ok=True)
     files = [write(folder / "comparison.csv", csv_text(compare.exact_frame(found)))]
     ids = [plain(data.sweep.sweep_id) for data in found.data]

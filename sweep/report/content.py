@@ -5,22 +5,21 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 
+import pandas as pd
+
 from sweep.report import results
 from sweep.report.answer import answer
-from sweep.report.axes import Axis
+from sweep.report.axes import axis_of
 from sweep.report.colours import shades
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.panels import main_axis
-from sweep.report.formats import figure, natural, plain
+from sweep.report.formats import duration, figure, grouped, natural, plain
 from sweep.report.pages import Drawn, Page, RunsTable, Section
-from sweep.report.tables import Table, final_error_table
+from sweep.report.tables import Table
 
-__all__ = ["content_of"]
+__all__ = ["content_of", "cost", "trained"]
 
 MOST_UNREAD = 5
-
-CURVES = ("error", "validation_error")
-"""Metrics that are curves in the store; their last values have names of their own."""
 
 HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
 
@@ -47,8 +46,9 @@ def content_of(
     safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
     many = len(data.varying) > 2
     tables = {
-        "top": results.top_table(data) if many else None,
-        "errors": final_error_table(data),
+        "top": results.top_table(data) if len(data.ranked) > 1 else None,
+        "errors": results.final_error_table(data),
+        "spread": results.repeats_table(data),
         "effects": results.effect_table(data) if many else None,
         "thresholds": results.threshold_table(data),
         "budgets": results.budget_table(data) if len(data.axes["iters"].values) > 1 else None,
@@ -59,16 +59,17 @@ def content_of(
         "missing": results.missing_table(data),
     }
     parts = {name: _part(name, table) for name, table in tables.items() if table and table.rows}
-    head = [parts.pop("top", None), parts.pop("errors", None)]
+    first = ["top", "errors", "spread"] if many else ["errors", "spread", "top"]
+    head = [parts.pop(name, None) for name in first]
     if many and len(data.axes["iters"].values) == 1:
-        head.pop()  # the best runs come first, and the table of all runs holds the rest
+        head[1] = None  # the best come first, and the table of all runs holds the rest
     pictures = [Section(one.picture.name, one.picture.title, drawn=one) for one in drawn]
     sections = [
         *(part for part in head if part is not None),
         *pictures,
         *parts.values(),
         Section("runs", "All runs", runs=_runs(data, safe.pop("runs", ""))),
-        Section("cost", "Time and cost", entries=results.cost(data)),
+        Section("cost", "Time and cost", entries=cost(data)),
         Section("repeat", "How to go on", entries=_commands(data, command_ui, place), code=True),
         Section("origin", "What made it", entries=_origin(data)),
     ]
@@ -78,7 +79,7 @@ def content_of(
         tuple(part for part in sections if part.code or part.entries != {} or _full(part)),
         safe,
         tuple(_unread(data)),
-        ("runs.csv", "final_error.csv", "index.html"),
+        ("runs.csv", "final_error.csv", *(["repeats.csv"] if data.repeats else []), "index.html"),
         ("top" if many else "errors", "stalled", "trouble"),
     )
 
@@ -93,31 +94,27 @@ def _full(part: Section) -> bool:
 
 def _runs(data: SweepData, base: str) -> RunsTable:
     """Return all runs with every swept key and every metric, numbers as the store has them."""
-    runs = data.started
-    key: Axis = main_axis(data)
+    runs, key = data.started, main_axis(data)
     colour = dict(zip(key.values, shades(key.name, len(key.values)), strict=True))
-    found = {name for run in runs.run for name in run.metrics}
-    found -= {name for name in found if name in CURVES or name.startswith("weights/")}
-    order = ["final_error", "best_error", "best_step", "final_validation_error"]
+    order = [data.metric, "final_error", "best_error", "best_step", "final_validation_error"]
     later = ["initial_error", "final_error_log10", "train_seconds"]
-    metrics = sorted(found, key=lambda n: (n in later, n not in order, natural(n)))
-    metrics.sort(key=lambda n: order.index(n) if n in order else len(order))
-    rows, texts = [], data.texts(data.keys)
-    at = data.keys.index(key.name)
+    found = set(data.metrics)
+    metrics = sorted(found - set(order), key=lambda name: (name in later, natural(name)))
+    metrics = [name for name in dict.fromkeys(order) if name in found] + metrics
+    rows, texts = [], data.texts(data.swept)
+    at = data.swept.index(key.name)
     for row in runs.itertuples():
         values = texts[row.Index]
-        name = plain(row.name, 120)
-        cells = [name, *(plain(text, 120) for text in values), plain(row.outcome)]
+        cells = [plain(row.name, 120), *(plain(text, 120) for text in values), plain(row.outcome)]
         cells += [_exact(name, row.run.metrics.get(name)) for name in metrics]
         address = base + row.run.run_id if base else ""
         rows.append((colour[values[at]], address, tuple(cells)))
-    columns = ["run", *map(plain, data.keys), "outcome", *map(plain, metrics)]
-    numeric = [False, *(bool(data.axes[k].numbers) for k in data.keys), False]
+    columns = ["run", *map(plain, data.swept), "outcome", *map(plain, metrics)]
+    numeric = [False, *(bool(axis_of(k, data.values[k]).numbers) for k in data.swept), False]
     hint = HINT
     if any(name.startswith("weights/") for run in runs.run for name in run.metrics):
         hint += ". Weights are in runs.csv."
-    shown = tuple(numeric + [True] * len(metrics))
-    return RunsTable(tuple(columns), shown, tuple(rows), hint)
+    return RunsTable(tuple(columns), tuple(numeric + [True] * len(metrics)), tuple(rows), hint)
 
 
 def _exact(name: str, value: float | None) -> str:
@@ -177,3 +174,43 @@ def _unread(data: SweepData) -> list[str]:
     shown = "; ".join(plain(text, 160) for text in data.unread[:MOST_UNREAD])
     more = len(data.unread) - MOST_UNREAD
     return [f"Could not be read: {shown}{f'; and {more} more' if more > 0 else ''}."]
+
+
+def cost(data: SweepData) -> dict[str, str]:
+    """Return what the sweep took."""
+    count = len(data.trajectories)
+    found = {"runs": grouped(len(data.started)), "trajectories": grouped(count)}
+    iterations, seconds = trained(data)
+    found["iterations trained"] = grouped(iterations)
+    alone = sum(data.started.iters)
+    if alone > iterations > 0:
+        times = f"{alone / iterations:.2f}"
+        if times != "1.00":
+            found["separate training"] = f"{grouped(alone)} iterations ({times} times as many)"
+    found["training"] = duration(seconds)
+    ends = pd.Series([data.sweep.end_time, *(run.end_time for run in data.started.run)]).max()
+    start = data.sweep.start_time
+    if start is not None and ends >= start:
+        found["from start to end"] = duration((ends - start) / 1000)
+    return found
+
+
+def trained(data: SweepData) -> tuple[int, float]:
+    """Return the iterations that this sweep trained itself, and the seconds they took.
+
+    Runs that were taken over from another sweep cost nothing. The runs of a trajectory share
+    its training, unless the sweep's launcher or trainer cannot.
+    """
+    iterations, seconds = 0, 0.0
+    whole = max if data.plan.get("shared", True) else sum
+    rows = list(data.runs.itertuples())
+    for line in data.trajectories:
+        own = [
+            (min(row.iters, line.reach or 0), row.run.metrics.get("train_seconds", 0.0))
+            for row in (rows[at] for at in line.rows)
+            if "sweep.reused_from" not in row.run.tags
+        ]
+        steps, times = [n for n, _ in own], [s for _, s in own]
+        iterations += whole(steps) if own else 0
+        seconds += whole(times) if own else 0.0
+    return iterations, seconds

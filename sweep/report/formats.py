@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "plain",
     "power",
     "short",
+    "spread",
     "tick",
 ]
 
@@ -32,6 +34,15 @@ def figure(value: float | None, digits: int = 4) -> str:
     ('0.0423', '1.5e-33', '')
     """
     return "" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+
+
+def spread(mean: float, sd: float, n: float) -> str:
+    """Return a mean over repeats: 0.042 ± 0.003 (10); of one run without repeats the number.
+
+    >>> spread(0.0423, 0.00311, 10), spread(0.0423, math.nan, 1)
+    ('0.0423 ± 0.0031 (10)', '0.0423')
+    """
+    return f"{figure(mean)} ± {figure(sd, 2)} ({n:.0f})" if n > 1 else figure(mean)
 
 
 def power(value: float, digits: int = 2) -> str:
@@ -104,14 +115,6 @@ def joined(names: Iterable[str], values: Iterable[str], length: int = 60) -> str
     return ", ".join(f"{plain(name, length)}={plain(value, length)}" for name, value in pairs)
 
 
-def natural(name: str) -> tuple[object, ...]:
+def natural(name: str) -> list[object]:
     """Return a sort key that orders w2 before w10: texts and numbers in turn."""
-    parts: list[object] = [""]
-    for char in name:
-        digit = char.isascii() and char.isdigit()
-        if digit == isinstance(parts[-1], int):
-            last = parts[-1]
-            parts[-1] = last * 10 + int(char) if isinstance(last, int) else f"{last}{char}"
-        else:
-            parts.append(int(char) if digit else char)
-    return tuple(parts)
+    return [int(p) if p.isdigit() else p for p in re.split(r"([0-9]+)", name)]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.engine.events import Failure
 from sweep.engine.signals import StopRequest
+from sweep.tracking.question import question_of
 from sweep.training.history import RunResult
 from sweep.verify.cases import Case, Origin, case_of, paired
 from sweep.verify.compare import MISSING, Difference, Near, differences, exact
@@ -186,10 +187,7 @@ def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
         "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
         "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
     }
-    for name in ("final_error", "final_error_log10"):
-        values = [run.metrics[name] for run in runs if name in run.metrics]
-        if values:
-            expected[f"best_{name}"] = min(values)
+    expected |= question_of(sweep.plan()).best_metrics(runs)
     wrong = differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
     if wrong:
         found.append(Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=tuple(wrong)))

@@ -13,8 +13,8 @@ import pytest
 import sweep.report
 from sweep.report import Report, build_report
 from sweep.report.build import write
+from sweep.report.content import cost
 from sweep.report.data import sweep_data
-from sweep.report.results import cost
 from tests.report import stored
 
 FILES = {"runs.csv", "final_error.csv", "report.md", "index.html"}
