@@ -142,6 +142,7 @@ def test_advice_of_a_refusal_is_taken(folder: Path) -> None:
         assert ended.code == 0, ended
 
 
+@pytest.mark.slow
 def test_init_draws_in_place_of_given_weights(tmp_path: Path) -> None:
     given = run_sweep(["lr=0.1"], tmp_path)
     drawn = run_sweep(["network.init.scheme=xavier"], tmp_path)
@@ -158,6 +159,7 @@ def test_first_line_names_the_axes_and_an_unused_seed(tmp_path: Path) -> None:
     assert second.endswith("4 iterations, over lr, iters, seed")
 
 
+@pytest.mark.slow
 def test_every_key_of_the_command_line_is_a_param(folder: Path) -> None:
     keys = [
         "--config-dir",
@@ -177,6 +179,7 @@ def test_every_key_of_the_command_line_is_a_param(folder: Path) -> None:
     assert "network.init.scheme" in table.read_text().splitlines()[0]
 
 
+@pytest.mark.slow
 def test_jobs_that_change_their_folder_have_one_each(tmp_path: Path) -> None:
     ended = run_sweep(["-m", "lr=0.1,0.2", "iters=2", "hydra.job.chdir=true"], tmp_path)
     assert ended.code == 0, ended
@@ -184,6 +187,7 @@ def test_jobs_that_change_their_folder_have_one_each(tmp_path: Path) -> None:
     assert sorted(path.parent.name for path in logs) == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_resumed_sweep_runs_as_it_began(folder: Path) -> None:
     """The plan keeps how a sweep runs; where its files were is said if they are not named."""
     own = ["--config-dir", "own"]
