@@ -72,7 +72,8 @@ def _alike(data: SweepData, best: Any) -> list[str]:
     last = f"{left} more" if left else names.pop()
     same = set(points.n) == {best.n}
     number = _repeats(data, best.n) if same else "their repeats"
-    return [f"{', '.join(names)} and {last} are equal within the spread of {number}."]
+    between = ", " if len(keys) == 1 else "; "
+    return [f"{between.join(names)} and {last} are equal within the spread of {number}."]
 
 
 def distinct(one: Any, two: Any) -> Any:

@@ -15,7 +15,15 @@ from sweep.report.data import Frame, SweepData, planned_value
 from sweep.report.formats import counted, duration, figure, plain, spread
 from sweep.report.tables import Table, table_of
 
-__all__ = ["Comparison", "change_table", "compared", "cost_table", "exact_frame", "result_table"]
+__all__ = [
+    "SIDES",
+    "Comparison",
+    "change_table",
+    "compared",
+    "cost_table",
+    "exact_frame",
+    "result_table",
+]
 
 MOST_VALUES = 12
 

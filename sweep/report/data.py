@@ -29,8 +29,7 @@ __all__ = ["Frame", "SweepData", "outcome_of", "planned_value", "sweep_data"]
 
 OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}
 
-POINT = ["combination", "lr", "iters"]
-"""The columns that tell grid points apart."""
+POINT = ["combination", "lr", "iters"]  # the columns that tell grid points apart
 
 COLUMNS = ["run", "cell", "name", "outcome", "lr", "iters", "error", "value", "needed"]
 
@@ -84,6 +83,11 @@ class SweepData:
     def label(self) -> str:
         """Return the name of the deciding metric to show."""
         return "final error" if self.metric == "final_error" else self.metric
+
+    @property
+    def heading(self) -> str:
+        """Return it as a title begins."""
+        return "Final error" if self.metric == "final_error" else self.metric
 
     @cached_property
     def axes(self) -> dict[str, Axis]:
@@ -152,8 +156,8 @@ class SweepData:
         Points of which a repeat diverged come after all others.
         """
         done = self.grid[self.grid.value.notna()]
-        order = ["unsafe", "decisive", "needed", "iters"]
-        return done.assign(unsafe=done.diverged > 0).sort_values(order, kind="stable")
+        done = done.assign(unsafe=done.diverged > 0)
+        return done.sort_values(["unsafe", "decisive", "needed", "iters"], kind="stable")
 
     @property
     def best(self) -> Any:
@@ -183,9 +187,9 @@ class SweepData:
     def words(self, row: Any) -> str:
         """Return what a run is, with the iterations needed: lr=0.05, 1000 iterations."""
         count = f"{row.needed} iteration{'' if row.needed == 1 else 's'}"
-        words = [f"lr={self.values.lr[row.name]}", count]
         if row.needed < row.iters:
-            words[1] += f" (of {row.iters}; nothing changes after them)"
+            count += f" (of {row.iters}; nothing changes after them)"
+        words = [f"lr={self.values.lr[row.name]}", count]
         if self.others:
             words.append(joined(self.others, self.values.loc[row.name, list(self.others)]))
         return ", ".join(words)
@@ -228,12 +232,12 @@ def sweep_data(
     repeated = [key for key in question.repeats if key in swept[2:] and len(set(texts_of[key])) > 1]
     others = [key for key in swept[2:] if key not in repeated]
     table["combination"] = texts_of.groupby(others, sort=False).ngroup() if others else 0
-    found = (swept, tuple(repeated), tuple(runs), table, texts_of, unread)
-    return SweepData(sweep, plan, question, metric, *found)
+    keys = (swept, tuple(repeated))
+    return SweepData(sweep, plan, question, metric, *keys, tuple(runs), table, texts_of, unread)
 
 
 def outcome_of(run: StoredRun | None) -> str:
-    """Return what became of a run; a run without the tag is judged by its status."""
+    """Return what became of a run; one without the tag is judged by its status."""
     return "missing" if run is None else run.outcome or OUTCOMES.get(run.status, "unfinished")
 
 

@@ -15,6 +15,10 @@ import pytest
 from sweep.report import build_report, results, tables
 from sweep.report.answer import answer
 from sweep.report.data import SweepData, sweep_data
+from sweep.report.figures import pictures_of
+from sweep.report.figures.error_curves import curves_data
+from sweep.report.figures.panels import main_axis, panels_of
+from sweep.report.figures.rules import rule_pairs
 from tests.report import stored
 
 SEEDS = list(range(10))
@@ -163,3 +167,45 @@ def test_curve_of_repeats_is_their_mean_with_the_range_as_band(tmp_path: Path) -
     np.testing.assert_allclose(low, one, rtol=1e-3)
     np.testing.assert_allclose(mean, 2 * one, rtol=1e-3)
     np.testing.assert_allclose(high, 3 * one, rtol=1e-3)
+
+
+def test_pictures_show_means_with_bands(tmp_path: Path) -> None:
+    axes = {"lr": [0.1, 0.2, 0.5, 1.0, 2.0, 4.0], "iters": [10, 100], "seed": [0, 1, 2]}
+    plan = stored.cells(axes)
+    runs = []
+    for cell in plan:
+        values = cell["values"]
+        errors = (1 + values["seed"]) * stored.decay(values["lr"], values["iters"])
+        runs.append(stored.stored_run(tmp_path, cell, errors))
+    data = sweep_data(stored.stored_sweep(tmp_path, plan, repeats=["seed"]), runs)
+    key = main_axis(data)
+    panels = panels_of(data, key, data.axes["iters"])
+    points, _ = curves_data(data, key, panels)
+    assert points is not None and panels.titles == ("",), "a repeat makes no panel"
+    assert points[points.kind == "line"].line.nunique() == 6
+    bands = points[points.kind == "band"]
+    np.testing.assert_allclose(bands.top, 3 * bands.y, rtol=1e-3)
+    marks = points[points.kind == "run"]
+    assert len(marks) == 12
+    assert marks.y.iloc[-1] == pytest.approx(2 * stored.decay(4.0, 100)[-1])
+    for picture in pictures_of(data, rule_pairs(data)):
+        assert picture.draw("subtitle").axes, picture.name
+
+
+def test_pictures_of_a_metric_where_larger_is_better(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0, 2.0], "iters": [10, 100], "rule": ["a", "b"]})
+    runs = [
+        stored.stored_run(tmp_path, cell, metrics={"accuracy": at / 12})
+        for at, cell in enumerate(plan)
+    ]
+    sweep = stored.stored_sweep(tmp_path, plan, metric="accuracy", mode="max")
+    data = sweep_data(sweep, runs)
+    found = {picture.name: picture for picture in pictures_of(data, rule_pairs(data))}
+    assert found["final_error_heatmap"].title == "accuracy by learning rate and iterations"
+    assert "Best: 0.9167 at lr=2.0" in found["final_error_heatmap"].alt
+    for name in ("final_error_by_iterations", "effect_of_each_axis"):
+        axes = found[name].draw("subtitle").axes[0]
+        assert (axes.get_ylabel(), axes.get_yscale()) == ("accuracy", "linear")
+    assert "dark where accuracy is large" in found["parallel_coordinates"].caption
+    for picture in found.values():
+        assert picture.draw("subtitle").axes

@@ -32,7 +32,8 @@ __all__ = ["MOST_LINES", "draw_lines", "mark_style", "points_of"]
 MOST_LINES = 60
 
 NAMES = {
-    "best": "best run",
+    "best": "best",
+    "band": "lowest to highest",
     "lowest": "best of all",
     "above": "above the axis",
     "diverged": "diverged",
@@ -63,6 +64,7 @@ def draw_lines(
     panels: Panels,
     x_axis: Callable[[Axes], None],
     ceiling: float = math.inf,
+    log: bool = True,
     counts: Sequence[float] = (),
     dashed: str = "validation",
     note: str = "",
@@ -74,11 +76,14 @@ def draw_lines(
     points
         Columns ``panel``, ``line``, ``value`` (of the key, as text), ``kind``, ``x``, ``y``.
         A ``line`` may have a second one (``dashed``) and a mark where a ``run`` of it ended or
-        ``diverged``; ``best`` is the best run, ``lowest`` the least of many lines.
+        ``diverged``; ``best`` is the best of all, ``lowest`` the least of many lines. A ``band``
+        reaches from ``y`` up to ``top``, a column that others do not need.
     x_axis
         Sets the x axis of a panel.
     ceiling
         The largest error worth its room.
+    log
+        Whether the y axis may be logarithmic.
     counts
         Iteration counts to mark at the top.
     dashed
@@ -87,7 +92,8 @@ def draw_lines(
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right}
     figure, shown = sheet(title, subtitle, panels.titles, labels, **how)
-    error_axis(shown[0], "y", points.y, ceiling)
+    points = points if "top" in points else points.assign(top=np.nan)
+    error_axis(shown[0], "y", points[["y", "top"]], ceiling, log=log)
     above = (points.kind == "run") & (points.y > shown[0].get_ylim()[1])
     points = points.assign(kind=points.kind.mask(above, "above"))
     colours = shades(key.name, len(key.values))
@@ -128,6 +134,8 @@ def _look(
         return {"color": colour, "linewidth": width}
     if kind == "dashed":
         return {"color": colour, "linewidth": 0.8 * width, "linestyle": (0, (2.5, 1.5))}
+    if kind == "band":
+        return {"color": colour, "linewidth": 8, "alpha": 0.2}
     if kind == "lowest":
         return {"color": INK, "linewidth": 2.2, "linestyle": (0, (4, 1.5)), "zorder": 4}
     look = {"linestyle": "none", "markeredgecolor": colour, "markeredgewidth": 1.9}
@@ -148,7 +156,12 @@ def _panel(axes: Axes, points: Frame, key: Axis, colours: Sequence[str], *, alon
         marker = "o" if many or at is None else MARKERS[at % len(MARKERS)]
         size = 3.0 if crowded or len(rows) >= 35 else 7.0 if alone else 5.0
         look = _look(str(kind), colour, marker, size, 0.9 if crowded else 1.7)
-        if kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
+        if kind == "band":
+            ends = [np.clip(rows[name], axes.get_ylim()[0], LARGEST) for name in ("y", "top")]
+            axes.fill_between(rows.x, *ends, color=colour, alpha=0.12, linewidth=0, zorder=1)
+            for end in ends:
+                axes.plot(rows.x, end, color=colour, alpha=0.5, linewidth=0.7, zorder=1)
+        elif kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
             axes.plot(rows.x, np.clip(rows.y, axes.get_ylim()[0], LARGEST), **look)
         else:
             axes.plot(rows.x, inside(axes, rows.y), **look, clip_on=False, zorder=3)
