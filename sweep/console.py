@@ -286,11 +286,14 @@ def _final_errors(report: Report) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    say("Final error")
+    found = report.final_error
+    if found is None:
+        return
+    say(found.title.partition(" by ")[0].removesuffix(" E"))
     table = Table(box=None, pad_edge=False)
-    for position, column in enumerate(report.final_error.columns):
+    for position, column in enumerate(found.columns):
         table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
-    for row in report.final_error.rows:
+    for row in found.rows:
         table.add_row(*row)
     # A table that goes to a file or a pipe is never folded.
     width = None if sys.stdout.isatty() else 10_000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
@@ -14,8 +15,8 @@ from sweep.report.colours import shades
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.panels import main_axis
 from sweep.report.formats import duration, figure, grouped, natural, plain
-from sweep.report.pages import Drawn, Page, RunsTable, Section
-from sweep.report.tables import Table
+from sweep.report.pages import Page, Section
+from sweep.report.tables import table_of
 
 __all__ = ["content_of", "cost", "trained"]
 
@@ -27,7 +28,7 @@ HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_erro
 def content_of(
     data: SweepData,
     pairs: Frame,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[Section],
     command_ui: str,
     links: Mapping[str, str],
     place: str = "",
@@ -44,31 +45,28 @@ def content_of(
         As `build_report` takes them.
     """
     safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
-    many = len(data.varying) > 2
-    tables = {
-        "top": results.top_table(data) if len(data.ranked) > 1 else None,
-        "errors": results.final_error_table(data),
-        "spread": results.repeats_table(data),
-        "effects": results.effect_table(data) if many else None,
-        "thresholds": results.threshold_table(data),
-        "budgets": results.budget_table(data) if len(data.axes["iters"].values) > 1 else None,
-        "both-rules": results.rule_table(data, pairs),
-        "metrics": results.metrics_table(data),
-        "stalled": results.stalled_table(data),
-        "trouble": results.trouble_table(data),
-        "missing": results.missing_table(data),
-    }
-    parts = {name: _part(name, table) for name, table in tables.items() if table and table.rows}
-    first = ["top", "errors", "spread"] if many else ["errors", "spread", "top"]
-    head = [parts.pop(name, None) for name in first]
-    if many and len(data.axes["iters"].values) == 1:
-        head[1] = None  # the best come first, and the table of all runs holds the rest
-    pictures = [Section(one.picture.name, one.picture.title, drawn=one) for one in drawn]
-    sections = [
-        *(part for part in head if part is not None),
-        *pictures,
-        *parts.values(),
-        Section("runs", "All runs", runs=_runs(data, safe.pop("runs", ""))),
+    several, many = len(data.axes["iters"].values) > 1, len(data.varying) > 2
+    top = [("top", results.top_table(data))] if len(data.ranked) > 1 else []
+    errors = [("errors", results.final_error_table(data))]
+    spread = [("spread", results.repeats_table(data))]
+    # With many keys the best come first; the table of all runs holds the rest.
+    head = [*top, *(errors if several else []), *spread] if many else [*errors, *spread, *top]
+    tail = [
+        *([("effects", results.effect_table(data))] if many else []),
+        ("thresholds", results.threshold_table(data)),
+        *([("budgets", results.budget_table(data))] if several else []),
+        ("both-rules", results.rule_table(data, pairs)),
+        ("metrics", results.metrics_table(data)),
+        ("stalled", results.stalled_table(data)),
+        ("trouble", results.trouble_table(data)),
+        ("missing", results.missing_table(data)),
+    ]
+    short = ("top" if many else "errors", "stalled", "trouble")
+    before, after = (
+        [Section(n, table.title, table, short=n in short) for n, table in part if table.rows]
+        for part in (head, tail)
+    )
+    ends = [
         Section("cost", "Time and cost", entries=cost(data)),
         Section("repeat", "How to go on", entries=_commands(data, command_ui, place), code=True),
         Section("origin", "What made it", entries=_origin(data)),
@@ -76,61 +74,57 @@ def content_of(
     return Page(
         f"Sweep {plain(data.sweep.sweep_id)}",
         answer(data),
-        tuple(part for part in sections if part.code or part.entries != {} or _full(part)),
+        [
+            *before,
+            *drawn,
+            *after,
+            *_runs(data, safe.pop("runs", "")),
+            *(e for e in ends if e.entries),
+        ],
         safe,
-        tuple(_unread(data)),
-        ("runs.csv", "final_error.csv", *(["repeats.csv"] if data.repeats else []), "index.html"),
-        ("top" if many else "errors", "stalled", "trouble"),
+        _unread(data),
+        ["runs.csv", "final_error.csv", *(["repeats.csv"] if data.repeats else []), "index.html"],
     )
 
 
-def _part(name: str, table: Table) -> Section:
-    return Section(name, table.title, table=table)
-
-
-def _full(part: Section) -> bool:
-    return any(item is not None for item in (part.table, part.drawn, part.runs))
-
-
-def _runs(data: SweepData, base: str) -> RunsTable:
+def _runs(data: SweepData, base: str) -> list[Section]:
     """Return all runs with every swept key and every metric, numbers as the store has them."""
     runs, key = data.started, main_axis(data)
-    colour = dict(zip(key.values, shades(key.name, len(key.values)), strict=True))
+    if runs.empty:
+        return []
     order = [data.metric, "final_error", "best_error", "best_step", "final_validation_error"]
     later = ["initial_error", "final_error_log10", "train_seconds"]
     found = set(data.metrics)
     metrics = sorted(found - set(order), key=lambda name: (name in later, natural(name)))
     metrics = [name for name in dict.fromkeys(order) if name in found] + metrics
-    rows, texts = [], data.texts(data.swept)
-    at = data.swept.index(key.name)
-    for row in runs.itertuples():
-        values = texts[row.Index]
-        cells = [plain(row.name, 120), *(plain(text, 120) for text in values), plain(row.outcome)]
-        cells += [_exact(name, row.run.metrics.get(name)) for name in metrics]
-        address = base + row.run.run_id if base else ""
-        rows.append((colour[values[at]], address, tuple(cells)))
-    columns = ["run", *map(plain, data.swept), "outcome", *map(plain, metrics)]
-    numeric = [False, *(bool(axis_of(k, data.values[k]).numbers) for k in data.swept), False]
+    shown = pd.concat(
+        [
+            runs[["name"]].set_axis(["run"], axis=1),
+            data.values.loc[runs.index],
+            runs[["outcome"]],
+            pd.DataFrame({name: [_exact(name, v) for v in data.metrics[name]] for name in metrics})
+            .astype(object)
+            .set_axis(runs.index),
+        ],
+        axis=1,
+    )
     hint = HINT
     if any(name.startswith("weights/") for run in runs.run for name in run.metrics):
         hint += ". Weights are in runs.csv."
-    return RunsTable(tuple(columns), tuple(numeric + [True] * len(metrics)), tuple(rows), hint)
+    words = [k for k in data.swept if not axis_of(k, data.values[k]).numbers]
+    words = ["run", "outcome", *words]
+    table = table_of("All runs", shown.columns, shown.to_numpy().tolist(), hint, text=words)
+    colour = dict(zip(key.values, shades(key.name, len(key.values)), strict=True))
+    colours = [colour[text] for text in data.values.loc[runs.index, key.name]]
+    addresses = [base + run.run_id if base else "" for run in runs.run]
+    return [Section("runs", table.title, table, dots=list(zip(colours, addresses, strict=True)))]
 
 
-def _exact(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    if name == "train_seconds":
+def _exact(name: str, value: float) -> str:
+    if name == "train_seconds" or math.isnan(value):
         return figure(value, 3)
-    return (
-        str(int(value))
-        if value == int(value) and abs(value) < 1e15 and _step(name)
-        else repr(value)
-    )
-
-
-def _step(name: str) -> bool:
-    return name.endswith(("_step", "_at"))
+    whole = name.endswith(("_step", "_at")) and value.is_integer() and abs(value) < 1e15
+    return str(int(value)) if whole else repr(float(value))
 
 
 def _commands(data: SweepData, command_ui: str, place: str) -> dict[str, str]:

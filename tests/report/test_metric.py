@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.report import build_comparison, build_report, results
+from sweep.report import results
 from sweep.report.answer import answer
+from sweep.report.build import build_comparison, build_report
 from sweep.report.data import SweepData, sweep_data
 from sweep.tracking.question import Question
 from tests.report import stored
@@ -99,10 +100,11 @@ def test_sweeps_are_compared_by_a_metric_that_both_have(tmp_path: Path) -> None:
     second = measured(tmp_path / "b", {})
     sides = [(data.sweep, data.stored) for data in (first, second)]
     sides[1] = (replace(second.sweep, sweep_id="20250101-120000-efgh"), second.stored)
-    built = build_comparison(*sides, tmp_path / "out")
-    assert built.results.title == "Final error E in both sweeps"
-    same = build_comparison(sides[0], sides[0], tmp_path / "same")
-    assert same.results.title == "best_validation_error in both sweeps"
+    build_comparison(*sides, tmp_path / "out")
+    assert "## Final error E in both sweeps" in (tmp_path / "out" / "report.md").read_text()
+    build_comparison(sides[0], sides[0], tmp_path / "same")
+    text = (tmp_path / "same" / "report.md").read_text()
+    assert "## best\\_validation\\_error in both sweeps" in text
     text = (tmp_path / "same" / "comparison.csv").read_text()
     assert "first_best_validation_error" in text.splitlines()[0]
 

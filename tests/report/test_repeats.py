@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.report import build_report, results, tables
+from sweep.report import results, tables
 from sweep.report.answer import answer
+from sweep.report.build import build_report
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.error_curves import curves_data
