@@ -224,7 +224,9 @@ class Plan:
         )
         base = Path(document["base"])
         axes, kept = tuple(document["axes"]), document.get("kept", {})
-        return cls(cells, axes, len(cells), document["command"], base, kept=kept)
+        repeats = tuple(document.get("question", {}).get("repeats", ()))
+        command = document["command"]
+        return cls(cells, axes, len(cells), command, base, kept=kept, repeats=repeats)
 
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:

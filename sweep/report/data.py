@@ -131,7 +131,8 @@ class SweepData:
         ``sd``, ``median``, ``low``, ``high``, ``diverged`` (how many did) and ``decisive``
         (smaller is better; errors below the floor are equal).
         """
-        groups = self.cells.groupby(POINT, sort=False)
+        diverged = self.cells.outcome == "diverged"
+        groups = self.cells.assign(diverged=diverged).groupby(POINT, sort=False)
         found = groups.agg(
             value=("value", "mean"),
             error=("error", "mean"),
@@ -141,7 +142,7 @@ class SweepData:
             median=("value", "median"),
             low=("value", "min"),
             high=("value", "max"),
-            diverged=("outcome", lambda outcomes: (outcomes == "diverged").sum()),
+            diverged=("diverged", "sum"),
         )
         first = self.cells.sort_values("none", kind="stable").drop_duplicates(POINT).sort_index()
         table = first.drop(columns=["value", "error", "needed"]).join(found, on=POINT)

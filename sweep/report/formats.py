@@ -6,20 +6,8 @@ import math
 import re
 from collections.abc import Iterable
 
-__all__ = [
-    "FLOOR",
-    "counted",
-    "duration",
-    "figure",
-    "grouped",
-    "joined",
-    "natural",
-    "plain",
-    "power",
-    "short",
-    "spread",
-    "tick",
-]
+__all__ = ["FLOOR", "counted", "duration", "figure", "grouped", "joined", "natural", "plain"]
+__all__ += ["power", "short", "spread", "tick"]
 
 FLOOR = 1e-26
 """Smaller squared errors count as equal: an output is as near to its target as doubles allow."""
@@ -51,7 +39,11 @@ def power(value: float, digits: int = 2) -> str:
         return "0"
     if 1e-3 <= abs(value) < 1e4:
         return f"{value:#.{digits}g}" if abs(value) < 9.5 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return _scientific(f"{value:.{digits - 1}e}")
+
+
+def _scientific(text: str) -> str:
+    mantissa, exponent = text.split("e")
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
 
@@ -65,8 +57,7 @@ def tick(value: float) -> str:
         return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
     mantissa, exponent = f"{value:.3e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
-    high = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-    return high if mantissa == "1" else f"{mantissa}×{high}"
+    return _scientific(f"{mantissa}e{exponent}").removeprefix("1×")
 
 
 def short(text: str) -> str:
