@@ -16,7 +16,7 @@ from typing import Any
 from sweep.config.spec import RunSpec, canonical, shown
 from sweep.errors import RunFailed
 
-__all__ = ["Cell", "Plan", "Trajectory", "cell_name", "new_id"]
+__all__ = ["Cell", "Plan", "Trajectory", "cell_name", "counted", "new_id", "unique"]
 
 PLAN_VERSION = 1
 MAX_NAME = 200
@@ -133,6 +133,8 @@ class Plan:
         Those of the axes that nobody named.
     doubled
         The name of each cell that was asked for several times -> how often.
+    left_out
+        Why grid points were left out -> how many.
     kept
         How the sweep runs, for `resume`: ``overrides`` and ``flags`` of its command.
     repeats
@@ -148,6 +150,7 @@ class Plan:
     default_axes: tuple[str, ...] = ()
     doubled: Mapping[str, int] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     repeats: tuple[str, ...] = ()
 
     def point(self, cell: Cell) -> str | None:
@@ -173,6 +176,18 @@ class Plan:
         """Return the iterations to train, a shared trajectory counted once."""
         return sum(trajectory.stops[-1] for trajectory in self.trajectories(cells))
 
+    def lines(self, cells: Sequence[Cell]) -> list[str]:
+        """Return what is trained for `cells` with the axes, then a line for what was left out."""
+        text = counted(len(self.cells), len(self.trajectories(cells)), self.iterations(cells))
+        if self.asked > len(self.cells):
+            text += f" ({self.asked} cells, {len(self.cells)} unique)"
+        axes = [f"{key} (default)" if key in self.default_axes else key for key in self.axes]
+        first = f"{text}, over {', '.join(axes)}" if axes else text
+        return [first] + [
+            f"Left out: {count} grid point{'' if count == 1 else 's'}, {reason}"
+            for reason, count in self.left_out.items()
+        ]
+
     @cached_property
     def _by_config(self) -> dict[str, Cell]:
         return {cell.key: cell for cell in self.cells}
@@ -196,6 +211,7 @@ class Plan:
             "base": str(self.base),
             "kept": dict(self.kept),
             "question": dict(question),
+            "left_out": dict(self.left_out),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
         }
@@ -223,10 +239,22 @@ class Plan:
             if number in specs
         )
         base = Path(document["base"])
-        axes, kept = tuple(document["axes"]), document.get("kept", {})
+        more = {key: document.get(key, {}) for key in ("kept", "left_out")}
+        axes, command = tuple(document["axes"]), document["command"]
         repeats = tuple(document.get("question", {}).get("repeats", ()))
-        command = document["command"]
-        return cls(cells, axes, len(cells), command, base, kept=kept, repeats=repeats)
+        return cls(cells, axes, len(cells), command, base, repeats=repeats, **more)
+
+
+def counted(runs: int, trajectories: int, iterations: int) -> str:
+    """Return ``12 runs, 3 trajectories, 300000 iterations``."""
+    return ", ".join(
+        f"{count} {one if count == 1 else many}"
+        for count, one, many in (
+            (runs, "run", "runs"),
+            (trajectories, "trajectory", "trajectories"),
+            (iterations, "iteration", "iterations"),
+        )
+    )
 
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:

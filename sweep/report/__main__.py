@@ -47,7 +47,7 @@ def report(config: DictConfig) -> None:
     question, *_ = [_question(options, *one) for one in both]
     folder = options.outputs / "reports" / "+".join(sweep.sweep_id for sweep in found)
     if len(both) > 1:
-        built = build_comparison(*both, folder, question)
+        built = build_comparison(both[0], both[1], folder, question)
         console.say(built.headline)
         console.say(f"Comparison:  {os.path.relpath(folder / 'index.html')}")
         return

@@ -84,11 +84,6 @@ class SweepData:
         """Return the name of the deciding metric to show."""
         return "final error" if self.metric == "final_error" else self.metric
 
-    @property
-    def heading(self) -> str:
-        """Return it as a title begins."""
-        return "Final error" if self.metric == "final_error" else self.metric
-
     @cached_property
     def axes(self) -> dict[str, Axis]:
         """Return each key with its values."""

@@ -64,7 +64,7 @@ def final_error_table(data: SweepData) -> Table:
     return table_of(
         f"{name} by learning rate and iterations",
         table.columns,
-        table.assign(lr=[repr(lr) for lr in table.lr]).fillna("not run").to_numpy().tolist(),
+        table.assign(lr=[repr(lr) for lr in table.lr]).fillna("").to_numpy().tolist(),
         f"Columns: iterations. {what} after that many. {_over(data)}".strip(),
         marked,
         data.others,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -465,6 +465,7 @@ def error_panel(values: list[float], ceiling: float = np.inf) -> Axes:
 
 
 @settings(max_examples=25)
+@example([0.0, 1e138, 3e-158])
 @given(st.lists(numbers, max_size=6))
 def test_error_axis_holds_every_finite_value(values: list[float]) -> None:
     axes = error_panel(values)

@@ -12,7 +12,7 @@ from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, legend, sheet
 from sweep.report.figures.final_errors import RATES_FROM
 from sweep.report.figures.lines import mark_style
-from sweep.report.figures.panels import axis_label, ceiling_of
+from sweep.report.figures.panels import axis_label, ceiling_of, heading
 from sweep.report.figures.scale import error_axis, floor_band, inside, key_axis
 from sweep.report.formats import figure, joined
 
@@ -37,7 +37,7 @@ def effects_picture(data: SweepData) -> Picture | None:
     mean = "geometric mean" if data.logarithmic else "mean"
     order = joined([data.axes[name].label for name in best["axis"]], best.value)
     alt = (
-        f"{data.heading} by the values of each axis, {mean} and range, the axis that matters "
+        f"{heading(data)} by the values of each axis, {mean} and range, the axis that matters "
         f"most first. The best {mean} is at {order}."
     )
     what = "grid points" if data.repeats else "runs"

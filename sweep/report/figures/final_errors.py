@@ -15,6 +15,7 @@ from sweep.report.figures.panels import (
     Panels,
     axis_label,
     ceiling_of,
+    heading,
     main_axis,
     panels_of,
     values_of,
@@ -45,7 +46,7 @@ def by_rate(data: SweepData) -> Picture | None:
 
 
 def _picture(name: str, data: SweepData, x: Axis, key: Axis) -> Picture:
-    panels, title = panels_of(data, x, key), f"{data.heading} by {x.label}"
+    panels, title = panels_of(data, x, key), f"{heading(data)} by {x.label}"
     points, note = final_errors(data, x, key, panels)
     draw = partial(
         draw_lines,
@@ -108,7 +109,7 @@ def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[F
 
 def _alt(data: SweepData, x: Axis, key: Axis) -> str:
     text = (
-        f"{data.heading} against {x.label}, a line for each value of {key.label} "
+        f"{heading(data)} against {x.label}, a line for each value of {key.label} "
         f"({values_of(key)})."
     )
     words = [text]

@@ -15,7 +15,7 @@ from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, GRID, INK, OUTLINE, QUIET
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, colour_bar, inches_of, sheet, text_inches
-from sweep.report.figures.panels import Panels, ceiling_of, panels_of
+from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of
 from sweep.report.figures.scale import round_ticks
 from sweep.report.formats import counted, figure, power, tick
 
@@ -31,7 +31,7 @@ def heat_picture(data: SweepData) -> Picture | None:
         return None
     down, across = heat_axes(data)
     panels = panels_of(data, down, across, inches=_size(down, across, 2)[0])
-    title, caption = f"{data.heading} by {down.label} and {across.label}", ""
+    title, caption = f"{heading(data)} by {down.label} and {across.label}", ""
     alt = (
         f"Heat map of {data.label} for {counted(len(down.values), 'value')} of {down.label} "
         f"and {counted(len(across.values), 'value')} of {across.label}."
@@ -162,7 +162,7 @@ def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedCo
 
 def _write(axes: Axes, cells: Frame, norm: Normalize, largest: bool, size: float) -> None:
     size = 8.0 if len(cells) > 12 else size
-    texts = cells.text.fillna("not run").to_numpy()
+    texts = cells.text.fillna("").to_numpy()
     for (y, x), value in np.ndenumerate(cells.value.to_numpy(float)):
         look: dict[str, Any] = {"color": INK, "size": size}
         if np.isnan(value):

@@ -13,7 +13,7 @@ from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import columns_of, text_inches
 from sweep.report.formats import counted, plain, short
 
-__all__ = ["Panels", "axis_label", "ceiling_of", "main_axis", "panels_of", "values_of"]
+__all__ = ["Panels", "axis_label", "ceiling_of", "heading", "main_axis", "panels_of", "values_of"]
 
 MOST = 6
 
@@ -66,6 +66,11 @@ def main_axis(data: SweepData) -> Axis:
 def axis_label(data: SweepData) -> str:
     """Return the label of an axis of the deciding metric."""
     return "final error E" if data.metric == "final_error" else data.label
+
+
+def heading(data: SweepData) -> str:
+    """Return the deciding metric as a title begins."""
+    return "Final error" if data.metric == "final_error" else data.label
 
 
 def ceiling_of(data: SweepData) -> float:

@@ -62,7 +62,7 @@ def error_axis(
         _set(axes, which, "log", 10.0 ** (low - pad), top)
         return
     least = 10.0 ** math.floor(low)
-    linear = max(0.09 * math.log10(top / least), 0.3)
+    linear = max(0.09 * (math.log10(top) - math.log10(least)), 0.3)  # their ratio may overflow
     near = SymmetricalLogScale(None, linthresh=least, linscale=linear)
     _set(axes, which, near, -0.04 * least, top)
 
