@@ -63,6 +63,7 @@ READING = [
     "sweep.tracking.files",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
+    "sweep.tracking.question",
     "sweep.tracking.read",
     "sweep.tracking.settings",
     "sweep.tracking.store",
@@ -109,7 +110,7 @@ ROOMS = [
     ),
     (
         ["sweep.report", "sweep.report.*"],
-        ["sweep.errors", "sweep.report*", "sweep.tracking.stored"],
+        ["sweep.errors", "sweep.report*", "sweep.tracking.question", "sweep.tracking.stored"],
     ),
     (["sweep.config.*"], ["sweep.config.*", "sweep.errors", *NUMERIC]),
     (["hydra_plugins.*"], ["sweep.cli.*"]),
@@ -117,8 +118,9 @@ ROOMS = [
     (
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.tracking.apart"]
-        + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
+        + ["sweep.errors", "sweep.tracking.apart", "sweep.tracking.metrics"]
+        + ["sweep.tracking.probe", "sweep.tracking.question", "sweep.tracking.read"]
+        + ["sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
     ),

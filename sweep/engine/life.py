@@ -25,6 +25,7 @@ from sweep.engine.stored import finished_cells
 from sweep.engine.sweep import Sweep, platform_tags
 from sweep.errors import StoreError, StoreLost
 from sweep.tracking.ledger import Ledger
+from sweep.tracking.question import question_of
 from sweep.ui.links import ending_lines, place_words, run_pages
 
 if TYPE_CHECKING:
@@ -164,7 +165,8 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         console.say(sentence)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    document = opening.plan.document(sweep_id, options.experiment, created)
+    question = question_of({}, options.metric, options.mode, options.repeats).document()
+    document = opening.plan.document(sweep_id, options.experiment, created, question)
     sweep = Sweep(sweep_id, opening.plan, options, recorder, stop)
     sweep.run_pages = run_pages(options, experiment)
     if opening.parent_run_id is None:

@@ -20,6 +20,7 @@ from sweep.engine.signals import StopRequest
 from sweep.errors import RunFailed, StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
+from sweep.tracking.question import POINT
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
@@ -110,6 +111,9 @@ class Sweep:
             return
         self._started.add(cell.index)
         tags = run_tags(cell.spec) | {"mlflow.runColor": self._colours[cell.spec.lr]}
+        point = self.plan.point(cell)
+        if point is not None:
+            tags[POINT] = point
         if reused_from is not None:
             tags["sweep.reused_from"] = reused_from
         with self._store_needed():

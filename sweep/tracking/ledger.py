@@ -264,11 +264,12 @@ class Ledger:
         where the runs were not gathered; None to count them now.
         """
         from sweep.tracking import pages, parent
+        from sweep.tracking.question import question_of
 
         note = None
         if self._gathered is not None:
             sweep, runs = self._gathered
-            totals = parent.totals_of(runs)
+            totals = parent.totals_of(runs, question_of(sweep.plan()))
             if text is not None and self._links:
                 with self._decorating():
                     note = pages.describe(self.store, sweep, self._links, text, report)

@@ -14,6 +14,7 @@ from sweep.errors import StoreBusyError
 from sweep.tracking import provenance, read, spool
 from sweep.tracking.artifacts import write_whole
 from sweep.tracking.deliver import await_delivery, supersede
+from sweep.tracking.question import Question, question_of
 from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun, StoredSweep
 from sweep.tracking.texts import entity_name, short, short_lines
@@ -130,7 +131,8 @@ def finish_sweep(
     """
     await_delivery(store, hurry=status == "KILLED")
     if totals is None:
-        totals = totals_of(gather(store, read.find_sweep(store, sweep_id)))
+        sweep = read.find_sweep(store, sweep_id)
+        totals = totals_of(gather(store, sweep), question_of(sweep.plan()))
     metrics = [Metric(key, value, _now(), 0) for key, value in totals.items()]
     tags = []
     if note:
@@ -151,19 +153,14 @@ def gather(store: Store, sweep: StoredSweep) -> list[StoredRun]:
     return runs
 
 
-def totals_of(runs: Sequence[StoredRun]) -> dict[str, float]:
+def totals_of(runs: Sequence[StoredRun], question: Question) -> dict[str, float]:
     """Return the metrics of a sweep, counted from its runs."""
-    best = {
-        f"best_{name}": min(run.metrics[name] for run in runs if name in run.metrics)
-        for name in ("final_error", "final_error_log10")
-        if any(name in run.metrics for run in runs)
-    }
     totals = {
         "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
         "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
         "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
     }
-    return totals | best
+    return totals | question.best_metrics(runs)
 
 
 def _now() -> int:
