@@ -26,6 +26,7 @@ from sweep.config.settings import CONTROL_KEYS, Settings, settings, sweeper_sett
 from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Plan, new_id
+from sweep.engine.single import resume_single, waits
 from sweep.errors import ConfigError, ConfigErrors
 from sweep.tracking.metrics import BUILT_IN
 from sweep.tracking.question import repeat_problems
@@ -67,6 +68,8 @@ def run_sweep(
     StoreError
         The store cannot be used; no run was started.
     """
+    if master.resume is not None and _single_stored(master):
+        return []
     composer = Composer(loader, master)
     sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
     opening, controls = _checked(composer, loader, master, sweeper, arguments)
@@ -92,6 +95,18 @@ def run_sweep(
         return []
     with sweep_life(opening) as sweep:
         return launch(sweep, launcher, composer, master, controls, sweeper["max_batch_size"])
+
+
+def _single_stored(master: DictConfig) -> bool:
+    """Store the result of the single run that `resume` names; return whether it names one."""
+    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
+    if not waits(options):
+        return False
+    if options.dry_run:
+        console.say(f"The result of run {options.resume} waits on disk. Nothing was written.")
+    else:
+        resume_single(options)
+    return True
 
 
 def _say_unused_seed(plan: Plan) -> None:
