@@ -26,7 +26,7 @@ from sweep.cli.axes import (
 )
 from sweep.cli.compose import Composer
 from sweep.cli.messages import REFUSALS, listed
-from sweep.cli.points import conditions, points_of, skipped
+from sweep.cli.points import conditions, fold_axis, points_of, skipped
 from sweep.cli.validate import Validation
 from sweep.config.run import value_of
 from sweep.config.spec import RunSpec
@@ -89,6 +89,8 @@ def expand(
     problems += doubled_keys(typed)
     # The others are looked at all the same, for their mistakes.
     overrides = sound([*configured, *typed], problems)
+    with listed(problems):
+        overrides += fold_axis(composer, overrides, sweep_id)
     keys = {override.key_or_group for override in configured}
     points: list[list[Override]] = []
     with listed(problems):

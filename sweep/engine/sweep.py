@@ -109,7 +109,7 @@ class Sweep:
         if cell.index in self._started:
             return
         self._started.add(cell.index)
-        tags = run_tags(cell.signature) | {"mlflow.runColor": self._colours[cell.spec.lr]}
+        tags = run_tags(cell.spec) | {"mlflow.runColor": self._colours[cell.spec.lr]}
         if reused_from is not None:
             tags["sweep.reused_from"] = reused_from
         with self._store_needed():
@@ -144,7 +144,7 @@ class Sweep:
         self.start(cell)
         self._ended.add(cell.index)
         log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
-        ending = ending_of(result, cell.spec.config)
+        ending = ending_of(result, cell.spec.config, cell.spec.preparation)
         with self._store_needed():
             self.recorder.tell(Ledger.record, cell.index, ending)
         self._unheard[cell.index] = cell, None if quietly else result
@@ -288,6 +288,7 @@ def platform_tags() -> Mapping[str, str]:
     }
 
 
-def run_tags(signature: str) -> dict[str, str]:
-    """Return the tags of a run that its signature and this machine determine."""
-    return {"sweep.signature": signature, **platform_tags()}
+def run_tags(spec: RunSpec) -> dict[str, str]:
+    """Return the tags of a run that its specification and this machine determine."""
+    data = {"sweep.data": spec.data_summary} if spec.data_summary else {}
+    return {"sweep.signature": spec.signature, **data, **platform_tags()}

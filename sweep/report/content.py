@@ -165,12 +165,13 @@ def _commands(data: SweepData, command_ui: str, place: str) -> dict[str, str]:
 
 
 def _origin(data: SweepData) -> dict[str, str]:
-    """Return the user's tags, versions, platform, and the best run's signature."""
+    """Return the user's tags, the data's preparation, versions, platform, the best signature."""
     about = data.plan.get("about") or {}
     found = {}
     tags = about.get("tags") or {}
     found["tags"] = plain(", ".join(f"{key}={value}" for key, value in tags.items()), 500)
-    for name, tag in (("versions", "sweep.versions"), ("platform", "sweep.platform")):
+    kinds = {"data": "sweep.data", "versions": "sweep.versions", "platform": "sweep.platform"}
+    for name, tag in kinds.items():
         seen = dict.fromkeys(_flat(run.tags.get(tag, "")) for run in data.started.run)
         found[name] = " | ".join(filter(None, seen))
     if data.best is not None:
