@@ -1,7 +1,7 @@
-"""What each group of a configuration can say, one model a group.
+"""The pydantic models of the configuration, one a group.
 
-A field's description is what must hold of it; `validated` makes one sentence of it for each
-mistake. Importing this module loads pydantic: it is imported where something is validated.
+A field's description says what must hold; `validated` uses it for messages. Import this module
+late, as it loads pydantic.
 """
 
 from __future__ import annotations
@@ -21,16 +21,20 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def _whole(value: Any) -> Any:
-    """Return a float such as 1e5 as the whole number that it is."""
+    """Return a float such as 1e5 as an int."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _double(value: Any) -> Any:
-    """Return a whole number that a float cannot hold as infinity, which is refused."""
+    """Return an int as a float; one that overflows as infinity, which is invalid."""
     try:
         return float(value) if type(value) is int else value
     except OverflowError:
         return math.inf
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
@@ -42,7 +46,7 @@ class _Group(BaseModel):
 
 
 class Run(BaseModel):
-    """The keys of a run that are single values; a user's own keys beside them are free."""
+    """The single values of a run; a user may add own keys."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -55,7 +59,7 @@ class Run(BaseModel):
 
 
 class Network(_Group):
-    """The group `network`; what sizes and values must fit is checked where it is built."""
+    """The group `network`; Network.build validates the values."""
 
     layers: Any = None
     activation: Any = "sigmoid"
@@ -66,8 +70,8 @@ class Network(_Group):
     init: dict[str, Any] | None = Field(None, description="give a mapping, as {scheme: xavier}")
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the network is built from: `init` replaces given weights and biases."""
-        given = {name: getattr(self, name) for name in type(self).model_fields}
+        """Return the arguments of Network.build; `init` replaces given weights and biases."""
+        given = self.model_dump()
         init = {key: value for key, value in (self.init or {}).items() if value is not None}
         replaced = {"weights": None, "biases": None} if init and self.weights is not None else {}
         return {**given, **replaced, "init": init or None}
@@ -84,7 +88,7 @@ class Tracking(_Group):
 
 
 class Control(BaseModel):
-    """The keys that say how a command runs."""
+    """The keys of settings.Settings."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -98,7 +102,7 @@ class Control(BaseModel):
     max_seconds: Positive | None = Field(
         None, description="give a finite number of seconds above 0, or null for no limit"
     )
-    parent: Any = None
+    parent: Annotated[str | None, BeforeValidator(_text)] = None
 
 
 def validated(model: type[Model], values: Any, group: str = "") -> Model:
@@ -107,12 +111,12 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
     Parameters
     ----------
     group
-        The key that holds the values; empty for those at the top.
+        The key of the group; empty for top-level keys.
 
     Raises
     ------
     ConfigErrors
-        Everything that is wrong, one sentence each.
+        One message for each invalid value.
     """
     if not isinstance(values, Mapping):
         raise ConfigErrors([told(group, values, f"choose one with {group}=NAME")])
@@ -165,6 +169,6 @@ def _accepts(model: type[BaseModel], values: Mapping[Any, Any], name: str) -> bo
 
 
 def _literals(annotation: Any) -> list[str]:
-    """Return the words that a field's type allows."""
+    """Return the literals that a field's type allows."""
     nested = [word for part in get_args(annotation) for word in _literals(part)]
     return nested or ([annotation] if isinstance(annotation, str) else [])

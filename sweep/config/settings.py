@@ -1,4 +1,4 @@
-"""How a command runs: where it writes and stores, what it resumes. In no signature."""
+"""Settings of a command: output folder, tracking, resume. No part of signatures."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ CONTROL_KEYS = (
     "tracking",
     "parent",
 )
-"""The keys that say how a command runs; none of them can be an axis."""
+"""The keys of settings; none of them can be an axis."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a command runs: the same for all its runs, and in no signature."""
+    """Settings that are the same for all runs of a command, and no part of signatures."""
 
     outputs: Path
     tracking_kind: str
@@ -42,7 +42,7 @@ class Settings:
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
-    """Check the control keys of a resolved configuration; a command that reads has a few alone.
+    """Validate the control keys of a resolved configuration; only `outputs` is required.
 
     Raises
     ------
@@ -63,17 +63,12 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         )
     if control is None or tracking is None or problems:
         raise ConfigErrors(problems)
+    values = control.model_dump() | {"outputs": (cwd / control.outputs).resolve()}
     return Settings(
-        outputs=(cwd / control.outputs).resolve(),
         tracking_kind=tracking.kind,
         tracking_uri=tracking.uri,
         experiment=tracking.experiment,
-        resume=control.resume,
-        reuse=control.reuse,
-        dry_run=control.dry_run,
-        fail_fast=control.fail_fast,
-        max_seconds=control.max_seconds,
-        parent=None if control.parent is None else str(control.parent),
+        **values,
     )
 
 

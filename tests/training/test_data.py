@@ -219,7 +219,7 @@ def test_changed_content_is_another_digest(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"inputs": None}, "data.inputs is missing"),
-        ({"target": [[1]]}, "did you mean targets"),
+        ({"target": [[1]]}, "did you mean 'targets'"),
         ({"inputs": [[1, 2], [3]]}, r"data.inputs\[1\] has 1 numbers"),
         ({"inputs": [[1, 2], [3, "4"]]}, r"data.inputs\[1\]\[1\] is '4'"),
         ({"inputs": [[1, 2], [3, float("nan")]]}, r"data.inputs\[1\]\[1\] is nan"),
