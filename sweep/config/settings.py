@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
 CONTROL_KEYS = (
+    "name",
+    "note",
+    "tags",
+    "budget",
     "outputs",
     "resume",
     "reuse",
@@ -30,7 +34,15 @@ CONTROL_KEYS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that are the same for all runs of a command, and no part of signatures."""
+    """Settings that are the same for all runs of a command, and no part of signatures.
+
+    Attributes
+    ----------
+    about
+        The sweep's ``name``, ``note`` and ``tags``, those that are given.
+    budget_seconds, budget_runs
+        Limits of a sweep: it ends with what it has after so many seconds or runs.
+    """
 
     outputs: Path
     tracking_kind: str
@@ -42,6 +54,9 @@ class Settings:
     fail_fast: bool
     max_seconds: float | None
     parent: str | None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    budget_seconds: float | None = None
+    budget_runs: int | None = None
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
@@ -52,14 +67,17 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Control, Tracking, validated
+    from sweep.config.models import Budget, Control, Tracking, validated
 
     problems: list[str] = []
     control = tracking = None
+    budget = Budget(seconds=None, runs=None)
     with gathered(problems):
         control = validated(Control, config)
     with gathered(problems):
         tracking = validated(Tracking, config.get("tracking"), "tracking")
+    with gathered(problems):
+        budget = validated(Budget, config.get("budget", {}), "budget")
     if tracking is not None and tracking.kind == "local" and tracking.uri is not None:
         problems.append(
             told("tracking.uri", tracking.uri, "write tracking=server too, or leave it out")
@@ -67,10 +85,14 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     if control is None or tracking is None or problems:
         raise ConfigErrors(problems)
     values = control.model_dump() | {"outputs": (cwd / control.outputs).resolve()}
+    about = {key: values.pop(key) for key in ("name", "note", "tags")}
     return Settings(
         tracking_kind=tracking.kind,
         tracking_uri=tracking.uri,
         experiment=tracking.experiment,
+        about={key: value for key, value in about.items() if value is not None},
+        budget_seconds=budget.seconds,
+        budget_runs=budget.runs,
         **values,
     )
 

@@ -53,6 +53,10 @@ class RunSpec:
         The folder that a relative data file is relative to.
     named
         The values of other keys that the command line sets; used for params only.
+    preparation
+        How the data was prepared, as plain values; None for data used as it is.
+    data_summary
+        What was done with the rows of a file; empty without one.
     """
 
     lr: float
@@ -66,6 +70,8 @@ class RunSpec:
     config: Mapping[str, Any]
     base: Path
     named: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    preparation: Mapping[str, Any] | None = field(default=None, compare=False)
+    data_summary: str = field(default="", compare=False)
     signature: str = field(init=False)
     trajectory: str = field(init=False)
 
@@ -98,7 +104,9 @@ class RunSpec:
     def uses_seed(self) -> bool:
         """Whether the numbers depend on the seed."""
         network, data = self.config["network"], self.config["data"]
-        drawn = network.get("init") or data.get("validation") or self.trainer.options.get("shuffle")
+        split = data.get("folds") or not isinstance(data.get("validation") or "", str)
+        drawn = network.get("init") or self.trainer.options.get("shuffle")
+        drawn = drawn or (split and data.get("split_seed") is None)
         return bool(drawn) or not self.trainer.built_in
 
     def params(self) -> dict[str, str]:

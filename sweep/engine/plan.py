@@ -135,6 +135,8 @@ class Plan:
         The axes with default values.
     doubled
         Name of each cell that was requested several times -> how often.
+    about
+        The sweep's ``name``, ``note`` and ``tags``, those that it has.
     left_out
         Why grid points were left out -> how many.
     kept
@@ -151,6 +153,7 @@ class Plan:
     doubled: Mapping[str, int] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
 
     def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
         """Group `cells` (default: all) into trajectories, in the grid's order."""
@@ -201,6 +204,7 @@ class Plan:
             "base": str(self.base),
             "kept": dict(self.kept),
             "left_out": dict(self.left_out),
+            "about": dict(self.about),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
         }
@@ -228,7 +232,7 @@ class Plan:
             if number in specs
         )
         base = Path(document["base"])
-        more = {key: document.get(key, {}) for key in ("kept", "left_out")}
+        more = {key: document.get(key, {}) for key in ("kept", "left_out", "about")}
         return cls(cells, tuple(document["axes"]), len(cells), document["command"], base, **more)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -65,9 +66,13 @@ class Sweep:
         self.interrupted = 0
         self.lost = 0
         self.run_pages = ""
+        self.left_over = 0
+        self.cut_off = 0
+        self._began = time.monotonic()
         self._began_in = os.getcwd()
         self.progress = ProgressDisplay(plan.iterations(), len(plan.cells))
         self._started: set[int] = set()
+        self._ended: set[int] = set()
         self._unheard: dict[int, tuple[Cell, RunResult | None]] = {}
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
 
@@ -78,6 +83,25 @@ class Sweep:
         self.pending = tuple(cell for cell in self.pending if cell.index not in done)
         self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
 
+    def keep_to_budget(self) -> None:
+        """Train the first of the cells that are left alone, as many as the budget has runs."""
+        left = self.pending[self.options.budget_runs :] if self.options.budget_runs else ()
+        self.left_over = len(left)
+        if left:
+            self.pending = self.pending[: self.options.budget_runs]
+            self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget's seconds are over."""
+        seconds = self.options.budget_seconds
+        return seconds is not None and time.monotonic() - self._began >= seconds
+
+    def count_left_over(self) -> None:
+        """Count the cells that the end of the budget left out, and those that it cut off."""
+        self.cut_off = len(self._started - self._ended)
+        self.left_over += len({cell.index for cell in self.pending} - self._ended)
+
     def start(self, cell: Cell, reused_from: str | None = None) -> None:
         """Begin the cell's run, once."""
         from sweep.tracking.ledger import Ledger
@@ -85,7 +109,7 @@ class Sweep:
         if cell.index in self._started:
             return
         self._started.add(cell.index)
-        tags = run_tags(cell.signature) | {"mlflow.runColor": self._colours[cell.spec.lr]}
+        tags = run_tags(cell.spec) | {"mlflow.runColor": self._colours[cell.spec.lr]}
         if reused_from is not None:
             tags["sweep.reused_from"] = reused_from
         with self._store_needed():
@@ -118,8 +142,9 @@ class Sweep:
         from sweep.tracking.ledger import Ledger
 
         self.start(cell)
+        self._ended.add(cell.index)
         log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
-        ending = ending_of(result, cell.spec.config)
+        ending = ending_of(result, cell.spec.config, cell.spec.preparation)
         with self._store_needed():
             self.recorder.tell(Ledger.record, cell.index, ending)
         self._unheard[cell.index] = cell, None if quietly else result
@@ -163,6 +188,7 @@ class Sweep:
         from sweep.tracking.ledger import Ledger
 
         self.start(cell)
+        self._ended.add(cell.index)
         text = failed.traceback or failed.sentence
         with self._store_needed():
             recorded = self.recorder.ask(Ledger.record, cell.index, failure(text, cell.spec.config))
@@ -193,7 +219,8 @@ class Sweep:
             self.failures.append(Failed(run.name, lines[-1], self._traceback_of(run.run_id)))
         self.interrupted = max(self.interrupted, sum(run.status == "KILLED" for run in runs))
         ended = sum(run.status in ("FINISHED", "FAILED", "KILLED") for run in runs)
-        self.lost = max(self.lost, len(self.plan.cells) - ended)
+        unasked = self.left_over - self.cut_off
+        self.lost = max(self.lost, len(self.plan.cells) - ended - unasked)
 
     @property
     def failed_fast(self) -> bool:
@@ -221,7 +248,12 @@ class Sweep:
         """The status of the parent run once every cell has ended."""
         if self.failures or self.lost:
             return "FAILED"
-        return "KILLED" if self.interrupted else "FINISHED"
+        return "KILLED" if self.interrupted or self.left_over else "FINISHED"
+
+    @property
+    def well(self) -> bool:
+        """Whether all ended as it should; what a budget left out is no mistake."""
+        return self.status != "FAILED" and self.interrupted <= self.cut_off
 
     @property
     def told(self) -> int:
@@ -256,6 +288,7 @@ def platform_tags() -> Mapping[str, str]:
     }
 
 
-def run_tags(signature: str) -> dict[str, str]:
-    """Return the tags of a run that its signature and this machine determine."""
-    return {"sweep.signature": signature, **platform_tags()}
+def run_tags(spec: RunSpec) -> dict[str, str]:
+    """Return the tags of a run that its specification and this machine determine."""
+    data = {"sweep.data": spec.data_summary} if spec.data_summary else {}
+    return {"sweep.signature": spec.signature, **data, **platform_tags()}

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.tracking.files import CONFIG, TRACEBACK, config_bytes, result_files
+from sweep.tracking.files import (
+    CONFIG,
+    PREPARATION,
+    TRACEBACK,
+    config_bytes,
+    json_bytes,
+    result_files,
+)
 from sweep.tracking.metrics import Point, run_metrics
 from sweep.training.history import RunResult
 
@@ -32,9 +39,20 @@ class Ending:
     files: Mapping[str, bytes] = field(default_factory=dict)
 
 
-def ending_of(result: RunResult, config: Mapping[str, Any]) -> Ending:
-    """Return the end of a run that has a result."""
-    return Ending(result.outcome, tuple(run_metrics(result)), result_files(result, config))
+def ending_of(
+    result: RunResult, config: Mapping[str, Any], preparation: Mapping[str, Any] | None = None
+) -> Ending:
+    """Return the end of a run that has a result.
+
+    Parameters
+    ----------
+    preparation
+        How its data was prepared, where new rows need it.
+    """
+    files = result_files(result, config)
+    if preparation is not None:
+        files[PREPARATION] = json_bytes(preparation)
+    return Ending(result.outcome, tuple(run_metrics(result)), files)
 
 
 def failure(traceback: str, config: Mapping[str, Any] | None = None) -> Ending:

@@ -52,8 +52,9 @@ class Item:
         are those of this step.
     """
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: Network, data: Data) -> None:
         self._network = network
+        self._data = data
         self._flat = network.flat()
         self._error = np.nan
         self._validation_error = np.nan
@@ -74,6 +75,19 @@ class Item:
     def weights(self) -> dict[str, float | Array]:
         """Return the current weights, as Network.named."""
         return self._network.replace(self._flat).named()
+
+    def metrics(self) -> dict[str, float]:
+        """Return the accuracy now, where targets are classes; not once it diverged."""
+        data = self._data
+        if data.preparation.classes is None and self._network.loss != "cross_entropy":
+            return {}
+        network = self._network.replace(self._flat)
+        found = {"accuracy": network.accuracy(data.inputs, data.targets)}
+        if data.validation_inputs is not None and data.validation_targets is not None:
+            found["validation_accuracy"] = network.accuracy(
+                data.validation_inputs, data.validation_targets
+            )
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs; invalid once it diverged."""
@@ -155,7 +169,7 @@ class Backprop:
         )
         self._width = LANES if spec.small and len(networks) > 1 else 1
         self._kernel = load_kernel(spec, self._width, training, validation)
-        self.items = [Item(network) for network in networks]
+        self.items = [Item(network, data) for network in networks]
         # Groups of `width` share a kernel; unused lanes repeat the first trajectory.
         self._order = [*range(len(networks))] + [0] * (-len(networks) % self._width)
         self._rates = np.array([float(lrs[at]) for at in self._order]).reshape(-1, self._width)
