@@ -45,6 +45,9 @@ KEPT_KEYS = (
     "hydra.sweep.dir",
     "hydra.sweep.subdir",
     "max_seconds",
+    "metric",
+    "mode",
+    "repeats",
 )
 """How a sweep runs, beside what its grid points are: its plan keeps these for `resume`."""
 

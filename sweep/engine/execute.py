@@ -68,7 +68,7 @@ def _train(
     with closing(driver.events()) as events:
         for event in events:
             sweep.stop.check()
-            sweep.heed()
+            sweep.poll()
             if sweep.spent:
                 return
             match event:
