@@ -151,7 +151,7 @@ ROOMS = [
     (
         ["sweep.verify.__main__"],
         ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
-        + ["sweep.console", "sweep.engine.signals", "sweep.engine.sweep", "sweep.errors"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.errors", "sweep.tracking.provenance"]
         + [*READING, "sweep.verify.*"],
     ),
     (
