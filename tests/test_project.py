@@ -32,7 +32,7 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
     "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"],
     "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
@@ -151,7 +151,7 @@ ROOMS = [
     (
         ["sweep.verify.__main__"],
         ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
-        + ["sweep.console", "sweep.engine.signals", "sweep.engine.sweep", "sweep.errors"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.errors", "sweep.tracking.provenance"]
         + [*READING, "sweep.verify.*"],
     ),
     (
@@ -384,7 +384,7 @@ def compose(primary: str, overrides: list[str]) -> object:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from sweep.cli.resolvers import register
+    from sweep.cli.plain import register
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

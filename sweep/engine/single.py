@@ -17,10 +17,10 @@ from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.runs import Runs
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
-from sweep.engine.sweep import run_tags
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import results
+from sweep.tracking.provenance import run_tags
 from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
