@@ -26,7 +26,8 @@ from sweep.config.settings import CONTROL_KEYS, Settings, settings, sweeper_sett
 from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Plan, new_id
-from sweep.errors import ConfigErrors
+from sweep.engine.single import resume_single, waits
+from sweep.errors import ConfigError, ConfigErrors
 from sweep.tracking.metrics import BUILT_IN
 from sweep.tracking.question import repeat_problems
 
@@ -67,6 +68,8 @@ def run_sweep(
     StoreError
         The store cannot be used; no run was started.
     """
+    if master.resume is not None and _single_stored(master):
+        return []
     composer = Composer(loader, master)
     sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
     opening, controls = _checked(composer, loader, master, sweeper, arguments)
@@ -74,6 +77,11 @@ def run_sweep(
     ours = getattr(launcher, "settings", None)  # None: somebody else's launcher
     if ours is not None:  # refused before anything exists; nothing is started yet
         create(ours["backend"], ours["workers"], ours["options"]).close()
+    elif opening.options.budget_seconds is not None:
+        raise ConfigError(
+            f"budget.seconds={opening.options.budget_seconds}: jobs of another launcher end by "
+            "themselves; use budget.runs, or hydra/launcher=trajectory."
+        )
     alone = ours is not None and runs_alone(composer, opening.plan.cells)
     opening = replace(
         opening,
@@ -87,6 +95,18 @@ def run_sweep(
         return []
     with sweep_life(opening) as sweep:
         return launch(sweep, launcher, composer, master, controls, sweeper["max_batch_size"])
+
+
+def _single_stored(master: DictConfig) -> bool:
+    """Store the result of the single run that `resume` names; return whether it names one."""
+    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
+    if not waits(options):
+        return False
+    if options.dry_run:
+        console.say(f"The result of run {options.resume} waits on disk. Nothing was written.")
+    else:
+        resume_single(options)
+    return True
 
 
 def _say_unused_seed(plan: Plan) -> None:
@@ -150,6 +170,7 @@ def _checked(
         problems += _question_problems(options, plan)
     if options is None or plan is None or problems:
         raise ConfigErrors(problems)
+    plan = replace(plan, about={**plan.about, **options.about})
     folder = Path(str(master.hydra.sweep.dir))
     opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
     return opening, [text for text in arguments if not describes_run(text)]

@@ -76,7 +76,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report: what it is called, its answer, its sections and links."""
+    """A whole report: what it is called, its answer, its sections, links, and the user's note."""
 
     title: str
     answer: str
@@ -84,6 +84,7 @@ class Page:
     links: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     files: Sequence[str] = ()
+    about: str = ""
 
 
 def html(page: Page) -> str:

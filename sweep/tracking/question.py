@@ -16,7 +16,7 @@ from sweep.tracking.texts import entity_name
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["POINT", "REPEATS", "Question", "question_of", "repeat_problems"]
+__all__ = ["POINT", "REPEATS", "Question", "question_of", "repeat_problems", "totals_of"]
 
 REPEATS = ("seed", "data.fold")
 """The axes that make repeats where the sweep names no others."""
@@ -143,3 +143,13 @@ def _points(runs: Iterable[StoredRun], metric: str) -> dict[str, list[tuple[floa
 
 def _mean(own: Sequence[tuple[float, StoredRun]]) -> float:
     return fmean(value for value, _ in own)
+
+
+def totals_of(runs: Sequence[StoredRun], question: Question) -> dict[str, float]:
+    """Return the metrics of a sweep, counted from its runs."""
+    totals = {
+        "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
+        "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
+        "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
+    }
+    return totals | question.best_metrics(runs)
