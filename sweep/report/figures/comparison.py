@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sweep.report.colours import MARKERS, QUIET, shades
 from sweep.report.compare import Comparison
 from sweep.report.data import Frame
-from sweep.report.figures.canvas import MANY, Picture, legend, sheet, spread
+from sweep.report.figures.canvas import MANY, Picture, Sheet, spread
 from sweep.report.figures.lines import mark_style
 from sweep.report.figures.scale import error_axis
 from sweep.report.formats import counted, short
@@ -36,7 +36,8 @@ def comparison_picture(comparison: Comparison) -> Picture | None:
 
 def _draw(points: Frame, subtitle: str) -> Figure:
     labels = ("final error E, first sweep", "final error E, second sweep")
-    page, (axes,) = sheet(TITLE, subtitle, ("",), labels, size=(7.2, 5.0))
+    page = Sheet(TITLE, subtitle, ("",), labels, size=(7.2, 5.0))
+    (axes,) = page.panels
     errors = points[["error_first", "error_second"]]
     for which in "xy":
         error_axis(axes, which, errors)
@@ -54,5 +55,5 @@ def _draw(points: Frame, subtitle: str) -> Figure:
     axes.text(0.02, 0.97, "first is better", transform=axes.transAxes, va="top", size=9)
     kept = spread(len(rates), len(rates) if len(rates) < MANY else 12)
     entries = [*(entries[at] for at in reversed(kept)), ("equal", dashes)]
-    legend([axes], "learning rate", entries)
-    return page
+    page.legend("learning rate", entries)
+    return page.figure

@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from sweep.report.axes import Axis, by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, colour_bar, sheet, spread, text_inches
+from sweep.report.figures.canvas import Picture, Sheet, spread, text_inches
 from sweep.report.figures.scale import apart
 from sweep.report.formats import counted, power
 
@@ -57,7 +57,7 @@ def parallel_data(data: SweepData) -> Frame:
 
 def _draw(runs: Frame, keys: list[Axis], logarithmic: bool, note: str, subtitle: str) -> Figure:
     wide = max(1.5, *(text_inches(key.labels, 9) + 0.45 for key in keys))
-    page, (axes,) = sheet(
+    page = Sheet(
         "Parallel coordinates",
         f"{subtitle} · thick: the best run",
         ("",),
@@ -67,6 +67,7 @@ def _draw(runs: Frame, keys: list[Axis], logarithmic: bool, note: str, subtitle:
         left=0.45 + text_inches(keys[0].labels, 9),
         right=1.2,
     )
+    (axes,) = page.panels
     low, high = runs.score.min(), runs.score.max()
     places = [_placed(key) for key in keys]
     columns = [
@@ -85,8 +86,8 @@ def _draw(runs: Frame, keys: list[Axis], logarithmic: bool, note: str, subtitle:
     norm, colours = Normalize(0, 1), ListedColormap([ramp(part) for part in np.linspace(0, 1, 100)])
     values = np.linspace(low, high, 6)
     names = [power(value) for value in (10.0**values if logarithmic else values)]
-    colour_bar([axes], "", norm, colours, [0, 0.2, 0.4, 0.6, 0.8, 1], names, gap=0.0)
-    return page
+    page.colour_bar("", norm, colours, [0, 0.2, 0.4, 0.6, 0.8, 1], names, gap=0.0)
+    return page.figure
 
 
 def _placed(key: Axis) -> npt.NDArray[np.float64]:
