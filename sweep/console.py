@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 __all__ = [
     "error",
     "interrupted",
-    "no_estimate",
     "notice",
     "report_built",
     "resume_command",
@@ -122,10 +121,8 @@ def single_run(spec: RunSpec, result: RunResult) -> None:
         say(f"Error before training: {result.initial_error!r}")
         say(f"After {spec.iters} iterations (lr={spec.lr!r}):")
     say(f"  total error: {result.final_error!r}")
-    if result.outcome != "completed":
-        say(f"  the run {result.outcome}: {_where(result)}")
-    elif result.stalled_at is not None:
-        say(f"  stalled: no weight changes from step {result.stalled_at} on")
+    if remark := _remark(result):
+        say(f"  {remark}")
     if 0 < len(scalars) <= MANY_SCALARS:
         say("Network weights and biases:")
         width = max(map(len, scalars))
@@ -137,10 +134,17 @@ def _is_array(value: Any) -> bool:
     return getattr(value, "ndim", 0) > 0
 
 
-def _where(result: RunResult) -> str:
-    if result.outcome == "diverged":
-        return f"a value is not finite at step {result.diverged_at}"
-    return f"training ended after step {int(result.steps[-1])}"
+def _remark(result: RunResult) -> str:
+    if result.diverged_at is not None:
+        return f"the run diverged: a value is not finite at step {result.diverged_at}"
+    if result.failure is not None:
+        return f"the run failed: {plain_text(result.failure.sentence)}"
+    if result.outcome != "completed":
+        return f"the run {result.outcome}: training ended after step {int(result.steps[-1])}"
+    if result.stopped_at is not None:
+        return f"stopped after step {result.stopped_at}"
+    at = result.stalled_at
+    return "" if at is None else f"stalled: no weight changes from step {at} on"
 
 
 def _neurons(layers: Sequence[Any]) -> None:
@@ -223,14 +227,10 @@ def single_plan(iters: int, estimate: Estimate | None) -> None:
     _estimated(estimate)
 
 
-def no_estimate(error: Exception) -> None:
-    """Say why a plan has none: what the trainer raised when it was tried."""
-    first = (str(error).splitlines() or ["no reason was given"])[0]
-    notice(f"There is no estimate: {type(error).__name__}: {plain_text(first)}")
-
-
 def _estimated(estimate: Estimate | None) -> None:
-    if estimate is not None:
+    if estimate is None:
+        say("No estimate: to make one, a trainer of your own would have to run.")
+    else:
         say(f"Estimate: {estimate.seconds:.1f} s, {estimate.bytes / 1e6:.1f} MB")
     say("Nothing was written.")
 

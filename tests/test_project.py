@@ -54,6 +54,7 @@ PLANNING = [
     "sweep.engine.estimate",
     "sweep.engine.events",
     "sweep.engine.executors*",
+    "sweep.engine.follow",
     "sweep.engine.plan",
     "sweep.engine.signals",
 ]

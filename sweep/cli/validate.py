@@ -201,11 +201,9 @@ def _prepare(config: DictConfig) -> None:
 def _estimated(spec: RunSpec, options: Settings) -> Estimate | None:
     from sweep.engine.estimate import single_estimate
 
-    try:
-        return single_estimate(spec, options.max_seconds)
-    except Exception as error:  # a user's trainer may raise anything
-        console.no_estimate(error)
-        return None
+    if not spec.trainer.built_in:
+        return None  # it may write anything
+    return single_estimate(spec, options.max_seconds)
 
 
 def check_launcher(launcher: DictConfig) -> None:

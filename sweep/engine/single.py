@@ -11,7 +11,7 @@ from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.driver import Driver
-from sweep.engine.events import Charted, Ended, Failure, Progressed
+from sweep.engine.events import Charted, Ended, Failure, Printed, Progressed
 from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Trajectory, cell_name
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
@@ -83,6 +83,8 @@ def _train(
                         progress.advance(iterations)
                     case Charted(_, part):
                         row.show(part)
+                    case Printed(_, lines):
+                        progress.printed(lines)
                     case Ended(_, outcome):
                         return outcome
     raise AssertionError("a trajectory ends")
@@ -162,7 +164,7 @@ class _Row:
 
         store, key = self._row(later=True)
         whole = failed.traceback or failed.sentence
-        run_id = write.end(store, key, failure(whole, self.spec.config))
+        run_id = write.end(store, key, failure(whole, self.spec.config, failed.printed))
         where = f"is an artifact of run {run_id}" if run_id else f"waits in {store.tracking.spool}"
         raise RunFailed(f"The run failed: {failed.sentence} (the whole traceback {where}).")
 
@@ -180,6 +182,11 @@ class _Row:
             )
         log.info("%s, final error %r, stored as run %s", result.outcome, result.final_error, run_id)
         console.stored(run_id, self.options)
+        if result.failure is not None:
+            raise RunFailed(
+                f"The run failed after its training: {result.failure.sentence} (curve, weights and "
+                "final error are stored, and the whole traceback)."
+            )
         if result.outcome == "interrupted":
             raise RunFailed(
                 f"The run was ended after max_seconds={self.options.max_seconds}; its curve up to "

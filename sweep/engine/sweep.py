@@ -152,6 +152,9 @@ class Sweep:
             console.error(recorded.gone)
             self.lost += 1
         elif result is not None:
+            if result.failure is not None:
+                self._failed(cell, result.failure, recorded)
+                return
             interrupted = result.outcome == "interrupted"
             self.interrupted += interrupted
             self.finished += not interrupted
@@ -165,10 +168,14 @@ class Sweep:
         self.start(cell)
         text = failed.traceback or failed.sentence
         with self._store_needed():
-            recorded = self.recorder.ask(Ledger.record, cell.index, failure(text, cell.spec.config))
+            ending = failure(text, cell.spec.config, failed.printed)
+            recorded = self.recorder.ask(Ledger.record, cell.index, ending)
         log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
         if recorded.gone is not None:
             console.error(recorded.gone)
+        self._failed(cell, failed, recorded)
+
+    def _failed(self, cell: Cell, failed: Failure, recorded: Recorded) -> None:
         where = self._traceback_of(recorded.run_id or cell.name)
         self.failures.append(Failed(cell.name, failed.sentence, where))
         self.progress.run_failed(cell.name, failed.sentence)

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.tracking.files import CONFIG, TRACEBACK, config_bytes, result_files
-from sweep.tracking.metrics import Point, run_metrics
+from sweep.tracking.files import CONFIG, config_bytes, result_files, text_files
+from sweep.tracking.metrics import Point, metric_tags, run_metrics
 from sweep.training.history import RunResult
 
 __all__ = ["Ending", "ending_of", "failure", "interruption"]
@@ -25,22 +25,25 @@ class Ending:
         Every point of every metric.
     files
         Name of each artifact -> its content.
+    tags
+        Further tags, written with the end.
     """
 
     outcome: str
     metrics: tuple[Point, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def ending_of(result: RunResult, config: Mapping[str, Any]) -> Ending:
     """Return the end of a run that has a result."""
-    return Ending(result.outcome, tuple(run_metrics(result)), result_files(result, config))
+    points, files = tuple(run_metrics(result)), result_files(result, config)
+    return Ending(result.outcome, points, files, metric_tags(result))
 
 
-def failure(traceback: str, config: Mapping[str, Any] | None = None) -> Ending:
-    """Return the end of a run that raised."""
-    files = {TRACEBACK: traceback.encode("utf-8", "backslashreplace")}
-    return Ending("failed", files=files | _config(config))
+def failure(traceback: str, config: Mapping[str, Any] | None = None, printed: str = "") -> Ending:
+    """Return the end of a run that raised, with what it had printed."""
+    return Ending("failed", files=text_files(traceback, printed) | _config(config))
 
 
 def interruption(config: Mapping[str, Any] | None = None) -> Ending:

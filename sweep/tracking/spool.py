@@ -25,6 +25,7 @@ from mlflow.entities import Metric, Param, RunTag
 
 from sweep.tracking.entry import Entry
 from sweep.tracking.holder import me
+from sweep.tracking.metrics import NOT_FINITE, ORIGINAL
 from sweep.tracking.patience import GoneError, UnreachableError, translated
 from sweep.tracking.store import Store
 
@@ -134,7 +135,9 @@ def hand_over(store: Store, folder: Path, entry: Entry, *, search: bool = True) 
     -------
     The run's id; None where the server does not answer, and the result stays on disk.
     """
-    run_id, tags = entry.run_id, {"sweep.outcome": entry.tags["sweep.outcome"]}
+    run_id = entry.run_id
+    late = ("sweep.outcome", ORIGINAL, NOT_FINITE)  # not known before the end
+    tags = {key: text for key, text in entry.tags.items() if key.startswith(late)}
     try:
         if run_id is None and search:
             run_id = _find(store, entry)

@@ -47,7 +47,9 @@ class StartedRun:
     asked: bool = True
     shown: frozenset[tuple[str, int]] = frozenset()
 
-    def entry(self, outcome: str, metrics: Sequence[Point] = ()) -> Entry:
+    def entry(
+        self, outcome: str, metrics: Sequence[Point] = (), tags: Mapping[str, str] = {}
+    ) -> Entry:
         """Return the end of this run, now, without the points that are shown already."""
         return Entry(
             delivery=self.delivery,
@@ -55,7 +57,7 @@ class StartedRun:
             sweep_id=self.sweep_id,
             name=self.name,
             params=self.params,
-            tags={**self.tags, "sweep.outcome": outcome},
+            tags={**self.tags, **tags, "sweep.outcome": outcome},
             metrics=tuple(point for point in metrics if (point.key, point.step) not in self.shown),
             status=STATUS[outcome],
             start_time=self.start_time,

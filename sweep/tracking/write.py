@@ -225,7 +225,8 @@ def end(store: Store, run_id: str, ending: Ending) -> str | None:
     the result waits on disk.
     """
     run = _started(store, run_id)
-    entry = run.entry(ending.outcome, ending.metrics)
+    tags = {entity_name(key): short(value) for key, value in ending.tags.items()}
+    entry = run.entry(ending.outcome, ending.metrics, tags)
     folder = spool.save(store, entry, ending.files)
     store.started.pop(run_id, None)  # from here on the spool answers for it
     hand_over = partial(spool.hand_over, store, folder, entry, search=run.asked)

@@ -11,23 +11,21 @@ import math
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from sweep.training.curve import ErrorCurve
 from sweep.training.history import History, Part, RunResult, Saved, Snapshot
+from sweep.training.output import Failure, captured, take
 from sweep.training.protocol import (
     Batch,
-    Trainer,
     checked_error,
-    checked_metrics,
-    checked_state,
     resumable,
     snapshot,
 )
-from sweep.training.task import Failure, Item, SliceResult, Task
+from sweep.training.task import Item, SliceResult, Task
 from sweep.training.trainers import build_batch
+from sweep.training.trajectory import Trajectory
 
 __all__ = ["Training", "Worker", "advance", "train"]
 
@@ -55,77 +53,42 @@ class Worker:
         Whatever the trainer raises is a Failure: SystemExit ends its run, not the worker. What
         came before it in the slice is kept.
         """
+        if task.items is None and (
+            self._training is None or self._next != (task.batch, task.number)
+        ):
+            self.close()
+            return None
+        with captured():
+            return self._advance(task)
+
+    def _advance(self, task: Task) -> SliceResult | Failure:
         training, self._training = self._training, None
         try:
             if task.items is not None:
+                if training is not None:
+                    training.close()
                 training = None  # frees its memory before the next one is built
                 training = Training.of(task.items)
-            elif training is None or self._next != (task.batch, task.number):
-                return None
+            assert training is not None
             result = training.advance(task.seconds)
         except BaseException as error:
-            failure = Failure.of(error)
+            failure = Failure.of(error, take())
             return failure if training is None else training.failed(failure)
         self._next = task.batch, task.number + 1
         if not training.done:
             self._training = training
         return result
 
+    def close(self) -> None:
+        """End the training under way, if there is one: nobody asks for more of it."""
+        training, self._training = self._training, None
+        if training is not None:
+            training.close()
+
 
 def advance(task: Task) -> SliceResult | Failure | None:
     """Advance a task that holds its items: a function of the task alone."""
     return Worker().advance(task)
-
-
-@dataclass
-class _Trajectory:
-    """One trajectory under way."""
-
-    trainer: Trainer
-    curve: ErrorCurve
-    cuts: deque[int]
-    max_seconds: float
-    seconds: float = 0.0
-    parts: list[Part] = field(default_factory=list)
-    ended: bool = False
-
-    @property
-    def step(self) -> int:
-        return max(0, self.curve.marks.last)
-
-    @property
-    def under_way(self) -> bool:
-        return bool(self.cuts) and not self.ended
-
-    def close_part(self) -> None:
-        """End a part at a cut point, a divergence or `max_seconds`."""
-        marks = self.curve.marks
-        diverged = marks.diverged_at is not None
-        cut = bool(self.cuts) and marks.last == self.cuts[0]
-        if cut:
-            self.cuts.popleft()
-        self.ended = diverged or (bool(self.cuts) and self.seconds >= self.max_seconds)
-        if cut or self.ended:
-            self._add(self._snapshot(diverged))
-
-    def end_slice(self) -> tuple[Part, ...]:
-        """Return the parts of the slice."""
-        if self.under_way:
-            self._add(None)
-        parts, self.parts = tuple(self.parts), []
-        return parts
-
-    def _add(self, taken: Snapshot | None) -> None:
-        ended = self.ended and taken is not None
-        self.parts.append(Part(self.curve.take(), self.seconds, taken, ended))
-
-    def _snapshot(self, diverged: bool) -> Snapshot:
-        metrics = {} if diverged else checked_metrics(self.trainer)
-        stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
-        return Snapshot(snapshot(self.trainer), metrics, stalled_at)
-
-    def save(self) -> Saved:
-        return Saved(self.curve.marks, self.seconds, checked_state(self.trainer))
 
 
 class Training:
@@ -164,7 +127,7 @@ class Training:
         for at, trainer in enumerate(batch.items):
             initial = Snapshot(snapshot(trainer), {}, None)
             start = saved[at] if saved else None
-            item = _Trajectory(
+            item = Trajectory(
                 trainer,
                 ErrorCurve(start.marks if start else None),
                 deque(cuts[at]),
@@ -175,8 +138,10 @@ class Training:
                 trainer.restore(start.trainer)
             else:
                 error = np.array([checked_error(trainer)])
-                item.curve.extend(error, None if first is None else first[at])
-            item.parts.append(Part(item.curve.take(), item.seconds, initial, initial=True))
+                item.curve.extend(error, None if first is None else first[at], batch.curves())
+            item.parts.append(
+                Part(item.curve.take(), item.seconds, initial, initial=True, printed=take())
+            )
             item.close_part()
             self._items.append(item)
         if saved and any(saved):
@@ -211,7 +176,10 @@ class Training:
             elapsed = time.perf_counter() - began
             for at, item in under_way:
                 item.seconds += elapsed / len(under_way)
-                item.curve.extend(errors[at], None if others is None else others[at])
+                validation = None if others is None else others[at]
+                item.curve.extend(errors[at], validation, self._batch.curves())
+                if self._batch.stopped and item.curve.marks.diverged_at is None:
+                    item.curve.stop()
                 item.close_part()
                 if not item.under_way:
                     self._batch.leave(at)
@@ -221,7 +189,14 @@ class Training:
                 self._calls = self._next_calls(elapsed)
             if time.perf_counter() - started >= seconds:
                 break
-        return SliceResult(tuple(item.end_slice() for item in self._items), tuple(self._states()))
+        states = tuple(self._states())
+        if self.done and len(self._items) == 1:
+            self._items[0].close(self._batch)
+        return SliceResult(tuple(item.end_slice() for item in self._items), states)
+
+    def close(self) -> None:
+        """End the training where it is."""
+        self._batch.close()
 
     def failed(self, failure: Failure) -> SliceResult:
         """Return what came before a failure."""

@@ -8,11 +8,13 @@ the whole curve, so merging is appending.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from sweep.training.thinning import CHART_POINTS, FULL_CURVE, charted, kept_between, kept_steps
 
 __all__ = [
     "CHART_POINTS",
@@ -21,75 +23,18 @@ __all__ = [
     "CurveSlice",
     "ErrorCurve",
     "Landmarks",
+    "Points",
     "charted",
     "kept_steps",
 ]
 
-FULL_CURVE = 100_000
-"""Up to this step a stored curve holds every step; beyond it is thinned (see kept_steps)."""
-
-CHART_POINTS = 320
-PER_DECADE = 12
-"""Points a decade of the curve for charts: smooth to the eye, and each costs 45 µs to store."""
-
 THRESHOLDS = tuple(range(1, 33))
 """The k of the levels 10^-k whose first crossing is found while training."""
 
-LAST_STEP = 2**62
-"""No trajectory gets beyond this step: at 10 ns an iteration it takes 1400 years."""
-
 Steps = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
-
-
-@cache
-def _thinned() -> Steps:
-    """Return the steps beyond FULL_CURVE that a curve keeps, each 1/500 above the one before.
-
-    Whole numbers only, so that every machine keeps the same ones: about 1150 a decade.
-    """
-    steps = [FULL_CURVE + FULL_CURVE // 500]
-    while steps[-1] < LAST_STEP:
-        steps.append(steps[-1] + steps[-1] // 500)
-    return np.array(steps, dtype=np.int64)
-
-
-def _kept_between(first: int, last: int) -> Steps:
-    """Return the kept steps from `first` to `last`, both included."""
-    head = np.arange(first, min(last, FULL_CURVE) + 1, dtype=np.int64)
-    if last <= FULL_CURVE:
-        return head
-    low, high = np.searchsorted(_thinned(), [first, last + 1])
-    return np.concatenate([head, _thinned()[low:high]])
-
-
-def kept_steps(last: int) -> Steps:
-    """Return the steps from 0 to `last` that a curve keeps, shape (n,), int64.
-
-    Every step up to FULL_CURVE, then a fixed log-spaced list that depends on the step
-    alone. (A run adds its best and its last step.)
-    """
-    return _kept_between(0, last)
-
-
-def charted(last: int) -> Steps:
-    """Return the kept steps from 1 to `last` that charts show, ascending, int64.
-
-    Spaced evenly in log(step), by a list that depends on the step alone, so that what is
-    charted of a run while it trains is part of what is charted of it in the end. (A run adds
-    its first, its best and its last step.)
-    """
-    per_decade = PER_DECADE
-    decades = math.log10(max(last, 1))
-    if decades * per_decade > CHART_POINTS - 4:
-        per_decade = max(1, int((CHART_POINTS - 4) / decades))
-    wanted = np.round(10.0 ** (np.arange(math.floor(decades * per_decade) + 1) / per_decade))
-    chosen = np.unique(wanted.astype(np.int64))
-    if last > FULL_CURVE:  # beyond it, the first kept step that is no smaller
-        kept = kept_steps(last)
-        at = np.searchsorted(kept, chosen)
-        chosen = np.unique(kept[at[at < len(kept)]])
-    return chosen[chosen <= last]
+Points = tuple[Steps, Values]
+"""Steps, ascending, and the value at each; shape (n,) both."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +55,10 @@ class Landmarks:
         The smallest finite validation error; NaN without one.
     diverged_at
         The first step whose error is not finite; the curve ends before it.
+    stopped_at
+        The last step of a training that ended by itself.
+    named
+        The last step and value of each further curve, finite or not.
     """
 
     last: int = -1
@@ -119,16 +68,22 @@ class Landmarks:
     thresholds: tuple[int, ...] = ()
     best_validation_error: float = math.nan
     diverged_at: int | None = None
+    stopped_at: int | None = None
+    named: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CurveSlice:
-    """New points of a curve, shapes (n,), and the landmarks of all of it up to their end."""
+    """New points of a curve, shapes (n,), and the landmarks of all of it up to their end.
+
+    `named` holds those of further curves, finite ones alone; they need not have one at each step.
+    """
 
     marks: Landmarks
     steps: Steps
     errors: Values
     validation: Values | None
+    named: Mapping[str, Points] = field(default_factory=dict)
 
 
 class ErrorCurve:
@@ -146,8 +101,19 @@ class ErrorCurve:
         self.marks = marks or Landmarks()
         self._slices: list[CurveSlice] = []
 
-    def extend(self, errors: Values, validation: Values | None = None) -> None:
-        """Add the errors of the next steps, shape (n,); a non-finite one ends the curve."""
+    def extend(
+        self,
+        errors: Values,
+        validation: Values | None = None,
+        named: Mapping[str, Points] | None = None,
+    ) -> None:
+        """Add the errors of the next steps, shape (n,); a non-finite one ends the curve.
+
+        Parameters
+        ----------
+        named
+            New points of further curves; their steps are those of this curve.
+        """
         if self.marks.diverged_at is not None or not len(errors):
             return
         first = self.marks.last + 1
@@ -161,10 +127,22 @@ class ErrorCurve:
         if validation is not None:
             validation = validation[: len(errors)]
         self.marks = _extended(self.marks, errors, validation, diverged_at)
-        steps = _kept_between(first, self.marks.last)
+        steps = kept_between(first, self.marks.last)
         at = steps - first
         kept = None if validation is None else validation[at]
-        self._slices.append(CurveSlice(self.marks, steps, errors[at], kept))
+        inside = {name: _up_to(points, self.marks.last) for name, points in (named or {}).items()}
+        last = {
+            name: (int(there[-1]), float(values[-1]))
+            for name, (there, values) in inside.items()
+            if len(there)
+        }
+        self.marks = replace(self.marks, named={**self.marks.named, **last})
+        thinned = {name: _chosen(points, steps) for name, points in inside.items()}
+        self._slices.append(CurveSlice(self.marks, steps, errors[at], kept, thinned))
+
+    def stop(self) -> None:
+        """End the curve at its last step: its training has ended by itself."""
+        self.marks = replace(self.marks, stopped_at=self.marks.last)
 
     def take(self) -> CurveSlice:
         """Return the points since the last call, and forget them."""
@@ -182,7 +160,8 @@ class ErrorCurve:
         whole = self._joined()
         end = int(np.searchsorted(whole.steps, marks.last, side="right"))
         others = None if whole.validation is None else whole.validation[:end]
-        self._slices = [CurveSlice(marks, whole.steps[:end], whole.errors[:end], others)]
+        named = {name: _up_to(points, marks.last) for name, points in whole.named.items()}
+        self._slices = [CurveSlice(marks, whole.steps[:end], whole.errors[:end], others, named)]
         self.marks = marks
 
     def kept(self) -> CurveSlice:
@@ -216,13 +195,42 @@ class ErrorCurve:
                 others = None if others is None else np.insert(others, at, values[1])
         return steps, errors, others
 
+    def named(self, marks: Landmarks | None = None) -> dict[str, Points]:
+        """Return the points of each further curve, the last one among them; see `points`."""
+        marks, found = marks or self.marks, {}
+        for name, points in self.kept().named.items():
+            steps, values = _up_to(points, marks.last)
+            step, value = marks.named.get(name, (-1, math.nan))
+            if math.isfinite(value) and not (len(steps) and steps[-1] == step):
+                steps, values = np.append(steps, step), np.append(values, value)
+            if len(steps):
+                found[name] = steps, values
+        return found
+
     def _joined(self) -> CurveSlice:
         if len(self._slices) == 1:
             return replace(self._slices[0], marks=self.marks)
         steps = np.concatenate([np.empty(0, np.int64), *(part.steps for part in self._slices)])
         errors = np.concatenate([np.empty(0), *(part.errors for part in self._slices)])
         others = [part.validation for part in self._slices if part.validation is not None]
-        return CurveSlice(self.marks, steps, errors, np.concatenate(others) if others else None)
+        named = {}
+        for name in dict.fromkeys(name for part in self._slices for name in part.named):
+            pieces = [part.named[name] for part in self._slices if name in part.named]
+            there, values = zip(*pieces, strict=True)
+            named[name] = np.concatenate(there), np.concatenate(values)
+        validation = np.concatenate(others) if others else None
+        return CurveSlice(self.marks, steps, errors, validation, named)
+
+
+def _up_to(points: Points, last: int) -> Points:
+    end = int(np.searchsorted(points[0], last, side="right"))
+    return points[0][:end], points[1][:end]
+
+
+def _chosen(points: Points, steps: Steps) -> Points:
+    """Return the finite points at the kept `steps`."""
+    wanted = np.isin(points[0], steps) & np.isfinite(points[1])
+    return points[0][wanted], points[1][wanted]
 
 
 def _extended(
@@ -250,6 +258,8 @@ def _extended(
         thresholds,
         least,
         diverged_at,
+        None,
+        marks.named,
     )
 
 

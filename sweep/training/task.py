@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import math
-import traceback
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sweep.training.history import Part, Saved
+from sweep.training.output import Failure
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
@@ -74,17 +74,3 @@ class SliceResult:
     parts: tuple[tuple[Part, ...], ...]
     states: tuple[Saved | None, ...]
     failure: Failure | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What a training raised: one line and the formatted traceback, as text."""
-
-    sentence: str
-    traceback: str | None = None
-
-    @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """Return the failure that an error is."""
-        lines = f"{type(error).__name__}: {error}".splitlines()
-        return cls(lines[0], "".join(traceback.format_exception(error)))

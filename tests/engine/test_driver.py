@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from sweep.engine import driver as driving_module
+from sweep.engine import follow
 from sweep.engine.driver import Driver
 from sweep.engine.events import Charted, Ended, Failure, Noted, Progressed, Started
 from sweep.engine.executors import create
@@ -88,7 +88,7 @@ def test_trajectory_is_started_before_anything_is_known_of_it(name: str) -> None
 def test_long_run_is_charted_while_it_trains_and_no_point_twice(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driving_module, "CHART_SECONDS", 0.0)
+    monkeypatch.setattr(follow, "CHART_SECONDS", 0.0)
     steps: list[int] = []
 
     def note(event: object) -> None:
@@ -389,7 +389,7 @@ def test_checkpoint_of_another_platform_is_not_used_and_a_sentence_says_so(tmp_p
 def test_long_training_is_kept_on_disk_while_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(driving_module, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(follow, "KEEP_SECONDS", 0.0)
     kept = tmp_path / "kept"
     seen: set[bool] = set()
     drive(
