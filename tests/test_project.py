@@ -61,6 +61,7 @@ PLANNING = [
 """What the engine plans and trains with. It knows no store."""
 
 READING = [
+    "sweep.tracking.active",
     "sweep.tracking.files",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
@@ -122,6 +123,11 @@ ROOMS = [
         + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
+    ),
+    (
+        ["sweep.engine.executors.worker"],
+        ["sweep.training.advance", "sweep.training.surroundings", "sweep.training.task"]
+        + ["sweep.tracking.active"],
     ),
     (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
@@ -62,6 +62,8 @@ class Driver:
         Training time of a trajectory, from now on, after which it is ended.
     checkpoint
         Returns the file of a trajectory's last state.
+    environment
+        Returns the variables that a trajectory finds while it trains.
     more
         Whether batches that wait may begin.
     """
@@ -73,6 +75,7 @@ class Driver:
         *,
         max_seconds: float | None = None,
         checkpoint: Callable[[RunSpec], Checkpoint | None] = lambda spec: None,
+        environment: Callable[[Trajectory], Mapping[str, str]] = lambda trajectory: {},
         more: Callable[[], bool] = lambda: True,
     ) -> None:
         self._executor, self._more = executor, more
@@ -82,7 +85,8 @@ class Driver:
         for trajectories in batches:
             places: dict[int, list[Member]] = {}
             for one in trajectories:
-                member = Member(one, checkpoint(one.spec), max_seconds or math.inf)
+                limit = max_seconds or math.inf
+                member = Member(one, checkpoint(one.spec), limit, environment)
                 places.setdefault(member.history.step, []).append(member)
             for members in places.values():
                 self._waiting.append(_Batch(len(self._waiting), members))

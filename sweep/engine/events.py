@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sweep.engine.plan import Cell, Trajectory
 from sweep.training.history import CurvePart, RunResult
-from sweep.training.output import Failure
+from sweep.training.surroundings import Failure
 
 __all__ = ["Charted", "Ended", "Event", "Failure", "Noted", "Printed", "Progressed", "Started"]
 

@@ -63,6 +63,7 @@ def _train(
         executor,
         max_seconds=sweep.options.max_seconds,
         checkpoint=sweep.checkpoint,
+        environment=sweep.environment,
         more=lambda: not sweep.failed_fast,
     )
     with closing(driver.events()) as events:

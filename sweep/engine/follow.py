@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sweep.engine.checkpoint import Checkpoint
@@ -23,10 +23,15 @@ class Member:
     """A trajectory of a batch: what came back of it so far."""
 
     def __init__(
-        self, trajectory: Trajectory, checkpoint: Checkpoint | None, max_seconds: float
+        self,
+        trajectory: Trajectory,
+        checkpoint: Checkpoint | None,
+        max_seconds: float,
+        environment: Callable[[Trajectory], Mapping[str, str]],
     ) -> None:
         self.trajectory = trajectory
         self.checkpoint = checkpoint
+        self.environment = environment
         self.open = list(trajectory.cells)
         found = checkpoint.load(trajectory.stops[0]) if checkpoint else None
         self.foreign = found if isinstance(found, str) else None
@@ -50,7 +55,8 @@ class Member:
 
     def item(self) -> Item:
         history = self.history
-        return Item(self.trajectory.spec, tuple(history.left), history.saved, self.max_seconds)
+        spec, cuts = self.trajectory.spec, tuple(history.left)
+        return Item(spec, cuts, history.saved, self.max_seconds, self.environment(self.trajectory))
 
     def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[Event]:
         """Append what a slice gave, at once; return what is new of it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, NoReturn
 
@@ -74,7 +74,8 @@ def _train(
 ) -> RunResult | Failure:
     alone = Trajectory((Cell(0, (), {}, spec),))
     with create("serial") as executor:
-        driver = Driver([(alone,)], executor, max_seconds=max_seconds)
+        environment = row.environment
+        driver = Driver([(alone,)], executor, max_seconds=max_seconds, environment=environment)
         with closing(driver.events()) as events:
             for event in events:
                 stop.check()
@@ -133,6 +134,15 @@ class _Row:
             if store.started[run_id].run_id:  # it is seen while it trains, so it must seem alive
                 self._lease.enter_context(leases.hold(store, run_id))
         return self._made
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables with which a trainer of a user's own finds MLflow and its run."""
+        if self.spec.trainer.built_in:
+            return {}
+        from sweep.tracking import active
+
+        store, key = self._row()
+        return active.environment(store.tracking, store.experiment_id, store.started[key].run_id)
 
     def show(self, part: CurvePart) -> None:
         """Write a part of the curve while training goes on."""

@@ -14,7 +14,7 @@ from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
-from sweep.engine.plan import Cell, Plan
+from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import RunFailed, StoreError, StoreLost
 from sweep.progress import ProgressDisplay
@@ -97,6 +97,25 @@ class Sweep:
         """Return the file of the last state of a training of this sweep."""
         folder = self.options.outputs / "sweeps" / self.id / "checkpoints"
         return Checkpoint(folder / checkpoint_name(spec), platform_tags()["sweep.platform"])
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables with which training code of a user's own finds MLflow.
+
+        Its active run is that of the trajectory's longest run, which is created now. Code that
+        runs beside others in the threads of one process has none.
+        """
+        if trajectory.spec.trainer.built_in:
+            return {}
+        from sweep.tracking import active
+        from sweep.tracking.ledger import Ledger
+        from sweep.tracking.settings import from_options
+
+        cell = trajectory.cells[-1]
+        self.start(cell)
+        with self._store_needed():
+            experiment_id, run_id = self.recorder.ask(Ledger.run, cell.index)
+        own = None if trajectory.spec.trainer.thread_safe else run_id
+        return active.environment(from_options(self.options), experiment_id, own)
 
     def show(self, cell: Cell, part: CurvePart) -> None:
         """Write what is known of the curve of a cell that still trains."""

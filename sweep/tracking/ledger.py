@@ -147,17 +147,17 @@ class Ledger:
         self, key: int, name: str, params: Mapping[str, str], tags: Mapping[str, str], later: bool
     ) -> None:
         """Begin a run of the sweep; see `write.start_run`."""
-        from sweep.tracking import write
+        from sweep.tracking.write import start_run
 
-        self._runs[key] = write.start_run(
-            self.store,
-            name=name,
-            params=params,
-            tags=tags,
-            sweep_id=self.sweep_id,
-            parent_run_id=self.parent_run_id,
-            later=later,
-        )
+        sweep = {"sweep_id": self.sweep_id, "parent_run_id": self.parent_run_id}
+        given: Any = {"name": name, "params": params, "tags": tags, "later": later, **sweep}
+        self._runs[key] = start_run(self.store, **given)
+
+    def run(self, key: int) -> tuple[str, str | None]:
+        """Return the experiment's id and that of a begun run; see `write.created`."""
+        from sweep.tracking.write import created
+
+        return self.store.experiment_id, created(self.store, self._runs[key])
 
     def create_begun(self, after: float) -> None:
         """Create the runs that began `after` seconds ago or before; see `write.create_begun`."""

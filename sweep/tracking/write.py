@@ -32,6 +32,7 @@ from sweep.training.history import RunResult
 
 __all__ = [
     "create_begun",
+    "created",
     "end",
     "fail",
     "finish_sweep",
@@ -115,6 +116,12 @@ def create_begun(store: Store, after: float = 0.0) -> None:
     for key, run in list(store.started.items()):
         if not run.asked and now - run.clock >= after:
             _create(store, key)
+
+
+def created(store: Store, key: str) -> str | None:
+    """Return the id of a begun run, created if need be; None where the server does not answer."""
+    run: StartedRun = store.started[key]
+    return run.run_id or (None if run.asked else _create(store, key))
 
 
 def _create(store: Store, key: str) -> str | None:

@@ -8,21 +8,22 @@ from which any worker can go on. A single trajectory is a batch of one.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from sweep.training.curve import ErrorCurve
 from sweep.training.history import History, Part, RunResult, Saved, Snapshot
-from sweep.training.output import Failure, captured, take
 from sweep.training.protocol import (
     Batch,
     checked_error,
     resumable,
     snapshot,
 )
+from sweep.training.surroundings import Failure, captured, environment, take
 from sweep.training.task import Item, SliceResult, Task
 from sweep.training.trainers import build_batch
 from sweep.training.trajectory import Trajectory
@@ -41,11 +42,23 @@ STATE_SECONDS = 20.0
 
 
 class Worker:
-    """Advances tasks one after another, and keeps the training under way between them."""
+    """Advances tasks one after another, and keeps the training under way between them.
+
+    Attributes
+    ----------
+    environment
+        The variables that were set for the last training.
+    """
 
     def __init__(self) -> None:
         self._training: Training | None = None
         self._next = (-1, -1)
+        self.environment: Mapping[str, str] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training is under way."""
+        return self._training is not None
 
     def advance(self, task: Task) -> SliceResult | Failure | None:
         """Advance a task; return None where its training is not here.
@@ -58,7 +71,9 @@ class Worker:
         ):
             self.close()
             return None
-        with captured():
+        if task.items is not None:
+            self.environment = task.items[0].environment
+        with captured(), environment(self.environment):
             return self._advance(task)
 
     def _advance(self, task: Task) -> SliceResult | Failure:
@@ -83,7 +98,8 @@ class Worker:
         """End the training under way, if there is one: nobody asks for more of it."""
         training, self._training = self._training, None
         if training is not None:
-            training.close()
+            with environment(self.environment):
+                training.close()
 
 
 def advance(task: Task) -> SliceResult | Failure | None:
@@ -105,6 +121,11 @@ class Training:
     max_seconds
         See Item, one for each.
 
+    Attributes
+    ----------
+    environment
+        Variables that each call into a trainer finds.
+
     Raises
     ------
     TrainerError
@@ -118,6 +139,7 @@ class Training:
         saved: Sequence[Saved | None] | None = None,
         max_seconds: Sequence[float] | None = None,
     ) -> None:
+        self.environment: Mapping[str, str] = {}
         self._batch = batch
         self._calls = 1
         self._state_size, self._state_age = 0, 0.0
@@ -151,12 +173,14 @@ class Training:
     @classmethod
     def of(cls, items: Sequence[Item]) -> Training:
         """Build the trainers of a task, and let them go on from where they were."""
-        return cls(
+        training = cls(
             build_batch([item.spec for item in items]),
             [item.cuts for item in items],
             [item.saved for item in items],
             [item.max_seconds for item in items],
         )
+        training.environment = items[0].environment
+        return training
 
     @property
     def done(self) -> bool:
@@ -170,6 +194,7 @@ class Training:
             count = int(min(self._calls, iterations, *(i.cuts[0] - i.step for _, i in under_way)))
             if not count:
                 break
+            os.environ.update(self.environment)  # a library may take a variable as it reads it
             began = time.perf_counter()
             errors = self._batch.advance(count)
             others = self._batch.validation_errors() if self._validated else None

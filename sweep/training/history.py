@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.training.curve import THRESHOLDS, CurveSlice, ErrorCurve, Landmarks, Points, charted
-from sweep.training.output import Failure
+from sweep.training.surroundings import Failure
 
 __all__ = ["CurvePart", "History", "Part", "RunResult", "Saved", "Snapshot"]
 

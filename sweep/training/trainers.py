@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.checks import did_you_mean, no_such_key, refuse_quotes, told
@@ -27,6 +28,7 @@ __all__ = [
     "check_options",
     "is_function",
     "locate",
+    "logs_by_itself",
     "source_hash",
 ]
 
@@ -105,6 +107,12 @@ def source_hash(trainer: Callable[..., Any]) -> str:
         )
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def logs_by_itself(trainer: Callable[..., Any]) -> bool:
+    """Tell whether the source file of a class or function names MLflow."""
+    path = inspect.getsourcefile(inspect.unwrap(trainer))
+    return path is not None and b"mlflow" in Path(path).read_bytes()
 
 
 def built_in_options(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:

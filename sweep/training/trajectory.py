@@ -9,8 +9,8 @@ from typing import Any
 
 from sweep.training.curve import ErrorCurve
 from sweep.training.history import Part, Saved, Snapshot
-from sweep.training.output import Failure, take
 from sweep.training.protocol import Batch, Trainer, checked_metrics, checked_state, snapshot
+from sweep.training.surroundings import Failure, take
 
 __all__ = ["Trajectory"]
 

@@ -139,21 +139,32 @@ def verdicts(
             raised = result.sentence
             found = [Difference("training", run.outcome or MISSING, raised)]
         else:
-            found = _compared(run, history(run), result, near)
+            assert case.cell is not None
+            own = not case.cell.spec.trainer.built_in
+            found = _compared(run, history(run), result, near=near, own=own)
         word = DIFFERS if case.found or found else EQUAL
         yield Verdict(run.name, word, case.reason, (*case.found, *found), near)
 
 
-def _compared(run: StoredRun, history: History, result: RunResult, near: bool) -> list[Difference]:
+def _compared(
+    run: StoredRun, history: History, result: RunResult, *, near: bool, own: bool
+) -> list[Difference]:
+    """Compare a run to its result; what code of a user's `own` logs by itself is left out."""
     if run.status == "KILLED" and result.outcome == "completed":  # as far as it had come
         result = replace(
             result, outcome="interrupted", final_error=None, final_validation_error=None
         )
     stored, trained = file_values(run, result)
-    stored |= stored_values(run, history)
     trained |= trained_values(result)
+    there = stored_values(run, history)
+    stored |= {key: value for key, value in there.items() if not own or _ours(key, trained)}
     same = Near(result, run.metrics.get("best_step")) if near else exact
     return differences(stored, trained, same)
+
+
+def _ours(key: str, trained: Values) -> bool:
+    """Return whether a metric of the store is one that a result has."""
+    return not key.startswith("metric ") or key.partition("@")[0] in trained
 
 
 def is_foreign(run: StoredRun, platform: str) -> bool:

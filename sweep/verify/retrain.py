@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from sweep.engine.driver import Driver
 from sweep.engine.events import Ended, Failure
 from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import StopRequest
+from sweep.tracking.active import scratch
 from sweep.training.history import RunResult
 
 __all__ = ["retrain", "trajectories"]
@@ -37,8 +40,15 @@ def retrain(
         A signal asked the command to end; every worker is gone by then.
     """
     safe = all(one.spec.trainer.thread_safe for one in needed)
-    with create("threads", thread_safe=safe) as executor:
-        for event in Driver([(one,) for one in needed], executor).events():
+    with TemporaryDirectory() as folder, create("threads", thread_safe=safe) as executor:
+
+        def environment(one: Trajectory) -> Mapping[str, str]:
+            """What a trainer of a user's own logs again goes to a store that is thrown away."""
+            own = Path(folder, str(one.cells[0].index))
+            return {} if one.spec.trainer.built_in else scratch(own)
+
+        together = [(one,) for one in needed]
+        for event in Driver(together, executor, environment=environment).events():
             stop.check()
             if isinstance(event, Ended):
                 yield event.cell.index, event.outcome

@@ -20,7 +20,7 @@ from sweep.tracking.read import stored_run
 from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
 from sweep.training.curve import kept_steps
-from sweep.training.output import Failure
+from sweep.training.surroundings import Failure
 from tests.tracking.support import (
     CONFIG,
     NAMES,

@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 
     Reply = SliceResult | Failure | None
 
-__all__ = ["Executor", "WorkerLost", "available_cpus"]
+__all__ = ["SECONDS_TO_CLOSE", "Executor", "WorkerLost", "available_cpus"]
+
+SECONDS_TO_CLOSE = 1.0
+"""What a trainer of a user's own has to end its slice, and for its `finally` blocks."""
 
 
 class WorkerLost(Exception):

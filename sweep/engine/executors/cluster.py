@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 from sweep.engine.executors.base import Executor, available_cpus
 from sweep.engine.executors.origin import Origin
+from sweep.engine.executors.worker import SlotWorker
 from sweep.errors import ConfigError, SweepError
-from sweep.training.advance import Worker
 from sweep.training.blas import ONE_THREAD
 from sweep.training.task import Failure, SliceResult, Task
 
@@ -132,7 +132,7 @@ class RemoteWorker:
     def __init__(self, origin: Origin) -> None:
         os.environ.update(ONE_THREAD)
         self._origin = origin
-        self._worker = Worker()
+        self._worker = SlotWorker()
 
     def advance(self, task: Task) -> SliceResult | Failure | None:
         """Advance a task; where it begins, with the modules of the command as they are now."""

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from functools import cache
@@ -20,17 +21,17 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from sweep.engine.executors.base import Executor, WorkerLost, available_cpus
+from sweep.engine.executors.base import SECONDS_TO_CLOSE, Executor, WorkerLost, available_cpus
 from sweep.training.blas import ONE_THREAD
 
 if TYPE_CHECKING:
     from sweep.engine.executors.base import Reply
-    from sweep.training.advance import Worker
+    from sweep.engine.executors.worker import SlotWorker
     from sweep.training.task import Task
 
 __all__ = ["Processes"]
 
-SECONDS_TO_END = 1.0
+SECONDS_TO_END = 0.8
 
 
 class Processes(Executor):
@@ -41,11 +42,13 @@ class Processes(Executor):
     def __init__(self, workers: int | None = None, *, thread_safe: bool = True) -> None:
         self._names = [f"process {number}" for number in range(workers or available_cpus())]
         self._pools: dict[str, tuple[ProcessPoolExecutor, BaseProcess]] = {}
+        self._asked: set[str] = set()  # by trainings of a user's own, which may have to be closed
 
     def slots(self, wanted: int) -> Sequence[str]:
         return self._names
 
     def submit(self, slot: str, task: Task) -> Future[Any]:
+        self._asked |= {slot for item in task.items or () if not item.spec.trainer.built_in}
         if slot in self._pools:
             with suppress(BrokenProcessPool):  # it died while it had nothing to do
                 return self._pools[slot][0].submit(advance_here, task)
@@ -74,6 +77,11 @@ class Processes(Executor):
             raise WorkerLost(self._end(slot)) from None
 
     def close(self) -> None:
+        closing = []
+        for slot in self._asked & self._pools.keys():
+            with suppress(BrokenProcessPool):
+                closing.append(self._pools[slot][0].submit(close_here))
+        wait_for(closing, SECONDS_TO_CLOSE)
         for slot in list(self._pools):
             self._end(slot)
 
@@ -123,12 +131,17 @@ def _end_with_parent() -> None:
 
 
 @cache
-def _worker() -> Worker:
-    from sweep.training.advance import Worker
+def _worker() -> SlotWorker:
+    from sweep.engine.executors.worker import SlotWorker
 
-    return Worker()
+    return SlotWorker()
 
 
 def advance_here(task: Task) -> Reply:
     """Advance a task in this process."""
     return _worker().advance(task)
+
+
+def close_here() -> None:
+    """End the training under way in this process."""
+    _worker().close()

@@ -1,17 +1,18 @@
-"""What a training prints, taken from standard output by the thread that trains, and raises."""
+"""What a training has around it: its environment, its standard output, what it raises."""
 
 from __future__ import annotations
 
 import io
+import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Failure", "captured", "take"]
+__all__ = ["Failure", "captured", "environment", "take"]
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,8 @@ class _Held(threading.local):
 _held = _Held()
 _lock = threading.Lock()
 _threads = 0
+_before: dict[str, str | None] = {}
+_users = 0
 
 
 class _Output:
@@ -84,3 +87,25 @@ def take() -> str:
     _held.text.seek(0)
     _held.text.truncate()
     return text
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the process's environment within; the last of several users restores it."""
+    global _users
+    with _lock:
+        _users += 1
+        for name in variables:
+            _before.setdefault(name, os.environ.get(name))
+        os.environ.update(variables)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                for name, value in _before.items():
+                    os.environ.pop(name, None)
+                    if value is not None:
+                        os.environ[name] = value
+                _before.clear()
