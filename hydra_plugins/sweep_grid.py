@@ -22,16 +22,17 @@ class GridSweeperConf:
     _target_: str = "hydra_plugins.sweep_grid.GridSweeper"
     max_batch_size: int | None = None
     params: dict[str, Any] | None = field(default_factory=dict)
+    points: Any = None  # a list of mappings, or the path of a CSV or YAML file
+    skip: Any = field(default_factory=list)  # conditions that leave points out
+    misfits: str = "refuse"  # or skip: points whose options do not fit each other
+    samples: int | None = None  # points drawn from intervals
 
 
 class GridSweeper(Sweeper):
     """Expand the grid, check every point, then train all of them as one sweep."""
 
-    def __init__(
-        self, max_batch_size: int | None = None, params: dict[str, Any] | None = None
-    ) -> None:
-        self.max_batch_size = max_batch_size
-        self.params = params or {}
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings  # they are read from the configuration, where they are checked
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
@@ -65,9 +66,7 @@ class GridSweeper(Sweeper):
             self.hydra_context.config_loader,
             self.config,
             self.make_launcher,
-            self.params,
             arguments,
-            self.max_batch_size,
         )
 
 

@@ -18,8 +18,6 @@ from sweep.checks import plain_text, without_password
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
     from sweep.config.spec import RunSpec
-    from sweep.engine.estimate import Estimate
-    from sweep.engine.plan import Cell, Plan
     from sweep.engine.sweep import Sweep
     from sweep.report.build import Report
     from sweep.training.history import RunResult
@@ -33,11 +31,9 @@ __all__ = [
     "reused",
     "say",
     "single_interrupted",
-    "single_plan",
     "single_run",
     "stored",
     "sweep_ended",
-    "sweep_plan",
     "sweep_started",
     "ui_command",
 ]
@@ -51,8 +47,6 @@ RESUMED = re.compile(
 """The keys that a resumed sweep is given again: where it is stored, and how it runs."""
 
 MANY_SCALARS = 64
-
-SHOWN_POINTS = 5  # so many a plan names first and last
 
 
 def say(text: str = "") -> None:
@@ -171,76 +165,14 @@ def stored(run_id: str, options: Settings) -> None:
     say(f"Look at it:  {ui_command(options)}")
 
 
-def _plan_text(plan: Plan, cells: Sequence[Cell]) -> str:
-    """Return what a plan trains for `cells`, and its axes with those that nobody named."""
-    trajectories, iterations = len(plan.trajectories(cells)), plan.iterations(cells)
-    text = _counted(len(plan.cells), trajectories, iterations)
-    if plan.asked > len(plan.cells):
-        text += f" ({plan.asked} cells, {len(plan.cells)} unique)"
-    axes = [f"{key} (default)" if key in plan.default_axes else key for key in plan.axes]
-    return plain_text(f"{text}, over {', '.join(axes)}" if axes else text)
-
-
-def _counted(runs: int, trajectories: int, iterations: int) -> str:
-    return ", ".join(
-        f"{count} {one if count == 1 else many}"
-        for count, one, many in (
-            (runs, "run", "runs"),
-            (trajectories, "trajectory", "trajectories"),
-            (iterations, "iteration", "iterations"),
-        )
-    )
-
-
-def sweep_plan(plan: Plan, new: Sequence[Cell], estimate: Estimate | None) -> None:
-    """Print the plan of a sweep that is not run (``dry_run=true``).
-
-    Parameters
-    ----------
-    new
-        The cells that the store does not have; the iterations told are theirs.
-    """
-    say(f"Plan: {_plan_text(plan, new)}")
-    _points(plan, new)
-    say(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
-    _estimated(estimate)
-
-
-def _points(plan: Plan, new: Sequence[Cell]) -> None:
-    """Print the grid points by name, those that are stored and those asked for twice."""
-    missing = {cell.index for cell in new}
-    lines = []
-    for cell in plan.cells:
-        times = plan.doubled.get(cell.name, 1)
-        twice = f"  (asked for {times} times, runs once)" if times > 1 else ""
-        stored = "" if cell.index in missing else "  (stored already)"
-        lines.append(f"  {plain_text(cell.name)}{twice}{stored}")
-    if len(lines) > 2 * SHOWN_POINTS:
-        lines[SHOWN_POINTS:-SHOWN_POINTS] = [f"  ... {len(lines) - 2 * SHOWN_POINTS} more ..."]
-    say("\n".join(lines))
-
-
-def single_plan(iters: int, estimate: Estimate | None) -> None:
-    """Print the plan of a single run that is not run (``dry_run=true``)."""
-    say(f"Plan: {_counted(1, 1, iters)}")
-    say("New: 1, stored already: 0")
-    _estimated(estimate)
-
-
-def _estimated(estimate: Estimate | None) -> None:
-    if estimate is None:
-        say("No estimate: to make one, a trainer of your own would have to run.")
-    else:
-        say(f"Estimate: {estimate.seconds:.1f} s, {estimate.bytes / 1e6:.1f} MB")
-    say("Nothing was written.")
-
-
 def sweep_started(sweep: Sweep) -> None:
     """Print the first line of a sweep: what it is, and what is stored of it already."""
-    text = f"Sweep {sweep.id}: {_plan_text(sweep.plan, sweep.plan.cells)}"
+    first, *left_out = sweep.plan.lines(sweep.plan.cells)
     if sweep.finished:
-        text += f"; {sweep.finished} of them stored already, {len(sweep.pending)} to do"
-    say(text)
+        first += f"; {sweep.finished} of them stored already, {len(sweep.pending)} to do"
+    say(plain_text(f"Sweep {sweep.id}: {first}"))
+    for line in left_out:
+        say(plain_text(line))
 
 
 def reused(name: str, run_id: str, sweep_id: str | None) -> None:

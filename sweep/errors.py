@@ -3,7 +3,8 @@
     SweepError                  1
     ├── RunFailed               1    a run raised, or verify found a difference
     ├── ConfigError             2    the configuration was refused; nothing was created
-    │   └── ConfigErrors        2    several refusals at once, one line each
+    │   ├── ConfigErrors        2    several refusals at once, one line each
+    │   └── MisfitError         2    options that are right by themselves do not fit each other
     ├── StoreError              3    the store cannot be used
     │   ├── RunGoneError        3    a run was deleted while it trained
     │   ├── StoreVersionError   3    the database belongs to another MLflow version
@@ -21,6 +22,7 @@ from contextlib import contextmanager
 __all__ = [
     "ConfigError",
     "ConfigErrors",
+    "MisfitError",
     "NotFoundError",
     "RunFailed",
     "RunGoneError",
@@ -74,6 +76,15 @@ class ConfigErrors(ConfigError):
 
     def __reduce__(self) -> tuple[type[ConfigErrors], tuple[tuple[str, ...]]]:
         return type(self), (self._messages,)
+
+
+class MisfitError(ConfigError):
+    """Options that are right by themselves and do not fit each other; a line for each misfit."""
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """Return one sentence for each misfit."""
+        return tuple(str(self).splitlines())
 
 
 @contextmanager

@@ -136,6 +136,7 @@ job = st.one_of(
 )
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25,
     phases=[Phase.generate],

@@ -33,7 +33,7 @@ SEAMS = {
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
     "pydantic": ["sweep.config.models"],
-    "pandas": ["sweep.training.data.files", "sweep.report.*"],
+    "pandas": ["sweep.cli.points", "sweep.training.data.files", "sweep.report.*"],
     "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
@@ -118,8 +118,8 @@ ROOMS = [
     (["sweep.__main__"], ["sweep.cli.app"]),
     (
         ["sweep.cli", "sweep.cli.*"],
-        ["sweep.checks", "sweep.cli.*", "sweep.config.run", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.config.settings", "sweep.config.spec", "sweep.tracking.apart"]
+        ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
+        + ["sweep.errors", "sweep.tracking.apart"]
         + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],

@@ -360,6 +360,7 @@ def test_deleted_run_is_noticed(store: Store) -> None:
     assert len(told) == 1  # the sweep's own count of runs
 
 
+@pytest.mark.slow
 def test_run_that_its_time_limit_ended_is_compared_as_far_as_it_came(tmp_path: Path) -> None:
     ended = run_sweep(["-m", "lr=0.1", "iters=10,1e12", "max_seconds=0.3"], tmp_path)
     assert ended.code == 1, ended
@@ -513,6 +514,7 @@ class Half:
 '''
 
 
+@pytest.mark.slow
 def test_users_trainer_runs_only_when_named_and_unchanged(tmp_path: Path) -> None:
     (tmp_path / "half.py").write_text(TRAINER)
     (tmp_path / "own" / "trainer").mkdir(parents=True)

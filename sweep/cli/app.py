@@ -118,7 +118,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     import hydra
 
     from sweep import console
-    from sweep.cli.arguments import prepared
+    from sweep.cli.arguments import as_typed, prepared
     from sweep.cli.messages import REFUSALS, is_refusal, one_sentence
     from sweep.cli.resolvers import register
     from sweep.cli.versions import main_options
@@ -144,7 +144,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         began = life is not None and life.sweep_began()
         if whole_traceback or not (known or (is_refusal(error) and not began)):
             raise
-        console.error(str(error) if known else one_sentence(error))
+        console.error(as_typed(str(error) if known else one_sentence(error)))
         if isinstance(error, NotFoundError) and began:
             return StoreError.exit_code  # it was there, and was taken away meanwhile
         return error.exit_code if isinstance(error, SweepError) else 2

@@ -13,6 +13,7 @@ from sweep.errors import ConfigError
 
 __all__ = [
     "KEPT_KEYS",
+    "as_typed",
     "command_line",
     "config_flags",
     "describes_run",
@@ -53,6 +54,14 @@ class _Typed:
     """The words of this process's command, as they were typed."""
 
     words: Sequence[str] = ()
+    ranges: dict[str, str] = {}  # as Hydra reads it -> as it was typed
+
+
+def as_typed(text: str) -> str:
+    """Return a text with the ranges of this command's overrides as they were typed."""
+    for line, typed in _Typed.ranges.items():
+        text = text.replace(line, typed)
+    return text
 
 
 def key_of(override: str) -> str:
@@ -177,7 +186,9 @@ def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
     may have another option of the group, without such a key. As an axis of one value, tagged
     ``fixed``, Hydra leaves it out there.
     """
-    _Typed.words = list(words)
+    from sweep.cli.ranges import expanded
+
+    _Typed.words, _Typed.ranges = list(words), {}
     overrides, flags = in_order(words)
     shown = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "-sc"}
     if (
@@ -186,7 +197,10 @@ def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
         or "--shell-completion" in flags
     ):
         return [*overrides, *flags]
-    overrides = with_mode(overrides, flags, folder)
+    lines = [expanded(text) for text in overrides]
+    both = zip(lines, overrides, strict=True)
+    _Typed.ranges = {line: text for line, text in both if line != text}
+    overrides = with_mode(lines, flags, folder)
     if "-m" in flags or "--multirun" in flags or "hydra.mode=MULTIRUN" in overrides:
         overrides = [_held_back(text) for text in overrides]
     return [*overrides, *flags]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import glob
 import itertools
-import math
 import random
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import (
     ChoiceSweep,
     Glob,
+    IntervalSweep,
     Override,
     Quote,
     QuotedString,
@@ -24,16 +23,24 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from sweep.cli.arguments import describes_run, key_of
+from sweep.cli.arguments import as_typed, describes_run, key_of
 from sweep.cli.overrides import lost_numbers
+from sweep.cli.ranges import MOST_VALUES, draws, expanded, range_values, value_count
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-__all__ = ["default_axes", "doubled_keys", "grid_of", "is_axis", "parse", "refusals", "typed_text"]
-
-MOST_VALUES = 1_000_000
-"""A range of more values is a mistake."""
+__all__ = [
+    "default_axes",
+    "doubled_keys",
+    "grid_of",
+    "is_axis",
+    "is_drawn",
+    "parse",
+    "quoted",
+    "refusals",
+    "typed_text",
+]
 
 PLAIN = re.compile(r"[\w.+-]+")
 """Values that need no quotes, whatever Hydra reads."""
@@ -51,18 +58,20 @@ def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
     ------
     OverrideParseException
         Hydra cannot read one of them.
+    ConfigError
+        A range of ours has other arguments than it needs.
     """
     parser = OverridesParser.create(config_loader=loader)
     functions = parser.functions.functions
     functions["sort"] = _with_values(functions["sort"])
-    return parser.parse_overrides(list(lines))
+    return parser.parse_overrides([expanded(line) for line in lines])
 
 
 def _with_values(function: Callable[..., Any]) -> Callable[..., Any]:
     def listed(value: object) -> object:
         if not isinstance(value, RangeSweep):
             return value
-        return ChoiceSweep(list=list(_range_values(value)), tags=value.tags)
+        return ChoiceSweep(list=list(range_values(value)), tags=value.tags)
 
     def call(*args: Any, **named: Any) -> Any:
         return function(*map(listed, args), **{key: listed(one) for key, one in named.items()})
@@ -79,7 +88,7 @@ def typed_text(override: Override) -> str:
     """Return an override as it was typed, without what holds an option back."""
     if override.is_sweep_override() and not is_axis(override):
         return next(_lines(override, Path()))
-    return str(override.input_line)
+    return as_typed(str(override.input_line))
 
 
 def refusals(override: Override, base: Path) -> list[str]:
@@ -88,15 +97,18 @@ def refusals(override: Override, base: Path) -> list[str]:
     problems = lost_numbers([override])
     if problems or not override.is_sweep_override():
         return problems
-    if not override.is_discrete_sweep():
-        return [f"{line}: a grid needs single values; list them or write range(a,b,step)."]
     if not describes_run(key) or key == "experiment":
         return [
             f"{line}: {key} says how the command runs and cannot be an axis; give it one value."
         ]
     value: Any = override.value()
-    if isinstance(value, RangeSweep) and _count(value) > MOST_VALUES:
-        return [f"{line}: these are {_count(value)} values; choose a larger step."]
+    if isinstance(value, IntervalSweep):
+        low, high = value.start or 0.0, value.end or 0.0
+        if not (low < high and ("log" not in value.tags or low > 0)):
+            return [f"{line}: write interval(a,b) with a < b, and 0 < a where it is tagged log."]
+        return []
+    if isinstance(value, RangeSweep) and value_count(value) > MOST_VALUES:
+        return [f"{line}: these are {value_count(value)} values; choose a larger step."]
     if any(True for _ in _lines(override, base)):
         return []
     if not isinstance(value, Glob):
@@ -134,19 +146,37 @@ def default_axes(overrides: Iterable[Override]) -> bool:
 
 
 def grid_of(
-    overrides: Sequence[Override], base: Path, given: Collection[str] = ()
+    overrides: Sequence[Override], base: Path, samples: int = 0, seed: int = 0
 ) -> list[list[str]]:
     """Return the override lines of each point of the grid, the first axis slowest.
+
+    A later override of a key replaces an earlier one.
 
     Parameters
     ----------
     base
         The folder that patterns of files are relative to.
-    given
-        Lines that every point has before its own.
+    samples, seed
+        How many points are drawn from all intervals together, and from which seed.
     """
-    lists = {override.get_key_element(): list(_lines(override, base)) for override in overrides}
-    return [[*given, *point] for point in itertools.product(*lists.values())]
+    last = {override.get_key_element(): override for override in overrides}
+    drawn: dict[str, Any] = {key: one for key, one in last.items() if is_drawn(one)}
+    blocks: list[list[tuple[str, ...]]] = []
+    for key, override in last.items():
+        if key not in drawn:
+            blocks.append([(line,) for line in _lines(override, base)])
+        elif key == next(iter(drawn)):
+            columns = [
+                [f"{name}={value!r}" for value in draws(name, one.value(), samples, seed)]
+                for name, one in drawn.items()
+            ]
+            blocks.append(list(zip(*columns, strict=True)))
+    return [list(itertools.chain(*point)) for point in itertools.product(*blocks)]
+
+
+def is_drawn(override: Override) -> bool:
+    """Whether an axis is an interval, which values are drawn from."""
+    return override.is_sweep_override() and isinstance(override.value(), IntervalSweep)
 
 
 def _lines(override: Override, base: Path) -> Iterator[str]:
@@ -155,28 +185,29 @@ def _lines(override: Override, base: Path) -> Iterator[str]:
     value: Any = override.value()
     texts: Iterable[str]
     if isinstance(value, RangeSweep):
-        numbers = list(_range_values(value))
+        numbers = list(range_values(value))
         if value.shuffle:
             random.shuffle(numbers)
         texts = map(repr, numbers)
     elif isinstance(value, Glob) and key_of(key) == "data.file":
         texts = (QuotedString(name, Quote.double).with_quotes() for name in _files(value, base))
     elif override.is_sweep_override():
-        texts = map(_quoted, override.sweep_string_iterator())
+        texts = map(quoted, override.sweep_string_iterator())
     else:
         texts = [override.get_value_element_as_str()]
     return (f"{key}={text}" for text in texts)
 
 
-def _quoted(text: str) -> str:
-    """Return the text of a value that Hydra can read: choice() drops the quotes of its values."""
+def quoted(text: str) -> str:
+    """Return one value as Hydra can read it, in quotes where it would be something else."""
     if PLAIN.fullmatch(text):
         return text
     try:
-        OverridesParser.create().parse_override(f"key={text}")
+        if not OverridesParser.create().parse_override(f"key={text}").is_sweep_override():
+            return text
     except HydraException:
-        return str(QuotedString(text, Quote.single).with_quotes())
-    return text
+        pass
+    return str(QuotedString(text, Quote.single).with_quotes())
 
 
 def _files(pattern: Glob, base: Path) -> list[str]:
@@ -188,24 +219,3 @@ def _files(pattern: Glob, base: Path) -> list[str]:
         for name in found
         if (base / name).is_file() and not any(fnmatch(name, one) for one in pattern.exclude)
     )
-
-
-def _ends(sweep: RangeSweep) -> tuple[Decimal, Decimal, Decimal]:
-    start, stop, step = (Decimal(str(end)) for end in (sweep.start, sweep.stop, sweep.step))
-    return start, stop, step
-
-
-def _count(sweep: RangeSweep) -> int:
-    start, stop, step = _ends(sweep)
-    return max(0, math.ceil((stop - start) / step)) if step else 0
-
-
-def _range_values(sweep: RangeSweep) -> Iterator[int | float]:
-    """Yield start + i·step up to stop, in decimals as they were typed."""
-    start, _, step = _ends(sweep)
-    whole = all(isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step))
-    for at in range(_count(sweep)):
-        value: Any = int(start + at * step) if whole else float(start + at * step)
-        for change in getattr(sweep, "transformers", ()):  # casts, which Hydra 1.4 keeps apart
-            value = change(value)
-        yield value

@@ -18,14 +18,13 @@ from sweep.cli.grid import expand
 from sweep.cli.launch import launch, runs_alone, workers_of
 from sweep.cli.messages import listed
 from sweep.cli.plain import plain_values, typed_overrides
+from sweep.cli.plans import print_sweep
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import check_launcher
-from sweep.config.settings import CONTROL_KEYS, settings
-from sweep.engine.estimate import estimate
+from sweep.config.settings import CONTROL_KEYS, settings, sweeper_settings
 from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Plan, new_id
-from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigErrors
 
 if TYPE_CHECKING:
@@ -41,9 +40,7 @@ def run_sweep(
     loader: ConfigLoader,
     master: DictConfig,
     make_launcher: Callable[[], Launcher],
-    params: Mapping[str, Any],
     arguments: Sequence[str],
-    max_batch_size: int | None,
 ) -> list[Sequence[JobReturn]]:
     """Run one sweep from the command line to its report.
 
@@ -52,8 +49,6 @@ def run_sweep(
     make_launcher
         Called once the sweep has its id: folders of other people's launchers are below that of
         the sweep.
-    params
-        The axes that the configuration names; an axis of `arguments` replaces one of them.
     arguments
         The overrides of the command line.
 
@@ -70,7 +65,8 @@ def run_sweep(
         The store cannot be used; no run was started.
     """
     composer = Composer(loader, master)
-    opening, controls = _checked(composer, loader, master, params, arguments)
+    sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
+    opening, controls = _checked(composer, loader, master, sweeper, arguments)
     launcher = make_launcher()
     ours = getattr(launcher, "settings", None)  # None: somebody else's launcher
     if ours is not None:  # refused before anything exists; nothing is started yet
@@ -84,27 +80,10 @@ def run_sweep(
     )
     _say_unused_seed(opening.plan)
     if opening.options.dry_run:
-        _print_plan(opening)
+        print_sweep(opening)
         return []
     with sweep_life(opening) as sweep:
-        return launch(sweep, launcher, composer, master, controls, max_batch_size)
-
-
-def _print_plan(opening: Opening) -> None:
-    options, plan = opening.options, opening.plan
-    stored = stored_cells(plan, options, opening.sweep_id)
-    new = [cell for cell in plan.cells if cell not in stored]
-    foreseen = None
-    if all(cell.spec.trainer.built_in for cell in new):  # another one may write anything
-        foreseen = estimate(
-            plan,
-            new,
-            opening.workers,
-            server=options.tracking_kind == "server",
-            elsewhere=opening.elsewhere,
-            max_seconds=options.max_seconds,
-        )
-    console.sweep_plan(plan, new, foreseen)
+        return launch(sweep, launcher, composer, master, controls, sweeper["max_batch_size"])
 
 
 def _say_unused_seed(plan: Plan) -> None:
@@ -120,7 +99,7 @@ def _checked(
     composer: Composer,
     loader: ConfigLoader,
     master: DictConfig,
-    params: Mapping[str, Any],
+    said: Mapping[str, Any],
     arguments: Sequence[str],
 ) -> tuple[Opening, list[str]]:
     """Return the sweep that the command line describes, and the overrides that every job has.
@@ -131,7 +110,7 @@ def _checked(
         Everything that is wrong with it.
     """
     problems: list[str] = []
-    options = plan = parent_run_id = None
+    options = plan = sweeper = parent_run_id = None
     sweep_id, files = new_id(), {}
     typed = parse(loader, arguments)
     shown = [typed_text(override) for override in typed]
@@ -141,11 +120,14 @@ def _checked(
         options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
     with listed(problems):
         check_launcher(master.hydra.launcher)
+    with listed(problems):
+        sweeper = sweeper_settings(said)
+    if sweeper is None:
+        raise ConfigErrors(problems)
     if master.resume is None:
         _set_parent(master, sweep_id)
         with listed(problems):
-            lines = [f"{key}={value}" for key, value in params.items() if value is not None]
-            plan = expand(composer, master, parse(loader, lines), typed, sweep_id)
+            plan = expand(composer, master, sweeper, typed, loader, sweep_id)
             plan = replace(plan, kept=kept_words)
         files = {
             "multirun.yaml": OmegaConf.to_yaml(master),
@@ -159,7 +141,7 @@ def _checked(
             added = settings_of(document, master, kept_words["overrides"])
             options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
             arguments = [*(text for text in added if key_of(text)[:6] != "hydra."), *arguments]
-            plan = resumed_plan(composer, master, typed, options, document)
+            plan = resumed_plan(composer, master, sweeper, typed, options, document)
     if options is None or plan is None or problems:
         raise ConfigErrors(problems)
     folder = Path(str(master.hydra.sweep.dir))

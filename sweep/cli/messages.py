@@ -61,7 +61,7 @@ def one_sentence(error: BaseException) -> str:
     key = re.search(r"Could not override '([^']*)'", text)
     if key:
         return _unknown_key(key.group(1), error.__cause__, text)
-    several = re.match(r"Ambiguous value for argument '(.*)'\n", text)
+    several = re.match(r"(?:Ambiguous value for argument|Sweep parameters) '(.*)'", text)
     if several:
         return (
             f"{several.group(1)}: a single run takes one value; give several with -m, "

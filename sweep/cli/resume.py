@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +16,9 @@ from sweep import console
 from sweep.cli.arguments import command_line, config_flags, describes_run, kept, key_of
 from sweep.cli.axes import doubled_keys, grid_of, is_axis, parse
 from sweep.cli.compose import Composer
-from sweep.cli.grid import checked_cells, named_axes, sound
-from sweep.cli.messages import REFUSALS, one_sentence
+from sweep.cli.grid import checked_cells, joined, sound
+from sweep.cli.messages import REFUSALS, listed, one_sentence
+from sweep.cli.points import points_of
 from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
@@ -24,6 +26,7 @@ from sweep.engine.plan import Plan, unique
 from sweep.errors import ConfigError, ConfigErrors, NotFoundError
 
 if TYPE_CHECKING:
+    from sweep.config.models import Sweeper
     from sweep.config.settings import Settings
     from sweep.config.spec import RunSpec
     from sweep.tracking.stored import StoredSweep
@@ -91,6 +94,7 @@ def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence
 def resumed_plan(
     composer: Composer,
     master: DictConfig,
+    sweeper: Sweeper,
     typed: Sequence[Override],
     options: Settings,
     document: Mapping[str, Any],
@@ -146,7 +150,9 @@ def resumed_plan(
         and override.key_or_group != "experiment"
         and _as_stored(override) not in known  # it says what every cell says already
     ]
-    return _with_cells(composer, master, plan, named, sweep_id) if named else plan
+    if not named and sweeper.points is None:
+        return plan
+    return _with_cells(composer, master, sweeper, plan, named, sweep_id)
 
 
 def _as_stored(override: Override) -> str:
@@ -177,16 +183,43 @@ def _differences(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterato
 
 
 def _with_cells(
-    composer: Composer, master: DictConfig, plan: Plan, named: Sequence[Override], sweep_id: str
+    composer: Composer,
+    master: DictConfig,
+    sweeper: Sweeper,
+    plan: Plan,
+    named: Sequence[Override],
+    sweep_id: str,
 ) -> Plan:
+    """Return the plan with the points that are named, by the stored values of all other keys."""
+    problems: list[str] = []
+    points: list[list[Override]] = []
+    with listed(problems):
+        if sweeper.points is not None:
+            points = points_of(sweeper.points, Path.cwd(), None)
     keys = {override.key_or_group for override in named}
-    others = dict.fromkeys(
-        tuple(text for text in cell.overrides if key_of(text) not in keys) for cell in plan.cells
-    )
-    grid = [point for rest in others for point in grid_of(named, Path.cwd(), rest)]
-    axes = tuple(dict.fromkeys([*plan.axes, *named_axes(named, keys)]))
+    lines, axes = joined(named, keys, points, sweeper, master, problems)
+    if problems:
+        raise ConfigErrors(problems)
+
+    @cache
+    def others(own: frozenset[str]) -> list[tuple[str, ...]]:
+        found = (tuple(t for t in cell.overrides if key_of(t) not in own) for cell in plan.cells)
+        return list(dict.fromkeys(found))
+
+    grid = [[*rest, *point] for point in lines for rest in others(frozenset(map(key_of, point)))]
+    axes = tuple(dict.fromkeys([*plan.axes, *axes]))
     first_job = 1 + max((cell.job for cell in plan.cells), default=-1)
-    cells = checked_cells(composer, master, grid, axes, sweep_id, plan.base, first_job)
+    cells, left_out = checked_cells(
+        composer, master, grid, axes, sweep_id, plan.base, sweeper, first_job
+    )
     both = tuple(unique([*plan.cells, *cells]))
     command = f"{plan.command} && {command_line()}"
-    return replace(plan, cells=both, axes=axes, asked=len(both), command=command)
+    counts = {key: plan.left_out.get(key, 0) + count for key, count in left_out.items()}
+    return replace(
+        plan,
+        cells=both,
+        axes=axes,
+        asked=len(both),
+        command=command,
+        left_out={**plan.left_out, **counts},
+    )

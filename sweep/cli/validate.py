@@ -6,7 +6,7 @@ import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
@@ -21,9 +21,6 @@ from sweep.config.settings import Settings, settings
 from sweep.config.spec import RunSpec
 from sweep.engine.executors import check
 from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError
-
-if TYPE_CHECKING:
-    from sweep.engine.estimate import Estimate
 
 __all__ = ["Validate", "Validation", "check_launcher", "set_keys"]
 
@@ -178,7 +175,9 @@ def _prepare(config: DictConfig) -> None:
             "python -m sweep -m, or leave it out."
         )
     if options.dry_run:
-        console.single_plan(spec.iters, _estimated(spec, options))
+        from sweep.cli.plans import print_run
+
+        print_run(spec, options)
         raise SystemExit(0)
     if options.tracking_kind == "server":
         from sweep.tracking.probe import probe_server
@@ -196,14 +195,6 @@ def _prepare(config: DictConfig) -> None:
         ) from error
     with read_write(config.hydra.run):
         config.hydra.run.dir = str(folder)  # one id, resolved once
-
-
-def _estimated(spec: RunSpec, options: Settings) -> Estimate | None:
-    from sweep.engine.estimate import single_estimate
-
-    if not spec.trainer.built_in:
-        return None  # it may write anything
-    return single_estimate(spec, options.max_seconds)
 
 
 def check_launcher(launcher: DictConfig) -> None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.checks import told
 from sweep.config.settings import CONTROL_KEYS
 from sweep.config.spec import BUILT_IN, RunSpec, TrainerSpec
-from sweep.errors import ConfigError, ConfigErrors, gathered
+from sweep.errors import ConfigError, ConfigErrors, MisfitError
 
 if TYPE_CHECKING:
     from sweep.training.data import Data
@@ -55,15 +55,23 @@ def run_spec(
     ------
     ConfigErrors
         Everything that is wrong, one sentence each.
+    MisfitError
+        Each option is right by itself, and they do not fit each other.
     """
     from sweep.config.models import Run, validated
     from sweep.training.network import check_fit
 
     problems: list[str] = []
+    misfits: list[str] = []
 
     def checked(check: Any, *arguments: Any) -> Any:
-        with gathered(problems):
+        try:
             return check(*arguments)
+        except MisfitError as error:
+            misfits.extend(error.messages)
+        except ConfigError as error:
+            problems.extend(error.messages)
+        return None
 
     run: Run | None = checked(validated, Run, config)
     seed = run.seed if run else 0
@@ -85,7 +93,9 @@ def run_spec(
         for key, value in _not_finite(others)
     ]
     if run is None or problems:
-        raise ConfigErrors(problems)
+        raise ConfigErrors([*problems, *misfits])
+    if misfits:
+        raise MisfitError("\n".join(misfits))
     return RunSpec(
         lr=run.lr,
         iters=run.iters,
@@ -147,7 +157,7 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
 
     if not trainer.built_in:
         if value is not None:
-            raise ConfigError(
+            raise MisfitError(
                 told(
                     "rule",
                     value,

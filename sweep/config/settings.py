@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sweep.checks import told
 from sweep.errors import ConfigErrors, gathered
 
-__all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings"]
+if TYPE_CHECKING:
+    from sweep.config.models import Sweeper
+
+__all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
 CONTROL_KEYS = (
     "outputs",
@@ -75,6 +78,19 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         max_seconds=control.max_seconds,
         parent=None if control.parent is None else str(control.parent),
     )
+
+
+def sweeper_settings(config: Mapping[str, Any]) -> Sweeper:
+    """Check what ``hydra.sweeper`` says.
+
+    Raises
+    ------
+    ConfigErrors
+        Everything that is wrong, one sentence each.
+    """
+    from sweep.config.models import Sweeper, validated
+
+    return validated(Sweeper, config, "hydra.sweeper")
 
 
 reading_settings = settings

@@ -16,7 +16,7 @@ from typing import Any
 from sweep.config.spec import RunSpec, canonical, shown
 from sweep.errors import RunFailed
 
-__all__ = ["Cell", "Plan", "Trajectory", "cell_name", "new_id"]
+__all__ = ["Cell", "Plan", "Trajectory", "cell_name", "counted", "new_id", "unique"]
 
 PLAN_VERSION = 1
 MAX_NAME = 200
@@ -133,6 +133,8 @@ class Plan:
         Those of the axes that nobody named.
     doubled
         The name of each cell that was asked for several times -> how often.
+    left_out
+        Why grid points were left out -> how many.
     kept
         How the sweep runs, for `resume`: ``overrides`` and ``flags`` of its command.
     """
@@ -146,6 +148,7 @@ class Plan:
     default_axes: tuple[str, ...] = ()
     doubled: Mapping[str, int] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
     def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
         """Group `cells` (default: all) by the training they share, in the grid's order."""
@@ -162,6 +165,18 @@ class Plan:
     def iterations(self, cells: Sequence[Cell] | None = None) -> int:
         """Return the iterations to train, a shared trajectory counted once."""
         return sum(trajectory.stops[-1] for trajectory in self.trajectories(cells))
+
+    def lines(self, cells: Sequence[Cell]) -> list[str]:
+        """Return what is trained for `cells` with the axes, then a line for what was left out."""
+        text = counted(len(self.cells), len(self.trajectories(cells)), self.iterations(cells))
+        if self.asked > len(self.cells):
+            text += f" ({self.asked} cells, {len(self.cells)} unique)"
+        axes = [f"{key} (default)" if key in self.default_axes else key for key in self.axes]
+        first = f"{text}, over {', '.join(axes)}" if axes else text
+        return [first] + [
+            f"Left out: {count} grid point{'' if count == 1 else 's'}, {reason}"
+            for reason, count in self.left_out.items()
+        ]
 
     @cached_property
     def _by_config(self) -> dict[str, Cell]:
@@ -183,6 +198,7 @@ class Plan:
             "experiment": experiment,
             "base": str(self.base),
             "kept": dict(self.kept),
+            "left_out": dict(self.left_out),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
         }
@@ -210,8 +226,20 @@ class Plan:
             if number in specs
         )
         base = Path(document["base"])
-        axes, kept = tuple(document["axes"]), document.get("kept", {})
-        return cls(cells, axes, len(cells), document["command"], base, kept=kept)
+        more = {key: document.get(key, {}) for key in ("kept", "left_out")}
+        return cls(cells, tuple(document["axes"]), len(cells), document["command"], base, **more)
+
+
+def counted(runs: int, trajectories: int, iterations: int) -> str:
+    """Return ``12 runs, 3 trajectories, 300000 iterations``."""
+    return ", ".join(
+        f"{count} {one if count == 1 else many}"
+        for count, one, many in (
+            (runs, "run", "runs"),
+            (trajectories, "trajectory", "trajectories"),
+            (iterations, "iteration", "iterations"),
+        )
+    )
 
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:

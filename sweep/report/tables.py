@@ -117,7 +117,7 @@ def csv_text(frame: pd.DataFrame) -> str:
 def final_error_table(data: SweepData) -> Table:
     """Return the final errors to show; a run without one says what became of it."""
     texts = pd.Series([_ending(row) for row in data.grid.itertuples()], data.grid.index)
-    wide = _wide(data, texts).fillna("not run")
+    wide = _wide(data, texts).fillna("")  # nobody asked for that combination
     keys = _keys(data)
     marked = []
     if data.best is not None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import plan, plan_of
 from tests.end_to_end.test_launchers import stored
 from tests.processes import run_sweep
 
@@ -39,12 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def planned(arguments: list[str], folder: Path) -> list[str]:
-    """Return the grid points that ``dry_run=true`` lists; nothing is written."""
-    before = sorted(folder.rglob("*"))
-    ended = run_sweep(["--config-dir", "own", *arguments, "dry_run=true"], folder)
-    assert ended.code == 0, ended
-    assert sorted(folder.rglob("*")) == before
-    return [line.strip() for line in ended.out.splitlines() if line.startswith("  ")]
+    return plan_of(["--config-dir", "own", *arguments], folder)
 
 
 @pytest.mark.parametrize(
@@ -128,7 +124,7 @@ REFUSED = [
 @pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: value[-1])
 def test_what_means_nothing_is_refused(arguments: list[str], told: str, folder: Path) -> None:
     before = sorted(folder.rglob("*"))
-    ended = run_sweep(["--config-dir", "own", *arguments], folder, env={"RATE": "0.1"})
+    ended = plan(["--config-dir", "own", *arguments], folder, {"RATE": "0.1"})
     assert ended.code == 2, ended
     assert told in ended.err
     assert len(ended.err.splitlines()) == 1 and ended.out == ""
@@ -138,10 +134,11 @@ def test_what_means_nothing_is_refused(arguments: list[str], told: str, folder: 
 def test_advice_of_a_refusal_is_taken(folder: Path) -> None:
     own = ["--config-dir", "own", "dry_run=true"]
     for line in ('lr="${oc.decode:${oc.env:RATE}}"', "++network.init={scheme:normal,std:1}"):
-        ended = run_sweep([*own, "network=small", line], folder, env={"RATE": "0.1"})
+        ended = plan([*own, "network=small", line], folder, {"RATE": "0.1"})
         assert ended.code == 0, ended
 
 
+@pytest.mark.slow
 def test_init_draws_in_place_of_given_weights(tmp_path: Path) -> None:
     given = run_sweep(["lr=0.1"], tmp_path)
     drawn = run_sweep(["network.init.scheme=xavier"], tmp_path)
@@ -150,14 +147,15 @@ def test_init_draws_in_place_of_given_weights(tmp_path: Path) -> None:
 
 
 def test_first_line_names_the_axes_and_an_unused_seed(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "dry_run=true"], tmp_path)
+    ended = plan(["-m", "dry_run=true"], tmp_path)
     assert "300000 iterations, over lr (default), iters (default)\n" in ended.out
-    ended = run_sweep(["-m", "seed=0,1", "lr=0.1", "iters=2"], tmp_path)
+    ended = plan(["-m", "seed=0,1", "lr=0.1", "iters=2", "dry_run=true"], tmp_path)
     first, second = ended.out.splitlines()[:2]
     assert first.startswith("seed: it changes nothing here")
     assert second.endswith("4 iterations, over lr, iters, seed")
 
 
+@pytest.mark.slow
 def test_every_key_of_the_command_line_is_a_param(folder: Path) -> None:
     keys = [
         "--config-dir",
@@ -177,6 +175,7 @@ def test_every_key_of_the_command_line_is_a_param(folder: Path) -> None:
     assert "network.init.scheme" in table.read_text().splitlines()[0]
 
 
+@pytest.mark.slow
 def test_jobs_that_change_their_folder_have_one_each(tmp_path: Path) -> None:
     ended = run_sweep(["-m", "lr=0.1,0.2", "iters=2", "hydra.job.chdir=true"], tmp_path)
     assert ended.code == 0, ended
@@ -184,6 +183,7 @@ def test_jobs_that_change_their_folder_have_one_each(tmp_path: Path) -> None:
     assert sorted(path.parent.name for path in logs) == ["0", "1"]
 
 
+@pytest.mark.slow
 def test_resumed_sweep_runs_as_it_began(folder: Path) -> None:
     """The plan keeps how a sweep runs; where its files were is said if they are not named."""
     own = ["--config-dir", "own"]

@@ -137,6 +137,7 @@ def trajectory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_launchers_make_the_same_files(basic: Path, trajectory: Path) -> None:
     found = files(trajectory)
     assert found == files(basic)
@@ -171,6 +172,7 @@ def test_doubled_cells_run_once(tmp_path: Path) -> None:
     assert len(stored(tmp_path)) == 1
 
 
+@pytest.mark.slow
 def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
     folder = user_folder(tmp_path / "user")
     arguments = [*ARGUMENTS[:4], "lr=0.2,0.1,0.4", "iters=2", "fail_fast=true"]
@@ -186,6 +188,7 @@ def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
         assert [run.info.status for run in runs] == ["FAILED"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["trajectory", "basic"])
 def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path: Path) -> None:
     """What depends on hydra.job.num is composed as it was; no job's files are another's."""
@@ -236,6 +239,7 @@ class Changing:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["basic", "trajectory"])
 def test_run_trains_by_the_data_of_its_plan_or_fails(launcher: str, tmp_path: Path) -> None:
     (tmp_path / "points.csv").write_text("x,y\n1,0.5\n2,0.25\n")
@@ -284,6 +288,7 @@ class Counting:
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", [[], ["-m"], ["-m", "basic"]])
 def test_own_trainer_has_one_blas_thread_whoever_runs_it(how: list[str], tmp_path: Path) -> None:
     """The sum that a product makes depends on how many threads share it."""
@@ -299,6 +304,7 @@ def test_own_trainer_has_one_blas_thread_whoever_runs_it(how: list[str], tmp_pat
     assert run["metrics"]["final_error"] == 1.0
 
 
+@pytest.mark.slow
 def test_own_trainer_finds_the_environment_and_folder_of_its_job(tmp_path: Path) -> None:
     folder = user_folder(tmp_path / "user")
     with (folder / "halving.py").open("a") as file:

@@ -232,6 +232,7 @@ def test_report_can_be_built_again_from_the_store_alone(grid: Stored) -> None:
     assert "index.html" in ended.out
 
 
+@pytest.mark.slow
 def test_two_sweeps_can_be_compared(tmp_path: Path) -> None:
     for rate in ("0.1", "0.2"):
         assert run_sweep(["-m", f"lr={rate}", "iters=5,10"], tmp_path).code == 0
@@ -326,6 +327,7 @@ def test_single_run_prints_and_stores_the_notebooks_example(weird_path: Path) ->
     assert not (weird_path / "outputs" / "reports").exists()
 
 
+@pytest.mark.slow
 def test_third_axis_has_rows_of_its_own(tmp_path: Path) -> None:
     ended = run_sweep(["-m", "rule=notebook,gradient", "lr=0.05,1.0", "iters=10,1000"], tmp_path)
     assert ended.code == 0, ended
@@ -341,6 +343,7 @@ def test_third_axis_has_rows_of_its_own(tmp_path: Path) -> None:
         assert abs(math.sqrt(float(row["1000"])) - root) <= 1e-9 * root + 1e-13
 
 
+@pytest.mark.slow
 def test_stray_mlruns_folder_and_environment_divert_nothing(tmp_path: Path) -> None:
     (tmp_path / "mlruns").mkdir()
     env = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/elsewhere.db"}

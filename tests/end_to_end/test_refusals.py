@@ -187,6 +187,7 @@ def test_sweep_folder_that_holds_something_is_refused(taken: str, tmp_path: Path
     assert [path.name for path in tmp_path.rglob("*")] == ["foo", taken]
 
 
+@pytest.mark.slow
 def test_sweep_folder_of_ones_own_may_be_new_or_empty(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "new"):
@@ -238,6 +239,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.slow
 def test_max_seconds_and_launchers_are_part_of_the_estimate(tmp_path: Path) -> None:
     def estimated(*arguments: str) -> float:
         ended = run_sweep(["-m", "iters=1e12", *arguments, "dry_run=true"], tmp_path)

@@ -68,6 +68,7 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
         yield engine.words
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("store", ["local", pytest.param("server", marks=pytest.mark.postgres)])
 @pytest.mark.parametrize(
     "way", [pytest.param(way, marks=MARKS.get(way, ()), id=way) for way in WAYS]

@@ -70,6 +70,7 @@ class Terminal:
             self.process.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("no_colour", ["", "1"], ids=["colour", "NO_COLOR"])
 def test_bar_shows_iterations_rate_and_time_left(no_colour: str, tmp_path: Path) -> None:
     own = trainer(tmp_path, "Lasting", seconds=0.05)
@@ -85,6 +86,7 @@ def test_bar_shows_iterations_rate_and_time_left(no_colour: str, tmp_path: Path)
     assert bool(COLOUR.search(shown)) is not bool(no_colour)
 
 
+@pytest.mark.slow
 def test_terminal_that_is_closed_ends_the_sweep_as_a_signal(tmp_path: Path) -> None:
     own = trainer(tmp_path, "Lasting", seconds=0.05)
     terminal = Terminal(["-m", *own, "lr=0.1", "iters=10,1000000"], tmp_path, {})

@@ -152,6 +152,7 @@ def test_no_executor_company_or_order_changes_a_bit() -> None:
     assert outcomes(backwards, "threads") == expected
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("again", [True, False], ids=["together", "alone"])
 def test_batch_that_is_left_goes_on_where_it_was(again: bool, tmp_path: Path) -> None:
     """Together again, or each alone; one of the trajectories has stalled by then."""
@@ -175,6 +176,7 @@ def test_batch_that_is_left_goes_on_where_it_was(again: bool, tmp_path: Path) ->
     assert not (tmp_path / "kept").exists()
 
 
+@pytest.mark.slow
 def test_trajectories_at_different_steps_go_on_in_batches_of_one_step(tmp_path: Path) -> None:
     def checkpoint(spec: RunSpec) -> Checkpoint:
         return Checkpoint(tmp_path / "kept" / checkpoint_name(spec), "this platform")

@@ -262,6 +262,7 @@ def test_trajectory_that_kills_its_workers_fails_and_the_others_complete(
         assert_falls(result, lr, iters)
 
 
+@pytest.mark.slow
 def test_every_trajectory_may_be_a_killer(tmp_path: Path) -> None:
     given = [trajectory("DyingSlow", 0.1 * (1 + at), 100, folder=tmp_path) for at in range(3)]
     found = drive(create("processes", 2), given)
@@ -269,6 +270,7 @@ def test_every_trajectory_may_be_a_killer(tmp_path: Path) -> None:
     assert all(isinstance(outcome, Failure) for outcome in found.values())
 
 
+@pytest.mark.slow
 def test_last_try_is_alone(tmp_path: Path) -> None:
     """What dies for want of memory may live with nothing beside it."""
     given = [trajectory("Alone", lr, 40, folder=tmp_path) for lr in (0.1, 5.0, 0.2, 0.3, 0.4)]
@@ -278,16 +280,17 @@ def test_last_try_is_alone(tmp_path: Path) -> None:
 
 
 def test_worker_killed_from_outside_costs_nothing_but_time(tmp_path: Path) -> None:
-    pids: set[int] = set()
+    killed: list[int] = []
 
     def kill(event: object) -> None:
-        if isinstance(event, Ended) and event.cell.spec.iters == 2:
+        if isinstance(event, Ended) and not killed:
             assert not isinstance(event.outcome, Failure)
-            pids.add(int(event.outcome.metrics["pid"]))
-            os.kill(max(pids), signal.SIGKILL)
+            killed.append(int(event.outcome.metrics["pid"]))
+            os.kill(killed[0], signal.SIGKILL)
 
     given = [trajectory("Resumable", lr, 2, 150, folder=tmp_path) for lr in (0.1, 0.2)]
     found = drive(create("processes", 2), given, on=kill)
+    assert killed
     for lr in (0.1, 0.2):
         assert_falls(found[lr, 150], lr, 150)
 

@@ -18,6 +18,8 @@ from sweep.training.protocol import BatchOfOne
 from tests.examples.support import EXAMPLES
 from tests.processes import Ended
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = ["--config-dir", "my_conf", "trainer=digits_sgd", "lr=0.001,0.05", "iters=1,6"]
 
 

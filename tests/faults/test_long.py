@@ -61,6 +61,7 @@ def test_grid_of_2000(begin: Begin, tmp_path: Path) -> None:
     assert len(rest) - len(inside) < 100  # database, logs, report, plan: not one for each run
 
 
+@pytest.mark.slow
 def test_run_that_would_never_end(tmp_path: Path) -> None:
     ended = run_sweep(["iters=1e12", "max_seconds=0.5"], tmp_path)
     assert ended.code == 1 and "max_seconds" in ended.err, ended

@@ -72,6 +72,7 @@ def scramble(database: Path) -> None:
     database.write_bytes(content)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "command", ["sweep", *(pytest.param(one, marks=pytest.mark.faults) for one in LATER)]
 )
@@ -95,12 +96,14 @@ def unprivileged(arguments: list[str], folder: Path) -> Ended:
     return run(drop + command if os.geteuid() == 0 else command, folder, env=clean_environment())
 
 
+@pytest.mark.slow
 def test_file_in_the_place_of_outputs(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("mine")
     assert_brief(run_sweep(GRID, tmp_path), 3, "is a file")
     assert (tmp_path / "outputs").read_text() == "mine"
 
 
+@pytest.mark.slow
 def test_outputs_cannot_be_written(tmp_path: Path) -> None:
     (tmp_path / "outputs").mkdir(mode=0o555)
     assert_brief(unprivileged(GRID, tmp_path), 3, "cannot be written")
@@ -112,6 +115,7 @@ def test_outputs_of_a_single_run_cannot_be_written(tmp_path: Path) -> None:
     assert_brief(unprivileged([], tmp_path), 3, "outputs")
 
 
+@pytest.mark.slow
 def test_database_is_read_only(copied: Path) -> None:
     database = copied / "outputs" / "mlflow.db"
     database.chmod(0o444)
@@ -191,6 +195,7 @@ def test_another_program_holds_the_lock(begin: Begin, tmp_path: Path) -> None:
     assert_whole(tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("listening", [False, True], ids=["refused", "silent"])
 def test_server_is_unreachable(listening: bool, tmp_path: Path) -> None:
     with socket.socket() as nobody:

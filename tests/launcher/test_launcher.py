@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from sweep.cli.launch import batches
 from sweep.engine.plan import Cell
 from tests.configuration import spec
@@ -27,6 +29,7 @@ def test_nothing_left_launches_nothing() -> None:
     assert list(batches([], None, apart=True)) == list(batches([], 2, apart=False)) == []
 
 
+@pytest.mark.slow
 def test_sweep_without_jobs_has_one_log(tmp_path: Path) -> None:
     ended = run_sweep(["-m", "lr=0.1,0.2", "iters=3"], tmp_path)
     assert ended.code == 0, ended

@@ -376,6 +376,7 @@ def test_parent_has_a_logarithm_for_the_bars(
 # --- decoration --------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_sweep_whose_page_cannot_be_arranged_is_finished(tmp_path: Path) -> None:
     """Where the experiment's tags cannot be written the runs are stored all the same."""
     grid = ["-m", "lr=0.1,1.0", "iters=5"]

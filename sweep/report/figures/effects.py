@@ -3,35 +3,22 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NamedTuple
 
-import pandas as pd
 from matplotlib.figure import Figure
 
-from sweep.report.axes import Axis, effects
-from sweep.report.colours import INK, QUIET, ramp
+from sweep.report.axes import effects
+from sweep.report.colours import QUIET, ramp
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, frame, legend, sheet
+from sweep.report.figures.canvas import Picture, legend, sheet
 from sweep.report.figures.final_errors import RATES_FROM
-from sweep.report.figures.lines import line_style, mark_style
+from sweep.report.figures.lines import mark_style
 from sweep.report.figures.panels import ceiling_of
-from sweep.report.figures.scale import Scale, error_scale, floor_band, set_scale, value_axis
+from sweep.report.figures.scale import error_axis, floor_band, inside, key_axis
 from sweep.report.formats import figure, joined
 
-__all__ = ["EffectsData", "effects_data", "effects_picture"]
+__all__ = ["effects_picture"]
 
 MOST_AXES = 6
-
-
-class EffectsData(NamedTuple):
-    """For each axis, the most influential first: its place, mean, lowest and highest error."""
-
-    axes: tuple[Axis, ...]
-    tables: tuple[Frame, ...]
-    influence: tuple[float, ...]
-    mean: str
-    y: Scale
-    note: str
 
 
 def effects_picture(data: SweepData) -> Picture | None:
@@ -42,67 +29,53 @@ def effects_picture(data: SweepData) -> Picture | None:
         shown_elsewhere = True
     if data.ranked.empty or not names or shown_elsewhere:
         return None
-    shown = effects_data(data)
-    best = [table.value[table["mean"].idxmin()] for table in shown.tables if table.runs.any()]
-    order = joined([axis.label for axis in shown.axes], best)
+    every = effects(data)  # the axis that matters most first
+    names_shown = every["axis"].drop_duplicates()[:MOST_AXES]
+    shown = every[every["axis"].isin(names_shown)]
+    best = shown.loc[shown.groupby("axis", sort=False)["mean"].idxmin()]
+    mean = "geometric mean" if data.logarithmic else "mean"
+    order = joined([data.axes[name].label for name in best["axis"]], best.value)
     alt = (
-        f"Final error by the values of each axis, {shown.mean} and range, the axis that matters "
-        f"most first. The lowest {shown.mean} is at {order}."
+        f"Final error by the values of each axis, {mean} and range, the axis that matters "
+        f"most first. The lowest {mean} is at {order}."
     )
-    caption = f"Dots: {shown.mean} of all runs with that value. Lines: lowest to highest."
-    draw = partial(_draw, shown)
+    caption = f"Dots: {mean} of all runs with that value. Lines: lowest to highest."
+    draw = partial(_draw, data, shown, mean)
     return Picture("effect_of_each_axis", "Effect of each axis", alt, caption, draw)
 
 
-def effects_data(data: SweepData) -> EffectsData:
-    """Return mean and range of the final error by each value of the axes that matter most."""
-    every = effects(data)
-    axes, tables, influence = [], [], []
-    for name, table in list(every.groupby("axis", sort=False))[:MOST_AXES]:
-        axis = data.axes[str(name)]
-        axes.append(axis)
-        tables.append(table.assign(place=list(axis.places)))
-        influence.append(float(table.influence.iloc[0]))
-    seen = pd.concat([table[["low", "high"]] for table in tables]).stack()
-    mean = "geometric mean" if data.logarithmic else "mean"
-    count = len(data.varying)
-    note = f"{MOST_AXES} of {count} axes" if count > MOST_AXES else ""
-    y = error_scale(seen, ceiling_of(data))
-    return EffectsData(tuple(axes), tuple(tables), tuple(influence), mean, y, note)
+def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
+    tables = [(data.axes[str(name)], rows) for name, rows in shown.groupby("axis", sort=False)]
+    count, tall = len(data.varying), any(axis.scale == "category" for axis, _ in tables)
+    page, panels = sheet(
+        "Effect of each axis",
+        subtitle,
+        [_spread(rows.influence.iloc[0], data.logarithmic) for _, rows in tables],
+        ("", "final error E"),
+        note=f"{len(tables)} of {count} axes" if count > len(tables) else "",
+        gap=(0.35, 1.25 if tall else 0.95),
+        foot=0.35 if tall else 0.0,
+        right=2.1,
+        shared=False,
+    )
+    error_axis(panels[0], "y", shown[["low", "high"]], ceiling_of(data))
+    dot = mark_style(ramp(0.0), "o", 7)
+    for axes, (axis, rows) in zip(panels, tables, strict=True):
+        axes.set_xlabel(axis.label)
+        key_axis(axes, axis)
+        floor_band(axes, named=False)
+        low, high, middle = (inside(axes, rows[name]) for name in ("low", "high", "mean"))
+        axes.vlines(axis.places, low, high, color=QUIET, linewidth=1.4, alpha=0.7)
+        if axis.scale != "category":
+            axes.plot(axis.places, middle, color=ramp(0.0), linewidth=1.7)
+        size = 7 if len(rows) < 30 else 3
+        axes.plot(axis.places, middle, **dot | {"markersize": size}, clip_on=False, zorder=3)
+    line = {"color": QUIET, "linewidth": 1.4}
+    legend(panels, "", [(mean, dot), ("lowest to highest", line)])
+    return page
 
 
-def _draw(data: EffectsData, subtitle: str) -> Figure:
-    subtitle = f"{subtitle} · {data.note}" if data.note else subtitle
-    tall = any(axis.scale == "category" for axis in data.axes)
-    gap = (0.35, 1.25 if tall else 0.95)
-    foot = 0.35 if tall else 0.0
-    page = sheet("Effect of each axis", subtitle, len(data.axes), gap=gap, foot=foot, right=2.1)
-    width = 7.2 if len(data.axes) == 1 else 3.4
-    for index, (axis, table) in enumerate(zip(data.axes, data.tables, strict=True)):
-        title = f"spread of the means: {_spread(data, index)}" if len(axis.values) > 1 else ""
-        axes = frame(page, index, title, ("", "final error E"))
-        axes.set_xlabel(axis.label, size=11, color=INK, parse_math=False)
-        set_scale(axes, "y", data.y)
-        value_axis(axes, axis, width)
-        axes.tick_params(labelbottom=True)
-        floor_band(axes, data.y, named=False)
-        low, high = data.y.inside(table.low), data.y.inside(table.high)
-        axes.vlines(table.place, low, high, color=QUIET, linewidth=1.4, alpha=0.7)
-        mean = data.y.inside(table["mean"])
-        style = line_style(ramp(0.0)) | {"linestyle": "" if axis.scale == "category" else "-"}
-        axes.plot(table.place, mean, **style)
-        size = 7 if len(table) < 30 else 3
-        axes.plot(table.place, mean, clip_on=False, zorder=3, **mark_style(ramp(0.0), "o", size))
-    entries = [
-        (data.mean, mark_style(ramp(0.0), "o", 7)),
-        ("lowest to highest", {"color": QUIET, "linewidth": 1.4}),
-    ]
-    legend(page, "", entries)
-    return page.figure
-
-
-def _spread(data: EffectsData, index: int) -> str:
-    value = data.influence[index]
-    if data.mean == "mean":
-        return figure(value, 3)
-    return f"×{figure(10.0 ** min(value, 300.0), 3)}"
+def _spread(influence: float, logarithmic: bool) -> str:
+    """Return the title of a panel: by how much the means differ."""
+    times = f"×{figure(10.0 ** min(influence, 300.0), 3)}"
+    return f"spread of the means: {times if logarithmic else figure(influence, 3)}"

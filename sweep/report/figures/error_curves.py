@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from functools import partial
+from typing import Any
 
-import numpy as np
+import pandas as pd
 
-from sweep.report.axes import LARGEST
+from sweep.report.axes import LARGEST, Axis
 from sweep.report.curves import Trajectory, best_of_all
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import MANY, Picture, spread
-from sweep.report.figures.lines import MOST_LINES, Line, LinesData, Panel, draw_lines
-from sweep.report.figures.panels import ceiling_of, main_axis, panels_of
-from sweep.report.figures.scale import error_scale, step_scale
+from sweep.report.figures.lines import MOST_LINES, draw_lines, points_of
+from sweep.report.figures.panels import Panels, ceiling_of, main_axis, panels_of, values_of
+from sweep.report.figures.scale import step_axis
 from sweep.report.formats import counted, figure, grouped
 
 __all__ = ["curves_data", "curves_picture"]
@@ -23,99 +23,88 @@ MOST_MARKS = 40
 
 def curves_picture(data: SweepData) -> Picture | None:
     """Return the picture of the error curves; None without any."""
-    shown = curves_data(data)
-    lines = [line for panel in shown.panels for line in panel.lines]
-    if not lines:
-        return None
-    caption = "A line for each training; every iteration count of the grid is marked on it."
-    if any(line.validation is not None for line in lines):
-        caption += " Dashed: the error on the samples that were kept back for validation."
-    draw = partial(draw_lines, shown)
-    return Picture("error_curves", shown.title, _alt(data, shown), caption, draw)
-
-
-def curves_data(data: SweepData) -> LinesData:
-    """Return the error curve of every trajectory with each run's last step marked."""
     key = main_axis(data)
     panels = panels_of(data, key, data.axes["iters"])
-    value_of = {text: at for at, text in enumerate(key.values)}
-    texts = data.values[key.name]
-    found: list[Panel] = []
-    known = [line for line in data.trajectories if len(line.curve[0])]
-    drawn = 0
-    for title, rows in zip(panels.titles, panels.rows, strict=True):
-        inside = set(rows)
-        own = [line for line in known if line.rows[0] in inside]
-        own.sort(key=lambda line: value_of[texts[line.rows[0]]])
-        kept = spread(len(own), max(MOST_LINES // len(panels.titles), 8))
-        lines = [_line(data, own[at], value_of[texts[own[at].rows[0]]]) for at in kept]
-        many = len(own) >= MANY
-        lowest = best_of_all([line.curve for line in own]) if many else None
-        best = data.best
-        spot = None
-        if best is not None and best.name in inside and own:
-            spot = (_step(best.iters), float(best.error))
-        ends = None if lowest is None else (lowest[0].astype(float), lowest[1])
-        found.append(Panel(title, tuple(lines), spot, ends))
-        drawn += len(lines)
-    notes = [panels.note] if panels.note else []
-    if drawn < len(known):
-        notes.append(f"{drawn} of {counted(len(known), 'curve')}")
-    errors = [e for t in known for part in (t.curve, t.validation) for e in _ends(part[1])]
-    last = max((line.reach or 0 for line in known), default=1)
-    return LinesData(
-        "Error while training",
-        ("iteration (0 is before training)", "error E"),
-        key,
-        step_scale(last),
-        error_scale([*errors, *data.ranked.error], ceiling_of(data)),
-        tuple(found),
-        panels.columns,
-        _marked(data),
-        ", ".join(notes),
+    points, note = curves_data(data, key, panels)
+    if points is None:
+        return None
+    title, counts = "Error while training", data.axes["iters"].numbers
+    caption = "A line for each training; every iteration count of the grid is marked on it."
+    if "dashed" in set(points.kind):
+        caption += " Dashed: the error on the samples that were kept back for validation."
+    draw = partial(
+        draw_lines,
+        title=title,
+        labels=("iteration (0 is before training)", "error E"),
+        points=points,
+        key=key,
+        panels=panels,
+        x_axis=partial(step_axis, last=_last(data)),
+        ceiling=ceiling_of(data),
+        counts=[counts[at] for at in spread(len(counts), MOST_MARKS)],
+        note=note,
     )
+    return Picture("error_curves", title, _alt(data, key, points), caption, draw)
 
 
-def _marked(data: SweepData) -> tuple[float, ...]:
-    counts = data.axes["iters"].numbers
-    return tuple(counts[at] for at in spread(len(counts), MOST_MARKS))
+def curves_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | None, str]:
+    """Return the points of every curve, each run's last step marked, and what is left out.
+
+    None in place of the points where there is no curve.
+    """
+    order = {text: at for at, text in enumerate(key.values)}
+    texts = data.values[key.name]
+    known = [line for line in data.trajectories if len(line.curve[0])]
+    known.sort(key=lambda line: order[texts[line.rows[0]]])
+    parts, drawn = [], 0
+    for title in panels.titles:
+        own = [line for line in known if panels.of[line.rows[0]] == title]
+        for at in spread(len(own), max(MOST_LINES // len(panels.titles), 8)):
+            parts += _line(data, own[at], title, drawn, texts[own[at].rows[0]])
+            drawn += 1
+        if len(own) >= MANY:
+            lowest = best_of_all([line.curve for line in own])
+            parts.append(points_of(title, "lowest", *lowest))
+        if own and data.best is not None and panels.of[data.best.name] == title:
+            parts.append(points_of(title, "best", [_step(data.best.iters)], [data.best.error]))
+    some = f"{drawn} of {counted(len(known), 'curve')}" if drawn < len(known) else ""
+    note = ", ".join(filter(None, (panels.note, some)))
+    return (pd.concat(parts, ignore_index=True) if parts else None), note
+
+
+def _line(data: SweepData, line: Trajectory, panel: str, number: int, value: str) -> list[Frame]:
+    runs: Frame = data.runs.loc[list(line.rows)]
+    done = runs[runs.error.notna()]
+    one: dict[str, Any] = {"panel": panel, "line": number, "value": value}
+    parts = [points_of(kind="line", x=line.curve[0], y=line.curve[1], **one)]
+    if len(line.validation[0]):
+        parts.append(points_of(kind="dashed", x=line.validation[0], y=line.validation[1], **one))
+    parts.append(points_of(kind="run", x=done.iters.map(_step), y=done.error, **one))
+    if (runs.outcome == "diverged").any():
+        parts.append(parts[0].tail(1).assign(kind="diverged"))
+    return parts
 
 
 def _step(iters: int) -> float:
     return float(min(iters, int(LARGEST)))
 
 
-def _ends(errors: np.ndarray) -> list[float]:
-    return [float(errors.min()), float(errors.max())] if len(errors) else []
+def _last(data: SweepData) -> int:
+    return max((line.reach or 0 for line in data.trajectories), default=0)
 
 
-def _line(data: SweepData, line: Trajectory, value: int) -> Line:
-    runs: Frame = data.runs.loc[list(line.rows)]
-    done = runs[runs.error.notna()]
-    marks = tuple((_step(n), float(e)) for n, e in zip(done.iters, done.error, strict=True))
-    steps, errors = line.curve
-    bad = ((float(steps[-1]), float(errors[-1])),) if (runs.outcome == "diverged").any() else ()
-    validation = None
-    if len(line.validation[0]):
-        validation = (line.validation[0].astype(float), line.validation[1])
-    return Line(value, steps.astype(float), errors, marks, bad, validation)
-
-
-def _alt(data: SweepData, shown: LinesData) -> str:
-    lines = sum(len(panel.lines) for panel in shown.panels)
-    last = max((line.reach or 0 for line in data.trajectories), default=0)
-    labels = shown.key.labels
-    values = ", ".join(labels) if len(labels) <= 5 else f"{labels[0]} to {labels[-1]}"
+def _alt(data: SweepData, key: Axis, points: Frame) -> str:
+    lines = points[points.kind == "line"].line.nunique()
     words = (
-        f"{counted(lines, 'error curve')} from before training to iteration {grouped(last)}, "
-        f"coloured by {shown.key.label} ({values})."
+        f"{counted(lines, 'error curve')} from before training to iteration "
+        f"{grouped(_last(data))}, coloured by {key.label} ({values_of(key)})."
     )
     ends = data.runs.loc[[line.rows[-1] for line in data.trajectories], "error"].dropna()
     if len(ends) > 1:
         low, high = (data.words(data.runs.loc[at]) for at in (ends.idxmin(), ends.idxmax()))
         words += f" The lowest ends at {figure(ends.min(), 2)} ({low}), "
         words += f"the highest at {figure(ends.max(), 2)} ({high})."
-    elif len(ends) == 1 and not math.isnan(ends.iloc[0]):
+    elif len(ends) == 1:
         words += f" It ends at {figure(ends.iloc[0], 2)}."
     bad = int((data.runs.outcome == "diverged").sum())
     return f"{words} {counted(bad, 'run')} diverged." if bad else words

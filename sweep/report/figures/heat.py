@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,99 +14,60 @@ from matplotlib.patches import Rectangle
 from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, GRID, INK, OUTLINE, QUIET
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import (
-    Picture,
-    Sheet,
-    colour_bar,
-    sheet,
-    spread,
-    text_inches,
-)
-from sweep.report.figures.panels import ceiling_of, panels_of
+from sweep.report.figures.canvas import Picture, colour_bar, inches_of, sheet, text_inches
+from sweep.report.figures.panels import Panels, ceiling_of, panels_of
+from sweep.report.figures.scale import round_ticks
 from sweep.report.formats import counted, figure, power, tick
 
-__all__ = ["HeatData", "heat_data", "heat_picture"]
+__all__ = ["heat_axes", "heat_data", "heat_picture"]
 
 MOST_WRITTEN = (45, 14)
 """Rows and columns up to which a cell has room for its number."""
 
 
-class HeatData(NamedTuple):
-    """Final errors over two keys, the largest value of `down` on top.
-
-    `cells` holds for each panel the error and the text of each cell, both as tables.
-    """
-
-    title: str
-    down: Axis
-    across: Axis
-    titles: tuple[str, ...]
-    cells: tuple[tuple[Frame, Frame], ...]
-    best: tuple[tuple[int, int] | None, ...]
-    ceiling: float
-    columns: int
-    note: str
-
-    @property
-    def written(self) -> bool:
-        """True where the cells have room for their numbers."""
-        return _written(self.down, self.across)
-
-
 def heat_picture(data: SweepData) -> Picture | None:
     """Return the heat map; None where fewer than two keys vary."""
-    shown = heat_data(data)
-    if shown is None:
+    if len(data.varying) < 2 or data.started.empty:
         return None
-    caption = "The best run is outlined." if data.best is not None else ""
+    down, across = heat_axes(data)
+    panels = panels_of(data, down, across, inches=_size(down, across, 2)[0])
+    title, caption = f"Final error by {down.label} and {across.label}", ""
     alt = (
-        f"Heat map of the final error for {counted(len(shown.down.values), 'value')} of "
-        f"{shown.down.label} and {counted(len(shown.across.values), 'value')} of "
-        f"{shown.across.label}."
+        f"Heat map of the final error for {counted(len(down.values), 'value')} of "
+        f"{down.label} and {counted(len(across.values), 'value')} of {across.label}."
     )
     if data.best is not None:
+        caption = "The best run is outlined."
         alt += f" Smallest: {figure(data.best.error)} at {data.words(data.best)}."
-    return Picture("final_error_heatmap", shown.title, alt, caption, partial(_draw, shown))
+    cells = heat_data(data, down, across, panels)
+    draw = partial(_draw, title, cells, down, across, panels, ceiling_of(data))
+    return Picture("final_error_heatmap", title, alt, caption, draw)
 
 
-def heat_data(data: SweepData) -> HeatData | None:
-    """Return the final errors over two keys; other keys have panels, or the best is shown."""
-    two = {axis.name: axis for axis in by_influence(data)[:2]}
-    if len(two) < 2 or data.started.empty:
-        return None
-    rest = list(two.values())
-    down = two.get("lr") or next(axis for axis in rest if axis.name != "iters")
-    across = next(axis for axis in rest if axis is not down)
-    wide = _size(down, across, 2)[0]
-    panels = panels_of(data, down, across, inches=wide)
+def heat_axes(data: SweepData) -> tuple[Axis, Axis]:
+    """Return the two keys that matter most: learning rates go down, iterations across."""
+    two = by_influence(data)[:2]
+    down = next((axis for axis in two if axis.name == "lr"), None)
+    down = down or next(axis for axis in two if axis.name != "iters")
+    return down, next(axis for axis in two if axis is not down)
+
+
+def heat_data(data: SweepData, down: Axis, across: Axis, panels: Panels) -> Frame:
+    """Return the final errors over two keys; of several runs in a cell the best.
+
+    Columns: ``panel``, ``down``, ``across`` (texts of the values), ``error`` (NaN where there
+    is none), ``text`` (the error, or why there is none), ``best``.
+    """
     rows = data.grid.loc[[*data.ranked.index, *data.grid.index.difference(data.ranked.index)]]
-    keys = data.values.loc[rows.index]
-    rows = rows.assign(down=keys[down.name], across=keys[across.name])
-    cells, best = [], []
-    for inside in panels.rows:
-        own = rows[rows.index.isin(inside)].drop_duplicates(["down", "across"])
-        own = own.assign(text=[_text(row) for row in own.itertuples()])
-        tables = [own.pivot(index="down", columns="across", values=v) for v in ("error", "text")]
-        error, text = (t.reindex(down.values[::-1]).reindex(across.values, axis=1) for t in tables)
-        cells.append((error, text.fillna("not run")))
-        at = None
-        if data.best is not None and data.best.name in own.index:
-            where = keys.loc[data.best.name]
-            at = (error.index.get_loc(where[down.name]), error.columns.get_loc(where[across.name]))
-        best.append(at)
-    note = f"the best of {panels.note}" if panels.whole else ""
-    title = f"Final error by {down.label} and {across.label}"
-    return HeatData(
-        title,
-        down,
-        across,
-        panels.titles,
-        tuple(cells),
-        tuple(best),
-        ceiling_of(data),
-        panels.columns,
-        note,
+    rows = rows.assign(
+        panel=panels.of,
+        down=data.values[down.name],
+        across=data.values[across.name],
+        text=[_text(row) for row in rows.itertuples()],
+        best=rows.index == (-1 if data.best is None else data.best.name),
     )
+    cells = rows.drop_duplicates(["panel", "down", "across"])
+    return cells[["panel", "down", "across", "error", "text", "best"]]
 
 
 def _text(row: Any) -> str:
@@ -129,32 +90,45 @@ def _size(down: Axis, across: Axis, count: int) -> tuple[float, float]:
     return min(max(columns * wide, 2.6), 13.0), min(max(rows * tall, 1.2), 12.0)
 
 
-def _draw(data: HeatData, subtitle: str) -> Figure:
-    count = len(data.titles)
-    size = _size(data.down, data.across, count)
-    page = sheet(
-        data.title,
-        f"{subtitle} · {data.note}" if data.note else subtitle,
-        count,
+def _draw(
+    title: str,
+    cells: Frame,
+    down: Axis,
+    across: Axis,
+    panels: Panels,
+    ceiling: float,
+    subtitle: str,
+) -> Figure:
+    size = _size(down, across, len(panels.titles))
+    page, shown = sheet(
+        title,
+        subtitle,
+        panels.titles,
+        (across.label, down.label),
+        note=f"the best of {panels.note}" if panels.whole else "",
         size=size,
         small=size,
-        left=0.75 + text_inches(data.down.labels),
+        left=0.75 + text_inches(down.labels),
         right=1.5,
         foot=0.2,
-        columns=data.columns,
+        columns=panels.columns,
     )
-    errors = np.concatenate([error.to_numpy(float).ravel() for error, _ in data.cells])
-    norm = _norm(errors[np.isfinite(errors)], data.ceiling)
+    norm = _norm(cells.error.dropna().to_numpy(), ceiling)
     colours = LinearSegmentedColormap.from_list("error", ERROR_STOPS)
-    for index in range(count):
-        _panel(page, index, data, norm, colours)
-    _scale(page, norm, colours)
-    if any(data.best):
-        base = 0.14 / page.figure.get_figheight()
-        start = 0.25 / page.figure.get_figwidth()
-        look: dict[str, Any] = {"size": 9, "color": QUIET, "parse_math": False}
-        page.figure.text(start, base, "outlined: the best run", **look)
-    return page.figure
+    for name, axes in zip(panels.titles, shown, strict=True):
+        own = cells[cells.panel == name].pivot(index="down", columns="across")
+        own = own.reindex(index=down.values[::-1]).reindex(columns=across.values, level=1)
+        _panel(axes, own, norm, colours)
+        if _written(down, across):
+            _write(axes, own, norm, size=10.5 if len(shown) == 1 else 8.5)
+        _ticks(axes, down.labels[::-1], across.labels)
+    log = isinstance(norm, LogNorm)
+    ticks = round_ticks("log" if log else "linear", float(norm.vmin or 0), float(norm.vmax or 0))
+    colour_bar(shown, "error E", norm, colours, ticks, [tick(value) for value in ticks])
+    if cells.best.any():
+        width, height = page.get_size_inches()
+        page.text(0.25 / width, 0.14 / height, "outlined: the best run", size=9, color=QUIET)
+    return page
 
 
 def _norm(errors: np.ndarray, ceiling: float) -> Normalize:
@@ -169,71 +143,41 @@ def _norm(errors: np.ndarray, ceiling: float) -> Normalize:
     return LogNorm(float(low), high, clip=True)
 
 
-def _panel(
-    page: Sheet, index: int, data: HeatData, norm: Normalize, colours: LinearSegmentedColormap
-) -> None:
-    axes = page.panels[index]
-    error, text = data.cells[index]
-    values = np.clip(error.to_numpy(float), norm.vmin, norm.vmax)
-    axes.grid(False)
-    axes.set_title(data.titles[index], size=10, color=INK, loc="left", parse_math=False)
+def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedColormap) -> None:
+    values = np.clip(cells.error.to_numpy(float), norm.vmin, norm.vmax)
     axes.imshow(values, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
-    for i, j in zip(*np.nonzero(np.isnan(values)), strict=True):
+    axes.grid(False)
+    axes.spines[:].set_visible(False)
+    for y, x in np.argwhere(np.isnan(values)):
         look: dict[str, Any] = {"facecolor": "white", "edgecolor": GRID, "hatch": "////"}
-        axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, **look))
-    if data.written:
-        _write(axes, values, text, norm, size=10.5 if len(page.panels) == 1 else 8.5)
-    at = data.best[index]
-    if at is not None:
-        box: dict[str, Any] = {"fill": False, "clip_on": False, "zorder": 5}
-        corner = (at[1] - 0.5, at[0] - 0.5)
-        axes.add_patch(Rectangle(corner, 1, 1, edgecolor="white", linewidth=5.0, **box))
-        axes.add_patch(Rectangle(corner, 1, 1, edgecolor=OUTLINE, linewidth=2.6, **box))
-    _ticks(page, index, data)
+        axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, **look))
+    for y, x in np.argwhere(cells.best.to_numpy() == True):  # noqa: E712  (missing cells are NaN)
+        for colour, width in (("white", 5.0), (OUTLINE, 2.6)):
+            box: dict[str, Any] = {"fill": False, "clip_on": False, "zorder": 5}
+            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, ec=colour, lw=width, **box))
 
 
-def _write(axes: Axes, values: np.ndarray, text: Frame, norm: Normalize, size: float) -> None:
-    size = 8.0 if len(text) > 12 else size
-    for (i, j), value in np.ndenumerate(values):
+def _write(axes: Axes, cells: Frame, norm: Normalize, size: float) -> None:
+    size = 8.0 if len(cells) > 12 else size
+    texts = cells.text.fillna("").to_numpy()
+    for (y, x), value in np.ndenumerate(cells.error.to_numpy(float)):
         look: dict[str, Any] = {"color": INK, "size": size}
         if np.isnan(value):
             look |= {"size": size * 0.9}
             look |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5}}
         elif norm(value) < 0.5:
             look["color"] = "white"
-        axes.text(j, i, text.iloc[i, j], ha="center", va="center", parse_math=False, **look)
+        axes.text(x, y, texts[y, x], ha="center", va="center", **look)
 
 
-def _ticks(page: Sheet, index: int, data: HeatData) -> None:
-    axes = page.panels[index]
-    last, first = page.outer(index)
-    box = axes.get_position()
-    tall = box.height * page.figure.get_figheight()
-    wide = box.width * page.figure.get_figwidth()
-    rows, columns = data.down.labels[::-1], data.across.labels
-    each = max(text_inches(columns) + 0.12, 0.3)
-    y = range(0, len(rows), -(-len(rows) // max(int(tall / 0.2), 1)))
-    x = range(0, len(columns), -(-len(columns) // max(int(wide / each), 1)))
-    axes.set_yticks(y, [rows[i] if first else "" for i in y], parse_math=False)
-    axes.set_xticks(x, [columns[j] if last else "" for j in x], parse_math=False)
-    axes.tick_params(length=0, labelsize=10 if len(page.panels) == 1 else 9)
-    if len(rows) > 12:
+def _ticks(axes: Axes, down: tuple[str, ...], across: tuple[str, ...]) -> None:
+    """Name as many rows and columns as have room."""
+    wide, tall = inches_of(axes)
+    each = max(text_inches(across) + 0.12, 0.3)
+    y = range(0, len(down), -(-len(down) // max(int(tall / 0.2), 1)))
+    x = range(0, len(across), -(-len(across) // max(int(wide / each), 1)))
+    axes.set_yticks(y, [down[at] for at in y])
+    axes.set_xticks(x, [across[at] for at in x])
+    axes.tick_params(length=0)
+    if len(down) > 12:
         axes.tick_params(axis="y", labelsize=8)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.set_ylabel(data.down.label if first else "", size=11, color=INK, parse_math=False)
-    axes.set_xlabel(data.across.label if last else "", size=11, color=INK, parse_math=False)
-
-
-def _scale(page: Sheet, norm: Normalize, colours: LinearSegmentedColormap) -> None:
-    parts = np.linspace(0, 1, 200)
-    values = np.asarray(norm.inverse(parts))
-    labels = [""] * len(parts)
-    if isinstance(norm, LogNorm):
-        low, high = np.log10(values[0]), np.log10(values[-1])
-        for decade in range(int(np.ceil(low - 1e-9)), int(np.floor(high + 1e-9)) + 1):
-            labels[round((decade - low) / (high - low) * 199)] = tick(10.0**decade)
-    else:
-        for at in spread(200, 5):
-            labels[at] = tick(float(f"{values[at]:.3g}"))
-    colour_bar(page, "error E", [colours(part) for part in parts], labels)

@@ -3,31 +3,33 @@
 from __future__ import annotations
 
 import math
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 
 from sweep.report.axes import Axis, by_influence, remaining
-from sweep.report.data import SweepData
+from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import columns_of, text_inches
 from sweep.report.formats import counted, plain, short
 
-__all__ = ["Panels", "ceiling_of", "main_axis", "panels_of"]
+__all__ = ["Panels", "ceiling_of", "main_axis", "panels_of", "values_of"]
 
 MOST = 6
 
 
-class Panels(NamedTuple):
-    """Titles of the panels and the rows of `SweepData.runs` in each of them.
+@dataclass(frozen=True)
+class Panels:
+    """Titles of the panels, and for each row of `SweepData.runs` the title of its panel.
 
     `whole` is True where one panel holds several combinations; `note` says so.
     """
 
     titles: tuple[str, ...]
-    rows: tuple[Any, ...]
-    columns: int
-    whole: bool
-    note: str
+    of: Frame
+    columns: int = 1
+    whole: bool = False
+    note: str = ""
 
 
 def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
@@ -36,22 +38,22 @@ def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
     There are at most six, and only where the titles fit into `inches`; else one for all.
     """
     rest = remaining(data, *used)
+    one = pd.Series("", index=data.runs.index)
     if not rest:
-        return Panels(("",), (data.runs.index,), 1, False, "")
+        return Panels(("",), one)
     names = [axis.label for axis in rest]
-    groups = list(data.values.groupby([axis.name for axis in rest], sort=False))
+    groups = data.values.groupby([axis.name for axis in rest], sort=False)
     titles = tuple(
         ", ".join(f"{name}={short(text)}" for name, text in zip(names, key, strict=True))
         for key, _ in groups
     )
-    distinct = len(set(titles)) == len(groups)
-    if len(groups) > MOST or not distinct or text_inches(titles) > inches:
-        note = f"all {counted(len(groups), 'combination')} of {', '.join(names)}"
-        return Panels(("",), (data.runs.index,), 1, True, plain(note, 90))
+    if len(titles) > MOST or len(set(titles)) < len(titles) or text_inches(titles) > inches:
+        note = f"all {counted(len(titles), 'combination')} of {', '.join(names)}"
+        return Panels(("",), one, whole=True, note=plain(note, 90))
     counts = [len(axis.values) for axis in rest]
-    table = len(counts) == 2 and math.prod(counts) == len(groups) and counts[1] <= 3
-    columns = counts[1] if table else columns_of(len(groups))
-    return Panels(titles, tuple(own.index for _, own in groups), columns, False, "")
+    table = len(counts) == 2 and math.prod(counts) == len(titles) and counts[1] <= 3
+    of = groups.ngroup().map(dict(enumerate(titles)))
+    return Panels(titles, of, counts[1] if table else columns_of(len(titles)))
 
 
 def main_axis(data: SweepData) -> Axis:
@@ -71,3 +73,9 @@ def ceiling_of(data: SweepData) -> float:
     starts += [t.curve[1][0] for t in data.trajectories if len(t.curve[1])]
     known = [value for value in starts if np.isfinite(value)] or list(data.ranked.error[:1])
     return min(max(max(map(abs, known), default=1.0), 1e-300) * 1e3, 1e300)
+
+
+def values_of(key: Axis) -> str:
+    """Return the values of a key in words: all of few, else the ends."""
+    labels = key.labels
+    return ", ".join(labels) if len(labels) <= 5 else f"{labels[0]} to {labels[-1]}"

@@ -2,138 +2,114 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from sweep.report.axes import Axis, by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
-from sweep.report.data import SweepData
+from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, colour_bar, sheet, spread, text_inches
+from sweep.report.figures.scale import apart
 from sweep.report.formats import counted, power
 
-__all__ = ["ParallelData", "parallel_data", "parallel_picture"]
-
-Values = npt.NDArray[np.float64]
+__all__ = ["parallel_data", "parallel_picture"]
 
 MOST_AXES = 8
 MOST_RUNS = 1000
-
-
-class ParallelData(NamedTuple):
-    """Runs with a final error, the worst first, as places 0 to 1 on each axis.
-
-    `places` has a row a run and a column an axis; the last column is the error's.
-    """
-
-    axes: tuple[Axis, ...]
-    places: Values
-    ends: tuple[float, float]
-    logarithmic: bool
-    note: str
 
 
 def parallel_picture(data: SweepData) -> Picture | None:
     """Return the parallel coordinates; None for fewer than three keys that vary."""
     if len(data.varying) < 3 or len(data.ranked) < 2:
         return None
-    shown = parallel_data(data)
+    runs = parallel_data(data)
+    keys = [data.axes[name] for name in runs.columns[:-1]]
     alt = (
-        f"{counted(len(shown.places), 'run')} as lines over "
-        f"{', '.join(axis.label for axis in shown.axes)} and the final error. "
-        f"The best: {data.words(data.best)}."
+        f"{counted(len(runs), 'run')} as lines over {', '.join(key.label for key in keys)} and "
+        f"the final error. The best: {data.words(data.best)}."
     )
     caption = "A line for each run, dark where its final error is small; the best one is thick."
-    draw = partial(_draw, shown)
+    every = len(data.ranked)
+    note = f"{len(runs)} of {counted(every, 'run')}" if len(runs) < every else ""
+    draw = partial(_draw, runs, keys, data.logarithmic, note)
     return Picture("parallel_coordinates", "Parallel coordinates", alt, caption, draw)
 
 
-def parallel_data(data: SweepData) -> ParallelData:
-    """Return the runs as places on the axes that matter most."""
-    axes = sorted(by_influence(data)[:MOST_AXES], key=lambda axis: data.keys.index(axis.name))
+def parallel_data(data: SweepData) -> Frame:
+    """Return the runs with a final error, the worst first.
+
+    A column for each of the keys that matter most holds the texts of their values; ``score``,
+    the last, compares errors as `sweep.report.axes.scores` does.
+    """
+    most = {axis.name for axis in by_influence(data)[:MOST_AXES]}
     order = data.ranked.index[::-1]
     kept = order[spread(len(order), MOST_RUNS)]
-    columns = []
-    for axis in axes:
-        at = dict(zip(axis.values, _placed(axis), strict=True))
-        columns.append(data.values.loc[kept, axis.name].map(at).to_numpy(float))
-    score = scores(data)[kept].to_numpy(float)
-    low, high = float(score.min()), float(score.max())
-    columns.append((score - low) / (high - low or 1.0))
-    errors = (10.0**low, 10.0**high) if data.logarithmic else (low, high)
-    note = f"{len(kept)} of {counted(len(order), 'run')}" if len(kept) < len(order) else ""
-    return ParallelData(tuple(axes), np.column_stack(columns), errors, data.logarithmic, note)
+    runs = data.values.loc[kept, [key for key in data.keys if key in most]]
+    return runs.assign(score=scores(data)[kept].astype(float))
 
 
-def _placed(axis: Axis) -> Values:
-    """Return the places of an axis's values from 0 to 1."""
-    places = np.asarray(axis.places)
-    places = np.log10(places) if axis.scale == "log" else places
+def _draw(runs: Frame, keys: list[Axis], logarithmic: bool, note: str, subtitle: str) -> Figure:
+    wide = max(1.5, *(text_inches(key.labels, 9) + 0.45 for key in keys))
+    page, (axes,) = sheet(
+        "Parallel coordinates",
+        f"{subtitle} · thick: the best run",
+        ("",),
+        ("", ""),
+        note=note,
+        size=(max(wide * len(keys), 5.0), 4.2),
+        left=0.45 + text_inches(keys[0].labels, 9),
+        right=1.2,
+    )
+    low, high = runs.score.min(), runs.score.max()
+    places = [_placed(key) for key in keys]
+    columns = [
+        runs[key.name].map(dict(zip(key.values, at, strict=True)))
+        for key, at in zip(keys, places, strict=True)
+    ]
+    lines = np.column_stack([*columns, (runs.score - low) / (high - low or 1.0)])
+    _lines(axes, lines)
+    axes.spines[:].set_visible(False)
+    axes.grid(False)
+    axes.set(xlim=(0, len(keys)), ylim=(0, 1), yticks=[])
+    axes.set_xticks(range(len(keys) + 1), [*(key.label for key in keys), "final error E"])
+    axes.tick_params(length=0, labelsize=11, pad=12)
+    for at, key in enumerate(keys):
+        _ticks(axes, at, places[at], key)
+    norm, colours = Normalize(0, 1), ListedColormap([ramp(part) for part in np.linspace(0, 1, 100)])
+    values = np.linspace(low, high, 6)
+    names = [power(value) for value in (10.0**values if logarithmic else values)]
+    colour_bar([axes], "", norm, colours, [0, 0.2, 0.4, 0.6, 0.8, 1], names, gap=0.0)
+    return page
+
+
+def _placed(key: Axis) -> npt.NDArray[np.float64]:
+    """Return the places of a key's values from 0 to 1."""
+    places = np.asarray(key.places)
+    places = np.log10(places) if key.scale == "log" else places
     return np.asarray((places - places[0]) / ((places[-1] - places[0]) or 1.0))
 
 
-def _draw(data: ParallelData, subtitle: str) -> Figure:
-    subtitle = f"{subtitle} · thick: the best run"
-    subtitle = f"{subtitle} · {data.note}" if data.note else subtitle
-    count = data.places.shape[1]
-    wide = max(1.5, *(text_inches(axis.labels, 9) + 0.45 for axis in data.axes))
-    size = (max(wide * (count - 1), 5.0), 4.2)
-    left = 0.45 + text_inches(data.axes[0].labels, 9)
-    page = sheet("Parallel coordinates", subtitle, 1, size=size, left=left, right=1.2)
-    (axes,) = page.panels
-    _runs(axes, data)
-    for spine in axes.spines.values():
-        spine.set_visible(False)
-    axes.grid(False)
-    axes.set_xlim(0, count - 1)
-    axes.set_ylim(0, 1)
-    axes.set_yticks([])
-    names = [*(axis.label for axis in data.axes), "final error E"]
-    axes.set_xticks(range(count), names, parse_math=False)
-    axes.tick_params(length=0, labelsize=11, pad=12)
-    for at, axis in enumerate(data.axes):
-        _ticks(axes, at, _placed(axis), axis.labels)
-    colours = [ramp(part) for part in np.linspace(0, 1, 100)]
-    labels = [""] * 100
-    for part, value in zip(spread(100, 6), _ends(data, 6), strict=True):
-        labels[part] = power(value)
-    colour_bar(page, "", colours, labels, gap=0.0)
-    return page.figure
-
-
-def _ends(data: ParallelData, count: int) -> list[float]:
-    """Return errors evenly over the axis of the error."""
-    low, high = data.ends
-    if not data.logarithmic:
-        return [float(value) for value in np.linspace(low, high, count)]
-    return [float(value) for value in 10.0 ** np.linspace(np.log10(low), np.log10(high), count)]
-
-
-def _runs(axes: Axes, data: ParallelData) -> None:
-    x = np.arange(data.places.shape[1])
-    lines = [np.column_stack([x, row]) for row in data.places]
-    look: dict[str, Any] = {"colors": [ramp(row[-1]) for row in data.places], "zorder": 2}
+def _lines(axes: Axes, lines: npt.NDArray[np.float64]) -> None:
+    """Draw a line a row; the last, the best run, thick."""
+    x = np.arange(lines.shape[1])
     many = len(lines) > 200
-    strength = {"linewidths": 0.8 if many else 1.3, "alpha": 0.45 if many else 0.75}
-    axes.add_collection(LineCollection(lines, **look, **strength))
-    style: dict[str, Any] = {"clip_on": False, "zorder": 4}
-    axes.plot(x, data.places[-1], color=INK, linewidth=3, **style)
+    look: dict[str, Any] = {"linewidths": 0.8 if many else 1.3, "alpha": 0.45 if many else 0.75}
+    paths = [np.column_stack([x, line]) for line in lines]
+    axes.add_collection(LineCollection(paths, colors=[ramp(end) for end in lines[:, -1]], **look))
+    axes.plot(x, lines[-1], color=INK, linewidth=3, clip_on=False, zorder=4)
 
 
-def _ticks(axes: Axes, at: int, places: Values, labels: Sequence[str]) -> None:
+def _ticks(axes: Axes, x: int, places: npt.NDArray[np.float64], key: Axis) -> None:
     """Draw one vertical axis with the labels that have room."""
-    axes.axvline(at, color=QUIET, linewidth=1.0, zorder=3)
-    last = -1.0
-    for place, label in zip(places, labels, strict=True):
-        if place - last < 0.05:
-            continue
-        last = float(place)
-        box = {"facecolor": "white", "edgecolor": GRID, "pad": 1.2, "alpha": 0.85}
-        text: dict[str, Any] = {"size": 9, "color": INK, "zorder": 6, "parse_math": False}
-        axes.text(at - 0.03, place, label, ha="right", va="center", bbox=box, **text)
+    axes.axvline(x, color=QUIET, linewidth=1.0, zorder=3)
+    box = {"facecolor": "white", "edgecolor": GRID, "pad": 1.2, "alpha": 0.85}
+    look: dict[str, Any] = {"size": 9, "zorder": 6, "ha": "right", "va": "center", "bbox": box}
+    for at in apart(places, 0.05):
+        axes.text(x - 0.03, places[at], key.labels[at], **look)

@@ -11,9 +11,9 @@ import pandas as pd
 from sweep.report.curves import EMPTY, artifact
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, spread
-from sweep.report.figures.lines import Line, LinesData, Panel, draw_lines
-from sweep.report.figures.panels import ceiling_of
-from sweep.report.figures.scale import error_scale, step_scale
+from sweep.report.figures.lines import draw_lines, points_of
+from sweep.report.figures.panels import Panels, ceiling_of
+from sweep.report.figures.scale import key_axis, step_axis
 from sweep.report.figures.weights import flat_weights
 from sweep.report.formats import counted, figure, joined
 
@@ -83,39 +83,48 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
     if len(inside) < len(pairs):
         notes.append(joined(rest, (str(best[key]) for key in rest), 20))
     curve_of = {row: line.curve for line in data.trajectories for row in line.rows}
-    curves, apart = [], []
-    for lr in kept:
+    curves: list[pd.DataFrame] = []
+    apart: list[pd.DataFrame] = []
+    for number, lr in enumerate(kept):
         own = inside[inside.lr == lr].sort_values("iters")
-        value = data.axes["lr"].values.index(repr(float(lr)))
-        notebook, gradient = (curve_of.get(own.iloc[-1][f"row_{rule}"], EMPTY) for rule in RULES)
-        dashed = (notebook[0].astype(float), notebook[1])
-        curves.append(Line(value, gradient[0].astype(float), gradient[1], validation=dashed))
+        one: dict[str, Any] = {"panel": "", "line": number, "value": repr(float(lr))}
+        for kind, rule in zip(("dashed", "line"), RULES, strict=True):
+            steps, errors = curve_of.get(own.iloc[-1][f"row_{rule}"], EMPTY)
+            curves.append(points_of(kind=kind, x=steps, y=errors, **one))
         known = own.dropna(subset="apart")
-        x, y = known.iters.to_numpy(float), known.apart.to_numpy(float)
-        apart.append(Line(value, x, y, tuple(zip(x, y, strict=True))))
-    both = [y for line in curves if line.validation for y in (line.y, line.validation[1])]
-    ends = [value for errors in both if len(errors) for value in (errors.min(), errors.max())]
-    last = int(max((line.x[-1] for line in curves if len(line.x)), default=1))
-    texts = [
-        ("rules", "Error under both rules", ("iteration (0 is before training)", "error E")),
-        ("rules_weights", "Weights apart under both rules", ("iterations", "largest difference")),
+        apart += [points_of(kind=k, x=known.iters, y=known.apart, **one) for k in ("line", "run")]
+    both: Frame = pd.concat(curves, ignore_index=True)
+    weights: Frame = pd.concat(apart, ignore_index=True)
+    alone: dict[str, Any] = {
+        "key": data.axes["lr"],
+        "panels": Panels(("",), None),
+        "note": ", ".join(notes),
+    }
+    title, other = "Error under both rules", "Weights apart under both rules"
+    draw = partial(
+        draw_lines,
+        title=title,
+        labels=("iteration (0 is before training)", "error E"),
+        points=both,
+        x_axis=partial(step_axis, last=both.x.max() if len(both) else 1),
+        ceiling=ceiling_of(data),
+        dashed=RULES[0],
+        **alone,
+    )
+    draw_weights = partial(
+        draw_lines,
+        title=other,
+        labels=("iterations", "largest difference"),
+        points=weights,
+        x_axis=partial(key_axis, key=data.axes["iters"]),
+        **alone,
+    )
+    solid = "Solid: every bias by its own derivative. Dashed: the notebook’s slip."
+    most = "The weight that differs most between the rules, after so many iterations."
+    return [
+        Picture("rules", title, f"{title}. {_alt(pairs)}", solid, draw),
+        Picture("rules_weights", other, f"{other}. {_alt(pairs)}", most, draw_weights),
     ]
-    scales = [
-        (step_scale(last), error_scale(ends, ceiling_of(data))),
-        (step_scale(last, first=float(min(pairs.iters))), error_scale(pairs.apart)),
-    ]
-    captions = ["Solid: every bias by its own derivative. Dashed: the notebook’s slip."]
-    captions.append("The weight that differs most between the rules, after so many iterations.")
-    found = []
-    for at, lines in enumerate((curves, apart)):
-        name, title, labels = texts[at]
-        panel = (Panel("", tuple(lines), None, None),)
-        key = data.axes["lr"]
-        note = ", ".join(notes)
-        shown = LinesData(title, labels, key, *scales[at], panel, 1, (), note, RULES[0])
-        draw = partial(draw_lines, shown)
-        found.append(Picture(name, title, f"{title}. {_alt(pairs)}", captions[at], draw))
-    return found
 
 
 def _alt(pairs: Frame) -> str:

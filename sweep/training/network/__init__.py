@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.checks import one_of
-from sweep.errors import ConfigError
+from sweep.errors import ConfigError, MisfitError
 from sweep.training.network.activations import ACTIVATIONS, activation_names, check_softmax
 from sweep.training.network.initial import drawn_weights, given_biases, given_weights, layer_sizes
 
@@ -209,7 +209,7 @@ def check_rule(network: Network, rule: Any) -> None:
     """Raise ConfigError if `rule` is unknown or has no meaning for `network`."""
     one_of(rule, RULES, "rule")
     if rule == "notebook" and (len(network.weights) != 2 or network.bias != "shared"):
-        raise ConfigError(
+        raise MisfitError(
             "rule is 'notebook': it moves b2 by the derivative of b1, so it needs exactly two "
             f"weight layers with shared biases, not layers {list(network.layers)} with bias "
             f"{network.bias}; use rule=gradient."
@@ -223,7 +223,7 @@ def check_fit(network: Network, inputs: Array, targets: Array) -> None:
         ("targets", targets, network.layers[-1]),
     ):
         if array.shape[1] != size:
-            raise ConfigError(
+            raise MisfitError(
                 f"data.{what} has {array.shape[1]} columns, but network.layers is "
                 f"{list(network.layers)}: {size} are needed."
             )
@@ -231,7 +231,7 @@ def check_fit(network: Network, inputs: Array, targets: Array) -> None:
         right = (targets >= 0).all(axis=1) & (abs(targets.sum(axis=1) - 1.0) <= 1e-9)
         if not right.all():
             row = int(np.argmin(right))
-            raise ConfigError(
+            raise MisfitError(
                 f"data.targets row {row + 1} is {targets[row].tolist()}: cross_entropy needs "
                 "shares of the classes that sum to 1."
             )

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.checks import one_of
-from sweep.errors import ConfigError
+from sweep.errors import ConfigError, MisfitError
 
 __all__ = ["ACTIVATIONS", "Activation", "activation_names", "check_softmax"]
 
@@ -73,11 +73,11 @@ def activation_names(activation: Any, count: int) -> tuple[str, ...]:
 def check_softmax(names: Sequence[str], loss: str) -> None:
     """Raise ConfigError unless softmax and cross-entropy stand together, in the last layer."""
     if "softmax" in names[:-1]:
-        raise ConfigError(
+        raise MisfitError(
             f"network.activation is {list(names)}: softmax can stand only in the last layer."
         )
     if (names[-1] == "softmax") != (loss == "cross_entropy"):
-        raise ConfigError(
+        raise MisfitError(
             f"network.loss is {loss!r} with the last activation {names[-1]!r}: softmax and "
             "cross_entropy go together or not at all."
         )

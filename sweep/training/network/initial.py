@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.checks import known_keys, number, one_of, table, vector, whole
-from sweep.errors import ConfigError
+from sweep.errors import ConfigError, MisfitError
 
 __all__ = ["SCHEMES", "drawn_weights", "given_biases", "given_weights", "layer_sizes"]
 
@@ -71,7 +71,7 @@ def given_weights(weights: Any, layers: Sequence[int]) -> list[Array]:
     for at, (matrix, shape) in enumerate(zip(weights, shapes, strict=True)):
         array = table(matrix, f"network.weights[{at}]")
         if array.shape != shape:
-            raise ConfigError(
+            raise MisfitError(
                 f"network.weights[{at}] has {array.shape[0]} rows of {array.shape[1]} numbers, "
                 f"but layers {list(layers)} need {shape[0]} rows of {shape[1]}."
             )

@@ -230,6 +230,7 @@ for hidden in (2, 40):
 """
 
 
+@pytest.mark.slow
 def test_narrow_machine_has_the_same_bits(tmp_path: Path) -> None:
     """A processor with the first 64-bit instructions only: no FMA, vectors of two numbers."""
     outputs = []
