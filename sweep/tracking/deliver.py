@@ -267,11 +267,12 @@ def supersede(store: Store, every: Sequence[StoredRun], counting: Sequence[Store
     """
     kept = {run.run_id for run in counting}
     by_cell = {cell_key(run): run.run_id for run in reversed(counting)}
+    by_name = {run.name: run.run_id for run in reversed(counting)}  # the trainer was mended
     count = 0
     for run in every:
         if run.run_id in kept or SUPERSEDED in run.tags or run.status == "RUNNING":
             continue
-        winner = by_cell[cell_key(run)]
+        winner = by_cell.get(cell_key(run)) or by_name[run.name]
         store.call(partial(store.client.set_tag, run.run_id, SUPERSEDED, winner))
         count += 1
     return count

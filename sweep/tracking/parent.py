@@ -75,8 +75,8 @@ def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> No
         Another command added cells after this one had read the plan.
     """
     stored = read.find_sweep(store, sweep_id).plan().get("cells", ())
-    ours = [cell["signature"] for cell in plan["cells"][: len(stored)]]
-    if [cell["signature"] for cell in stored] != ours:
+    ours = [cell["config"] for cell in plan["cells"][: len(stored)]]
+    if [cell["config"] for cell in stored] != ours:
         raise StoreBusyError(
             f"Sweep {sweep_id} got other cells from another command meanwhile; run the command "
             "again."

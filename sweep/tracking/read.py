@@ -143,7 +143,10 @@ def _counting(runs: Iterable[StoredRun], wanted: Counter[tuple[str, str]]) -> It
     for run in runs:
         if SUPERSEDED not in run.tags:
             attempts[cell_key(run)].append(run)
+    names = {name for name, _ in wanted}
     for key, tries in attempts.items():
+        if key not in wanted and key[0] in names:  # of a trainer that was mended since
+            tries = [run for run in tries if run.status == "FINISHED"]
         finished = [run for run in tries if run.status == "FINISHED"]
         others = [run for run in reversed(tries) if run.status != "FINISHED"]
         yield from (finished + others)[: max(1, wanted[key])]

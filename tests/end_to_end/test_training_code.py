@@ -174,3 +174,26 @@ def test_verify_trains_such_code_again_and_writes_nothing(
     assert "3 of 3 runs equal" in ended.out or ended.code == 0, ended
     assert len(every_run(folder, "four")) == before
     test_nothing_is_left_beside_the_sweeps_own_store({}, folder)
+
+
+def test_mended_source_trains_again_what_had_failed(
+    swept: Ended, runs: Runs, folder: Path, run_sweep: Callable[..., Ended]
+) -> None:
+    source = folder / "theirs.py"
+    source.write_text(SOURCE.replace('else "high"', 'else {"share": 1.0}'))
+    try:
+        command = ["-m", "--config-dir", "my_conf", "outputs=four", "resume=last"]
+        ended = run_sweep(command, folder)
+    finally:
+        source.write_text(SOURCE)
+    assert (ended.code, ended.err) == (0, ""), ended
+    assert "1 grid points are trained with the new one, 3 were made by the old one" in ended.out
+    client = client_of(folder, "four")
+    experiment = client.get_experiment_by_name("sweep")
+    name = "lr=0.5,iters=3,trainer=halving"
+    found = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
+    (mended,) = [run for run in found if run.info.status == "FINISHED"]
+    assert mended.data.metrics["share"] == 1.0
+    assert mended.data.tags["sweep.signature"] != runs[name].data.tags["sweep.signature"]
+    others = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
+    assert len([run for run in others if run.data.tags["sweep.role"] == "run"]) == 4
