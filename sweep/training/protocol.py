@@ -232,7 +232,7 @@ def _numbers(value: Any, told: str) -> npt.NDArray[np.float64]:
     """Return a float64 copy; None is no number here, though NumPy reads it as NaN."""
     try:
         if value is not None:
-            return np.array(value, dtype=np.float64)
+            return np.array(np.asarray(value, dtype=np.float64))
     except (TypeError, ValueError, OverflowError):
         pass  # told below, with the value
     raise TrainerError(f"{told} returned {short(value)}; it must be a number or an array of them.")
