@@ -33,8 +33,8 @@ SEAMS = {
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
     "pydantic": ["sweep.config.models"],
-    "pandas": ["sweep.cli.points", "sweep.training.data.files", "sweep.report.*"],
-    "pyarrow": ["sweep.training.data.files", "sweep.tracking.*"],
+    "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"],
+    "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
     "scipy": ["sweep.training.kernels.general"],
@@ -166,11 +166,21 @@ ROOMS = [
         + ["sweep.config.spec", "sweep.training.history", "sweep.verify.*"],
     ),
     (
+        ["sweep.list"],
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings", "sweep.console"],
+    ),
+    (
         ["sweep.export"],
-        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data"]
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data*"]
         + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]
         + ["sweep.tracking.copies", "sweep.tracking.database", "sweep.tracking.pages"]
         + ["sweep.ui.links"],
+    ),
+    (
+        ["sweep.predict"],
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.*", "sweep.console"]
+        + ["sweep.errors", "sweep.report.data", "sweep.training.blas", "sweep.training.data.*"]
+        + ["sweep.training.network"],
     ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""

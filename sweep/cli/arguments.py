@@ -37,6 +37,7 @@ INFO = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "sea
 """What may follow ``--info``."""
 
 KEPT_KEYS = (
+    "budget",
     "fail_fast",
     "hydra.job.chdir",
     "hydra.job.env_set",

@@ -25,7 +25,7 @@ from sweep.config.settings import CONTROL_KEYS, settings, sweeper_settings
 from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Plan, new_id
-from sweep.errors import ConfigErrors
+from sweep.errors import ConfigError, ConfigErrors
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -71,6 +71,11 @@ def run_sweep(
     ours = getattr(launcher, "settings", None)  # None: somebody else's launcher
     if ours is not None:  # refused before anything exists; nothing is started yet
         create(ours["backend"], ours["workers"], ours["options"]).close()
+    elif opening.options.budget_seconds is not None:
+        raise ConfigError(
+            f"budget.seconds={opening.options.budget_seconds}: jobs of another launcher end by "
+            "themselves; use budget.runs, or hydra/launcher=trajectory."
+        )
     alone = ours is not None and runs_alone(composer, opening.plan.cells)
     opening = replace(
         opening,
@@ -144,6 +149,7 @@ def _checked(
             plan = resumed_plan(composer, master, sweeper, typed, options, document)
     if options is None or plan is None or problems:
         raise ConfigErrors(problems)
+    plan = replace(plan, about={**plan.about, **options.about})
     folder = Path(str(master.hydra.sweep.dir))
     opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
     return opening, [text for text in arguments if not describes_run(text)]

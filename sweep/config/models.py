@@ -7,6 +7,7 @@ mistake. Importing this module loads pydantic: it is imported where something is
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
@@ -15,9 +16,22 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 from sweep.checks import did_you_mean, no_such_key, told
 from sweep.errors import ConfigErrors
 
-__all__ = ["Control", "Network", "Run", "Sweeper", "Tracking", "validated"]
+__all__ = [
+    "Budget",
+    "Control",
+    "Data",
+    "Network",
+    "Read",
+    "Run",
+    "Sweeper",
+    "Tracking",
+    "validated",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
+TAG = r"^\w[\w\-]{0,99}$"
 
 
 def _whole(value: Any) -> Any:
@@ -33,8 +47,18 @@ def _double(value: Any) -> Any:
         return math.inf
 
 
+def _name(value: Any) -> Any:
+    """Refuse a name that `last` or an id could be meant by."""
+    if isinstance(value, str) and re.match(r"last$|\d{8}-\d{6}-", value):
+        raise ValueError(value)
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 Positive = Annotated[float, BeforeValidator(_double), Field(gt=0, allow_inf_nan=False)]
+
+
+_Text = Annotated[str, Field(min_length=1)] | None
 
 
 class _Group(BaseModel):
@@ -73,6 +97,90 @@ class Network(_Group):
         return {**given, **replaced, "init": init or None}
 
 
+class Read(_Group):
+    """Options of pandas.read_csv that are plain values; null is pandas' own default."""
+
+    sep: _Text = Field(None, description="give the text between two cells, as ';'")
+    header: Literal["infer", 0] | None = Field(
+        "infer",
+        description="write null where the first row holds data, 0 where it holds names; "
+        "data.read.skiprows leaves out lines before it",
+    )
+    names: list[str] | None = Field(None, description="give a list of names, one a column")
+    index_col: int | str | list[int | str] | None = Field(
+        None, description="give the column that labels the rows, by name or position"
+    )
+    decimal: _Text = Field(None, description="give the decimal point, one character")
+    thousands: _Text = Field(None, description="give the character between thousands")
+    na_values: str | list[str | int | float] | dict[str, Any] | None = Field(
+        None, description="give a list of texts that stand for a missing value"
+    )
+    keep_default_na: bool | None = Field(None, description="write true or false")
+    true_values: list[str] | None = Field(None, description="give a list of texts")
+    false_values: list[str] | None = Field(None, description="give a list of texts")
+    encoding: _Text = Field(None, description="give a name as utf-8, latin-1 or utf-16")
+    encoding_errors: Literal["strict", "replace", "ignore"] | None = Field(
+        None, description="use strict, replace or ignore"
+    )
+    comment: _Text = Field(None, description="give the character that begins a comment")
+    quotechar: _Text = Field(None, description="give one character")
+    quoting: Annotated[int, Field(ge=0, le=3)] | None = Field(
+        None, description="give 0 (minimal), 1 (all), 2 (nonnumeric) or 3 (none)"
+    )
+    doublequote: bool | None = Field(None, description="write true or false")
+    escapechar: _Text = Field(None, description="give one character")
+    skipinitialspace: bool | None = Field(None, description="write true or false")
+    skiprows: int | list[int] | None = Field(None, description="give a number of lines or a list")
+    skip_blank_lines: bool | None = Field(None, description="write true or false")
+    nrows: Annotated[int, Field(ge=1)] | None = Field(None, description="give a number of rows")
+    lineterminator: _Text = Field(None, description="give one character")
+    compression: Literal["infer", "gzip", "bz2", "zip", "xz"] | None = Field(
+        None, description="use infer, gzip, bz2, zip or xz"
+    )
+
+
+class Data(_Group):
+    """The group `data`; what the file holds is checked where it is read."""
+
+    inputs: Any = None
+    targets: Any = None
+    file: str | None = Field(None, description="give the path of a data file, or a pattern")
+    read: dict[str, Any] | None = Field(None, description="give a mapping, as {sep: ';'}")
+    drop: list[str | int] | str | int | None = Field(
+        None, description="give a list of columns to leave out of data.inputs=all"
+    )
+    missing: Literal["drop", "mean", "median"] | None = Field(
+        None, description="use drop, mean or median, or null to refuse missing values"
+    )
+    categories: list[str | int] | str | None = Field(
+        None, description="use auto, or a list of columns, or null to refuse text"
+    )
+    standardize: bool | Literal["all"] = Field(False, description="use true, false or all")
+    one_hot: bool = Field(False, description="write true or false")
+    validation: Annotated[float, Field(ge=0, lt=1)] | str | None = Field(
+        0.0,
+        description="give a share from 0 to below 1, a column of data.file, or a second file",
+    )
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="give a number of parts of at least 2"
+    )
+    fold: Annotated[int, Field(ge=0)] | None = Field(None, description="give a part, from 0 on")
+    split_seed: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="give a whole number of at least 0, or null for the seed"
+    )
+
+    def without_unset(self) -> dict[str, Any]:
+        """Return what is set: options of `read` at pandas' own default say nothing."""
+        given = {key: value for key, value in self if key in self.model_fields_set}
+        read = validated(Read, self.read or {}, "data.read")
+        options = {
+            key: value
+            for key, value in read
+            if key in read.model_fields_set and value != ("infer" if key == "header" else None)
+        }
+        return {**given, **({"read": options or None} if "read" in given else {})}
+
+
 class Tracking(_Group):
     """The group `tracking`."""
 
@@ -103,6 +211,17 @@ class Sweeper(BaseModel):
         return [self.skip] if isinstance(self.skip, str) else self.skip
 
 
+class Budget(_Group):
+    """The group `budget`: what a whole sweep may take."""
+
+    seconds: Positive | None = Field(
+        None, description="give a finite number of seconds above 0, or null for no limit"
+    )
+    runs: Whole | None = Field(
+        None, ge=1, description="give a whole number of at least 1, or null for no limit"
+    )
+
+
 class Control(BaseModel):
     """The keys that say how a command runs."""
 
@@ -111,7 +230,14 @@ class Control(BaseModel):
     outputs: Annotated[str, Field(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")] = Field(
         description="give the path of a folder"
     )
-    resume: str | None = Field(None, description="give `last` or a sweep's id")
+    name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
+        None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
+    )
+    note: str | None = Field(None, description="give a text")
+    tags: dict[Annotated[str, Field(pattern=TAG)], str | int | float | bool] | None = Field(
+        None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
+    )
+    resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
     reuse: bool = Field(False, description="write true or false")
     dry_run: bool = Field(False, description="write true or false")
     fail_fast: bool = Field(False, description="write true or false")

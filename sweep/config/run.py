@@ -28,6 +28,9 @@ __all__ = ["RUN_KEYS", "run_spec", "value_of"]
 PARAM = re.compile(r"[\w.\-/ ]+")
 """A key that MLflow takes as the name of a param."""
 
+AUTO = "auto"
+"""Stands for the size of the first or the last layer that the data gives."""
+
 RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
 """The keys that describe a run; every run stores them as params."""
 
@@ -75,8 +78,9 @@ def run_spec(
 
     run: Run | None = checked(validated, Run, config)
     seed = run.seed if run else 0
-    network = checked(_network, config.get("network"), seed)
-    data = checked(_data, config.get("data"), seed, base)
+    samples = checked(_samples, config.get("data"))
+    data = None if samples is None else checked(_data, samples, seed, base)
+    network = checked(_network, config.get("network"), seed, data)
     trainer = checked(_trainer, config.get("trainer"), data)
     names = {group: str(choices.get(group) or "custom") for group in ("network", "data", "trainer")}
     rule = None
@@ -87,12 +91,14 @@ def run_spec(
     plain = {key: value for key, value in config.items() if key not in CONTROL_KEYS}
     if network is not None:
         plain["network"] = _without_unset(plain["network"])
+    if samples is not None:
+        plain["data"] = samples
     others = {key: value for key, value in plain.items() if key not in ("lr", "iters", "seed")}
     problems = problems or [
         told(key, value, "plan.json can hold finite numbers only; write it as text, in quotes")
         for key, value in _not_finite(others)
     ]
-    if run is None or problems:
+    if run is None or data is None or problems:
         raise ConfigErrors([*problems, *misfits])
     if misfits:
         raise MisfitError("\n".join(misfits))
@@ -108,6 +114,8 @@ def run_spec(
         config={**plain, "lr": run.lr, "iters": run.iters, "seed": run.seed},
         base=base,
         named=_named(keys, plain, choices),
+        preparation=data.preparation.document() if data.prepared else None,
+        data_summary=data.summary,
     )
 
 
@@ -177,13 +185,22 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
     return value
 
 
-def _network(value: Any, seed: int) -> Network:
+def _network(value: Any, seed: int, data: Data | None) -> Network | None:
     from sweep.config import models
     from sweep.training.network import Network
 
-    return Network.build(
-        **models.validated(models.Network, value, "network").arguments(), seed=seed
-    )
+    arguments = models.validated(models.Network, value, "network").arguments()
+    layers = arguments["layers"]
+    if isinstance(layers, list) and AUTO in (layers[0], layers[-1]) and len(layers) > 1:
+        if data is None:
+            return None  # the data's own mistake is enough
+        sizes = (data.inputs.shape[1], data.targets.shape[1])
+        ends = [
+            size if end == AUTO else end
+            for end, size in zip((layers[0], layers[-1]), sizes, strict=True)
+        ]
+        arguments["layers"] = [ends[0], *layers[1:-1], ends[1]]
+    return Network.build(**arguments, seed=seed)
 
 
 def _without_unset(network: Mapping[str, Any]) -> dict[str, Any]:
@@ -194,12 +211,16 @@ def _without_unset(network: Mapping[str, Any]) -> dict[str, Any]:
     return {**network, "init": init or None}
 
 
-def _data(value: Any, seed: int, base: Path) -> Data:
+def _samples(value: Any) -> dict[str, Any]:
+    from sweep.config import models
+
+    return models.validated(models.Data, value, "data").without_unset()
+
+
+def _data(samples: Mapping[str, Any], seed: int, base: Path) -> Data:
     from sweep.training.data import load_data
 
-    if not isinstance(value, Mapping):
-        raise ConfigError(told("data", value, "choose one with data=NAME"))
-    return load_data(value, seed=seed, base=base)
+    return load_data(samples, seed=seed, base=base)
 
 
 def _trainer(value: Any, data: Data | None) -> TrainerSpec:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
 CONTROL_KEYS = (
+    "name",
+    "note",
+    "tags",
+    "budget",
     "outputs",
     "resume",
     "reuse",
@@ -30,7 +34,11 @@ CONTROL_KEYS = (
 
 @dataclass(frozen=True)
 class Settings:
-    """How a command runs: the same for all its runs, and in no signature."""
+    """How a command runs: the same for all its runs, and in no signature.
+
+    `about` holds the sweep's ``name``, ``note`` and ``tags``, those that are given. After
+    `budget_seconds` from its opening, or with `budget_runs` runs, a sweep ends with what it has.
+    """
 
     outputs: Path
     tracking_kind: str
@@ -42,6 +50,9 @@ class Settings:
     fail_fast: bool
     max_seconds: float | None
     parent: str | None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    budget_seconds: float | None = None
+    budget_runs: int | None = None
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
@@ -52,14 +63,17 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Control, Tracking, validated
+    from sweep.config.models import Budget, Control, Tracking, validated
 
     problems: list[str] = []
     control = tracking = None
+    budget = Budget(seconds=None, runs=None)
     with gathered(problems):
         control = validated(Control, config)
     with gathered(problems):
         tracking = validated(Tracking, config.get("tracking"), "tracking")
+    with gathered(problems):
+        budget = validated(Budget, config.get("budget", {}), "budget")
     if tracking is not None and tracking.kind == "local" and tracking.uri is not None:
         problems.append(
             told("tracking.uri", tracking.uri, "write tracking=server too, or leave it out")
@@ -77,6 +91,13 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         fail_fast=control.fail_fast,
         max_seconds=control.max_seconds,
         parent=None if control.parent is None else str(control.parent),
+        about={
+            key: value
+            for key in ("name", "note", "tags")
+            if (value := getattr(control, key)) is not None
+        },
+        budget_seconds=budget.seconds,
+        budget_runs=budget.runs,
     )
 
 

@@ -53,6 +53,10 @@ class RunSpec:
         The folder that a relative data file is relative to.
     named
         The values of the other keys that the command line sets; params, and nothing else.
+    preparation
+        How the data was prepared, as its document; None where it is taken as it stands.
+    data_summary
+        What was done with the rows of a file; empty without one.
     """
 
     lr: float
@@ -66,6 +70,8 @@ class RunSpec:
     config: Mapping[str, Any]
     base: Path
     named: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    preparation: Mapping[str, Any] | None = field(default=None, compare=False)
+    data_summary: str = field(default="", compare=False)
     signature: str = field(init=False)
     trajectory: str = field(init=False)
 
@@ -99,7 +105,9 @@ class RunSpec:
     def uses_seed(self) -> bool:
         """Whether another seed can give other numbers."""
         network, data = self.config["network"], self.config["data"]
-        drawn = network.get("init") or data.get("validation") or self.trainer.options.get("shuffle")
+        split = data.get("folds") or not isinstance(data.get("validation") or "", str)
+        drawn = network.get("init") or self.trainer.options.get("shuffle")
+        drawn = drawn or (split and data.get("split_seed") is None)
         return bool(drawn) or not self.trainer.built_in
 
     def params(self) -> dict[str, str]:

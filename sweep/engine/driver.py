@@ -1,7 +1,7 @@
 """Train trajectories on an executor, slice by slice, and report each run as it ends.
 
 The driver keeps the curve and the last state of each trajectory; a task advances a batch by a
-slice. A lost worker costs what came since the last state: the batch goes on from there.
+slice. After the loss of a worker the batch continues from its last state.
 """
 
 from __future__ import annotations
@@ -16,10 +16,7 @@ from typing import Any
 
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint
-from sweep.engine.events import (
-    Event,
-    Failure,
-)
+from sweep.engine.events import Event, Failure
 from sweep.engine.executors import Executor, WorkerLost
 from sweep.engine.follow import Member
 from sweep.engine.plan import Trajectory
@@ -28,18 +25,18 @@ from sweep.training.task import SliceResult, Task
 __all__ = ["Driver"]
 
 TICK = 0.1
-"""Seconds after which a waiting caller gets control, to act on signals."""
+"""Seconds between two events at most, so that the caller can act on signals."""
 
 TRIES = 3
-"""Deaths of a worker since the last state that came back, after which a batch has failed.
+"""Worker deaths since the last state, after which a batch has failed.
 
-The last try is alone: what died for want of memory then has all of it.
+Nothing else runs during the last try, as the worker may have run out of memory.
 """
 
 
 @dataclass
 class _Batch:
-    """Trajectories that one task trains; they stand at one step."""
+    """Trajectories that one task trains, at one step."""
 
     number: int
     members: list[Member]
@@ -55,17 +52,17 @@ class Driver:
     Parameters
     ----------
     batches
-        The trajectories, those of one batch together.
+        The trajectories of each batch.
     executor
-        Where tasks run; it is closed by whoever opened it.
+        Where tasks run; the caller closes it.
     max_seconds
-        Training time of a trajectory, from now on, after which it is ended.
+        Training time from now on at which a trajectory is ended.
     checkpoint
-        Returns the file of a trajectory's last state.
+        Returns the file for the last state of a trajectory.
     environment
-        Returns the variables that a trajectory finds while it trains.
+        Returns the environment variables of a trajectory's training.
     more
-        Whether batches that wait may begin.
+        Returns whether waiting batches may begin.
     """
 
     def __init__(
@@ -92,9 +89,9 @@ class Driver:
                 self._waiting.append(_Batch(len(self._waiting), members))
 
     def events(self) -> Generator[Event | None]:
-        """Yield what happens until all is trained; None after each TICK at the latest.
+        """Yield events until all is trained; None after each TICK at the latest.
 
-        Left early, the last state of each trajectory is on disk.
+        When the caller leaves early, the last state of each trajectory is on disk.
 
         Raises
         ------
@@ -121,7 +118,7 @@ class Driver:
                         member.keep()
 
     def _fill(self) -> Iterator[Event]:
-        """Submit to each free slot the next slice of its batch, or a batch that waits."""
+        """Submit the next slice of its batch, or a waiting batch, to each idle slot."""
         wanted = len(self._running) + len(self._resting) + len(self._waiting)
         slots = self._executor.slots(wanted)
         for slot in self._resting.keys() - set(slots):  # the worker has left
@@ -170,7 +167,7 @@ class Driver:
             yield from self._lost(batch, str(lost))
             return
         if reply is None:
-            yield from self._lost(batch, "it was started anew")
+            yield from self._lost(batch, "it was restarted")
         elif isinstance(reply, Failure):
             for member in batch.members:
                 yield from member.fail(reply)
@@ -181,7 +178,7 @@ class Driver:
         batch.slices += 1
         if any(state is not None for state in result.states):
             batch.deaths = 0
-        self._resting[slot] = batch  # before the caller gets control, and perhaps leaves
+        self._resting[slot] = batch  # first, as the caller may leave at any yield
         slices = zip(batch.members, result.parts, result.states, strict=True)
         for news in [member.take(parts, state) for member, parts, state in slices]:
             yield from news
@@ -204,7 +201,7 @@ class Driver:
             yield from member.fail(failure)
 
     def _restart(self, batch: _Batch) -> None:
-        """Let a batch go on from its last state, in any slot."""
+        """Queue a batch to continue from its last state in any slot."""
         batch.begun = False
         batch.members = [member for member in batch.members if member.history.left]
         for member in batch.members:

@@ -1,4 +1,4 @@
-"""One trajectory as the driver follows it: what came back of it so far, and what is new of it."""
+"""One trajectory as the driver follows it: its results so far, and what is new."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ __all__ = ["Member"]
 
 CHART_SECONDS = 3.0
 KEEP_SECONDS = 20.0
-"""Seconds after which what is new of a curve is shown, and a state is written to disk."""
+"""Seconds between two updates of a curve in the store, and between two checkpoints."""
 
 
 class Member:
-    """A trajectory of a batch: what came back of it so far."""
+    """A trajectory of a batch, and its results so far."""
 
     def __init__(
         self,
@@ -43,7 +43,7 @@ class Member:
         self._charted_at = self._kept_at = 0.0
 
     def start(self) -> Iterator[Event]:
-        """Yield what there is to say when the first slice was submitted."""
+        """Yield the events of the first slice's submission."""
         self._charted_at = self._kept_at = time.monotonic()
         if self.foreign is not None:
             yield Noted(
@@ -59,9 +59,9 @@ class Member:
         return Item(spec, cuts, history.saved, self.max_seconds, self.environment(self.trajectory))
 
     def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[Event]:
-        """Append what a slice gave, at once; return what is new of it."""
+        """Append the parts of a slice at once; return the events."""
         if not self.open:
-            return iter(())  # it has ended, and others of its batch go on
+            return iter(())  # it has ended before others of its batch
         printed = "".join(part.printed for part in parts)
         return self._news(self.history.add(parts, state), printed, fresh=state is not None)
 
@@ -92,14 +92,14 @@ class Member:
             self._counted = step
 
     def keep(self) -> None:
-        """Write the last state to disk, where there is one; the trajectory goes back to it."""
+        """Write the last state to disk, if any, and rewind the curve to it."""
         saved = self.history.saved
         if self.checkpoint and saved is not None:
             self.history.rewind()
-            self.checkpoint.save(saved, self.history.curve.kept())
+            self.checkpoint.save(saved, self.history.curve.kept)
 
     def fail(self, failure: Failure) -> Iterator[Event]:
-        """End all that is open; with it goes what was printed until then."""
+        """End all open cells, each with what was printed until then."""
         yield from self._printed(failure.printed, last=True)
         failure = replace(failure, printed=self.history.printed + failure.printed)
         cells, self.open = self.open, []

@@ -108,9 +108,13 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
 
                     take_over(sweep)
                     sweep.estimate = _foreseen(sweep.pending, opening)
+                sweep.keep_to_budget()
                 with sweep.progress:
                     yield sweep
                     sweep.settle()
+                if sweep.spent:
+                    sweep.count_left_over()
+                    recorder.ask(Ledger.kill_started)
                 stop.check()
             except (Interrupted, StoreLost):
                 raise
@@ -123,7 +127,7 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
                         _end_early(sweep)
                 raise
             _close(sweep, started)
-            if sweep.status != "FINISHED":
+            if not sweep.well:
                 _Process.exit_code = 1
         except Interrupted as interruption:
             with suppress(StoreError, StoreLost):  # what stays open, the next command closes

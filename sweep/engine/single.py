@@ -127,7 +127,7 @@ class _Row:
                 store,
                 name=cell_name({"lr": self.spec.lr, "iters": self.spec.iters}),
                 params=self.spec.params(),
-                tags=run_tags(self.spec.signature),
+                tags=run_tags(self.spec),
                 later=later,
             )
             self._made = store, run_id
@@ -184,7 +184,7 @@ class _Row:
         from sweep.tracking.ending import ending_of
 
         store, key = self._row(later=True)
-        run_id = write.end(store, key, ending_of(result, self.spec.config))
+        run_id = write.end(store, key, ending_of(result, self.spec.config, self.spec.preparation))
         if run_id is None:
             raise StoreError(
                 f"{store.where} does not answer: the result waits in {store.tracking.spool}; "

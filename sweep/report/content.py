@@ -73,14 +73,29 @@ def content_of(
         Section("origin", "What made it", entries=_origin(data)),
     ]
     return Page(
-        f"Sweep {plain(data.sweep.sweep_id)}",
+        _title(data),
         answer(data),
         tuple(part for part in sections if part.code or part.entries != {} or _full(part)),
         safe,
-        tuple(_unread(data)),
+        (*_unread(data), *_left_out(data)),
         ("runs.csv", "final_error.csv", "index.html"),
         ("top" if many else "errors", "stalled", "trouble"),
+        plain(str((data.plan.get("about") or {}).get("note") or ""), 2000),
     )
+
+
+def _title(data: SweepData) -> str:
+    name = (data.plan.get("about") or {}).get("name")
+    sweep_id = plain(data.sweep.sweep_id)
+    return f"Sweep {plain(str(name))} ({sweep_id})" if name else f"Sweep {sweep_id}"
+
+
+def _left_out(data: SweepData) -> list[str]:
+    left_out = data.plan.get("left_out") or {}
+    return [
+        f"{count} grid point{'s were' if count != 1 else ' was'} left out: {plain(reason, 500)}"
+        for reason, count in left_out.items()
+    ]
 
 
 def _part(name: str, table: Table) -> Section:
@@ -150,9 +165,13 @@ def _commands(data: SweepData, command_ui: str, place: str) -> dict[str, str]:
 
 
 def _origin(data: SweepData) -> dict[str, str]:
-    """Return versions, platform, and the signature of the best run."""
+    """Return the user's tags, the data's preparation, versions, platform, the best signature."""
+    about = data.plan.get("about") or {}
     found = {}
-    for name, tag in (("versions", "sweep.versions"), ("platform", "sweep.platform")):
+    tags = about.get("tags") or {}
+    found["tags"] = plain(", ".join(f"{key}={value}" for key, value in tags.items()), 500)
+    kinds = {"data": "sweep.data", "versions": "sweep.versions", "platform": "sweep.platform"}
+    for name, tag in kinds.items():
         seen = dict.fromkeys(_flat(run.tags.get(tag, "")) for run in data.started.run)
         found[name] = " | ".join(filter(None, seen))
     if data.best is not None:

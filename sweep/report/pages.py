@@ -83,7 +83,7 @@ class Section:
 class Page:
     """A whole report: what it is called, its answer, its sections and links.
 
-    `short` names the sections that the parent run's note shows.
+    `short` names the sections that the parent run's note shows, `about` is the user's own note.
     """
 
     title: str
@@ -93,6 +93,7 @@ class Page:
     notes: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     short: tuple[str, ...] = ()
+    about: str = ""
 
 
 def html(page: Page) -> str:

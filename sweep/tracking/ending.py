@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from sweep.tracking.files import CONFIG, config_bytes, result_files, text_files
+from sweep.tracking.files import (
+    CONFIG,
+    PREPARATION,
+    config_bytes,
+    json_bytes,
+    result_files,
+    text_files,
+)
 from sweep.tracking.metrics import Point, metric_tags, run_metrics
 from sweep.training.history import RunResult
 
@@ -35,10 +42,20 @@ class Ending:
     tags: Mapping[str, str] = field(default_factory=dict)
 
 
-def ending_of(result: RunResult, config: Mapping[str, Any]) -> Ending:
-    """Return the end of a run that has a result."""
-    points, files = tuple(run_metrics(result)), result_files(result, config)
-    return Ending(result.outcome, points, files, metric_tags(result))
+def ending_of(
+    result: RunResult, config: Mapping[str, Any], preparation: Mapping[str, Any] | None = None
+) -> Ending:
+    """Return the end of a run that has a result.
+
+    Parameters
+    ----------
+    preparation
+        How its data was prepared, where new rows need it.
+    """
+    files = result_files(result, config)
+    if preparation is not None:
+        files[PREPARATION] = json_bytes(preparation)
+    return Ending(result.outcome, tuple(run_metrics(result)), files, metric_tags(result))
 
 
 def failure(traceback: str, config: Mapping[str, Any] | None = None, printed: str = "") -> Ending:

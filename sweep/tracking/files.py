@@ -19,12 +19,14 @@ __all__ = [
     "CONFIG",
     "CURVE",
     "LOG",
+    "PREPARATION",
     "SCALARS",
     "THRESHOLDS",
     "TRACEBACK",
     "WEIGHTS",
     "WEIGHTS_LARGE",
     "config_bytes",
+    "json_bytes",
     "read_config",
     "read_curve",
     "read_named",
@@ -39,6 +41,7 @@ __all__ = [
 CONFIG = "config.yaml"
 CURVE = "curve.parquet"
 LOG = "log.txt"
+PREPARATION = "preparation.json"
 THRESHOLDS = "thresholds.json"
 TRACEBACK = "traceback.txt"
 WEIGHTS = "weights.json"
@@ -59,7 +62,7 @@ def result_files(result: RunResult, config: Mapping[str, Any]) -> dict[str, byte
     return {
         CONFIG: config_bytes(config),
         CURVE: curve_bytes(result.steps, result.errors, result.validation, result.curves),
-        THRESHOLDS: _json({f"1e-{k}": step for k, step in result.thresholds.items()}),
+        THRESHOLDS: json_bytes({f"1e-{k}": step for k, step in result.thresholds.items()}),
         name: weights,
         **text_files(failure, result.printed),
     }
@@ -187,7 +190,7 @@ def _weights(result: RunResult) -> tuple[str, bytes]:
             part: {name: _plain(value) for name, value in weights.items()}
             for part, weights in both.items()
         }
-        return WEIGHTS, _json(plain)
+        return WEIGHTS, json_bytes(plain)
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {
         f"{part}/{name}": np.asarray(value, dtype=np.float64)
@@ -222,5 +225,5 @@ def _plain(value: Any) -> Any:
     return number if math.isfinite(number) else None
 
 
-def _json(value: Any) -> bytes:
+def json_bytes(value: Any) -> bytes:
     return json.dumps(value, allow_nan=False).encode()

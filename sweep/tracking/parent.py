@@ -84,13 +84,20 @@ def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> No
 
 
 def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:
-    """Write or replace a sweep's ``plan.json``, and how many runs it has."""
+    """Write or replace a sweep's ``plan.json``, how many runs it has, and what it is called."""
     content = json.dumps(plan, allow_nan=False, ensure_ascii=False).encode("utf-8")
     with spool.staging(store) as folder:
         write_whole(folder / "plan.json", content)
         store.call(lambda: store.artifacts.put(parent_run_id, folder))
     total = Metric("runs_total", float(len(plan.get("cells", ()))), _now(), 0)
-    store.call(lambda: store.client.log_batch(parent_run_id, metrics=[total]))
+    about = plan.get("about", {})
+    tags = {entity_name(key): short(value) for key, value in about.get("tags", {}).items()}
+    if "name" in about:
+        tags[read.NAME] = about["name"]
+    if "note" in about:
+        tags["mlflow.note.content"] = short_lines(about["note"], NOTE_LENGTH)
+    shown = [RunTag(key, text) for key, text in tags.items()]
+    store.call(lambda: store.client.log_batch(parent_run_id, metrics=[total], tags=shown))
 
 
 def finish_sweep(

@@ -16,6 +16,7 @@ from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep, cell_key
 from sweep.tracking.texts import is_plain_id
 
 __all__ = [
+    "NAME",
     "SUPERSEDED",
     "SWEEPS",
     "StoredRun",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 PAGE = 1000
+NAME = "sweep.name"
+"""The tag of a sweep that was given a name."""
+
 SWEEPS = "tags.`sweep.role` = 'sweep'"
 
 
@@ -59,7 +63,7 @@ NEWEST = ("tags.`sweep.sequence` DESC", "attributes.start_time DESC")
 
 
 def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
-    """Return the sweep of an id, or the newest one for ``last``.
+    """Return the sweep of an id, the newest one of a name, or the newest one for ``last``.
 
     Raises
     ------
@@ -79,6 +83,9 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
         found = _first(store, condition)
         if found is not None:
             return _sweep(store, found)
+        found = _first(store, f"{SWEEPS} and tags.`{NAME}` = '{sweep_id}'", *NEWEST)
+        if found is not None:
+            return _sweep(store, found)
         gone = next(search(store, condition, deleted=True), None)
         if gone is not None:
             store.check_experiment()
@@ -88,7 +95,7 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
             )
     raise NotFoundError(
         f"sweep={sweep_id}: {store.where} holds no such sweep in experiment "
-        f"{store.experiment_name}; say `last` or the id that the sweep printed."
+        f"{store.experiment_name}; say `last`, or an id or name that `python -m sweep.list` shows."
     )
 
 
@@ -143,7 +150,7 @@ def _counting(runs: Iterable[StoredRun], wanted: Counter[tuple[str, str]]) -> It
     for run in runs:
         if SUPERSEDED not in run.tags:
             attempts[cell_key(run)].append(run)
-    names = {name for name, _ in wanted}
+    names = {name for name, signature in attempts if (name, signature) in wanted}
     for key, tries in attempts.items():
         if key not in wanted and key[0] in names:  # of a trainer that was mended since
             tries = [run for run in tries if run.status == "FINISHED"]

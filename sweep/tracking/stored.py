@@ -84,6 +84,11 @@ class StoredRun:
                 return files.read_weights(content, name)
         return {}
 
+    def preparation(self) -> dict[str, Any] | None:
+        """Return how the run's data was prepared; None where its rows were taken as they stand."""
+        content = self._file(files.PREPARATION)
+        return None if content is None else dict(json.loads(content))
+
     def thresholds(self) -> dict[int, int | None]:
         """Return k -> first step with error <= 10^-k, or None."""
         content = self._file(files.THRESHOLDS)

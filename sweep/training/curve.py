@@ -1,8 +1,8 @@
 """The error curve of a trajectory: thinned points, with exact landmarks.
 
-A worker extends a curve by the errors of each call into a trainer and takes what is new of it;
-the driver appends that. The thinning depends on the step alone and the landmarks are those of
-the whole curve, so merging is appending.
+A worker extends a curve by the errors of each call into a trainer and takes the new points; the
+driver appends them. Thinning depends on the step alone and landmarks cover the whole curve, so
+merging is appending.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.thinning import CHART_POINTS, FULL_CURVE, charted, kept_between, kept_steps
+from sweep.training.thinning import CHART_POINTS, FULL_CURVE, charted, kept_steps
 
 __all__ = [
     "CHART_POINTS",
@@ -29,17 +29,17 @@ __all__ = [
 ]
 
 THRESHOLDS = tuple(range(1, 33))
-"""The k of the levels 10^-k whose first crossing is found while training."""
+"""The k of the error levels 10^-k whose first crossing is recorded."""
 
 Steps = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 Points = tuple[Steps, Values]
-"""Steps, ascending, and the value at each; shape (n,) both."""
+"""Steps, ascending, and the value at each, shape (n,) both."""
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """What is exact of a curve whatever its points are; of all its steps.
+    """Exact facts about all steps of a curve, independent of the points it keeps.
 
     Attributes
     ----------
@@ -74,9 +74,9 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class CurveSlice:
-    """New points of a curve, shapes (n,), and the landmarks of all of it up to their end.
+    """Points of a curve, shapes (n,), and the landmarks of the whole curve up to their end.
 
-    `named` holds those of further curves, finite ones alone; they need not have one at each step.
+    `named` holds the finite points of further curves, which need not have one at each step.
     """
 
     marks: Landmarks
@@ -85,21 +85,37 @@ class CurveSlice:
     validation: Values | None
     named: Mapping[str, Points] = field(default_factory=dict)
 
+    def until(self, marks: Landmarks) -> CurveSlice:
+        """Return the points up to earlier landmarks."""
+        end = int(np.searchsorted(self.steps, marks.last, side="right"))
+        validation = None if self.validation is None else self.validation[:end]
+        named = {name: _up_to(points, marks.last) for name, points in self.named.items()}
+        return CurveSlice(marks, self.steps[:end], self.errors[:end], validation, named)
+
 
 class ErrorCurve:
-    """An error curve as it is made; step 0 is the first that it is extended by.
+    """An error curve that grows from step 0 on.
 
     Memory stays below FULL_CURVE + 1150 points for each decade beyond it.
 
     Parameters
     ----------
     marks
-        The landmarks of what came before the first point.
+        The landmarks of the steps before the first point.
+
+    Attributes
+    ----------
+    kept
+        All points that do not depend on where the curve ends.
     """
 
     def __init__(self, marks: Landmarks | None = None) -> None:
-        self.marks = marks or Landmarks()
-        self._slices: list[CurveSlice] = []
+        self.kept = _empty(marks or Landmarks())
+
+    @property
+    def marks(self) -> Landmarks:
+        """The landmarks so far."""
+        return self.kept.marks
 
     def extend(
         self,
@@ -112,63 +128,60 @@ class ErrorCurve:
         Parameters
         ----------
         named
-            New points of further curves; their steps are those of this curve.
+            New points of further curves, at steps of this one.
         """
-        if self.marks.diverged_at is not None or not len(errors):
+        marks, first = self.marks, self.marks.last + 1
+        if marks.diverged_at is not None or not len(errors):
             return
-        first = self.marks.last + 1
         diverged_at = None
         if not np.isfinite(errors[-1]) or not np.isfinite(errors).all():
             bad = int(np.argmin(np.isfinite(errors)))
             diverged_at, errors = first + bad, errors[:bad]
         if not len(errors):
-            self.marks = replace(self.marks, diverged_at=diverged_at)
+            self.kept = replace(self.kept, marks=replace(marks, diverged_at=diverged_at))
             return
         if validation is not None:
             validation = validation[: len(errors)]
-        self.marks = _extended(self.marks, errors, validation, diverged_at)
-        steps = kept_between(first, self.marks.last)
+        marks = _extended(marks, errors, validation, diverged_at)
+        steps = kept_steps(marks.last, first)
         at = steps - first
         kept = None if validation is None else validation[at]
-        inside = {name: _up_to(points, self.marks.last) for name, points in (named or {}).items()}
-        last = {
-            name: (int(there[-1]), float(values[-1]))
-            for name, (there, values) in inside.items()
-            if len(there)
+        new = {name: _up_to(points, marks.last) for name, points in (named or {}).items()}
+        ends = {
+            name: (int(one[0][-1]), float(one[1][-1])) for name, one in new.items() if len(one[0])
         }
-        self.marks = replace(self.marks, named={**self.marks.named, **last})
-        thinned = {name: _chosen(points, steps) for name, points in inside.items()}
-        self._slices.append(CurveSlice(self.marks, steps, errors[at], kept, thinned))
+        marks = replace(marks, named={**marks.named, **ends})
+        thinned = {name: _chosen(points, steps) for name, points in new.items()}
+        self.append(CurveSlice(marks, steps, errors[at], kept, thinned))
 
     def stop(self) -> None:
         """End the curve at its last step: its training has ended by itself."""
-        self.marks = replace(self.marks, stopped_at=self.marks.last)
+        self.kept = replace(self.kept, marks=replace(self.marks, stopped_at=self.marks.last))
 
     def take(self) -> CurveSlice:
-        """Return the points since the last call, and forget them."""
-        taken = self._joined()
-        self._slices = []
+        """Return and remove the points since the last call."""
+        taken, self.kept = self.kept, _empty(self.marks)
         return taken
 
     def append(self, new: CurveSlice) -> None:
-        """Append what another curve, which went on from this one's landmarks, has taken."""
-        self._slices.append(new)
-        self.marks = new.marks
+        """Append the points of a curve that continued from this one's landmarks."""
+        old = self.kept
+        others = [part for part in (old.validation, new.validation) if part is not None]
+        named = {**old.named}
+        for name, points in new.named.items():
+            there, values = named.get(name, (points[0][:0], points[1][:0]))
+            named[name] = np.append(there, points[0]), np.append(values, points[1])
+        self.kept = CurveSlice(
+            new.marks,
+            np.concatenate([old.steps, new.steps]),
+            np.concatenate([old.errors, new.errors]),
+            np.concatenate(others) if others else None,
+            named,
+        )
 
     def rewind(self, marks: Landmarks) -> None:
         """Go back to earlier landmarks of this curve."""
-        whole = self._joined()
-        end = int(np.searchsorted(whole.steps, marks.last, side="right"))
-        others = None if whole.validation is None else whole.validation[:end]
-        named = {name: _up_to(points, marks.last) for name, points in whole.named.items()}
-        self._slices = [CurveSlice(marks, whole.steps[:end], whole.errors[:end], others, named)]
-        self.marks = marks
-
-    def kept(self) -> CurveSlice:
-        """Return all points that do not depend on where the curve ends."""
-        whole = self._joined()
-        self._slices = [whole]
-        return whole
+        self.kept = self.kept.until(marks)
 
     def points(self, marks: Landmarks | None = None) -> tuple[Steps, Values, Values | None]:
         """Return the steps, errors and validation errors, with the best and the last step.
@@ -178,10 +191,9 @@ class ErrorCurve:
         marks
             Earlier landmarks of this curve, where it is to end.
         """
-        whole, marks = self.kept(), marks or self.marks
-        end = int(np.searchsorted(whole.steps, marks.last, side="right"))
-        steps, errors, others = whole.steps[:end], whole.errors[:end], whole.validation
-        others = None if others is None else others[:end]
+        marks = marks or self.marks
+        part = self.kept.until(marks)
+        steps, errors, others = part.steps, part.errors, part.validation
         if marks.last < 0:
             return steps, errors, others
         for step, values in (
@@ -196,30 +208,15 @@ class ErrorCurve:
         return steps, errors, others
 
     def named(self, marks: Landmarks | None = None) -> dict[str, Points]:
-        """Return the points of each further curve, the last one among them; see `points`."""
+        """Return the points of each further curve, with the last one; see `points`."""
         marks, found = marks or self.marks, {}
-        for name, points in self.kept().named.items():
-            steps, values = _up_to(points, marks.last)
+        for name, (steps, values) in self.kept.until(marks).named.items():
             step, value = marks.named.get(name, (-1, math.nan))
             if math.isfinite(value) and not (len(steps) and steps[-1] == step):
                 steps, values = np.append(steps, step), np.append(values, value)
             if len(steps):
                 found[name] = steps, values
         return found
-
-    def _joined(self) -> CurveSlice:
-        if len(self._slices) == 1:
-            return replace(self._slices[0], marks=self.marks)
-        steps = np.concatenate([np.empty(0, np.int64), *(part.steps for part in self._slices)])
-        errors = np.concatenate([np.empty(0), *(part.errors for part in self._slices)])
-        others = [part.validation for part in self._slices if part.validation is not None]
-        named = {}
-        for name in dict.fromkeys(name for part in self._slices for name in part.named):
-            pieces = [part.named[name] for part in self._slices if name in part.named]
-            there, values = zip(*pieces, strict=True)
-            named[name] = np.concatenate(there), np.concatenate(values)
-        validation = np.concatenate(others) if others else None
-        return CurveSlice(self.marks, steps, errors, validation, named)
 
 
 def _up_to(points: Points, last: int) -> Points:
@@ -233,10 +230,14 @@ def _chosen(points: Points, steps: Steps) -> Points:
     return points[0][wanted], points[1][wanted]
 
 
+def _empty(marks: Landmarks) -> CurveSlice:
+    return CurveSlice(marks, np.empty(0, np.int64), np.empty(0), None)
+
+
 def _extended(
     marks: Landmarks, errors: Values, validation: Values | None, diverged_at: int | None
 ) -> Landmarks:
-    """Return the landmarks of a curve that goes on by these finite errors, at least one."""
+    """Return the landmarks after these finite errors, at least one."""
     first = marks.last + 1
     best_step, best_values, thresholds = marks.best_step, marks.best_values, marks.thresholds
     best_at = int(np.argmin(errors))

@@ -8,17 +8,17 @@ from functools import cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["CHART_POINTS", "FULL_CURVE", "charted", "kept_between", "kept_steps"]
+__all__ = ["CHART_POINTS", "FULL_CURVE", "charted", "kept_steps"]
 
 FULL_CURVE = 100_000
 """Up to this step a stored curve holds every step; beyond it is thinned (see kept_steps)."""
 
 CHART_POINTS = 320
 PER_DECADE = 12
-"""Points a decade of the curve for charts: smooth to the eye, and each costs 45 µs to store."""
+"""Points a decade of the curve for charts: looks smooth, and each costs 45 µs to store."""
 
 LAST_STEP = 2**62
-"""No trajectory gets beyond this step: at 10 ns an iteration it takes 1400 years."""
+"""The last kept step; at 10 ns an iteration it takes 1400 years."""
 
 Steps = npt.NDArray[np.int64]
 
@@ -35,8 +35,12 @@ def _thinned() -> Steps:
     return np.array(steps, dtype=np.int64)
 
 
-def kept_between(first: int, last: int) -> Steps:
-    """Return the kept steps from `first` to `last`, both included."""
+def kept_steps(last: int, first: int = 0) -> Steps:
+    """Return the steps from `first` to `last` that a curve keeps, shape (n,), int64.
+
+    Every step up to FULL_CURVE, then a fixed log-spaced list that depends on the step
+    alone. (A run adds its best and its last step.)
+    """
     head = np.arange(first, min(last, FULL_CURVE) + 1, dtype=np.int64)
     if last <= FULL_CURVE:
         return head
@@ -44,21 +48,12 @@ def kept_between(first: int, last: int) -> Steps:
     return np.concatenate([head, _thinned()[low:high]])
 
 
-def kept_steps(last: int) -> Steps:
-    """Return the steps from 0 to `last` that a curve keeps, shape (n,), int64.
-
-    Every step up to FULL_CURVE, then a fixed log-spaced list that depends on the step
-    alone. (A run adds its best and its last step.)
-    """
-    return kept_between(0, last)
-
-
 def charted(last: int) -> Steps:
     """Return the kept steps from 1 to `last` that charts show, ascending, int64.
 
-    Spaced evenly in log(step), by a list that depends on the step alone, so that what is
-    charted of a run while it trains is part of what is charted of it in the end. (A run adds
-    its first, its best and its last step.)
+    Spaced evenly in log(step), by a list that depends on the step alone, so that the points
+    charted while a run trains are among those charted at its end. (A run adds its first, its
+    best and its last step.)
     """
     per_decade = PER_DECADE
     decades = math.log10(max(last, 1))

@@ -31,13 +31,19 @@ __all__ = ["MOST_LINES", "draw_lines", "mark_style", "points_of"]
 
 MOST_LINES = 60
 
-NAMES = {
-    "best": "best run",
-    "lowest": "best of all",
-    "above": "above the axis",
-    "diverged": "diverged",
+LOOKS: dict[str, dict[str, Any]] = {
+    "line": {"linestyle": "-"},
+    "dashed": {"linestyle": (0, (2.5, 1.5))},
+    "best": {"marker": "o", "markersize": 14, "markerfacecolor": "none", "color": INK},
+    "lowest": {"linestyle": (0, (4, 1.5)), "linewidth": 2.2, "color": INK, "zorder": 4},
+    "above": {"marker": "^", "markersize": 9, "markerfacecolor": "white"},
+    "diverged": {"marker": "x", "markersize": 9, "markeredgewidth": 2.4},
 }
-"""Kinds of points that the legend explains."""
+"""How matplotlib draws each kind of points; a ``run`` is drawn by `mark_style`."""
+
+NAMES = {"best": "best run", "lowest": "best of all"}
+NAMES |= {"above": "above the axis", "diverged": "diverged"}
+"""Kinds that the legend explains."""
 
 
 def points_of(
@@ -103,7 +109,7 @@ def draw_lines(
         entries.append((key.labels[at], look | {"linestyle": "-", "linewidth": 1.7}))
     for kind, text in {"dashed": dashed, **NAMES}.items():
         if kind in kinds:
-            entries.append((text, _look(kind, INK if kind == "best" else QUIET)))
+            entries.append((text, _look(kind, QUIET)))
     legend(shown, "" if many else key.label, entries)
     if many:
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
@@ -118,24 +124,10 @@ def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:
     return {"marker": marker, "markersize": size, "color": colour, "linestyle": "none", **edge}
 
 
-def _look(
-    kind: str, colour: str, marker: str = "o", size: float = 6, width: float = 1.7
-) -> dict[str, Any]:
-    """Return how matplotlib draws the points of a kind."""
-    if kind == "run":
-        return mark_style(colour, marker, size)
-    if kind == "line":
-        return {"color": colour, "linewidth": width}
-    if kind == "dashed":
-        return {"color": colour, "linewidth": 0.8 * width, "linestyle": (0, (2.5, 1.5))}
-    if kind == "lowest":
-        return {"color": INK, "linewidth": 2.2, "linestyle": (0, (4, 1.5)), "zorder": 4}
-    look = {"linestyle": "none", "markeredgecolor": colour, "markeredgewidth": 1.9}
-    if kind == "best":
-        return look | {"marker": "o", "markersize": 14, "markerfacecolor": "none"}
-    if kind == "above":
-        return look | {"marker": "^", "markersize": 9, "markerfacecolor": "white"}
-    return look | {"marker": "x", "markersize": 9, "markeredgewidth": 2.4}
+def _look(kind: str, colour: str, width: float = 1.7) -> dict[str, Any]:
+    width = 0.8 * width if kind == "dashed" else width
+    look = {"color": colour, "linewidth": width, "linestyle": "none", "markeredgewidth": 1.9}
+    return look | LOOKS[kind]
 
 
 def _panel(axes: Axes, points: Frame, key: Axis, colours: Sequence[str], *, alone: bool) -> None:
@@ -143,14 +135,15 @@ def _panel(axes: Axes, points: Frame, key: Axis, colours: Sequence[str], *, alon
     crowded = many or points[points.kind == "line"].line.nunique() >= MANY
     place = {value: at for at, value in enumerate(key.values)}
     for (_, kind), rows in points.groupby(["line", "kind"], sort=False):
-        at = place.get(rows.value.iloc[0])
-        colour = INK if at is None else colours[at]
-        marker = "o" if many or at is None else MARKERS[at % len(MARKERS)]
+        at = place.get(rows.value.iloc[0], 0)
+        marker = "o" if many else MARKERS[at % len(MARKERS)]
         size = 3.0 if crowded or len(rows) >= 35 else 7.0 if alone else 5.0
-        look = _look(str(kind), colour, marker, size, 0.9 if crowded else 1.7)
         if kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
+            look = _look(str(kind), colours[at], 0.9 if crowded else 1.7)
             axes.plot(rows.x, np.clip(rows.y, axes.get_ylim()[0], LARGEST), **look)
         else:
+            run = mark_style(colours[at], marker, size)
+            look = run if kind == "run" else _look(str(kind), colours[at])
             axes.plot(rows.x, inside(axes, rows.y), **look, clip_on=False, zorder=3)
 
 

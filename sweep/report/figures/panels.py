@@ -10,7 +10,7 @@ import pandas as pd
 
 from sweep.report.axes import Axis, by_influence, remaining
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import columns_of, text_inches
+from sweep.report.figures.canvas import text_inches
 from sweep.report.formats import counted, plain, short
 
 __all__ = ["Panels", "ceiling_of", "main_axis", "panels_of", "values_of"]
@@ -22,12 +22,13 @@ MOST = 6
 class Panels:
     """Titles of the panels, and for each row of `SweepData.runs` the title of its panel.
 
-    `whole` is True where one panel holds several combinations; `note` says so.
+    `columns` stand side by side (0: any number); `whole` is True where one panel holds several
+    combinations, and `note` says so.
     """
 
     titles: tuple[str, ...]
     of: Frame
-    columns: int = 1
+    columns: int = 0
     whole: bool = False
     note: str = ""
 
@@ -53,7 +54,7 @@ def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
     counts = [len(axis.values) for axis in rest]
     table = len(counts) == 2 and math.prod(counts) == len(titles) and counts[1] <= 3
     of = groups.ngroup().map(dict(enumerate(titles)))
-    return Panels(titles, of, counts[1] if table else columns_of(len(titles)))
+    return Panels(titles, of, counts[1] if table else 0)
 
 
 def main_axis(data: SweepData) -> Axis:

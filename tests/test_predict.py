@@ -1,0 +1,189 @@
+"""A sweep on a file as people bring it, and new rows through its best network, to the last bit."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sweep.predict import model_of
+from sweep.tracking import read
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from sweep.tracking.stored import StoredRun
+from sweep.training.data import load_data
+from tests.processes import Ended, run_sweep
+
+HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
+SETTINGS = [
+    "data.file=wine.csv",
+    'data.read.sep=";"',
+    "data.inputs=all",
+    "data.targets=[quality]",
+    "data.standardize=true",
+    "data.missing=median",
+    "data.categories=auto",
+    "data.folds=2",
+    "data.split_seed=3",
+    "data.one_hot=true",
+    "network.init.scheme=xavier",
+    "network.activation=[tanh,softmax]",
+    "network.loss=cross_entropy",
+]
+AXES = ["network.layers=[auto,2,auto],[auto,4,auto]", "trainer.batch_size=16,null", "iters=30"]
+
+
+def wines(rows: int, seed: int, *, labelled: bool) -> str:
+    """Return rows with two numbers, one of them sometimes missing, and a category."""
+    rng = np.random.default_rng(seed)
+    lines = [HEAD if labelled else HEAD.replace(';"quality"', "")]
+    for _ in range(rows):
+        acid, alcohol = rng.normal(8, 2), rng.normal(10, 1)
+        kind = "red" if rng.random() < 0.5 else "white"
+        shown = "" if rng.random() < 0.2 else repr(float(alcohol))
+        line = f"{float(acid)!r};{kind};{shown}"
+        lines.append(f"{line};{'good' if acid + alcohol > 18 else 'poor'}\n" if labelled else line)
+        lines[-1] = lines[-1].rstrip("\n") + "\n"
+    return "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a sweep over hidden size, batch size and the parts of a split."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "wine.csv").write_text(wines(60, 0, labelled=True))
+    (folder / "new.csv").write_text(wines(20, 1, labelled=False))
+    ended = run_sweep(["-m", *SETTINGS, *AXES, "lr=0.5"], folder)
+    assert ended.code == 0, ended.err
+    assert "8 runs" in ended.out
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(home: Path) -> list[StoredRun]:
+    store = open_store(Tracking("local", home / "outputs"), mode="read")
+    return read.sweep_runs(store, read.find_sweep(store, "last").sweep_id)
+
+
+def predict(home: Path, *arguments: str) -> Ended:
+    return run_sweep(list(arguments), home, module="sweep.predict")
+
+
+def table(path: Path) -> tuple[list[str], list[list[str]]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    return head, rows
+
+
+def test_each_part_is_kept_back_once_and_runs_say_what_was_done(runs: list[StoredRun]) -> None:
+    assert sorted(run.params["data.fold"] for run in runs) == ["0"] * 4 + ["1"] * 4
+    for run in runs:
+        assert run.tags["sweep.data"].startswith("60 rows: 30 trained on, 30 kept back; ")
+        assert "filled in with the column's median" in run.tags["sweep.data"]
+        assert 0 < run.metrics["accuracy"] <= 1
+        assert 0 < run.metrics["validation_accuracy"] <= 1
+
+
+def test_report_says_what_was_done_with_the_data(home: Path) -> None:
+    (page,) = (home / "outputs" / "reports").glob("*/report.md")
+    assert "30 trained on, 30 kept back" in page.read_text(encoding="utf-8")
+
+
+def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
+    home: Path, runs: list[StoredRun]
+) -> None:
+    ended = predict(home, "data.file=new.csv", "to=out.csv")
+    assert ended.code == 0, ended.err
+    best = min(runs, key=lambda run: run.metrics["final_error"])
+    assert best.run_id in ended.out
+    head, rows = table(home / "out.csv")
+    assert head == ["quality", "quality=good", "quality=poor"]
+
+    # The same by NumPy alone, from the run's own files.
+    document: Any = best.preparation()
+    acid, kind, alcohol = document["inputs"]
+    _, *lines = (home / "new.csv").read_text().splitlines()
+    cells = [line.split(";") for line in lines]
+    given = np.array([[float(a), float(b or alcohol["fill"])] for a, _, b in cells])
+    first = (given[:, 0] - acid["mean"]) / acid["deviation"]
+    last = (given[:, 1] - alcohol["mean"]) / alcohol["deviation"]
+    shares = [[float(cell[1] == value) for value in kind["values"]] for cell in cells]
+    inputs = np.ascontiguousarray(np.column_stack([first, shares, last]))
+    network = model_of(best).network
+    final = best.weights()["final"]
+    assert network.named() == final
+    expected = network.forward(inputs)[-1]
+    assert [[float(cell) for cell in row[1:]] for row in rows] == expected.tolist()
+    assert [row[0] for row in rows] == [["good", "poor"][at] for at in expected.argmax(axis=1)]
+
+
+def test_rows_that_were_trained_on_are_prepared_as_then(home: Path, runs: list[StoredRun]) -> None:
+    run = runs[0]
+    config = run.config()["data"]
+    data = load_data(config, seed=0, base=home)
+    assert data.preparation.document() == run.preparation()
+    model = model_of(run)
+    assert model.network.error(data.inputs, data.targets) == pytest.approx(
+        run.metrics["final_error"], rel=1e-12
+    )
+    assert model.network.accuracy(data.inputs, data.targets) == run.metrics["accuracy"]
+
+
+def test_any_run_can_be_named_and_rows_are_printed(home: Path, runs: list[StoredRun]) -> None:
+    ended = predict(home, f"run={runs[-1].run_id}", "data.file=wine.csv")
+    assert ended.code == 0, ended.err
+    assert len(ended.out.splitlines()) == 61
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (HEAD.replace("alcohol", "alcohool"), "an input of the run is 'alcohol': did you mean"),
+        (HEAD + "8.1;pink;9;good\n", "'pink' in column 'kind', row 1: no row that the network"),
+        (HEAD + "abc;red;9;good\n", "'abc' in column 'fixed acidity', row 1"),
+        (HEAD.replace(";", ",") + "8.1,red,9,good\n", 'data.read.sep=","'),
+    ],
+)
+def test_rows_that_cannot_be_prepared_are_refused(
+    tmp_path: Path, runs: list[StoredRun], content: str, words: str
+) -> None:
+    from sweep.errors import ConfigError
+    from sweep.training.data.new import new_inputs
+
+    (tmp_path / "bad.csv").write_text(content)
+    model = model_of(runs[0])
+    with pytest.raises(ConfigError) as caught:
+        new_inputs(model.preparation, "bad.csv", model.read, tmp_path)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["to=never.csv"], "data.file: name the file"),
+        (["data.file=new.csv", "to=new.csv"], "to=new.csv: it exists already"),
+        (["data.file=new.csv", "run=none"], "run=none"),
+    ],
+)
+def test_command_is_refused_in_one_sentence(home: Path, arguments: list[str], words: str) -> None:
+    ended = predict(home, *arguments)
+    assert ended.code == 2
+    assert words in ended.err
+    assert len(ended.err.splitlines()) == 1
+
+
+def test_run_of_another_trainer_has_no_network_to_give_back(runs: list[StoredRun]) -> None:
+    from dataclasses import replace
+
+    from sweep.errors import ConfigError
+
+    class Files:
+        def read(self, run_id: str, name: str) -> bytes | None:
+            return json.dumps({"trainer": {"_target_": "own.Trainer"}}).encode()
+
+    with pytest.raises(ConfigError, match="trainer own.Trainer made it"):
+        model_of(replace(runs[0], artifacts=Files()))  # type: ignore[arg-type]
