@@ -227,9 +227,11 @@ def report_built(report: Report, options: Settings) -> None:
 
 
 def _final_errors(report: Report) -> None:
-    say("Final error")
-    columns = report.final_error.columns
-    table(columns, report.final_error.rows, right=range(1, len(columns)))
+    found = report.final_error
+    if found is None:
+        return
+    say(found.title.partition(" by ")[0].removesuffix(" E"))
+    table(found.columns, found.rows, right=range(1, len(found.columns)))
 
 
 def table(

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
 
-from sweep.predict import model_of
+from sweep.errors import ConfigError, SweepError
+from sweep.predict import model_of, predict
 from sweep.tracking import read
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
 from sweep.training.data import load_data
-from tests.processes import Ended, run_sweep
+from sweep.training.data.new import new_inputs
+from tests.processes import ROOT, run_sweep
 
 HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
 SETTINGS = [
@@ -69,8 +73,11 @@ def runs(home: Path) -> list[StoredRun]:
     return read.sweep_runs(store, read.find_sweep(store, "last").sweep_id)
 
 
-def predict(home: Path, *arguments: str) -> Ended:
-    return run_sweep(list(arguments), home, module="sweep.predict")
+def here(*overrides: str) -> None:
+    """Run the command in this process and folder."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("predict", list(overrides))
+    predict(config)
 
 
 def table(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -96,7 +103,7 @@ def test_report_says_what_was_done_with_the_data(home: Path) -> None:
 def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
     home: Path, runs: list[StoredRun]
 ) -> None:
-    ended = predict(home, "data.file=new.csv", "to=out.csv")
+    ended = run_sweep(["data.file=new.csv", "to=out.csv"], home, module="sweep.predict")
     assert ended.code == 0, ended.err
     best = min(runs, key=lambda run: run.metrics["final_error"])
     assert best.run_id in ended.out
@@ -133,10 +140,15 @@ def test_rows_that_were_trained_on_are_prepared_as_then(home: Path, runs: list[S
     assert model.network.accuracy(data.inputs, data.targets) == run.metrics["accuracy"]
 
 
-def test_any_run_can_be_named_and_rows_are_printed(home: Path, runs: list[StoredRun]) -> None:
-    ended = predict(home, f"run={runs[-1].run_id}", "data.file=wine.csv")
-    assert ended.code == 0, ended.err
-    assert len(ended.out.splitlines()) == 61
+def test_any_run_can_be_named_and_rows_are_printed(
+    home: Path,
+    runs: list[StoredRun],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(home)
+    here(f"run={runs[-1].run_id}", "data.file=wine.csv")
+    assert len(capsys.readouterr().out.splitlines()) == 61
 
 
 @pytest.mark.parametrize(
@@ -151,9 +163,6 @@ def test_any_run_can_be_named_and_rows_are_printed(home: Path, runs: list[Stored
 def test_rows_that_cannot_be_prepared_are_refused(
     tmp_path: Path, runs: list[StoredRun], content: str, words: str
 ) -> None:
-    from sweep.errors import ConfigError
-    from sweep.training.data.new import new_inputs
-
     (tmp_path / "bad.csv").write_text(content)
     model = model_of(runs[0])
     with pytest.raises(ConfigError) as caught:
@@ -165,22 +174,24 @@ def test_rows_that_cannot_be_prepared_are_refused(
     ("arguments", "words"),
     [
         (["to=never.csv"], "data.file: name the file"),
+        (["data.file=new.csv", "to=rows.txt"], "ends with .csv"),
+        (["data.file=new.csv", "data.read.decimal=[1]"], "data.read.decimal=[1]"),
         (["data.file=new.csv", "to=new.csv"], "to=new.csv: it exists already"),
         (["data.file=new.csv", "run=none"], "run=none"),
     ],
 )
-def test_command_is_refused_in_one_sentence(home: Path, arguments: list[str], words: str) -> None:
-    ended = predict(home, *arguments)
-    assert ended.code == 2
-    assert words in ended.err
-    assert len(ended.err.splitlines()) == 1
+def test_command_is_refused_in_one_sentence(
+    home: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    with pytest.raises(SweepError) as caught:
+        here(*arguments)
+    assert caught.value.exit_code == 2
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
 
 
 def test_run_of_another_trainer_has_no_network_to_give_back(runs: list[StoredRun]) -> None:
-    from dataclasses import replace
-
-    from sweep.errors import ConfigError
-
     class Files:
         def read(self, run_id: str, name: str) -> bytes | None:
             return json.dumps({"trainer": {"_target_": "own.Trainer"}}).encode()

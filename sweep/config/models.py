@@ -244,6 +244,11 @@ class Control(BaseModel):
     max_seconds: Positive | None = Field(
         None, description="give a finite number of seconds above 0, or null for no limit"
     )
+    metric: Annotated[str, Field(pattern=r"\S")] | None = Field(
+        None, description="give the name of one of the runs' metrics"
+    )
+    mode: Literal["min", "max"] | None = Field(None, description="use min or max")
+    repeats: list[str] | None = Field(None, description="list the axes, as [seed]")
     parent: Any = None
 
 

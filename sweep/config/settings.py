@@ -26,6 +26,9 @@ CONTROL_KEYS = (
     "dry_run",
     "fail_fast",
     "max_seconds",
+    "metric",
+    "mode",
+    "repeats",
     "tracking",
     "parent",
 )
@@ -38,6 +41,7 @@ class Settings:
 
     `about` holds the sweep's ``name``, ``note`` and ``tags``, those that are given. After
     `budget_seconds` from its opening, or with `budget_runs` runs, a sweep ends with what it has.
+    `metric`, `mode` and `repeats` are None for what the sweep's plan says, or the default.
     """
 
     outputs: Path
@@ -49,6 +53,9 @@ class Settings:
     dry_run: bool
     fail_fast: bool
     max_seconds: float | None
+    metric: str | None
+    mode: str | None
+    repeats: tuple[str, ...] | None
     parent: str | None
     about: Mapping[str, Any] = field(default_factory=dict)
     budget_seconds: float | None = None
@@ -90,6 +97,9 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         dry_run=control.dry_run,
         fail_fast=control.fail_fast,
         max_seconds=control.max_seconds,
+        metric=control.metric,
+        mode=control.mode,
+        repeats=None if control.repeats is None else tuple(control.repeats),
         parent=None if control.parent is None else str(control.parent),
         about={
             key: value

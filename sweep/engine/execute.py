@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from sweep import console
@@ -64,13 +63,13 @@ def _train(
         executor,
         max_seconds=sweep.options.max_seconds,
         checkpoint=sweep.checkpoint,
-        environment=partial(_environment, sweep),
+        environment=sweep.environment,
         more=lambda: not sweep.failed_fast,
     )
     with closing(driver.events()) as events:
         for event in events:
             sweep.stop.check()
-            sweep.heed()
+            sweep.poll()
             if sweep.spent:
                 return
             match event:
@@ -88,26 +87,6 @@ def _train(
                     sweep.progress.printed(lines, cell.name)
                 case Ended(cell, outcome):
                     yield cell, outcome
-
-
-def _environment(sweep: Sweep, trajectory: Trajectory) -> Mapping[str, str]:
-    """Return the variables with which training code of a user's own finds MLflow.
-
-    Its active run is that of the trajectory's longest run. Code that runs beside others in the
-    threads of one process has none.
-    """
-    if trajectory.spec.trainer.built_in:
-        return {}
-    from sweep.tracking import active
-    from sweep.tracking.ledger import Ledger
-    from sweep.tracking.settings import from_options
-
-    cell = trajectory.cells[-1]
-    sweep.start(cell)
-    with sweep.store_needed():
-        experiment_id, run_id = sweep.recorder.ask(Ledger.run, cell.index)
-    own = None if trajectory.spec.trainer.thread_safe else run_id
-    return active.environment(from_options(sweep.options), experiment_id, own)
 
 
 def run_job(sweep: Sweep, spec: RunSpec) -> float | None:

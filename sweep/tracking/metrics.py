@@ -15,12 +15,21 @@ from sweep.tracking.texts import entity_name
 from sweep.training.curve import CHART_POINTS, charted
 from sweep.training.history import RunResult
 
-__all__ = ["CHART_POINTS", "Point", "chart_steps", "curve_points", "metric_tags", "run_metrics"]
+__all__ = [
+    "BUILT_IN",
+    "CHART_POINTS",
+    "Point",
+    "chart_steps",
+    "curve_points",
+    "metric_tags",
+    "run_metrics",
+]
 
 ZERO_LOG10 = -324.0
 
 LONGEST = 220
 """Characters of a user's name for a metric that are kept; tags begin with more than the metric."""
+
 
 CURVES = ("error", "validation_error")
 SINGLE = (
@@ -33,8 +42,12 @@ SINGLE = (
     "stalled_at",
     "stopped_at",
 )
-OTHERS = ("final_error", "final_error_log10", "train_seconds")
-OURS = (*CURVES, *SINGLE, *OTHERS)
+
+
+BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
+"""Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
+
+OURS = (*CURVES, *BUILT_IN)
 """What the contract names; a user's metric of such a name is stored below ``trainer/``."""
 
 ORIGINAL = "sweep.metric."

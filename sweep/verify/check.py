@@ -14,6 +14,7 @@ from sweep.engine.executors import create
 from sweep.engine.plan import Plan, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.tracking.active import scratch
+from sweep.tracking.question import question_of
 from sweep.training.history import RunResult
 from sweep.verify.cases import Case, Origin, case_of, paired
 from sweep.verify.compare import MISSING, Difference, Near, differences, exact
@@ -224,9 +225,7 @@ def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
         "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
         "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
     }
-    for name in ("final_error", "final_error_log10"):
-        values = [run.metrics[name] for run in runs if name in run.metrics]
-        expected |= {f"best_{name}": min(values)} if values else {}
+    expected |= question_of(sweep.plan()).best_metrics(runs)
     wrong = differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
     if wrong:
         found.append(Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=wrong))

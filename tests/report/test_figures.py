@@ -182,7 +182,7 @@ def test_curves_let_a_diverging_line_leave_at_the_top(tmp_path: Path) -> None:
     assert max(np.max(line.get_ydata()) for line in axes.lines) > high
     (legend,) = axes.figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts[-3:] == ["best run", "above the axis", "diverged"]
+    assert texts[-3:] == ["best", "above the axis", "diverged"]
 
 
 def test_many_rates_get_a_scale_and_the_best_of_all(tmp_path: Path) -> None:
@@ -282,7 +282,7 @@ def test_heat_map_names_what_has_no_number(tmp_path: Path) -> None:
     data = diverged(tmp_path)
     text = cells_of(data, "text")
     assert text.iloc[0].tolist()[1:] == ["diverged", "not run"]
-    assert text.iloc[1, 2] == "failed" and np.isnan(cells_of(data, "error").iloc[0, 1])
+    assert text.iloc[1, 2] == "failed" and np.isnan(cells_of(data, "value").iloc[0, 1])
 
 
 def test_heat_map_shows_the_two_axes_that_matter_most(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_heat_map_shows_the_two_axes_that_matter_most(tmp_path: Path) -> None:
         runs.append(stored.stored_run(tmp_path, cell, np.array([0.6, end + values["seed"] * 1e-6])))
     data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
     assert [axis.name for axis in heat_axes(data)] == ["lr", "network.activation"]
-    error = cells_of(data, "error")
+    error = cells_of(data, "value")
     assert error.loc["0.1", "sigmoid"] == 0.1 and error.loc["0.001", "tanh"] == 1e-5
     texts = [text.get_text() for text in drawn(data, "final_error_heatmap").texts]
     assert any("the best of all 24 combinations" in text for text in texts)
@@ -451,7 +451,7 @@ def test_weights_of_a_large_network_are_a_cloud(tmp_path: Path) -> None:
 def test_alt_texts_say_what_is_seen(tmp_path: Path) -> None:
     alts = {picture.name: picture.alt for picture in pictures(grid(tmp_path, **stored.DEFAULT))}
     assert "3 error curves" in alts["error_curves"] and "lr=1.0" in alts["error_curves"]
-    assert "Smallest: 5.988e-07 at lr=1.0" in alts["final_error_heatmap"]
+    assert "Best: 5.988e-07 at lr=1.0" in alts["final_error_heatmap"]
     assert "moves most" in alts["weights"]
     assert all(40 < len(alt) < 500 for alt in alts.values())
 

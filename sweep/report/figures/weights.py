@@ -59,6 +59,8 @@ def weights_picture(data: SweepData) -> Picture | None:
         return None
     titles = [title for title in panels.titles if title in set(weights.panel)]
     caption = f"The longest run of each {key.label}."
+    if data.repeats:
+        caption = f"The longest run of each {key.label}, of its repeats the first."
     draw = partial(_draw, weights, key, titles, note)
     alt = _alt(weights, key)
     return Picture("weights", "Weights before and after training", alt, caption, draw)
@@ -81,7 +83,8 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
         rows = rows if key.name == "lr" else rows[rows.lr == chosen.lr]
         note = f"the combination of the best run, of {panels.note.removeprefix('all ')}"
     inside = set(rows.index)
-    known = [line for line in data.trajectories if line.rows[0] in inside]
+    first = set(data.grid.index)  # of repeats the one that stands for them
+    known = [line for line in data.trajectories if line.rows[0] in inside and first & {*line.rows}]
     known.sort(key=lambda line: order[texts[line.rows[0]]])
     found: list[pd.DataFrame] = []
     for title in panels.titles:
