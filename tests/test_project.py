@@ -32,7 +32,7 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.models"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models"],
     "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"],
     "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],

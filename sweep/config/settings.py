@@ -1,4 +1,4 @@
-"""How a command runs: where it writes and stores, what it resumes. In no signature."""
+"""Settings of a command: output folder, tracking, resume. No part of signatures."""
 
 from __future__ import annotations
 
@@ -32,16 +32,21 @@ CONTROL_KEYS = (
     "tracking",
     "parent",
 )
-"""The keys that say how a command runs; none of them can be an axis."""
+"""The keys of settings; none of them can be an axis."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a command runs: the same for all its runs, and in no signature.
+    """Settings that are the same for all runs of a command, and no part of signatures.
 
-    `about` holds the sweep's ``name``, ``note`` and ``tags``, those that are given. After
-    `budget_seconds` from its opening, or with `budget_runs` runs, a sweep ends with what it has.
-    `metric`, `mode` and `repeats` are None for what the sweep's plan says, or the default.
+    Attributes
+    ----------
+    about
+        The sweep's ``name``, ``note`` and ``tags``, those that are given.
+    budget_seconds, budget_runs
+        Limits of a sweep: it ends with what it has after so many seconds or runs.
+    metric, mode, repeats
+        None for those of the sweep's plan, or the default.
     """
 
     outputs: Path
@@ -63,7 +68,7 @@ class Settings:
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
-    """Check the control keys of a resolved configuration; a command that reads has a few alone.
+    """Validate the control keys of a resolved configuration; only `outputs` is required.
 
     Raises
     ------
@@ -87,27 +92,17 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         )
     if control is None or tracking is None or problems:
         raise ConfigErrors(problems)
+    values = control.model_dump() | {"outputs": (cwd / control.outputs).resolve()}
+    values["repeats"] = None if control.repeats is None else tuple(control.repeats)
+    about = {key: values.pop(key) for key in ("name", "note", "tags")}
     return Settings(
-        outputs=(cwd / control.outputs).resolve(),
         tracking_kind=tracking.kind,
         tracking_uri=tracking.uri,
         experiment=tracking.experiment,
-        resume=control.resume,
-        reuse=control.reuse,
-        dry_run=control.dry_run,
-        fail_fast=control.fail_fast,
-        max_seconds=control.max_seconds,
-        metric=control.metric,
-        mode=control.mode,
-        repeats=None if control.repeats is None else tuple(control.repeats),
-        parent=None if control.parent is None else str(control.parent),
-        about={
-            key: value
-            for key in ("name", "note", "tags")
-            if (value := getattr(control, key)) is not None
-        },
+        about={key: value for key, value in about.items() if value is not None},
         budget_seconds=budget.seconds,
         budget_runs=budget.runs,
+        **values,
     )
 
 

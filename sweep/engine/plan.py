@@ -248,7 +248,7 @@ class Plan:
         base = Path(document["base"])
         more = {key: document.get(key, {}) for key in ("kept", "left_out", "about")}
         axes, command = tuple(document["axes"]), document["command"]
-        repeats = tuple(document.get("question", {}).get("repeats", ()))
+        repeats = tuple((document.get("question") or {}).get("repeats", ()))
         return cls(cells, axes, len(cells), command, base, repeats=repeats, **more)
 
 

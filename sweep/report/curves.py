@@ -97,9 +97,9 @@ def _trajectory(group: list[Any], size: int, unread: list[str]) -> Trajectory:
 def repeated(lines: list[Trajectory], runs: Frame) -> list[Trajectory]:
     """Return one trajectory for the repeats of each grid point; `runs` as in `SweepData`."""
     groups: dict[Any, list[Trajectory]] = {}
-    for line in lines:
-        last = runs.loc[line.rows[-1]]
-        groups.setdefault((last.combination, last.lr, last.iters), []).append(line)
+    last = runs.loc[[line.rows[-1] for line in lines], ["combination", "lr", "iters"]]
+    for line, point in zip(lines, last.itertuples(index=False, name=None), strict=True):
+        groups.setdefault(point, []).append(line)
     bad = set(runs.index[runs.outcome == "diverged"])
     return [_averaged(own, bad) for own in groups.values()]
 

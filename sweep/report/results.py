@@ -152,9 +152,9 @@ def threshold_table(data: SweepData) -> Table:
     deepest = max((k for _, own, _ in lines for k, at in own.items() if at is not None), default=0)
     levels = [k for k in (1, *range(3, 31, 3)) if k <= deepest]
     groups: dict[Any, list[Any]] = {}
-    for line in lines if levels else ():
-        key = tuple(data.runs.loc[line[0], POINT]) if data.repeats else line[0]
-        groups.setdefault(key, []).append(line)
+    points = data.runs.loc[[line[0] for line in lines], POINT].itertuples(name=None)
+    for line, (at, *point) in zip(lines, points, strict=True) if levels else ():
+        groups.setdefault(tuple(point) if data.repeats else at, []).append(line)
     names = ["lr", *data.others]
     texts = data.texts(names)
     rows = [[*texts[own[0][0]], *(_reached(own, k) for k in levels)] for own in groups.values()]

@@ -31,6 +31,9 @@ __all__ = ["MOST_LINES", "draw_lines", "mark_style", "points_of"]
 
 MOST_LINES = 60
 
+MOST_BANDS = 12
+"""The bands of more lines would hide each other."""
+
 LOOKS: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
     "dashed": {"linestyle": (0, (2.5, 1.5))},
@@ -99,6 +102,8 @@ def draw_lines(
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right}
     figure, shown = sheet(title, subtitle, panels.titles, labels, **how)
     points = points if "top" in points else points.assign(top=np.nan)
+    if points.line.nunique() > MOST_BANDS:
+        points = points[points.kind != "band"]
     error_axis(shown[0], "y", points[["y", "top"]], ceiling, log=log)
     above = (points.kind == "run") & (points.y > shown[0].get_ylim()[1])
     points = points.assign(kind=points.kind.mask(above, "above"))

@@ -24,14 +24,8 @@ from threadpoolctl import ThreadpoolController
 
 from sweep.training.kernels import exponential
 from sweep.training.kernels import layers as layer_code
-from sweep.training.kernels.layers import (
-    ACTIVATION_CODES,
-    RULE_CODES,
-    backward,
-    forward,
-    inlined,
-)
-from sweep.training.kernels.spec import Array, Integers, Kernel, KernelSpec, Samples
+from sweep.training.kernels.layers import ACTIVATION_CODES, RULE_CODES, backward, forward, inlined
+from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 __all__ = ["general_kernel"]
 
@@ -141,18 +135,10 @@ def general_kernel(spec: KernelSpec, training: Samples, validation: Samples | No
     sizes = output_at[-1], block * layers.max(), areas.max(), spec.size
     scratch = tuple(np.empty(size) for size in sizes)
 
-    def kernel(
-        state: Array,
-        rates: Array,
-        rows: Integers,
-        bounds: Integers,
-        errors: Array,
-        other_errors: Array,
-    ) -> None:
-        function(
-            *(network, scratch, state.reshape(-1), rates[0], training, every),
-            *(rows, bounds, others, other, errors[0], other_errors[0]),
-        )
+    def kernel(*arrays: Any) -> None:
+        state, rates, rows, bounds, errors, other_errors = arrays
+        first = network, scratch, state.reshape(-1), rates[0], training, every
+        function(*first, rows, bounds, others, other, errors[0], other_errors[0])
 
     return kernel
 

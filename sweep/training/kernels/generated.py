@@ -17,7 +17,7 @@ from typing import Any
 
 from sweep.training.kernels.code import DOUBLE, INTEGER, Code, Value, Variable
 from sweep.training.kernels.exponential import exp, greater, sigmoid
-from sweep.training.kernels.spec import Array, Integers, Kernel, KernelSpec, Samples
+from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 __all__ = ["generated_kernel"]
 
@@ -65,16 +65,9 @@ def generated_kernel(
     if validation:
         others = (*(array.ctypes.data for array in validation), len(validation[0]))
 
-    def kernel(
-        state: Array,
-        rates: Array,
-        rows: Integers,
-        bounds: Integers,
-        errors: Array,
-        other_errors: Array,
-    ) -> None:
-        arrays = state, rates, rows, bounds, errors, other_errors
-        assert all(array.flags.c_contiguous for array in (*arrays[:4], *errors, *other_errors))
+    def kernel(*arrays: Any) -> None:
+        *inputs, errors, other_errors = arrays
+        assert all(array.flags.c_contiguous for array in (*inputs, *errors, *other_errors))
         places = [array.ctypes.data for array in arrays]
         steps, stride = errors.shape[1], errors.strides[0] // errors.itemsize
         function(*places[:2], *samples, *places[2:4], *others, steps, *places[4:], stride)
