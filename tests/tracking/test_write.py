@@ -19,7 +19,7 @@ from sweep.tracking.metrics import CHART_POINTS, chart_steps
 from sweep.tracking.read import stored_run
 from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
-from sweep.tracking.stored import totals_of
+from sweep.tracking.question import question_of, totals_of
 from sweep.training.curve import kept_steps
 from sweep.training.surroundings import Failure
 from tests.tracking.support import (
