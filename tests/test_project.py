@@ -54,12 +54,14 @@ PLANNING = [
     "sweep.engine.estimate",
     "sweep.engine.events",
     "sweep.engine.executors*",
+    "sweep.engine.follow",
     "sweep.engine.plan",
     "sweep.engine.signals",
 ]
 """What the engine plans and trains with. It knows no store."""
 
 READING = [
+    "sweep.tracking.active",
     "sweep.tracking.files",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
@@ -123,6 +125,11 @@ ROOMS = [
         + ["sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
+    ),
+    (
+        ["sweep.engine.executors.worker"],
+        ["sweep.training.advance", "sweep.training.surroundings", "sweep.training.task"]
+        + ["sweep.tracking.active"],
     ),
     (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
