@@ -22,6 +22,7 @@ CONTROL_KEYS = (
     "dry_run",
     "fail_fast",
     "max_seconds",
+    "model",
     "tracking",
     "parent",
 )
@@ -41,6 +42,7 @@ class Settings:
     dry_run: bool
     fail_fast: bool
     max_seconds: float | None
+    model: str | None
     parent: str | None
 
 
@@ -76,6 +78,7 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         dry_run=control.dry_run,
         fail_fast=control.fail_fast,
         max_seconds=control.max_seconds,
+        model=control.model,
         parent=None if control.parent is None else str(control.parent),
     )
 

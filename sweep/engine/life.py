@@ -251,6 +251,10 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
         raise
     found = recorder.ask(Ledger.finish, status or sweep.status, built.note, built.folder)
     console.sweep_ended(built, sweep, time.monotonic() - began)
+    if sweep.options.model is not None and built.best is not None:
+        from sweep.tracking.models import log_model
+
+        console.say(f"Model:       {log_model(sweep.options, built.best.run_id)}")
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
 

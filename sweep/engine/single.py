@@ -180,6 +180,10 @@ class _Row:
             )
         log.info("%s, final error %r, stored as run %s", result.outcome, result.final_error, run_id)
         console.stored(run_id, self.options)
+        if self.options.model is not None and run_id and result.outcome == "completed":
+            from sweep.tracking.models import log_model
+
+            console.say(f"Model:  {log_model(self.options, run_id)}")
         if result.outcome == "interrupted":
             raise RunFailed(
                 f"The run was ended after max_seconds={self.options.max_seconds}; its curve up to "
