@@ -32,7 +32,7 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.models"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models"],
     "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
     + ["sweep.tracking.served"],
     "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
@@ -64,6 +64,7 @@ READING = [
     "sweep.tracking.files",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
+    "sweep.tracking.question",
     "sweep.tracking.read",
     "sweep.tracking.settings",
     "sweep.tracking.store",
@@ -115,7 +116,7 @@ ROOMS = [
     ),
     (
         ["sweep.report", "sweep.report.*"],
-        ["sweep.errors", "sweep.report*", "sweep.tracking.stored"],
+        ["sweep.errors", "sweep.report*", "sweep.tracking.question", "sweep.tracking.stored"],
     ),
     (["sweep.config.*"], ["sweep.config.*", "sweep.errors", *NUMERIC]),
     (["hydra_plugins.*"], ["sweep.cli.*"]),
@@ -123,8 +124,9 @@ ROOMS = [
     (
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.tracking.apart"]
-        + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
+        + ["sweep.errors", "sweep.tracking.metrics", "sweep.tracking.recorder"]
+        + ["sweep.tracking.probe", "sweep.tracking.question", "sweep.tracking.read"]
+        + ["sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
     ),
@@ -163,6 +165,10 @@ ROOMS = [
         [*PLANNING, *READING, "sweep.checks", "sweep.config.run"]
         + ["sweep.errors"]
         + ["sweep.config.spec", "sweep.training.history", "sweep.verify.*"],
+    ),
+    (
+        ["sweep.list"],
+        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings", "sweep.console"],
     ),
     (
         ["sweep.export"],
@@ -303,15 +309,21 @@ def test_modules_load_nothing_heavy() -> None:
 def test_command_that_trains_nothing_loads_nothing_heavy(
     args: list[str], code: int, tmp_path: Path
 ) -> None:
+    program = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print('\\n' + json.dumps(sorted(sys.modules))))\n"
+        "from sweep.cli.app import main\n"
+        "main()\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "sweep", *args],
+        [sys.executable, "-c", program, *args],
         cwd=tmp_path,
         env=clean_environment(),
         capture_output=True,
         text=True,
     )
     assert done.returncode == code, done.stderr[-2000:]
-    loaded = set(re.findall(r"^import time:.*\| +(\w+)$", done.stderr, re.MULTILINE))
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert "hydra" in loaded
     assert not loaded & set(HEAVY)
     assert not list(tmp_path.iterdir())

@@ -32,12 +32,14 @@ def main() -> None:
     if "-m" in words and not any(
         word.startswith(("--help", "--cfg", "dry_run=")) for word in words
     ):
-        from sweep.tracking.apart import prepare
+        from sweep.tracking.recorder import prepare
 
         prepare()
     from sweep.cli.task import run
 
     code = command(run, "config")
+    if recorder := sys.modules.get("sweep.tracking.recorder"):
+        recorder.discard()  # of a sweep that was refused
     if code > 128:
         leave(code)
     sys.exit(code)

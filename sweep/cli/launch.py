@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -71,7 +72,7 @@ def launch(
         parts = batches(sweep.pending, max_batch_size, apart=composer.numbered)
         return [launcher.launch([job(cell) for cell in part], part[0].job) for part in parts]
     if runs_alone(composer, sweep.pending):
-        for cell in sweep.pending:
+        for cell in itertools.takewhile(lambda _: not sweep.spent, sweep.pending):
             launcher.launch([job(cell)], cell.job)
     elif composer.needs_jobs or _watched(master):
         for cell, outcome in _trained(sweep, settings):

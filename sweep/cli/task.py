@@ -59,7 +59,8 @@ def run(config: DictConfig) -> float | None:
     if options.parent is None:
         from sweep.engine.single import run_single
 
-        single: float | None = one_job(lambda _: run_single(spec, options))(config)
+        run_id = Path(hydra.runtime.output_dir).name
+        single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
         return single
     from sweep.engine.execute import run_job
     from sweep.engine.member import joined_sweep

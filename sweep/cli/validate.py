@@ -175,6 +175,12 @@ def _prepare(config: DictConfig) -> None:
         raise ConfigError(
             f"parent={options.parent}: the sweep gives this key to its jobs; leave it out."
         )
+    budget = {"budget.seconds": options.budget_seconds, "budget.runs": options.budget_runs}
+    for key, value in {**options.about, **budget}.items():
+        if value is not None:
+            raise ConfigError(
+                f"{key}={value}: a single run has no {key}; sweep with -m, or leave it out."
+            )
     if options.reuse:
         raise ConfigError(
             "reuse=true: a single run is always trained; take over results with "

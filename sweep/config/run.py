@@ -1,8 +1,7 @@
-"""Turn a resolved configuration into a frozen RunSpec, or refuse it in one sentence.
+"""Validate a resolved configuration and convert it to a frozen RunSpec.
 
-Nobody below this module reaches into a configuration: a RunSpec is all that training and
-recording see. The configuration arrives as plain Python values (Hydra has composed and
-resolved it), so everything here also works on one that was stored and read back.
+Training and recording see the RunSpec only. The configuration is plain Python values, composed
+and resolved by Hydra or read back from the store.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 __all__ = ["RUN_KEYS", "run_spec", "value_of"]
 
 PARAM = re.compile(r"[\w.\-/ ]+")
-"""A key that MLflow takes as the name of a param."""
+"""Keys that are valid names of MLflow params."""
 
 AUTO = "auto"
 """Stands for the size of the first or the last layer that the data gives."""
@@ -41,25 +40,25 @@ def run_spec(
     base: Path,
     keys: Iterable[str] = (),
 ) -> RunSpec:
-    """Check a resolved configuration and freeze it.
+    """Validate a resolved configuration and return its specification.
 
     Parameters
     ----------
     config
-        The resolved configuration without Hydra's own node, as plain values.
+        The resolved configuration without the node `hydra`, as plain values.
     choices
         The chosen option of each group.
     base
         The folder that a relative data file is relative to.
     keys
-        The keys that the command line sets: the run has a param for each.
+        The keys that the command line sets; each becomes a param.
 
     Raises
     ------
     ConfigErrors
-        Everything that is wrong, one sentence each.
+        One message for each invalid value.
     MisfitError
-        Each option is right by itself, and they do not fit each other.
+        Each option is valid, but they do not fit each other.
     """
     from sweep.config.models import Run, validated
     from sweep.training.network import check_fit
@@ -144,7 +143,7 @@ def _named(
     found = {}
     for key in keys:
         if key not in RUN_KEYS and PARAM.fullmatch(key):
-            with suppress(KeyError):  # a key that was removed
+            with suppress(KeyError):  # the key was removed
                 found[key] = value_of(key, config, choices)
     return found
 
@@ -165,24 +164,17 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
 
     if not trainer.built_in:
         if value is not None:
-            raise MisfitError(
-                told(
-                    "rule",
-                    value,
-                    "a rule has no meaning under a trainer of your own; leave it null",
-                )
-            )
+            advice = "a rule has no meaning under a trainer of your own; leave it null"
+            raise MisfitError(told("rule", value, advice))
         return None
-    if value is None:
-        if choice != "notebook":
-            return "gradient"
-        try:
+    if value is not None:
+        check_rule(network, value)
+        return value
+    if choice == "notebook":
+        with suppress(ConfigError):
             check_rule(network, "notebook")
-        except ConfigError:
-            return "gradient"
-        return "notebook"
-    check_rule(network, value)
-    return value
+            return "notebook"
+    return "gradient"
 
 
 def _network(value: Any, seed: int, data: Data | None) -> Network | None:
@@ -193,7 +185,7 @@ def _network(value: Any, seed: int, data: Data | None) -> Network | None:
     layers = arguments["layers"]
     if isinstance(layers, list) and AUTO in (layers[0], layers[-1]) and len(layers) > 1:
         if data is None:
-            return None  # the data's own mistake is enough
+            return None  # the data's own message is enough
         sizes = (data.inputs.shape[1], data.targets.shape[1])
         ends = [
             size if end == AUTO else end
@@ -204,7 +196,7 @@ def _network(value: Any, seed: int, data: Data | None) -> Network | None:
 
 
 def _without_unset(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the group without options of `init` that are not set; they say nothing."""
+    """Return the group without the options of `init` that are null."""
     if not isinstance(network.get("init"), Mapping):
         return dict(network)
     init = {key: value for key, value in network["init"].items() if value is not None}

@@ -68,7 +68,9 @@ def _train(
     with closing(driver.events()) as events:
         for event in events:
             sweep.stop.check()
-            sweep.heed()
+            sweep.poll()
+            if sweep.spent:
+                return
             match event:
                 case Started(trajectory):
                     for cell in trajectory.cells:
@@ -111,4 +113,4 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
                 return sweep.record(cell, outcome)
             sweep.fail(cell, outcome)
             raise RunFailed(outcome.sentence)
-    raise AssertionError("a trajectory ends")
+    return None  # the budget is spent

@@ -1,135 +1,190 @@
-"""The tables that a report derives from the runs: what is reached when, by what, what failed."""
+"""The tables that a report derives from the runs: what is best, what is reached when, what failed.
+
+Where grid points were repeated a row is a point and a number reads ``mean ± sd (n)``: the
+standard deviation is that of the sample, n - 1 in its denominator.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
 from sweep.report.axes import effects
 from sweep.report.curves import artifact
-from sweep.report.data import Frame, SweepData
-from sweep.report.formats import FLOOR, counted, duration, figure, grouped, plain
-from sweep.report.tables import Table, table_of
+from sweep.report.data import POINT, Frame, SweepData
+from sweep.report.formats import FLOOR, counted, figure, grouped, plain, spread
+from sweep.report.tables import Table, table_of, wide
 
-__all__ = [
-    "budget_table",
-    "cost",
-    "effect_table",
-    "metrics_of",
-    "metrics_table",
-    "missing_table",
-    "rule_table",
-    "stalled_table",
-    "threshold_table",
-    "top_table",
-    "trained",
-    "trouble_table",
-]
+__all__ = ["budget_table", "effect_table", "final_error_table", "metrics_table"]
+__all__ += ["missing_table", "repeats_table", "rule_table", "stalled_table", "threshold_table"]
+__all__ += ["top_table", "trouble_table"]
 
 TOP = 10
+
 MOST_VALUES = 12
 """So many values of a key stand in the table of effects, evenly over all of them."""
 
 MOST_ROWS = 200
-"""Of more runs the other metrics stand in the table of all runs alone."""
+"""Of more grid points the other metrics stand in the table of all runs alone."""
 
-USUAL = frozenset(
-    (
-        "best_error",
-        "best_step",
-        "diverged_at",
-        "error",
-        "final_error",
-        "final_error_log10",
-        "initial_error",
-        "stalled_at",
-        "train_seconds",
-        "validation_error",
-    )
-)
+USUAL = ["best_error", "best_step", "diverged_at", "final_error", "final_error_log10"]
+USUAL += ["initial_error", "stalled_at", "train_seconds"]
 """Metrics of every run that the report shows elsewhere."""
 
 
+def _over(data: SweepData) -> str:
+    """Return the sentence that says what a number with a spread is; empty without repeats."""
+    if not data.repeats:
+        return ""
+    return f"Mean ± standard deviation (runs) over {', '.join(data.repeats)}."
+
+
+def _value(data: SweepData, mean: float, sd: float, n: float) -> str:
+    one = " (1)" if data.repeats and n == 1 else ""
+    return spread(mean, sd, n) + one
+
+
+def final_error_table(data: SweepData) -> Table:
+    """Return the deciding metric of every point; one without it says what became of it."""
+    points = data.grid
+    texts = pd.Series(
+        [_ending(data, row) for row in points.itertuples()], points.index, dtype=object
+    )
+    table = wide(data, points.assign(rank=points.combination), texts, data.others)
+    marked = []
+    if data.best is not None:
+        order = points.sort_values(["combination", "lr"])[["combination", "lr"]].drop_duplicates()
+        row = list(order.itertuples(index=False, name=None)).index(tuple(data.best[POINT[:2]]))
+        marked.append((row, table.columns.get_loc(str(data.best.iters))))
+    name = "Final error E" if data.metric == "final_error" else data.metric
+    what = "E: the error" if data.metric == "final_error" else f"The value is {data.metric}"
+    return table_of(
+        f"{name} by learning rate and iterations",
+        table.columns,
+        table.assign(lr=[repr(lr) for lr in table.lr]).fillna("").to_numpy().tolist(),
+        f"Columns: iterations. {what} after that many. {_over(data)}".strip(),
+        marked,
+        data.others,
+    )
+
+
+def _ending(data: SweepData, row: Any) -> str:
+    if row.value == row.value:
+        return _value(data, row.value, row.sd, row.n)
+    step = math.nan if row.run is None else row.run.metrics.get("diverged_at", math.nan)
+    if math.isfinite(step):
+        return f"diverged at {int(step)}"
+    return "not run" if row.run is None else "none" if row.outcome == "completed" else row.outcome
+
+
+def _ranks(data: SweepData, points: Frame, title: str, first: Iterable[object], head: str) -> Table:
+    """Return a row for each of some points: keys, the deciding metric, the final error, seconds."""
+    names = [axis.name for axis in data.varying if axis.name != "iters"]
+    other = data.metric != "final_error"
+    several = len(data.axes["iters"].values) > 1
+    seconds = data.metrics.get("train_seconds", pd.Series(dtype=float))
+    rows, texts = [], data.texts(names)
+    for begin, row in zip(first, points.itertuples(), strict=True):
+        values = [_value(data, row.value, row.sd, row.n)]
+        if other:
+            values.append(figure(row.error))
+        time = figure(seconds.get(row.Index), 3)
+        rows.append([begin, *texts[row.Index], *([row.needed] * several), *values, time])
+    columns = [head, *names, *(["iterations"] * several), data.label]
+    columns += [*(["final error"] * other), "seconds"]
+    return table_of(title, columns, rows, _over(data), text=names)
+
+
 def top_table(data: SweepData) -> Table:
-    """Return the best runs with the keys that vary."""
-    names = [axis.name for axis in data.varying]
-    best, texts = data.ranked.head(TOP), data.texts(names)
-    rows = [
-        [at, *texts[row.Index], figure(row.error), _seconds(row)]
-        for at, row in enumerate(best.itertuples(), 1)
-    ]
-    title = f"The best {len(rows)} of {counted(len(data.grid), 'run')}"
-    return table_of(title, ["", *names, "final error", "seconds"], rows, text=names)
+    """Return the best grid points with the keys that vary."""
+    best = data.ranked.head(TOP)
+    things = counted(len(data.grid), "grid point" if data.repeats else "run")
+    title = f"The best {len(best)} of {things}, by {data.label}"
+    return _ranks(data, best, title, range(1, len(best) + 1), "")
 
 
-def _seconds(row: Any) -> str:
-    return figure(row.run.metrics.get("train_seconds"), 3)
+def budget_table(data: SweepData) -> Table:
+    """Return the best grid point for each budget of iterations."""
+    ranked = data.ranked
+    budgets = sorted(set(ranked.iters))
+    rows = [ranked[ranked.iters <= budget].iloc[[0]] for budget in budgets]
+    best = pd.concat(rows) if rows else ranked
+    return _ranks(data, best, "Best run for each budget of iterations", budgets, "at most")
+
+
+def repeats_table(data: SweepData) -> Table:
+    """Return number, mean, spread, median and range of the deciding metric at every point."""
+    texts, names = data.texts(data.keys), list(data.keys)
+    points = data.ranked if data.repeats else data.ranked[:0]
+    rows = []
+    for row in points.itertuples():
+        numbers = (row.value, row.sd, row.median, row.low, row.high)
+        rows.append([*texts[row.Index], row.n, *map(figure, numbers)])
+    columns = [*names, "runs", "mean", "standard deviation", "median", "lowest", "highest"]
+    title = f"Spread of {data.label} over {', '.join(data.repeats)}"
+    return table_of(title, columns, rows, "The best comes first.", text=data.others)
 
 
 def effect_table(data: SweepData) -> Table:
-    """Return mean and range of the final error by each value of each key that varies."""
+    """Return mean and range of the deciding metric by each value of each key that varies."""
     rows = []
     for name, group in effects(data).groupby("axis", sort=False):
-        step = -(-len(group) // MOST_VALUES)
-        for row in group.iloc[::step].itertuples():
+        for row in group.iloc[:: -(-len(group) // MOST_VALUES)].itertuples():
             numbers = (figure(row.mean), figure(row.low), figure(row.high))
             rows.append([name, row.value, row.runs, *numbers])
     mean = "geometric mean" if data.logarithmic else "mean"
+    what = f"{data.label[0].upper()}{data.label[1:]}s" if "error" in data.label else data.label
     return table_of(
         "Effect of each axis",
         ["axis", "value", "runs", mean, "lowest", "highest"],
         rows,
-        "Final errors of all runs with that value; the axis that matters most comes first.",
+        f"{what} of all runs with that value; the axis that matters most comes first.",
         text=["axis", "value"],
     )
 
 
 def threshold_table(data: SweepData) -> Table:
     """Return the first step at which each trajectory's error is at most 10^-k."""
-    lines = data.trajectories
-    reached = {k for line in lines for k, at in (line.thresholds or {}).items() if at is not None}
-    levels = [k for k in (1, *range(3, 31, 3)) if k <= max(reached, default=0)]
+    lines = [(line.rows[-1], line.thresholds or {}, line.reach or 0) for line in data.trajectories]
+    deepest = max((k for _, own, _ in lines for k, at in own.items() if at is not None), default=0)
+    levels = [k for k in (1, *range(3, 31, 3)) if k <= deepest]
+    groups: dict[Any, list[Any]] = {}
+    points = data.runs.loc[[line[0] for line in lines], POINT].itertuples(name=None)
+    for line, (at, *point) in zip(lines, points, strict=True) if levels else ():
+        groups.setdefault(tuple(point) if data.repeats else at, []).append(line)
     names = ["lr", *data.others]
-    rows, texts = [], data.texts(names)
-    for line in lines if levels else ():
-        cells = [_reached(line.thresholds or {}, k, line.reach) for k in levels]
-        rows.append([*texts[line.rows[0]], *cells])
+    texts = data.texts(names)
+    rows = [[*texts[own[0][0]], *(_reached(own, k) for k in levels)] for own in groups.values()]
     return table_of(
         "Iterations needed to reach an error",
         [*names, *(f"E ≤ 1e-{k}" for k in levels)],
         rows,
-        "Exact, from every step of the training; “> n” means not within the n steps trained.",
+        "Exact, from every step of the training; “> n” means not within the n steps trained. "
+        + _over(data),
         text=data.others,
     )
 
 
-def _reached(thresholds: Any, k: int, reach: int | None) -> str:
-    step = thresholds.get(k)
-    if step is not None:
-        return grouped(step)
-    return f"> {grouped(reach or 0)}" if k in thresholds else ""
-
-
-def budget_table(data: SweepData) -> Table:
-    """Return the best run for each budget of iterations."""
-    names = ["lr", *data.others]
-    rows, texts = [], data.texts(names)
-    for budget in sorted(set(data.ranked.iters)):
-        best = data.ranked[data.ranked.iters <= budget].iloc[0]
-        rows.append([budget, *texts[best.name], best.needed, figure(best.error)])
-    return table_of(
-        "Best run for each budget of iterations",
-        ["at most", *names, "iterations", "final error"],
-        rows,
-        text=data.others,
-    )
+def _reached(lines: list[Any], k: int) -> str:
+    """Return when an error was reached, of repeats the mean of those that did."""
+    steps = pd.Series([own[k] for _, own, _ in lines if own.get(k) is not None], dtype=float)
+    if steps.empty:
+        ends = [reach for _, own, reach in lines if k in own]
+        return f"> {grouped(max(ends))}" if ends else ""
+    if len(lines) == 1:
+        return grouped(int(steps.iloc[0]))
+    count = f"{len(steps)}" if len(steps) == len(lines) else f"{len(steps)} of {len(lines)}"
+    sd = f" ± {figure(steps.std(), 2)}" if len(steps) > 1 else ""
+    return f"{grouped(round(steps.mean()))}{sd} ({count})"
 
 
 def trouble_table(data: SweepData) -> Table:
     """Return the runs that diverged, failed or did not finish, with where."""
-    bad = data.started[(data.started.outcome != "completed") | data.started.error.isna()]
+    runs = data.started
+    bad = runs[(runs.outcome != "completed") | (runs.error.isna() & runs.value.isna())]
     return table_of(
         "Runs that diverged, failed or did not finish",
         ["run", "what", "where"],
@@ -159,10 +214,9 @@ def _trouble(row: Any) -> tuple[str, str, str]:
 
 def stalled_table(data: SweepData) -> Table:
     """Return the runs whose weights stopped changing above the floor of double precision."""
-    still = data.started[data.started.error > FLOOR]
     rows = [
         (row.name, grouped(row.needed), figure(row.error))
-        for row in still.itertuples()
+        for row in data.started[data.started.error > FLOOR].itertuples()
         if "stalled_at" in row.run.metrics
     ]
     note = "Training longer changes nothing of them; another learning rate or start may."
@@ -176,22 +230,22 @@ def missing_table(data: SweepData) -> Table:
     return table_of("Runs that are missing", ["run"], rows, text=["run"])
 
 
-def metrics_of(data: SweepData) -> list[str]:
-    """Return the metrics that some run has beside the usual, those of the validation first."""
-    names = {name for run in data.started.run for name in run.metrics} - USUAL
-    shown = sorted(name for name in names if not name.startswith("weights/"))
-    return sorted(shown, key=lambda name: "validation_error" not in name)
-
-
 def metrics_table(data: SweepData) -> Table:
-    """Return a row a run with its metrics beside the error, in plan order."""
-    names = metrics_of(data)
-    keys = ["lr", *data.others, "iters"]
-    rows, texts = [], data.texts(keys)
-    for row in data.started.itertuples() if names and len(data.started) <= MOST_ROWS else ():
-        values = [row.run.metrics.get(name) for name in names]
-        rows.append([*texts[row.Index], *map(figure, values)])
-    return table_of("Other metrics at the end of each run", [*keys, *names], rows, text=data.others)
+    """Return the other metrics of every grid point, those of the validation first."""
+    found = sorted(set(data.metrics) - set(USUAL) - {data.metric})
+    names = sorted(found, key=lambda name: "validation_error" not in name)
+    rows, keys = [], ["lr", *data.others, "iters"]
+    texts = data.texts(keys)
+    if names and len(data.grid) <= MOST_ROWS:
+        table = data.metrics[names].join(data.runs[POINT]).groupby(POINT, sort=False)
+        mean, sd, count = table.mean(), table.std(), table.count()
+        points = data.grid[data.grid.run.notna()]
+        for row in points.itertuples():
+            at = (row.combination, row.lr, row.iters)
+            numbers = zip(mean.loc[at], sd.loc[at], count.loc[at], strict=True)
+            rows.append([*texts[row.Index], *(_value(data, *three) for three in numbers)])
+    title = f"Other metrics at the end of each {'grid point' if data.repeats else 'run'}"
+    return table_of(title, [*keys, *names], rows, _over(data), text=data.others)
 
 
 def rule_table(data: SweepData, pairs: Frame) -> Table:
@@ -219,43 +273,3 @@ def rule_table(data: SweepData, pairs: Frame) -> Table:
         "derivative. RMS is the root mean square of the differences of all weights.",
         text=[*rest, "where"],
     )
-
-
-def cost(data: SweepData) -> dict[str, str]:
-    """Return what the sweep took."""
-    count = len(data.trajectories)
-    found = {"runs": grouped(len(data.started)), "trajectories": grouped(count)}
-    iterations, seconds = trained(data)
-    found["iterations trained"] = grouped(iterations)
-    alone = sum(data.started.iters)
-    if alone > iterations > 0:
-        times = f"{alone / iterations:.2f}"
-        if times != "1.00":
-            found["separate training"] = f"{grouped(alone)} iterations ({times} times as many)"
-    found["training"] = duration(seconds)
-    ends = pd.Series([data.sweep.end_time, *(run.end_time for run in data.started.run)]).max()
-    start = data.sweep.start_time
-    if start is not None and ends >= start:
-        found["from start to end"] = duration((ends - start) / 1000)
-    return found
-
-
-def trained(data: SweepData) -> tuple[int, float]:
-    """Return the iterations that this sweep trained itself, and the seconds they took.
-
-    Runs that were taken over from another sweep cost nothing. The runs of a trajectory share
-    its training, unless the sweep's launcher or trainer cannot.
-    """
-    iterations, seconds = 0, 0.0
-    whole = max if data.plan.get("shared", True) else sum
-    rows = list(data.runs.itertuples())
-    for line in data.trajectories:
-        own = [
-            (min(row.iters, line.reach or 0), row.run.metrics.get("train_seconds", 0.0))
-            for row in (rows[at] for at in line.rows)
-            if "sweep.reused_from" not in row.run.tags
-        ]
-        steps, times = [n for n, _ in own], [s for _, s in own]
-        iterations += whole(steps) if own else 0
-        seconds += whole(times) if own else 0.0
-    return iterations, seconds

@@ -14,7 +14,7 @@ from sweep.tracking.texts import entity_name
 from sweep.training.curve import CHART_POINTS, charted
 from sweep.training.history import RunResult
 
-__all__ = ["CHART_POINTS", "Point", "chart_steps", "curve_points", "run_metrics"]
+__all__ = ["BUILT_IN", "CHART_POINTS", "Point", "chart_steps", "curve_points", "run_metrics"]
 
 ZERO_LOG10 = -324.0
 
@@ -29,6 +29,10 @@ SINGLE = (
     "diverged_at",
     "stalled_at",
 )
+
+
+BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
+"""Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
 
 
 @dataclass(frozen=True)

@@ -46,13 +46,13 @@ def log_model(options: Settings, run_id: str) -> str:
     outputs: list[Any] = [
         ColSpec("string" if one in labels else "double", one) for one in model.columns
     ]
-    with tempfile.TemporaryDirectory(prefix=".model-", dir=options.outputs) as aside:
+    with tempfile.TemporaryDirectory(prefix="sweep-") as aside:
         artifacts = {}
         for name in NAMES:
-            content = store.artifacts.read(run_id, name)
-            if content is not None:
+            file = store.artifacts.read(run_id, name)
+            if file is not None:
                 path = Path(aside, name)
-                path.write_bytes(content)
+                path.write_bytes(file)
                 artifacts[name] = str(path)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # it asks for an example of the input
@@ -63,7 +63,9 @@ def log_model(options: Settings, run_id: str) -> str:
                 signature=ModelSignature(outputs=Schema(outputs)),
                 pip_requirements=[f"{name}=={version(name)}" for name in ("sweep", "mlflow")],
             )
-        store.artifacts.put(run_id, Path(aside, MODEL), MODEL)
+        made = [path for path in Path(aside, MODEL).rglob("*") if path.is_file()]
+        content = {path.relative_to(aside).as_posix(): path.read_bytes() for path in made}
+        store.call(lambda: store.artifacts.copy(run_id, content))
     address = without_password(store.uri)
     return (
         f"MLFLOW_TRACKING_URI='{address}' mlflow models serve -m runs:/{run_id}/{MODEL} "

@@ -13,12 +13,13 @@ import pytest
 import yaml
 from mlflow.entities import Run
 
-from sweep.errors import StoreError
-from sweep.tracking import read, write
+from sweep.errors import RunGoneError
+from sweep.tracking import read, results, write
 from sweep.tracking.metrics import CHART_POINTS, chart_steps
 from sweep.tracking.read import stored_run
 from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
+from sweep.tracking.stored import totals_of
 from sweep.training.curve import kept_steps
 from tests.tracking.support import (
     CONFIG,
@@ -27,8 +28,11 @@ from tests.tracking.support import (
     SIGNATURE,
     SWEEP,
     diverged,
+    finish,
     plan,
+    record,
     result,
+    start_run,
     tree,
 )
 
@@ -36,9 +40,9 @@ from tests.tracking.support import (
 def written(store: Store, value: Any, **options: Any) -> Run:
     """Return a single run as MLflow's own client reads it after `value` was recorded."""
     options = {"name": "lr=0.05,iters=1000", "params": PARAMS, "tags": {}, **options}
-    run_id = write.start_run(store, **options)
+    run_id = start_run(store, **options)
     assert store.client.get_run(run_id).info.status == "RUNNING"
-    assert write.record(store, run_id, value, CONFIG)
+    record(store, run_id, value)
     return store.client.get_run(run_id)
 
 
@@ -98,7 +102,7 @@ def test_run_has_four_files_and_nothing_is_left_over(store: Store) -> None:
     assert table.column_names == ["step", "error"]
     assert np.array_equal(table["step"].to_numpy(), value.steps)
     assert np.array_equal(table["error"].to_numpy(), value.errors)
-    assert not store.tracking.spool.exists()
+    assert results.waiting(store.tracking.outputs / "runs" / "single" / "results") == {}
 
 
 def test_mlflow_itself_finds_the_files(store: Store) -> None:
@@ -158,13 +162,15 @@ def test_metrics_of_a_trainer_never_hide_ours(store: Store) -> None:
 
 def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store) -> None:
     value = result(5000)
-    run_id = write.start_run(store, name="long", params=PARAMS, tags={})
+    run_id = start_run(store, name="long", params=PARAMS, tags={})
+    start = store.client.get_run(run_id).info.start_time
     for at in range(0, 4000, 1000):
-        write.show(store, run_id, value.steps[at : at + 1000], value.errors[at : at + 1000])
-        write.show(store, run_id, value.steps[at : at + 1000], value.errors[at : at + 1000])
+        part = value.steps[at : at + 1000], value.errors[at : at + 1000]
+        for _ in range(2):
+            write.log_curve(store, run_id, start, *part)
     shown = store.client.get_metric_history(run_id, "error")
     assert {0, 1, 10, 100, 1000} <= {point.step for point in shown}
-    write.record(store, run_id, value, CONFIG)
+    record(store, run_id, value)
     history = store.client.get_metric_history(run_id, "error")
     found = {point.step: point.value for point in history}
     assert len(history) == len(found) <= CHART_POINTS and set(found) > {p.step for p in shown}
@@ -210,13 +216,13 @@ def test_run_that_was_never_finite_has_no_curve(store: Store) -> None:
 
 
 def test_failed_run_keeps_its_traceback(store: Store) -> None:
-    run_id = write.start_run(store, name="bad", params=PARAMS, tags={})
-    write.fail(store, run_id, "Traceback <b>\n  ValueError: \udcff")
+    run_id = start_run(store, name="bad", params=PARAMS, tags={})
+    finish(store, run_id, results.failed("Traceback <b>\n  ValueError: \udcff", CONFIG))
     run = read.find_run(store, run_id)
     assert (run.status, run.outcome) == ("FAILED", "failed")
     assert run.params == PARAMS
     assert run.traceback() == "Traceback <b>\n  ValueError: \\udcff"
-    assert run.curve()[0].shape == (0,) and run.weights() == {} and run.config() == {}
+    assert run.curve()[0].shape == (0,) and run.weights() == {} and run.config() == CONFIG
 
 
 def test_interrupted_result_is_killed_and_kept(store: Store) -> None:
@@ -226,27 +232,13 @@ def test_interrupted_result_is_killed_and_kept(store: Store) -> None:
     assert len(read.find_run(store, run.info.run_id).curve()[0]) == 1001
 
 
-def test_killing_ends_what_was_started_and_nothing_else(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
-    ids = [
-        write.start_run(
-            store, name=name, params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
-        )
-        for name in "ab"
-    ]
-    alone = write.start_run(store, name="alone", params=PARAMS, tags={})
-    write.record(store, ids[0], result(), CONFIG)
-    assert write.kill_running(store, SWEEP) == 1
-    statuses = [store.client.get_run(run_id).info.status for run_id in (*ids, alone, parent)]
-    assert statuses == ["FINISHED", "KILLED", "RUNNING", "RUNNING"]
-
-
 def test_run_that_was_deleted_meanwhile(store: Store) -> None:
-    run_id = write.start_run(store, name="gone", params=PARAMS, tags={})
+    run_id = start_run(store, name="gone", params=PARAMS, tags={})
     store.client.delete_run(run_id)
-    with pytest.raises(StoreError, match="restore"):
-        write.record(store, run_id, result(), CONFIG)
-    assert [path.name for path in store.tracking.spool.rglob("*.json")]  # nothing is lost
+    with pytest.raises(RunGoneError, match="restore"):
+        record(store, run_id, result())
+    folder = results.folder_of(store.tracking.outputs, "runs/single")
+    assert results.read(results.waiting(folder)[0]) is not None  # nothing is lost
 
 
 # --- strings -----------------------------------------------------------------------------
@@ -293,13 +285,13 @@ def test_chart_of_a_very_long_run_has_no_more_points() -> None:
 
 
 def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> None:
-    first = write.start_run(store, name="a", params=PARAMS, tags={})
-    write.record(store, first, diverged(), CONFIG)
+    first = start_run(store, name="a", params=PARAMS, tags={})
+    record(store, first, diverged())
     run = stored_run(store, store.client.get_run(first))
     taken = result_of(run)
     assert taken is not None
-    second = write.start_run(store, name="b", params=PARAMS, tags={})
-    write.record(store, second, taken, CONFIG)
+    second = start_run(store, name="b", params=PARAMS, tags={})
+    record(store, second, taken)
     for name in ("weights.json", "curve.parquet", "thresholds.json"):
         assert store.artifacts.read(second, name) == store.artifacts.read(first, name)
     again = store.client.get_run(second).data.metrics
@@ -314,35 +306,33 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     assert store.client.get_run(parent).info.status == "RUNNING"
     values = [result(), diverged(), None]
     for name, value in zip("abc", values, strict=True):
-        run_id = write.start_run(
+        run_id = start_run(
             store, name=name, params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
         )
         if value is None:
-            write.fail(store, run_id, "boom")
+            finish(store, run_id, results.failed("boom", CONFIG))
         else:
-            write.record(store, run_id, value, CONFIG)
+            record(store, run_id, value)
     report = tmp_path / "report"
     (report / "sub").mkdir(parents=True)
     (report / "index.html").write_text("<p>")
     (report / "sub" / "a.png").write_bytes(b"png")
     (report / ".index.html.1f").write_text("<")  # that another command is writing
     note = "Summary\n" + "| 1 |\n" * 5000
+    totals = totals_of(write.gather(store, read.find_sweep(store, SWEEP)))
     for _ in range(2):  # a report is made again over the old one
-        write.finish_sweep(
-            store, parent, sweep_id=SWEEP, status="FAILED", note=note, report_folder=report
-        )
+        write.finish_sweep(store, parent, "FAILED", totals, note, report)
     run = store.client.get_run(parent)
     assert run.info.run_name == SWEEP and run.info.status == "FAILED"
     assert run.data.tags["sweep.role"] == "sweep" and run.data.tags["sweep.id"] == SWEEP
-    totals = {
+    expected = {
         "runs_total": 3,
         "runs_finished": 2,
         "runs_failed": 1,
         "runs_diverged": 1,
         "best_final_error": result().final_error,
     }
-    assert run.data.metrics.items() >= totals.items()
+    assert run.data.metrics.items() >= expected.items()
     assert run.data.tags["mlflow.note.content"].endswith("| 1 |\n…")
     assert set(tree(folder(store, run))) == {"plan.json", "report/index.html", "report/sub/a.png"}
     assert set(tree(report)) == {".index.html.1f", "index.html", "sub/a.png"}  # untouched
-    assert not store.tracking.spool.exists()

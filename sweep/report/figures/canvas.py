@@ -25,9 +25,9 @@ from sweep.report.colours import GRID, INK, QUIET
 
 __all__ = [
     "MANY",
+    "STYLE",
     "Picture",
     "colour_bar",
-    "columns_of",
     "inches_of",
     "legend",
     "png_bytes",
@@ -94,11 +94,6 @@ def inches_of(axes: Axes) -> tuple[float, float]:
     return box.width / dpi, box.height / dpi
 
 
-def columns_of(count: int) -> int:
-    """Return how many of `count` panels stand side by side."""
-    return count if count <= 1 else 2 if count in (2, 4) else 3
-
-
 def spread(count: int, most: int) -> list[int]:
     """Return at most `most` indices of `count`, evenly apart, the ends among them."""
     at = np.linspace(0, count - 1, min(count, most)).round().astype(int)
@@ -142,7 +137,7 @@ def sheet(
         Whether panels share their x axis; they always share the y axis.
     """
     count = len(titles)
-    columns = columns or columns_of(count)
+    columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
     rows = math.ceil(count / columns)
     width, height = size if count == 1 else small
     wide = columns * width + (columns - 1) * gap[0]

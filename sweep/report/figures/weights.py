@@ -59,6 +59,8 @@ def weights_picture(data: SweepData) -> Picture | None:
         return None
     titles = [title for title in panels.titles if title in set(weights.panel)]
     caption = f"The longest run of each {key.label}."
+    if data.repeats:
+        caption = f"The longest run of each {key.label}, of its repeats the first."
     draw = partial(_draw, weights, key, titles, note)
     alt = _alt(weights, key)
     return Picture("weights", "Weights before and after training", alt, caption, draw)
@@ -81,7 +83,8 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
         rows = rows if key.name == "lr" else rows[rows.lr == chosen.lr]
         note = f"the combination of the best run, of {panels.note.removeprefix('all ')}"
     inside = set(rows.index)
-    known = [line for line in data.trajectories if line.rows[0] in inside]
+    first = set(data.grid.index)  # of repeats the one that stands for them
+    known = [line for line in data.trajectories if line.rows[0] in inside and first & {*line.rows}]
     known.sort(key=lambda line: order[texts[line.rows[0]]])
     found: list[pd.DataFrame] = []
     for title in panels.titles:
@@ -144,11 +147,10 @@ def _draw(weights: Frame, key: Axis, titles: list[str], note: str, subtitle: str
         value: mark_style(colours[at], MARKERS[at % len(MARKERS)], 6 if named else 4)
         for at, value in enumerate(key.values)
     }
-    limits = _limits(weights)
     for title, axes in zip(titles, panels, strict=True):
         rows = weights[weights.panel == title].groupby("value", sort=False)
         (_by_name if named else _cloud)(axes, rows, styles)
-        axes.set(ylim=limits)
+        axes.margins(y=0.06)
         axes.yaxis.set_major_locator(MaxNLocator(7, prune="both"))
     if named:
         crowded = len(names) > 32 or (count > 3 and len(names) > 16)
@@ -156,7 +158,8 @@ def _draw(weights: Frame, key: Axis, titles: list[str], note: str, subtitle: str
         for axes in panels:
             axes.set_xticks(range(len(names)), [plain(name, 12) for name in names], **look)
     else:
-        panels[0].set(xlim=limits)
+        both = [*panels[0].get_xlim(), *panels[0].get_ylim()]
+        panels[0].set(xlim=(min(both), max(both)), ylim=(min(both), max(both)))
         panels[0].xaxis.set_major_locator(MaxNLocator(7, prune="both"))
     entries = [("before training", _BEFORE)] if named else []
     shown = weights[["value", "iters"]].drop_duplicates()
@@ -166,15 +169,6 @@ def _draw(weights: Frame, key: Axis, titles: list[str], note: str, subtitle: str
         entries.append((label, styles[key.values[at]] | {"markersize": 7}))
     legend(panels, f"{key.label} · iterations", entries)
     return page
-
-
-def _limits(weights: Frame) -> tuple[float, float]:
-    values = weights[["initial", "final"]].to_numpy()
-    values = np.clip(values[np.isfinite(values)], -1e150, 1e150)
-    if not len(values):
-        return -1.0, 1.0
-    pad = 0.06 * float(np.ptp(values)) or 0.5
-    return float(values.min()) - pad, float(values.max()) + pad
 
 
 def _by_name(axes: Axes, values: Any, styles: Mapping[str, dict[str, Any]]) -> None:
