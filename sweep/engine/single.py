@@ -82,6 +82,10 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
                 f"The run failed after its training: {outcome.failure.sentence} (its curve, its "
                 "final error and the whole traceback are stored)."
             )
+        if options.model is not None and outcome.outcome == "completed":
+            from sweep.tracking.models import log_model
+
+            console.say(f"Model:  {log_model(options, where)}")
         if outcome.outcome == "interrupted":
             raise RunFailed(
                 f"The run was ended after max_seconds={options.max_seconds}; its curve up to then "

@@ -16,10 +16,10 @@ from mlflow.entities import Run
 from sweep.errors import RunGoneError
 from sweep.tracking import read, results, write
 from sweep.tracking.metrics import CHART_POINTS, chart_steps
+from sweep.tracking.question import question_of, totals_of
 from sweep.tracking.read import stored_run
 from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
-from sweep.tracking.question import question_of, totals_of
 from sweep.training.curve import kept_steps
 from sweep.training.surroundings import Failure
 from tests.tracking.support import (
@@ -356,7 +356,8 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     (report / "sub" / "a.png").write_bytes(b"png")
     (report / ".index.html.1f").write_text("<")  # that another command is writing
     note = "Summary\n" + "| 1 |\n" * 5000
-    totals = totals_of(write.gather(store, read.find_sweep(store, SWEEP)))
+    found = read.find_sweep(store, SWEEP)
+    totals = totals_of(write.gather(store, found), question_of(found.plan()))
     for _ in range(2):  # a report is made again over the old one
         write.finish_sweep(store, parent, "FAILED", totals, note, report)
     run = store.client.get_run(parent)
