@@ -16,7 +16,7 @@ from sweep.engine.checkpoint import Checkpoint, checkpoint_name
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.runs import Runs
 from sweep.engine.signals import StopRequest
-from sweep.errors import RunFailed, StoreError, StoreLost
+from sweep.errors import StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
 from sweep.tracking import results
@@ -266,16 +266,6 @@ class Sweep:
     def failed_fast(self) -> bool:
         """Whether a run failed and none shall follow it."""
         return self.options.fail_fast and bool(self.failures)
-
-    def refuse(self, *_: object) -> None:
-        """Leave a run out after the first failure; it has no row in the store.
-
-        Raises
-        ------
-        RunFailed
-            Always.
-        """
-        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
 
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking_kind == "local":
