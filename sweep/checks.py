@@ -1,4 +1,4 @@
-"""Check single values of a configuration; each refusal is one sentence with the value."""
+"""Validate single values of a configuration; messages are one sentence with the value."""
 
 from __future__ import annotations
 
@@ -42,12 +42,10 @@ def one_of(value: Any, choices: Collection[str], what: str) -> str:
 
 
 def known_keys(config: Mapping[Any, Any], known: Collection[str], what: str) -> None:
-    """Raise ConfigError for the first key of `config` that is not `known`."""
+    """Raise ConfigError for the first unknown key of `config`."""
     for key in config:
         if key not in known:
-            near = get_close_matches(str(key), known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"it knows {', '.join(known)}."
-            raise ConfigError(f"{what} has no key {key!r}: {hint}")
+            raise ConfigError(no_such_key(what, key, known))
 
 
 def number(value: Any, what: str) -> float:
@@ -92,32 +90,32 @@ def table(value: Any, what: str) -> Array:
     return np.array(rows)
 
 
-def _items(value: Any, refusal: str) -> Sequence[Any]:
+def _items(value: Any, message: str) -> Sequence[Any]:
     if isinstance(value, np.ndarray) and value.ndim:
         return list(value)
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return value
-    raise ConfigError(refusal)
+    raise ConfigError(message)
 
 
 def _is(value: Any, kind: type) -> bool:
-    """Tell whether `value` is a number of `kind`; true and false are none."""
+    """Return whether `value` is a number of `kind`; a bool is none."""
     return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """Return ``; did you mean 'lr'?`` where a known word is close, else nothing."""
+    """Return ``; did you mean 'lr'?`` if a known word is similar, else an empty string."""
     close = get_close_matches(str(word), list(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
 def no_such_key(node: str, key: Any, known: Iterable[Any]) -> str:
-    """Return the refusal of an unknown key of a node: the nearest of its keys, else all of them.
+    """Return the message for an unknown key of a node: with a similar key, else with all.
 
     Parameters
     ----------
     node
-        The dotted key of the node that was meant to hold `key`.
+        The dotted key of the node.
     """
     names = [str(name) for name in known]
     listed = f"; {node} has {', '.join(names)}." if names else f"; give {node} one whole value."
@@ -125,13 +123,12 @@ def no_such_key(node: str, key: Any, known: Iterable[Any]) -> str:
 
 
 def refuse_quotes(key: str, value: Any, check: Callable[[Any], Any]) -> None:
-    """Raise ConfigError where `value` is a number that was written as text, in quotes.
+    """Raise ConfigError if `value` is a number in quotes.
 
     Parameters
     ----------
     check
-        Raises ConfigError where the number itself would be refused: quotes are then not the
-        only mistake, and not the one to tell.
+        Raises ConfigError if the number itself is invalid, which is reported instead.
     """
     if not isinstance(value, str):
         return
@@ -148,22 +145,22 @@ def refuse_quotes(key: str, value: Any, check: Callable[[Any], Any]) -> None:
 
 
 def told(key: str, value: Any, advice: str) -> str:
-    """Return the refusal of a value: key and value as one would type them, then the advice."""
+    """Return the message for an invalid value: key and value as typed, then the advice."""
     shown = "null" if value is None else str(value)
     if isinstance(value, str) and value in ("true", "false", "null"):
-        shown = f'"{value}"'  # text that was written in quotes
+        shown = f'"{value}"'  # text in quotes
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return f"{key}={shown}: {advice}" + ("" if advice.endswith("?") else ".")
 
 
 def plain_text(text: object) -> str:
-    """Return text for a terminal: what is swept or stored may hold control codes."""
+    """Return text for a terminal, with control characters escaped."""
     return "".join(
         one if one.isprintable() else one.encode("unicode_escape").decode() for one in str(text)
     )
 
 
 def without_password(uri: str) -> str:
-    """Return an address without the user and password that it may hold."""
+    """Return an address without user and password."""
     return re.sub(r"//[^/]*@", "//", uri)

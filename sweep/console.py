@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sweep.training.history import RunResult
 
 __all__ = [
+    "budget_spent",
     "error",
     "interrupted",
     "notice",
@@ -35,6 +36,7 @@ __all__ = [
     "stored",
     "sweep_ended",
     "sweep_started",
+    "table",
     "ui_command",
 ]
 
@@ -42,7 +44,7 @@ CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", 
 """Hydra's flags that say where configuration files are."""
 
 RESUMED = re.compile(
-    r"\+*(outputs|tracking|max_seconds|fail_fast|hydra[/.](launcher|job|sweep|output_subdir))\b"
+    r"\+*(outputs|tracking|budget|max_seconds|fail_fast|hydra[/.](launcher|job|sweep|output_subdir))\b"
 )
 """The keys that a resumed sweep is given again: where it is stored, and how it runs."""
 
@@ -115,10 +117,8 @@ def single_run(spec: RunSpec, result: RunResult) -> None:
         say(f"Error before training: {result.initial_error!r}")
         say(f"After {spec.iters} iterations (lr={spec.lr!r}):")
     say(f"  total error: {result.final_error!r}")
-    if result.outcome != "completed":
-        say(f"  the run {result.outcome}: {_where(result)}")
-    elif result.stalled_at is not None:
-        say(f"  stalled: no weight changes from step {result.stalled_at} on")
+    if remark := _remark(result):
+        say(f"  {remark}")
     if 0 < len(scalars) <= MANY_SCALARS:
         say("Network weights and biases:")
         width = max(map(len, scalars))
@@ -130,10 +130,17 @@ def _is_array(value: Any) -> bool:
     return getattr(value, "ndim", 0) > 0
 
 
-def _where(result: RunResult) -> str:
-    if result.outcome == "diverged":
-        return f"a value is not finite at step {result.diverged_at}"
-    return f"training ended after step {int(result.steps[-1])}"
+def _remark(result: RunResult) -> str:
+    if result.diverged_at is not None:
+        return f"the run diverged: a value is not finite at step {result.diverged_at}"
+    if result.failure is not None:
+        return f"the run failed: {plain_text(result.failure.sentence)}"
+    if result.outcome != "completed":
+        return f"the run {result.outcome}: training ended after step {int(result.steps[-1])}"
+    if result.stopped_at is not None:
+        return f"stopped after step {result.stopped_at}"
+    at = result.stalled_at
+    return "" if at is None else f"stalled: no weight changes from step {at} on"
 
 
 def _neurons(layers: Sequence[Any]) -> None:
@@ -183,6 +190,14 @@ def interrupted(sweep: Sweep, signum: int) -> None:
     error(f"Ended by {name}: {done}; finish it with: {resume_command(sweep.id)}")
 
 
+def budget_spent(sweep: Sweep) -> None:
+    """Print what a sweep left out that came to the end of its budget, and how to go on."""
+    text = f"The budget is spent; not done: {sweep.left_over} of {len(sweep.plan.cells)} runs"
+    if sweep.cut_off:
+        text += f" ({sweep.cut_off} begun)"
+    say(f"{text}; go on with: {resume_command(sweep.id)}")
+
+
 def single_interrupted(signum: int, how: str) -> None:
     """Print the one line of a single run that a signal ended, and `how` it is kept."""
     name = signal.Signals(signum).name
@@ -197,6 +212,8 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
     for failed in sweep.failures:
         run, why = plain_text(failed.name), plain_text(failed.sentence)
         say(f"Failed: {run}: {why}  (whole traceback: {failed.traceback})")
+    if sweep.left_over:
+        budget_spent(sweep)
     report_built(report, sweep.options)
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
     say(f"Done in {seconds:.1f} s{estimated}.")
@@ -210,15 +227,25 @@ def report_built(report: Report, options: Settings) -> None:
 
 
 def _final_errors(report: Report) -> None:
+    found = report.final_error
+    if found is None:
+        return
+    say(found.title.partition(" by ")[0].removesuffix(" E"))
+    table(found.columns, found.rows, right=range(1, len(found.columns)))
+
+
+def table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
+) -> None:
+    """Print a table of texts; the columns whose numbers are in `right` are aligned right."""
     from rich.console import Console
     from rich.table import Table
 
-    say("Final error")
     table = Table(box=None, pad_edge=False)
-    for position, column in enumerate(report.final_error.columns):
-        table.add_column(column, justify="left" if position == 0 else "right", no_wrap=True)
-    for row in report.final_error.rows:
-        table.add_row(*row)
+    for position, column in enumerate(columns):
+        table.add_column(column, justify="right" if position in right else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(plain_text, row))
     # A table that goes to a file or a pipe is never folded.
     width = None if sys.stdout.isatty() else 10_000
     console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)

@@ -1,14 +1,14 @@
-"""The errors that a user can meet, each with the exit code that the command ends with.
+"""The errors of this package, with the exit codes of the command.
 
     SweepError                  1
     ├── RunFailed               1    a run raised, or verify found a difference
     ├── ConfigError             2    the configuration was refused; nothing was created
-    │   ├── ConfigErrors        2    several refusals at once, one line each
-    │   └── MisfitError         2    options that are right by themselves do not fit each other
+    │   ├── ConfigErrors        2    several invalid values, one line each
+    │   └── MisfitError         2    valid options that do not fit each other
     ├── StoreError              3    the store cannot be used
     │   ├── RunGoneError        3    a run was deleted while it trained
     │   ├── StoreVersionError   3    the database belongs to another MLflow version
-    │   └── StoreBusyError      3    another process holds what this one needs
+    │   └── StoreBusyError      3    another process works on the sweep or the store
     └── NotFoundError           2    no such sweep or run in the store
 
 Messages are one sentence: what is wrong, the value, and what to do.
@@ -36,7 +36,7 @@ __all__ = [
 
 
 class SweepError(Exception):
-    """Base of every error that is told to the user in one sentence."""
+    """Base of errors that are printed as one sentence, without a traceback."""
 
     exit_code = 1
 
@@ -52,17 +52,17 @@ class ConfigError(SweepError):
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """Return one sentence for each refused value."""
+        """Return one sentence for each invalid value."""
         return (str(self),)
 
 
 class ConfigErrors(ConfigError):
-    """Several refusals of one command, told together.
+    """Several invalid values of one command.
 
     Parameters
     ----------
     messages
-        One sentence for each refused value, in the order of the grid.
+        One sentence for each invalid value, in the order of the grid; duplicates are dropped.
     """
 
     def __init__(self, messages: Sequence[str]) -> None:
@@ -71,7 +71,7 @@ class ConfigErrors(ConfigError):
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """Return one sentence for each refused value, none twice."""
+        """Return one sentence for each invalid value."""
         return self._messages
 
     def __reduce__(self) -> tuple[type[ConfigErrors], tuple[tuple[str, ...]]]:
@@ -79,7 +79,7 @@ class ConfigErrors(ConfigError):
 
 
 class MisfitError(ConfigError):
-    """Options that are right by themselves and do not fit each other; a line for each misfit."""
+    """Valid options that do not fit each other; a line for each misfit."""
 
     @property
     def messages(self) -> tuple[str, ...]:
@@ -89,7 +89,7 @@ class MisfitError(ConfigError):
 
 @contextmanager
 def gathered(problems: list[str]) -> Iterator[None]:
-    """Add what is refused within to `problems`: a command tells all its mistakes at once."""
+    """Add the messages of a ConfigError to `problems`, so that a command reports all at once."""
     try:
         yield
     except ConfigError as error:
@@ -115,8 +115,8 @@ class RunGoneError(StoreError):
 class StoreLost(BaseException):
     """The store failed while a job recorded its run.
 
-    No `Exception`: a launcher makes a failed job of every one and goes on with the next,
-    which would train in vain.
+    No subclass of Exception: a launcher would take it for a failed job and start the next one,
+    which cannot be recorded.
     """
 
     def __init__(self, error: StoreError) -> None:
@@ -129,4 +129,4 @@ class StoreVersionError(StoreError):
 
 
 class StoreBusyError(StoreError):
-    """Another live process holds the sweep or the store."""
+    """Another process works on the sweep or the store."""

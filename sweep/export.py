@@ -14,7 +14,7 @@ import secrets
 import shlex
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -167,26 +167,28 @@ def _with_copies(
     The plan with the copies in their place, data file -> copy, and the files left out.
     """
     from sweep.tracking.copies import moved, moved_params
+    from sweep.training.data.files import paths_of
 
     data_files: dict[str, str] = {}
     left_out: dict[str, None] = {}
     cells = []
     for cell in plan.get("cells", ()):
         config = cell["config"]
-        file = config["data"].get("file")
-        path = base / Path(str(file)).expanduser()
-        digest = None if file is None else _digest(config, path)
+        named = _named_files(config["data"])
+        digest = _digest(config, base) if named else None
         if digest is None or _trajectory(config, digest) != cell.get("trajectory"):
-            left_out |= {} if file is None else {str(file): None}
+            left_out |= dict.fromkeys(named.values())
             cells.append(cell)
             continue
-        if str(file) not in data_files:
-            data_files[str(file)] = _copied(path, folder)
-        kept = [text for text in cell["overrides"] if not re.match(r"\+*data\.file=", text)]
+        for key, file in named.items():
+            if file not in data_files:
+                data_files[file] = _copied(paths_of(file, base, key), folder)
         new = moved(config, data_files)
-        text = f"++data.file={data_files[str(file)]}"
+        keys = "|".join(named)
+        kept = [text for text in cell["overrides"] if not re.match(rf"\+*({keys})=", text)]
+        kept += [f"++{key}={data_files[file]}" for key, file in named.items()]
         trajectory = _trajectory(new, digest)
-        changes = {"config": new, "overrides": [*kept, text], "trajectory": trajectory}
+        changes = {"config": new, "overrides": kept, "trajectory": trajectory}
         if isinstance(cell.get("params"), Mapping):
             changes["params"] = moved_params(cell["params"], data_files)
         cells.append({**cell, **changes})
@@ -194,24 +196,44 @@ def _with_copies(
     return {**plan, "base": ".", "cells": cells}, data_files, missing
 
 
-def _copied(path: Path, folder: Path) -> str:
-    """Copy a data file, named by its content, and return its place below `folder`."""
-    name = hashlib.sha256(path.read_bytes()).hexdigest()[:32]
-    ending = re.search(r"(\.\w+){1,2}$", path.name, re.ASCII)
-    place = f"data/{name}{ending[0].lower() if ending else ''}"
+def _named_files(data: Mapping[str, Any]) -> dict[str, str]:
+    """Return the keys that name data files -> what they name."""
+    from sweep.training.data.files import is_file_name
+
+    file, second = data.get("file"), data.get("validation")
+    if file is None:
+        return {}
+    if isinstance(second, str) and is_file_name(second):
+        return {"data.file": str(file), "data.validation": second}
+    return {"data.file": str(file)}
+
+
+def _copied(paths: Sequence[Path], folder: Path) -> str:
+    """Copy the files of a data set, named by their content; return their place below `folder`."""
+    total = hashlib.sha256(b"".join(hashlib.sha256(one.read_bytes()).digest() for one in paths))
+    place = f"data/{total.hexdigest()[:32]}"
+    if len(paths) > 1:
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        for number, path in enumerate(paths):  # in their order
+            shutil.copyfile(path, folder / place / f"{number:06d}{_ending(path)}")
+        return f"{place}/*{_ending(paths[0])}"
     (folder / "data").mkdir(exist_ok=True)
-    shutil.copyfile(path, folder / place)
-    return place
+    shutil.copyfile(paths[0], folder / f"{place}{_ending(paths[0])}")
+    return f"{place}{_ending(paths[0])}"
 
 
-def _digest(config: Mapping[str, Any], path: Path) -> str | None:
-    """Return the digest of the samples that a configuration takes from a file."""
+def _ending(path: Path) -> str:
+    found = re.search(r"(\.\w+){1,2}$", path.name, re.ASCII)
+    return found[0].lower() if found else ""
+
+
+def _digest(config: Mapping[str, Any], base: Path) -> str | None:
+    """Return the digest of the samples that a configuration takes from files."""
     from sweep.errors import ConfigError
     from sweep.training.data import load_data
 
     try:
-        data = {**config["data"], "file": str(path)}
-        return load_data(data, seed=config["seed"], base=path.parent).digest
+        return load_data(config["data"], seed=config["seed"], base=base).digest
     except ConfigError:
         return None
 

@@ -48,6 +48,23 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     return Exported(home, home / "away" / "exported", ended)
 
 
+def test_files_of_a_pattern_and_a_second_file_are_taken_along(tmp_path: Path) -> None:
+    for name, rows in (("part2", "0.9,0.8\n"), ("part1", "0.1,0.2\n"), ("other", "0.4,0.3\n")):
+        (tmp_path / f"{name}.csv").write_text(f"x,y\n{rows}")
+    grid = [*GRID, "data.file='part*.csv'", "data.validation=other.csv"]
+    ended = run_sweep(grid, tmp_path)
+    assert ended.code == 0, ended.err
+    ended = run_sweep(["to=away"], tmp_path, module="sweep.export")
+    assert ended.code == 0, ended.err
+    assert "Left out" not in ended.out
+    for file in tmp_path.glob("*.csv"):
+        file.unlink()
+    copy = tmp_path.rename(tmp_path.with_name("moved")) / "away"
+    ended = run_sweep([f"outputs={copy}"], copy.parent, module="sweep.verify")
+    assert ended.code == 0, ended.out + ended.err
+    assert "4 runs verified, 0 differ" in ended.out
+
+
 @pytest.fixture
 def folder(exported: Exported, tmp_path: Path) -> Path:
     """Return a copy of the folder in a place that knows neither the first store nor its data."""

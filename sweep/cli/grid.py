@@ -26,7 +26,7 @@ from sweep.cli.axes import (
 )
 from sweep.cli.compose import Composer
 from sweep.cli.messages import REFUSALS, listed
-from sweep.cli.points import conditions, points_of, skipped
+from sweep.cli.points import conditions, fold_axis, points_of, skipped
 from sweep.cli.validate import Validation
 from sweep.config.run import value_of
 from sweep.config.spec import RunSpec
@@ -36,7 +36,7 @@ from sweep.errors import ConfigError, ConfigErrors, MisfitError
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-    from sweep.config.models import Sweeper
+    from sweep.config.sweeper import Sweeper
 
 __all__ = ["checked_cells", "expand", "joined", "named_axes", "sound"]
 
@@ -89,6 +89,8 @@ def expand(
     problems += doubled_keys(typed)
     # The others are looked at all the same, for their mistakes.
     overrides = sound([*configured, *typed], problems)
+    with listed(problems):
+        overrides += fold_axis(composer, overrides, sweep_id)
     keys = {override.key_or_group for override in configured}
     points: list[list[Override]] = []
     with listed(problems):
@@ -148,7 +150,7 @@ def joined(
             f"hydra.sweeper.samples={sweeper.samples}: no axis is drawn; write one as "
             "lr=loguniform(1e-4,1), or leave it out."
         )
-    samples, seed = sweeper.samples or 0, master.seed if isinstance(master.seed, int) else 0
+    samples, seed = sweeper.samples or 1, master.seed if drawn else 0
     grid = [line for group in groups for line in grid_of(group, Path.cwd(), samples, seed)]
     return grid, tuple(dict.fromkeys([*of_points, *axes]))
 

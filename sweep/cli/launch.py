@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -9,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, open_dict, read_write
 
 from sweep.cli.compose import Composer
+from sweep.cli.plain import configure_log
 from sweep.cli.task import handed_over
-from sweep.cli.versions import configure_log
 from sweep.engine.events import Failure
 from sweep.engine.executors import available_cpus
 from sweep.engine.plan import Cell
@@ -71,7 +72,7 @@ def launch(
         parts = batches(sweep.pending, max_batch_size, apart=composer.numbered)
         return [launcher.launch([job(cell) for cell in part], part[0].job) for part in parts]
     if runs_alone(composer, sweep.pending):
-        for cell in sweep.pending:
+        for cell in itertools.takewhile(lambda _: not sweep.spent, sweep.pending):
             launcher.launch([job(cell)], cell.job)
     elif composer.needs_jobs or _watched(master):
         for cell, outcome in _trained(sweep, settings):

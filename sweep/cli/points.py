@@ -13,7 +13,7 @@ from omegaconf import OmegaConf
 
 from sweep.checks import did_you_mean
 from sweep.cli.arguments import describes_run
-from sweep.cli.axes import parse, quoted, refusals
+from sweep.cli.axes import grid_of, parse, quoted, refusals
 from sweep.cli.messages import listed
 from sweep.config.spec import shown
 from sweep.errors import ConfigError, ConfigErrors
@@ -21,10 +21,24 @@ from sweep.errors import ConfigError, ConfigErrors
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-__all__ = ["conditions", "points_of", "skipped"]
+    from sweep.cli.compose import Composer
+
+__all__ = ["conditions", "fold_axis", "points_of", "skipped"]
 
 KEY = "hydra.sweeper.points"
 FORM = "give a list of mappings, [{lr: 0.1, iters: 10}, ...], or the path of a .csv or .yaml file"
+
+
+def fold_axis(composer: Composer, overrides: Sequence[Override], sweep_id: str) -> list[Override]:
+    """Return the axis of the parts that ``data.folds`` makes, unless the command names them."""
+    if any(override.key_or_group == "data.fold" for override in overrides):
+        return []
+    first = [grid_of([override], Path.cwd(), 1)[0][0] for override in overrides]
+    data = composer.compose([*first, f"parent={sweep_id}"], 0).values.get("data")
+    folds = data.get("folds") if isinstance(data, Mapping) else None
+    if not isinstance(folds, int) or folds < 2:
+        return []
+    return parse(None, [f"data.fold={','.join(map(str, range(folds)))}"])
 
 
 def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[Override]]:

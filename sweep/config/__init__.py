@@ -1,1 +1,1 @@
-"""What a configuration can say, checked: runs (RunSpec), signatures and settings."""
+"""Validated configuration: runs (RunSpec) with their signatures, and settings."""

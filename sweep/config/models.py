@@ -1,40 +1,67 @@
-"""What each group of a configuration can say, one model a group.
+"""The pydantic models of the configuration, one a group.
 
-A field's description is what must hold of it; `validated` makes one sentence of it for each
-mistake. Importing this module loads pydantic: it is imported where something is validated.
+A field's description says what must hold; `validated` uses it for messages. Import this module
+late, as it loads pydantic.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from sweep.checks import did_you_mean, no_such_key, told
+from sweep.checks import told
+from sweep.config.messages import field_message
 from sweep.errors import ConfigErrors
 
-__all__ = ["Control", "Network", "Run", "Sweeper", "Tracking", "validated"]
+__all__ = [
+    "Control",
+    "Data",
+    "Network",
+    "Read",
+    "Run",
+    "Tracking",
+    "validated",
+]
 
 Model = TypeVar("Model", bound=BaseModel)
 
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
+TAG = r"^\w[\w\-]{0,99}$"
+
 
 def _whole(value: Any) -> Any:
-    """Return a float such as 1e5 as the whole number that it is."""
+    """Return a float such as 1e5 as an int."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def _double(value: Any) -> Any:
-    """Return a whole number that a float cannot hold as infinity, which is refused."""
+    """Return an int as a float; one that overflows as infinity, which is invalid."""
     try:
         return float(value) if type(value) is int else value
     except OverflowError:
         return math.inf
 
 
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _name(value: Any) -> Any:
+    """Refuse `last`, and names that look like an id."""
+    if isinstance(value, str) and re.match(r"last$|\d{8}-\d{6}-", value):
+        raise ValueError(value)
+    return value
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 Positive = Annotated[float, BeforeValidator(_double), Field(gt=0, allow_inf_nan=False)]
+
+
+_Text = Annotated[str, Field(min_length=1)] | None
 
 
 class _Group(BaseModel):
@@ -42,7 +69,7 @@ class _Group(BaseModel):
 
 
 class Run(BaseModel):
-    """The keys of a run that are single values; a user's own keys beside them are free."""
+    """The single values of a run; a user may add own keys."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
@@ -55,7 +82,7 @@ class Run(BaseModel):
 
 
 class Network(_Group):
-    """The group `network`; what sizes and values must fit is checked where it is built."""
+    """The group `network`; Network.build validates the values."""
 
     layers: Any = None
     activation: Any = "sigmoid"
@@ -66,11 +93,95 @@ class Network(_Group):
     init: dict[str, Any] | None = Field(None, description="give a mapping, as {scheme: xavier}")
 
     def arguments(self) -> dict[str, Any]:
-        """Return what the network is built from: `init` replaces given weights and biases."""
-        given = {name: getattr(self, name) for name in type(self).model_fields}
+        """Return the arguments of Network.build; `init` replaces given weights and biases."""
+        given = self.model_dump()
         init = {key: value for key, value in (self.init or {}).items() if value is not None}
         replaced = {"weights": None, "biases": None} if init and self.weights is not None else {}
         return {**given, **replaced, "init": init or None}
+
+
+class Read(_Group):
+    """Options of pandas.read_csv that are plain values; null is pandas' own default."""
+
+    sep: _Text = Field(None, description="give the text between two cells, as ';'")
+    header: Literal["infer", 0] | None = Field(
+        "infer",
+        description="write null where the first row holds data, 0 where it holds names; "
+        "data.read.skiprows leaves out lines before it",
+    )
+    names: list[str] | None = Field(None, description="give a list of names, one a column")
+    index_col: int | str | list[int | str] | None = Field(
+        None, description="give the column that labels the rows, by name or position"
+    )
+    decimal: _Text = Field(None, description="give the decimal point, one character")
+    thousands: _Text = Field(None, description="give the character between thousands")
+    na_values: str | list[str | int | float] | dict[str, Any] | None = Field(
+        None, description="give a list of texts that stand for a missing value"
+    )
+    keep_default_na: bool | None = Field(None, description="write true or false")
+    true_values: list[str] | None = Field(None, description="give a list of texts")
+    false_values: list[str] | None = Field(None, description="give a list of texts")
+    encoding: _Text = Field(None, description="give a name as utf-8, latin-1 or utf-16")
+    encoding_errors: Literal["strict", "replace", "ignore"] | None = Field(
+        None, description="use strict, replace or ignore"
+    )
+    comment: _Text = Field(None, description="give the character that begins a comment")
+    quotechar: _Text = Field(None, description="give one character")
+    quoting: Annotated[int, Field(ge=0, le=3)] | None = Field(
+        None, description="give 0 (minimal), 1 (all), 2 (nonnumeric) or 3 (none)"
+    )
+    doublequote: bool | None = Field(None, description="write true or false")
+    escapechar: _Text = Field(None, description="give one character")
+    skipinitialspace: bool | None = Field(None, description="write true or false")
+    skiprows: int | list[int] | None = Field(None, description="give a number of lines or a list")
+    skip_blank_lines: bool | None = Field(None, description="write true or false")
+    nrows: Annotated[int, Field(ge=1)] | None = Field(None, description="give a number of rows")
+    lineterminator: _Text = Field(None, description="give one character")
+    compression: Literal["infer", "gzip", "bz2", "zip", "xz"] | None = Field(
+        None, description="use infer, gzip, bz2, zip or xz"
+    )
+
+
+class Data(_Group):
+    """The group `data`; what the file holds is checked where it is read."""
+
+    inputs: Any = None
+    targets: Any = None
+    file: str | None = Field(None, description="give the path of a data file, or a pattern")
+    read: dict[str, Any] | None = Field(None, description="give a mapping, as {sep: ';'}")
+    drop: list[str | int] | str | int | None = Field(
+        None, description="give a list of columns to leave out of data.inputs=all"
+    )
+    missing: Literal["drop", "mean", "median"] | None = Field(
+        None, description="use drop, mean or median, or null to refuse missing values"
+    )
+    categories: list[str | int] | str | None = Field(
+        None, description="use auto, or a list of columns, or null to refuse text"
+    )
+    standardize: bool | Literal["all"] = Field(False, description="use true, false or all")
+    one_hot: bool = Field(False, description="write true or false")
+    validation: Annotated[float, Field(ge=0, lt=1)] | str | None = Field(
+        0.0,
+        description="give a share from 0 to below 1, a column of data.file, or a second file",
+    )
+    folds: Annotated[int, Field(ge=2)] | None = Field(
+        None, description="give a number of parts of at least 2"
+    )
+    fold: Annotated[int, Field(ge=0)] | None = Field(None, description="give a part, from 0 on")
+    split_seed: Annotated[int, Field(ge=0)] | None = Field(
+        None, description="give a whole number of at least 0, or null for the seed"
+    )
+
+    def without_unset(self) -> dict[str, Any]:
+        """Return what is set: options of `read` at pandas' own default say nothing."""
+        given = {key: value for key, value in self if key in self.model_fields_set}
+        read = validated(Read, self.read or {}, "data.read")
+        options = {
+            key: value
+            for key, value in read
+            if key in read.model_fields_set and value != ("infer" if key == "header" else None)
+        }
+        return {**given, **({"read": options or None} if "read" in given else {})}
 
 
 class Tracking(_Group):
@@ -83,42 +194,35 @@ class Tracking(_Group):
     uri: str | None = Field(None, description="give the server's address")
 
 
-class Sweeper(BaseModel):
-    """What ``hydra.sweeper`` can say; the axes and points in it are read where they are parsed."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-    max_batch_size: int | None = Field(None, ge=1, description="give a whole number above 0")
-    params: dict[str, Any] | None = Field(None, description="give a mapping, as {lr: '0.1,0.2'}")
-    points: Any = None
-    skip: str | list[str] = Field(
-        [], description="give a list of conditions, as ['lr > 1 and iters > 1000']"
-    )
-    misfits: Literal["refuse", "skip"] = Field("refuse", description="use refuse or skip")
-    samples: Whole | None = Field(None, ge=1, description="give a whole number above 0")
-
-    @property
-    def conditions(self) -> list[str]:
-        """Return the conditions that leave points out."""
-        return [self.skip] if isinstance(self.skip, str) else self.skip
-
-
 class Control(BaseModel):
-    """The keys that say how a command runs."""
+    """The keys of settings.Settings."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
     outputs: Annotated[str, Field(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")] = Field(
         description="give the path of a folder"
     )
-    resume: str | None = Field(None, description="give `last` or a sweep's id")
+    name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
+        None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
+    )
+    note: str | None = Field(None, description="give a text")
+    tags: dict[Annotated[str, Field(pattern=TAG)], str | int | float | bool] | None = Field(
+        None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
+    )
+    resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
     reuse: bool = Field(False, description="write true or false")
     dry_run: bool = Field(False, description="write true or false")
     fail_fast: bool = Field(False, description="write true or false")
     max_seconds: Positive | None = Field(
         None, description="give a finite number of seconds above 0, or null for no limit"
     )
-    parent: Any = None
+    model: Literal["best"] | None = Field(None, description="write best, or null for no model")
+    metric: Annotated[str, Field(pattern=r"\S")] | None = Field(
+        None, description="give the name of one of the runs' metrics"
+    )
+    mode: Literal["min", "max"] | None = Field(None, description="use min or max")
+    repeats: list[str] | None = Field(None, description="list the axes, as [seed]")
+    parent: Annotated[str | None, BeforeValidator(_text)] = None
 
 
 def validated(model: type[Model], values: Any, group: str = "") -> Model:
@@ -127,12 +231,12 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
     Parameters
     ----------
     group
-        The key that holds the values; empty for those at the top.
+        The key of the group; empty for top-level keys.
 
     Raises
     ------
     ConfigErrors
-        Everything that is wrong, one sentence each.
+        One message for each invalid value.
     """
     if not isinstance(values, Mapping):
         raise ConfigErrors([told(group, values, f"choose one with {group}=NAME")])
@@ -140,51 +244,4 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         wrong = {str(one["loc"][0]): one["type"] for one in error.errors(include_url=False)}
-    raise ConfigErrors([_sentence(model, values, group, *one) for one in wrong.items()])
-
-
-def _sentence(
-    model: type[BaseModel], values: Mapping[Any, Any], group: str, name: str, kind: str
-) -> str:
-    fields = model.model_fields
-    key = f"{group}.{name}" if group else name
-    value = values.get(name)
-    if kind == "extra_forbidden":
-        return no_such_key(group, name, fields)
-    advice = str(fields[name].description)
-    number = _number(value) if isinstance(value, str) else None
-    if number is not None and _accepts(model, {**values, name: number}, name):
-        return (
-            f'{key}="{value}": this is text where a number is due; write '
-            f"{key}={str(value).strip()}, without quotes, or for a variable of the environment "
-            f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
-        )
-    if isinstance(value, list) and value and not any(isinstance(one, list) for one in value):
-        listed = ",".join(map(str, value))
-        return told(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
-    if isinstance(value, int | float) and abs(value) > 1.7e308:
-        advice += "; double precision ends at 1.8e308"
-    return told(key, value, advice + did_you_mean(str(value), _literals(fields[name].annotation)))
-
-
-def _number(text: str) -> float | int | None:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return None
-
-
-def _accepts(model: type[BaseModel], values: Mapping[Any, Any], name: str) -> bool:
-    try:
-        model.model_validate(values)
-    except ValidationError as error:
-        return all(one["loc"][0] != name for one in error.errors(include_url=False))
-    return True
-
-
-def _literals(annotation: Any) -> list[str]:
-    """Return the words that a field's type allows."""
-    nested = [word for part in get_args(annotation) for word in _literals(part)]
-    return nested or ([annotation] if isinstance(annotation, str) else [])
+    raise ConfigErrors([field_message(model, values, group, *one) for one in wrong.items()])

@@ -1,8 +1,7 @@
-"""Turn a resolved configuration into a frozen RunSpec, or refuse it in one sentence.
+"""Validate a resolved configuration and convert it to a frozen RunSpec.
 
-Nobody below this module reaches into a configuration: a RunSpec is all that training and
-recording see. The configuration arrives as plain Python values (Hydra has composed and
-resolved it), so everything here also works on one that was stored and read back.
+Training and recording see the RunSpec only. The configuration is plain Python values, composed
+and resolved by Hydra or read back from the store.
 """
 
 from __future__ import annotations
@@ -26,7 +25,10 @@ if TYPE_CHECKING:
 __all__ = ["RUN_KEYS", "run_spec", "value_of"]
 
 PARAM = re.compile(r"[\w.\-/ ]+")
-"""A key that MLflow takes as the name of a param."""
+"""Keys that are valid names of MLflow params."""
+
+AUTO = "auto"
+"""Stands for the size of the first or the last layer that the data gives."""
 
 RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
 """The keys that describe a run; every run stores them as params."""
@@ -38,25 +40,25 @@ def run_spec(
     base: Path,
     keys: Iterable[str] = (),
 ) -> RunSpec:
-    """Check a resolved configuration and freeze it.
+    """Validate a resolved configuration and return its specification.
 
     Parameters
     ----------
     config
-        The resolved configuration without Hydra's own node, as plain values.
+        The resolved configuration without the node `hydra`, as plain values.
     choices
         The chosen option of each group.
     base
         The folder that a relative data file is relative to.
     keys
-        The keys that the command line sets: the run has a param for each.
+        The keys that the command line sets; each becomes a param.
 
     Raises
     ------
     ConfigErrors
-        Everything that is wrong, one sentence each.
+        One message for each invalid value.
     MisfitError
-        Each option is right by itself, and they do not fit each other.
+        Each option is valid, but they do not fit each other.
     """
     from sweep.config.models import Run, validated
     from sweep.training.network import check_fit
@@ -75,8 +77,9 @@ def run_spec(
 
     run: Run | None = checked(validated, Run, config)
     seed = run.seed if run else 0
-    network = checked(_network, config.get("network"), seed)
-    data = checked(_data, config.get("data"), seed, base)
+    samples = checked(_samples, config.get("data"))
+    data = None if samples is None else checked(_data, samples, seed, base)
+    network = checked(_network, config.get("network"), seed, data)
     trainer = checked(_trainer, config.get("trainer"), data)
     names = {group: str(choices.get(group) or "custom") for group in ("network", "data", "trainer")}
     rule = None
@@ -87,12 +90,14 @@ def run_spec(
     plain = {key: value for key, value in config.items() if key not in CONTROL_KEYS}
     if network is not None:
         plain["network"] = _without_unset(plain["network"])
+    if samples is not None:
+        plain["data"] = samples
     others = {key: value for key, value in plain.items() if key not in ("lr", "iters", "seed")}
     problems = problems or [
         told(key, value, "plan.json can hold finite numbers only; write it as text, in quotes")
         for key, value in _not_finite(others)
     ]
-    if run is None or problems:
+    if run is None or data is None or problems:
         raise ConfigErrors([*problems, *misfits])
     if misfits:
         raise MisfitError("\n".join(misfits))
@@ -108,6 +113,8 @@ def run_spec(
         config={**plain, "lr": run.lr, "iters": run.iters, "seed": run.seed},
         base=base,
         named=_named(keys, plain, choices),
+        preparation=data.preparation.document() if data.prepared else None,
+        data_summary=data.summary,
     )
 
 
@@ -136,7 +143,7 @@ def _named(
     found = {}
     for key in keys:
         if key not in RUN_KEYS and PARAM.fullmatch(key):
-            with suppress(KeyError):  # a key that was removed
+            with suppress(KeyError):  # the key was removed
                 found[key] = value_of(key, config, choices)
     return found
 
@@ -157,57 +164,69 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
 
     if not trainer.built_in:
         if value is not None:
-            raise MisfitError(
-                told(
-                    "rule",
-                    value,
-                    "a rule has no meaning under a trainer of your own; leave it null",
-                )
-            )
+            advice = "a rule has no meaning under a trainer of your own; leave it null"
+            raise MisfitError(told("rule", value, advice))
         return None
-    if value is None:
-        if choice != "notebook":
-            return "gradient"
-        try:
+    if value is not None:
+        check_rule(network, value)
+        return value
+    if choice == "notebook":
+        with suppress(ConfigError):
             check_rule(network, "notebook")
-        except ConfigError:
-            return "gradient"
-        return "notebook"
-    check_rule(network, value)
-    return value
+            return "notebook"
+    return "gradient"
 
 
-def _network(value: Any, seed: int) -> Network:
+def _network(value: Any, seed: int, data: Data | None) -> Network | None:
     from sweep.config import models
     from sweep.training.network import Network
 
-    return Network.build(
-        **models.validated(models.Network, value, "network").arguments(), seed=seed
-    )
+    arguments = models.validated(models.Network, value, "network").arguments()
+    layers = arguments["layers"]
+    if isinstance(layers, list) and AUTO in (layers[0], layers[-1]) and len(layers) > 1:
+        if data is None:
+            return None  # the data's own message is enough
+        sizes = (data.inputs.shape[1], data.targets.shape[1])
+        ends = [
+            size if end == AUTO else end
+            for end, size in zip((layers[0], layers[-1]), sizes, strict=True)
+        ]
+        arguments["layers"] = [ends[0], *layers[1:-1], ends[1]]
+    return Network.build(**arguments, seed=seed)
 
 
 def _without_unset(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the group without options of `init` that are not set; they say nothing."""
+    """Return the group without the options of `init` that are null."""
     if not isinstance(network.get("init"), Mapping):
         return dict(network)
     init = {key: value for key, value in network["init"].items() if value is not None}
     return {**network, "init": init or None}
 
 
-def _data(value: Any, seed: int, base: Path) -> Data:
+def _samples(value: Any) -> dict[str, Any]:
+    from sweep.config import models
+
+    return models.validated(models.Data, value, "data").without_unset()
+
+
+def _data(samples: Mapping[str, Any], seed: int, base: Path) -> Data:
     from sweep.training.data import load_data
 
-    if not isinstance(value, Mapping):
-        raise ConfigError(told("data", value, "choose one with data=NAME"))
-    return load_data(value, seed=seed, base=base)
+    return load_data(samples, seed=seed, base=base)
 
 
 def _trainer(value: Any, data: Data | None) -> TrainerSpec:
     if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
         raise ConfigError(
-            "trainer: `_target_` must name the class that trains; trainer=backprop is the built-in."
+            "trainer: `_target_` must name what trains; trainer=backprop is the built-in."
         )
-    from sweep.training.trainers import built_in_options, check_options, locate, source_hash
+    from sweep.training.trainers import (
+        built_in_options,
+        check_options,
+        locate,
+        logs_by_itself,
+        source_hash,
+    )
 
     options = {str(key): item for key, item in value.items() if key != "_target_"}
     if value["_target_"] == BUILT_IN:
@@ -219,5 +238,6 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         options,
         source_hash(cls),
         shareable=bool(getattr(cls, "shareable", True)),
-        thread_safe=bool(getattr(cls, "thread_safe", False)),
+        # MLflow finds its active run by a variable of the process's environment.
+        thread_safe=bool(getattr(cls, "thread_safe", False)) and not logs_by_itself(cls),
     )

@@ -1,9 +1,9 @@
-"""How a command runs: where it writes and stores, what it resumes. In no signature."""
+"""Settings of a command: output folder, tracking, resume. No part of signatures."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,26 +11,44 @@ from sweep.checks import told
 from sweep.errors import ConfigErrors, gathered
 
 if TYPE_CHECKING:
-    from sweep.config.models import Sweeper
+    from sweep.config.sweeper import Sweeper
 
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
 CONTROL_KEYS = (
+    "name",
+    "note",
+    "tags",
+    "budget",
     "outputs",
     "resume",
     "reuse",
     "dry_run",
     "fail_fast",
     "max_seconds",
+    "model",
+    "metric",
+    "mode",
+    "repeats",
     "tracking",
     "parent",
 )
-"""The keys that say how a command runs; none of them can be an axis."""
+"""The keys of settings; none of them can be an axis."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a command runs: the same for all its runs, and in no signature."""
+    """Settings that are the same for all runs of a command, and no part of signatures.
+
+    Attributes
+    ----------
+    about
+        The sweep's ``name``, ``note`` and ``tags``, those that are given.
+    budget_seconds, budget_runs
+        Limits of a sweep: it ends with what it has after so many seconds or runs.
+    metric, mode, repeats
+        None for those of the sweep's plan, or the default.
+    """
 
     outputs: Path
     tracking_kind: str
@@ -41,11 +59,18 @@ class Settings:
     dry_run: bool
     fail_fast: bool
     max_seconds: float | None
+    model: str | None
+    metric: str | None
+    mode: str | None
+    repeats: tuple[str, ...] | None
     parent: str | None
+    about: Mapping[str, Any] = field(default_factory=dict)
+    budget_seconds: float | None = None
+    budget_runs: int | None = None
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
-    """Check the control keys of a resolved configuration; a command that reads has a few alone.
+    """Validate the control keys of a resolved configuration; only `outputs` is required.
 
     Raises
     ------
@@ -53,30 +78,34 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         Everything that is wrong, one sentence each.
     """
     from sweep.config.models import Control, Tracking, validated
+    from sweep.config.sweeper import Budget
 
     problems: list[str] = []
     control = tracking = None
+    budget = Budget(seconds=None, runs=None)
     with gathered(problems):
         control = validated(Control, config)
     with gathered(problems):
         tracking = validated(Tracking, config.get("tracking"), "tracking")
+    with gathered(problems):
+        budget = validated(Budget, config.get("budget", {}), "budget")
     if tracking is not None and tracking.kind == "local" and tracking.uri is not None:
         problems.append(
             told("tracking.uri", tracking.uri, "write tracking=server too, or leave it out")
         )
     if control is None or tracking is None or problems:
         raise ConfigErrors(problems)
+    values = control.model_dump() | {"outputs": (cwd / control.outputs).resolve()}
+    values["repeats"] = None if control.repeats is None else tuple(control.repeats)
+    about = {key: values.pop(key) for key in ("name", "note", "tags")}
     return Settings(
-        outputs=(cwd / control.outputs).resolve(),
         tracking_kind=tracking.kind,
         tracking_uri=tracking.uri,
         experiment=tracking.experiment,
-        resume=control.resume,
-        reuse=control.reuse,
-        dry_run=control.dry_run,
-        fail_fast=control.fail_fast,
-        max_seconds=control.max_seconds,
-        parent=None if control.parent is None else str(control.parent),
+        about={key: value for key, value in about.items() if value is not None},
+        budget_seconds=budget.seconds,
+        budget_runs=budget.runs,
+        **values,
     )
 
 
@@ -88,7 +117,8 @@ def sweeper_settings(config: Mapping[str, Any]) -> Sweeper:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Sweeper, validated
+    from sweep.config.models import validated
+    from sweep.config.sweeper import Sweeper
 
     return validated(Sweeper, config, "hydra.sweeper")
 

@@ -1,4 +1,4 @@
-"""What a run is: a frozen RunSpec, its signature and the trajectory it lies on."""
+"""The specification of a run, with its signature and its trajectory's key."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 __all__ = ["BUILT_IN", "RunSpec", "TrainerSpec", "canonical", "shown"]
 
 BUILT_IN = "sweep.backprop.Backprop"
-"""The project's own trainer."""
+"""The built-in trainer."""
 
 
 @dataclass(frozen=True)
 class TrainerSpec:
-    """What trains: the built-in trainer, or a user's class with its keyword arguments."""
+    """The built-in trainer, or a user's class, with its keyword arguments."""
 
     target: str
     options: Mapping[str, Any]
@@ -33,26 +33,30 @@ class TrainerSpec:
 
     @property
     def built_in(self) -> bool:
-        """Whether this is the project's own trainer."""
+        """Whether this is the built-in trainer."""
         return self.target == BUILT_IN
 
 
 @dataclass(frozen=True)
 class RunSpec:
-    """One point of the grid, checked: everything that determines its numbers.
+    """A validated grid point: everything that determines its numbers.
 
     Attributes
     ----------
     rule
         The resolved rule; None under a user's trainer.
     choices
-        The option's name for each group (``network``, ``data``, ``trainer``).
+        The chosen option of each group (``network``, ``data``, ``trainer``).
     config
         The resolved configuration as plain values, without the control keys.
     base
         The folder that a relative data file is relative to.
     named
-        The values of the other keys that the command line sets; params, and nothing else.
+        The values of other keys that the command line sets; used for params only.
+    preparation
+        How the data was prepared, as plain values; None for data used as it is.
+    data_summary
+        What was done with the rows of a file; empty without one.
     """
 
     lr: float
@@ -66,6 +70,8 @@ class RunSpec:
     config: Mapping[str, Any]
     base: Path
     named: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    preparation: Mapping[str, Any] | None = field(default=None, compare=False)
+    data_summary: str = field(default="", compare=False)
     signature: str = field(init=False)
     trajectory: str = field(init=False)
 
@@ -75,15 +81,14 @@ class RunSpec:
         object.__setattr__(self, "trajectory", _sha256([shared, self.data_digest]))
 
     def data(self) -> Data:
-        """Return the loaded data; it is read once in each process.
+        """Return the data, loaded once in each process.
 
         Raises
         ------
         ConfigError
-            It cannot be loaded any more.
+            It cannot be loaded.
         RunFailed
-            It is not what the signature is made of: the file has changed, or another copy of it
-            lies here.
+            Its content differs from that in the signature.
         """
         from sweep.training.data import load_data
 
@@ -97,13 +102,15 @@ class RunSpec:
 
     @property
     def uses_seed(self) -> bool:
-        """Whether another seed can give other numbers."""
+        """Whether the numbers depend on the seed."""
         network, data = self.config["network"], self.config["data"]
-        drawn = network.get("init") or data.get("validation") or self.trainer.options.get("shuffle")
+        split = data.get("folds") or not isinstance(data.get("validation") or "", str)
+        drawn = network.get("init") or self.trainer.options.get("shuffle")
+        drawn = drawn or (split and data.get("split_seed") is None)
         return bool(drawn) or not self.trainer.built_in
 
     def params(self) -> dict[str, str]:
-        """Return the run's params, those of the MLflow contract last, as text."""
+        """Return the run's params as text; those that every run has come last."""
         return {
             **{key: shown(value) for key, value in self.named.items()},
             "lr": repr(self.lr),
@@ -115,12 +122,12 @@ class RunSpec:
 
 
 def canonical(value: Any) -> str:
-    """Return the one JSON text of plain values; floats exact, keys sorted."""
+    """Return the canonical JSON text of plain values: keys sorted, floats exact."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def shown(value: Any) -> str:
-    """Return a value of a configuration as params and names show it: text as it is, else JSON."""
+    """Return a configuration value for params and names: text unchanged, else JSON."""
     if isinstance(value, str):
         return value
     return "null" if value is None else canonical(value)
@@ -131,7 +138,7 @@ def _sha256(value: Any) -> str:
 
 
 def _signature(spec: RunSpec) -> str:
-    """Return SHA-256 over what determines the run's numbers, and over nothing else."""
+    """Return SHA-256 over exactly what determines the run's numbers."""
     from sweep.training.backprop import ALGORITHM
 
     network = spec.network

@@ -1,8 +1,8 @@
-"""Batches: trajectories that one task trains.
+"""Group trajectories into batches that train in one vectorised kernel.
 
-Side by side, up to LANES trajectories take about as long as one or two alone. They share a batch
-only where that is sure to be won: there are enough of them, and they are long enough to pay for
-compiling one more kernel. What each trajectory gives is the same to the bit.
+LANES trajectories in one kernel take about as long as one or two separate ones. They are batched
+only where this saves time: there are enough of them, and they are long enough to pay for compiling
+one more kernel. Results do not depend on it.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ if TYPE_CHECKING:
 __all__ = ["COST", "batches"]
 
 WORTH = 2e8
-"""Scalars to update (iterations x samples x scalars, together) from which on a batch pays.
+"""Least number of scalar updates (iterations x samples x scalars) of a batch.
 
-About half a second alone, as the kernel for several takes to compile, once, and a tenth of
-that to load from the cache.
+About half a second of training, the time to compile the vectorised kernel once; loading it from
+the cache takes a tenth of that.
 """
 
 COST = 2
-"""A batch of several is taken to last as long as so many of them alone (measured: 1.8)."""
+"""Duration of a batch, relative to one of its trajectories (measured: 1.8)."""
 
 
 def batches(trajectories: Sequence[Trajectory], workers: int) -> list[tuple[Trajectory, ...]]:
-    """Return the trajectories, those that train side by side in one tuple.
+    """Return the batches of `trajectories`, in the order of their longest ones.
 
     Parameters
     ----------
@@ -44,29 +44,26 @@ def batches(trajectories: Sequence[Trajectory], workers: int) -> list[tuple[Traj
     kinds: dict[Hashable, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         kinds[_kind(trajectory.spec)].append(trajectory)
-    alone = set(map(id, kinds.pop(None, [])))
-    together: dict[int, tuple[Trajectory, ...]] = {}
+    found: list[tuple[Trajectory, ...]] = []
     for alike in kinds.values():
-        if _pays(alike, workers):
-            # Of about one length, so that few lanes run on behind their trajectory's end.
-            alike.sort(key=lambda trajectory: -trajectory.stops[-1])
-            parts = math.ceil(len(alike) / LANES)
-            for part in range(parts):
-                first, end = (len(alike) * at // parts for at in (part, part + 1))
-                together[id(alike[first])] = tuple(alike[first:end])
-        else:
-            alone |= set(map(id, alike))
-    return [
-        (trajectory,) if id(trajectory) in alone else together[id(trajectory)]
-        for trajectory in trajectories
-        if id(trajectory) in alone or id(trajectory) in together
-    ]
+        if not _pays(alike, workers):
+            found += [(trajectory,) for trajectory in alike]
+            continue
+        # Similar lengths together, so that few lanes run on beyond the end of their trajectory.
+        alike.sort(key=lambda trajectory: -trajectory.stops[-1])
+        parts, count = math.ceil(len(alike) / LANES), len(alike)
+        found += [
+            tuple(alike[count * part // parts : count * (part + 1) // parts])
+            for part in range(parts)
+        ]
+    order = {id(trajectory): number for number, trajectory in enumerate(trajectories)}
+    return sorted(found, key=lambda batch: order[id(batch[0])])
 
 
 def _kind(spec: RunSpec) -> Hashable:
-    """Return what is equal for trajectories that can train side by side; None for none."""
-    if not spec.trainer.built_in or spec.trainer.options or spec.rule is None:
-        return None
+    """Return a key that is equal for trajectories that can be batched."""
+    if not spec.trainer.built_in or spec.trainer.options:
+        return object()
     network = spec.network
     return (
         network.layers,
@@ -80,17 +77,19 @@ def _kind(spec: RunSpec) -> Hashable:
 
 
 def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
-    """Return whether these trajectories are done sooner side by side."""
-    alone = math.ceil(len(alike) / workers)
-    together = COST * math.ceil(math.ceil(len(alike) / LANES) / workers)
+    """Return whether batches of these trajectories are done sooner."""
+    separate = math.ceil(len(alike) / workers)
+    batched = COST * math.ceil(math.ceil(len(alike) / LANES) / workers)
     spec = alike[0].spec
-    most = sum(trajectory.stops[-1] for trajectory in alike) * spec.network.size
-    if alone <= together or spec.rule is None:
+    if separate <= batched or spec.rule is None:
         return False
     try:
         data = spec.data()
     except SweepError:  # each run fails with it
         return False
-    if data.validation_inputs is not None or most * len(data.inputs) < WORTH:
+    iterations = sum(trajectory.stops[-1] for trajectory in alike)
+    if data.validation_inputs is not None:
+        return False
+    if iterations * spec.network.size * len(data.inputs) < WORTH:
         return False
     return kernel_spec(spec.network, len(data.inputs), spec.rule).small

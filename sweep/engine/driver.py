@@ -1,7 +1,7 @@
 """Train trajectories on an executor, slice by slice, and report each run as it ends.
 
 The driver keeps the curve and the last state of each trajectory; a task advances a batch by a
-slice. A lost worker costs what came since the last state: the batch goes on from there.
+slice. After the loss of a worker the batch continues from its last state.
 """
 
 from __future__ import annotations
@@ -9,118 +9,37 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint
-from sweep.engine.events import Charted, Ended, Event, Failure, Noted, Progressed, Started
+from sweep.engine.events import Event, Failure
 from sweep.engine.executors import Executor, WorkerLost
+from sweep.engine.follow import Member
 from sweep.engine.plan import Trajectory
-from sweep.training.history import History, Part, RunResult, Saved
-from sweep.training.task import Item, SliceResult, Task
+from sweep.training.task import SliceResult, Task
 
 __all__ = ["Driver"]
 
 TICK = 0.1
-"""Seconds after which a waiting caller gets control, to act on signals."""
+"""Seconds between two events at most, so that the caller can act on signals."""
 
 TRIES = 3
-"""Deaths of a worker since the last state that came back, after which a batch has failed.
+"""Worker deaths since the last state, after which a batch has failed.
 
-The last try is alone: what died for want of memory then has all of it.
+Nothing else runs during the last try, as the worker may have run out of memory.
 """
-
-CHART_SECONDS = 3.0
-KEEP_SECONDS = 20.0
-"""Seconds after which what is new of a curve is shown, and a state is written to disk."""
-
-
-class _Member:
-    """A trajectory of a batch: what came back of it so far."""
-
-    def __init__(
-        self, trajectory: Trajectory, checkpoint: Checkpoint | None, max_seconds: float
-    ) -> None:
-        self.trajectory = trajectory
-        self.checkpoint = checkpoint
-        self.open = list(trajectory.cells)
-        found = checkpoint.load(trajectory.stops[0]) if checkpoint else None
-        self.foreign = found if isinstance(found, str) else None
-        saved, points = found if isinstance(found, tuple) else (None, None)
-        self.history = History(trajectory.stops, saved, points)
-        self.max_seconds = self.history.seconds + max_seconds
-        self._counted = 0
-        self._charted_at = self._kept_at = 0.0
-
-    def start(self) -> Iterator[Event]:
-        """Yield what there is to say when the first slice was submitted."""
-        self._charted_at = self._kept_at = time.monotonic()
-        if self.foreign is not None:
-            yield Noted(
-                f"{self.open[-1].name} starts from step 0: its checkpoint was made on another "
-                f"platform ({self.foreign})."
-            )
-        yield Started(self.trajectory)
-        yield from self._count(self.history.step)
-
-    def item(self) -> Item:
-        history = self.history
-        return Item(self.trajectory.spec, tuple(history.left), history.saved, self.max_seconds)
-
-    def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[Event]:
-        """Append what a slice gave, at once; return what is new of it."""
-        if not self.open:
-            return iter(())  # it has ended, and others of its batch go on
-        return self._news(self.history.add(parts, state), fresh=state is not None)
-
-    def _news(self, results: Iterator[RunResult], *, fresh: bool) -> Iterator[Event]:
-        outcome = ""
-        yield from self._count(self.history.step)
-        for result in results:
-            outcome = result.outcome
-            for cell in [cell for cell in self.open if cell.spec.iters == result.iters]:
-                self.open.remove(cell)
-                yield Ended(cell, result)
-        now = time.monotonic()
-        if not self.history.left and outcome != "interrupted":
-            if self.checkpoint:
-                self.checkpoint.remove()
-        elif fresh and (not self.open or now - self._kept_at >= KEEP_SECONDS):
-            self._kept_at = now
-            self.keep()
-        if self.open and now - self._charted_at >= CHART_SECONDS:
-            self._charted_at = now
-            if new := self.history.charted():
-                yield Charted(tuple(self.open), new)
-
-    def _count(self, step: int) -> Iterator[Event]:
-        if step > self._counted:
-            yield Progressed(step - self._counted)
-            self._counted = step
-
-    def keep(self) -> None:
-        """Write the last state to disk, where there is one; the trajectory goes back to it."""
-        saved = self.history.saved
-        if self.checkpoint and saved is not None:
-            self.history.rewind()
-            self.checkpoint.save(saved, self.history.curve.kept())
-
-    def fail(self, failure: Failure) -> Iterator[Event]:
-        """End all that is open."""
-        cells, self.open = self.open, []
-        self.history.left.clear()
-        yield from (Ended(cell, failure) for cell in cells)
 
 
 @dataclass
 class _Batch:
-    """Trajectories that one task trains; they stand at one step."""
+    """Trajectories that one task trains, at one step."""
 
     number: int
-    members: list[_Member]
+    members: list[Member]
     slices: int = 0
     deaths: int = 0
     started: bool = False
@@ -133,15 +52,17 @@ class Driver:
     Parameters
     ----------
     batches
-        The trajectories, those of one batch together.
+        The trajectories of each batch.
     executor
-        Where tasks run; it is closed by whoever opened it.
+        Where tasks run; the caller closes it.
     max_seconds
-        Training time of a trajectory, from now on, after which it is ended.
+        Training time from now on at which a trajectory is ended.
     checkpoint
-        Returns the file of a trajectory's last state.
+        Returns the file for the last state of a trajectory.
+    environment
+        Returns the environment variables of a trajectory's training.
     more
-        Whether batches that wait may begin.
+        Returns whether waiting batches may begin.
     """
 
     def __init__(
@@ -151,6 +72,7 @@ class Driver:
         *,
         max_seconds: float | None = None,
         checkpoint: Callable[[RunSpec], Checkpoint | None] = lambda spec: None,
+        environment: Callable[[Trajectory], Mapping[str, str]] = lambda trajectory: {},
         more: Callable[[], bool] = lambda: True,
     ) -> None:
         self._executor, self._more = executor, more
@@ -158,17 +80,18 @@ class Driver:
         self._resting: dict[str, _Batch] = {}
         self._running: dict[Future[Any], tuple[str, _Batch]] = {}
         for trajectories in batches:
-            places: dict[int, list[_Member]] = {}
+            places: dict[int, list[Member]] = {}
             for one in trajectories:
-                member = _Member(one, checkpoint(one.spec), max_seconds or math.inf)
+                limit = max_seconds or math.inf
+                member = Member(one, checkpoint(one.spec), limit, environment)
                 places.setdefault(member.history.step, []).append(member)
             for members in places.values():
                 self._waiting.append(_Batch(len(self._waiting), members))
 
     def events(self) -> Generator[Event | None]:
-        """Yield what happens until all is trained; None after each TICK at the latest.
+        """Yield events until all is trained; None after each TICK at the latest.
 
-        Left early, the last state of each trajectory is on disk.
+        When the caller leaves early, the last state of each trajectory is on disk.
 
         Raises
         ------
@@ -195,7 +118,7 @@ class Driver:
                         member.keep()
 
     def _fill(self) -> Iterator[Event]:
-        """Submit to each free slot the next slice of its batch, or a batch that waits."""
+        """Submit the next slice of its batch, or a waiting batch, to each idle slot."""
         wanted = len(self._running) + len(self._resting) + len(self._waiting)
         slots = self._executor.slots(wanted)
         for slot in self._resting.keys() - set(slots):  # the worker has left
@@ -244,7 +167,7 @@ class Driver:
             yield from self._lost(batch, str(lost))
             return
         if reply is None:
-            yield from self._lost(batch, "it was started anew")
+            yield from self._lost(batch, "it was restarted")
         elif isinstance(reply, Failure):
             for member in batch.members:
                 yield from member.fail(reply)
@@ -255,7 +178,7 @@ class Driver:
         batch.slices += 1
         if any(state is not None for state in result.states):
             batch.deaths = 0
-        self._resting[slot] = batch  # before the caller gets control, and perhaps leaves
+        self._resting[slot] = batch  # first, as the caller may leave at any yield
         slices = zip(batch.members, result.parts, result.states, strict=True)
         for news in [member.take(parts, state) for member, parts, state in slices]:
             yield from news
@@ -278,7 +201,7 @@ class Driver:
             yield from member.fail(failure)
 
     def _restart(self, batch: _Batch) -> None:
-        """Let a batch go on from its last state, in any slot."""
+        """Queue a batch to continue from its last state in any slot."""
         batch.begun = False
         batch.members = [member for member in batch.members if member.history.left]
         for member in batch.members:

@@ -1,4 +1,4 @@
-"""Estimate what a sweep will take, before anything is written: seconds and bytes."""
+"""Estimate the duration and the disk space of a sweep."""
 
 from __future__ import annotations
 
@@ -19,32 +19,32 @@ from sweep.training.trainers import build_batch
 __all__ = ["Estimate", "Pace", "calibrate", "estimate", "pace_of", "single_estimate"]
 
 CALIBRATION_SECONDS = 0.2
-"""Aim for one of the trainings of a calibration; a slow user's trainer does one iteration."""
+"""Length of one measurement; a slow user's trainer does one iteration."""
 
 RUN_SECONDS = 0.020
 HANDLE_SECONDS = 0.012
 START_SECONDS = 2.4
 REPORT_SECONDS = 0.8
-"""Recording a run in SQLite, handling it in the command, and what comes before and after.
+"""Seconds to record a run in SQLite, to handle it in the command, to start and to report.
 
-Measured (`python -m benchmarks.overhead`) where PACE_SECONDS were; elsewhere, or where others
-keep the machine busy, all of it takes as much longer as the same loop does.
+Measured by `python -m benchmarks.overhead` on the machine of PACE_SECONDS, and scaled by the time
+that the loop of `pace_of` takes here and now.
 """
 
 SERVER_RUN_SECONDS = 0.075
-"""Recording a run through a server: `python -m benchmarks.server`."""
+"""Seconds to record a run through a server, by `python -m benchmarks.server`."""
 
 PACE_SECONDS = 0.0093
 
 RUN_BYTES = 25_000
 POINT_BYTES = 6.5
 REPORT_BYTES = 1_200_000
-"""What a run takes in the database and in small files, a point of its curve, and the report."""
+"""Bytes of a run in the database and small files, of a curve point, and of the report."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a sweep will take: wall-clock seconds and bytes on disk."""
+    """Wall-clock seconds and bytes on disk."""
 
     seconds: float
     bytes: int
@@ -52,10 +52,14 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast this machine is here and now.
+    """The current speed of this machine.
 
-    training: seconds of an iteration for each unit of a network's size; see NetworkSpec.size.
-    python: how many times longer Python takes than where this module's figures are from.
+    Attributes
+    ----------
+    training
+        Seconds of an iteration, divided by the network's size.
+    python
+        Duration of Python code, relative to the machine of this module's figures.
     """
 
     training: float
@@ -72,32 +76,32 @@ def estimate(
     elsewhere: bool = False,
     max_seconds: float | None = None,
 ) -> Estimate:
-    """Return what training and recording `cells` will take on `workers` workers.
+    """Estimate training and recording `cells` on `workers` workers.
 
     Parameters
     ----------
     pace
-        Measured for a moment where it is not given.
+        The machine's speed; measured if None.
     server, elsewhere
-        Whether runs are recorded through a server, and trained on other machines.
+        Whether runs are recorded through a server, and whether they train on other machines.
     max_seconds
-        What ends a training that lasts longer.
+        Limit of a run's training time.
     """
     trajectories = plan.trajectories(cells)
     pace = pace or pace_of(trajectories)
     cpus = available_cpus()
-    works = batches(trajectories, workers) if plan.shared else [(one,) for one in trajectories]
-    busy = _training_seconds(works, workers, pace, max_seconds or math.inf)
+    tasks = batches(trajectories, workers) if plan.shared else [(one,) for one in trajectories]
+    busy = _training_seconds(tasks, workers, pace, max_seconds or math.inf)
     record = (SERVER_RUN_SECONDS if server else RUN_SECONDS) * pace.python * len(cells)
     handle = HANDLE_SECONDS * pace.python * len(cells)
-    # Training, recording and the command itself go on side by side, on as many CPUs.
+    # Training, recording and the command itself run in parallel on the CPUs.
     shared = ((0.0 if elsewhere else sum(busy)) + record + handle) / cpus
     seconds = max([*busy, record, handle, shared])
     return Estimate(pace.python * (START_SECONDS + REPORT_SECONDS) + seconds, disk_bytes(cells))
 
 
 def single_estimate(spec: RunSpec, max_seconds: float | None) -> Estimate:
-    """Return what a single run will take: there is no report."""
+    """Estimate a single run, which has no report."""
     cell = Cell(0, (), {}, spec)
     trajectory = Trajectory((cell,))
     pace = pace_of([trajectory])
@@ -107,7 +111,7 @@ def single_estimate(spec: RunSpec, max_seconds: float | None) -> Estimate:
 
 
 def pace_of(trajectories: Sequence[Trajectory]) -> Pace:
-    """Measure the pace of this machine, with the longest of `trajectories` to train."""
+    """Measure the speed of this machine, by training the longest of `trajectories`."""
 
     def loop() -> None:
         for number in range(600):
@@ -121,28 +125,26 @@ def pace_of(trajectories: Sequence[Trajectory]) -> Pace:
 
 
 def disk_bytes(cells: Sequence[Cell]) -> int:
-    """Return about what the runs of `cells` will take on disk."""
+    """Estimate the bytes on disk of the runs of `cells`."""
     points = sum(_points(cell.spec.iters) for cell in cells)
     return int(REPORT_BYTES + RUN_BYTES * len(cells) + POINT_BYTES * points)
 
 
 def _points(iters: int) -> int:
-    """Return about how many points the stored curve of a run has; see curve.kept_steps."""
+    """Estimate the points of a run's stored curve; see curve.kept_steps."""
     thinned = math.log(iters / FULL_CURVE) * 500 if iters > FULL_CURVE else 0
     return min(iters, FULL_CURVE) + int(thinned) + 1
 
 
 def calibrate(trajectory: Trajectory) -> float:
-    """Train a trajectory for a moment and return its seconds for an iteration.
+    """Train a trajectory briefly and return the seconds of an iteration.
 
-    The first call into a trainer may compile it and is not counted.
+    The first call of a trainer may compile code and is not counted.
     """
     trainer = build_batch([trajectory.spec])
     started = time.perf_counter()
     trainer.advance(1)
     seconds = time.perf_counter() - started
-    if seconds > CALIBRATION_SECONDS and not trajectory.spec.trainer.built_in:
-        return seconds  # a slow trainer is not asked twice
     count, seconds = 1, 0.0
     while seconds < CALIBRATION_SECONDS / 10:
         count = max(count, min(count * 10, int(count * CALIBRATION_SECONDS / max(seconds, 1e-9))))
@@ -155,7 +157,7 @@ def calibrate(trajectory: Trajectory) -> float:
 
 
 def _typical_seconds(action: Callable[[], object]) -> float:
-    """Return the median of five times: one moment may fall to another process."""
+    """Return the median of five times."""
     times = []
     for _ in range(5):
         started = time.perf_counter()
@@ -165,12 +167,12 @@ def _typical_seconds(action: Callable[[], object]) -> float:
 
 
 def _training_seconds(
-    works: Sequence[Sequence[Trajectory]], workers: int, pace: Pace, longest: float
+    tasks: Sequence[Sequence[Trajectory]], workers: int, pace: Pace, limit: float
 ) -> list[float]:
-    """Return the seconds of each worker if it takes the next work when it is free."""
+    """Return the training seconds of each worker; an idle one takes the next batch."""
     busy = [0.0] * max(1, workers)
-    for bundle in works:
-        iterations = max(trajectory.stops[-1] for trajectory in bundle)
-        alone = pace.training * bundle[0].spec.network.size * iterations
-        busy[busy.index(min(busy))] += min(longest, alone * (COST if len(bundle) > 1 else 1))
+    for batch in tasks:
+        iterations = max(trajectory.stops[-1] for trajectory in batch)
+        seconds = pace.training * batch[0].spec.network.size * iterations
+        busy[busy.index(min(busy))] += min(limit, seconds * (COST if len(batch) > 1 else 1))
     return busy

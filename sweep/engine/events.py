@@ -1,4 +1,4 @@
-"""What a driver yields while trajectories are trained."""
+"""Events that a driver yields while it trains trajectories."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sweep.engine.plan import Cell, Trajectory
 from sweep.training.history import CurvePart, RunResult
-from sweep.training.task import Failure
+from sweep.training.surroundings import Failure
 
-__all__ = ["Charted", "Ended", "Event", "Failure", "Noted", "Progressed", "Started"]
+__all__ = ["Charted", "Ended", "Event", "Failure", "Noted", "Printed", "Progressed", "Started"]
 
 
 @dataclass(frozen=True)
@@ -20,14 +20,14 @@ class Started:
 
 @dataclass(frozen=True)
 class Progressed:
-    """Iterations were trained that were not counted yet."""
+    """Iterations were trained, each counted once."""
 
     iterations: int
 
 
 @dataclass(frozen=True)
 class Charted:
-    """New points of the curve of cells that are still trained."""
+    """New curve points of cells that are still in training."""
 
     cells: tuple[Cell, ...]
     part: CurvePart
@@ -35,17 +35,25 @@ class Charted:
 
 @dataclass(frozen=True)
 class Noted:
-    """Something that the user should know, in one sentence."""
+    """A message for the user, one sentence."""
 
     sentence: str
 
 
 @dataclass(frozen=True)
+class Printed:
+    """Lines that the training of a cell has printed."""
+
+    cell: Cell
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ended:
-    """A cell has its result, or has failed."""
+    """A cell has a result or a failure."""
 
     cell: Cell
     outcome: RunResult | Failure
 
 
-Event = Started | Progressed | Charted | Noted | Ended
+Event = Started | Progressed | Charted | Noted | Printed | Ended

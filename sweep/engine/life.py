@@ -22,8 +22,10 @@ from sweep.engine.estimate import Estimate, disk_bytes, estimate
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells
-from sweep.engine.sweep import Sweep, platform_tags
+from sweep.engine.sweep import Sweep
 from sweep.errors import StoreError, StoreLost
+from sweep.tracking.provenance import platform_tags
+from sweep.tracking.question import question_of
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
 from sweep.ui.links import ending_lines, place_words, run_pages
@@ -109,8 +111,12 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
 
                     take_over(sweep)
                     sweep.estimate = _foreseen(sweep.pending, opening)
+                sweep.keep_to_budget()
                 with sweep.progress:
                     yield sweep
+                if sweep.spent:
+                    sweep.count_left_over()
+                    sweep.runs.interrupt()
                 stop.check()
             except (Interrupted, StoreLost):
                 raise
@@ -123,7 +129,7 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
                         _end_early(sweep)
                 raise
             _close(sweep, started)
-            if sweep.status != "FINISHED":
+            if not sweep.well:
                 _Process.exit_code = 1
         except Interrupted as interruption:
             with suppress(StoreError, StoreLost):  # what stays open, the next command closes
@@ -157,7 +163,8 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
             console.say(sentence)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    document = opening.plan.document(sweep_id, options.experiment, created)
+    question = question_of({}, options.metric, options.mode, options.repeats).document()
+    document = opening.plan.document(sweep_id, options.experiment, created, question)
     sweep = Sweep(sweep_id, opening.plan, options, recorder, stop)
     sweep.run_pages = run_pages(options, experiment)
     if opening.parent_run_id is None:
@@ -260,6 +267,10 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     totals, note, folder = sweep.totals(), built.note, built.folder
     found = recorder.call(Session.finish_sweep, ended, totals, note, folder)
     console.sweep_ended(built, sweep, time.monotonic() - began)
+    if sweep.options.model is not None and built.best is not None:
+        from sweep.tracking.models import log_model
+
+        console.say(f"Model:       {log_model(sweep.options, built.best.run_id)}")
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
 

@@ -1,12 +1,12 @@
 """The plan of a sweep: its cells, and the trajectories that they share.
 
-A plan is made before anything exists and holds all that is needed to finish the sweep
-later: ``plan.json`` is its document.
+It is made before anything is created, stored as ``plan.json``, and sufficient to finish the sweep.
 """
 
 from __future__ import annotations
 
-import itertools
+import secrets
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -31,11 +31,13 @@ class Cell:
     index
         Position in the plan.
     overrides
-        What Hydra composed it from.
+        The overrides that Hydra composes it from.
     values
         The value of each swept key, in the order of the axes.
+    number
+        The number (``hydra.job.num``) that it was composed with; None for `index`.
     planned
-        The signature that plan.json has for it, where it was read from there.
+        Its signature in plan.json, where it was read from there.
     """
 
     index: int
@@ -47,31 +49,31 @@ class Cell:
 
     @property
     def signature(self) -> str:
-        """The signature that its run must have."""
+        """The signature of its run."""
         return self.planned or self.spec.signature
 
     @property
     def job(self) -> int:
-        """The number (``hydra.job.num``) under which it was composed, and runs."""
+        """The number (``hydra.job.num``) that it is composed and run with."""
         return self.index if self.number is None else self.number
 
     @property
     def name(self) -> str:
-        """The run's name, made from the swept axes."""
+        """The run's name, from the swept axes."""
         return cell_name(self.values or {"lr": self.spec.lr, "iters": self.spec.iters})
 
     @property
     def key(self) -> str:
-        """What tells this cell from the others: its configuration as one text."""
+        """Its configuration as one text, unique in a plan."""
         return canonical([self.spec.config, self.spec.choices])
 
     def check(self, spec: RunSpec) -> None:
-        """Refuse what a job composed for this cell, where it would train by something else.
+        """Check the specification that a job composed for this cell.
 
         Raises
         ------
         RunFailed
-            The data or the trainer's source has changed, or is another one where the job runs.
+            The data or the trainer's source differs from the plan's.
         """
         if spec.signature != self.signature:
             raise RunFailed(
@@ -80,12 +82,12 @@ class Cell:
             )
 
     def params(self) -> dict[str, str]:
-        """Return the run's params: the contract's and every swept key."""
+        """Return the run's params: those of every run, and every swept key."""
         swept = {key: shown(value) for key, value in self.values.items()}
         return {**swept, **self.spec.params()}
 
     def document(self) -> dict[str, Any]:
-        """Return the cell as plan.json holds it."""
+        """Return the cell for plan.json."""
         return {
             "index": self.index,
             "number": self.job,
@@ -94,6 +96,7 @@ class Cell:
             "values": dict(self.values),
             "params": self.params(),
             "signature": self.spec.signature,
+            "source": self.spec.trainer.source,
             "trajectory": self.spec.trajectory,
             "choices": dict(self.spec.choices),
             "config": dict(self.spec.config),
@@ -102,7 +105,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The training that its cells share: equal in everything but `iters`, which ascend."""
+    """Cells with equal configurations except for `iters`, which ascend; trained once."""
 
     cells: tuple[Cell, ...]
 
@@ -113,30 +116,34 @@ class Trajectory:
 
     @property
     def stops(self) -> tuple[int, ...]:
-        """The distinct iteration counts at which a run ends, ascending."""
+        """The cut points: distinct iteration counts of its runs, ascending."""
         return tuple(dict.fromkeys(cell.spec.iters for cell in self.cells))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a sweep in the order of its grid, each once.
+    """All cells of a sweep, in the order of its grid.
 
     Attributes
     ----------
     asked
-        The number of grid points that were asked for, doubled ones included.
+        The number of requested grid points, including duplicates.
     base
-        The caller's folder, which a relative data file is relative to.
+        The caller's folder, which relative data files are relative to.
     shared
-        Whether a trajectory is trained once for all its runs; other launchers train each alone.
+        Whether runs share trajectories; under other launchers each run is trained separately.
     default_axes
-        Those of the axes that nobody named.
+        The axes with default values.
     doubled
-        The name of each cell that was asked for several times -> how often.
+        Name of each cell that was requested several times -> how often.
+    about
+        The sweep's ``name``, ``note`` and ``tags``, those that it has.
     left_out
         Why grid points were left out -> how many.
     kept
-        How the sweep runs, for `resume`: ``overrides`` and ``flags`` of its command.
+        The ``overrides`` and ``flags`` that `resume` applies again.
+    repeats
+        Axes whose values repeat a grid point.
     """
 
     cells: tuple[Cell, ...]
@@ -149,9 +156,18 @@ class Plan:
     doubled: Mapping[str, int] = field(default_factory=dict)
     kept: Mapping[str, Any] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+    repeats: tuple[str, ...] = ()
+
+    def point(self, cell: Cell) -> str | None:
+        """Return the name that a cell shares with its repeats; None where no axis repeats."""
+        if not set(self.repeats) & set(self.axes):
+            return None
+        kept = {key: value for key, value in cell.values.items() if key not in self.repeats}
+        return cell_name(kept) or "all"
 
     def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
-        """Group `cells` (default: all) by the training they share, in the grid's order."""
+        """Group `cells` (default: all) into trajectories, in the grid's order."""
         groups: dict[Any, list[Cell]] = {}
         for cell in self.cells if cells is None else cells:
             spec = cell.spec
@@ -183,12 +199,14 @@ class Plan:
         return {cell.key: cell for cell in self.cells}
 
     def find(self, spec: RunSpec) -> Cell | None:
-        """Return the cell of this configuration, else one whose numbers are the same."""
-        same = self._by_config.get(canonical([spec.config, spec.choices]))
-        return same or next((cell for cell in self.cells if cell.signature == spec.signature), None)
+        """Return the cell of this configuration, else one of equal signature."""
+        found = self._by_config.get(canonical([spec.config, spec.choices]))
+        return found or next((one for one in self.cells if one.signature == spec.signature), None)
 
-    def document(self, sweep_id: str, experiment: str, created: str) -> dict[str, Any]:
-        """Return the plan as plan.json holds it."""
+    def document(
+        self, sweep_id: str, experiment: str, created: str, question: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the plan as plan.json holds it; `question` says what decides between runs."""
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,
@@ -198,20 +216,22 @@ class Plan:
             "experiment": experiment,
             "base": str(self.base),
             "kept": dict(self.kept),
+            "question": dict(question),
             "left_out": dict(self.left_out),
+            "about": dict(self.about),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
         }
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], specs: Mapping[int, RunSpec]) -> Plan:
-        """Return the plan that plan.json holds, with those of its cells that `specs` describes.
+        """Return the plan of a plan.json, with the cells in `specs`.
 
         Parameters
         ----------
         specs
-            Number of a cell -> its specification. It is the caller who makes it, from a
-            configuration of today's: what the store holds is compared and never run.
+            Index of a cell -> its specification, built by the caller from the current
+            configuration: what the store names is compared and never run.
         """
         cells = tuple(
             Cell(
@@ -226,8 +246,10 @@ class Plan:
             if number in specs
         )
         base = Path(document["base"])
-        more = {key: document.get(key, {}) for key in ("kept", "left_out")}
-        return cls(cells, tuple(document["axes"]), len(cells), document["command"], base, **more)
+        more = {key: document.get(key, {}) for key in ("kept", "left_out", "about")}
+        axes, command = tuple(document["axes"]), document["command"]
+        repeats = tuple((document.get("question") or {}).get("repeats", ()))
+        return cls(cells, axes, len(cells), command, base, repeats=repeats, **more)
 
 
 def counted(runs: int, trajectories: int, iterations: int) -> str:
@@ -243,26 +265,22 @@ def counted(runs: int, trajectories: int, iterations: int) -> str:
 
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:
-    """Yield the cells whose configuration did not come before, numbered anew."""
-    seen: set[str] = set()
-    numbers = itertools.count()
+    """Yield the cells without duplicates, with new indices."""
+    first: dict[str, Cell] = {}
     for cell in cells:
-        if cell.key not in seen:
-            seen.add(cell.key)
-            yield Cell(next(numbers), cell.overrides, cell.values, cell.spec, cell.job)
+        first.setdefault(cell.key, cell)
+    for index, cell in enumerate(first.values()):
+        yield Cell(index, cell.overrides, cell.values, cell.spec, cell.job)
 
 
 def cell_name(values: Mapping[str, Any]) -> str:
-    """Return ``lr=0.05,iters=1000`` for the swept values, cut where MLflow would."""
+    """Return ``lr=0.05,iters=1000`` for the swept values, cut to MAX_NAME characters."""
     name = ",".join(f"{key}={shown(value)}" for key, value in values.items())
     return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
 
 
 def new_id() -> str:
-    """Return a new id ``YYYYMMDD-HHMMSS-xxxx``: the clock, and a random part against its ties."""
-    import secrets
-    import time
-
+    """Return a new id ``YYYYMMDD-HHMMSS-xxxx``: local time and a random part."""
     letters = "0123456789abcdefghjkmnpqrstvwxyz"
     tail = "".join(secrets.choice(letters) for _ in range(4))
     return time.strftime("%Y%m%d-%H%M%S-") + tail

@@ -1,4 +1,4 @@
-"""Turn SIGINT, SIGTERM and SIGHUP into a request to stop, and the second one into an end."""
+"""SIGINT, SIGTERM and SIGHUP request a stop; a second signal ends the process."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ WATCHED = ("SIGINT", "SIGTERM", "SIGHUP")
 
 
 class Interrupted(KeyboardInterrupt):
-    """The command was asked to end; no `except Exception` on the way swallows it.
+    """A signal requested a stop; no subclass of Exception, so that no handler swallows it.
 
     Parameters
     ----------
@@ -29,27 +29,26 @@ class Interrupted(KeyboardInterrupt):
 
 
 class StopRequest:
-    """Whether the command was asked to end, and by which signal."""
+    """The signal that requested a stop, if any."""
 
     def __init__(self) -> None:
         self.signum: int | None = None
         self.raise_at_once = False
 
     def __call__(self) -> bool:
-        """Return True once the command shall end."""
+        """Return whether a stop was requested."""
         return self.signum is not None
 
     def check(self) -> None:
-        """Raise Interrupted once the command shall end."""
+        """Raise Interrupted if a stop was requested."""
         if self.signum is not None:
             raise Interrupted(self.signum)
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Within this block a signal raises at once: training in the main thread needs it.
+        """Let a signal raise at once within this block, for training in the main thread.
 
-        A user's trainer may spend minutes in one call; recording, outside the block, is
-        never torn in the middle.
+        A user's trainer may spend minutes in one call. Recording stays outside the block.
         """
         self.check()
         self.raise_at_once = True
@@ -60,7 +59,7 @@ class StopRequest:
 
     @contextmanager
     def held(self) -> Iterator[None]:
-        """Within `interruptible`, let a signal wait until this block is done."""
+        """Within `interruptible`, delay signals until this block has ended."""
         before, self.raise_at_once = self.raise_at_once, False
         try:
             yield
@@ -70,7 +69,7 @@ class StopRequest:
             self.check()
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
-        """Take the signal; the second one ends the process, which the store survives."""
+        """Store the first signal; end the process at the second, which the store survives."""
         if self.signum is not None:
             os._exit(128 + signum)
         self.signum = signum
@@ -81,10 +80,10 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Watch the signals while the block runs; one that is ignored (nohup) stays ignored."""
+    """Handle the signals within the block; ignored ones (nohup) stay ignored."""
     request = StopRequest()
     if threading.current_thread() is not threading.main_thread():
-        yield request  # Python delivers signals to the main thread alone
+        yield request  # Python delivers signals to the main thread only
         return
     before = {}
     for name in WATCHED:

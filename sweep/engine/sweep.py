@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
-from sweep.engine.plan import Cell, Plan
+from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.runs import Runs
 from sweep.engine.signals import StopRequest
-from sweep.errors import RunFailed, StoreError, StoreLost
+from sweep.errors import StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
-from sweep.tracking import provenance, results
+from sweep.tracking import results
+from sweep.tracking.provenance import platform_tags, run_tags
+from sweep.tracking.question import POINT
 from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
@@ -30,7 +32,7 @@ if TYPE_CHECKING:
     from sweep.training.history import CurvePart, RunResult
     from sweep.training.task import Failure
 
-__all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
+__all__ = ["Failed", "Sweep"]
 
 log = logging.getLogger(__name__)
 """What it says goes to the sweep's log file, or to the job's where each has one."""
@@ -71,8 +73,13 @@ class Sweep:
         self.interrupted = 0
         self.lost = 0
         self.run_pages = ""
+        self.left_over = 0
+        self.cut_off = 0
+        self._began = time.monotonic()
         self._began_in = os.getcwd()
         self.progress = ProgressDisplay(plan.iterations(), len(plan.cells))
+        self._started: set[int] = set()
+        self._ended: set[int] = set()
         self._failed: dict[int, Failed] = {}
         self._damaged: set[int] = set()
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
@@ -88,6 +95,25 @@ class Sweep:
         self.finished += len(done)
         self.pending = tuple(cell for cell in self.pending if cell.index not in done)
         self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
+
+    def keep_to_budget(self) -> None:
+        """Train the first of the cells that are left alone, as many as the budget has runs."""
+        left = self.pending[self.options.budget_runs :] if self.options.budget_runs else ()
+        self.left_over = len(left)
+        if left:
+            self.pending = self.pending[: self.options.budget_runs]
+            self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
+
+    @property
+    def spent(self) -> bool:
+        """Whether the budget's seconds are over."""
+        seconds = self.options.budget_seconds
+        return seconds is not None and time.monotonic() - self._began >= seconds
+
+    def count_left_over(self) -> None:
+        """Count the cells that the end of the budget left out, and those that it cut off."""
+        self.cut_off = len(self._started - self._ended)
+        self.left_over += len({cell.index for cell in self.pending} - self._ended)
 
     def take_results(self) -> list[Cell]:
         """Store the result files that an earlier command left; return their cells.
@@ -120,15 +146,27 @@ class Sweep:
         """Begin the cell's run, once."""
         if self.runs.started(cell):
             return
-        tags = run_tags(cell.signature) | {
+        self._started.add(cell.index)
+        tags = run_tags(cell.spec) | {
             "sweep.id": self.id,
             "sweep.cell": str(cell.index),
             "mlflow.parentRunId": self.parent_run_id,
             "mlflow.runColor": self._colours[cell.spec.lr],
         }
+        point = self.plan.point(cell)
+        if point is not None:
+            tags[POINT] = point
         if reused_from is not None:
             tags["sweep.reused_from"] = reused_from
         self.runs.start(cell, tags)
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables that a trajectory finds; see `Runs.environment`."""
+        if trajectory.spec.trainer.built_in:
+            return {}
+        self.start(trajectory.cells[-1])
+        with self._store_needed():
+            return self.runs.environment(trajectory)
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """Return the file of the last state of a training of this sweep."""
@@ -149,10 +187,15 @@ class Sweep:
             Nobody trained the run: not a word of it to the user.
         """
         self.start(cell)
+        self._ended.add(cell.index)
         log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
         with self._store_needed():
-            self.runs.finish(cell, results.completed(result, cell.spec.config))
-        if not quietly:
+            content = results.completed(result, cell.spec.config, cell.spec.preparation)
+            path = self.runs.finish(cell, content)
+        if result.failure is not None:
+            self._failed[cell.index] = Failed(cell.name, result.failure.sentence, str(path))
+            self.progress.run_failed(cell.name, result.failure.sentence)
+        elif not quietly:
             interrupted = result.outcome == "interrupted"
             self.interrupted += interrupted
             self.finished += not interrupted
@@ -190,9 +233,11 @@ class Sweep:
     def fail(self, cell: Cell, failed: Failure) -> None:
         """Store that a cell failed, with its traceback; the other cells go on."""
         self.start(cell)
+        self._ended.add(cell.index)
         text = failed.traceback or failed.sentence
         with self._store_needed():
-            path = self.runs.finish(cell, results.failed(text, cell.spec.config))
+            content = results.failed(text, cell.spec.config, failed.printed)
+            path = self.runs.finish(cell, content)
         log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
         self._failed[cell.index] = Failed(cell.name, failed.sentence, str(path))
         self.progress.run_failed(cell.name, failed.sentence)
@@ -214,22 +259,13 @@ class Sweep:
                 self._failed[run.cell] = Failed(run.name, lines[-1], where)
         self.interrupted = max(self.interrupted, sum(run.status == "KILLED" for run in runs))
         ended = sum(run.status in ("FINISHED", "FAILED", "KILLED") for run in runs)
-        self.lost = max(self.lost, len(self.plan.cells) - ended)
+        unasked = self.left_over - self.cut_off
+        self.lost = max(self.lost, len(self.plan.cells) - ended - unasked)
 
     @property
     def failed_fast(self) -> bool:
         """Whether a run failed and none shall follow it."""
         return self.options.fail_fast and bool(self.failures)
-
-    def refuse(self, *_: object) -> None:
-        """Leave a run out after the first failure; it has no row in the store.
-
-        Raises
-        ------
-        RunFailed
-            Always.
-        """
-        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
 
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking_kind == "local":
@@ -242,7 +278,12 @@ class Sweep:
         """The status of the parent run once every cell has ended."""
         if self.failures or self.lost:
             return "FAILED"
-        return "KILLED" if self.interrupted else "FINISHED"
+        return "KILLED" if self.interrupted or self.left_over else "FINISHED"
+
+    @property
+    def well(self) -> bool:
+        """Whether all ended as it should; what a budget left out is no mistake."""
+        return self.status != "FAILED" and self.interrupted <= self.cut_off
 
     @property
     def known(self) -> int:
@@ -255,31 +296,3 @@ class Sweep:
             "runs_finished": float(self.finished),
             "runs_failed": float(len(self._failed)),
         }
-
-
-@cache
-def platform_tags() -> Mapping[str, str]:
-    """Return the tags that say on what kind of machine and with which versions a run trained."""
-    import platform
-    from importlib.metadata import version
-
-    libraries = ("numpy", "numba", "llvmlite", "scipy", "pandas", "mlflow", "hydra-core")
-    versions = {name: version(name) for name in libraries}
-    kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
-    kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
-    kind += [f"llvmlite {versions['llvmlite']}"]  # the LLVM that compiles small networks
-    kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call
-    return {
-        "sweep.platform": ", ".join(kind),
-        "sweep.versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
-    }
-
-
-def run_tags(signature: str) -> dict[str, str]:
-    """Return the tags of a run that its signature, this machine and its user determine."""
-    return {
-        "sweep.role": "run",
-        "sweep.signature": signature,
-        **platform_tags(),
-        **provenance.tags(),
-    }

@@ -16,11 +16,12 @@ from sweep.tracking import files
 from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["copy_sweep", "moved"]
+__all__ = ["copy_sweep", "moved", "moved_params"]
 
 RUN_FILES = (
     files.CONFIG,
     files.CURVE,
+    files.PREPARATION,
     files.WEIGHTS,
     files.WEIGHTS_LARGE,
     files.THRESHOLDS,
@@ -30,6 +31,9 @@ RUN_FILES = (
 NOTE = "mlflow.note.content"
 OWN_TAGS = ("mlflow.parentRunId", "mlflow.runName", "sweep.heartbeat")
 """Tags that are not copied: MLflow writes them anew, or they name the process that wrote a run."""
+
+FILE_KEYS = ("data.file", "data.validation")
+"""Keys that may name a data file."""
 
 BATCH = 900
 """So many metrics at once; MLflow takes 1000 entries."""
@@ -131,14 +135,18 @@ def _moved_config(content: bytes, data_files: Mapping[str, str]) -> bytes:
 
 
 def moved_params(params: Mapping[str, str], data_files: Mapping[str, str]) -> dict[str, str]:
-    """Return params that name the copy of the data file, where they name one."""
-    file = params.get("data.file", "")
-    return {**params, "data.file": data_files[file]} if file in data_files else dict(params)
+    """Return params that name the copies of data files, where they name one."""
+    return {
+        key: data_files.get(text, text) if key in FILE_KEYS else text
+        for key, text in params.items()
+    }
 
 
 def moved(config: Mapping[str, Any], data_files: Mapping[str, str]) -> Mapping[str, Any]:
-    """Return a configuration that names the copy of its data file."""
+    """Return a configuration that names the copies of its data files."""
     data = config.get("data")
-    if not isinstance(data, Mapping) or str(data.get("file")) not in data_files:
+    if not isinstance(data, Mapping):
         return config
-    return {**config, "data": {**data, "file": data_files[str(data["file"])]}}
+    keys = [key.removeprefix("data.") for key in FILE_KEYS]
+    new = {key: data_files[str(data[key])] for key in keys if str(data.get(key)) in data_files}
+    return {**config, "data": {**data, **new}} if new else config

@@ -15,6 +15,7 @@ from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
 from sweep.tracking.texts import is_plain_id
 
 __all__ = [
+    "NAME",
     "SUPERSEDED",
     "SWEEPS",
     "StoredRun",
@@ -31,6 +32,9 @@ __all__ = [
 ]
 
 PAGE = 1000
+NAME = "sweep.name"
+"""The tag of a sweep that was given a name."""
+
 SWEEPS = "tags.`sweep.role` = 'sweep'"
 
 
@@ -59,7 +63,7 @@ NEWEST = ("tags.`sweep.sequence` DESC", "attributes.start_time DESC")
 
 
 def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
-    """Return the sweep of an id, or the newest one for ``last``.
+    """Return the sweep of an id, the newest one of a name, or the newest one for ``last``.
 
     Raises
     ------
@@ -79,6 +83,9 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
         found = _first(store, condition)
         if found is not None:
             return stored_sweep(store, found)
+        found = _first(store, f"{SWEEPS} and tags.`{NAME}` = '{sweep_id}'", *NEWEST)
+        if found is not None:
+            return stored_sweep(store, found)
         gone = next(search(store, condition, deleted=True), None)
         if gone is not None:
             store.check_experiment()
@@ -88,7 +95,7 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
             )
     raise NotFoundError(
         f"sweep={sweep_id}: {store.where} holds no such sweep in experiment "
-        f"{store.experiment_name}; say `last` or the id that the sweep printed."
+        f"{store.experiment_name}; say `last`, or an id or name that `python -m sweep.list` shows."
     )
 
 

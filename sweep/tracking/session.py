@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.tracking.settings import Tracking
-from sweep.tracking.stored import StoredRun, StoredSweep, totals_of
+from sweep.tracking.stored import StoredRun, StoredSweep
 
 if TYPE_CHECKING:
     from sweep.tracking.results import RunRecord
@@ -187,6 +187,14 @@ class Session:
         """Create runs that have begun; see `Rows.start`."""
         self._rows.start(records)
 
+    def active_run(self, record: RunRecord) -> tuple[str, str | None]:
+        """Return the experiment's id and that of a run that begins, which is created if need be.
+
+        None in its place where a server does not answer.
+        """
+        self._rows.start([record])
+        return self.store.experiment_id, self._rows.id_of(record.cell)
+
     def log_curve(
         self,
         cell: int,
@@ -252,11 +260,12 @@ class Session:
         where the runs were not gathered.
         """
         from sweep.tracking import pages, write
+        from sweep.tracking.question import question_of, totals_of
 
         note = None
         if self._gathered is not None:
             sweep, runs = self._gathered
-            totals = totals_of(runs)
+            totals = totals_of(runs, question_of(sweep.plan()))
             if text is not None and self._links:
                 with self._decorating():
                     note = pages.describe(self.store, sweep, self._links, text, report)

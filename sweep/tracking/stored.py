@@ -6,7 +6,6 @@ Knows nothing of MLflow, so the report can be built where it is not loaded.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,8 +14,9 @@ import numpy.typing as npt
 
 from sweep.tracking import files
 from sweep.tracking.artifacts import Artifacts
+from sweep.training.curve import Points
 
-__all__ = ["SUPERSEDED", "StoredRun", "StoredSweep", "totals_of"]
+__all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
 
 SUPERSEDED = "sweep.superseded_by"
 """The tag of a run that does not count: another attempt at its cell does."""
@@ -74,6 +74,15 @@ class StoredRun:
         content = self._file(files.CURVE)
         return None if content is None else files.read_validation(content)
 
+    def named_curves(self) -> dict[str, Points]:
+        """Return the steps and values of each curve that a user's trainer named."""
+        content = self._file(files.CURVE)
+        return files.read_named(content) if content else {}
+
+    def printed(self) -> str:
+        """Return what the training printed."""
+        return (self._file(files.LOG) or b"").decode("utf-8", "replace")
+
     def weights(self) -> dict[str, dict[str, Any]]:
         """Return ``{"initial": {name: value}, "final": {…}}``; empty where none were written."""
         for name in (files.WEIGHTS, files.WEIGHTS_LARGE):
@@ -81,6 +90,11 @@ class StoredRun:
             if content:
                 return files.read_weights(content, name)
         return {}
+
+    def preparation(self) -> dict[str, Any] | None:
+        """Return how the run's data was prepared; None where its rows were taken as they stand."""
+        content = self._file(files.PREPARATION)
+        return None if content is None else dict(json.loads(content))
 
     def thresholds(self) -> dict[int, int | None]:
         """Return k -> first step with error <= 10^-k, or None."""
@@ -111,18 +125,3 @@ class StoredSweep:
         content = self.artifacts.read(self.run_id, "plan.json") if self.artifacts else None
         loaded = json.loads(content) if content else {}
         return loaded if isinstance(loaded, dict) else {}
-
-
-def totals_of(runs: Sequence[StoredRun]) -> dict[str, float]:
-    """Return the metrics of a sweep, counted from its runs."""
-    best = {
-        f"best_{name}": min(run.metrics[name] for run in runs if name in run.metrics)
-        for name in ("final_error", "final_error_log10")
-        if any(name in run.metrics for run in runs)
-    }
-    totals = {
-        "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
-        "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
-        "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
-    }
-    return totals | best

@@ -1,4 +1,4 @@
-"""Which samples each update of a mini-batch training takes."""
+"""The samples of each update of a mini-batch training."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from sweep.checks import whole
 __all__ = ["Batches", "epoch_order"]
 
 ORDERED = 2**20
-"""Samples whose order is made at once; those of one update, at least."""
+"""At most so many samples of an order are generated at once, or those of one update."""
 
 SHUFFLE = 0x73687566
-"""Tells the generators of the shuffles from those of weights and splits, of the same seed."""
+"""Separates the generators of shuffles from those of weights and splits with the same seed."""
 
 Integers = npt.NDArray[np.int64]
 NONE: Integers = np.empty(0, dtype=np.int64)
@@ -24,24 +24,23 @@ NONE: Integers = np.empty(0, dtype=np.int64)
 
 @lru_cache(maxsize=8)
 def epoch_order(seed: int, epoch: int, samples: int) -> Integers:
-    """Return the order of the samples in an epoch, shape (samples,), from these numbers alone."""
+    """Return the order of the samples in an epoch, shape (samples,)."""
     order = np.random.default_rng([SHUFFLE, seed, epoch]).permutation(samples)
     order.setflags(write=False)
     return order
 
 
 class Batches:
-    """The samples of each update, which follow from the seed and the update's number alone.
+    """The samples of each update, a function of the seed and the update's number.
 
-    So nothing has to be remembered, and the cut between two slices changes no bit. See Backprop
-    for the parameters.
+    There is no state, so slicing a training changes no bit. See Backprop for the parameters.
 
     Attributes
     ----------
     full
         Whether each update takes all samples.
     most
-        Updates whose samples are to be asked for at once, at most.
+        Upper limit of `count` in `rows`.
 
     Raises
     ------
@@ -56,16 +55,16 @@ class Batches:
         self.most = sys.maxsize if self.full else max(1, ORDERED // self._size)
 
     def rows(self, first: int, count: int) -> tuple[Integers, Integers]:
-        """Return rows and bounds, as a kernel takes them, of `count` updates from `first` on."""
+        """Return the kernel's rows and bounds for `count` updates from `first` on."""
         if self.full or not count:
             return NONE, NONE
         updates = -(-self._samples // self._size)  # of an epoch; the last takes what is left
         epochs = range(first // updates, -(-(first + count) // updates))
         epoch, update = np.divmod(np.arange(first, first + count + 1), updates)
         bounds = (epoch - epochs[0]) * self._samples + update * self._size
-        return np.concatenate([self._order(epoch) for epoch in epochs]), bounds
-
-    def _order(self, epoch: int) -> Integers:
-        if self._shuffle:
-            return epoch_order(self._seed, epoch, self._samples)
-        return np.arange(self._samples)
+        everything = np.arange(self._samples)
+        orders = [
+            epoch_order(self._seed, epoch, self._samples) if self._shuffle else everything
+            for epoch in epochs
+        ]
+        return np.concatenate(orders), bounds

@@ -1,4 +1,4 @@
-"""BLAS and OpenMP on one thread: the sum in a matrix product depends on how many share it."""
+"""Limit BLAS and OpenMP to one thread: the bits of a product depend on the number of threads."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-"""What a library reads when it is loaded."""
+"""Environment variables that the libraries read when they are loaded."""
 
 
 def hold_blas() -> None:
-    """Hold this process to one thread: libraries loaded now, in this thread, and those to come."""
+    """Limit loaded libraries in this thread to one thread, and those loaded later."""
     import threadpoolctl  # late: 30 ms that only a user's own trainer needs
 
     os.environ.update(ONE_THREAD)

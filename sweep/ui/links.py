@@ -1,4 +1,4 @@
-"""The command that shows a sweep in MLflow's page, and the addresses that it serves."""
+"""The command that shows a sweep in MLflow's page, and the links that it serves."""
 
 from __future__ import annotations
 
@@ -14,31 +14,19 @@ from sweep.checks import without_password
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
 
-__all__ = [
-    "ADDRESS",
-    "PORT",
-    "ending_lines",
-    "place_words",
-    "run_pages",
-    "server_address",
-    "ui_command",
-]
+__all__ = ["ending_lines", "place_words", "run_pages", "server_address", "ui_command"]
 
-PORT = 5000
-ADDRESS = f"http://127.0.0.1:{PORT}/"
-"""Where ``python -m sweep.ui`` serves unless it is told another port."""
+ADDRESS = "http://127.0.0.1:5000/"
+"""Where ``python -m sweep.ui`` serves by default."""
 
 
 def ui_command(options: Settings, sweep_id: str) -> str:
-    """Return the one command that serves MLflow's page of a sweep.
-
-    Only what differs from the defaults is said beside the sweep.
-    """
+    """Return the command that serves MLflow's page of a sweep, without default values."""
     return shlex.join(["python", "-m", "sweep.ui", f"sweep={sweep_id}", *place_words(options)])
 
 
 def place_words(options: Settings) -> list[str]:
-    """Return the overrides that tell another command of ours where a sweep is stored."""
+    """Return the overrides that name the store of a sweep, for another command."""
     words = []
     if options.outputs != Path("outputs").resolve():
         path = os.path.relpath(options.outputs)
@@ -54,18 +42,15 @@ def place_words(options: Settings) -> list[str]:
 
 def ending_lines(options: Settings, sweep_id: str, links: Mapping[str, str]) -> list[str]:
     """Return what a sweep prints at its end: the command and the link that it will serve."""
+    link = f"{_address(options)}{links['compare']}"
     if options.tracking_kind != "local":
-        return [f"Compare:     {server_address(options)}{links['compare']}"]
-    return [
-        f"Compare:     {ui_command(options, sweep_id)}",
-        f"  serves     {ADDRESS}{links['compare']}",
-    ]
+        return [f"Compare:     {link}"]
+    return [f"Compare:     {ui_command(options, sweep_id)}", f"  serves     {link}"]
 
 
 def run_pages(options: Settings, experiment_id: str) -> str:
-    """Return the address that a run's id is appended to for its page in MLflow."""
-    address = ADDRESS if options.tracking_kind == "local" else server_address(options)
-    return f"{address}#/experiments/{experiment_id}/runs/"
+    """Return the address of a run's page in MLflow without the run's id at its end."""
+    return f"{_address(options)}#/experiments/{experiment_id}/runs/"
 
 
 def server_address(options: Settings) -> str:
@@ -74,11 +59,15 @@ def server_address(options: Settings) -> str:
     return without_password(uri).rstrip("/") + "/"
 
 
+def _address(options: Settings) -> str:
+    return ADDRESS if options.tracking_kind == "local" else server_address(options)
+
+
 def _override(key: str, value: str) -> str:
     """Return an override whose value Hydra and OmegaConf read as this text."""
     if re.fullmatch(r"[A-Za-z_/][\w./-]*", value, re.ASCII):
         return f"{key}={value}"
-    # Between quotes a backslash is one of its own, except before a quote.
+    # Between quotes Hydra keeps a backslash, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", "\\'"), value)
     quoted = quoted.replace("${", "\\${")
     return f"{key}='{quoted}'"

@@ -1,7 +1,7 @@
-"""MLflow's server as a child process: on this machine alone, and never left behind.
+"""MLflow's server as a child process that listens on the loopback and ends with the command.
 
-The server takes over a socket that listens already. So the port is ours before the server
-starts, and nothing that answers there can be another program.
+The server inherits a socket that already listens: the port is reserved before the server starts,
+and nothing that answers there can be another program.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ from sweep.errors import ConfigError, StoreError
 __all__ = ["HOST", "listen", "serve", "wait"]
 
 HOST = "127.0.0.1"
-STARTS_WITHIN = 120.0
-ENDS_WITHIN = 5.0
-PAUSE = 0.1
+START_SECONDS = 120.0
+END_SECONDS = 5.0
+POLL_SECONDS = 0.1
 
 QUIET = {
     # Without it MLflow starts eight more processes, for evaluations of language models.
@@ -36,26 +36,21 @@ QUIET = {
 
 
 def listen(port: Any) -> socket.socket:
-    """Return a socket that listens on a port of the loopback; for 0 on one that is free.
+    """Return a socket that listens on a port of the loopback; 0 takes a free one.
 
     Raises
     ------
     ConfigError
-        It is no port, or another program listens there.
+        It is no port, or cannot be used.
     """
-    if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
+    if type(port) is not int or not 0 <= port <= 65535:
         raise ConfigError(f"port={port}: this is no port; give a whole number up to 65535.")
     try:
         return socket.create_server((HOST, port))
-    except PermissionError as error:
-        raise ConfigError(
-            f"port={port}: only an administrator may serve there; take one above 1023."
-        ) from error
     except OSError as error:
-        raise ConfigError(
-            f"port={port} is in use by another program; end it or choose another, as in "
-            f"port={port + 1 if port < 65535 else 5000}."
-        ) from error
+        denied = isinstance(error, PermissionError)
+        what = "needs administrator rights" if denied else "is in use by another program"
+        raise ConfigError(f"port={port} {what}; choose another, as port=0 does.") from error
 
 
 @contextlib.contextmanager
@@ -67,54 +62,54 @@ def serve(
     Parameters
     ----------
     stop
-        Returns True once the command shall end: the waiting ends, too.
+        Returns True once the command was asked to end.
 
     Raises
     ------
     StoreError
-        The server ended by itself, or did not answer in time, with its last line.
+        The server ended, or did not answer in time; with the last line of its log.
     """
     port = listening.getsockname()[1]
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
-    # Of all descriptors MLflow hands on the standard ones alone: the socket is its input.
+    # MLflow passes on standard descriptors only, so the socket is its standard input.
     command += ["--workers", "1", "--uvicorn-opts", "--fd 0", "--backend-store-uri", address]
     with tempfile.TemporaryDirectory(prefix="sweep-ui-") as folder:
         log = Path(folder) / "server.log"
         with log.open("wb") as output, listening:
             process = subprocess.Popen(
                 command,
-                cwd=folder,  # whatever it writes beside the store
+                cwd=folder,  # for files that it writes beside the store
                 env={**os.environ, **QUIET},
                 stdin=listening.fileno(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # its own children end with it
+                start_new_session=True,  # so that one signal reaches its children
             )
         try:
-            until = time.monotonic() + STARTS_WITHIN
+            deadline = time.monotonic() + START_SECONDS
             while not stop() and not _answers(port):
-                if process.poll() is not None or time.monotonic() > until:
+                if process.poll() is not None or time.monotonic() > deadline:
                     raise StoreError(f"MLflow's server did not start: {_last_line(log)}")
-                time.sleep(PAUSE)
+                time.sleep(POLL_SECONDS)
             yield process
         finally:
             _end(process)
 
 
 def wait(process: subprocess.Popen[bytes], stop: Callable[[], bool]) -> None:
-    """Return once the command shall end.
+    """Return once the command was asked to end.
 
     Raises
     ------
     StoreError
-        The server ended by itself.
+        The server ended.
     """
     while not stop():
         if process.poll() is not None:
             raise StoreError(
-                f"MLflow's server ended by itself (exit code {process.returncode}); start it again."
+                f"MLflow's server ended (exit code {process.returncode}); start it again."
             )
-        time.sleep(PAUSE)
+        time.sleep(POLL_SECONDS)
 
 
 def _answers(port: int) -> bool:
@@ -126,23 +121,20 @@ def _answers(port: int) -> bool:
 
 
 def _last_line(log: Path) -> str:
+    """Return the last line about an error, else the last line."""
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
-    told = [line for line in lines if "rror" in line] or [line for line in lines if line]
-    return (told or ["it printed nothing"])[-1][:300]
+    lines = [line for line in lines if line] or ["it printed nothing"]
+    return ([line for line in lines if "rror" in line] or lines)[-1][:300]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the server and all that it has started; no signal cuts that short."""
-    with contextlib.suppress(ValueError):  # not in the main thread: no signal comes here
+    """End the server and its children; further signals are ignored meanwhile."""
+    with contextlib.suppress(ValueError):  # not in the main thread, which gets the signals
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
-    for signum in (signal.SIGTERM, signal.SIGKILL):
-        sent, until = int(signum), time.monotonic() + ENDS_WITHIN
-        while time.monotonic() < until:
-            try:
-                os.killpg(process.pid, sent)
-            except (ProcessLookupError, PermissionError):  # macOS: all of the group have ended
-                return
-            sent = 0  # from now on only ask whether any of the group is left
-            process.poll()  # or its row in the process table keeps the group alive
-            time.sleep(PAUSE)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        # The group may be gone; macOS then says PermissionError.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)

@@ -1,7 +1,6 @@
 """Train stored runs again and compare every number that the store holds of them.
 
     cases       a stored run -> the specification to train, or why it is not trained
-    retrain     specifications -> results, each trajectory trained once, on all cores
     values      what is stored and what training gives, each as one flat mapping
     compare     two such mappings -> what differs; exactly, or within a tolerance
     check       all of it for a sweep: the verdict on each run

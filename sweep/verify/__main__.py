@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,8 +17,6 @@ from sweep.cli.app import tool
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.tracking.stored import StoredRun
-    from sweep.verify.cases import Case
     from sweep.verify.check import Verdict
 
 MOST = 40
@@ -39,13 +36,13 @@ def verify(config: DictConfig) -> None:
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings
     from sweep.engine.signals import stop_on_signals
-    from sweep.engine.sweep import platform_tags
     from sweep.errors import RunFailed
     from sweep.tracking.histories import histories
+    from sweep.tracking.provenance import platform_tags
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
     from sweep.verify.cases import Origin
-    from sweep.verify.check import named, prepared, totals, verdicts
+    from sweep.verify.check import foreign, named, prepared, totals, trajectories, verdicts
 
     plain = plain_values(config, ("sweep", "run", "outputs", "tracking"))
     store = open_store(from_options(reading_settings(plain, Path.cwd())), mode="read")
@@ -54,50 +51,22 @@ def verify(config: DictConfig) -> None:
     # The configuration's other keys may lean on keys that this command does not have.
     origin = Origin(base, str(config.trainer.get("_target_")))
     settled, cases = prepared(runs, plan, origin)
-    whole = sweep is not None and plain["run"] is None
-    platform = platform_tags()["sweep.platform"]
-    title = f"Sweep {sweep.sweep_id}" if sweep and whole else "One run"
-    _begin(f"{title} in {store.where}", cases, runs, platform)
-    found = list(_printed(settled))
-    with stop_on_signals() as stop:
-        found += _printed(verdicts(cases, platform, partial(histories, store), stop))
-    if sweep is not None and whole:
-        found += _printed(totals(sweep, runs))
-    if _summary(found)["differs"]:
-        raise RunFailed(
-            "What is stored is not what training gives; the differences are listed above."
-        )
-
-
-def _begin(title: str, cases: Sequence[Case], runs: Sequence[StoredRun], platform: str) -> None:
-    from sweep.verify.check import is_foreign
-    from sweep.verify.retrain import trajectories
-
-    needed = trajectories([case.cell for case in cases if case.cell is not None])
+    whole = sweep if plain["run"] is None else None
+    needed = trajectories(cases)
     _say(
-        f"{title}: {len(cases)} runs to train again, {len(needed)} trajectories, "
+        f"{f'Sweep {whole.sweep_id}' if whole else 'One run'} in {store.where}: "
+        f"{len(cases)} runs to train again, {len(needed)} trajectories, "
         f"{sum(one.stops[-1] for one in needed)} iterations"
     )
-    others = {run.tags["sweep.platform"] for run in runs if is_foreign(run, platform)}
-    for other in sorted(others):
+    platform = platform_tags()["sweep.platform"]
+    for other in sorted({foreign(run, platform) for run in runs} - {""}):
         _say(f"Trained on another kind of machine ({other}; this one: {platform}):")
         _say("  compared to the tolerance (1e-9 of the root of an error, 1e-9 of a weight).")
-
-
-def _printed(verdicts: Iterable[Verdict]) -> Iterable[Verdict]:
-    for verdict in verdicts:
-        near = verdict.near and verdict.word == "equal"
-        reason = f": {verdict.reason}" if verdict.reason else ""
-        _say(f"  {verdict.word}{' within the tolerance' * near}  {verdict.name}{reason}")
-        for difference in verdict.differences[:MOST]:
-            _say(f"      {difference}")
-        if len(verdict.differences) > MOST:
-            _say(f"      and {len(verdict.differences) - MOST} more differences")
-        yield verdict
-
-
-def _summary(verdicts: Sequence[Verdict]) -> Counter[str]:
-    count = Counter(verdict.word for verdict in verdicts)
+    count: Counter[str] = Counter(map(_shown, settled))
+    with stop_on_signals() as stop:
+        count.update(map(_shown, verdicts(cases, platform, partial(histories, store), stop)))
+    if whole:
+        count.update(map(_shown, totals(whole, runs)))
     text = (
         f"{count['equal']} runs verified, {count['differs']} differ, "
         f"{count['not verified']} not verified"
@@ -105,7 +74,22 @@ def _summary(verdicts: Sequence[Verdict]) -> Counter[str]:
     if count["not compared"]:
         text += f", {count['not compared']} not compared (they did not finish)"
     _say(text)
-    return count
+    if count["differs"]:
+        raise RunFailed(
+            "What is stored is not what training gives; the differences are listed above."
+        )
+
+
+def _shown(verdict: Verdict) -> str:
+    """Say what came of a run; return the word for it."""
+    near = " within the tolerance" if verdict.near and verdict.word == "equal" else ""
+    reason = f": {verdict.reason}" if verdict.reason else ""
+    _say(f"  {verdict.word}{near}  {verdict.name}{reason}")
+    for difference in verdict.differences[:MOST]:
+        _say(f"      {difference}")
+    if len(verdict.differences) > MOST:
+        _say(f"      and {len(verdict.differences) - MOST} more differences")
+    return verdict.word
 
 
 def _say(text: str) -> None:

@@ -12,8 +12,10 @@ from sweep.config.run import run_spec
 from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.plan import Cell
 from sweep.errors import ConfigError
-from sweep.verify.compare import MISSING, Difference, differences, exact
-from sweep.verify.values import FILE, flat
+from sweep.tracking.files import CONFIG
+from sweep.tracking.texts import entity_name, short
+from sweep.verify.compare import MISSING
+from sweep.verify.values import FILE, Values, flat
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
@@ -22,10 +24,6 @@ __all__ = ["Case", "Origin", "case_of", "paired"]
 
 GROUPS = ("network", "data", "trainer")
 SIGNATURE = "sweep.signature"
-
-
-class _Refused(Exception):
-    """A configuration is not trained; the message is the reason."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +36,19 @@ class Origin:
 
 @dataclass(frozen=True)
 class Case:
-    """A stored run, what differs without any training, and the cell to train.
+    """A stored run, what is compared without any training, and the cell to train.
 
     Attributes
     ----------
+    stored, expected
+        What run and plan say of its configuration, and what they should.
     cell
         None where it is not trained; `reason` says why.
     """
 
     run: StoredRun
-    found: tuple[Difference, ...]
+    stored: Values
+    expected: Values
     cell: Cell | None
     reason: str = ""
 
@@ -85,57 +86,48 @@ def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) 
         Its cell as plan.json holds it; None for a run that no plan knows.
     """
     own, plan = _own_config(run), document or {}
-    planned = plan.get("config")
-    choices = plan.get("choices")
+    planned, values = plan.get("config"), plan.get("values")
+    choices, keys = plan.get("choices"), plan.get("params")
     if not isinstance(choices, Mapping):
         choices = {group: run.params.get(group) for group in GROUPS}
-    stored = plan.get("params")
-    keys = stored if isinstance(stored, Mapping) else run.params
-    signatures = [run.tags.get(SIGNATURE), plan.get("signature")]
-    specs: list[RunSpec] = []
-    reasons = []
-    for config in (planned, own):
-        if isinstance(config, Mapping):
-            try:
-                specs.append(_trainable(config, choices, signatures, keys, origin))
-            except _Refused as refused:
-                reasons.append(str(refused))
+    keys = keys if isinstance(keys, Mapping) else run.params
+    known = [run.tags.get(SIGNATURE), plan.get("signature")]
+    configs = [config for config in (planned, own) if isinstance(config, Mapping)]
+    found = [_trainable(config, choices, known, keys, origin) for config in configs]
+    specs = [spec for spec in found if isinstance(spec, RunSpec)]
     if not specs:
-        expected = planned if isinstance(planned, Mapping) else own
-        found = _described(run, own, expected)
-        return Case(run, found, None, (*reasons, "its configuration is missing")[0])
-    spec = next((spec for spec in specs if spec.signature == signatures[0]), specs[0])
-    values = plan.get("values")
+        reasons = [reason for reason in found if isinstance(reason, str)]
+        config = configs[0] if configs else FILE
+        expected = flat({CONFIG: config if isinstance(own, Mapping) else FILE})
+        reason = (*reasons, "its configuration is missing")[0]
+        return Case(run, flat({CONFIG: own}), expected, None, reason)
+    spec = next((spec for spec in specs if spec.signature == known[0]), specs[0])
     cell = Cell(0, (), values if isinstance(values, Mapping) else {}, spec)
     file = spec.config["data"].get("file")
-    changed = f"has its data file {file} changed?"
-    reason = changed if file and spec.signature not in signatures else ""
-    return Case(run, _described(run, own, spec.config, document, cell), cell, reason)
+    changed = file and spec.signature not in known
+    reason = f"has its data file {file} changed?" if changed else ""
+    return Case(run, *_described(run, own, document, cell), cell, reason)
 
 
 def _described(
-    run: StoredRun,
-    own: Any,
-    config: Any,
-    document: Mapping[str, Any] | None = None,
-    cell: Cell | None = None,
-) -> tuple[Difference, ...]:
-    """Return what run and plan say otherwise than `config` and the cell that is trained."""
-    from sweep.tracking.files import CONFIG
-    from sweep.tracking.texts import entity_name, short
-
-    stored = {CONFIG: own}
-    expected = {CONFIG: config if isinstance(own, Mapping) else FILE}
-    if cell is not None:
-        stored |= {"param": run.params, "tag": {SIGNATURE: run.tags.get(SIGNATURE, MISSING)}}
-        params = {entity_name(key): short(value) for key, value in cell.params().items()}
-        expected |= {"param": params, "tag": {SIGNATURE: cell.spec.signature}}
-    if cell is not None and document is not None:
-        says = {"config": config, "params": cell.params(), "signature": cell.spec.signature}
+    run: StoredRun, own: Any, document: Mapping[str, Any] | None, cell: Cell
+) -> tuple[Values, Values]:
+    """Return what run and plan say of the cell that is trained, and what they should."""
+    spec, params = cell.spec, cell.params()
+    stored = {CONFIG: own, "param": run.params}
+    stored["tag"] = {SIGNATURE: run.tags.get(SIGNATURE, MISSING)}
+    expected = {
+        CONFIG: spec.config if isinstance(own, Mapping) else FILE,
+        "param": {entity_name(key): short(value) for key, value in params.items()},
+        "tag": {SIGNATURE: spec.signature},
+    }
+    if document is not None:
+        says = {"config": spec.config, "params": params, "signature": spec.signature}
         stored["plan.json"] = {field: document.get(field, MISSING) for field in says}
-        there = {field: says[field] if field in document else "a field" for field in says}
-        expected["plan.json"] = there
-    return tuple(differences(flat(stored), flat(expected), exact))
+        expected["plan.json"] = {
+            field: value if field in document else "a field" for field, value in says.items()
+        }
+    return flat(stored), flat(expected)
 
 
 def _own_config(run: StoredRun) -> Any:
@@ -157,25 +149,24 @@ def _trainable(
     known: Sequence[Any],
     keys: Iterable[str],
     origin: Origin,
-) -> RunSpec:
-    """Return the specification of a stored configuration, its class named by the user alone."""
+) -> RunSpec | str:
+    """Return the specification of a stored configuration, or why it is not trained.
+
+    Its class is one that the user names.
+    """
     trainer = config.get("trainer")
     target = trainer.get("_target_") if isinstance(trainer, Mapping) else None
     if target != BUILT_IN and (target != origin.trainer or not isinstance(target, str)):
-        raise _Refused(
+        return (
             f"its trainer {target} is run again only when your own configuration names it "
             "(add trainer=NAME, with --config-dir where it is yours)"
         )
     try:
         spec = run_spec(config, choices, origin.base, keys)
     except ConfigError as error:
-        raise _Refused(f"its configuration is refused today: {error}") from error
+        return f"its configuration is refused today: {error}"
     except Exception as error:  # a configuration that was tampered with may hold anything
-        raise _Refused(
-            f"its configuration cannot be used: {type(error).__name__}: {error}"
-        ) from error
+        return f"its configuration cannot be used: {type(error).__name__}: {error}"
     if not spec.trainer.built_in and spec.signature not in known:
-        raise _Refused(
-            f"the source of {target}, its settings or the data are not what the signature says"
-        )
+        return f"the source of {target}, its settings or the data are not what the signature says"
     return spec

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sweep.engine.events import Failure
+from sweep.engine.driver import Driver
+from sweep.engine.events import Ended, Failure
+from sweep.engine.executors import create
+from sweep.engine.plan import Plan, Trajectory
 from sweep.engine.signals import StopRequest
+from sweep.tracking.active import scratch
+from sweep.tracking.question import question_of
 from sweep.training.history import RunResult
 from sweep.verify.cases import Case, Origin, case_of, paired
 from sweep.verify.compare import MISSING, Difference, Near, differences, exact
-from sweep.verify.retrain import retrain, trajectories
 from sweep.verify.values import Values, file_values, flat, stored_values, trained_values
 
 if TYPE_CHECKING:
@@ -19,7 +25,7 @@ if TYPE_CHECKING:
     from sweep.tracking.store import Store
     from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["Verdict", "is_foreign", "named", "prepared", "totals", "verdicts"]
+__all__ = ["Verdict", "foreign", "named", "prepared", "totals", "trajectories", "verdicts"]
 
 EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "not compared"
 
@@ -40,7 +46,7 @@ class Verdict:
     name: str
     word: str
     reason: str = ""
-    differences: tuple[Difference, ...] = ()
+    differences: Sequence[Difference] = ()
     near: bool = False
 
 
@@ -86,22 +92,28 @@ def prepared(
     """
     settled: list[Verdict] = []
     cases: list[Case] = []
-    for run, document in paired(runs, planned_cells(plan))[0]:
+    for run, document in paired(runs, _planned(plan))[0]:
         last = _last_step(run) if run.status == "KILLED" else None
         if run.status != "FINISHED" and not last:
             settled.append(Verdict(run.name, UNCOMPARED, f"it is {run.status}"))
             continue
         case = case_of(run, document, origin)
         if plan and document is None:
-            unplanned = Difference("run", run.run_id, MISSING)
-            case = replace(case, found=(unplanned, *case.found))
+            case.stored["run"] = run.run_id
         if case.cell is None:
-            word = DIFFERS if case.found else UNVERIFIED
-            settled.append(Verdict(run.name, word, case.reason, case.found))
+            found = differences(case.stored, case.expected, exact)
+            word = DIFFERS if found else UNVERIFIED
+            settled.append(Verdict(run.name, word, case.reason, found))
             continue
         spec = replace(case.cell.spec, iters=last) if last else case.cell.spec
         cases.append(replace(case, cell=replace(case.cell, index=len(cases), spec=spec)))
     return settled, cases
+
+
+def _planned(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the cells of a plan as data, whatever else stands there left out."""
+    cells = plan.get("cells")
+    return [cell for cell in cells if isinstance(cell, Mapping)] if isinstance(cells, list) else []
 
 
 def _last_step(run: StoredRun) -> int | None:
@@ -113,13 +125,21 @@ def _last_step(run: StoredRun) -> int | None:
     return int(steps[-1]) if len(steps) else None
 
 
+def trajectories(cases: Sequence[Case]) -> list[Trajectory]:
+    """Return the trainings that the cases need."""
+    cells = [case.cell for case in cases if case.cell is not None]
+    if not cells:
+        return []
+    return Plan(tuple(cells), (), len(cells), "", cells[0].spec.base).trajectories()
+
+
 def verdicts(
     cases: Sequence[Case],
     platform: str,
     history: Callable[[StoredRun], History],
     stop: StopRequest,
 ) -> Iterator[Verdict]:
-    """Train, compare and yield a verdict on each run, in the order in which they end.
+    """Train each trajectory once, on all cores; yield a verdict on each run as it ends.
 
     Parameters
     ----------
@@ -129,53 +149,72 @@ def verdicts(
     Raises
     ------
     Interrupted
-        A signal asked the command to end.
+        A signal asked the command to end; every worker is gone by then.
     """
-    needed = trajectories([case.cell for case in cases if case.cell is not None])
-    for index, result in retrain(needed, stop):
-        case, run = cases[index], cases[index].run
-        near = is_foreign(run, platform)
-        if isinstance(result, Failure):
-            raised = result.sentence
-            found = [Difference("training", run.outcome or MISSING, raised)]
-        else:
-            found = _compared(run, history(run), result, near)
-        word = DIFFERS if case.found or found else EQUAL
-        yield Verdict(run.name, word, case.reason, (*case.found, *found), near)
+    needed = trajectories(cases)
+    safe = all(one.spec.trainer.thread_safe for one in needed)
+    with TemporaryDirectory() as folder, create("threads", thread_safe=safe) as executor:
+
+        def environment(one: Trajectory) -> Mapping[str, str]:
+            """What a trainer of a user's own logs again goes to a store that is thrown away."""
+            own = Path(folder, str(one.cells[0].index))
+            return {} if one.spec.trainer.built_in else scratch(own)
+
+        together = [(one,) for one in needed]
+        for event in Driver(together, executor, environment=environment).events():
+            stop.check()
+            if isinstance(event, Ended):
+                case = cases[event.cell.index]
+                near = bool(foreign(case.run, platform))
+                found = _compared(case, event.outcome, history, near)
+                word = DIFFERS if found else EQUAL
+                yield Verdict(case.run.name, word, case.reason, found, near)
 
 
-def _compared(run: StoredRun, history: History, result: RunResult, near: bool) -> list[Difference]:
+def _compared(
+    case: Case,
+    result: RunResult | Failure,
+    history: Callable[[StoredRun], History],
+    near: bool,
+) -> list[Difference]:
+    """Return what differs between all that is stored of a run and what training it gives."""
+    run = case.run
+    if isinstance(result, Failure):
+        raised = Difference("training", run.outcome or MISSING, result.sentence)
+        return [*differences(case.stored, case.expected, exact), raised]
     if run.status == "KILLED" and result.outcome == "completed":  # as far as it had come
-        result = replace(
-            result, outcome="interrupted", final_error=None, final_validation_error=None
-        )
+        without: dict[str, Any] = {"final_error": None, "final_validation_error": None}
+        result = replace(result, outcome="interrupted", **without)
     stored, trained = file_values(run, result)
-    stored |= stored_values(run, history)
-    trained |= trained_values(result)
+    trained = case.expected | trained | trained_values(result)
+    there = stored_values(run, history(run))
+    if case.cell is not None and not case.cell.spec.trainer.built_in:  # it may log by itself
+        there = {key: value for key, value in there.items() if _of_sweep(key, trained)}
+    stored = case.stored | stored | there
     same = Near(result, run.metrics.get("best_step")) if near else exact
     return differences(stored, trained, same)
 
 
-def is_foreign(run: StoredRun, platform: str) -> bool:
-    """Return whether a run was trained on another kind of machine than `platform`."""
-    return run.tags.get("sweep.platform", platform) != platform
+def _of_sweep(key: str, trained: Mapping[str, Any]) -> bool:
+    """Return whether a value of the store is no metric, or one that a result has."""
+    return not key.startswith("metric ") or key.partition("@")[0] in trained
 
 
-def planned_cells(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the cells of a plan as data, whatever else stands there left out."""
-    cells = plan.get("cells")
-    return [cell for cell in cells if isinstance(cell, Mapping)] if isinstance(cells, list) else []
+def foreign(run: StoredRun, platform: str) -> str:
+    """Return the kind of machine that a run was trained on, empty where it is `platform`."""
+    other = run.tags.get("sweep.platform", platform)
+    return "" if other == platform else other
 
 
 def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
     """Return verdicts on what belongs to no run: cells without one, the sweep's own metrics."""
-    cells = planned_cells(sweep.plan())
+    cells = _planned(sweep.plan())
     found = []
     for cell in paired(runs, cells)[1]:
         name = str(cell.get("name"))
         if sweep.status == "FINISHED":
             gone = Difference("run", MISSING, "a finished run")
-            found.append(Verdict(name, DIFFERS, differences=(gone,)))
+            found.append(Verdict(name, DIFFERS, differences=[gone]))
         else:
             found.append(Verdict(name, UNCOMPARED, "no run of it was begun"))
     if sweep.status not in ("FINISHED", "FAILED"):
@@ -186,11 +225,8 @@ def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
         "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
         "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
     }
-    for name in ("final_error", "final_error_log10"):
-        values = [run.metrics[name] for run in runs if name in run.metrics]
-        if values:
-            expected[f"best_{name}"] = min(values)
+    expected |= question_of(sweep.plan()).best_metrics(runs)
     wrong = differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
     if wrong:
-        found.append(Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=tuple(wrong)))
+        found.append(Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=wrong))
     return found

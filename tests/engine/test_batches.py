@@ -1,4 +1,4 @@
-"""Batches: which trajectories train in one, and that no result shows it."""
+"""Batches: which trajectories form one, and that results do not depend on it."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_seeds_of_one_network_go_together() -> None:
     ],
     ids=["large", "batches", "validation"],
 )
-def test_what_has_no_lanes_trains_alone(changes: dict[str, Any]) -> None:
+def test_what_has_no_vector_kernel_trains_separately(changes: dict[str, Any]) -> None:
     if changes.pop("many", False):
         rng = np.random.default_rng(0)
         changes["data"] = {
@@ -125,7 +125,7 @@ def test_what_has_no_lanes_trains_alone(changes: dict[str, Any]) -> None:
     assert sizes(batches(trajectories(rates(16), **changes), 2)) == [1] * 16
 
 
-def together(count: int, cuts: tuple[int, ...]) -> list[Trajectory]:
+def batchable(count: int, cuts: tuple[int, ...]) -> list[Trajectory]:
     """Return trajectories at rates too small to stall, with a run at each cut."""
     return [trajectory("", 1e-6 * (1 + at), *cuts) for at in range(count)]
 
@@ -141,8 +141,8 @@ def outcomes(given: Sequence[Sequence[Trajectory]], executor: str, **options: An
     return found
 
 
-def test_no_executor_company_or_order_changes_a_bit() -> None:
-    given = together(11, (100, 3000))
+def test_no_executor_batch_or_order_changes_a_bit() -> None:
+    given = batchable(11, (100, 3000))
     expected = outcomes([(one,) for one in given], "serial")
     assert len(expected) == 22
     parts = [tuple(given[:8]), tuple(given[8:])]
@@ -153,9 +153,9 @@ def test_no_executor_company_or_order_changes_a_bit() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("again", [True, False], ids=["together", "alone"])
-def test_batch_that_is_left_goes_on_where_it_was(again: bool, tmp_path: Path) -> None:
-    """Together again, or each alone; one of the trajectories has stalled by then."""
+@pytest.mark.parametrize("batched", [True, False], ids=["batch", "separate"])
+def test_batch_that_is_left_goes_on_where_it_was(batched: bool, tmp_path: Path) -> None:
+    """In one batch again, or separately; one of the trajectories has stalled by then."""
     lrs, iters = [1e-6, 1000.0, 2e-6], 20_000_000
 
     def checkpoint(spec: RunSpec) -> Checkpoint:
@@ -170,7 +170,7 @@ def test_batch_that_is_left_goes_on_where_it_was(again: bool, tmp_path: Path) ->
                 if len(steps) == len(lrs):
                     break
     assert len(list((tmp_path / "kept").iterdir())) == 3
-    parts = [tuple(given)] if again else [(one,) for one in given]
+    parts = [tuple(given)] if batched else [(one,) for one in given]
     found = outcomes(parts, "threads", checkpoint=checkpoint)
     assert found == outcomes([(one,) for one in given], "threads")
     assert not (tmp_path / "kept").exists()
@@ -181,7 +181,7 @@ def test_trajectories_at_different_steps_go_on_in_batches_of_one_step(tmp_path: 
     def checkpoint(spec: RunSpec) -> Checkpoint:
         return Checkpoint(tmp_path / "kept" / checkpoint_name(spec), "this platform")
 
-    given = together(5, (20_000_000,))
+    given = batchable(5, (20_000_000,))
     for part in ([given[0]], given[2:4]):
         with create("threads", 1) as executor:
             for event in Driver([part], executor, checkpoint=checkpoint).events():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import os
 import signal
@@ -87,13 +86,6 @@ class Leaving(Falling):
 
     def advance(self, iterations: int) -> Any:
         os._exit(7)
-
-
-class Crashing(Falling):
-    """Crashes in native code."""
-
-    def advance(self, iterations: int) -> Any:
-        ctypes.string_at(0)
 
 
 class Alone(Falling):

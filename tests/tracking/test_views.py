@@ -137,6 +137,21 @@ def test_parallel_coordinates_have_the_axes_that_vary() -> None:
     assert [section["uuid"] for section in one["compareRunSections"]] == ["curves", "finals"]
 
 
+def test_view_follows_the_metric_that_decides() -> None:
+    params, metrics = [{"lr": "1"}, {"lr": "2"}], [{"accuracy": 0.1}, {"accuracy": 0.2}]
+    state = state_of("sweep", views.words_of("s-1", ["lr"], params, metrics, "accuracy"))
+    assert state["orderByKey"] == "metrics.`accuracy`"
+    assert state["selectedColumns"][2:4] == ["metrics.`accuracy`", "metrics.`final_error`"]
+    assert [chart["metricKey"] for chart in shown(state, "BAR")] == [
+        "accuracy",
+        "final_error_log10",
+    ]
+    (chart,) = shown(state, "PARALLEL")
+    assert chart["selectedMetrics"] == ["accuracy"]
+    sections = [section["name"] for section in state["compareRunSections"]]
+    assert sections[:2] == ["Error by iteration", "accuracy"]
+
+
 def test_columns_begin_with_the_swept_axes() -> None:
     state = state_of("sweep", words(axes=("rule", "lr")))
     columns = state["selectedColumns"]

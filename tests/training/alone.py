@@ -10,7 +10,7 @@ from sweep.training.network import Network
 
 
 class Alone:
-    """`Backprop` for one network; what its only item has is had here."""
+    """`Backprop` for one network, with the attributes of its only item."""
 
     def __init__(self, network: Network, data: Data, *, lr: float, rule: str, **options: Any):
         self.trainer = Backprop([network], data, lrs=[lr], rule=rule, **options)
@@ -19,6 +19,11 @@ class Alone:
     def advance(self, iterations: int) -> Any:
         """Return the errors, shape (iterations,)."""
         return self.trainer.advance(iterations)[0]
+
+    def validation_errors(self) -> Any:
+        """Return the validation errors of the last advance, shape (iterations,)."""
+        errors = self.trainer.validation_errors()
+        return None if errors is None else errors[0]
 
     def restore(self, state: Any) -> None:
         self.item.restore(state)

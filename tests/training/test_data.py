@@ -13,6 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
+from sweep.config.models import Data as Group
+from sweep.config.models import validated
 from sweep.errors import ConfigError
 from sweep.training.data import Data, load_data
 from tests.processes import ROOT, clean_environment, start
@@ -27,7 +29,8 @@ VALUES = {
 
 
 def load(config: Mapping[str, Any], base: Path, seed: int = 0) -> Data:
-    return load_data(config, seed=seed, base=base)
+    checked = validated(Group, config, "data").without_unset()
+    return load_data(checked, seed=seed, base=base)
 
 
 def write_csv(path: Path, columns: Mapping[str, Any]) -> None:
@@ -81,11 +84,13 @@ def test_file_gives_its_columns_to_the_last_bit(written: Path) -> None:
         assert not array.flags.writeable
 
 
-def test_file_can_be_absolute_and_columns_in_any_order_and_twice(written: Path) -> None:
-    config = {"file": str(written), "inputs": ["y", "x1", "y"], "targets": "x2"}
+def test_file_can_be_absolute_and_columns_in_any_order(written: Path) -> None:
+    config = {"file": str(written), "inputs": ["y", "x1"], "targets": "x2"}
     data = load(config, Path("/nowhere"))
-    assert data.inputs[1].tolist() == [1.0, 1e-310, 1.0]
+    assert data.inputs[1].tolist() == [1.0, 1e-310]
     assert data.targets[2].tolist() == [2.5]
+    assert load({**config, "inputs": [-1, 1], "targets": 2}, Path("/nowhere")) is not data
+    assert load({**config, "inputs": [-1, 1], "targets": 2}, Path("/")).digest == data.digest
 
 
 def test_kinds_of_files_have_one_digest(weird_path: Path) -> None:
@@ -106,13 +111,17 @@ def test_digest_follows_content_and_shape(tmp_path: Path) -> None:
     assert len({digest, *(load(c, tmp_path).digest for c in (other, split, wide))}) == 4
 
 
-def test_whole_numbers_booleans_and_narrow_floats_are_numbers(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", WRITERS)
+def test_whole_numbers_and_narrow_floats_are_numbers_and_truth_values_categories(
+    tmp_path: Path, kind: str
+) -> None:
     columns = {"x1": np.array([1, 2]), "x2": np.array([True, False])}
-    for kind in ("parquet", "npz"):
-        WRITERS[kind](tmp_path / f"b.{kind}", {**columns, "y": np.array([1.5, 2], np.float32)})
-        data = load({"file": f"b.{kind}", **NAMED}, tmp_path)
-        assert data.inputs.tolist() == [[1.0, 1.0], [2.0, 0.0]]
-        assert data.targets.tolist() == [[1.5], [2.0]]
+    WRITERS[kind](tmp_path / f"b.{kind}", {**columns, "y": np.array([1.5, 2], np.float32)})
+    with pytest.raises(ConfigError, match="'True' in column 'x2', row 1.*categories=auto"):
+        load({"file": f"b.{kind}", **NAMED}, tmp_path)
+    data = load({"file": f"b.{kind}", **NAMED, "categories": "auto"}, tmp_path)
+    assert data.inputs.tolist() == [[1.0, 0.0, 1.0], [2.0, 1.0, 0.0]]
+    assert data.targets.tolist() == [[1.5], [2.0]]
 
 
 @pytest.mark.parametrize("order", ["C", "F"])
@@ -219,7 +228,7 @@ def test_changed_content_is_another_digest(tmp_path: Path) -> None:
     ("changes", "words"),
     [
         ({"inputs": None}, "data.inputs is missing"),
-        ({"target": [[1]]}, "did you mean targets"),
+        ({"target": [[1]]}, "did you mean 'targets'"),
         ({"inputs": [[1, 2], [3]]}, r"data.inputs\[1\] has 1 numbers"),
         ({"inputs": [[1, 2], [3, "4"]]}, r"data.inputs\[1\]\[1\] is '4'"),
         ({"inputs": [[1, 2], [3, float("nan")]]}, r"data.inputs\[1\]\[1\] is nan"),
@@ -228,13 +237,24 @@ def test_changed_content_is_another_digest(tmp_path: Path) -> None:
         ({"inputs": [[]]}, "no numbers"),
         ({"inputs": ["x1"]}, "'x1'"),
         ({"inputs": [[1, 2]]}, "1 rows, but data.targets has 2"),
-        ({"standardize": "yes"}, "'yes'"),
+        ({"standardize": "yes"}, "standardize=yes: use true, false or all"),
         ({"standardize": ["x1"]}, "x1"),
+        ({"drop": ["x1"]}, "with data.file alone"),
+        ({"missing": "mean"}, "with data.file alone"),
+        ({"read": {"sep": ";"}}, "with data.file alone"),
+        ({"categories": "auto"}, "with data.file alone"),
+        ({"folds": 1}, "at least 2"),
+        ({"folds": 3, "fold": 0}, "only 2 rows"),
+        ({"folds": 2}, "name one with data.fold=0"),
+        ({"folds": 2, "fold": 2}, "0 to 1"),
+        ({"folds": 2, "fold": 0, "validation": 0.5}, "keep one of them"),
+        ({"fold": 1}, "write data.folds=5 too"),
+        ({"split_seed": -1}, "split_seed=-1"),
         ({"validation": 1.0}, "1.0"),
         ({"validation": -0.1}, "-0.1"),
-        ({"validation": "half"}, "'half'"),
+        ({"validation": "half"}, "'half': without data.file"),
         ({"validation": 0.9}, "none to train on"),
-        ({"one_hot": 2}, "2"),
+        ({"one_hot": 2}, "one_hot=2: write true or false"),
         ({"one_hot": True, "targets": [[1, 2], [3, 4]]}, "one_hot needs one"),
     ],
 )
@@ -249,11 +269,19 @@ def test_inline_refuses_in_one_sentence(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"inputs": ["x1", "x3"]}, "'x3': it must be one of id, x1, x2, y"),
+        ({"inputs": ["x1", "z"]}, "'z': it must be one of id, x1, x2, y"),
+        ({"inputs": ["x1", "xx2"]}, "'xx2': did you mean x2"),
+        ({"inputs": ["x1", "x2", "x1"]}, "the column 'x1' twice"),
+        ({"inputs": ["x1", "y"]}, "the column 'y', which data.targets names too"),
+        ({"inputs": ["x1", 4]}, "data.inputs is 4: the columns are 0 to 3"),
+        ({"drop": ["x1"]}, "which data.drop names too"),
+        ({"categories": ["y"]}, "no input"),
         ({"targets": ["nothing like it"]}, "must be one of"),
-        ({"inputs": [[1, 2]]}, "list of columns"),
+        ({"inputs": [[1, 2]]}, "list of columns, by name or position; as data.inputs=all"),
         ({"inputs": []}, "list of columns"),
         ({"file": "none.csv"}, "does not exist"),
+        ({"file": "none*.csv"}, "no file matches"),
+        ({"validation": "hlaf"}, "a column of data.file, or a second file"),
         ({"file": "."}, "is no file"),
         ({"one_hot": True, "targets": ["y", "x1"]}, "exactly one column"),
     ],
@@ -293,8 +321,8 @@ def test_gap_names_its_row_and_column(tmp_path: Path, kind: str, gap: float) -> 
     x2 = np.ones(70_000)
     x2[66_666] = gap
     WRITERS[kind](tmp_path / f"g.{kind}", {"x1": np.ones(70_000), "x2": x2, "y": np.ones(70_000)})
-    with pytest.raises(ConfigError, match="row 66667") as caught:
-        load({"file": f"g.{kind}", "inputs": ["x1", "x2"], "targets": ["x1"]}, tmp_path)
+    with pytest.raises(ConfigError, match=r"holds no (finite number|value) .*row 66667") as caught:
+        load({"file": f"g.{kind}", "inputs": ["x1", "x2"], "targets": ["y"]}, tmp_path)
     assert "'x2'" in str(caught.value)
 
 
@@ -323,8 +351,12 @@ def test_empty_cell_names_its_row_and_column(tmp_path: Path) -> None:
 
 def test_ragged_csv_is_refused(tmp_path: Path) -> None:
     (tmp_path / "r.csv").write_text("x1,x2,y\n1,2,3\n1,2\n")
-    with pytest.raises(ConfigError, match="cannot be read as CSV"):
+    with pytest.raises(ConfigError, match="column 'y', row 2"):
         load({"file": "r.csv", **NAMED}, tmp_path)
+    for rows in ("1,2,3\n1,2,3,4\n", "1,2,3,4\n1,2,3,4\n"):
+        (tmp_path / "r.csv").write_text("x1,x2,y\n" + rows)
+        with pytest.raises(ConfigError, match="cannot be read as CSV"):
+            load({"file": "r.csv", **NAMED, "inputs": ["x1"]}, tmp_path)
 
 
 def test_doubled_column_is_refused(tmp_path: Path) -> None:
@@ -377,7 +409,7 @@ def test_npz_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str
 MEASURE = """
 import resource, sys
 from pathlib import Path
-import numpy, pyarrow, pyarrow.csv, pyarrow.parquet
+import numpy, pandas, pyarrow, pyarrow.parquet
 from sweep.training.data import load_data
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 names = ["x", "z"] if sys.argv[1].endswith("npz") else [f"x{i}" for i in range(20)]

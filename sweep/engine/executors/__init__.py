@@ -1,36 +1,122 @@
 """Executors: where tasks run, chosen by name.
 
-    serial       one thread of the command itself, to debug
-    threads      the default; the compiled kernel runs without the interpreter's lock
-    processes    for code that is not safe in threads; survives the death of a worker
-    dask, ray    on other machines: an engine that runs there, named by its address
+    serial       one thread of the command, for debugging
+    threads      the default; compiled kernels run without the interpreter's lock
+    processes    for code that is not thread-safe; survives the death of a worker
+    dask, ray    workers on other machines, or a cluster started for this command
 
-Each is imported when it is created, for each brings a library of its own.
+An executor has named slots, each a worker that runs one task at a time. A batch stays in its slot
+from slice to slice, so that its trainers are built once and a lost worker lost exactly one batch.
+Each executor is imported when it is created, as it loads a library of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from sweep.engine.executors.base import Executor, WorkerLost, available_cpus
 from sweep.errors import ConfigError
 
-__all__ = ["EXECUTORS", "Executor", "WorkerLost", "available_cpus", "check", "create"]
+if TYPE_CHECKING:
+    from sweep.training.task import Failure, SliceResult, Task
 
-EXECUTORS: Mapping[str, tuple[str, str]] = {
-    "serial": ("sweep.engine.executors.threads", "Serial"),
-    "threads": ("sweep.engine.executors.threads", "Threads"),
-    "processes": ("sweep.engine.executors.processes", "Processes"),
-    "dask": ("sweep.engine.executors.dask", "Dask"),
-    "ray": ("sweep.engine.executors.ray", "Ray"),
-}
-"""Name -> module and class."""
+    Reply = SliceResult | Failure | None
+
+__all__ = [
+    "EXECUTORS",
+    "SECONDS_TO_CLOSE",
+    "Executor",
+    "WorkerLost",
+    "available_cpus",
+    "check",
+    "create",
+]
+
+SECONDS_TO_CLOSE = 1.0
+"""What a trainer of a user's own has to end its slice, and for its `finally` blocks."""
+
+EXECUTORS = ("serial", "threads", "processes", "dask", "ray")
+
+
+class WorkerLost(Exception):
+    """A worker died while it ran a task; the message says how, as far as that is known."""
+
+
+class Executor(ABC):
+    """Runs tasks; a context manager that ends everything it started.
+
+    Parameters
+    ----------
+    workers
+        How many tasks run at once; None for one for each available CPU.
+
+    Attributes
+    ----------
+    options
+        The keyword arguments that the configuration may set.
+    slice_seconds
+        A slice length that hides the cost of a task.
+    thread_safe
+        Whether several tasks may run in the threads of one process.
+    """
+
+    options: ClassVar[tuple[str, ...]] = ()
+    slice_seconds: ClassVar[float]
+    thread_safe = True
+
+    def __init__(self, workers: int | None = None) -> None:
+        self.workers = workers or available_cpus()
+
+    def slots(self, wanted: int) -> Sequence[str]:
+        """Return the names of the workers that exist now, at most about as many as `wanted`.
+
+        Called before each task: workers may join or leave.
+        """
+        return [f"worker {number}" for number in range(1, self.workers + 1)]
+
+    def room(self) -> int:
+        """Return how many tasks can run at once, as far as is known."""
+        return self.workers
+
+    @abstractmethod
+    def submit(self, slot: str, task: Task) -> Future[Any]:
+        """Run `Worker.advance(task)` in an idle slot; return at once."""
+
+    def result(self, slot: str, future: Future[Any]) -> Reply:
+        """Return the result of a future that is done.
+
+        Raises
+        ------
+        WorkerLost
+            The worker died; its slot is gone, or has another worker.
+        """
+        reply: Reply = future.result()
+        return reply
+
+    @abstractmethod
+    def close(self) -> None:
+        """End everything within 2 s, running tasks too; may be repeated."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def available_cpus() -> int:
+    """Return how many CPUs this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def check(name: Any, workers: Any = None) -> None:
-    """Refuse what `create` would refuse of any executor, without importing one.
+    """Refuse an unknown executor or number of workers, without importing an executor.
 
     Raises
     ------
@@ -41,9 +127,7 @@ def check(name: Any, workers: Any = None) -> None:
         raise ConfigError(
             f"hydra.launcher.backend={name} is no backend; choose one of {', '.join(EXECUTORS)}."
         )
-    if workers is not None and (
-        isinstance(workers, bool) or not isinstance(workers, int) or workers < 1
-    ):
+    if workers is not None and (type(workers) is not int or workers < 1):
         raise ConfigError(
             f"hydra.launcher.workers={workers} must be a whole number of at least 1, "
             "or null for one for each CPU."
@@ -62,24 +146,25 @@ def create(
     Parameters
     ----------
     workers
-        How many tasks run at once; None is one for each available CPU, or as many as a
+        How many tasks run at once; None for one for each available CPU, or as many as a
         cluster has room for. `serial` always has one.
     options
         The executor's own settings, as keyword arguments.
     thread_safe
-        Whether several tasks may run in the threads of one process; else threads give way to
-        processes.
+        Whether several tasks may run in the threads of one process; if not, `threads` becomes
+        `processes`.
 
     Raises
     ------
     ConfigError
-        No such executor, a number of workers below 1, an option that it does not have, or a
-        library that is not installed.
+        No such executor, a number of workers below 1, an unknown option, or a library that is
+        not installed.
     """
     check(name, workers)
-    module, cls = EXECUTORS["processes" if name == "threads" and not thread_safe else name]
+    module = {"serial": "threads", "threads": "threads" if thread_safe else "processes"}.get(name)
+    module = module or name
     try:
-        executor = getattr(import_module(module), cls)
+        executor = getattr(import_module(f"{__name__}.{module}"), module.capitalize())
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"hydra.launcher.backend={name} needs {error.name}, which is not installed; "
@@ -91,4 +176,6 @@ def create(
             f"hydra.launcher.options.{unknown[0]}: the backend {name} has no such option; "
             f"{'it has ' + ', '.join(executor.options) if executor.options else 'leave it out'}."
         )
-    return cast(Executor, executor(workers, thread_safe=thread_safe, **dict(options or {})))
+    created: Executor = executor(1 if name == "serial" else workers, **dict(options or {}))
+    created.thread_safe = thread_safe
+    return created

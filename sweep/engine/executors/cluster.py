@@ -1,4 +1,4 @@
-"""What the engines of others have in common: an address, what a task needs, and patience."""
+"""What Dask and Ray share: an address, resources, waiting for workers, and the worker itself."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
-from sweep.engine.executors.base import Executor, available_cpus
+from sweep.engine.executors import Executor, available_cpus
 from sweep.engine.executors.origin import Origin
+from sweep.engine.executors.worker import SlotWorker
 from sweep.errors import ConfigError, SweepError
-from sweep.training.advance import Worker
 from sweep.training.blas import ONE_THREAD
 from sweep.training.task import Failure, SliceResult, Task
 
@@ -20,45 +20,44 @@ __all__ = ["Cluster", "RemoteWorker"]
 
 
 class Cluster(Executor):
-    """An engine that was named by its address, or one of our own on this machine.
+    """A cluster at an address, or one started on this machine for this command.
 
     Parameters
     ----------
     workers
-        How many tasks run at once; None is as many as the engine has room for, or with one
-        of our own a worker for each CPU.
+        How many tasks run at once; None for as many as the cluster has room for, or one for
+        each CPU where it is started here.
     address
-        Where the engine is; None starts one here, on the loopback, for this command alone.
+        Where the cluster is; None starts one on the loopback.
     resources
         What each task needs of a worker: name -> amount.
     patience
-        Seconds to wait for a worker when there is none.
+        Seconds to wait while there is no worker.
 
     Raises
     ------
     ConfigError
-        Nothing answers at the address: raised here, before anything is created.
+        An option is invalid, or nothing answers at the address.
     """
 
     engine: str
-    """What an address names, in a sentence."""
+    """What an address names, for messages."""
 
     start_command: str
     """The command that starts one."""
 
-    options: tuple[str, ...] = ("address", "patience", "resources")
+    options = ("address", "patience", "resources")
     slice_seconds = 1.0
 
     def __init__(
         self,
         workers: int | None = None,
         *,
-        thread_safe: bool = True,
         address: str | None = None,
         resources: Mapping[str, float] | None = None,
         patience: float = 300.0,
     ) -> None:
-        if isinstance(patience, bool) or not isinstance(patience, int | float) or patience <= 0:
+        if type(patience) not in (int, float) or patience <= 0:
             raise ConfigError(
                 f"hydra.launcher.options.patience={patience} must be a number of seconds above 0."
             )
@@ -68,20 +67,20 @@ class Cluster(Executor):
             )
         if address:
             self._check_address(address)
-        self.workers = workers if workers or address else available_cpus()
-        self.address, self.patience, self.thread_safe = address, patience, thread_safe
-        self.resources = dict(resources or {})
+        super().__init__(workers)
+        self.limit = workers if workers or address else available_cpus()
+        self.address, self.patience, self.resources = address, patience, dict(resources or {})
         self._started = False
         self._seen_at = time.monotonic()
-        self._held = ExitStack()
+        self._resources = ExitStack()
 
     def slots(self, wanted: int) -> Sequence[str]:
-        """Return the workers that are there.
+        """Return the workers that exist now; join or start the cluster at the first call.
 
         Raises
         ------
         SweepError
-            The engine cannot be reached, or there was no worker for `patience` seconds.
+            The cluster cannot be reached, or had no worker for `patience` seconds.
         """
         if not self._started:
             self._started = True
@@ -97,10 +96,10 @@ class Cluster(Executor):
         return found
 
     def close(self) -> None:
-        self._held.close()
+        self._resources.close()
 
     def _check_address(self, address: str) -> None:
-        """Raise ConfigError unless something listens at a host and port: engines try for long."""
+        """Refuse a host and port where nothing listens at once: Dask and Ray try for minutes."""
         host, _, port = address.rpartition("://")[2].rpartition(":")
         try:
             if port.isdecimal():
@@ -114,33 +113,30 @@ class Cluster(Executor):
     def _lost(self, what: str) -> SweepError:
         where = self.address or "on this machine"
         return SweepError(
-            f"The engine {where} {what}; look after it, then finish the sweep with resume=last."
+            f"The {self.engine} {where} {what}; check it, then finish the sweep with resume=last."
         )
 
     @abstractmethod
     def _start(self, origin: Origin) -> None:
-        """Join the engine, or start one."""
+        """Join the cluster, or start one; what must be ended goes to `_resources`."""
 
     @abstractmethod
     def _slots(self, wanted: int) -> Sequence[str]:
         """Return the names of the workers that can run tasks now."""
 
 
-class RemoteWorker:
+class RemoteWorker(SlotWorker):
     """A worker in a process that may have other modules than the command, and outlive it."""
 
-    def __init__(self, origin: Origin) -> None:
+    def __init__(self) -> None:
+        super().__init__()
         os.environ.update(ONE_THREAD)
-        self._origin = origin
-        self._worker = Worker()
 
-    def advance(self, task: Task) -> SliceResult | Failure | None:
-        """Advance a task; where it begins, with the modules of the command as they are now."""
+    def advance_from(self, origin: Origin, task: Task) -> SliceResult | Failure | None:
+        """Advance a task; at its first slice, import the modules of the command afresh."""
         try:
             if task.items is not None:
-                self._origin.enter()
-            return self._worker.advance(task)
+                origin.enter()
         except Exception as error:
             return Failure.of(error)
-        finally:
-            self._origin.note()  # also what failed: that is what will be mended
+        return self.advance(task)

@@ -1,7 +1,7 @@
-"""Tasks on Dask: at the scheduler that an address names, or on workers of our own.
+"""Tasks on Dask: at the scheduler that an address names, or on workers started for this command.
 
 A slot is one thread of one worker, and its tasks are pinned to that worker. A pinned task whose
-worker died would wait for ever, so the scheduler's workers are looked at once a second.
+worker died would wait for ever, so the scheduler's workers are listed once a second.
 """
 
 from __future__ import annotations
@@ -10,36 +10,28 @@ import logging
 import os
 import signal
 import tempfile
-import threading
 import time
-import uuid
 import warnings
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import distributed
 from distributed.scheduler import KilledWorker
 
-from sweep.engine.executors.base import WorkerLost
+from sweep.engine.executors import WorkerLost
 from sweep.engine.executors.cluster import Cluster, RemoteWorker
 from sweep.engine.executors.origin import Origin
 from sweep.training.task import Task
 
 if TYPE_CHECKING:
-    from sweep.engine.executors.base import Reply
+    from sweep.engine.executors import Reply
 
 __all__ = ["Dask"]
 
-dask: Any = distributed
-"""The library, whose functions have no types."""
-
-WORKERS: OrderedDict[str, RemoteWorker] = OrderedDict()
-MOST_WORKERS = 16
-LOCK = threading.Lock()
-"""In a Dask worker: what was trained last in each slot, of the commands that used it last."""
+dask: Any = distributed  # whose functions have no types
 
 
 class Dask(Cluster):
@@ -48,39 +40,42 @@ class Dask(Cluster):
     engine, start_command = "Dask scheduler", "dask scheduler"
 
     def _start(self, origin: Origin) -> None:
-        self._origin, self._command = origin, uuid.uuid4().hex
-        self._running: dict[Future[Any], str] = {}
-        self._threads: dict[str, int] = {}
-        self._looked_at = -1.0
-        with ExitStack() as held:
-            scheduler = self.address or held.enter_context(own(self.workers or 1, self.resources))
-            self._client = dask.Client(scheduler, timeout=5, set_as_default=False)
-            held.callback(self._client.close, 1)
-            if not self.address:
-                self._client.register_plugin(IgnoreSignals())
-            self._client.sync(self._look)
-            self._held = held.pop_all()
+        self._origin = origin
+        self._running: dict[Future[Any], str] = {}  # -> the worker's address
+        self._threads: dict[str, int] = {}  # of each worker
+        self._listed_at = -1.0
+        scheduler = self.address or self._resources.enter_context(
+            local_cluster(self.limit or 1, self.resources)
+        )
+        self._client = dask.Client(scheduler, timeout=5, set_as_default=False)
+        self._resources.callback(self._client.close, 1)
+        if not self.address:
+            self._client.register_plugin(IgnoreSignals())
+        self._client.sync(self._list_workers)
 
     def _slots(self, wanted: int) -> Sequence[str]:
         if self._client.status != "running":
             raise self._lost("does not answer any more")
-        if time.monotonic() - self._looked_at > 1:
-            self._looked_at = time.monotonic()
-            self._client.loop.add_callback(self._look)
+        if time.monotonic() - self._listed_at > 1:
+            self._listed_at = time.monotonic()
+            self._client.loop.add_callback(self._list_workers)
         for future, address in list(self._running.items()):
             if address not in self._threads:
                 future.cancel()
         threads = self._threads.items()
         names = [f"{address} {number}" for address, count in threads for number in range(count)]
-        return names[: self.workers]
+        return names[: self.limit]
 
-    async def _look(self) -> None:
-        """Take which workers the scheduler has, and for how many tasks each has room."""
-        with suppress(OSError):  # a connection that broke: the client's status says so
+    def room(self) -> int:
+        return max(1, len(self.slots(0)))
+
+    async def _list_workers(self) -> None:
+        with suppress(OSError):  # the connection broke: the client's status says so
             found = await self._client.scheduler.identity(n_workers=-1)
-            self._threads = {a: self._room(worker) for a, worker in found["workers"].items()}
+            self._threads = {a: self._tasks_of(worker) for a, worker in found["workers"].items()}
 
-    def _room(self, worker: Mapping[str, Any]) -> int:
+    def _tasks_of(self, worker: Mapping[str, Any]) -> int:
+        """Return how many tasks a worker has room for."""
         has = worker["resources"]
         amounts = [int(has.get(what, 0) // n) for what, n in self.resources.items() if n]
         return min([int(worker["nthreads"]) if self.thread_safe else 1, *amounts])
@@ -92,9 +87,7 @@ class Dask(Cluster):
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph")
-            future: Future[Any] = executor.submit(
-                advance_here, f"{self._command} {slot}", self._origin, task
-            )
+            future: Future[Any] = executor.submit(advance_here, slot, self._origin, task)
         self._running[future] = address
         return future
 
@@ -110,9 +103,9 @@ class Dask(Cluster):
 
 
 @contextmanager
-def own(workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
+def local_cluster(workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
     """Start a scheduler on the loopback with one process a worker; kill them at the end."""
-    # It logs connections that broke, with a traceback, when the workers are killed at the end.
+    # It logs a traceback for each connection that breaks when the workers are killed.
     logging.getLogger("distributed.batched").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="sweep-dask-") as folder:
         cluster = dask.LocalCluster(
@@ -129,7 +122,7 @@ def own(workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
         try:
             yield cluster
         finally:
-            for nanny in cluster.workers.values():  # a task that never ends would hold up the rest
+            for nanny in cluster.workers.values():  # close would wait for a task that never ends
                 nanny.auto_restart = False
                 with suppress(ProcessLookupError, TypeError):
                     os.kill(nanny.pid, signal.SIGKILL)
@@ -137,7 +130,7 @@ def own(workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
 
 
 class IgnoreSignals(dask.WorkerPlugin):  # type: ignore[misc]
-    """Lets a worker of our own ignore what a terminal sends to all: the command decides."""
+    """Let workers ignore Ctrl-C and hang-ups of the terminal; the command ends them."""
 
     def setup(self, worker: Any) -> None:
         """Run in the main thread of each worker that starts, also after a death."""
@@ -145,12 +138,11 @@ class IgnoreSignals(dask.WorkerPlugin):  # type: ignore[misc]
             signal.signal(number, signal.SIG_IGN)
 
 
+@lru_cache(maxsize=16)  # several commands may share the worker, and none says when it ends
+def _worker(command: str, slot: str) -> RemoteWorker:
+    return RemoteWorker()
+
+
 def advance_here(slot: str, origin: Origin, task: Task) -> Reply:
     """Advance a task in this Dask worker."""
-    with LOCK:
-        worker = WORKERS.get(slot) or RemoteWorker(origin)
-        WORKERS[slot] = worker
-        WORKERS.move_to_end(slot)
-        while len(WORKERS) > MOST_WORKERS:
-            WORKERS.popitem(last=False)
-    return worker.advance(task)
+    return _worker(origin.command, slot).advance_from(origin, task)

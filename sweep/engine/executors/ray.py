@@ -1,21 +1,20 @@
-"""Tasks in actors of Ray: in the cluster that an address names, or in one of our own.
+"""Tasks in actors of Ray: in the cluster that an address names, or in one for this command.
 
 A slot is an actor: a process that runs one task at a time. It counts once its first call has
-answered, for an actor exists before it has its resources.
+returned, as an actor exists before it has its resources.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import shutil
 import signal
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
@@ -23,25 +22,18 @@ os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is import
 import ray  # noqa: E402
 from ray.exceptions import RayError  # noqa: E402
 
-from sweep.engine.executors.base import WorkerLost  # noqa: E402
+from sweep.engine.executors import WorkerLost  # noqa: E402
 from sweep.engine.executors.cluster import Cluster, RemoteWorker  # noqa: E402
 from sweep.engine.executors.origin import Origin  # noqa: E402
 from sweep.training.task import Task  # noqa: E402
 
 if TYPE_CHECKING:
-    from sweep.engine.executors.base import Reply
+    from sweep.engine.executors import Reply
 
 __all__ = ["Ray"]
 
-STILLBORN = 3
-"""So many actors in a row may die before they have answered once."""
-
-
-class Actor(RemoteWorker):
-    """What runs in the cluster."""
-
-    def ready(self) -> None:
-        """Answer: the actor has its resources."""
+MOST_FAILED_STARTS = 3
+"""So many actors in a row may die before their first call returned."""
 
 
 class Ray(Cluster):
@@ -51,44 +43,57 @@ class Ray(Cluster):
 
     def _start(self, origin: Origin) -> None:
         self._actors: dict[str, Any] = {}
-        self._starting: dict[Any, tuple[str, Any]] = {}
-        self._made = self._stillborn = 0
-        self._asked_at, self._room = 0.0, 0
-        self._held.enter_context(
-            joined(self.address, self.workers or 1, self.resources, origin.path)
-        )
-        self._held.callback(self._kill_all)
+        self._starting: dict[Any, tuple[str, Any]] = {}  # first call -> name and actor
+        self._created = self._failed_starts = self._room = 0
+        self._room_at = 0.0
+        self._join()
+        self._resources.callback(self._kill_actors)
         self._origin = ray.put(origin)
         amounts = dict(self.resources)
-        self._needs: dict[str, Any] = {
-            "num_cpus": amounts.pop("CPU", 1),
-            "num_gpus": amounts.pop("GPU", 0),
-            "resources": amounts,
-        }
+        self._actor: Any = ray.remote(RemoteWorker).options(
+            num_cpus=amounts.pop("CPU", 1), num_gpus=amounts.pop("GPU", 0), resources=amounts
+        )
+
+    def _join(self) -> None:
+        settings: dict[str, Any] = {"address": self.address, "log_to_driver": False}
+        if not self.address:
+            workers = self.limit or 1
+            folder = tempfile.TemporaryDirectory(prefix="sweep-ray-", ignore_cleanup_errors=True)
+            amounts = {what: n * workers for what, n in self.resources.items()}
+            settings |= {"address": "local", "include_dashboard": False}
+            settings |= {"_temp_dir": self._resources.enter_context(folder)}
+            settings |= {"num_cpus": amounts.pop("CPU", workers)}
+            settings |= {"num_gpus": amounts.pop("GPU", 0), "resources": amounts}
+        self._resources.callback(ray.shutdown)
+        handler = signal.getsignal(signal.SIGTERM)
+        try:
+            ray.init(logging_level=logging.ERROR, **settings)
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGTERM, handler)  # Ray replaces it
 
     def _slots(self, wanted: int) -> Sequence[str]:
-        if time.monotonic() - self._asked_at > 1:
-            self._asked_at = time.monotonic()
+        if time.monotonic() - self._room_at > 1:
+            self._room_at = time.monotonic()
             total: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
             needs = {"CPU": 1.0, **self.resources}
             room = min(int(total.get(what, 0) // n) for what, n in needs.items() if n)
-            self._room = min(room, self.workers or room)
+            self._room = min(room, self.limit or room)
         while len(self._actors) + len(self._starting) < min(self._room, wanted):
-            self._made += 1
-            made: Any = ray.remote(Actor)
-            actor = made.options(**self._needs).remote(self._origin)
-            self._starting[actor.ready.remote()] = f"actor {self._made}", actor
+            self._created += 1
+            actor = self._actor.remote()
+            self._starting[actor.__ray_ready__.remote()] = f"actor {self._created}", actor
         calls = list(self._starting)
         for call in ray.wait(calls, num_returns=len(calls), timeout=0)[0] if calls else ():
             name, actor = self._starting.pop(call)
             try:
                 ray.get(call)
             except RayError as error:
-                self._stillborn += 1
-                if self._stillborn > STILLBORN:
+                self._failed_starts += 1
+                if self._failed_starts > MOST_FAILED_STARTS:
                     raise self._lost(f"starts no worker that lives ({_line(error)})") from error
                 continue
-            self._stillborn = 0
+            self._failed_starts = 0
             self._actors[name] = actor
         return list(self._actors)
 
@@ -97,7 +102,7 @@ class Ray(Cluster):
         return max(1, self._room)
 
     def submit(self, slot: str, task: Task) -> Future[Any]:
-        future: Future[Any] = self._actors[slot].advance.remote(task).future()
+        future: Future[Any] = self._actors[slot].advance_from.remote(self._origin, task).future()
         return future
 
     def result(self, slot: str, future: Future[Any]) -> Reply:
@@ -108,52 +113,12 @@ class Ray(Cluster):
                 ray.kill(self._actors.pop(slot))  # one that only seems dead must not go on
             raise WorkerLost(_line(error)) from error
 
-    def _kill_all(self) -> None:
+    def _kill_actors(self) -> None:
         for actor in [*self._actors.values(), *(actor for _, actor in self._starting.values())]:
             with suppress(RayError):
                 ray.kill(actor)
 
 
-@contextmanager
-def joined(
-    address: str | None, workers: int, resources: Mapping[str, float], path: Sequence[str]
-) -> Iterator[None]:
-    """Join a cluster, or start one of one node; leave it, or end it, afterwards."""
-    folder = None if address else tempfile.mkdtemp(prefix="sweep-ray-")
-    settings: dict[str, Any] = {"address": address or "local", "log_to_driver": False}
-    if not address:
-        amounts = {what: n * workers for what, n in resources.items()}
-        settings |= {"num_cpus": amounts.pop("CPU", workers), "num_gpus": amounts.pop("GPU", 0)}
-        settings |= {"resources": amounts, "include_dashboard": False, "_temp_dir": folder}
-    before = signal.getsignal(signal.SIGTERM)
-    try:
-        with _restored("PYTHONPATH", "PYTHONBREAKPOINT"):
-            os.environ["PYTHONPATH"] = os.pathsep.join(path)  # what a cluster of our own inherits
-            ray.init(logging_level=logging.ERROR, **settings)
-    finally:
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, before)  # Ray took it, but the command decides
-    try:
-        yield
-    finally:
-        ray.shutdown()
-        if folder:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextmanager
-def _restored(*names: str) -> Iterator[None]:
-    """Put environment variables back afterwards, for this process and those it starts later."""
-    before = {name: os.environ.get(name) for name in names}
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            os.environ.pop(name, None)
-            if value is not None:
-                os.environ[name] = value
-
-
 def _line(error: RayError) -> str:
-    """Return what Ray says of an error, in one line."""
+    """Return Ray's message in one line."""
     return " ".join(str(error).split())[:300]

@@ -1,22 +1,22 @@
 """Tasks in threads of this process: no start-up, nothing pickled, results not copied.
 
-The threads are daemons and not those of concurrent.futures, for which Python waits at its exit:
-a trainer that spends minutes in one call would keep the command from ending.
+Daemon threads instead of a ThreadPoolExecutor, whose threads Python joins at exit: a trainer that
+spends minutes in one call would keep the command from ending.
 """
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Sequence
+import time
 from concurrent.futures import Future
 from typing import Any
 
-from sweep.engine.executors.base import Executor, available_cpus
-from sweep.training.advance import Worker
+from sweep.engine.executors import SECONDS_TO_CLOSE, Executor
+from sweep.engine.executors.worker import SlotWorker
 from sweep.training.task import Task
 
-__all__ = ["Serial", "Threads"]
+__all__ = ["Threads"]
 
 Inbox = queue.SimpleQueue[tuple[Task, Future[Any]] | None]
 
@@ -26,17 +26,19 @@ class Threads(Executor):
 
     slice_seconds = 0.2
 
-    def __init__(self, workers: int | None = None, *, thread_safe: bool = True) -> None:
-        self._names = [f"thread {number}" for number in range(workers or available_cpus())]
+    def __init__(self, workers: int | None = None) -> None:
+        super().__init__(workers)
         self._inboxes: dict[str, Inbox] = {}
-
-    def slots(self, wanted: int) -> Sequence[str]:
-        return self._names
+        self._threads: dict[str, threading.Thread] = {}
+        self._own: set[str] = set()  # slots with trainers that may have to be closed
 
     def submit(self, slot: str, task: Task) -> Future[Any]:
         if slot not in self._inboxes:
             inbox = self._inboxes[slot] = queue.SimpleQueue()
-            threading.Thread(target=_serve, args=(inbox,), name=slot, daemon=True).start()
+            thread = threading.Thread(target=_serve, args=(inbox,), name=slot, daemon=True)
+            self._threads[slot] = thread
+            thread.start()
+        self._own |= {slot for item in task.items or () if not item.spec.trainer.built_in}
         future: Future[Any] = Future()
         self._inboxes[slot].put((task, future))
         return future
@@ -45,18 +47,16 @@ class Threads(Executor):
         for inbox in self._inboxes.values():
             inbox.put(None)
         self._inboxes.clear()
-
-
-class Serial(Threads):
-    """One thread, whatever `workers` says, so that the name is all one changes to debug."""
-
-    def __init__(self, workers: int | None = None, *, thread_safe: bool = True) -> None:
-        super().__init__(1)
+        until = time.monotonic() + SECONDS_TO_CLOSE
+        for slot in self._own:
+            self._threads[slot].join(max(0.0, until - time.monotonic()))
+        self._own.clear()
 
 
 def _serve(inbox: Inbox) -> None:
-    worker = Worker()
+    worker = SlotWorker()
     while (item := inbox.get()) is not None:
         task, future = item
         future.set_result(worker.advance(task))
-        del item, task, future  # large weights are not kept while waiting
+        del item, task, future  # free large weights while waiting
+    worker.close()

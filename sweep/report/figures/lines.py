@@ -16,13 +16,7 @@ from matplotlib.figure import Figure
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import INK, MARKERS, QUIET, shades
 from sweep.report.data import Frame
-from sweep.report.figures.canvas import (
-    MANY,
-    colour_bar,
-    legend,
-    sheet,
-    text_inches,
-)
+from sweep.report.figures.canvas import MANY, Sheet, text_inches
 from sweep.report.figures.panels import Panels
 from sweep.report.figures.scale import apart, error_axis, floor_band, inside
 from sweep.report.formats import tick
@@ -31,13 +25,23 @@ __all__ = ["MOST_LINES", "draw_lines", "mark_style", "points_of"]
 
 MOST_LINES = 60
 
-NAMES = {
-    "best": "best run",
-    "lowest": "best of all",
-    "above": "above the axis",
-    "diverged": "diverged",
+MOST_BANDS = 12
+"""The bands of more lines would hide each other."""
+
+LOOKS: dict[str, dict[str, Any]] = {
+    "line": {"linestyle": "-"},
+    "dashed": {"linestyle": (0, (2.5, 1.5))},
+    "band": {"linestyle": "-", "linewidth": 8, "alpha": 0.2},
+    "best": {"marker": "o", "markersize": 14, "markerfacecolor": "none", "color": INK},
+    "lowest": {"linestyle": (0, (4, 1.5)), "linewidth": 2.2, "color": INK, "zorder": 4},
+    "above": {"marker": "^", "markersize": 9, "markerfacecolor": "white"},
+    "diverged": {"marker": "x", "markersize": 9, "markeredgewidth": 2.4},
 }
-"""Kinds of points that the legend explains."""
+"""How matplotlib draws each kind of points; a ``run`` is drawn by `mark_style`."""
+
+NAMES = {"best": "best", "band": "lowest to highest", "lowest": "best of all"}
+NAMES |= {"above": "above the axis", "diverged": "diverged"}
+"""Kinds that the legend explains."""
 
 
 def points_of(
@@ -63,6 +67,7 @@ def draw_lines(
     panels: Panels,
     x_axis: Callable[[Axes], None],
     ceiling: float = math.inf,
+    log: bool = True,
     counts: Sequence[float] = (),
     dashed: str = "validation",
     note: str = "",
@@ -74,11 +79,14 @@ def draw_lines(
     points
         Columns ``panel``, ``line``, ``value`` (of the key, as text), ``kind``, ``x``, ``y``.
         A ``line`` may have a second one (``dashed``) and a mark where a ``run`` of it ended or
-        ``diverged``; ``best`` is the best run, ``lowest`` the least of many lines.
+        ``diverged``; ``best`` is the best of all, ``lowest`` the least of many lines. A ``band``
+        reaches from ``y`` up to ``top``, a column that others do not need.
     x_axis
         Sets the x axis of a panel.
     ceiling
         The largest error worth its room.
+    log
+        Whether the y axis may be logarithmic.
     counts
         Iteration counts to mark at the top.
     dashed
@@ -86,8 +94,12 @@ def draw_lines(
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right}
-    figure, shown = sheet(title, subtitle, panels.titles, labels, **how)
-    error_axis(shown[0], "y", points.y, ceiling)
+    page = Sheet(title, subtitle, panels.titles, labels, **how)
+    shown = page.panels
+    points = points if "top" in points else points.assign(top=np.nan)
+    if points.line.nunique() > MOST_BANDS:
+        points = points[points.kind != "band"]
+    error_axis(shown[0], "y", points[["y", "top"]], ceiling, log=log)
     above = (points.kind == "run") & (points.y > shown[0].get_ylim()[1])
     points = points.assign(kind=points.kind.mask(above, "above"))
     colours = shades(key.name, len(key.values))
@@ -103,13 +115,13 @@ def draw_lines(
         entries.append((key.labels[at], look | {"linestyle": "-", "linewidth": 1.7}))
     for kind, text in {"dashed": dashed, **NAMES}.items():
         if kind in kinds:
-            entries.append((text, _look(kind, INK if kind == "best" else QUIET)))
-    legend(shown, "" if many else key.label, entries)
+            entries.append((text, _look(kind, QUIET)))
+    page.legend("" if many else key.label, entries)
     if many:
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
         room = 0.55 + 0.25 * len(entries)
-        colour_bar(shown, key.label, norm, scale, range(len(colours)), key.labels, room=room)
-    return figure
+        page.colour_bar(key.label, norm, scale, range(len(colours)), key.labels, room=room)
+    return page.figure
 
 
 def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:
@@ -118,24 +130,10 @@ def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:
     return {"marker": marker, "markersize": size, "color": colour, "linestyle": "none", **edge}
 
 
-def _look(
-    kind: str, colour: str, marker: str = "o", size: float = 6, width: float = 1.7
-) -> dict[str, Any]:
-    """Return how matplotlib draws the points of a kind."""
-    if kind == "run":
-        return mark_style(colour, marker, size)
-    if kind == "line":
-        return {"color": colour, "linewidth": width}
-    if kind == "dashed":
-        return {"color": colour, "linewidth": 0.8 * width, "linestyle": (0, (2.5, 1.5))}
-    if kind == "lowest":
-        return {"color": INK, "linewidth": 2.2, "linestyle": (0, (4, 1.5)), "zorder": 4}
-    look = {"linestyle": "none", "markeredgecolor": colour, "markeredgewidth": 1.9}
-    if kind == "best":
-        return look | {"marker": "o", "markersize": 14, "markerfacecolor": "none"}
-    if kind == "above":
-        return look | {"marker": "^", "markersize": 9, "markerfacecolor": "white"}
-    return look | {"marker": "x", "markersize": 9, "markeredgewidth": 2.4}
+def _look(kind: str, colour: str, width: float = 1.7) -> dict[str, Any]:
+    width = 0.8 * width if kind == "dashed" else width
+    look = {"color": colour, "linewidth": width, "linestyle": "none", "markeredgewidth": 1.9}
+    return look | LOOKS[kind]
 
 
 def _panel(axes: Axes, points: Frame, key: Axis, colours: Sequence[str], *, alone: bool) -> None:
@@ -143,14 +141,20 @@ def _panel(axes: Axes, points: Frame, key: Axis, colours: Sequence[str], *, alon
     crowded = many or points[points.kind == "line"].line.nunique() >= MANY
     place = {value: at for at, value in enumerate(key.values)}
     for (_, kind), rows in points.groupby(["line", "kind"], sort=False):
-        at = place.get(rows.value.iloc[0])
-        colour = INK if at is None else colours[at]
-        marker = "o" if many or at is None else MARKERS[at % len(MARKERS)]
+        at = place.get(rows.value.iloc[0], 0)
+        marker = "o" if many else MARKERS[at % len(MARKERS)]
         size = 3.0 if crowded or len(rows) >= 35 else 7.0 if alone else 5.0
-        look = _look(str(kind), colour, marker, size, 0.9 if crowded else 1.7)
-        if kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
+        if kind == "band":
+            ends = [np.clip(rows[name], axes.get_ylim()[0], LARGEST) for name in ("y", "top")]
+            axes.fill_between(rows.x, *ends, color=colours[at], alpha=0.12, linewidth=0, zorder=1)
+            for end in ends:
+                axes.plot(rows.x, end, color=colours[at], alpha=0.5, linewidth=0.7, zorder=1)
+        elif kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
+            look = _look(str(kind), colours[at], 0.9 if crowded else 1.7)
             axes.plot(rows.x, np.clip(rows.y, axes.get_ylim()[0], LARGEST), **look)
         else:
+            run = mark_style(colours[at], marker, size)
+            look = run if kind == "run" else _look(str(kind), colours[at])
             axes.plot(rows.x, inside(axes, rows.y), **look, clip_on=False, zorder=3)
 
 

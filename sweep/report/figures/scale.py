@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,10 +25,13 @@ MOST_VALUES = 12
 _TICKS = 8
 
 
-def error_axis(axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = math.inf) -> None:
-    """Make the x or y axis one of errors.
+def error_axis(
+    axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = math.inf, *, log: bool = True
+) -> None:
+    """Make the x or y axis one of errors, or of another metric.
 
-    It is logarithmic, linear near zero where some error is 0, and linear where one is negative.
+    It is logarithmic, linear near zero where some value is 0, and linear where one is negative or
+    `log` is False.
 
     Parameters
     ----------
@@ -39,20 +42,18 @@ def error_axis(axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = m
     """
     array = np.asarray(values, dtype=np.float64)
     array = np.clip(array[np.isfinite(array)], -LARGEST, min(ceiling, LARGEST))
-    if (array < 0).any():
-        pad = 0.05 * float(np.ptp(array)) or abs(float(array[0])) * 0.1
+    if len(array) and (not log or (array < 0).any()):
+        pad = 0.05 * float(np.ptp(array)) or abs(float(array[0])) * 0.1 or 1.0
         _set(axes, which, "linear", array.min() - pad, array.max() + pad)
         return
     positive = np.log10(array[array > 1 / LARGEST])
     low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 0.0)
-    room = 0.08 * (high - low)
     if high - low < 1.0:
-        first, last = math.floor(low), math.ceil(high)
-        narrow = first < last and last - first <= 1
-        low, high = (first, last) if narrow else ((low + high) / 2 - 0.6, (low + high) / 2 + 0.6)
-    else:
-        low = math.floor(low) if low - math.floor(low) < room else low
-        high = math.ceil(high) if math.ceil(high) - high < room else high
+        low, high = (low + high) / 2 - 0.6, (low + high) / 2 + 0.6
+    else:  # a power of ten that is near is the end
+        first, last, room = math.floor(low), math.ceil(high), 0.08 * (high - low)
+        low = first if low - first < room else low
+        high = last if last - high < room else high
     pad = 0.04 * (high - low)
     top = 10.0 ** min(high + pad, 305.0)
     if len(positive) == len(array):
@@ -79,28 +80,38 @@ def key_axis(axes: Axes, key: Axis) -> None:
     log = key.scale == "log"
     x = np.log10(places) if log else places
     width = float(np.ptp(x)) or 1.0
-    ends = np.array([x[0] - 0.06 * width, x[-1] + 0.06 * width])
-    _set(axes, "x", "log" if log else "linear", *(10 ** np.clip(ends, -305, 305) if log else ends))
-    if key.numbers and len(places) > MOST_VALUES:
-        return
-    each = (text_inches(key.labels) + 0.1) * 1.12 * width / inches_of(axes)[0]
-    shown = apart(x, each)
-    turned = key.scale == "category" and len(shown) < len(x)
-    shown = list(range(len(x))) if turned else shown
-    axes.set_xticks(places[shown].tolist(), [key.labels[at] for at in shown])
+    low, high = float(x[0] - 0.06 * width), float(x[-1] + 0.06 * width)
+    if log:
+        low, high = 10.0 ** max(low, -305.0), 10.0 ** min(high, 305.0)
+    ticks, turned = None, False
+    if not key.numbers or len(places) <= MOST_VALUES:
+        each = (text_inches(key.labels) + 0.1) * 1.12 * width / inches_of(axes)[0]
+        shown = apart(x, each)
+        turned = key.scale == "category" and len(shown) < len(x)
+        shown = list(range(len(x))) if turned else shown
+        ticks = {float(places[at]): key.labels[at] for at in shown}
+    _set(axes, "x", "log" if log else "linear", low, high, ticks)
     if turned:
         axes.tick_params(axis="x", labelrotation=20, labelsize=8)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
 
 
-def _set(axes: Axes, which: str, scale: Any, low: float, high: float) -> None:
-    """Set scale and limits, with ticks between them."""
+def _set(
+    axes: Axes,
+    which: str,
+    scale: Any,
+    low: float,
+    high: float,
+    ticks: Mapping[float, str] | None = None,
+) -> None:
+    """Set scale and limits, and ticks with their labels: round ones where none are given."""
     axes.set(**{f"{which}scale": scale, f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
-    ticks = round_ticks(scale, low, high)
     axis.set_minor_locator(NullLocator())
-    axis.set_ticks(ticks, [tick(value) for value in ticks])
+    if ticks is None:
+        ticks = {value: tick(value) for value in round_ticks(scale, low, high)}
+    axis.set_ticks(list(ticks), list(ticks.values()))
 
 
 def round_ticks(scale: str | SymmetricalLogScale, low: float, high: float) -> list[float]:

@@ -1,65 +1,113 @@
-"""What every reader of a data file shares: the chosen columns, their checks and refusals."""
+"""Which columns of a data file are used, and as what."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-import numpy.typing as npt
-
-from sweep.checks import one_of
 from sweep.errors import ConfigError
+from sweep.training.data.files import Source
+from sweep.training.data.hints import quoted
 
-__all__ = ["Blocks", "Columns"]
-
-Blocks = Iterator[dict[str, npt.NDArray[Any]]]
+__all__ = ["Columns", "choose"]
 
 
+@dataclass(frozen=True)
 class Columns:
-    """The chosen columns of one file.
+    """Columns of a source, by position.
 
     Attributes
     ----------
-    rows
-        Samples in the file, without a header.
-    widths
-        For each column how many numbers it gives a row: 1, or the width of a matrix (NPZ).
+    inputs, targets
+        In their order, none twice.
+    labels
+        Whether the only target holds labels.
+    split
+        The column that says which rows are kept back, if there is one.
+    categories
+        Inputs that are categories; None where every text is to be one.
     """
 
-    def __init__(self, path: Path, numbers: Sequence[str], labels: Sequence[str]) -> None:
-        self.path = path
-        self.numbers = list(dict.fromkeys(numbers))
-        self.labels = list(labels)
-        self.chosen = list(dict.fromkeys([*numbers, *labels]))
-        self.widths = dict.fromkeys(self.chosen, 1)
-        self.rows = 0
-        self.open()
-        if not self.rows:
-            raise ConfigError(f"data.file {path} holds no rows: it needs at least one sample.")
+    inputs: tuple[int, ...]
+    targets: tuple[int, ...]
+    labels: bool
+    split: int | None
+    categories: frozenset[int] | None
 
-    def open(self) -> None:
-        """Check names and kinds of the columns; set `rows` and `widths`."""
-        raise TypeError(f"{type(self).__name__} reads no kind of file.")
+    def text(self) -> set[int]:
+        """Return the columns that are read as text."""
+        labels = self.targets if self.labels else ()
+        split = () if self.split is None else (self.split,)
+        return {*labels, *split, *(self.categories or ())}
 
-    def blocks(self) -> Blocks:
-        """Yield the rows in order, as arrays by column: float64 of any shape, or labels."""
-        raise TypeError(f"{type(self).__name__} reads no kind of file.")
 
-    def check_names(self, names: Sequence[str]) -> None:
-        for column in self.chosen:
-            if column not in names:
-                one_of(column, list(names), f"a column of data.file {self.path}")
-            if list(names).count(column) > 1:
-                raise ConfigError(f"data.file {self.path} has two columns named {column!r}.")
+def choose(source: Source, config: Mapping[str, Any]) -> Columns:
+    """Return the columns that `inputs`, `targets`, `drop`, `categories` and `validation` name.
 
-    def unreadable(self, error: BaseException) -> ConfigError:
-        cause = str(error).strip().splitlines() or [type(error).__name__]
-        kind = self.path.suffix.lstrip(".").upper()
-        return ConfigError(f"data.file {self.path} cannot be read as {kind}: {cause[0]}")
+    Raises
+    ------
+    ConfigError
+        A column that does not exist, stands twice, or is a target and an input.
+    """
+    names = source.names
+    targets = _positions(source, config["targets"], "data.targets")
+    labels = bool(config["one_hot"])
+    if labels and len(targets) != 1:
+        raise ConfigError(f"data.targets is {config['targets']}: one_hot needs exactly one column.")
+    dropped = _positions(source, config["drop"], "data.drop") if config["drop"] else []
+    split = config["validation"]
+    by = source.groups.get(split.strip(), ()) if isinstance(split, str) else ()
+    if config["inputs"] == "all" and "all" not in source.groups:
+        inputs = _all_but(source, {*targets, *dropped, *by})
+    else:
+        inputs = _positions(source, config["inputs"], "data.inputs")
+    for what, others in (("data.targets", targets), ("data.drop", dropped), ("validation", by)):
+        for at in {*inputs} & {*others}:
+            raise ConfigError(f"data.inputs has the column {names[at]!r}, which {what} names too.")
+    kinds = config["categories"]
+    if kinds == "auto":
+        return Columns(tuple(inputs), tuple(targets), labels, by[0] if by else None, None)
+    categories = _positions(source, kinds, "data.categories") if kinds else []
+    for at in {*categories} - {*inputs}:
+        raise ConfigError(f"data.categories has {names[at]!r}, which is no input.")
+    return Columns(
+        tuple(inputs), tuple(targets), labels, by[0] if by else None, frozenset(categories)
+    )
 
-    def text(self, column: str, row: int, value: Any) -> ConfigError:
-        return ConfigError(
-            f"data.file {self.path} holds {value!r} in column {column!r}, row {row + 1}: "
-            "it must be a number."
+
+def _positions(source: Source, value: Any, what: str) -> list[int]:
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items or not all(isinstance(one, str | int) for one in items):
+        raise ConfigError(
+            f"{what} is {value!r}: with data.file it must be a list of columns, by name or "
+            f"position; as data.inputs=all 'data.targets=[{quoted(source.names[-1])}]'."
         )
+    found = [at for one in items for at in source.positions(one, what)]
+    for at in found:
+        if found.count(at) > 1:
+            raise ConfigError(f"{what} has the column {source.names[at]!r} twice: name it once.")
+    return found
+
+
+def _all_but(source: Source, others: set[int]) -> list[int]:
+    """Return all columns but `others` and those that label the rows."""
+    index = source.read.get("index_col")
+    for one in index if isinstance(index, list) else [] if index is None else [index]:
+        others |= set(source.positions(one, "data.read.index_col"))
+    inputs = [at for at in range(len(source.names)) if at not in others]
+    if not inputs:
+        raise ConfigError("data.inputs is all: no column is left beside the targets.")
+    file = source.paths[0].name
+    for at in inputs:
+        if source.names[at].startswith("Unnamed: "):
+            raise ConfigError(
+                f"data.inputs is all: column {at} of {file} has no name. If it numbers the rows, "
+                f"write data.read.index_col={at}; to leave it out, data.drop=[{at}]."
+            )
+        if source.names.count(source.names[at]) > 1:
+            raise ConfigError(
+                f"data.inputs is all: {file} has two columns named {source.names[at]!r}; leave "
+                f"one out by its position, as data.drop=[{at}]."
+            )
+    return inputs

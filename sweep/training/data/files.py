@@ -1,236 +1,220 @@
-"""Read named columns of CSV, Parquet and NPZ files, piece by piece.
+"""Data files: which there are, their columns, and their rows piece by piece.
 
-A file is opened twice by its reader, once to count rows and once to read them, so that the
-caller can make its arrays first and no column is ever held twice. Nothing is unpickled.
-pyarrow is imported when a file of its kind is opened.
+A file is never held as a whole, nothing in it is run or unpickled, and no address is opened:
+what is read is a local path. pandas and pyarrow are imported when a file is opened.
 """
 
 from __future__ import annotations
 
+import glob
+import lzma
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
+import zlib
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
-from typing import IO, Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
-from sweep.checks import one_of
+from sweep.checks import known_keys, one_of
 from sweep.errors import ConfigError
-from sweep.training.data.columns import Blocks, Columns
+from sweep.training.data.arrays import npz_groups, npz_pieces, parquet_names, parquet_pieces
+from sweep.training.data.hints import encoding_hint, quoted
+from sweep.training.data.text import READ, text_names, text_pieces
 
-__all__ = ["KINDS", "open_columns"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Source", "is_file_name", "open_source", "paths_of"]
 
 PIECE_ROWS = 65_536
 
+TEXT = (".csv", ".tsv", ".data", ".txt")
+PACKED = (".gz", ".bz2", ".xz", ".zip")
+ENDINGS = (*TEXT, ".parquet", ".npz")
+"""Kinds of files by the end of their name; one of PACKED may follow those of TEXT."""
 
-class CsvColumns(Columns):
-    """A CSV file with a header; numbers are read exactly rounded."""
-
-    def open(self) -> None:
-        import pyarrow as pa
-        from pyarrow import csv
-
-        try:
-            with csv.open_csv(self.path) as reader:
-                self.check_names(reader.schema.names)
-            self.rows = sum(len(batch) for batch in self._batches(self.chosen[:1], text=True))
-        except (pa.ArrowException, ValueError) as error:
-            raise self.unreadable(error) from error
-
-    def blocks(self) -> Blocks:
-        import pyarrow as pa
-
-        try:
-            for batch in self._batches(self.chosen, text=False):
-                yield {column: _numpy(batch.column(column)) for column in self.chosen}
-        except (pa.ArrowException, ValueError) as error:
-            raise self._first_text() or self.unreadable(error) from error
-
-    def _batches(self, columns: Sequence[str], *, text: bool) -> Iterator[Any]:
-        import pyarrow as pa
-        from pyarrow import csv
-
-        kinds = {name: pa.string() if text else pa.float64() for name in self.numbers}
-        kinds |= {name: pa.string() for name in self.labels}
-        options = csv.ConvertOptions(
-            include_columns=list(columns),
-            column_types={name: kinds[name] for name in columns},
-            strings_can_be_null=False,
-        )
-        with csv.open_csv(self.path, convert_options=options) as reader:
-            yield from reader
-
-    def _first_text(self) -> ConfigError | None:
-        """Return the refusal that names the first cell that is no number, if there is one."""
-        import pyarrow as pa
-
-        row = 0
-        for batch in self._batches(self.numbers, text=True):
-            wrong: list[tuple[int, str, Any]] = []
-            for column in self.numbers:
-                cells = batch.column(column)
-                try:
-                    cells.cast(pa.float64())
-                except pa.ArrowInvalid:
-                    wrong.append(_first_wrong(cells, column))
-            if wrong:
-                at, column, value = min(wrong)
-                return self.text(column, row + at, value)
-            row += len(batch)
-        return None
+UNREADABLE = (
+    *(ValueError, OSError, EOFError, LookupError, Warning),
+    *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
+)
 
 
-class ParquetColumns(Columns):
-    """A Parquet file; whole numbers, floats and booleans are numbers."""
+@dataclass(frozen=True)
+class Source:
+    """One or several files with the same columns.
 
-    def open(self) -> None:
-        import pyarrow as pa
-        from pyarrow import parquet
+    Attributes
+    ----------
+    paths
+        The files, in the order of their rows.
+    names
+        The name of each column, without blanks at its ends; its position where it has none.
+    groups
+        What a configuration can name -> positions: a column, or a matrix of an NPZ file.
+    read
+        Options of pandas.read_csv.
+    """
 
-        try:
-            with parquet.ParquetFile(self.path) as file:
-                self.check_names(file.schema_arrow.names)
-                self.rows = file.metadata.num_rows
-                for column in self.numbers:
-                    kind = file.schema_arrow.field(column).type
-                    if not (
-                        pa.types.is_integer(kind)
-                        or pa.types.is_floating(kind)
-                        or pa.types.is_boolean(kind)
-                    ):
-                        first = next(file.iter_batches(1, columns=[column]), None)
-                        value = None if first is None else first.column(0)[0].as_py()
-                        raise self.text(column, 0, value)
-        except (pa.ArrowException, OSError) as error:
-            raise self.unreadable(error) from error
+    paths: tuple[Path, ...]
+    names: tuple[str, ...]
+    groups: Mapping[str, Sequence[int]]
+    read: Mapping[str, Any]
 
-    def blocks(self) -> Blocks:
-        import pyarrow as pa
-        from pyarrow import parquet
+    def positions(self, column: Any, what: str) -> Sequence[int]:
+        """Return the positions of a column that is named, or given by its position from 0.
 
-        try:
-            with parquet.ParquetFile(self.path) as file:
-                for batch in file.iter_batches(PIECE_ROWS, columns=self.chosen):
-                    yield {column: _numpy(batch.column(column)) for column in self.chosen}
-        except (pa.ArrowException, OSError) as error:
-            raise self.unreadable(error) from error
-
-
-class NpzColumns(Columns):
-    """Arrays of an NPZ file: a vector is a column, a matrix as many as it is wide."""
-
-    def open(self) -> None:
-        try:
-            with zipfile.ZipFile(self.path) as file:
-                self.check_names([name.removesuffix(".npy") for name in file.namelist()])
-                heads = {column: self._head(file, column) for column in self.chosen}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise self.unreadable(error) from error
-        lengths = {}
-        for column, (shape, _, dtype) in heads.items():
-            if len(shape) not in (1, 2) or (len(shape) == 2 and column in self.labels):
-                raise ConfigError(
-                    f"data.file {self.path} holds {column!r} with shape {shape}: it must be a "
-                    "vector, or a matrix with a row a sample."
-                )
-            if column in self.numbers and dtype.kind not in "biuf":
-                raise ConfigError(
-                    f"data.file {self.path} holds {column!r} as {dtype}: it must hold numbers."
-                )
-            self.widths[column] = shape[1] if len(shape) == 2 else 1
-            lengths[column] = shape[0]
-        if len(set(lengths.values())) > 1:
-            raise ConfigError(f"data.file {self.path} has arrays of unlike length: {lengths}.")
-        self.rows = next(iter(lengths.values()))
-
-    def blocks(self) -> Blocks:
-        try:
-            with zipfile.ZipFile(self.path) as file, ExitStack() as stack:
-                streams = {c: stack.enter_context(file.open(f"{c}.npy")) for c in self.chosen}
-                heads = {c: _array_head(stream) for c, stream in streams.items()}
-                whole = {
-                    c: np.lib.format.read_array(file.open(f"{c}.npy"), allow_pickle=False)
-                    for c, (_, fortran, _) in heads.items()
-                    if fortran
-                }
-                for first in range(0, self.rows, PIECE_ROWS):
-                    count = min(PIECE_ROWS, self.rows - first)
-                    yield {
-                        c: whole[c][first : first + count]
-                        if c in whole
-                        else _piece(streams[c], count, *heads[c])
-                        for c in self.chosen
-                    }
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
-            raise self.unreadable(error) from error
-
-    def _head(self, file: zipfile.ZipFile, column: str) -> tuple[tuple[int, ...], bool, Any]:
-        with file.open(f"{column}.npy") as stream:
-            head = _array_head(stream)
-        if head[2].hasobject:
+        Raises
+        ------
+        ConfigError
+            There is no such column, or there are two of that name.
+        """
+        if isinstance(column, int):
+            if -len(self.names) <= column < len(self.names):
+                return [column % len(self.names)]
+            raise ConfigError(f"{what} is {column}: the columns are 0 to {len(self.names) - 1}.")
+        name = str(column).strip()
+        if self.names.count(name) > 1:
             raise ConfigError(
-                f"data.file {self.path} holds {column!r} as pickled objects, which are never "
-                "loaded: save it as numbers."
+                f"{what} is {name!r}: {self.paths[0].name} has two columns named {name!r}; say "
+                "which by its position, from 0."
             )
-        return head
+        if name in self.groups:
+            return self.groups[name]
+        near = get_close_matches(name, self.groups, n=1)
+        if near:
+            raise ConfigError(f"{what} is {name!r}: did you mean {quoted(near[0])}?")
+        known = ", ".join(map(quoted, list(self.groups)[:40]))
+        more = ", ..." if len(self.groups) > 40 else ""
+        raise ConfigError(
+            f"{what} is {name!r}: it must be one of {known}{more}, the columns of "
+            f"{self.paths[0].name}."
+        )
+
+    def pieces(
+        self, columns: Sequence[int], text: Collection[int]
+    ) -> Iterator[tuple[Path, int, pd.DataFrame]]:
+        """Yield a file, how many of its rows came before, and rows with at least the `columns`.
+
+        Those of `text` come as text where the file is one.
+
+        Raises
+        ------
+        ConfigError
+            A file cannot be read.
+        """
+        for path in self.paths:
+            first = 0
+            with _reading(path):
+                kind = _kind(path)
+                if kind == ".parquet":
+                    frames = parquet_pieces(path, columns, PIECE_ROWS)
+                elif kind == ".npz":
+                    frames = npz_pieces(path, self.groups, columns, PIECE_ROWS)
+                else:
+                    frames = text_pieces(path, self.read, len(self.names), text, PIECE_ROWS)
+                for frame in frames:
+                    yield path, first, frame
+                    first += len(frame)
 
 
-KINDS: Mapping[str, type[Columns]] = {
-    ".csv": CsvColumns,
-    ".parquet": ParquetColumns,
-    ".npz": NpzColumns,
-}
-"""The reader of each kind of file, by the end of its name."""
+def is_file_name(text: str) -> bool:
+    """Return whether a text ends as the name of a data file."""
+    path = Path(text.lower())
+    return (path.with_suffix("") if path.suffix in PACKED else path).suffix in ENDINGS
 
 
-def open_columns(path: Path, numbers: Sequence[str], labels: Sequence[str] = ()) -> Columns:
-    """Open `path` for its columns of `numbers` and of `labels`; raise ConfigError if it cannot."""
-    if not path.exists():
-        raise ConfigError(f"data.file {path} does not exist.")
-    if not path.is_file():
-        raise ConfigError(f"data.file {path} is no file.")
-    kind = one_of(path.suffix.lower(), KINDS, f"the end of data.file {path.name}")
+def paths_of(file: str, base: Path, what: str = "data.file") -> tuple[Path, ...]:
+    """Return the files of a path or pattern, sorted; relative to `base`.
+
+    Raises
+    ------
+    ConfigError
+        There is none, or one of them is no file.
+    """
+    path = base / Path(file).expanduser()
+    found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
+    if not found:
+        raise ConfigError(
+            f"{what} {path} does not exist"
+            + ("; no file matches this pattern." if glob.has_magic(file) else ".")
+        )
+    for one in found:
+        if not one.is_file():
+            raise ConfigError(f"{what} {one} is no file.")
+    return tuple(found)
+
+
+def open_source(paths: Sequence[Path], read: Mapping[str, Any]) -> Source:
+    """Return the columns of files.
+
+    Parameters
+    ----------
+    read
+        Options of pandas.read_csv, of READ alone; None stands for pandas' own default, but
+        for `header`, where it says that there is none.
+
+    Raises
+    ------
+    ConfigError
+        A file cannot be read, is not what its name says or looks misread, or the files have
+        different columns.
+    """
+    known_keys(read, READ, "data.read")
+    options = {key: value for key, value in read.items() if value is not None}
+    options["header"] = read.get("header", "infer")
+    columns = []
+    for path in paths:
+        with _reading(path):
+            columns.append(_columns(path, options))
+        if columns[-1] != columns[0]:
+            raise ConfigError(
+                f"data.file {path} has other columns than {paths[0].name}: files of one pattern "
+                "must have the same header."
+            )
+    names, groups = columns[0]
+    return Source(tuple(paths), tuple(names), groups, options)
+
+
+def _columns(path: Path, read: Mapping[str, Any]) -> tuple[list[str], dict[str, list[int]]]:
+    kind = _kind(path)
+    if kind not in TEXT and read != {"header": "infer"}:
+        raise ConfigError(f"data.read is for text files: leave it out for {path.name}.")
+    if kind != ".npz":
+        names = parquet_names(path) if kind == ".parquet" else text_names(path, read)
+        return names, {name: [at] for at, name in enumerate(names)}
+    names, groups = [], {}
+    for name, wide in npz_groups(path).items():
+        groups[name] = list(range(len(names), len(names) + (wide or 1)))
+        names += [f"{name}[{at}]" for at in range(wide)] or [name]
+    return names, {name: [at] for at, name in enumerate(names)} | groups
+
+
+def _kind(path: Path) -> str:
+    """Return one of ENDINGS."""
+    ending = path.suffix.lower()
+    if ending in PACKED:
+        ending = path.with_suffix("").suffix.lower() or ".csv"
+        return one_of(ending, TEXT, f"what is packed in data.file {path.name}")
+    if ending in ENDINGS:
+        return ending
+    raise ConfigError(
+        f"data.file {path.name}: files that end with {ending!r} cannot be read; use one of "
+        f"{', '.join(ENDINGS)}, the first four also with {', '.join(PACKED)}."
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Turn what goes wrong with a file within into one sentence."""
     try:
-        return KINDS[kind](path, numbers, labels)
+        yield
     except PermissionError as error:
         raise ConfigError(f"data.file {path} may not be read: {error.strerror}.") from error
-
-
-def _numpy(column: Any) -> npt.NDArray[Any]:
-    """Return an Arrow column as NumPy: numbers as float64, nothing as NaN."""
-    import pyarrow as pa
-
-    if pa.types.is_string(column.type) or pa.types.is_dictionary(column.type):
-        return np.array(column.to_pylist(), dtype=object)
-    values = column.to_numpy(zero_copy_only=False)
-    if values.dtype == object:  # booleans or whole numbers with gaps
-        return np.array([np.nan if v is None else v for v in values], dtype=np.float64)
-    return np.asarray(values, dtype=np.float64)
-
-
-def _first_wrong(cells: Any, column: str) -> tuple[int, str, Any]:
-    import pyarrow as pa
-
-    for at, cell in enumerate(cells):
-        try:
-            cell.cast(pa.float64())
-        except pa.ArrowInvalid:
-            return at, column, cell.as_py()
-    return len(cells), column, None
-
-
-def _array_head(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
-    """Read the head of one .npy array: its shape, whether columns come first, its type."""
-    version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        return np.lib.format.read_array_header_1_0(stream)
-    return np.lib.format.read_array_header_2_0(stream)
-
-
-def _piece(
-    stream: IO[bytes], count: int, shape: tuple[int, ...], fortran: bool, dtype: Any
-) -> npt.NDArray[Any]:
-    size = count * int(np.prod(shape[1:], dtype=np.int64)) * dtype.itemsize
-    return np.frombuffer(stream.read(size), dtype=dtype).reshape(count, *shape[1:])
+    except UnicodeError as error:
+        raise ConfigError(f"data.file {path} {encoding_hint(error)}") from error
+    except UNREADABLE as error:
+        cause = str(error).strip().splitlines() or [type(error).__name__]
+        kind = _kind(path).lstrip(".").upper()
+        raise ConfigError(f"data.file {path} cannot be read as {kind}: {cause[0]}") from error

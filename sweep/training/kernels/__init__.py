@@ -1,4 +1,4 @@
-"""Compiled training: a kernel written for a small network, and one for a network of any size."""
+"""Compiled kernels: generated ones for small networks, a general one for any network."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ def load_kernel(
 ) -> Kernel:
     """Return the compiled kernel for `width` trajectories, 1 unless `spec` is small."""
     if spec.small:
-        from sweep.training.kernels.generated import generated_kernel  # late: it loads LLVM
+        from sweep.training.kernels.generated import generated_kernel  # loads LLVM
 
         return generated_kernel(spec, width, training, validation)
-    from sweep.training.kernels.general import general_kernel  # late: it loads numba
+    from sweep.training.kernels.general import general_kernel  # loads numba
 
     return general_kernel(spec, training, validation)

@@ -1,10 +1,9 @@
-"""Write machine code by ordinary arithmetic, and compile it with LLVM.
+"""Generate code from Python arithmetic, and compile it with LLVM.
 
-A `Value` is a float64 that the code computes, or several side by side in a vector register:
-the same Python function writes the code for one trajectory and for many. Each operation is
-the IEEE one of every lane by itself, never contracted or reordered, so a number has the same
-bits alone and in any vector. (Loops over lanes that LLVM turns into vectors by itself take at
-least a quarter more time, and leave a single trajectory without vectors.)
+A `Value` is a float64, or a vector of them: the same Python function generates the code for one
+trajectory and for several. Operations are those of IEEE 754, elementwise, never contracted or
+reordered, so a lane of a vector has the bits of a scalar. (Loops over lanes that LLVM vectorises
+take at least a quarter more time, and leave a single trajectory without vectors.)
 """
 
 from __future__ import annotations
@@ -23,12 +22,12 @@ DOUBLE, INTEGER, INDEX = ir.DoubleType(), ir.IntType(64), ir.IntType(32)
 
 
 def _like(kind: Any, value: float) -> Any:
-    """Return a constant of a type, in every lane of a vector."""
+    """Return a constant of a scalar or vector type."""
     return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
 
 
 class Value:
-    """A number that the code computes; `+ - * /` takes another one or a float."""
+    """A scalar or vector in the code; `+ - * /` takes another one or a float."""
 
     def __init__(self, builder: Any, result: Any) -> None:
         self.result = result
@@ -76,14 +75,14 @@ class Value:
         return Value(self._builder, self._builder.select(test, self._of(yes), self._of(no)))
 
     def with_bits(self, shift: int, plus: int) -> Value:
-        """Return the number whose bits are those of this one, shifted left, plus an integer."""
+        """Return the float with the bits of this one, shifted left, plus an integer."""
         builder, kind = self._builder, self.result.type
         whole = ir.VectorType(INTEGER, kind.count) if kind != DOUBLE else INTEGER
         bits = builder.shl(builder.bitcast(self.result, whole), _like(whole, shift))
         return Value(builder, builder.bitcast(builder.add(bits, _like(whole, plus)), kind))
 
     def lanes(self) -> list[Value]:
-        """Return the numbers of a vector one by one; a plain number alone."""
+        """Return the scalars of a vector; for a scalar itself."""
         if self.result.type == DOUBLE:
             return [self]
         numbers = range(self.result.type.count)
@@ -92,7 +91,7 @@ class Value:
 
     @staticmethod
     def joined(values: Sequence[Value]) -> Value:
-        """Return plain numbers as one vector."""
+        """Return scalars as one vector."""
         builder = values[0]._builder
         vector = ir.Constant(ir.VectorType(DOUBLE, len(values)), ir.Undefined)
         for at, value in enumerate(values):
@@ -100,7 +99,7 @@ class Value:
         return Value(builder, vector)
 
     def call(self, name: str) -> Value:
-        """Return what a function of the C library, such as ``tanh``, gives for each lane."""
+        """Return a function of the C library, such as ``tanh``, of each lane."""
         module = self._builder.module
         function = module.globals.get(name)
         if function is None:
@@ -112,7 +111,7 @@ class Value:
 
 
 class Variable:
-    """A number that changes in a loop."""
+    """A value that changes in a loop."""
 
     def __init__(self, code: Code, first: Value) -> None:
         self._builder = code.builder
@@ -128,20 +127,15 @@ class Variable:
 
 
 class Code:
-    """The code of one function without a result, written from its first line to its last.
+    """Builder of one function that returns nothing.
 
     Parameters
     ----------
     width
-        Numbers side by side in a `Value`; 1 for plain ones.
+        Lanes of a `Value`; 1 for scalars.
     arguments
         The function's arguments by name, each "floats" or "ints" (arrays of 64-bit numbers that
         do not overlap), or "int".
-
-    Attributes
-    ----------
-    arguments
-        The arguments in the code, by name.
     """
 
     def __init__(self, width: int, arguments: Mapping[str, str]) -> None:
@@ -157,31 +151,31 @@ class Code:
         self._type = DOUBLE if width == 1 else ir.VectorType(DOUBLE, width)
 
     def constant(self, value: float) -> Value:
-        """Return a number that is known now, in every lane."""
+        """Return a constant in all lanes."""
         return Value(self.builder, _like(self._type, value))
 
     def number(self, array: str, index: Any) -> Value:
-        """Return one element of an array of floats, in every lane."""
+        """Return one element of an array of floats in all lanes."""
         return self._spread(self.integer(array, index))
 
     def integer(self, array: str, index: Any) -> Any:
-        """Return one element of an array of integers, to count or to index with."""
+        """Return one element of an array of integers."""
         return self.builder.load(self.builder.gep(self.arguments[array], [index]))
 
     def as_float(self, integer: Any) -> Value:
-        """Return an integer as a float, in every lane."""
+        """Return an integer as a float in all lanes."""
         return self._spread(self.builder.sitofp(integer, DOUBLE))
 
     def load(self, array: str, index: Any) -> Value:
-        """Return row `index` of an array of floats, one a lane."""
+        """Return row `index` of an array of floats, shape (rows, width)."""
         return Value(self.builder, self.builder.load(self._row(array, index), align=8))
 
     def store(self, array: str, index: Any, value: Value) -> None:
-        """Write row `index` of an array of floats, one a lane."""
+        """Write row `index` of an array of floats, shape (rows, width)."""
         self.builder.store(value.result, self._row(array, index), align=8)
 
     def scatter(self, array: str, first: Any, stride: Any, value: Value) -> None:
-        """Write the lanes of a value into an array, `stride` apart, from `first` on."""
+        """Write the lanes of a value to an array, at `first`, `first` + `stride`, ..."""
         for lane in value.lanes():
             place = self.builder.gep(self.arguments[array], [first])
             self.builder.store(lane.result, place)
@@ -189,7 +183,7 @@ class Code:
 
     @contextmanager
     def loop(self, begin: Any, end: Any) -> Iterator[Any]:
-        """Loop over what is written within; yields the counter, from `begin` to `end` - 1."""
+        """Generate a loop around the block; yield the counter, from `begin` to `end` - 1."""
         builder = self.builder
         with builder.goto_entry_block():
             counter = builder.alloca(INTEGER)
@@ -206,7 +200,7 @@ class Code:
         builder.position_at_end(after)
 
     def compile(self) -> Callable[..., None]:
-        """Return the function, compiled for this processor; it takes addresses and integers."""
+        """Compile for this processor; the function takes addresses and integers."""
         self.builder.ret_void()
         kinds = [
             ctypes.c_int64 if argument.type == INTEGER else ctypes.c_void_p
@@ -214,7 +208,7 @@ class Code:
         ]
         engine = _compiled(str(self.builder.module))
         function: Any = ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address("kernel"))
-        function.engine = engine  # which owns the machine code
+        function.engine = engine  # it owns the machine code
         return function  # type: ignore[no-any-return]
 
     def _spread(self, number: Any) -> Value:
@@ -232,7 +226,7 @@ class Code:
 
 
 def _compiled(text: str) -> Any:
-    """Return an engine that holds the machine code of LLVM assembly."""
+    """Return an engine with the machine code of LLVM assembly."""
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     machine = llvm.Target.from_triple(llvm.get_process_triple()).create_target_machine(

@@ -1,7 +1,7 @@
-"""An exponential, and the sigmoid with it, for a float in numba and for a `Value` in LLVM code.
+"""The exponential and the sigmoid, for a float in numba and for a `Value` in LLVM code.
 
-No branch, no table and no call, so that it runs in the lanes of a vector unit; no fused
-operation, so that it has the same bits on every processor.
+Without branches, tables and calls, so that it vectorises; without fused operations, so that its
+bits are the same on every processor.
 
 Method: x = k ln 2 + r with |r| <= ln 2 / 2 (Cody and Waite, "Software Manual for the
 Elementary Functions", 1980, with ln 2 in two parts, the first short enough that k times it
@@ -15,15 +15,15 @@ from typing import Any
 __all__ = ["COEFFICIENTS", "SATURATED", "exp", "greater", "power_of_two", "sigmoid", "terms"]
 
 HIGHEST, LOWEST = 710.0, -746.0
-"""Arguments beyond give the same as these: infinity and 0."""
+"""Arguments are clipped to these, with the results infinity and 0."""
 
 SATURATED = 708.0
-"""A little less than the greatest x for which both e^x and e^-x are normal numbers."""
+"""Just below the greatest x for which both e^x and e^-x are normal numbers."""
 
 INFINITY = float("inf")
 
 ROUND = 1.5 * 2.0**52
-"""Added to a number below 2^51, it rounds it to a whole one, kept in the sum's last bits."""
+"""Adding it to a number below 2^51 rounds to an integer, found in the sum's last bits."""
 
 LOG2_E = float.fromhex("0x1.71547652b82fep+0")
 LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # 42 bits: its product with k is exact
@@ -46,9 +46,9 @@ COEFFICIENTS = tuple(
         ),
     )
 )
-"""The polynomial q with e^r = 1 + r + r^2 q(r): the best one in relative error for |r| <= ln 2 / 2.
+"""The minimax polynomial q with e^r = 1 + r + r^2 q(r) for |r| <= ln 2 / 2, in relative error.
 
-By Remez exchange in 60 digits; with its coefficients rounded e^r is off by less than 2^-56.
+By Remez exchange in 60 digits; with rounded coefficients the error of e^r is below 2^-56.
 """
 
 C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = COEFFICIENTS
@@ -62,7 +62,7 @@ def greater(x: Any, y: Any, yes: Any, no: Any) -> Any:
 def power_of_two(shifted: Any) -> Any:
     """Return 2^k for `shifted` = k + ROUND, with -1022 <= k <= 1023, from its bits.
 
-    The sum's last bits are k; they are moved into the exponent, and its bias is added.
+    The last bits are k; they are shifted into the exponent, and its bias is added.
     """
     return shifted.with_bits(52, 1023 << 52)
 
@@ -70,7 +70,7 @@ def power_of_two(shifted: Any) -> Any:
 def terms(r: Any, scale: Any) -> Any:
     """Return three numbers whose sum is scale * (e^r - 1 - r), for |r| <= ln 2 / 2.
 
-    The chain of dependent operations is short: a power of two multiplies exactly, wherever.
+    Multiplying by a power of two is exact, so it stands where the chain of operations is short.
     """
     r2 = r * r
     r4 = r2 * r2
@@ -89,7 +89,7 @@ def exp(x: Any) -> Any:
     shifted = x * LOG2_E + ROUND
     k = shifted - ROUND
     r = (x - k * LN2_HIGH) - k * LN2_LOW
-    # 2^k in two parts, as that of -1075 or of 1024 is no normal number.
+    # 2^k in two factors, as 2^-1075 and 2^1024 are no normal numbers.
     halved = k * 0.5 + ROUND
     scale = power_of_two(halved)
     rest = power_of_two((k - (halved - ROUND)) + ROUND)
@@ -100,9 +100,9 @@ def exp(x: Any) -> Any:
 def sigmoid(x: Any) -> Any:
     """Return 1 / (1 + e^-x), within 3 ulp of the correctly rounded one.
 
-    1 + e^-x is one sum, in the order that is done soonest: training waits for it. (In an order
-    that waits for one addition more it would be 2 ulp.) Below -SATURATED the result is 0, as it
-    is wherever e^-x overflows; above SATURATED it is 1 anyhow.
+    1 + e^-x is summed in the order with the lowest latency, which bounds the speed of training
+    (an order with one addition more has 2 ulp). The result is 0 below -SATURATED, where e^-x
+    overflows, and 1 above SATURATED.
     """
     shifted = x * -LOG2_E + ROUND
     k = shifted - ROUND
@@ -110,6 +110,6 @@ def sigmoid(x: Any) -> Any:
     scale = power_of_two(shifted)
     low, middle, high = terms(r, scale)
     below = (((1.0 + scale) + scale * r) + low) + (middle + high)
-    # Beyond SATURATED all of the above is rubbish.
+    # The above is invalid beyond SATURATED.
     below = greater(greater(x, 0.0, x, -x), SATURATED, greater(x, 0.0, 1.0, INFINITY), below)
     return 1.0 / below

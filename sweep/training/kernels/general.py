@@ -1,7 +1,7 @@
-"""The kernel for a network of any size, with its matrix products in BLAS, compiled by numba.
+"""The kernel for a network of any size, with matrix products by BLAS, compiled by numba.
 
-Samples go through in blocks that stay in the processor's cache, in their order, so that
-memory does not grow with the data.
+Samples are processed in blocks that fit the processor's cache, so memory does not grow with the
+data.
 """
 
 from __future__ import annotations
@@ -24,37 +24,31 @@ from threadpoolctl import ThreadpoolController
 
 from sweep.training.kernels import exponential
 from sweep.training.kernels import layers as layer_code
-from sweep.training.kernels.layers import (
-    ACTIVATION_CODES,
-    RULE_CODES,
-    backward,
-    forward,
-    inlined,
-)
-from sweep.training.kernels.spec import Array, Integers, Kernel, KernelSpec, Samples
+from sweep.training.kernels.layers import ACTIVATION_CODES, RULE_CODES, backward, forward, inlined
+from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 __all__ = ["general_kernel"]
 
 BLOCK_ROWS = 512
-"""Samples of one block. Part of the bits: sums run block by block."""
+"""Samples of one block. It determines bits, as sums run block by block."""
 
-ALL, BATCH, OTHERS = range(3)
+ALL, BATCH, VALIDATION = range(3)
 
 FLOATS, INTS = types.Array(float64, 1, "C"), types.Array(int64, 1, "C", readonly=True)
 SAMPLES = types.Array(float64, 2, "C", readonly=True)
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
-_lock = threading.Lock()  # two threads that need the kernel compile it once
+_lock = threading.Lock()  # so that two threads compile it once
 
 
 @inlined
 def summed_error(
     network: Any, scratch: Any, state: Any, samples: Any, rows: Any, learn: Any
 ) -> float:
-    """Return the error of some rows of `samples`, not averaged, block by block in their order.
+    """Return the sum of errors of some rows of `samples`.
 
-    To `learn` is to add their derivatives to the last array of `scratch`.
+    With `learn` their derivatives are added to the last array of `scratch`.
     """
     layers = network[0]
     inputs, targets = samples
@@ -83,17 +77,17 @@ def train(
     every: Any,
     rows: Any,
     bounds: Any,
-    others: Any,
-    other: Any,
+    held_out: Any,
+    held_out_rows: Any,
     errors: Any,
-    other_errors: Any,
+    validation_errors: Any,
 ) -> None:
-    """Do one round for each element of `errors`, as kernels.Kernel says."""
+    """Do one round for each element of `errors`; see spec.Kernel."""
     moves = scratch[-1]
     for step in range(errors.size):
         moves[:] = 0.0
         count = every.size
-        # One call for all passes over samples: the compiler takes its time for each.
+        # One inlined call serves all passes over samples, to compile it only once.
         for turn in range(3):
             what, chosen, learn = samples, every, rows.size == 0
             if turn == BATCH:
@@ -101,13 +95,13 @@ def train(
                     continue
                 chosen, learn = rows[bounds[step] : bounds[step + 1]], True
                 count = chosen.size
-            elif turn == OTHERS:
-                what, chosen, learn = others, other, False
+            elif turn == VALIDATION:
+                what, chosen, learn = held_out, held_out_rows, False
             error = summed_error(network, scratch, state, what, chosen, learn)
             if turn == ALL:
                 errors[step] = error / every.size
-            elif turn == OTHERS and other.size > 0:
-                other_errors[step] = error / other.size
+            elif turn == VALIDATION and held_out_rows.size > 0:
+                validation_errors[step] = error / held_out_rows.size
         for i in range(state.size):
             state[i] -= rate / count * moves[i]
 
@@ -123,14 +117,14 @@ SIGNATURE = types.void(
 def general_kernel(spec: KernelSpec, training: Samples, validation: Samples | None) -> Kernel:
     """Return the kernel of one trajectory of any network.
 
-    BLAS is held to one thread in this process: its bits may depend on their number.
+    It limits BLAS to one thread in this process, as bits depend on the number of threads.
     """
     with _lock:
         function = _compiled()
-    others = validation or (training[0][:0], training[1][:0])
-    every, other = np.arange(len(training[0])), np.arange(len(others[0]))
+    held_out = validation or (training[0][:0], training[1][:0])
+    every, held_out_rows = np.arange(len(training[0])), np.arange(len(held_out[0]))
     layers = np.array(spec.layers)
-    block = min(max(every.size, other.size), BLOCK_ROWS)
+    block = min(max(every.size, held_out_rows.size), BLOCK_ROWS)
     areas = layers[:-1] * layers[1:]
     biases = np.ones_like(layers[1:]) if spec.shared else layers[1:]
     output_at, matrix_at, bias_at = (
@@ -141,29 +135,20 @@ def general_kernel(spec: KernelSpec, training: Samples, validation: Samples | No
     sizes = output_at[-1], block * layers.max(), areas.max(), spec.size
     scratch = tuple(np.empty(size) for size in sizes)
 
-    def kernel(
-        state: Array,
-        rates: Array,
-        rows: Integers,
-        bounds: Integers,
-        errors: Array,
-        other_errors: Array,
-    ) -> None:
-        function(
-            *(network, scratch, state.reshape(-1), rates[0], training, every),
-            *(rows, bounds, others, other, errors[0], other_errors[0]),
-        )
+    def kernel(*arrays: Any) -> None:
+        state, rates, rows, bounds, errors, validation_errors = arrays
+        first = network, scratch, state.reshape(-1), rates[0], training, every
+        function(*first, rows, bounds, held_out, held_out_rows, errors[0], validation_errors[0])
 
     return kernel
 
 
 @functools.cache
 def _compiled() -> Callable[..., None]:
-    """Return `train`, compiled, from numba's cache where there is one.
+    """Return the compiled `train`, from numba's cache where possible.
 
-    That cache is safe among processes only as long as one file name stands for one piece of
-    machine code: between its index and its data it takes no lock. So the name holds a digest
-    of everything that the code is made from.
+    That cache takes no lock between its index and its data. It is safe among processes if each
+    file name stands for one machine code, so the name has a digest of all the code depends on.
     """
     importlib.import_module("scipy.linalg.cython_blas")  # the one that numba calls
     ThreadpoolController().limit(limits=1, user_api="blas")
@@ -175,6 +160,6 @@ def _compiled() -> Callable[..., None]:
     try:
         return njit(SIGNATURE, cache=True, **OPTIONS)(train)
     except Exception:
-        # No folder can be written, the disk is full, a cache file is damaged: numba raises
-        # many types for these. A fault of the code itself comes again here.
+        # numba raises many types for a read-only folder, a full disk and a damaged file. An
+        # error in the code itself is raised again here.
         return njit(SIGNATURE, **OPTIONS)(train)

@@ -1,10 +1,10 @@
-"""Write the kernel of one small network: every scalar in a register, no loop but needed.
+"""Generate the kernel of one small network: unrolled, with all scalars in registers.
 
-For a network of the notebook's size the time of an iteration is the latency of one chain of
-dependent operations, so sums are balanced trees, each learning rate is multiplied in off the
-chain, and a layer's sigmoids go through one vector: as one after the other they would not fit
-into the processor's window. The order of operations is part of the result's bits: a change
-here is a new ``ALGORITHM`` in backprop.py.
+For a network of the notebook's size an iteration takes the latency of one chain of dependent
+operations. So sums are balanced trees, the learning rate is multiplied in off the chain, and the
+sigmoids of a layer are computed in one vector, as one after the other they exceed the processor's
+reorder window. The order of operations determines bits: changing it needs a new ``ALGORITHM`` in
+backprop.py.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from typing import Any
 
 from sweep.training.kernels.code import DOUBLE, INTEGER, Code, Value, Variable
 from sweep.training.kernels.exponential import exp, greater, sigmoid
-from sweep.training.kernels.spec import Array, Integers, Kernel, KernelSpec, Samples
+from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 __all__ = ["generated_kernel"]
 
 GROUP = 4
-"""Neurons of one trajectory whose sigmoids are computed at once."""
+"""Neurons of one trajectory whose sigmoids are computed in one vector."""
 
 ARGUMENTS = {
     "state": "floats",
@@ -32,18 +32,18 @@ ARGUMENTS = {
     "samples": "int",
     "rows": "ints",
     "bounds": "ints",
-    "other_inputs": "floats",
-    "other_targets": "floats",
-    "others": "int",
+    "validation_inputs": "floats",
+    "validation_targets": "floats",
+    "validation_samples": "int",
     "steps": "int",
     "errors": "floats",
-    "other_errors": "floats",
+    "validation_errors": "floats",
     "stride": "int",
 }
 
 Values = list[Value]
 
-_lock = threading.Lock()  # two threads that need the same kernel compile it once
+_lock = threading.Lock()  # so that two threads compile a kernel once
 
 
 @dataclass(frozen=True)
@@ -61,45 +61,38 @@ def generated_kernel(
     with _lock:
         function = _compiled(spec, width)
     samples = (*(array.ctypes.data for array in training), len(training[0]))
-    others: tuple[int, ...] = (0, 0, 0)
+    held_out: tuple[int, ...] = (0, 0, 0)
     if validation:
-        others = (*(array.ctypes.data for array in validation), len(validation[0]))
+        held_out = (*(array.ctypes.data for array in validation), len(validation[0]))
 
-    def kernel(
-        state: Array,
-        rates: Array,
-        rows: Integers,
-        bounds: Integers,
-        errors: Array,
-        other_errors: Array,
-    ) -> None:
-        arrays = state, rates, rows, bounds, errors, other_errors
-        assert all(array.flags.c_contiguous for array in (*arrays[:4], *errors, *other_errors))
+    def kernel(*arrays: Any) -> None:
+        *inputs, errors, validation_errors = arrays
+        assert all(array.flags.c_contiguous for array in (*inputs, *errors, *validation_errors))
         places = [array.ctypes.data for array in arrays]
         steps, stride = errors.shape[1], errors.strides[0] // errors.itemsize
-        function(*places[:2], *samples, *places[2:4], *others, steps, *places[4:], stride)
+        function(*places[:2], *samples, *places[2:4], *held_out, steps, *places[4:], stride)
 
-    kernel.samples = training, validation  # type: ignore[attr-defined]  # kept where they are
+    kernel.samples = training, validation  # type: ignore[attr-defined]  # keeps them allocated
     return kernel
 
 
 @functools.cache
 def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
-    """Write and compile the code for ARGUMENTS, which are those of kernels.Kernel.
+    """Generate and compile the function of ARGUMENTS; see spec.Kernel.
 
-    `stride` is the distance of the rows of `errors`, and of `other_errors`.
+    `stride` is the distance of the rows of `errors`, and of `validation_errors`.
     """
     code = Code(width, ARGUMENTS)
     state = [Variable(code, code.load("state", INTEGER(at))) for at in range(spec.size)]
     rate = code.load("rates", INTEGER(0))
-    samples, others = code.arguments["samples"], code.arguments["others"]
+    samples, held_out = code.arguments["samples"], code.arguments["validation_samples"]
     stride = code.arguments["stride"]
     only = _sample(code, spec, "", INTEGER(0)) if spec.single else None
     with code.loop(INTEGER(0), code.arguments["steps"]) as step:
         scalars = _shaped(spec, [scalar.get() for scalar in state])
         if spec.validated:
-            error = _mean_error(code, spec, scalars, "other_", others)
-            code.scatter("other_errors", step, stride, error)
+            error = _mean_error(code, spec, scalars, "validation_", held_out)
+            code.scatter("validation_errors", step, stride, error)
         if only:
             outputs, error = _forward(spec, scalars, *only)
             for scalar, (a, d) in zip(state, _slopes(spec, scalars, outputs, only[1]), strict=True):
@@ -118,7 +111,7 @@ def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
 def _update(
     code: Code, spec: KernelSpec, state: list[Variable], scalars: Scalars, step: Any, rate: Value
 ) -> Value:
-    """Write one update by several samples; return their mean error before it."""
+    """Generate an update by several samples; return their mean error before it."""
     begin, end = INTEGER(0), code.arguments["samples"]
     if spec.batched:
         begin = code.integer("bounds", step)
@@ -142,7 +135,7 @@ def _update(
 
 
 def _mean_error(code: Code, spec: KernelSpec, scalars: Scalars, which: str, count: Any) -> Value:
-    """Write the error over all training samples, or over the ``other_`` ones."""
+    """Generate the mean error of the training samples, or of the ``validation_`` ones."""
     total = Variable(code, code.constant(0.0))
     with code.loop(INTEGER(0), count) as row:
         _, error = _forward(spec, scalars, *_sample(code, spec, which, row))
@@ -162,7 +155,7 @@ def _sample(code: Code, spec: KernelSpec, which: str, row: Any) -> tuple[Values,
 
 
 def _shaped(spec: KernelSpec, flat: Values) -> Scalars:
-    """Return scalars in the order of Network.names by layer; a shared bias for each neuron."""
+    """Return scalars, in the order of Network.names, by layer; a shared bias once a neuron."""
     left = iter(flat)
     sizes = list(zip(spec.layers[:-1], spec.layers[1:], strict=True))
     weights = [[[next(left) for _ in range(to)] for _ in range(n)] for n, to in sizes]
@@ -175,7 +168,7 @@ def _shaped(spec: KernelSpec, flat: Values) -> Scalars:
 def _forward(
     spec: KernelSpec, scalars: Scalars, inputs: Values, targets: Values
 ) -> tuple[list[Values], Value]:
-    """Return the outputs of each layer, the inputs first, and the error of one sample."""
+    """Return the outputs of each layer, inputs first, and the error of one sample."""
     outputs = [inputs]
     layers = zip(scalars.weights, scalars.biases, spec.activations, strict=True)
     for weights, biases, activation in layers:
@@ -210,7 +203,7 @@ def _activated(activation: str, sums: Values) -> Values:
 
 
 def _softmax(sums: Values, targets: Values) -> tuple[Values, Value]:
-    """Return the shares and their cross-entropy, -sum t log(o), by the log-sum-exp."""
+    """Return the outputs and their cross-entropy, -sum t log(o), by log-sum-exp."""
     top = sums[0]
     for z in sums[1:]:
         top = greater(z, top, z, top)
@@ -225,9 +218,9 @@ def _softmax(sums: Values, targets: Values) -> tuple[Values, Value]:
 def _slopes(
     spec: KernelSpec, scalars: Scalars, outputs: list[Values], targets: Values
 ) -> list[tuple[Value | None, Value | None]]:
-    """Return for each scalar two factors whose product is the derivative that moves it.
+    """Return for each scalar two factors whose product is the derivative for its update.
 
-    That of a bias has no first factor; a bias that does not move has none.
+    The first is None for a bias, both are for one that does not move.
     """
     above = [o - t for o, t in zip(outputs[-1], targets, strict=True)]
     deltas: list[Values] = []  # dE/dz of each layer
@@ -247,7 +240,7 @@ def _slopes(
 
 
 def _chain(activation: str, above: Value, a: Value) -> Value:
-    """Return the derivative by the sum from the one by the output `a` (softmax: already so)."""
+    """Return dE/dz from dE/da for the output `a` (softmax: `above` is dE/dz already)."""
     if activation == "sigmoid":
         return above * (a * (1.0 - a))
     if activation == "tanh":
@@ -259,7 +252,7 @@ def _chain(activation: str, above: Value, a: Value) -> Value:
 
 def _bias_slopes(spec: KernelSpec, deltas: list[Values]) -> Iterator[Value | None]:
     if spec.rule == "notebook":
-        yield from (None, _tree(deltas[0]))  # b2 by the derivative of b1
+        yield from (None, _tree(deltas[0]))  # b2 moves by the derivative of b1
         return
     for delta in deltas:
         slopes = [_tree(delta)] if spec.shared else delta

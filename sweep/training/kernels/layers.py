@@ -1,7 +1,7 @@
-"""The layers of a network of any size, forward and backward, compiled by numba.
+"""Forward and backward pass of a network of any size, compiled by numba.
 
-A network is a tuple: its layers and activations (ACTIVATION_CODES), the rule (RULE_CODES),
-and where the outputs, the matrix and the biases of each layer start in their flat arrays.
+A network is a tuple: layer sizes, activations (ACTIVATION_CODES), the rule (RULE_CODES), and the
+offsets of each layer's outputs, matrix and biases in their flat arrays.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ SIGMOID, TANH, RELU, IDENTITY, SOFTMAX = range(5)
 FIXED_BIAS, GRADIENT, NOTEBOOK = range(3)
 
 compiled = njit(nogil=True, error_model="numpy")
-inlined = njit(inline="always")  # compiled once, as a part of what calls them
+inlined = njit(inline="always")  # compiled as a part of its caller
 
 
 @overload(greater)
@@ -49,13 +49,13 @@ for function in (terms, exp, sigmoid):
 
 @compiled
 def matrix(flat: Any, start: Any, rows: Any, columns: Any) -> Any:
-    """Return the matrix that lies in `flat` from `start` on."""
+    """Return the matrix at offset `start` of `flat`."""
     return flat[start : start + rows * columns].reshape(rows, columns)
 
 
 @compiled
 def activate(code: Any, z: Any) -> None:
-    """Replace the sums `z`, shape (rows, neurons), by the outputs; softmax has its own."""
+    """Replace the sums `z`, shape (rows, neurons), by the outputs; not for softmax."""
     flat = z.reshape(-1)
     if code == SIGMOID:
         for i in range(flat.size):
@@ -72,7 +72,7 @@ def activate(code: Any, z: Any) -> None:
 def output_error(code: Any, z: Any, t: Any) -> float:
     """Replace the last layer's sums `z` by its outputs, and the targets `t` by a - t.
 
-    Return the error of these rows, not averaged.
+    Return the sum of the rows' errors.
     """
     error = 0.0
     if code == SOFTMAX:
@@ -124,7 +124,7 @@ def add_sums(d: Any, moves: Any) -> None:
 
 @compiled
 def add_product(a: Any, d: Any, moves: Any, product: Any) -> None:
-    """Add dE/dW = a^T d to the flat `moves`, through the scratch matrix `product`."""
+    """Add dE/dW = a^T d to the flat `moves`, using the scratch matrix `product`."""
     np.dot(a.T, d, out=product)
     flat = product.reshape(-1)
     for i in range(flat.size):
@@ -133,9 +133,9 @@ def add_product(a: Any, d: Any, moves: Any, product: Any) -> None:
 
 @inlined
 def forward(network: Any, state: Any, outputs: Any, targets: Any, rows: Any) -> float:
-    """Send the `rows` inputs that `outputs` begins with through all layers.
+    """Compute `outputs`, which begins with the inputs of `rows` samples.
 
-    The flat `targets` of these rows become a - t. Return their error, not averaged.
+    The flat `targets` become a - t. Return the sum of the rows' errors.
     """
     layers, codes, _, output_at, matrix_at, bias_at = network
     depth = codes.size
@@ -160,7 +160,7 @@ def forward(network: Any, state: Any, outputs: Any, targets: Any, rows: Any) -> 
 def backward(
     network: Any, state: Any, outputs: Any, above: Any, rows: Any, product: Any, moves: Any
 ) -> None:
-    """Add the derivatives of these rows to `moves`; `above` begins with their a - t."""
+    """Add the derivatives of the rows to `moves`; `above` begins with their a - t."""
     layers, codes, rule, output_at, matrix_at, bias_at = network
     for k in range(codes.size - 1, -1, -1):
         a = matrix(outputs, output_at[k], rows, layers[k])

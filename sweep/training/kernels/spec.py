@@ -1,4 +1,4 @@
-"""What a kernel is compiled for, and what it does."""
+"""The specification and the interface of a kernel."""
 
 from __future__ import annotations
 
@@ -20,37 +20,37 @@ Samples = tuple[Array, Array]
 """Inputs and targets, C-contiguous, a row a sample."""
 
 Kernel = Callable[[Array, Array, Integers, Integers, Array, Array], None]
-"""``kernel(state, rates, rows, bounds, errors, other_errors)`` does a round for each step.
+"""``kernel(state, rates, rows, bounds, errors, validation_errors)`` does a round for each step.
 
 A round: the error of the state over all training samples into `errors`, that over the
-validation samples into `other_errors`, then an update of all scalars.
+validation samples into `validation_errors`, then an update of all scalars.
 
 state
-    Shape (scalars, width), in the order of Network.names; changed in place.
+    Shape (scalars, width), in the order of Network.names; updated in place.
 rates
     Learning rates, shape (width,); an update takes the mean over its samples.
 rows, bounds
     For a batched kernel: the update of step k is by the samples
-    ``rows[bounds[k]:bounds[k + 1]]``. Any other takes all samples and reads neither.
-errors, other_errors
+    ``rows[bounds[k]:bounds[k + 1]]``. Other kernels take all samples and ignore them.
+errors, validation_errors
     Shape (width, steps), both with the same strides; without validation samples the latter
     is not written.
 """
 
 LANES = 8
-"""Trajectories of one vector kernel: 512 bits, which narrower processors take in parts."""
+"""Trajectories of one vector kernel: 512 bits; narrower processors split them."""
 
 SMALL_SINGLE, SMALL_MANY = 64, 32
-"""Most scalars of a network with a kernel of its own, for one sample and for several.
+"""Most scalars of a network with a generated kernel, for one sample and for several.
 
-Beyond it the compiler takes longer than is won; with several samples the general kernel
-spreads its overhead over them.
+Beyond it compiling takes longer than it saves; with several samples the general kernel
+amortises its overhead.
 """
 
 
 @dataclass(frozen=True)
 class KernelSpec:
-    """What a kernel is compiled for; everything else is an argument of it.
+    """All that a kernel's code depends on; the rest is passed as arguments.
 
     Attributes
     ----------
@@ -65,11 +65,11 @@ class KernelSpec:
     rule
         How biases move: ``notebook``, ``gradient`` or ``fixed_bias``.
     single
-        Whether there is exactly one sample, whose inputs then are kept in registers.
+        Whether there is exactly one sample, whose inputs are kept in registers.
     batched
-        Whether an update takes a few of the samples.
+        Whether an update takes a mini-batch.
     validated
-        Whether the error over validation samples is computed as well.
+        Whether validation errors are computed.
     """
 
     layers: tuple[int, ...]
@@ -89,14 +89,14 @@ class KernelSpec:
 
     @property
     def small(self) -> bool:
-        """Whether this network has a kernel of its own, which also trains LANES at once."""
+        """Whether the kernel is generated; only then it may train LANES at once."""
         return self.size <= (SMALL_SINGLE if self.single else SMALL_MANY)
 
 
 def kernel_spec(
     network: Network, samples: int, rule: str, *, batched: bool = False, validated: bool = False
 ) -> KernelSpec:
-    """Return what a kernel for this network, so many samples and this rule is compiled for."""
+    """Return the specification for a network, a number of samples and a rule."""
     return KernelSpec(
         layers=network.layers,
         activations=network.activations,

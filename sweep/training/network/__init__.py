@@ -165,6 +165,11 @@ class Network:
         log_output = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         return float(-np.sum(targets * log_output) / len(inputs))
 
+    def accuracy(self, inputs: Array, targets: Array) -> float:
+        """Return the share of samples whose largest output is that of the largest target."""
+        chosen = self.forward(inputs)[-1].argmax(axis=1)
+        return float(np.mean(chosen == targets.argmax(axis=1)))
+
     def gradient(self, inputs: Array, targets: Array) -> Array:
         """Return dE/d(scalar) for every scalar in the order of `names`, shape (size,).
 
@@ -225,7 +230,9 @@ def check_fit(network: Network, inputs: Array, targets: Array) -> None:
         if array.shape[1] != size:
             raise MisfitError(
                 f"data.{what} has {array.shape[1]} columns, but network.layers is "
-                f"{list(network.layers)}: {size} are needed."
+                f"{list(network.layers)}: {size} are needed; network.layers=[auto,"
+                f"{','.join(map(str, network.layers[1:-1] + ('auto',)))}] "
+                "network.init.scheme=xavier takes what the data has."
             )
     if network.loss == "cross_entropy":
         right = (targets >= 0).all(axis=1) & (abs(targets.sum(axis=1) - 1.0) <= 1e-9)

@@ -115,7 +115,7 @@ def drawn_weights(
         raise ConfigError(f"network.init names no scheme: it must be one of {', '.join(SCHEMES)}.")
     scheme = one_of(init["scheme"], SCHEMES, "network.init.scheme")
     draw, options = SCHEMES[scheme]
-    known_keys(init, ("scheme", "bias", *options), f"network.init with scheme {scheme}")
+    known_keys(init, ("scheme", "bias", *options), "network.init")
     start = number(init.get("bias", 0.0), "network.init.bias")
     rng = np.random.default_rng(seed)
     weights = [draw(rng, shape, init) for shape in zip(layers[:-1], layers[1:], strict=True)]

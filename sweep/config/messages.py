@@ -1,0 +1,70 @@
+"""Messages for the fields of a configuration model that are invalid."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from sweep.checks import did_you_mean, no_such_key, told
+
+__all__ = ["field_message"]
+
+
+def field_message(
+    model: type[BaseModel], values: Mapping[Any, Any], group: str, name: str, kind: str
+) -> str:
+    """Return the message for an invalid field.
+
+    Parameters
+    ----------
+    values
+        The values of the group.
+    group, name
+        The group's key, empty for top-level keys, and the field.
+    kind
+        The type of pydantic's error.
+    """
+    fields = model.model_fields
+    key = f"{group}.{name}" if group else name
+    value = values.get(name)
+    if kind == "extra_forbidden":
+        return no_such_key(group, name, fields)
+    advice = str(fields[name].description)
+    number = _number(value) if isinstance(value, str) else None
+    if number is not None and _accepts(model, {**values, name: number}, name):
+        return (
+            f'{key}="{value}": this is text where a number is due; write '
+            f"{key}={str(value).strip()}, without quotes, or for a variable of the environment "
+            f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
+        )
+    if isinstance(value, list) and value and not any(isinstance(one, list) for one in value):
+        listed = ",".join(map(str, value))
+        return told(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
+    if isinstance(value, int | float) and abs(value) > 1.7e308:
+        advice += "; double precision ends at 1.8e308"
+    return told(key, value, advice + did_you_mean(str(value), _literals(fields[name].annotation)))
+
+
+def _number(text: str) -> float | int | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _accepts(model: type[BaseModel], values: Mapping[Any, Any], name: str) -> bool:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return all(one["loc"][0] != name for one in error.errors(include_url=False))
+    return True
+
+
+def _literals(annotation: Any) -> list[str]:
+    """Return the literals that a field's type allows."""
+    nested = [word for part in get_args(annotation) for word in _literals(part)]
+    return nested or ([annotation] if isinstance(annotation, str) else [])

@@ -1,0 +1,73 @@
+"""``python -m sweep.list``: show the sweeps of a store, the newest first."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep.cli.app import tool
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from sweep.tracking.stored import StoredSweep
+
+__all__ = ["list_sweeps"]
+
+COLUMNS = ("sweep", "name", "begun", "status", "runs", "failed", "best final error", "about")
+MOST_WORDS = 60
+"""Characters of a note that are shown."""
+
+
+def list_sweeps(config: DictConfig) -> None:
+    """Print a line for each sweep of the store that the configuration names.
+
+    Raises
+    ------
+    NotFoundError
+        There is no store.
+    StoreError
+        It cannot be read.
+    """
+    from sweep import console
+    from sweep.cli.plain import plain_values
+    from sweep.config.settings import reading_settings
+    from sweep.tracking import read
+    from sweep.tracking.settings import from_options
+    from sweep.tracking.store import open_store
+
+    options = reading_settings(plain_values(config), Path.cwd())
+    store = open_store(from_options(options), mode="read")
+    sweeps = read.list_sweeps(store)
+    if not sweeps:
+        console.say(f"{store.where} holds no sweep of experiment {store.experiment_name}.")
+        return
+    console.table(COLUMNS, [_row(sweep) for sweep in sweeps])
+
+
+def _row(sweep: StoredSweep) -> list[str]:
+    begun = time.localtime((sweep.start_time or 0) / 1000)
+    finished, failed, total = (
+        int(sweep.metrics.get(f"runs_{name}", 0)) for name in ("finished", "failed", "total")
+    )
+    best = sweep.metrics.get("best_final_error")
+    about = sweep.plan().get("about") or {}
+    tags = ", ".join(f"{key}={value}" for key, value in (about.get("tags") or {}).items())
+    note = " ".join(str(about.get("note") or "").split())
+    words = "; ".join(filter(None, (tags, note)))
+    return [
+        sweep.sweep_id,
+        str(about.get("name") or ""),
+        time.strftime("%Y-%m-%d %H:%M", begun),
+        sweep.status,
+        f"{finished}/{total}",
+        str(failed or ""),
+        "" if best is None else f"{best:.4g}",
+        words if len(words) <= MOST_WORDS else words[: MOST_WORDS - 1] + "…",
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(tool(list_sweeps, "list"))

@@ -1,0 +1,103 @@
+"""``python -m sweep.predict``: put new rows through the network of a stored run.
+
+The rows are prepared as the run's data was (``preparation.json``), and what comes out is what the
+trained network gives, to the last bit: in the targets' own units where they were standardized,
+and beside the shares of the classes the largest one where they are labels.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sweep.cli.app import tool
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+    from sweep.tracking.store import Store
+    from sweep.tracking.stored import StoredRun
+
+__all__ = ["predict"]
+
+
+def predict(config: DictConfig) -> None:
+    """Write the network's outputs for the rows of ``data.file`` into ``to``.
+
+    Raises
+    ------
+    ConfigError
+        The rows cannot be prepared, ``to`` exists, or the run has no network of our own.
+    NotFoundError
+        There is no such run.
+    StoreError
+        The store cannot be read, or the file cannot be written.
+    """
+    from sweep import console
+    from sweep.cli.plain import plain_values
+    from sweep.config.models import Data, validated
+    from sweep.config.settings import reading_settings
+    from sweep.errors import ConfigError, StoreError
+    from sweep.model import model_of
+    from sweep.tracking.settings import from_options
+    from sweep.tracking.store import open_store
+    from sweep.training.data.files import open_source, paths_of
+
+    if config.data.get("file") is None:
+        raise ConfigError("data.file: name the file with the new rows, as data.file=new.csv.")
+    plain = plain_values(config)
+    data = validated(Data, plain["data"], "data").without_unset()
+    target = None if plain["to"] is None else Path.cwd() / str(plain["to"])
+    if target is not None and target.suffix != ".csv":
+        raise ConfigError(f"to={plain['to']}: name a file that ends with .csv.")
+    if target is not None and (target.exists() or target.is_symlink()):
+        raise ConfigError(f"to={plain['to']}: it exists already; name a file that does not.")
+    store = open_store(from_options(reading_settings(plain, Path.cwd())), mode="read")
+    run = _run(store, str(plain["run"]), str(plain["sweep"]))
+    if run.outcome != "completed":
+        raise ConfigError(f"run={run.run_id} is {run.outcome}: name a run that is completed.")
+    model = model_of(
+        run.config(),
+        run.weights().get("final"),
+        run.preparation(),
+        what=f"run={run.run_id}",
+    )
+    read = {**model.read, **(data["read"] or {})}
+    rows = list(model.rows(open_source(paths_of(str(data["file"]), Path.cwd()), read)))
+    if target is None:
+        _write(sys.stdout, model.columns, rows)
+        return
+    try:
+        with open(target, "x", encoding="utf-8", newline="") as file:
+            _write(file, model.columns, rows)
+    except OSError as error:
+        raise StoreError(f"to={target}: it cannot be written ({error.strerror}).") from error
+    console.say(f"Wrote {len(rows)} rows by run {run.run_id} ({run.name}) to {plain['to']}")
+
+
+def _run(store: Store, run_id: str, sweep_id: str) -> StoredRun:
+    from sweep.errors import NotFoundError
+    from sweep.report.data import sweep_data
+    from sweep.tracking import read
+
+    if run_id != "best":
+        return read.find_run(store, run_id)
+    sweep = read.find_sweep(store, sweep_id)
+    best = sweep_data(sweep, read.sweep_runs(store, sweep.sweep_id)).best
+    if best is None:
+        raise NotFoundError(f"run=best: no run of sweep {sweep.sweep_id} is completed.")
+    found: StoredRun = best.run
+    return found
+
+
+def _write(file: Any, columns: list[str], rows: Iterable[list[str | float]]) -> None:
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    writer.writerows(rows)  # floats by repr, to the last bit
+
+
+if __name__ == "__main__":
+    sys.exit(tool(predict, "predict"))

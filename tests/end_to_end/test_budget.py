@@ -1,0 +1,57 @@
+"""What a whole sweep may take: it ends with what it has, and `resume` goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.commands import plan
+from tests.end_to_end.test_launchers import stored
+from tests.processes import run_sweep
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["trajectory", "basic"])
+def test_budget_of_runs_is_kept_and_begins_anew(launcher: str, tmp_path: Path) -> None:
+    axes = ["lr=0.1,0.2,0.3", "iters=10", f"hydra/launcher={launcher}"]
+    ended = run_sweep(["-m", *axes, "budget.runs=2"], tmp_path)
+    assert ended.code == 0, ended
+    assert "The budget is spent; not done: 1 of 3 runs; go on with: python -m sweep" in ended.out
+    assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 2
+    ended = run_sweep(["resume=last", f"hydra/launcher={launcher}"], tmp_path)
+    assert ended.code == 0 and "As the sweep began: budget.runs=2" in ended.out, ended
+    assert "budget is spent" not in ended.out
+    assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 3
+
+
+@pytest.mark.slow
+def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(tmp_path: Path) -> None:
+    axes = ["lr=0.001,0.002", "iters=1000,60000000"]
+    ended = run_sweep(["-m", *axes, "budget.seconds=0.5"], tmp_path)
+    assert ended.code == 0 and "The budget is spent; not done: " in ended.out, ended
+    assert len(list(tmp_path.glob("outputs/reports/*/report.md"))) == 1
+    assert {run["status"] for run in stored(tmp_path).values()} <= {"FINISHED", "KILLED"}
+    ended = run_sweep(["resume=last", "budget.seconds=null"], tmp_path)
+    assert ended.code == 0, ended
+    assert " FINISHED  4/4 " in run_sweep([], tmp_path, module="sweep.list").out
+    verified = run_sweep([], tmp_path, module="sweep.verify")
+    assert verified.code == 0 and "4 runs verified, 0 differ" in verified.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-m", "budget.runs=0"], "budget.runs=0: give a whole number of at least 1"),
+        (["-m", "budget.seconds=-1"], "budget.seconds=-1: give a finite number of seconds above 0"),
+        (["-m", "budget.runs=1,2"], "cannot be an axis"),
+        (["-m", "budget.second=1"], "did you mean 'seconds'?"),
+        (["-m", "budget.seconds=9", "hydra/launcher=basic"], "use budget.runs, or hydra/launcher="),
+        (["budget.runs=3"], "budget.runs=3: a single run has no budget.runs"),
+    ],
+    ids=lambda value: value[-1],
+)
+def test_what_is_no_budget_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
+    ended = plan(arguments, tmp_path)
+    assert ended.code == 2 and told in ended.err, ended
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,85 @@
+"""A sweep's name, note and tags: in the list of sweeps, in MLflow, in the report, and as its id."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from sweep.tracking import read
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from tests.commands import plan
+from tests.processes import Ended, run_sweep
+
+NOTE = "Two rates, <b>to begin with</b>"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a sweep without a name and one that has all."""
+    folder = tmp_path_factory.mktemp("named")
+    about = ["name=first", f'note="{NOTE}"', "tags={paper: figure3, n: 2}"]
+    for words in (["lr=0.5"], ["lr=0.1,0.2", *about]):
+        assert run_sweep(["-m", "iters=10", *words], folder).code == 0
+    return folder
+
+
+def test_list_shows_the_sweeps_newest_first(folder: Path) -> None:
+    ended = run_sweep([], folder, module="sweep.list")
+    assert ended.code == 0, ended
+    head, newest, oldest = ended.out.splitlines()
+    assert head.split()[:3] == ["sweep", "name", "begun"]
+    assert " first " in newest and " FINISHED  2/2 " in newest
+    assert newest.endswith("paper=figure3, n=2; Two rates, <b>to begin with</b>")
+    assert " first " not in oldest and " FINISHED  1/1 " in oldest
+
+
+def test_name_note_and_tags_are_in_mlflow_and_in_the_report(folder: Path) -> None:
+    sweep = read.find_sweep(open_store(Tracking("local", folder / "outputs"), mode="read"), "first")
+    tags = {key: sweep.tags[key] for key in ("sweep.name", "paper", "n", "mlflow.runName")}
+    assert tags == {
+        "sweep.name": "first", "paper": "figure3", "n": "2", "mlflow.runName": sweep.sweep_id,
+    }  # fmt: skip
+    note = sweep.tags["mlflow.note.content"]
+    assert note.startswith("Best of 2 runs") and "Two rates, &#60;b&#62;" in note
+    report = folder / "outputs" / "reports" / sweep.sweep_id
+    assert f"# Sweep first ({sweep.sweep_id})" in (report / "report.md").read_text()
+    page = (report / "index.html").read_text()
+    assert "&lt;b&gt;to begin with" in page and "<b>to begin with" not in page
+
+
+@pytest.mark.slow
+def test_name_is_taken_where_an_id_is(folder: Path) -> None:
+    for module in ("sweep.report", "sweep.verify"):
+        assert run_sweep(["sweep=first"], folder, module=module).code == 0
+    assert run_sweep(["sweep=first", "to=copy"], folder, module="sweep.export").code == 0
+    assert " first " in run_sweep(["outputs=copy"], folder, module="sweep.list").out
+    ended = run_sweep(["resume=first", "outputs=copy", "lr=0.3", "note=more"], folder)
+    assert ended.code == 0 and "3 runs" in ended.out, ended
+    listed = run_sweep(["outputs=copy"], folder, module="sweep.list").out
+    assert " first " in listed and listed.rstrip().endswith("paper=figure3, n=2; more")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["-m", "name=last"], "name=last: give a name of letters"),
+        (["-m", "name=20260101-101010-abcd"], "which is no id"),
+        (["-m", "name='a b'"], "name=a b: give a name of letters"),
+        (["-m", "name=a,b"], "name says how the command runs and cannot be an axis"),
+        (["-m", "tags={a.b: 1}"], "give a mapping, as {paper: figure3}"),
+        (["-m", "note=3"], "note=3: give a text"),
+        (["name=one"], "name=one: a single run has no name; sweep with -m, or leave it out."),
+    ],
+    ids=lambda value: value[-1],
+)
+def test_what_is_no_name_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
+    ended: Ended = plan(arguments, tmp_path)
+    assert ended.code == 2 and told in ended.err, ended
+    assert not list(tmp_path.iterdir())
+
+
+def test_store_without_sweeps_or_without_a_store(tmp_path: Path) -> None:
+    ended = run_sweep([], tmp_path, module="sweep.list")
+    assert ended.code == 2 and not list(tmp_path.iterdir()), ended

@@ -1,0 +1,214 @@
+"""A sweep on a file as people bring it, and new rows through its best network, to the last bit."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_dir
+
+from sweep.errors import ConfigError, SweepError
+from sweep.model import Model, model_of
+from sweep.predict import predict
+from sweep.tracking import read
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from sweep.tracking.stored import StoredRun
+from sweep.training.data import load_data
+from sweep.training.data.files import open_source
+from tests.processes import ROOT, run_sweep
+
+HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
+SETTINGS = [
+    "data.file=wine.csv",
+    'data.read.sep=";"',
+    "data.inputs=all",
+    "data.targets=[quality]",
+    "data.standardize=true",
+    "data.missing=median",
+    "data.categories=auto",
+    "data.folds=2",
+    "data.split_seed=3",
+    "data.one_hot=true",
+    "network.init.scheme=xavier",
+    "network.activation=[tanh,softmax]",
+    "network.loss=cross_entropy",
+]
+AXES = ["network.layers=[auto,2,auto],[auto,4,auto]", "trainer.batch_size=16,null", "iters=30"]
+
+
+def wines(rows: int, seed: int, *, labelled: bool) -> str:
+    """Return rows with two numbers, one of them sometimes missing, and a category."""
+    rng = np.random.default_rng(seed)
+    lines = [HEAD if labelled else HEAD.replace(';"quality"', "")]
+    for _ in range(rows):
+        acid, alcohol = rng.normal(8, 2), rng.normal(10, 1)
+        kind = "red" if rng.random() < 0.5 else "white"
+        shown = "" if rng.random() < 0.2 else repr(float(alcohol))
+        line = f"{float(acid)!r};{kind};{shown}"
+        lines.append(f"{line};{'good' if acid + alcohol > 18 else 'poor'}\n" if labelled else line)
+        lines[-1] = lines[-1].rstrip("\n") + "\n"
+    return "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of a sweep over hidden size, batch size and the parts of a split."""
+    folder = tmp_path_factory.mktemp("home")
+    (folder / "wine.csv").write_text(wines(60, 0, labelled=True))
+    (folder / "new.csv").write_text(wines(20, 1, labelled=False))
+    ended = run_sweep(["-m", *SETTINGS, *AXES, "lr=0.5", "model=best"], folder)
+    assert ended.code == 0, ended.err
+    assert "8 runs" in ended.out
+    assert ended.err == ""
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(home: Path) -> list[StoredRun]:
+    store = open_store(Tracking("local", home / "outputs"), mode="read")
+    return read.sweep_runs(store, read.find_sweep(store, "last").sweep_id)
+
+
+def here(*overrides: str) -> None:
+    """Run the command in this process and folder."""
+    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
+        config = compose("predict", list(overrides))
+    predict(config)
+
+
+def model(run: StoredRun) -> Model:
+    return model_of(run.config(), run.weights()["final"], run.preparation())
+
+
+def table(path: Path) -> tuple[list[str], list[list[str]]]:
+    with open(path, newline="", encoding="utf-8") as file:
+        head, *rows = csv.reader(file)
+    return head, rows
+
+
+def test_each_part_is_kept_back_once_and_runs_say_what_was_done(runs: list[StoredRun]) -> None:
+    assert sorted(run.params["data.fold"] for run in runs) == ["0"] * 4 + ["1"] * 4
+    for run in runs:
+        assert run.tags["sweep.data"].startswith("60 rows: 30 trained on, 30 kept back; ")
+        assert "filled in with the column's median" in run.tags["sweep.data"]
+        assert 0 < run.metrics["accuracy"] <= 1
+        assert 0 < run.metrics["validation_accuracy"] <= 1
+
+
+def test_report_says_what_was_done_with_the_data(home: Path) -> None:
+    (page,) = (home / "outputs" / "reports").glob("*/report.md")
+    assert "30 trained on, 30 kept back" in page.read_text(encoding="utf-8")
+
+
+def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
+    home: Path, runs: list[StoredRun]
+) -> None:
+    ended = run_sweep(["data.file=new.csv", "to=out.csv"], home, module="sweep.predict")
+    assert ended.code == 0, ended.err
+    (best,) = [run for run in runs if run.run_id in ended.out]
+    head, rows = table(home / "out.csv")
+    assert head == ["quality", "quality=good", "quality=poor"]
+
+    # The same by NumPy alone, from the run's own files.
+    document: Any = best.preparation()
+    acid, kind, alcohol = document["inputs"]
+    _, *lines = (home / "new.csv").read_text().splitlines()
+    cells = [line.split(";") for line in lines]
+    given = np.array([[float(a), float(b or alcohol["fill"])] for a, _, b in cells])
+    first = (given[:, 0] - acid["mean"]) / acid["deviation"]
+    last = (given[:, 1] - alcohol["mean"]) / alcohol["deviation"]
+    shares = [[float(cell[1] == value) for value in kind["values"]] for cell in cells]
+    inputs = np.ascontiguousarray(np.column_stack([first, shares, last]))
+    network = model(best).network
+    final = best.weights()["final"]
+    assert network.named() == final
+    expected = network.forward(inputs)[-1]
+    assert [[float(cell) for cell in row[1:]] for row in rows] == expected.tolist()
+    assert [row[0] for row in rows] == [["good", "poor"][at] for at in expected.argmax(axis=1)]
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of MLflow's own modules
+def test_model_of_the_best_run_gives_the_same(home: Path, runs: list[StoredRun]) -> None:
+    import mlflow.pyfunc
+
+    (folder,) = (home / "outputs" / "artifacts").glob("*/artifacts/model")
+    (best,) = [run for run in runs if run.run_id in folder.parts]
+    assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
+    frame = pd.read_csv(home / "new.csv", sep=";")
+    given = mlflow.pyfunc.load_model(str(folder)).predict(frame)
+    source = open_source([home / "new.csv"], model(best).read)
+    expected = pd.DataFrame(list(model(best).rows(source)), columns=list(given.columns))
+    pd.testing.assert_frame_equal(given, expected, check_exact=True)
+
+
+def test_rows_that_were_trained_on_are_prepared_as_then(home: Path, runs: list[StoredRun]) -> None:
+    run = runs[0]
+    config = run.config()["data"]
+    data = load_data(config, seed=0, base=home)
+    assert data.preparation.document() == run.preparation()
+    made = model(run)
+    assert made.network.error(data.inputs, data.targets) == pytest.approx(
+        run.metrics["final_error"], rel=1e-12
+    )
+    assert made.network.accuracy(data.inputs, data.targets) == run.metrics["accuracy"]
+
+
+def test_any_run_can_be_named_and_rows_are_printed(
+    home: Path,
+    runs: list[StoredRun],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(home)
+    here(f"run={runs[-1].run_id}", "data.file=wine.csv")
+    assert len(capsys.readouterr().out.splitlines()) == 61
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (HEAD.replace("alcohol", "alcohool"), "an input of the run is 'alcohol': did you mean"),
+        (HEAD + "8.1;pink;9;good\n", "'pink' in column 'kind', row 1: no row that the network"),
+        (HEAD + "abc;red;9;good\n", "'abc' in column 'fixed acidity', row 1"),
+        (HEAD.replace(";", ",") + "8.1,red,9,good\n", 'data.read.sep=","'),
+    ],
+)
+def test_rows_that_cannot_be_prepared_are_refused(
+    tmp_path: Path, runs: list[StoredRun], content: str, words: str
+) -> None:
+    (tmp_path / "bad.csv").write_text(content)
+    made = model(runs[0])
+    with pytest.raises(ConfigError) as caught:
+        list(made.rows(open_source([tmp_path / "bad.csv"], made.read)))
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["to=never.csv"], "data.file: name the file"),
+        (["data.file=new.csv", "to=rows.txt"], "ends with .csv"),
+        (["data.file=new.csv", "data.read.decimal=[1]"], "data.read.decimal=[1]"),
+        (["data.file=new.csv", "to=new.csv"], "to=new.csv: it exists already"),
+        (["data.file=new.csv", "run=none"], "run=none"),
+    ],
+)
+def test_command_is_refused_in_one_sentence(
+    home: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(home)
+    with pytest.raises(SweepError) as caught:
+        here(*arguments)
+    assert caught.value.exit_code == 2
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_run_of_another_trainer_has_no_network_to_give_back() -> None:
+    with pytest.raises(ConfigError, match="trainer own.Trainer made it"):
+        model_of({"trainer": {"_target_": "own.Trainer"}}, {"w1": 1.0}, None)
