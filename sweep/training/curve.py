@@ -141,20 +141,26 @@ class ErrorCurve:
     ----------
     marks
         The landmarks of the steps before the first point.
-
-    Attributes
-    ----------
-    kept
-        All points that do not depend on where the curve ends.
     """
 
     def __init__(self, marks: Landmarks | None = None) -> None:
-        self.kept = _empty(marks or Landmarks())
+        self._slices = [_empty(marks or Landmarks())]
 
     @property
     def marks(self) -> Landmarks:
         """The landmarks so far."""
-        return self.kept.marks
+        return self._slices[-1].marks
+
+    @property
+    def kept(self) -> CurveSlice:
+        """All points that do not depend on where the curve ends."""
+        if len(self._slices) > 1:
+            others = [part.validation for part in self._slices if part.validation is not None]
+            steps = np.concatenate([part.steps for part in self._slices])
+            errors = np.concatenate([part.errors for part in self._slices])
+            validation = np.concatenate(others) if others else None
+            self._slices = [CurveSlice(self.marks, steps, errors, validation)]
+        return self._slices[0]
 
     def extend(self, errors: Values, validation: Values | None = None) -> None:
         """Add the errors of the next steps, shape (n,); a non-finite one ends the curve."""
@@ -166,7 +172,7 @@ class ErrorCurve:
             bad = int(np.argmin(np.isfinite(errors)))
             diverged_at, errors = first + bad, errors[:bad]
         if not len(errors):
-            self.kept = replace(self.kept, marks=replace(marks, diverged_at=diverged_at))
+            self.append(_empty(replace(marks, diverged_at=diverged_at)))
             return
         if validation is not None:
             validation = validation[: len(errors)]
@@ -178,23 +184,16 @@ class ErrorCurve:
 
     def take(self) -> CurveSlice:
         """Return and remove the points since the last call."""
-        taken, self.kept = self.kept, _empty(self.marks)
+        taken, self._slices = self.kept, [_empty(self.marks)]
         return taken
 
     def append(self, new: CurveSlice) -> None:
         """Append the points of a curve that continued from this one's landmarks."""
-        old = self.kept
-        others = [part for part in (old.validation, new.validation) if part is not None]
-        self.kept = CurveSlice(
-            new.marks,
-            np.concatenate([old.steps, new.steps]),
-            np.concatenate([old.errors, new.errors]),
-            np.concatenate(others) if others else None,
-        )
+        self._slices.append(new)
 
     def rewind(self, marks: Landmarks) -> None:
         """Go back to earlier landmarks of this curve."""
-        self.kept = self.kept.until(marks)
+        self._slices = [self.kept.until(marks)]
 
     def points(self, marks: Landmarks | None = None) -> tuple[Steps, Values, Values | None]:
         """Return the steps, errors and validation errors, with the best and the last step.
