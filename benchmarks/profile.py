@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import cProfile
+import os
 import pstats
 import subprocess
 import sys
@@ -21,9 +22,9 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.overhead import ROOT, rates
-from sweep.tracking.ending import Ending
-from sweep.tracking.ledger import Ledger
+from sweep.tracking import results
 from sweep.tracking.metrics import Point
+from sweep.tracking.session import Session
 from sweep.tracking.settings import Tracking
 
 SHOWN = 9
@@ -65,9 +66,10 @@ def profiled(arguments: list[str], folder: Path) -> pstats.Stats:
 
 def recording(runs: int, folder: Path) -> pstats.Stats:
     """Record runs as the process beside a sweep does, with 46 values and four files each."""
-    ledger = Ledger(print, lambda: False)
-    ledger.open(Tracking("local", folder), 0, "20260101-000000-aaaa", None)
-    ledger.begin({"cells": []}, {})
+    session, tracking = Session(print, lambda: False, os.getpid()), Tracking("local", folder)
+    session.open_store(tracking)
+    sweep_id = "20260101-000000-aaaa"
+    session.start_sweep(sweep_id, {"cells": []}, {})
     points = [Point("error", 0.5 / (step + 1), step) for step in range(20)]
     points += [Point(f"weights/w{number}", 0.3) for number in range(26)]
     files = dict.fromkeys(("config.yaml", "curve.parquet", "thresholds.json", "weights.json"), b"-")
@@ -76,10 +78,13 @@ def recording(runs: int, folder: Path) -> pstats.Stats:
     profile = cProfile.Profile()
     profile.enable()
     for key in range(runs):
-        ledger.start(key, f"run {key}", params, tags, later=True)
-        ledger.record(key, Ending("completed", tuple(points), files))
+        own = {**tags, "sweep.id": sweep_id, "sweep.cell": str(key)}
+        record = results.RunRecord(
+            tracking.name, key, f"run {key}", params, own, 1, 2, "completed", tuple(points)
+        )
+        session.finish_runs([results.write(folder / "results", record, files)])
     profile.disable()
-    ledger.close()
+    session.close()
     return pstats.Stats(profile)
 
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.executors import available_cpus
-from sweep.tracking.writers import WRITERS
+from sweep.tracking.rows import UPLOADS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "server"
@@ -42,8 +42,8 @@ RUNS = 125
 
 PROGRAM = """
 import runpy, sys
-from sweep.tracking import writers
-writers.WRITERS = int(sys.argv.pop(1))
+from sweep.tracking import rows
+rows.UPLOADS = int(sys.argv.pop(1))
 runpy.run_module("sweep", run_name="__main__", alter_sys=True)
 """
 """The application with another number of writers, which is no setting of it."""
@@ -92,7 +92,7 @@ class Bench:
         words = ["-m", f"lr=range(0.001,{(runs + 0.5) / 1000},0.001)", "iters=50"]
         if writers is not None:
             words += ["tracking=server", f"tracking.experiment={experiment}"]
-        command = [sys.executable, "-c", PROGRAM, str(writers or WRITERS), *words]
+        command = [sys.executable, "-c", PROGRAM, str(writers or UPLOADS), *words]
         with (folder / "log").open("wb") as log:
             return subprocess.Popen(command, cwd=folder, env=self.env, stdout=log, stderr=log)
 
@@ -104,7 +104,7 @@ class Bench:
 
     def writers(self) -> None:
         """Measure what one more run costs; the ways take turns."""
-        costs: dict[int | None, list[float]] = {1: [], WRITERS: [], None: []}
+        costs: dict[int | None, list[float]] = {1: [], UPLOADS: [], None: []}
         for writers in costs:
             self.took(1, writers)
         for _ in range(self.rounds):
@@ -124,7 +124,7 @@ class Bench:
             A cell is missing, or there twice.
         """
         began = time.perf_counter()
-        for client in [self.start(RUNS, "clients", WRITERS) for _ in range(CLIENTS)]:
+        for client in [self.start(RUNS, "clients", UPLOADS) for _ in range(CLIENTS)]:
             ended(client)
         seconds = time.perf_counter() - began
         counts = self.finished("clients")

@@ -108,7 +108,7 @@ def test_copy_holds_every_value_of_the_store(exported: Exported) -> None:
     clients = [MlflowClient(f"sqlite:///{place}/mlflow.db") for place in (here, there)]
     assert first.keys() == second.keys()
     assert len(first) == 5
-    own = {"mlflow.parentRunId", "mlflow.note.content", "sweep.holder", "sweep.lease"}
+    own = {"mlflow.parentRunId", "mlflow.note.content", "sweep.heartbeat"}
     for name, run in first.items():
         copy = second[name]
         params = dict(run.data.params)

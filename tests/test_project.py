@@ -32,8 +32,9 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models"],
-    "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
+    "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
+    + ["sweep.tracking.served"],
     "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
@@ -54,15 +55,18 @@ PLANNING = [
     "sweep.engine.estimate",
     "sweep.engine.events",
     "sweep.engine.executors*",
+    "sweep.engine.follow",
     "sweep.engine.plan",
     "sweep.engine.signals",
 ]
 """What the engine plans and trains with. It knows no store."""
 
 READING = [
+    "sweep.tracking.active",
     "sweep.tracking.files",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
+    "sweep.tracking.question",
     "sweep.tracking.read",
     "sweep.tracking.settings",
     "sweep.tracking.store",
@@ -73,6 +77,11 @@ READING = [
 ROOMS = [
     (["sweep", "sweep.config", "sweep.errors"], []),
     (NUMERIC, ["sweep.config.spec", "sweep.errors", *NUMERIC]),
+    (
+        ["sweep.tracking.models", "sweep.tracking.served"],
+        ["sweep.checks", "sweep.config.settings", "sweep.model", "sweep.tracking*"]
+        + ["sweep.training.data.new"],
+    ),
     (
         ["sweep.tracking", "sweep.tracking.*"],
         [
@@ -109,7 +118,7 @@ ROOMS = [
     ),
     (
         ["sweep.report", "sweep.report.*"],
-        ["sweep.errors", "sweep.report*", "sweep.tracking.stored"],
+        ["sweep.errors", "sweep.report*", "sweep.tracking.question", "sweep.tracking.stored"],
     ),
     (["sweep.config.*"], ["sweep.config.*", "sweep.errors", *NUMERIC]),
     (["hydra_plugins.*"], ["sweep.cli.*"]),
@@ -117,10 +126,16 @@ ROOMS = [
     (
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.tracking.apart"]
-        + ["sweep.tracking.probe", "sweep.tracking.read", "sweep.tracking.settings"]
+        + ["sweep.errors", "sweep.tracking.metrics", "sweep.tracking.recorder"]
+        + ["sweep.tracking.probe", "sweep.tracking.question", "sweep.tracking.read"]
+        + ["sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
+    ),
+    (
+        ["sweep.engine.executors.worker"],
+        ["sweep.training.advance", "sweep.training.surroundings", "sweep.training.task"]
+        + ["sweep.tracking.active"],
     ),
     (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
@@ -149,7 +164,7 @@ ROOMS = [
     (
         ["sweep.verify.__main__"],
         ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
-        + ["sweep.console", "sweep.engine.signals", "sweep.engine.sweep", "sweep.errors"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.errors", "sweep.tracking.provenance"]
         + [*READING, "sweep.verify.*"],
     ),
     (
@@ -170,10 +185,13 @@ ROOMS = [
         + ["sweep.ui.links"],
     ),
     (
+        ["sweep.model"],
+        ["sweep.config.models", "sweep.config.spec", "sweep.errors", *NUMERIC],
+    ),
+    (
         ["sweep.predict"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.*", "sweep.console"]
-        + ["sweep.errors", "sweep.report.data", "sweep.training.blas", "sweep.training.data.*"]
-        + ["sweep.training.network"],
+        + ["sweep.errors", "sweep.model", "sweep.report.data", "sweep.training.data.files"],
     ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""
@@ -298,15 +316,21 @@ def test_modules_load_nothing_heavy() -> None:
 def test_command_that_trains_nothing_loads_nothing_heavy(
     args: list[str], code: int, tmp_path: Path
 ) -> None:
+    program = (
+        "import atexit, json, sys\n"
+        "atexit.register(lambda: print('\\n' + json.dumps(sorted(sys.modules))))\n"
+        "from sweep.cli.app import main\n"
+        "main()\n"
+    )
     done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "sweep", *args],
+        [sys.executable, "-c", program, *args],
         cwd=tmp_path,
         env=clean_environment(),
         capture_output=True,
         text=True,
     )
     assert done.returncode == code, done.stderr[-2000:]
-    loaded = set(re.findall(r"^import time:.*\| +(\w+)$", done.stderr, re.MULTILINE))
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
     assert "hydra" in loaded
     assert not loaded & set(HEAVY)
     assert not list(tmp_path.iterdir())
@@ -376,7 +400,7 @@ def compose(primary: str, overrides: list[str]) -> object:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from sweep.cli.resolvers import register
+    from sweep.cli.plain import register
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

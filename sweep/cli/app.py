@@ -32,12 +32,14 @@ def main() -> None:
     if "-m" in words and not any(
         word.startswith(("--help", "--cfg", "dry_run=")) for word in words
     ):
-        from sweep.tracking.apart import prepare
+        from sweep.tracking.recorder import prepare
 
         prepare()
     from sweep.cli.task import run
 
     code = command(run, "config")
+    if recorder := sys.modules.get("sweep.tracking.recorder"):
+        recorder.discard()  # of a sweep that was refused
     if code > 128:
         leave(code)
     sys.exit(code)
@@ -86,7 +88,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
-        from sweep.cli.overrides import unread
+        from sweep.cli.messages import unread
         from sweep.errors import ConfigErrors
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
@@ -120,8 +122,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     from sweep import console
     from sweep.cli.arguments import as_typed, prepared
     from sweep.cli.messages import REFUSALS, is_refusal, one_sentence
-    from sweep.cli.resolvers import register
-    from sweep.cli.versions import main_options
+    from sweep.cli.plain import main_options, register
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 

@@ -45,6 +45,9 @@ KEPT_KEYS = (
     "hydra.sweep.dir",
     "hydra.sweep.subdir",
     "max_seconds",
+    "metric",
+    "mode",
+    "repeats",
 )
 """How a sweep runs, beside what its grid points are: its plan keeps these for `resume`."""
 
@@ -167,7 +170,7 @@ def with_mode(overrides: list[str], flags: Sequence[str], folder: str) -> list[s
     files = [Path(place, "experiment", f"{preset}.yaml") for place in [*places, folder]]
     if preset and not resumed:
         text = next((file.read_text("utf-8") for file in files if file.is_file()), "")
-        resumed = re.search(r"^\s+mode:\s*MULTIRUN\b", text, re.MULTILINE) is not None
+        resumed = re.search(r"^[^#\n]*\bmode:\s*MULTIRUN\b", text, re.MULTILINE) is not None
     return [*overrides, "hydra.mode=MULTIRUN"] if resumed else overrides
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
+from sweep.checks import did_you_mean, told
 from sweep.cli.arguments import config_flags, describes_run, kept, key_of
 from sweep.cli.axes import parse, typed_text
 from sweep.cli.compose import Composer
@@ -21,11 +22,14 @@ from sweep.cli.plain import plain_values, typed_overrides
 from sweep.cli.plans import print_sweep
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import check_launcher
-from sweep.config.settings import CONTROL_KEYS, settings, sweeper_settings
+from sweep.config.settings import CONTROL_KEYS, Settings, settings, sweeper_settings
 from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Plan, new_id
+from sweep.engine.single import resume_single, waits
 from sweep.errors import ConfigError, ConfigErrors
+from sweep.tracking.metrics import BUILT_IN
+from sweep.tracking.question import repeat_problems
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -64,6 +68,8 @@ def run_sweep(
     StoreError
         The store cannot be used; no run was started.
     """
+    if master.resume is not None and _single_stored(master):
+        return []
     composer = Composer(loader, master)
     sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
     opening, controls = _checked(composer, loader, master, sweeper, arguments)
@@ -89,6 +95,18 @@ def run_sweep(
         return []
     with sweep_life(opening) as sweep:
         return launch(sweep, launcher, composer, master, controls, sweeper["max_batch_size"])
+
+
+def _single_stored(master: DictConfig) -> bool:
+    """Store the result of the single run that `resume` names; return whether it names one."""
+    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
+    if not waits(options):
+        return False
+    if options.dry_run:
+        console.say(f"The result of run {options.resume} waits on disk. Nothing was written.")
+    else:
+        resume_single(options)
+    return True
 
 
 def _say_unused_seed(plan: Plan) -> None:
@@ -147,12 +165,32 @@ def _checked(
             options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
             arguments = [*(text for text in added if key_of(text)[:6] != "hydra."), *arguments]
             plan = resumed_plan(composer, master, sweeper, typed, options, document)
+    if options is not None and plan is not None:
+        plan = replace(plan, repeats=options.repeats or ())
+        problems += _question_problems(options, plan)
     if options is None or plan is None or problems:
         raise ConfigErrors(problems)
     plan = replace(plan, about={**plan.about, **options.about})
     folder = Path(str(master.hydra.sweep.dir))
     opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
     return opening, [text for text in arguments if not describes_run(text)]
+
+
+def _question_problems(options: Settings, plan: Plan) -> Iterator[str]:
+    """Yield why the plan's runs cannot be compared by what the options ask."""
+    if options.mode == "max" and options.metric is None:
+        yield told("mode", "max", "name the metric too, as metric=accuracy")
+    yield from repeat_problems(plan.repeats, plan.axes)
+    configs = [cell.spec.config for cell in plan.cells]
+    if options.metric is None or not all(cell.spec.trainer.built_in for cell in plan.cells):
+        return
+    if options.metric not in BUILT_IN and not options.metric.startswith("weights/"):
+        known = did_you_mean(options.metric, BUILT_IN) or f"; it has {', '.join(BUILT_IN)}"
+        yield told("metric", options.metric, f"the built-in trainer has no such metric{known}")
+    elif "validation" in options.metric and not any(
+        config["data"].get("validation") or config["data"].get("folds") for config in configs
+    ):
+        yield told("metric", options.metric, "no samples are kept back; set data.validation=0.2")
 
 
 def _set_parent(master: DictConfig, sweep_id: str) -> None:

@@ -104,7 +104,7 @@ class Composer:
             return None
         if any(_meets(one, key, base.choices) for one in rest for key in keys):
             return None  # their order counts
-        if any("${" in str(one.input_line) and "hydra" in str(one.input_line) for one in values):
+        if any(READS_HYDRA.search(str(one.value())) for one in values):
             return None
         try:
             for one in values:

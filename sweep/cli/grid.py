@@ -36,7 +36,7 @@ from sweep.errors import ConfigError, ConfigErrors, MisfitError
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-    from sweep.config.models import Sweeper
+    from sweep.config.sweeper import Sweeper
 
 __all__ = ["checked_cells", "expand", "joined", "named_axes", "sound"]
 
@@ -150,7 +150,7 @@ def joined(
             f"hydra.sweeper.samples={sweeper.samples}: no axis is drawn; write one as "
             "lr=loguniform(1e-4,1), or leave it out."
         )
-    samples, seed = sweeper.samples or 1, master.seed if isinstance(master.seed, int) else 0
+    samples, seed = sweeper.samples or 1, master.seed if drawn else 0
     grid = [line for group in groups for line in grid_of(group, Path.cwd(), samples, seed)]
     return grid, tuple(dict.fromkeys([*of_points, *axes]))
 

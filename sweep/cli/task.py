@@ -59,7 +59,8 @@ def run(config: DictConfig) -> float | None:
     if options.parent is None:
         from sweep.engine.single import run_single
 
-        single: float | None = one_job(lambda _: run_single(spec, options))(config)
+        run_id = Path(hydra.runtime.output_dir).name
+        single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
         return single
     from sweep.engine.execute import run_job
     from sweep.engine.member import joined_sweep
@@ -74,7 +75,10 @@ def _record(cell: Cell, outcome: RunResult | Failure) -> float | None:
 
     sweep = current()
     assert sweep is not None
-    if not isinstance(outcome, Failure):
-        return sweep.record(cell, outcome)
-    sweep.fail(cell, outcome)
-    raise RunFailed(outcome.sentence)
+    if isinstance(outcome, Failure):
+        sweep.fail(cell, outcome)
+        raise RunFailed(outcome.sentence)
+    final_error = sweep.record(cell, outcome)
+    if outcome.failure is not None:
+        raise RunFailed(outcome.failure.sentence)
+    return final_error

@@ -11,7 +11,7 @@ from sweep.checks import told
 from sweep.errors import ConfigErrors, gathered
 
 if TYPE_CHECKING:
-    from sweep.config.models import Sweeper
+    from sweep.config.sweeper import Sweeper
 
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
@@ -26,6 +26,10 @@ CONTROL_KEYS = (
     "dry_run",
     "fail_fast",
     "max_seconds",
+    "model",
+    "metric",
+    "mode",
+    "repeats",
     "tracking",
     "parent",
 )
@@ -42,6 +46,8 @@ class Settings:
         The sweep's ``name``, ``note`` and ``tags``, those that are given.
     budget_seconds, budget_runs
         Limits of a sweep: it ends with what it has after so many seconds or runs.
+    metric, mode, repeats
+        None for those of the sweep's plan, or the default.
     """
 
     outputs: Path
@@ -53,6 +59,10 @@ class Settings:
     dry_run: bool
     fail_fast: bool
     max_seconds: float | None
+    model: str | None
+    metric: str | None
+    mode: str | None
+    repeats: tuple[str, ...] | None
     parent: str | None
     about: Mapping[str, Any] = field(default_factory=dict)
     budget_seconds: float | None = None
@@ -67,7 +77,8 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Budget, Control, Tracking, validated
+    from sweep.config.models import Control, Tracking, validated
+    from sweep.config.sweeper import Budget
 
     problems: list[str] = []
     control = tracking = None
@@ -85,6 +96,7 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     if control is None or tracking is None or problems:
         raise ConfigErrors(problems)
     values = control.model_dump() | {"outputs": (cwd / control.outputs).resolve()}
+    values["repeats"] = None if control.repeats is None else tuple(control.repeats)
     about = {key: values.pop(key) for key in ("name", "note", "tags")}
     return Settings(
         tracking_kind=tracking.kind,
@@ -105,7 +117,8 @@ def sweeper_settings(config: Mapping[str, Any]) -> Sweeper:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Sweeper, validated
+    from sweep.config.models import validated
+    from sweep.config.sweeper import Sweeper
 
     return validated(Sweeper, config, "hydra.sweeper")
 

@@ -22,9 +22,12 @@ from sweep.engine.estimate import Estimate, disk_bytes, estimate
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells
-from sweep.engine.sweep import Sweep, platform_tags
+from sweep.engine.sweep import Sweep
 from sweep.errors import StoreError, StoreLost
-from sweep.tracking.ledger import Ledger
+from sweep.tracking.provenance import platform_tags
+from sweep.tracking.question import question_of
+from sweep.tracking.session import Session
+from sweep.tracking.settings import from_options
 from sweep.ui.links import ending_lines, place_words, run_pages
 
 if TYPE_CHECKING:
@@ -95,10 +98,10 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
     Interrupted
         A signal asked the command to end; everything is closed by then.
     """
-    from sweep.tracking.apart import apart
+    from sweep.tracking.recorder import recorder as start_recorder
 
     started = time.monotonic()
-    with stop_on_signals() as stop, apart(console.notice, stop) as recorder:
+    with stop_on_signals() as stop, start_recorder(console.notice, stop) as recorder:
         sweep = _open(opening, stop, recorder)
         _Process.sweep, _Process.began = sweep, True
         try:
@@ -111,16 +114,15 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
                 sweep.keep_to_budget()
                 with sweep.progress:
                     yield sweep
-                    sweep.settle()
                 if sweep.spent:
                     sweep.count_left_over()
-                    recorder.ask(Ledger.kill_started)
+                    sweep.runs.interrupt()
                 stop.check()
             except (Interrupted, StoreLost):
                 raise
             except BaseException:
-                with suppress(StoreError, StoreLost):  # told is what came first
-                    recorder.ask(Ledger.kill_started)
+                with suppress(StoreError, StoreLost):  # what is said is what came first
+                    sweep.runs.interrupt()
                     try:
                         _close(sweep, started, "FAILED")
                     except Interrupted:
@@ -143,40 +145,50 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
 
 
 def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
-    from sweep.tracking.settings import from_options
-
     options, sweep_id = opening.options, opening.sweep_id
     with stop.interruptible():  # nothing of the sweep exists yet
         new = opening.parent_run_id is None  # else it is not known yet what is to be done
         need = disk_bytes(opening.plan.cells) if new else 0
-        opened = recorder.begin(
-            Ledger.open, from_options(options), need, sweep_id, opening.parent_run_id
-        )
+        opened = recorder.submit(Session.open_store, from_options(options), need)
         estimated = None
         if new and not options.reuse:
             estimated = _foreseen(opening.plan.cells, opening)  # loads what trains, too
         # What the end needs is loaded while the store is opened elsewhere.
         from sweep.report import build  # noqa: F401
-        from sweep.tracking import ending  # noqa: F401
 
-        experiment, said = opened()
+        experiment, said = recorder.result(opened)
+        stored = [] if new else recorder.call(Session.claim_sweep, sweep_id)
     for sentence in said:
-        console.say(sentence)
+        if new or f"resume={sweep_id} " not in sentence:
+            console.say(sentence)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-    document = opening.plan.document(sweep_id, options.experiment, created)
+    question = question_of({}, options.metric, options.mode, options.repeats).document()
+    document = opening.plan.document(sweep_id, options.experiment, created, question)
     sweep = Sweep(sweep_id, opening.plan, options, recorder, stop)
     sweep.run_pages = run_pages(options, experiment)
     if opening.parent_run_id is None:
-        recorder.ask(Ledger.begin, document, platform_tags())
+        sweep.parent_run_id = recorder.call(
+            Session.start_sweep, sweep_id, document, platform_tags()
+        )
     else:
-        sweep.leave_out(finished_cells(opening.plan, recorder.ask(Ledger.runs)))
+        sweep.parent_run_id = opening.parent_run_id
+        sweep.leave_out(finished_cells(opening.plan, stored))
+        _take_results(sweep)
         need = disk_bytes(sweep.pending)
-        recorder.ask(Ledger.resume, opening.parent_run_id, document, need)
+        recorder.call(Session.resume_sweep, sweep_id, document, need)
         estimated = _foreseen(sweep.pending, opening)
     sweep.estimate = estimated
     console.sweep_started(sweep)
     return sweep
+
+
+def _take_results(sweep: Sweep) -> None:
+    taken = sweep.take_results()
+    if taken:
+        count = f"{len(taken)} {'result' if len(taken) == 1 else 'results'}"
+        console.say(f"{count} that waited on disk {'is' if len(taken) == 1 else 'are'} stored now.")
+        sweep.leave_out(taken)
 
 
 def _foreseen(cells: Sequence[Cell], opening: Opening) -> Estimate | None:
@@ -218,9 +230,8 @@ def _make_folder(opening: Opening) -> None:
 
 def _end_early(sweep: Sweep) -> None:
     """Close what was started and the sweep, without a report: the command was asked to end."""
-    sweep.recorder.ask(Ledger.kill_started)
-    sweep.heed()
-    sweep.recorder.ask(Ledger.finish, "KILLED", totals=sweep.totals())
+    sweep.runs.interrupt()
+    sweep.recorder.call(Session.finish_sweep, "KILLED", sweep.totals())
 
 
 def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
@@ -234,27 +245,32 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     recorder, stop = sweep.recorder, sweep.stop
     try:
         try:
-            recorder.ask(Ledger.deliver)
+            sweep.runs.settle()
         except StoreError:
-            stop.check()  # it was not waited for
             status = status or "FAILED"  # without what the store refused it is not finished
             raise
-        gathered = recorder.begin(Ledger.gather, sweep.told)
+        elsewhere = sweep.known < len(sweep.plan.cells)
+        gathered = recorder.submit(Session.gather, sweep.id, elsewhere)
         with stop.interruptible():
-            stored, runs, said = gathered()
-        for sentence in said:
-            console.say(sentence)
+            stored, runs = recorder.result(gathered)
         sweep.learn(runs)
-        recorder.tell(Ledger.arrange)  # MLflow's page, while the pictures are drawn
+        recorder.submit(Session.arrange)  # MLflow's page, while the pictures are drawn
         with stop.interruptible():
             built = _report(stored, runs, sweep)
     except Interrupted:
         raise
     except BaseException:  # a report that cannot be built leaves no sweep open
-        recorder.ask(Ledger.finish, status or sweep.status)
+        with suppress(StoreError):  # what is said is what came first
+            recorder.call(Session.finish_sweep, status or sweep.status, sweep.totals())
         raise
-    found = recorder.ask(Ledger.finish, status or sweep.status, built.note, built.folder)
+    ended = status or sweep.status
+    totals, note, folder = sweep.totals(), built.note, built.folder
+    found = recorder.call(Session.finish_sweep, ended, totals, note, folder)
     console.sweep_ended(built, sweep, time.monotonic() - began)
+    if sweep.options.model is not None and built.best is not None:
+        from sweep.tracking.models import log_model
+
+        console.say(f"Model:       {log_model(sweep.options, built.best.run_id)}")
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from sweep import console
@@ -13,7 +13,7 @@ from sweep.engine.life import current
 from sweep.engine.plan import Plan
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep
-from sweep.errors import NotFoundError, RunFailed
+from sweep.errors import NotFoundError, RunFailed, StoreError
 
 __all__ = ["joined_sweep", "plan_of_job"]
 
@@ -38,23 +38,28 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     if sweep is not None and sweep.id == options.parent:
         yield sweep
         return
-    from sweep.tracking.ledger import Ledger
-    from sweep.tracking.recorder import Here
+    from sweep.tracking.recorder import inline
+    from sweep.tracking.session import Session
     from sweep.tracking.settings import from_options
 
     assert options.parent is not None
-    with stop_on_signals() as stop, Here(console.notice, stop) as recorder:
-        document = recorder.ask(Ledger.join, from_options(options), options.parent)
-        plan = plan_of_job(document, spec)
-        sweep = Sweep(options.parent, plan, options, recorder, stop)
+    with stop_on_signals() as stop, inline(console.notice, stop) as recorder:
+        joined = recorder.call(Session.join_sweep, from_options(options), options.parent)
+        parent_run_id, document = joined
+        sweep = Sweep(options.parent, plan_of_job(document, spec), options, recorder, stop)
+        sweep.parent_run_id = parent_run_id
         try:
             yield sweep
+            sweep.settle()
         except Exception as error:
+            sweep.settle()
             # It is recorded. The driver may be unable to load a class of the user's own, and
             # would lose the results of all jobs with it.
             raise RunFailed(f"{type(error).__name__}: {error}") from error
-        finally:
-            recorder.ask(Ledger.leave, stop())
+        except BaseException:
+            with suppress(StoreError):
+                sweep.runs.interrupt()
+            raise
 
 
 def plan_of_job(document: Mapping[str, Any], spec: RunSpec) -> Plan:

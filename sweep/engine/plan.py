@@ -96,6 +96,7 @@ class Cell:
             "values": dict(self.values),
             "params": self.params(),
             "signature": self.spec.signature,
+            "source": self.spec.trainer.source,
             "trajectory": self.spec.trajectory,
             "choices": dict(self.spec.choices),
             "config": dict(self.spec.config),
@@ -141,6 +142,8 @@ class Plan:
         Why grid points were left out -> how many.
     kept
         The ``overrides`` and ``flags`` that `resume` applies again.
+    repeats
+        Axes whose values repeat a grid point.
     """
 
     cells: tuple[Cell, ...]
@@ -154,6 +157,14 @@ class Plan:
     kept: Mapping[str, Any] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
+    repeats: tuple[str, ...] = ()
+
+    def point(self, cell: Cell) -> str | None:
+        """Return the name that a cell shares with its repeats; None where no axis repeats."""
+        if not set(self.repeats) & set(self.axes):
+            return None
+        kept = {key: value for key, value in cell.values.items() if key not in self.repeats}
+        return cell_name(kept) or "all"
 
     def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
         """Group `cells` (default: all) into trajectories, in the grid's order."""
@@ -192,8 +203,10 @@ class Plan:
         found = self._by_config.get(canonical([spec.config, spec.choices]))
         return found or next((one for one in self.cells if one.signature == spec.signature), None)
 
-    def document(self, sweep_id: str, experiment: str, created: str) -> dict[str, Any]:
-        """Return the content of plan.json."""
+    def document(
+        self, sweep_id: str, experiment: str, created: str, question: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """Return the plan as plan.json holds it; `question` says what decides between runs."""
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,
@@ -203,6 +216,7 @@ class Plan:
             "experiment": experiment,
             "base": str(self.base),
             "kept": dict(self.kept),
+            "question": dict(question),
             "left_out": dict(self.left_out),
             "about": dict(self.about),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
@@ -233,7 +247,9 @@ class Plan:
         )
         base = Path(document["base"])
         more = {key: document.get(key, {}) for key in ("kept", "left_out", "about")}
-        return cls(cells, tuple(document["axes"]), len(cells), document["command"], base, **more)
+        axes, command = tuple(document["axes"]), document["command"]
+        repeats = tuple((document.get("question") or {}).get("repeats", ()))
+        return cls(cells, axes, len(cells), command, base, repeats=repeats, **more)
 
 
 def counted(runs: int, trajectories: int, iterations: int) -> str:

@@ -15,10 +15,10 @@ def take_over(sweep: Sweep) -> None:
     whose files are not complete is computed again.
     """
     from sweep.tracking import reuse
-    from sweep.tracking.ledger import Ledger
+    from sweep.tracking.session import Session
 
     signatures = {cell.spec.signature for cell in sweep.pending}
-    stored = sweep.recorder.ask(Ledger.reusable, signatures)
+    stored = sweep.recorder.call(Session.reusable, signatures)
     taken = []
     for cell in sweep.pending:
         sweep.stop.check()

@@ -1,37 +1,50 @@
-"""A single run: train, print, and only then load MLflow and record."""
+"""A single run: the driver, the recorder and the result file of a sweep, without a parent."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from contextlib import ExitStack, closing
-from typing import TYPE_CHECKING, NoReturn
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.driver import Driver
-from sweep.engine.events import Charted, Ended, Failure, Progressed
+from sweep.engine.events import Charted, Ended, Failure, Printed, Progressed
 from sweep.engine.executors import create
-from sweep.engine.plan import Cell, Trajectory, cell_name
+from sweep.engine.plan import Cell, Trajectory
+from sweep.engine.runs import Runs
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
-from sweep.errors import RunFailed, StoreError
+from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.progress import ProgressDisplay
-from sweep.training.history import CurvePart, RunResult
+from sweep.tracking import results
+from sweep.tracking.provenance import run_tags
+from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
-    from sweep.tracking.store import Store
+    from concurrent.futures import Future
 
-__all__ = ["run_single"]
+    from sweep.tracking.recorder import Recorder
+    from sweep.tracking.rows import Finished
+    from sweep.training.history import CurvePart, RunResult
+
+__all__ = ["resume_single", "run_single", "waits"]
 
 log = logging.getLogger(__name__)
 
 
-def run_single(spec: RunSpec, options: Settings) -> float | None:
+def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
     """Train one run without a parent, print its numbers, record it and say where.
 
-    The run's row is made when there is something to write: at the end, or where training takes
+    The store is opened when there is something to write: at the end, or where training takes
     long, when a first part of its curve can be shown.
+
+    Parameters
+    ----------
+    run_id
+        The run's own id: its folder is ``runs/<id>``.
 
     Raises
     ------
@@ -39,150 +52,188 @@ def run_single(spec: RunSpec, options: Settings) -> float | None:
         The trainer raised, and the run is stored as FAILED with its traceback; or it trained
         longer than max_seconds, and is stored as KILLED with its curve.
     StoreError
-        The store cannot be used; the numbers were printed before.
+        The store cannot be used; the numbers were printed before, and the result is on disk.
     """
-    progress = ProgressDisplay(spec.iters, 1)
-    row = _Row(spec, options)
-    with stop_on_signals() as stop, row:
-        row.hurried = stop
+    cell = Cell(0, (), {}, spec)
+    with _single(options, run_id) as single:
+        single.runs.start(cell, run_tags(spec))
         try:
-            with progress:
-                outcome = _train(spec, options.max_seconds, stop, progress, row)
+            with (progress := ProgressDisplay(spec.iters, 1)):
+                outcome = _train(single, cell, options.max_seconds, progress)
         except Interrupted as interruption:
-            console.single_interrupted(interruption.signum, row.kill())
+            console.single_interrupted(interruption.signum, single.interrupt())
             raise
         if isinstance(outcome, Failure):
-            row.fail(outcome)
+            whole = outcome.traceback or outcome.sentence
+            content = results.failed(whole, spec.config, outcome.printed)
+            path = single.runs.finish(cell, content)
+            where = single.store(path)
+            raise RunFailed(
+                f"The run failed: {outcome.sentence} (the whole traceback is an artifact of "
+                f"run {where})."
+            )
         console.single_run(spec, outcome)
+        content = results.completed(outcome, spec.config, spec.preparation)
+        where = single.store(single.runs.finish(cell, content))
+        log.info("%s, final error %r, stored as run %s", *_shown(outcome), where)
+        console.stored(where, options)
+        if outcome.failure is not None:
+            raise RunFailed(
+                f"The run failed after its training: {outcome.failure.sentence} (its curve, its "
+                "final error and the whole traceback are stored)."
+            )
+        if options.model is not None and outcome.outcome == "completed":
+            from sweep.tracking.models import log_model
+
+            console.say(f"Model:  {log_model(options, where)}")
+        if outcome.outcome == "interrupted":
+            raise RunFailed(
+                f"The run was ended after max_seconds={options.max_seconds}; its curve up to then "
+                "is stored."
+            )
+        return outcome.final_error
+
+
+def _shown(result: RunResult) -> tuple[str, float | None]:
+    return result.outcome, result.final_error
+
+
+def waits(options: Settings) -> bool:
+    """Return whether ``resume=<id>`` names a single run whose result is not stored yet."""
+    owner = options.outputs / "runs" / str(options.resume)
+    known = owner.parent == options.outputs / "runs" and owner.name not in ("", ".", "..")
+    return known and 0 in results.waiting(results.folder_of(options.outputs, f"runs/{owner.name}"))
+
+
+def resume_single(options: Settings) -> None:
+    """Store the result that a single run left on disk, and say where.
+
+    Raises
+    ------
+    NotFoundError
+        The result file is not whole.
+    StoreError
+        The store cannot be used; the result stays on disk.
+    """
+    assert options.resume is not None
+    with _single(options, options.resume) as single:
+        path = single.runs.folder / "0"
+        record = results.read(path)
+        if record is None:
+            raise NotFoundError(f"resume={options.resume}: {path} is not whole; run it again.")
+        if record.store != from_options(options).name:
+            raise NotFoundError(f"resume={options.resume}: its result is for {record.store}.")
+        single.runs.adopt({0: path})
+        console.stored(single.store(path), options)
+
+
+class _Single:
+    """A single run while it lives; its store is opened late."""
+
+    def __init__(
+        self, options: Settings, run_id: str, recorder: Recorder, stop: StopRequest
+    ) -> None:
+        self.id = run_id
+        self.stop = stop
+        self._options = options
+        self._recorder = recorder
+        self._opened: Future[tuple[str, list[str]]] | None = None
+        self._heard: list[Finished] = []
+        tracking, owner = from_options(options), f"runs/{run_id}"
+        self.runs = Runs(recorder, tracking, owner, stop, self._heard.append)
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables with which a trainer of a user's own finds MLflow and its run."""
+        if trajectory.spec.trainer.built_in:
+            return {}
+        self._recorder.result(self._open())
+        return self.runs.environment(trajectory)
+
+    def show(self, cell: Cell, part: CurvePart) -> None:
+        """Show a part of the curve; what the store has against it is said at the end."""
+        if self._opened is None:
+            self._open()
+        assert self._opened is not None
+        if not (self._opened.done() and self._opened.exception()):
+            self.runs.show(cell, part)
+
+    def _open(self) -> Future[tuple[str, list[str]]]:
+        from sweep.tracking.session import Session
+
+        tracking = from_options(self._options)
+        self._opened = self._recorder.submit(Session.open_run, tracking, f"runs/{self.id}")
+        return self._opened
+
+    def _is_open(self) -> bool:
+        opened = self._opened
+        return opened is not None and not (opened.done() and opened.exception())
+
+    def store(self, path: Path) -> str:
+        """Bring the result file into the store; return the run's id.
+
+        Raises
+        ------
+        Interrupted
+            A signal asked the command to end; the result stays on disk.
+        StoreError
+            It is not stored; the message says where it lies.
+        """
         try:
-            final_error = row.record(outcome)
+            opened = self._opened if self._is_open() and self._opened else self._open()
+            for sentence in self._recorder.result(opened)[1]:
+                if f"resume={self.id} " not in sentence:
+                    console.say(sentence)
+            self.runs.settle()
+            if self._heard[-1].state != "stored":
+                raise StoreError(self._heard[-1].problem)
         except StoreError as error:
-            if stop():  # it was not waited for longer
-                console.error(str(error))
-            else:
-                raise
-        stop.check()
-        return final_error
+            left = f"The result lies in {path}; resume={self.id} stores it."
+            if self.stop():  # it was not waited for longer
+                console.error(f"{error}\n{left}")
+                self.stop.check()
+            raise StoreError(f"{error}\n{left}") from error
+        except Interrupted:
+            console.error(f"The result lies in {path}; resume={self.id} stores it.")
+            raise
+        return self._heard[-1].run_id
+
+    def interrupt(self) -> str:
+        """Close the run as KILLED, if there is one yet; return what became of it, in words."""
+        if not self._is_open():
+            return "is not stored"
+        try:
+            self.runs.interrupt()
+        except StoreError as error:
+            console.error(str(error))
+            return "is stored as KILLED by the next command"
+        return "is stored as KILLED"
+
+
+@contextmanager
+def _single(options: Settings, run_id: str) -> Iterator[_Single]:
+    from sweep.tracking.recorder import recorder
+
+    with stop_on_signals() as stop, recorder(console.notice, stop) as recording:
+        yield _Single(options, run_id, recording, stop)
 
 
 def _train(
-    spec: RunSpec,
-    max_seconds: float | None,
-    stop: StopRequest,
-    progress: ProgressDisplay,
-    row: _Row,
+    single: _Single, cell: Cell, max_seconds: float | None, progress: ProgressDisplay
 ) -> RunResult | Failure:
-    alone = Trajectory((Cell(0, (), {}, spec),))
     with create("serial") as executor:
-        driver = Driver([(alone,)], executor, max_seconds=max_seconds)
+        environment = single.environment
+        alone = Trajectory((cell,))
+        driver = Driver([(alone,)], executor, max_seconds=max_seconds, environment=environment)
         with closing(driver.events()) as events:
             for event in events:
-                stop.check()
+                single.stop.check()
                 match event:
                     case Progressed(iterations):
                         progress.advance(iterations)
                     case Charted(_, part):
-                        row.show(part)
+                        single.show(cell, part)
+                    case Printed(_, lines):
+                        progress.printed(lines)
                     case Ended(_, outcome):
                         return outcome
     raise AssertionError("a trajectory ends")
-
-
-class _Row:
-    """The run in the store, made with the first word that is to be written."""
-
-    def __init__(self, spec: RunSpec, options: Settings) -> None:
-        self.spec = spec
-        self.options = options
-        self.hurried: Callable[[], bool] = lambda: False
-        self._made: tuple[Store, str] | None = None
-        self._lease = ExitStack()
-
-    def __enter__(self) -> None:
-        self._lease.__enter__()
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._lease.close()
-
-    def _row(self, *, later: bool = False) -> tuple[Store, str]:
-        """Return the store and the run; `later` leaves its creation to its end."""
-        from sweep.engine.sweep import run_tags
-        from sweep.tracking import leases, tending, write
-        from sweep.tracking import settings as tracking_settings
-        from sweep.tracking import store as tracking_store
-
-        if self._made is None:
-            tracking = tracking_settings.from_options(self.options)
-            store = tracking_store.open_store(tracking, mode="write")
-            store.hurried = lambda: self.hurried()
-            try:
-                for sentence in tending.tend(store):
-                    console.say(sentence)
-            except StoreError as error:  # what others left must not cost this run its result
-                console.notice(str(error))
-            run_id = write.start_run(
-                store,
-                name=cell_name({"lr": self.spec.lr, "iters": self.spec.iters}),
-                params=self.spec.params(),
-                tags=run_tags(self.spec),
-                later=later,
-            )
-            self._made = store, run_id
-            if store.started[run_id].run_id:  # it is seen while it trains, so it must seem alive
-                self._lease.enter_context(leases.hold(store, run_id))
-        return self._made
-
-    def show(self, part: CurvePart) -> None:
-        """Write a part of the curve while training goes on."""
-        from sweep.tracking import write
-
-        try:
-            write.show(*self._row(), part.steps, part.errors, part.validation)
-        except StoreError:
-            if not self.hurried():  # else it was not waited for: the signal is what matters
-                raise
-
-    def kill(self) -> str:
-        """Close the run as KILLED, if there is one yet; return what became of it, in words."""
-        from sweep.tracking import write
-
-        if self._made is None:
-            return "is not stored"
-        try:
-            done = write.kill(*self._made, config=self.spec.config)
-        except StoreError as error:
-            console.error(str(error))
-            done = False
-        return "is stored as KILLED" if done else "is stored as KILLED by the next command"
-
-    def fail(self, failed: Failure) -> NoReturn:
-        """Store that the trainer raised, with the traceback."""
-        from sweep.tracking import write
-        from sweep.tracking.ending import failure
-
-        store, key = self._row(later=True)
-        whole = failed.traceback or failed.sentence
-        run_id = write.end(store, key, failure(whole, self.spec.config))
-        where = f"is an artifact of run {run_id}" if run_id else f"waits in {store.tracking.spool}"
-        raise RunFailed(f"The run failed: {failed.sentence} (the whole traceback {where}).")
-
-    def record(self, result: RunResult) -> float | None:
-        """Store the result and say where."""
-        from sweep.tracking import write
-        from sweep.tracking.ending import ending_of
-
-        store, key = self._row(later=True)
-        run_id = write.end(store, key, ending_of(result, self.spec.config, self.spec.preparation))
-        if run_id is None:
-            raise StoreError(
-                f"{store.where} does not answer: the result waits in {store.tracking.spool}; "
-                "start the server, and the next command stores it."
-            )
-        log.info("%s, final error %r, stored as run %s", result.outcome, result.final_error, run_id)
-        console.stored(run_id, self.options)
-        if result.outcome == "interrupted":
-            raise RunFailed(
-                f"The run was ended after max_seconds={self.options.max_seconds}; its curve up to "
-                "then is stored."
-            )
-        return result.final_error

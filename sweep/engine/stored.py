@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -17,22 +16,18 @@ __all__ = ["finished_cells", "stored_cells"]
 
 
 def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
-    """Return the cells of which a sweep's `runs` hold a finished one with the cell's signature."""
-    left = Counter(
-        (run.name, run.tags.get("sweep.signature")) for run in runs if run.status == "FINISHED"
-    )
-    found = []
-    for cell in plan.cells:
-        key = (cell.name, cell.spec.signature)
-        if left[key]:
-            left[key] -= 1
-            found.append(cell)
-    return found
+    """Return the cells of which a sweep's `runs` hold a finished one, whole and as planned."""
+    done = {
+        run.cell: run.tags.get("sweep.signature")
+        for run in runs
+        if run.status == "FINISHED" and run.is_whole()
+    }
+    return [cell for cell in plan.cells if done.get(cell.index) == cell.spec.signature]
 
 
 def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
     """Return the cells that need no training, looked up without changing anything."""
-    from sweep.tracking import read, reuse
+    from sweep.tracking import read, results, reuse
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
@@ -43,6 +38,13 @@ def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
     except NotFoundError:
         return []
     if options.resume is not None:
-        return finished_cells(plan, read.sweep_runs(store, sweep_id))
+        done = finished_cells(plan, read.sweep_runs(store, sweep_id))
+        waiting = results.waiting(results.folder_of(options.outputs, f"sweeps/{sweep_id}"))
+        records = {cell: results.read(path) for cell, path in waiting.items()}
+        for cell in plan.cells:
+            record = records.get(cell.index)
+            if cell not in done and record is not None and record.status == "FINISHED":
+                done.append(cell)
+        return done
     found = reuse.finished_by_signature(store, {cell.spec.signature for cell in plan.cells})
     return [cell for cell in plan.cells if cell.spec.signature in found]

@@ -5,31 +5,34 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
-from sweep.engine.plan import Cell, Plan
+from sweep.engine.plan import Cell, Plan, Trajectory
+from sweep.engine.runs import Runs
 from sweep.engine.signals import StopRequest
-from sweep.errors import RunFailed, StoreError, StoreLost
+from sweep.errors import StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
+from sweep.tracking import results
+from sweep.tracking.provenance import platform_tags, run_tags
+from sweep.tracking.question import POINT
+from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
-    from sweep.tracking.messages import Recorded
     from sweep.tracking.recorder import Recorder
+    from sweep.tracking.rows import Finished
     from sweep.tracking.stored import StoredRun
     from sweep.training.history import CurvePart, RunResult
     from sweep.training.task import Failure
 
-__all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
+__all__ = ["Failed", "Sweep"]
 
 log = logging.getLogger(__name__)
 """What it says goes to the sweep's log file, or to the job's where each has one."""
@@ -46,6 +49,8 @@ class Failed(NamedTuple):
 class Sweep:
     """A sweep while it lives: its plan, its place in the store, and what became of its cells."""
 
+    parent_run_id: str
+
     def __init__(
         self,
         sweep_id: str,
@@ -59,8 +64,10 @@ class Sweep:
         self.options = options
         self.recorder = recorder
         self.stop = stop
+        tracking = from_options(options)
+        self._store = tracking.name
+        self.runs = Runs(recorder, tracking, f"sweeps/{sweep_id}", stop, self._hear)
         self.pending: tuple[Cell, ...] = plan.cells
-        self.failures: list[Failed] = []
         self.estimate: Estimate | None = None
         self.finished = 0
         self.interrupted = 0
@@ -73,8 +80,14 @@ class Sweep:
         self.progress = ProgressDisplay(plan.iterations(), len(plan.cells))
         self._started: set[int] = set()
         self._ended: set[int] = set()
-        self._unheard: dict[int, tuple[Cell, RunResult | None]] = {}
+        self._failed: dict[int, Failed] = {}
+        self._damaged: set[int] = set()
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
+
+    @property
+    def failures(self) -> list[Failed]:
+        """The runs that failed, in the order in which they did."""
+        return list(self._failed.values())
 
     def leave_out(self, cells: Iterable[Cell]) -> None:
         """Count cells as finished and train the others alone."""
@@ -102,20 +115,58 @@ class Sweep:
         self.cut_off = len(self._started - self._ended)
         self.left_over += len({cell.index for cell in self.pending} - self._ended)
 
+    def take_results(self) -> list[Cell]:
+        """Store the result files that an earlier command left; return their cells.
+
+        One that is not whole, or of an attempt that did not finish, is removed.
+        """
+        taken = {}
+        left = results.waiting(self.runs.folder)
+        for cell in self.pending:
+            path = left.get(cell.index)
+            record = results.read(path) if path is not None else None
+            if path is None or (record is not None and record.store != self._store):
+                continue
+            wanted = (self.id, cell.signature, "FINISHED")
+            if record is not None and wanted == (
+                record.sweep_id,
+                record.tags.get("sweep.signature"),
+                record.status,
+            ):
+                taken[cell.index] = path
+            else:
+                results.remove(path)
+        self.runs.adopt(taken)
+        with self._store_needed():
+            self.runs.settle()
+        done = taken.keys() - self._damaged
+        return [cell for cell in self.pending if cell.index in done]
+
     def start(self, cell: Cell, reused_from: str | None = None) -> None:
         """Begin the cell's run, once."""
-        from sweep.tracking.ledger import Ledger
-
-        if cell.index in self._started:
+        if self.runs.started(cell):
             return
         self._started.add(cell.index)
-        tags = run_tags(cell.spec) | {"mlflow.runColor": self._colours[cell.spec.lr]}
+        tags = run_tags(cell.spec) | {
+            "sweep.id": self.id,
+            "sweep.cell": str(cell.index),
+            "mlflow.parentRunId": self.parent_run_id,
+            "mlflow.runColor": self._colours[cell.spec.lr],
+        }
+        point = self.plan.point(cell)
+        if point is not None:
+            tags[POINT] = point
         if reused_from is not None:
             tags["sweep.reused_from"] = reused_from
+        self.runs.start(cell, tags)
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables that a trajectory finds; see `Runs.environment`."""
+        if trajectory.spec.trainer.built_in:
+            return {}
+        self.start(trajectory.cells[-1])
         with self._store_needed():
-            self.recorder.tell(
-                Ledger.start, cell.index, cell.name, cell.params(), tags, self.recorder.watches
-            )
+            return self.runs.environment(trajectory)
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """Return the file of the last state of a training of this sweep."""
@@ -124,11 +175,8 @@ class Sweep:
 
     def show(self, cell: Cell, part: CurvePart) -> None:
         """Write what is known of the curve of a cell that still trains."""
-        from sweep.tracking.ledger import Ledger
-
-        own = part.up_to(cell.spec.iters)
         with self._store_needed():
-            self.recorder.tell(Ledger.show, cell.index, own.steps, own.errors, own.validation)
+            self.runs.show(cell, part.up_to(cell.spec.iters))
 
     def record(self, cell: Cell, result: RunResult, *, quietly: bool = False) -> float | None:
         """Have a cell's result stored, the run's status last; return its final error.
@@ -138,21 +186,25 @@ class Sweep:
         quietly
             Nobody trained the run: not a word of it to the user.
         """
-        from sweep.tracking.ending import ending_of
-        from sweep.tracking.ledger import Ledger
-
         self.start(cell)
         self._ended.add(cell.index)
         log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
-        ending = ending_of(result, cell.spec.config, cell.spec.preparation)
         with self._store_needed():
-            self.recorder.tell(Ledger.record, cell.index, ending)
-        self._unheard[cell.index] = cell, None if quietly else result
-        self.heed()
+            content = results.completed(result, cell.spec.config, cell.spec.preparation)
+            path = self.runs.finish(cell, content)
+        if result.failure is not None:
+            self._failed[cell.index] = Failed(cell.name, result.failure.sentence, str(path))
+            self.progress.run_failed(cell.name, result.failure.sentence)
+        elif not quietly:
+            interrupted = result.outcome == "interrupted"
+            self.interrupted += interrupted
+            self.finished += not interrupted
+            self.progress.run_ended(cell.name, result)
+        self.poll()
         return result.final_error
 
-    def heed(self, seconds: float = 0.0) -> None:
-        """Hear which runs the store has now, waiting at most so long for the first.
+    def poll(self) -> None:
+        """Take what the store has now, and have it take more.
 
         Raises
         ------
@@ -160,44 +212,36 @@ class Sweep:
             The store can do nothing more: the sweep ends.
         """
         with self._store_needed():
-            for recorded in self.recorder.news(seconds):
-                self._hear(recorded)
+            self.runs.poll()
 
     def settle(self) -> None:
         """Wait until the store has every run that has ended."""
-        while self._unheard:
-            self.stop.check()
-            self.heed(0.1)
+        with self._store_needed():
+            self.runs.settle()
 
-    def _hear(self, recorded: Recorded) -> None:
-        if recorded.key not in self._unheard:
-            return  # of a failed run, whose answer was given up for the store's own trouble
-        cell, result = self._unheard.pop(recorded.key)
-        if recorded.gone is not None:
-            console.error(recorded.gone)
+    def _hear(self, one: Finished) -> None:
+        if one.state == "damaged":
+            self._damaged.add(one.cell)
+        elif one.state == "gone":
+            console.error(one.problem)
             self.lost += 1
-        elif result is not None:
-            interrupted = result.outcome == "interrupted"
-            self.interrupted += interrupted
-            self.finished += not interrupted
-            self.progress.run_ended(cell.name, result)
+            self.finished -= 1
+        elif one.cell in self._failed:
+            failed = self._failed[one.cell]
+            self._failed[one.cell] = failed._replace(traceback=self._traceback_of(one.run_id))
 
     def fail(self, cell: Cell, failed: Failure) -> None:
         """Store that a cell failed, with its traceback; the other cells go on."""
-        from sweep.tracking.ending import failure
-        from sweep.tracking.ledger import Ledger
-
         self.start(cell)
         self._ended.add(cell.index)
         text = failed.traceback or failed.sentence
         with self._store_needed():
-            recorded = self.recorder.ask(Ledger.record, cell.index, failure(text, cell.spec.config))
+            content = results.failed(text, cell.spec.config, failed.printed)
+            path = self.runs.finish(cell, content)
         log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
-        if recorded.gone is not None:
-            console.error(recorded.gone)
-        where = self._traceback_of(recorded.run_id or cell.name)
-        self.failures.append(Failed(cell.name, failed.sentence, where))
+        self._failed[cell.index] = Failed(cell.name, failed.sentence, str(path))
         self.progress.run_failed(cell.name, failed.sentence)
+        self.poll()
 
     @contextmanager
     def _store_needed(self) -> Iterator[None]:
@@ -208,15 +252,11 @@ class Sweep:
 
     def learn(self, runs: Sequence[StoredRun]) -> None:
         """Take from the store what jobs in other processes recorded: it alone knows all."""
-        told = Counter(failed.name for failed in self.failures)
         for run in runs:
-            if run.status != "FAILED":
-                continue
-            if told[run.name]:
-                told[run.name] -= 1
-                continue
-            lines = (run.traceback() or "no traceback").strip().splitlines()
-            self.failures.append(Failed(run.name, lines[-1], self._traceback_of(run.run_id)))
+            if run.status == "FAILED" and run.cell not in self._failed:
+                lines = (run.traceback() or "no traceback").strip().splitlines()
+                where = self._traceback_of(run.run_id)
+                self._failed[run.cell] = Failed(run.name, lines[-1], where)
         self.interrupted = max(self.interrupted, sum(run.status == "KILLED" for run in runs))
         ended = sum(run.status in ("FINISHED", "FAILED", "KILLED") for run in runs)
         unasked = self.left_over - self.cut_off
@@ -226,16 +266,6 @@ class Sweep:
     def failed_fast(self) -> bool:
         """Whether a run failed and none shall follow it."""
         return self.options.fail_fast and bool(self.failures)
-
-    def refuse(self, *_: object) -> None:
-        """Leave a run out after the first failure; it has no row in the store.
-
-        Raises
-        ------
-        RunFailed
-            Always.
-        """
-        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
 
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking_kind == "local":
@@ -256,39 +286,13 @@ class Sweep:
         return self.status != "FAILED" and self.interrupted <= self.cut_off
 
     @property
-    def told(self) -> int:
+    def known(self) -> int:
         """Of how many cells this process knows what became of them."""
         return self.finished + self.interrupted + self.lost + len(self.failures)
 
-    def totals(self) -> dict[str, float] | None:
-        """Return the sweep's metrics as this process knows them; None if other processes ran it."""
-        if not self._started:
-            return None
+    def totals(self) -> dict[str, float]:
+        """Return the sweep's metrics as this process knows them."""
         return {
             "runs_finished": float(self.finished),
-            "runs_failed": float(len(self.failures)),
+            "runs_failed": float(len(self._failed)),
         }
-
-
-@cache
-def platform_tags() -> Mapping[str, str]:
-    """Return the tags that say on what kind of machine and with which versions a run trained."""
-    import platform
-    from importlib.metadata import version
-
-    libraries = ("numpy", "numba", "llvmlite", "scipy", "pandas", "mlflow", "hydra-core")
-    versions = {name: version(name) for name in libraries}
-    kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
-    kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
-    kind += [f"llvmlite {versions['llvmlite']}"]  # the LLVM that compiles small networks
-    kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call
-    return {
-        "sweep.platform": ", ".join(kind),
-        "sweep.versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
-    }
-
-
-def run_tags(spec: RunSpec) -> dict[str, str]:
-    """Return the tags of a run that its specification and this machine determine."""
-    data = {"sweep.data": spec.data_summary} if spec.data_summary else {}
-    return {"sweep.signature": spec.signature, **data, **platform_tags()}

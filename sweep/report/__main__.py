@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.config.settings import Settings
-    from sweep.tracking.store import Store
+    from sweep.tracking.question import Question
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 
 def report(config: DictConfig) -> None:
@@ -27,65 +29,67 @@ def report(config: DictConfig) -> None:
     from sweep import console
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings
-    from sweep.tracking import tending
+    from sweep.report.build import build_comparison, build_report
+    from sweep.tracking import read, recover
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
+    from sweep.ui.links import place_words, run_pages
 
     plain = plain_values(config)
     options = reading_settings(plain, Path(HydraConfig.get().runtime.cwd))
-    both = _compared(plain["compare"])
+    wanted = _compared(plain["compare"]) or [str(plain["sweep"])]
     open_store(from_options(options), mode="read")  # makes no store where there is none
     store = open_store(from_options(options), mode="write")
-    for sentence in tending.tend(store):
+    for sentence in recover.recover(store):
         console.say(sentence)
-    if both is None:
-        _report_one(store, options, str(plain["sweep"]))
-    else:
-        _report_two(store, options, both)
-
-
-def _compared(value: Any) -> tuple[str, str] | None:
-    from sweep.errors import ConfigError
-
-    if value is None:
-        return None
-    if not isinstance(value, list) or len(value) != 2:
-        raise ConfigError(f"compare={value}: name two sweeps as compare=[ID1,ID2].")
-    return str(value[0]), str(value[1])
-
-
-def _report_one(store: Store, options: Settings, sweep: str) -> None:
-    from sweep import console
-    from sweep.report.build import build_report
-    from sweep.tracking import read
-    from sweep.ui.links import place_words, run_pages
-
-    stored = read.find_sweep(store, sweep)
+    found = [read.find_sweep(store, sweep) for sweep in wanted]
+    both = [(sweep, read.sweep_runs(store, sweep.sweep_id)) for sweep in found]
+    question, *_ = [_question(options, *one) for one in both]
+    folder = options.outputs / "reports" / "+".join(sweep.sweep_id for sweep in found)
+    if len(both) > 1:
+        built = build_comparison(both[0], both[1], folder, question)
+        console.say(built.headline)
+        console.say(f"Comparison:  {os.path.relpath(folder / 'index.html')}")
+        return
     built = build_report(
-        stored,
-        read.sweep_runs(store, stored.sweep_id),
-        options.outputs / "reports" / stored.sweep_id,
+        *both[0],
+        folder,
         command_ui=console.ui_command(options),
         links={"runs": run_pages(options, store.experiment_id)},
         place=shlex.join(place_words(options)),
+        question=question,
     )
     console.report_built(built, options)
 
 
-def _report_two(store: Store, options: Settings, sweeps: tuple[str, str]) -> None:
-    from sweep import console
-    from sweep.report.build import build_comparison
-    from sweep.tracking import read
+def _compared(value: Any) -> list[str]:
+    from sweep.errors import ConfigError
 
-    first, second = (read.find_sweep(store, sweep) for sweep in sweeps)
-    folder = options.outputs / "reports" / f"{first.sweep_id}+{second.sweep_id}"
-    built = build_comparison(
-        (first, read.sweep_runs(store, first.sweep_id)),
-        (second, read.sweep_runs(store, second.sweep_id)),
-        folder,
-    )
-    console.say(built.headline)
-    console.say(f"Comparison:  {os.path.relpath(folder / 'index.html')}")
+    if value is None:
+        return []
+    if not isinstance(value, list) or len(value) != 2:
+        raise ConfigError(f"compare={value}: name two sweeps as compare=[ID1,ID2].")
+    return [str(sweep) for sweep in value]
+
+
+def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) -> Question:
+    """Return what the sweep asks, with what the command asks otherwise.
+
+    Raises
+    ------
+    ConfigErrors
+        No run has the metric, or the sweep has no such axis.
+    """
+    from sweep.errors import ConfigErrors
+    from sweep.tracking.question import question_of, repeat_problems
+
+    plan = sweep.plan()
+    question = question_of(plan, options.metric, options.mode, options.repeats)
+    problems = repeat_problems(options.repeats or (), plan.get("axes", ()))
+    unanswered = question.unanswered(runs) if options.metric else ""
+    if unanswered or problems:
+        raise ConfigErrors([*filter(None, [unanswered]), *problems])
+    return question
 
 
 if __name__ == "__main__":

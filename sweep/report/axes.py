@@ -74,17 +74,16 @@ def _number(text: str) -> float:
 
 
 def scores(data: SweepData) -> Any:
-    """Return what compares final errors: their log10 where none is negative, else they."""
-    errors = data.grid.decisive
-    return np.log10(errors) if data.logarithmic else errors.astype(float)
+    """Return what compares values: their log10 where they are compared so, else themselves."""
+    return np.log10(data.grid.decisive) if data.logarithmic else data.grid.value
 
 
 def effects(data: SweepData) -> Any:
-    """Return mean, lowest and highest final error by each value of each varying key.
+    """Return mean, lowest and highest deciding metric by each value of each varying key.
 
     Columns: ``axis``, ``value``, ``runs``, ``mean``, ``low``, ``high``, ``influence``; the mean
-    is the geometric one where no error is negative. The influence of a key, by which rows are
-    sorted, is the spread of its values' means (in decades).
+    is the geometric one where values are compared by their logarithms. The influence of a key,
+    by which rows are sorted, is the spread of its values' means (in decades).
     """
     frames = []
     score = scores(data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,58 +17,43 @@ from sweep.report.figures.canvas import Picture, png_bytes, svg_bytes
 from sweep.report.figures.comparison import comparison_picture
 from sweep.report.figures.rules import rule_pairs
 from sweep.report.formats import counted, plain
-from sweep.report.pages import Drawn, Page, Section, html, markdown, note
-from sweep.report.results import trouble_table
-from sweep.report.tables import Table, csv_text, final_error_frame, final_error_table, runs_frame
+from sweep.report.pages import Page, Section, html, markdown, note
+from sweep.report.results import final_error_table
+from sweep.report.tables import Table, csv_text, final_error_frame, repeats_frame, runs_frame
+from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun, StoredSweep
 
     Stored = tuple[StoredSweep, Sequence[StoredRun]]
 
-__all__ = ["ComparisonReport", "Report", "build_comparison", "build_report", "write"]
+__all__ = ["Report", "build_comparison", "build_report", "write"]
 
 
 @dataclass(frozen=True)
 class Report:
-    """What a report came to.
+    """What a report, or a comparison, came to.
 
     Attributes
     ----------
-    folder
-        Where its files are.
+    folder, files
+        Where it is, and every file that was written.
     headline
         The answer in words, plain text on one line.
-    final_error
-        The table of final errors, for the terminal.
-    trouble
-        Runs that diverged, failed or did not finish, for the terminal.
-    best
-        The best run.
     note
         A short summary in Markdown: the headline as first line, then the tables.
-    files
-        Every file that was written.
+    final_error
+        The table of a report for the terminal.
+    best
+        The best run of a report; of repeats the first of the best point.
     """
 
     folder: Path
-    headline: str
-    final_error: Table
-    trouble: Table
-    best: StoredRun | None
-    note: str
     files: tuple[Path, ...]
-
-
-@dataclass(frozen=True)
-class ComparisonReport:
-    """What a comparison came to: its answer in words, its tables, its files."""
-
-    folder: Path
     headline: str
-    results: Table
-    changes: Table
-    files: tuple[Path, ...]
+    note: str = ""
+    final_error: Table | None = None
+    best: StoredRun | None = None
 
 
 def build_report(
@@ -79,6 +64,7 @@ def build_report(
     command_ui: str,
     links: Mapping[str, str] = {},
     place: str = "",
+    question: Question | None = None,
 ) -> Report:
     """Write the report of a sweep into `folder` and return what it says.
 
@@ -96,29 +82,32 @@ def build_report(
     place
         The words that give another command the place where the sweep is stored; empty for the
         defaults.
+    question
+        What decides between runs; None for what the sweep's plan says.
 
     Raises
     ------
     OSError
         The folder cannot be written.
     """
-    data = sweep_data(sweep, runs)
+    data = sweep_data(sweep, runs, question)
     folder.mkdir(parents=True, exist_ok=True)
-    files = [
-        write(folder / "runs.csv", csv_text(runs_frame(data))),
-        write(folder / "final_error.csv", csv_text(final_error_frame(data))),
-    ]
+    frames = {"runs": runs_frame, "final_error": final_error_frame}
+    if data.repeats:
+        frames["repeats"] = repeats_frame
+    files = [write(folder / f"{name}.csv", csv_text(make(data))) for name, make in frames.items()]
     pairs = rule_pairs(data)
     subtitle = f"sweep {plain(sweep.sweep_id)} · {counted(len(data.started), 'run')}"
-    drawn = _draw(pictures_of(data, pairs), subtitle, folder, files)
+    drawn = _drawn(pictures_of(data, pairs), subtitle)
     page = content_of(data, pairs, drawn, command_ui, links, place)
-    files += _pages(page, folder)
+    files += _written(page, folder)
     best = None if data.best is None else data.best.run
-    shown = (final_error_table(data), trouble_table(data))
-    return Report(folder, page.answer, *shown, best, note(page), tuple(files))
+    return Report(folder, tuple(files), page.answer, note(page), final_error_table(data), best)
 
 
-def build_comparison(first: Stored, second: Stored, folder: Path) -> ComparisonReport:
+def build_comparison(
+    first: Stored, second: Stored, folder: Path, question: Question | None = None
+) -> Report:
     """Compare two stored sweeps, write the files into `folder` and return what they say.
 
     Parameters
@@ -127,40 +116,43 @@ def build_comparison(first: Stored, second: Stored, folder: Path) -> ComparisonR
         A sweep and its runs, as `sweep.tracking.read` gives them.
     folder
         Made if it is not there; gets comparison.csv, report.md, index.html and the picture.
+    question
+        What decides between runs; None for what the first sweep's plan says.
     """
-    found = compare.compared(sweep_data(*first), sweep_data(*second))
+    question = question or question_of(first[0].plan())
+    if len({question.deciding(runs) for _, runs in (first, second)}) > 1:
+        question = replace(question, metric="final_error")  # one of them has no validation
+    found = compare.compared(sweep_data(*first, question), sweep_data(*second, question))
     folder.mkdir(parents=True, exist_ok=True)
     files = [write(folder / "comparison.csv", csv_text(compare.exact_frame(found)))]
     ids = [plain(data.sweep.sweep_id) for data in found.data]
     picture = comparison_picture(found)
-    pictures = [] if picture is None else [picture]
-    drawn = _draw(pictures, f"sweeps {ids[0]} and {ids[1]}", folder, files)
+    sections = _drawn([picture] if picture else [], f"sweeps {ids[0]} and {ids[1]}")
     tables = [compare.result_table(found), compare.change_table(found), compare.cost_table(found)]
-    sections = [Section(one.picture.name, one.picture.title, drawn=one) for one in drawn]
-    sections += [Section(f"table-{i}", table.title, table=table) for i, table in enumerate(tables)]
+    sections += [Section(f"table-{i}", table.title, table) for i, table in enumerate(tables)]
     title = f"Sweep {ids[0]} (first) and sweep {ids[1]} (second)"
-    page = Page(title, found.answer, tuple(sections), files=("comparison.csv", "index.html"))
-    files += _pages(page, folder)
-    return ComparisonReport(folder, found.answer, tables[0], tables[1], tuple(files))
+    page = Page(title, found.answer, sections, files=["comparison.csv", "index.html"])
+    files += _written(page, folder)
+    return Report(folder, tuple(files), found.answer)
 
 
-def _draw(
-    pictures: Sequence[Picture], subtitle: str, folder: Path, files: list[Path]
-) -> list[Drawn]:
-    """Draw and write pictures as PNG and SVG; their paths are added to `files`."""
-    drawn = []
+def _drawn(pictures: Sequence[Picture], subtitle: str) -> list[Section]:
+    sections = []
     for picture in pictures:
         figure = picture.draw(subtitle)
-        one = Drawn(picture, png_bytes(figure), svg_bytes(figure, picture.name))
-        files.append(write(folder / f"{picture.name}.png", one.png))
-        files.append(write(folder / f"{picture.name}.svg", one.svg))
-        drawn.append(one)
-    return drawn
+        both = png_bytes(figure), svg_bytes(figure, picture.name)
+        sections.append(Section(picture.name, picture.title, picture=picture, drawn=both))
+    return sections
 
 
-def _pages(page: Page, folder: Path) -> list[Path]:
-    text = write(folder / "report.md", markdown(page))
-    return [text, write(folder / "index.html", html(page))]
+def _written(page: Page, folder: Path) -> list[Path]:
+    """Write the pictures of a page, then the page itself."""
+    files = []
+    for part in page.sections:
+        for content, kind in zip(part.drawn, ("png", "svg"), strict=False):
+            files.append(write(folder / f"{part.anchor}.{kind}", content))
+    files.append(write(folder / "report.md", markdown(page)))
+    return [*files, write(folder / "index.html", html(page))]
 
 
 def write(path: Path, content: str | bytes) -> Path:

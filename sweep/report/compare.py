@@ -3,23 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from sweep.report.answer import distinct
+from sweep.report.content import trained
 from sweep.report.data import Frame, SweepData, planned_value
-from sweep.report.formats import counted, duration, figure, plain
-from sweep.report.results import trained
+from sweep.report.formats import counted, duration, figure, plain, spread
 from sweep.report.tables import Table, table_of
 
-__all__ = ["Comparison", "change_table", "compared", "cost_table", "exact_frame", "result_table"]
+__all__ = [
+    "SIDES",
+    "Comparison",
+    "change_table",
+    "compared",
+    "cost_table",
+    "exact_frame",
+    "result_table",
+]
 
 MOST_VALUES = 12
 
 INPUTS = "data's content, trainer's source or algorithm"
+
+MEASURED = ["error", "value", "decisive", "sd", "n"]
+KEPT = ["lr", "iters", "run", "cell", "outcome", *MEASURED]
+
+SIDES = ("first", "second")
 
 
 @dataclass(frozen=True)
@@ -29,12 +42,12 @@ class Comparison:
     Attributes
     ----------
     axes
-        The keys beside lr and iters that either sweep has swept.
+        The keys beside lr and iters that either sweep has swept, without repeats.
     points
         The grid points that both ran, in the order of the first sweep: lr, iters, the axes,
-        and from each sweep ``run``, ``cell``, ``outcome``, ``error`` and ``decisive`` with the
-        suffixes ``_first`` and ``_second``; ``same`` is True where both ended alike to the
-        last bit, ``inputs`` where only what the configuration does not show differs.
+        and from each sweep the columns of `SweepData.grid` in KEPT with the suffixes ``_first``
+        and ``_second``; ``same`` is True where both ended alike to the last bit, ``inputs``
+        where only what the configuration does not show differs.
     alone
         How many grid points only the first and only the second ran.
     """
@@ -47,7 +60,14 @@ class Comparison:
     @property
     def answer(self) -> str:
         """Return in words which sweep did better, and how alike they are."""
-        words = [self._verdict(), *self._best()]
+        words = [self._verdict()]
+        for data, which in zip(self.data, SIDES, strict=True):
+            best = data.best
+            if best is None:
+                words.append(f"The {which} has no {data.label}.")
+            else:
+                value = spread(best.value, best.sd, best.n)
+                words.append(f"Best of the {which}: {data.words(best)}: {value}.")
         differ = int(self.points.inputs.sum())
         if differ:
             points = "1 of them" if differ == 1 else f"{differ} of them"
@@ -63,10 +83,12 @@ class Comparison:
             return "The sweeps have no grid point in common, so neither is named better."
         points = f"{counted(count, 'grid point')} that both ran"
         if self.points.same.all():
-            ends = "ends" if count == 1 else "end"
-            return f"The {points} {ends} the same to the last bit."
-        first, second = (self.points[f"decisive_{w}"].fillna(np.inf) for w in ("first", "second"))
-        better, worse = int((second < first).sum()), int((second > first).sum())
+            return f"The {points} {'ends' if count == 1 else 'end'} the same to the last bit."
+        one, two = (self.points[[f"{name}_{which}" for name in MEASURED]] for which in SIDES)
+        one, two = (side.set_axis(MEASURED, axis=1) for side in (one, two))
+        first, second = one.decisive.fillna(np.inf), two.decisive.fillna(np.inf)
+        apart = distinct(one, two)
+        better, worse = int((apart & (second < first)).sum()), int((apart & (second > first)).sum())
         equal = count - better - worse
         text = f"Of {points} the second sweep is better at {better}, worse at {worse}"
         text += f" and equally good at {equal}" if equal else ""
@@ -74,85 +96,83 @@ class Comparison:
             return f"{text}: neither is better."
         return f"{text}: the {'second' if better > worse else 'first'} is better."
 
-    def _best(self) -> list[str]:
-        found = []
-        for data, which in zip(self.data, ("first", "second"), strict=True):
-            best = data.best
-            if best is None:
-                found.append(f"The {which} has no final error.")
-            else:
-                found.append(f"Best of the {which}: {data.words(best)}: {figure(best.error)}.")
-        return found
-
 
 def compared(first: SweepData, second: SweepData) -> Comparison:
     """Match the grid points of two sweeps.
 
-    An axis that only one of them has is matched by what the other's plan says of that key.
+    An axis that only one of them has is matched by what the other's plan says of that key; one
+    that repeats the points of either is left out.
     """
-    axes = tuple(dict.fromkeys(first.others + second.others))
+    repeats = {*first.repeats, *second.repeats}
+    axes = tuple(dict.fromkeys(k for k in first.others + second.others if k not in repeats))
     keys = ["lr", "iters", *(f"axis {axis}" for axis in axes)]
-    frames = [_keyed(data, axes) for data in (first, second)]
-    both = frames[0].merge(frames[1], "outer", keys, suffixes=("_first", "_second"), indicator=True)
+    frames = []
+    for data in (first, second):
+        grid = data.grid[data.grid.run.notna()]
+        texts = {
+            f"axis {axis}": [
+                planned_value(cell, axis) or run.params.get(axis, "")
+                for cell, run in zip(grid.cell, grid.run, strict=True)
+            ]
+            for axis in axes
+        }
+        frames.append(grid[KEPT].assign(**texts, order=range(len(grid))))
+    suffixes = tuple(f"_{which}" for which in SIDES)
+    both = frames[0].merge(frames[1], "outer", keys, suffixes=suffixes, indicator=True)
     counts = both._merge.value_counts()
     points = both[both._merge == "both"].sort_values("order_first", ignore_index=True)
-    alike = (points.error_first == points.error_second) | (
-        points.error_first.isna() & points.error_second.isna()
+    alike = (points.value_first == points.value_second) | (
+        points.value_first.isna() & points.value_second.isna()
     )
     points["same"] = alike & (points.outcome_first == points.outcome_second)
     points["inputs"] = [
-        _inputs_differ(a, b) for a, b in zip(points.cell_first, points.cell_second, strict=True)
+        bool(a.get("signature") and b.get("signature") and "config" in a)
+        and a.get("config") == b.get("config")
+        and a["signature"] != b["signature"]
+        for a, b in zip(points.cell_first, points.cell_second, strict=True)
     ]
     alone = (int(counts["left_only"]), int(counts["right_only"]))
     return Comparison((first, second), axes, points, alone)
 
 
-def _keyed(data: SweepData, axes: tuple[str, ...]) -> Frame:
-    grid = data.grid[data.grid.run.notna()]
-    frame = grid[["lr", "iters", "run", "cell", "outcome", "error", "decisive"]].copy()
-    for axis in axes:
-        frame[f"axis {axis}"] = [
-            planned_value(row.cell, axis) or row.run.params.get(axis, "")
-            for row in grid.itertuples()
-        ]
-    return frame.assign(order=range(len(frame)))
-
-
-def _inputs_differ(one: Mapping[str, Any], two: Mapping[str, Any]) -> bool:
-    """Return whether two runs of one configuration were made of something else all the same."""
-    if any(not cell.get("signature") or "config" not in cell for cell in (one, two)):
-        return False
-    return bool(one["config"] == two["config"] and one["signature"] != two["signature"])
-
-
 def result_table(comparison: Comparison) -> Table:
-    """Return the final errors of both sweeps at every grid point that both ran."""
-    rows = []
-    for row in comparison.points.to_dict("records"):
-        a, b = row["error_first"], row["error_second"]
-        ratio = figure(b / a, 3) if a and abs(b / a) < 1e300 else ""
-        ends = [figure(a) or row["outcome_first"], figure(b) or row["outcome_second"]]
-        others = [row[f"axis {axis}"] for axis in comparison.axes]
-        bits = "the same" if row["same"] else "differs"
-        rows.append([repr(row["lr"]), row["iters"], *others, *ends, ratio, bits])
+    """Return the deciding metric of both sweeps at every grid point that both ran."""
+    points, metric = comparison.points, comparison.data[0].metric
+    frame = points[["lr", "iters", *(f"axis {axis}" for axis in comparison.axes)]]
+    frame = frame.set_axis(["lr", "iterations", *comparison.axes], axis=1)
+    frame["lr"] = frame.lr.map(repr)
+    for which in SIDES:
+        numbers = points[[f"{name}_{which}" for name in ("value", "sd", "n")]].to_numpy(float)
+        texts = pd.Series([spread(*row) for row in numbers], points.index, dtype=object)
+        frame[which] = texts.where(texts != "", points[f"outcome_{which}"])
+    ratio = points.value_second / points.value_first.where(points.value_first != 0)
+    frame["ratio"] = [figure(value, 3) for value in ratio.where(ratio.abs() < 1e300)]
+    frame["bits"] = points.same.map({True: "the same", False: "differs"})
     return table_of(
-        "Final error E in both sweeps",
-        ["lr", "iterations", *comparison.axes, "first", "second", "ratio", "bits"],
-        rows,
+        f"{'Final error E' if metric == 'final_error' else metric} in both sweeps",
+        frame,
         "The ratio is second / first.",
         text=[*comparison.axes, "bits"],
     )
 
 
 def exact_frame(comparison: Comparison) -> Frame:
-    """Return comparison.csv: a row for each grid point that both sweeps ran."""
-    points = comparison.points
+    """Return comparison.csv: a row for each grid point that both sweeps ran.
+
+    Beside the (mean) final errors of both there is the deciding metric, where it is another,
+    and for repeats the standard deviation and their number.
+    """
+    points, (first, second) = comparison.points, comparison.data
     named = {f"axis {axis}": axis for axis in comparison.axes}
     frame = points[["lr", "iters", *named]].rename(columns=named)
-    for which in ("first", "second"):
+    for which in SIDES:
         frame[f"{which}_run_id"] = [run.run_id for run in points[f"run_{which}"]]
         frame[f"{which}_outcome"] = points[f"outcome_{which}"]
         frame[f"{which}_final_error"] = points[f"error_{which}"]
+        if first.metric != "final_error":
+            frame[f"{which}_{first.metric}"] = points[f"value_{which}"]
+        if first.repeats or second.repeats:
+            frame[f"{which}_sd"], frame[f"{which}_n"] = points[f"sd_{which}"], points[f"n_{which}"]
     return frame
 
 
@@ -168,20 +188,22 @@ def change_table(comparison: Comparison) -> Table:
     if differ:
         where = f"not the same, under an equal configuration, in {counted(differ, 'run')}"
         rows.append((INPUTS, "", where))
-    columns = ["key", "first", "second"]
-    title, note = "What changed in the configuration", "" if rows else "Nothing."
-    return table_of(title, columns, rows, note, text=columns)
+    columns = ["key", *SIDES]
+    frame = pd.DataFrame(rows, columns=columns)
+    note = "" if rows else "Nothing."
+    return table_of("What changed in the configuration", frame, note, text=columns)
 
 
 def cost_table(comparison: Comparison) -> Table:
     """Return runs, iterations and training time of both sweeps."""
-    columns = []
-    for data in comparison.data:
+    columns: dict[str, list[Any]] = {
+        "what": ["runs", "completed", "iterations trained", "training"]
+    }
+    for which, data in zip(SIDES, comparison.data, strict=True):
         iterations, seconds = trained(data)
-        columns.append((len(data.started), len(data.ranked), iterations, duration(seconds)))
-    names = ("runs", "completed", "iterations trained", "training")
-    rows = zip(names, *columns, strict=True)
-    return table_of("Time and cost", ["what", "first", "second"], rows, text=["what"])
+        done = int(data.cells.value.notna().sum())
+        columns[which] = [len(data.started), done, iterations, duration(seconds)]
+    return table_of("Time and cost", pd.DataFrame(columns), text=["what"])
 
 
 def _configuration(data: SweepData) -> Frame:
@@ -196,10 +218,9 @@ def _configuration(data: SweepData) -> Frame:
 
 def _texts(frame: Frame, key: str) -> list[str]:
     """Return the distinct values of a key as text, in order."""
-    values = frame[key].dropna() if key in frame else ()
-    return list(
-        dict.fromkeys(v if isinstance(v, str) else json.dumps(v, default=str) for v in values)
-    )
+    values: Any = frame[key].dropna() if key in frame else ()
+    texts = (v if isinstance(v, str) else json.dumps(v, default=str) for v in values)
+    return list(dict.fromkeys(texts))
 
 
 def _listed(values: list[str]) -> str:

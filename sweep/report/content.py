@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
+
+import pandas as pd
 
 from sweep.report import results
 from sweep.report.answer import answer
-from sweep.report.axes import Axis
+from sweep.report.axes import axis_of
 from sweep.report.colours import shades
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.panels import main_axis
-from sweep.report.formats import figure, natural, plain
-from sweep.report.pages import Drawn, Page, RunsTable, Section
-from sweep.report.tables import Table, final_error_table
+from sweep.report.formats import duration, figure, grouped, natural, plain
+from sweep.report.pages import Page, Section
+from sweep.report.tables import table_of
 
-__all__ = ["content_of"]
+__all__ = ["content_of", "cost", "trained"]
 
 MOST_UNREAD = 5
-
-CURVES = ("error", "validation_error")
-"""Metrics that are curves in the store; their last values have names of their own."""
 
 HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
 
@@ -28,7 +28,7 @@ HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_erro
 def content_of(
     data: SweepData,
     pairs: Frame,
-    drawn: Sequence[Drawn],
+    drawn: Sequence[Section],
     command_ui: str,
     links: Mapping[str, str],
     place: str = "",
@@ -45,41 +45,45 @@ def content_of(
         As `build_report` takes them.
     """
     safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
-    many = len(data.varying) > 2
-    tables = {
-        "top": results.top_table(data) if many else None,
-        "errors": final_error_table(data),
-        "effects": results.effect_table(data) if many else None,
-        "thresholds": results.threshold_table(data),
-        "budgets": results.budget_table(data) if len(data.axes["iters"].values) > 1 else None,
-        "both-rules": results.rule_table(data, pairs),
-        "metrics": results.metrics_table(data),
-        "stalled": results.stalled_table(data),
-        "trouble": results.trouble_table(data),
-        "missing": results.missing_table(data),
-    }
-    parts = {name: _part(name, table) for name, table in tables.items() if table and table.rows}
-    head = [parts.pop("top", None), parts.pop("errors", None)]
-    if many and len(data.axes["iters"].values) == 1:
-        head.pop()  # the best runs come first, and the table of all runs holds the rest
-    pictures = [Section(one.picture.name, one.picture.title, drawn=one) for one in drawn]
-    sections = [
-        *(part for part in head if part is not None),
-        *pictures,
-        *parts.values(),
-        Section("runs", "All runs", runs=_runs(data, safe.pop("runs", ""))),
-        Section("cost", "Time and cost", entries=results.cost(data)),
+    several, many = len(data.axes["iters"].values) > 1, len(data.varying) > 2
+    top = [("top", results.top_table(data))] if len(data.ranked) > 1 else []
+    errors = [("errors", results.final_error_table(data))]
+    spread = [("spread", results.repeats_table(data))]
+    # With many keys the best come first; the table of all runs holds the rest.
+    head = [*top, *(errors if several else []), *spread] if many else [*errors, *spread, *top]
+    tail = [
+        *([("effects", results.effect_table(data))] if many else []),
+        ("thresholds", results.threshold_table(data)),
+        *([("budgets", results.budget_table(data))] if several else []),
+        ("both-rules", results.rule_table(data, pairs)),
+        ("metrics", results.metrics_table(data)),
+        ("stalled", results.stalled_table(data)),
+        ("trouble", results.trouble_table(data)),
+        ("missing", results.missing_table(data)),
+    ]
+    short = ("top" if many else "errors", "stalled", "trouble")
+    before, after = (
+        [Section(n, table.title, table, short=n in short) for n, table in part if table.rows]
+        for part in (head, tail)
+    )
+    ends = [
+        Section("cost", "Time and cost", entries=cost(data)),
         Section("repeat", "How to go on", entries=_commands(data, command_ui, place), code=True),
         Section("origin", "What made it", entries=_origin(data)),
     ]
     return Page(
         _title(data),
         answer(data),
-        tuple(part for part in sections if part.code or part.entries != {} or _full(part)),
+        [
+            *before,
+            *drawn,
+            *after,
+            *_runs(data, safe.pop("runs", "")),
+            *(e for e in ends if e.entries),
+        ],
         safe,
         (*_unread(data), *_left_out(data)),
-        ("runs.csv", "final_error.csv", "index.html"),
-        ("top" if many else "errors", "stalled", "trouble"),
+        ["runs.csv", "final_error.csv", *(["repeats.csv"] if data.repeats else []), "index.html"],
         plain(str((data.plan.get("about") or {}).get("note") or ""), 2000),
     )
 
@@ -98,57 +102,44 @@ def _left_out(data: SweepData) -> list[str]:
     ]
 
 
-def _part(name: str, table: Table) -> Section:
-    return Section(name, table.title, table=table)
-
-
-def _full(part: Section) -> bool:
-    return any(item is not None for item in (part.table, part.drawn, part.runs))
-
-
-def _runs(data: SweepData, base: str) -> RunsTable:
+def _runs(data: SweepData, base: str) -> list[Section]:
     """Return all runs with every swept key and every metric, numbers as the store has them."""
-    runs = data.started
-    key: Axis = main_axis(data)
-    colour = dict(zip(key.values, shades(key.name, len(key.values)), strict=True))
-    found = {name for run in runs.run for name in run.metrics}
-    found -= {name for name in found if name in CURVES or name.startswith("weights/")}
-    order = ["final_error", "best_error", "best_step", "final_validation_error"]
+    runs, key = data.started, main_axis(data)
+    if runs.empty:
+        return []
+    order = [data.metric, "final_error", "best_error", "best_step", "final_validation_error"]
     later = ["initial_error", "final_error_log10", "train_seconds"]
-    metrics = sorted(found, key=lambda n: (n in later, n not in order, natural(n)))
-    metrics.sort(key=lambda n: order.index(n) if n in order else len(order))
-    rows, texts = [], data.texts(data.keys)
-    at = data.keys.index(key.name)
-    for row in runs.itertuples():
-        values = texts[row.Index]
-        name = plain(row.name, 120)
-        cells = [name, *(plain(text, 120) for text in values), plain(row.outcome)]
-        cells += [_exact(name, row.run.metrics.get(name)) for name in metrics]
-        address = base + row.run.run_id if base else ""
-        rows.append((colour[values[at]], address, tuple(cells)))
-    columns = ["run", *map(plain, data.keys), "outcome", *map(plain, metrics)]
-    numeric = [False, *(bool(data.axes[k].numbers) for k in data.keys), False]
+    found = set(data.metrics)
+    metrics = sorted(found - set(order), key=lambda name: (name in later, natural(name)))
+    metrics = [name for name in dict.fromkeys(order) if name in found] + metrics
+    shown = pd.concat(
+        [
+            runs[["name"]].set_axis(["run"], axis=1),
+            data.values.loc[runs.index],
+            runs[["outcome"]],
+            pd.DataFrame({name: [_exact(name, v) for v in data.metrics[name]] for name in metrics})
+            .astype(object)
+            .set_axis(runs.index),
+        ],
+        axis=1,
+    )
     hint = HINT
     if any(name.startswith("weights/") for run in runs.run for name in run.metrics):
         hint += ". Weights are in runs.csv."
-    shown = tuple(numeric + [True] * len(metrics))
-    return RunsTable(tuple(columns), shown, tuple(rows), hint)
+    words = [k for k in data.swept if not axis_of(k, data.values[k]).numbers]
+    words = ["run", "outcome", *words]
+    table = table_of("All runs", shown, hint, text=words)
+    colour = dict(zip(key.values, shades(key.name, len(key.values)), strict=True))
+    colours = [colour[text] for text in data.values.loc[runs.index, key.name]]
+    addresses = [base + run.run_id if base else "" for run in runs.run]
+    return [Section("runs", table.title, table, dots=list(zip(colours, addresses, strict=True)))]
 
 
-def _exact(name: str, value: float | None) -> str:
-    if value is None:
-        return ""
-    if name == "train_seconds":
+def _exact(name: str, value: float) -> str:
+    if name == "train_seconds" or math.isnan(value):
         return figure(value, 3)
-    return (
-        str(int(value))
-        if value == int(value) and abs(value) < 1e15 and _step(name)
-        else repr(value)
-    )
-
-
-def _step(name: str) -> bool:
-    return name.endswith(("_step", "_at"))
+    whole = name.endswith(("_step", "_at")) and value.is_integer() and abs(value) < 1e15
+    return str(int(value)) if whole else repr(float(value))
 
 
 def _commands(data: SweepData, command_ui: str, place: str) -> dict[str, str]:
@@ -196,3 +187,43 @@ def _unread(data: SweepData) -> list[str]:
     shown = "; ".join(plain(text, 160) for text in data.unread[:MOST_UNREAD])
     more = len(data.unread) - MOST_UNREAD
     return [f"Could not be read: {shown}{f'; and {more} more' if more > 0 else ''}."]
+
+
+def cost(data: SweepData) -> dict[str, str]:
+    """Return what the sweep took."""
+    count = len(data.trajectories)
+    found = {"runs": grouped(len(data.started)), "trajectories": grouped(count)}
+    iterations, seconds = trained(data)
+    found["iterations trained"] = grouped(iterations)
+    alone = sum(data.started.iters)
+    if alone > iterations > 0:
+        times = f"{alone / iterations:.2f}"
+        if times != "1.00":
+            found["separate training"] = f"{grouped(alone)} iterations ({times} times as many)"
+    found["training"] = duration(seconds)
+    ends = pd.Series([data.sweep.end_time, *(run.end_time for run in data.started.run)]).max()
+    start = data.sweep.start_time
+    if start is not None and ends >= start:
+        found["from start to end"] = duration((ends - start) / 1000)
+    return found
+
+
+def trained(data: SweepData) -> tuple[int, float]:
+    """Return the iterations that this sweep trained itself, and the seconds they took.
+
+    Runs that were taken over from another sweep cost nothing. The runs of a trajectory share
+    its training, unless the sweep's launcher or trainer cannot.
+    """
+    iterations, seconds = 0, 0.0
+    whole = max if data.plan.get("shared", True) else sum
+    rows = list(data.runs.itertuples())
+    for line in data.trajectories:
+        own = [
+            (min(row.iters, line.reach or 0), row.run.metrics.get("train_seconds", 0.0))
+            for row in (rows[at] for at in line.rows)
+            if "sweep.reused_from" not in row.run.tags
+        ]
+        steps, times = [n for n, _ in own], [s for _, s in own]
+        iterations += whole(steps) if own else 0
+        seconds += whole(times) if own else 0.0
+    return iterations, seconds

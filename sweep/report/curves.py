@@ -13,7 +13,8 @@ import pandas as pd
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["Curve", "Frame", "Trajectory", "artifact", "best_of_all", "thinned", "trajectories_of"]
+__all__ = ["Curve", "Frame", "Trajectory", "artifact", "best_of_all", "repeated", "thinned"]
+__all__ += ["trajectories_of"]
 
 T = TypeVar("T")
 
@@ -32,7 +33,8 @@ class Trajectory:
     """The rows of its runs by iterations, and the curve of the one that got furthest.
 
     `curve` and `validation` are thinned for drawing, both empty where there are none;
-    `thresholds` are exact. `reach` is the last step that was trained.
+    `thresholds` are exact. `reach` is the last step that was trained. Of repeats `curve` is the
+    mean, and `band` their lowest and highest error at its steps, shape (n,) each.
     """
 
     rows: tuple[int, ...]
@@ -40,6 +42,7 @@ class Trajectory:
     validation: Curve = EMPTY
     thresholds: Mapping[int, int | None] | None = None
     reach: int | None = None
+    band: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
 
 
 def trajectories_of(runs: Frame, unread: list[str]) -> list[Trajectory]:
@@ -91,6 +94,48 @@ def _trajectory(group: list[Any], size: int, unread: list[str]) -> Trajectory:
     return found
 
 
+def repeated(lines: list[Trajectory], runs: Frame) -> list[Trajectory]:
+    """Return one trajectory for the repeats of each grid point; `runs` as in `SweepData`."""
+    groups: dict[Any, list[Trajectory]] = {}
+    last = runs.loc[[line.rows[-1] for line in lines], ["combination", "lr", "iters"]]
+    for line, point in zip(lines, last.itertuples(index=False, name=None), strict=True):
+        groups.setdefault(point, []).append(line)
+    bad = set(runs.index[runs.outcome == "diverged"])
+    return [_averaged(own, bad) for own in groups.values()]
+
+
+def _averaged(lines: list[Trajectory], diverged: set[int]) -> Trajectory:
+    """Return the trajectory that stands for repeats: the mean of their curves, with a band.
+
+    Parameters
+    ----------
+    diverged
+        Rows of runs that diverged; their curves are left out where there are others.
+    """
+    rows = tuple(row for line in lines for row in line.rows)
+    known = [line for line in lines if len(line.curve[0])]
+    lines = [line for line in known if not diverged.intersection(line.rows)] or known
+    if not lines:
+        return Trajectory(rows)
+    reach = max(line.reach or 0 for line in lines)
+    steps, table = _table([line.curve for line in lines], 300)
+    validations = [line.validation for line in lines if len(line.validation[0])]
+    validation = EMPTY
+    if validations:
+        at, others = _table(validations, 300)
+        validation = at, np.nanmean(others, axis=1)
+    band = np.nanmin(table, axis=1), np.nanmax(table, axis=1)
+    return Trajectory(rows, (steps, np.nanmean(table, axis=1)), validation, None, reach, band)
+
+
+def _table(curves: list[Curve], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+    """Return common steps and every curve at them, NaN where it does not reach, shape (n, k)."""
+    last = max(int(steps[-1]) for steps, _ in curves)
+    grid = np.unique(np.concatenate([[0], np.geomspace(1, max(last, 1), size).astype(np.int64)]))
+    grid = grid[grid <= last]
+    return grid, np.column_stack([_interpolated(grid, *curve) for curve in curves])
+
+
 def _read(run: StoredRun, what: str, unread: list[str]) -> Any:
     return artifact(getattr(run, what), f"{what} of run {run.name}", unread)
 
@@ -135,13 +180,8 @@ def best_of_all(curves: list[Curve], size: int = 240) -> Curve:
     curves = [curve for curve in curves if len(curve[0])]
     if not curves:
         return EMPTY
-    last = max(int(steps[-1]) for steps, _ in curves)
-    grid = np.unique(np.concatenate([[0], np.geomspace(1, max(last, 1), size).astype(np.int64)]))
-    grid = grid[grid <= last]
-    lowest = np.full(len(grid), np.inf)
-    for steps, errors in curves:
-        lowest = np.minimum(lowest, _interpolated(grid, steps, errors))
-    return grid, pd.Series(lowest).cummin().to_numpy()
+    grid, table = _table(curves, size)
+    return grid, pd.DataFrame(table).min(axis=1).cummin().to_numpy(np.float64)
 
 
 def _interpolated(
@@ -151,5 +191,5 @@ def _interpolated(
     x, at = np.log(steps + 1.0), np.log(grid + 1.0)
     logarithmic = bool((errors > 0).all())
     y = np.log(errors) if logarithmic else errors
-    found: npt.NDArray[np.float64] = np.interp(at, x, y, left=np.inf)
+    found: npt.NDArray[np.float64] = np.interp(at, x, y, left=np.nan, right=np.nan)
     return np.exp(found) if logarithmic else found

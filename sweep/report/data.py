@@ -1,4 +1,4 @@
-"""The report's data: one table of a sweep's runs, and the error curve of each trajectory.
+"""The report's data: one table of a sweep's runs, one of its grid points, and the error curves.
 
 Nothing here drops a run. Artifacts that cannot be read (a run that was killed has none) are
 missing values and named in `SweepData.unread`.
@@ -8,23 +8,30 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from sweep.report.axes import Axis, axis_of
-from sweep.report.curves import Frame, Trajectory, artifact, trajectories_of
+from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of
 from sweep.report.formats import FLOOR, joined
+from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["Frame", "SweepData", "outcome_of", "planned_value", "sweep_data"]
 
-_OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}
+OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}
+
+POINT = ["combination", "lr", "iters"]  # the columns that tell grid points apart
+
+COLUMNS = ["run", "cell", "name", "outcome", "lr", "iters", "error", "value", "needed"]
 
 
 @dataclass(frozen=True)
@@ -33,36 +40,53 @@ class SweepData:
 
     Attributes
     ----------
-    keys
+    question, metric
+        What decides between runs, and the metric that does in this sweep.
+    swept
         lr, iters and the other swept keys, in the order of the plan.
+    repeats
+        Those of them whose values repeat a grid point.
     stored
         All runs in plan order; those without usable lr and iters are in no table.
     runs
-        A row a run, then a row a missing grid point. Columns: ``run`` (None where missing),
-        ``cell`` (its entry in the plan), ``name``, ``outcome``, ``lr``, ``iters``, ``error``
-        (the final error, NaN where none), ``decisive`` (the same, with what is below the floor
-        made equal), ``needed`` (iterations after which nothing changed), ``combination`` (a
-        number for each combination of the keys other than lr and iters, in plan order).
+        A row a run, then a row a missing run. Columns: ``run`` (None where missing), ``cell``
+        (its entry in the plan), ``name``, ``outcome``, ``lr``, ``iters``, ``error`` (the final
+        error, NaN where none), ``value`` (the deciding metric, likewise), ``needed`` (iterations
+        after which nothing changed), ``combination`` (a number for each combination of the keys
+        other than lr, iters and repeats, in plan order).
     values
         The text of each swept key, a column a key, rows as in `runs`.
     """
 
     sweep: StoredSweep
     plan: Mapping[str, Any]
-    keys: tuple[str, ...]
+    question: Question
+    metric: str
+    swept: tuple[str, ...]
+    repeats: tuple[str, ...]
     stored: tuple[StoredRun, ...]
     runs: Frame
     values: Frame
     unread: list[str]
 
     @property
+    def keys(self) -> tuple[str, ...]:
+        """Return the keys whose values make grid points."""
+        return tuple(key for key in self.swept if key not in self.repeats)
+
+    @property
     def others(self) -> tuple[str, ...]:
-        """Return the swept keys beside lr and iters."""
+        """Return those beside lr and iters."""
         return tuple(key for key in self.keys if key not in ("lr", "iters"))
+
+    @property
+    def label(self) -> str:
+        """Return the name of the deciding metric to show."""
+        return "final error" if self.metric == "final_error" else self.metric
 
     @cached_property
     def axes(self) -> dict[str, Axis]:
-        """Return each swept key with its values."""
+        """Return each key with its values."""
         return {key: axis_of(key, self.values[key]) for key in self.keys}
 
     @cached_property
@@ -77,20 +101,59 @@ class SweepData:
 
     @cached_property
     def missing(self) -> Frame:
-        """Return the rows of the grid points that no run was stored for."""
+        """Return the rows that no run was stored for."""
         return self.runs[self.runs.run.isna()]
 
     @cached_property
+    def metrics(self) -> Frame:
+        """Return all metrics of the runs but curves and weights, rows as in `started`."""
+        table = pd.DataFrame([run.metrics for run in self.started.run], self.started.index)
+        return table.filter(regex=r"^(?!weights/|(validation_)?error$)")
+
+    @cached_property
+    def cells(self) -> Frame:
+        """Return one row for each cell of the plan: a completed run before any other."""
+        first = self.runs.assign(none=self.runs.value.isna()).sort_values("none", kind="stable")
+        doubled = self.values.loc[first.index, list(self.swept)].duplicated()
+        return first[~doubled].sort_index()
+
+    @cached_property
     def grid(self) -> Frame:
-        """Return one row for each grid point: a completed run before any other."""
-        first = self.runs.assign(none=self.runs.error.isna()).sort_values("none", kind="stable")
-        return first.drop_duplicates(["lr", "combination", "iters"]).sort_index()
+        """Return one row for each grid point.
+
+        ``value`` and ``error`` are means over its repeats. Beside the columns of `runs`, which
+        are those of the first repeat that has a value, there are ``n`` (repeats with a value),
+        ``sd``, ``median``, ``low``, ``high``, ``diverged`` (how many did) and ``decisive``
+        (smaller is better; errors below the floor are equal).
+        """
+        diverged = self.cells.outcome == "diverged"
+        groups = self.cells.assign(diverged=diverged).groupby(POINT, sort=False)
+        found = groups.agg(
+            value=("value", "mean"),
+            error=("error", "mean"),
+            needed=("needed", "max"),
+            n=("value", "count"),
+            sd=("value", "std"),
+            median=("value", "median"),
+            low=("value", "min"),
+            high=("value", "max"),
+            diverged=("diverged", "sum"),
+        )
+        first = self.cells.sort_values("none", kind="stable").drop_duplicates(POINT).sort_index()
+        table = first.drop(columns=["value", "error", "needed"]).join(found, on=POINT)
+        floor = FLOOR if self.metric.endswith("error") else -math.inf
+        decisive = table.value.where(table.value < 0, table.value.clip(lower=floor))
+        return table.assign(decisive=-table.value if self.question.mode == "max" else decisive)
 
     @cached_property
     def ranked(self) -> Frame:
-        """Return the rows with a final error, best first; ties by iterations, then as planned."""
-        done = self.grid[self.grid.error.notna()]
-        return done.sort_values(["decisive", "needed", "iters"], kind="stable")
+        """Return the grid points with a value, best first; ties by iterations, then as planned.
+
+        Points of which a repeat diverged come after all others.
+        """
+        done = self.grid[self.grid.value.notna()]
+        done = done.assign(unsafe=done.diverged > 0)
+        return done.sort_values(["unsafe", "decisive", "needed", "iters"], kind="stable")
 
     @property
     def best(self) -> Any:
@@ -99,13 +162,18 @@ class SweepData:
 
     @cached_property
     def logarithmic(self) -> bool:
-        """True where no final error is negative: they are compared by their logarithms."""
-        return not bool((self.runs.error < 0).any())
+        """True where values are compared by their logarithms: none is negative, small is best."""
+        return self.question.mode == "min" and not (self.ranked.decisive <= 0).any()
 
     @cached_property
     def trajectories(self) -> list[Trajectory]:
         """Return the trajectories with their curves, in plan order; reads them once."""
         return trajectories_of(self.started, self.unread)
+
+    @cached_property
+    def curves(self) -> list[Trajectory]:
+        """Return the trajectories to draw: repeats as one, its curve their mean, with a band."""
+        return repeated(self.trajectories, self.runs) if self.repeats else self.trajectories
 
     def texts(self, names: Iterable[str]) -> list[list[str]]:
         """Return the texts of some keys for each row."""
@@ -113,59 +181,60 @@ class SweepData:
         return found
 
     def words(self, row: Any) -> str:
-        """Return what a run is: lr=0.05, 1000 iterations, rule=gradient.
-
-        Where nothing changed any more, the iterations that were needed.
-        """
-        words = [
-            f"lr={self.values.lr[row.name]}",
-            f"{row.needed} iteration{'' if row.needed == 1 else 's'}",
-        ]
+        """Return what a run is, with the iterations needed: lr=0.05, 1000 iterations."""
+        count = f"{row.needed} iteration{'' if row.needed == 1 else 's'}"
         if row.needed < row.iters:
-            words[1] += f" (of {row.iters}; nothing changes after them)"
+            count += f" (of {row.iters}; nothing changes after them)"
+        words = [f"lr={self.values.lr[row.name]}", count]
         if self.others:
             words.append(joined(self.others, self.values.loc[row.name, list(self.others)]))
         return ", ".join(words)
 
 
-def sweep_data(sweep: StoredSweep, runs: Sequence[StoredRun]) -> SweepData:
+def sweep_data(
+    sweep: StoredSweep, runs: Sequence[StoredRun], question: Question | None = None
+) -> SweepData:
     """Read a sweep's plan and the table of its runs.
 
     Parameters
     ----------
     sweep, runs
         As `sweep.tracking.read` gives them, runs in plan order.
+    question
+        What decides between runs; None for what the plan says.
     """
     unread: list[str] = []
     plan = artifact(sweep.plan, f"plan of sweep {sweep.sweep_id}", unread) or {}
-    swept = [str(axis) for axis in plan.get("axes", ())]
-    keys = tuple(dict.fromkeys(["lr", "iters", *swept]))
+    question = question or question_of(plan)
+    metric = question.deciding(runs)
+    swept = tuple(dict.fromkeys(["lr", "iters", *map(str, plan.get("axes", ()))]))
     rows, values = [], []
     for run, cell in _placed(runs, plan):
-        texts = [planned_value(cell, key) or _param(run, key) for key in keys]
-        lr, iters = _number(texts[0]), _whole(texts[1])
-        if lr is None or iters is None:
-            if run is not None:
-                unread.append(f"params lr and iters of run {run.name}")
+        params = run.params if run else {}
+        texts = [planned_value(cell, key) or params.get(key, "") for key in swept]
+        numbers = _numbers(*texts[:2])
+        if numbers is None:
+            unread += [f"params lr and iters of run {run.name}"] if run else []
             continue
-        rows.append(_row(run, cell, lr, iters))
+        lr, iters = numbers
+        name = run.name if run else str(cell.get("name", ""))
+        rows.append((run, cell, name, outcome_of(run), lr, iters, *_ended(run, metric, iters)))
         values.append([repr(lr), str(iters), *texts[2:]])
-    columns = ("run", "cell", "name", "outcome", "lr", "iters", "error", "needed")
-    table = pd.DataFrame(rows, columns=list(columns)).astype(
-        {"run": object, "cell": object, "lr": float, "iters": object, "error": float}
+    table = pd.DataFrame(rows, columns=COLUMNS).astype(
+        {"run": object, "cell": object, "iters": object}
+        | {"lr": float, "error": float, "value": float}
     )
-    texts_of = pd.DataFrame(values, columns=list(keys), dtype=object)
-    table["decisive"] = table.error.where(table.error < 0, table.error.clip(lower=FLOOR))
-    others = [list(row[2:]) for row in values]
-    order = {json.dumps(other): None for other in others}
-    ranks = {text: rank for rank, text in enumerate(order)}
-    table["combination"] = [ranks[json.dumps(other)] for other in others]
-    return SweepData(sweep, plan, keys, tuple(runs), table, texts_of, unread)
+    texts_of = pd.DataFrame(values, columns=list(swept), dtype=object)
+    repeated = [key for key in question.repeats if key in swept[2:] and len(set(texts_of[key])) > 1]
+    others = [key for key in swept[2:] if key not in repeated]
+    table["combination"] = texts_of.groupby(others, sort=False).ngroup() if others else 0
+    keys = (swept, tuple(repeated))
+    return SweepData(sweep, plan, question, metric, *keys, tuple(runs), table, texts_of, unread)
 
 
-def outcome_of(run: StoredRun) -> str:
-    """Return what became of a run; a run without the tag is judged by its status."""
-    return run.outcome or _OUTCOMES.get(run.status, "unfinished")
+def outcome_of(run: StoredRun | None) -> str:
+    """Return what became of a run; one without the tag is judged by its status."""
+    return "missing" if run is None else run.outcome or OUTCOMES.get(run.status, "unfinished")
 
 
 def planned_value(cell: Mapping[str, Any], key: str) -> str:
@@ -186,60 +255,43 @@ def planned_value(cell: Mapping[str, Any], key: str) -> str:
 
 def _placed(
     runs: Sequence[StoredRun], plan: Mapping[str, Any]
-) -> list[tuple[StoredRun | None, Mapping[str, Any]]]:
-    """Return every run with its cell of the plan, then every cell that has no run.
+) -> Iterator[tuple[StoredRun | None, Mapping[str, Any]]]:
+    """Yield every run with its cell of the plan, then every cell that has no run.
 
     A cell is known by name and signature, and by its count where the plan has several alike.
     """
-    cells = [cell for cell in plan.get("cells", ()) if isinstance(cell, Mapping)]
-    key = ["name", "signature"]
-    planned = pd.DataFrame(
-        [(str(c.get("name")), str(c.get("signature"))) for c in cells], columns=key
-    )
-    started = pd.DataFrame(
-        [(run.name, run.tags.get("sweep.signature", "")) for run in runs], columns=key
-    )
-    for table in (planned, started):
-        table["count"] = table.groupby(key).cumcount()
-        table["at"] = table.index
-    both: Frame = started.merge(planned, "outer", [*key, "count"], indicator=True)
-    inside = {int(row.at_x): int(row.at_y) for row in both[both._merge == "both"].itertuples()}
-    absent = sorted(int(at) for at in both[both._merge == "right_only"].at_y)
-    # A second run of a cell has no cell of its own, but the same values.
-    twins = {name: at for at, name in enumerate(zip(planned.name, planned.signature, strict=True))}
-    found: list[tuple[StoredRun | None, Mapping[str, Any]]] = []
-    for at, run in enumerate(runs):
-        cell = inside.get(at, twins.get((run.name, run.tags.get("sweep.signature", ""))))
-        found.append((run, {} if cell is None else cells[cell]))
-    return found + [(None, cells[at]) for at in absent]
+    cells: dict[tuple[str, str], list[Mapping[str, Any]]] = {}
+    for cell in plan.get("cells", ()):
+        if isinstance(cell, Mapping):
+            key = str(cell.get("name")), str(cell.get("signature"))
+            cells.setdefault(key, []).append(cell)
+    used: Counter[tuple[str, str]] = Counter()
+    for run in runs:
+        key = run.name, run.tags.get("sweep.signature", "")
+        own = cells.get(key, [{}])
+        yield run, own[min(used[key], len(own) - 1)]
+        used[key] += 1
+    for key, own in cells.items():
+        yield from ((None, cell) for cell in own[used[key] :])
 
 
-def _row(run: StoredRun | None, cell: Mapping[str, Any], lr: float, iters: int) -> tuple[Any, ...]:
+def _ended(run: StoredRun | None, metric: str, iters: int) -> tuple[float, float, int]:
+    """Return final error, deciding metric and iterations after which nothing changed."""
     if run is None:
-        return None, cell, str(cell.get("name", "")), "missing", lr, iters, math.nan, iters
-    outcome = outcome_of(run)
-    error = run.metrics.get("final_error", math.nan) if outcome == "completed" else math.nan
-    if not math.isfinite(error):
-        error = math.nan
-    stalled = run.metrics.get("stalled_at", math.inf)
-    needed = int(min(stalled, iters)) if stalled < iters else iters
-    return run, cell, run.name, outcome, lr, iters, error, needed
+        return math.nan, math.nan, iters
+    done = outcome_of(run) == "completed"
+    error, value = (
+        found if done and np.isfinite(found := run.metrics.get(name, math.nan)) else math.nan
+        for name in ("final_error", metric)
+    )
+    return error, value, int(min(run.metrics.get("stalled_at", math.inf), iters))
 
 
-def _param(run: StoredRun | None, key: str) -> str:
-    return "" if run is None else run.params.get(key, "")
-
-
-def _number(text: str) -> float | None:
+def _numbers(lr: str, iters: str) -> tuple[float, int] | None:
+    """Return learning rate and iterations from their texts; None where they are none."""
     try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
-
-
-def _whole(text: str) -> int | None:
-    try:
-        return int(text) if text.isdecimal() else int(float(text))
+        rate = float(lr)
+        steps = int(iters) if iters.isdecimal() else int(float(iters))
     except (ValueError, OverflowError):
         return None
+    return (rate, steps) if math.isfinite(rate) else None

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
 
-__all__ = [
-    "FLOOR",
-    "counted",
-    "duration",
-    "figure",
-    "grouped",
-    "joined",
-    "natural",
-    "plain",
-    "power",
-    "short",
-    "tick",
-]
+__all__ = ["FLOOR", "counted", "duration", "figure", "grouped", "joined", "natural", "plain"]
+__all__ += ["power", "short", "spread", "tick"]
 
 FLOOR = 1e-26
 """Smaller squared errors count as equal: an output is as near to its target as doubles allow."""
@@ -34,13 +24,26 @@ def figure(value: float | None, digits: int = 4) -> str:
     return "" if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
+def spread(mean: float, sd: float, n: float) -> str:
+    """Return a mean over repeats: 0.042 ± 0.003 (10); of one run without repeats the number.
+
+    >>> spread(0.0423, 0.00311, 10), spread(0.0423, math.nan, 1)
+    ('0.0423 ± 0.0031 (10)', '0.0423')
+    """
+    return f"{figure(mean)} ± {figure(sd, 2)} ({n:.0f})" if n > 1 else figure(mean)
+
+
 def power(value: float, digits: int = 2) -> str:
     """Return a number as it stands in a picture: 0.042, 1.5×10⁻³³."""
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e4:
         return f"{value:#.{digits}g}" if abs(value) < 9.5 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return _scientific(f"{value:.{digits - 1}e}")
+
+
+def _scientific(text: str) -> str:
+    mantissa, exponent = text.split("e")
     return f"{mantissa}×10{str(int(exponent)).translate(_SUPERSCRIPT)}"
 
 
@@ -54,8 +57,7 @@ def tick(value: float) -> str:
         return f"{value:,.0f}".replace(",", "\N{THIN SPACE}")
     mantissa, exponent = f"{value:.3e}".split("e")
     mantissa = mantissa.rstrip("0").rstrip(".")
-    high = f"10{str(int(exponent)).translate(_SUPERSCRIPT)}"
-    return high if mantissa == "1" else f"{mantissa}×{high}"
+    return _scientific(f"{mantissa}e{exponent}").removeprefix("1×")
 
 
 def short(text: str) -> str:
@@ -104,14 +106,6 @@ def joined(names: Iterable[str], values: Iterable[str], length: int = 60) -> str
     return ", ".join(f"{plain(name, length)}={plain(value, length)}" for name, value in pairs)
 
 
-def natural(name: str) -> tuple[object, ...]:
+def natural(name: str) -> list[object]:
     """Return a sort key that orders w2 before w10: texts and numbers in turn."""
-    parts: list[object] = [""]
-    for char in name:
-        digit = char.isascii() and char.isdigit()
-        if digit == isinstance(parts[-1], int):
-            last = parts[-1]
-            parts[-1] = last * 10 + int(char) if isinstance(last, int) else f"{last}{char}"
-        else:
-            parts.append(int(char) if digit else char)
-    return tuple(parts)
+    return [int(p) if p.isdigit() else p for p in re.split(r"([0-9]+)", name)]

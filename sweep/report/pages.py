@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from markupsafe import Markup
 from sweep.report.figures.canvas import Picture
 from sweep.report.tables import Table
 
-__all__ = ["Drawn", "Page", "RunsTable", "Section", "escaped", "html", "markdown", "note"]
+__all__ = ["Page", "Section", "escaped", "html", "markdown", "note"]
 
 MOST_SVG = 400_000
 """A larger SVG is shown as PNG: thousands of paths would make the page slow."""
@@ -35,64 +35,55 @@ _SPECIAL = re.compile(r"[\\*_\[\]~]|[<>&|$`@]|:(?=//)|(?<=www)\.", re.IGNORECASE
 
 
 @dataclass(frozen=True)
-class Drawn:
-    """A picture with its bytes."""
-
-    picture: Picture
-    png: bytes
-    svg: bytes
-
-    @property
-    def source(self) -> str:
-        """Return the picture as a data address."""
-        small = len(self.svg) <= MOST_SVG
-        kind, data = ("svg+xml", self.svg) if small else ("png", self.png)
-        return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Return width and height on the page."""
-        width, height = struct.unpack(">II", self.png[16:24])
-        return round(width / 1.68), round(height / 1.68)
-
-
-@dataclass(frozen=True)
-class RunsTable:
-    """All runs: for each its colour, its address (or empty) and its cells, the name first."""
-
-    columns: tuple[str, ...]
-    numeric: tuple[bool, ...]
-    rows: tuple[tuple[str, str, tuple[str, ...]], ...]
-    hint: str
-
-
-@dataclass(frozen=True)
 class Section:
-    """One part of a report: a table, a picture, all runs, or named texts (commands as code)."""
+    """One part of a report: a table, a picture, all runs, or named texts.
+
+    Attributes
+    ----------
+    drawn
+        The picture as PNG and SVG.
+    dots
+        Of the table of all runs each row's colour and address (or an empty one).
+    code
+        Whether the texts are commands.
+    short
+        Whether the parent run's note shows it.
+    """
 
     anchor: str
     title: str
     table: Table | None = None
-    drawn: Drawn | None = None
-    runs: RunsTable | None = None
+    picture: Picture | None = None
+    drawn: tuple[bytes, ...] = ()
+    dots: Sequence[tuple[str, str]] = ()
     entries: Mapping[str, str] = field(default_factory=dict)
     code: bool = False
+    short: bool = False
+
+    @property
+    def source(self) -> str:
+        """Return the picture as a data address."""
+        png, svg = self.drawn
+        kind, data = ("svg+xml", svg) if len(svg) <= MOST_SVG else ("png", png)
+        return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return width and height of the picture on the page."""
+        width, height = struct.unpack(">II", self.drawn[0][16:24])
+        return round(width / 1.68), round(height / 1.68)
 
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report: what it is called, its answer, its sections and links.
-
-    `short` names the sections that the parent run's note shows, `about` is the user's own note.
-    """
+    """A whole report: what it is called, its answer, its sections, links, and the user's note."""
 
     title: str
     answer: str
-    sections: tuple[Section, ...]
+    sections: Sequence[Section]
     links: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-    short: tuple[str, ...] = ()
+    notes: Sequence[str] = ()
+    files: Sequence[str] = ()
     about: str = ""
 
 
@@ -102,19 +93,14 @@ def html(page: Page) -> str:
     Its own style and script are named by their hashes in a content policy, so that no other
     script runs in the page, whatever a name in the store holds.
     """
-    style, script = _asset("page.css"), _asset("page.js")
-    return (
-        _environment(_clean)
-        .get_template("report.html.j2")
-        .render(
-            page=page,
-            style=Markup(style),
-            script=Markup(script),
-            style_hash=_hash(style),
-            script_hash=_hash(script),
-            most=MOST_ROWS,
-        )
-    )
+    environment = _environment(_clean)
+    assets: dict[str, str] = {}
+    assert environment.loader is not None
+    for kind, name in (("style", "page.css"), ("script", "page.js")):
+        text = environment.loader.get_source(environment, name)[0]
+        digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+        assets |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
+    return environment.get_template("report.html.j2").render(page=page, most=MOST_ROWS, **assets)
 
 
 def markdown(page: Page) -> str:
@@ -124,11 +110,10 @@ def markdown(page: Page) -> str:
 
 def note(page: Page) -> str:
     """Return the parent run's note: the answer as its first line, then the short tables."""
-    chosen = tuple(part for part in page.sections if part.anchor in page.short)
-    return _markdown(page, chosen, NOTE_ROWS)
+    return _markdown(page, [part for part in page.sections if part.short], NOTE_ROWS)
 
 
-def _markdown(page: Page, sections: tuple[Section, ...], most: int | None) -> str:
+def _markdown(page: Page, sections: Sequence[Section], most: int | None) -> str:
     template = _environment(_finalize).get_template("report.md.j2")
     text = template.render(page=page, sections=sections, most=most, code=_code, url=_url)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
@@ -144,16 +129,6 @@ def _environment(finalize: Any) -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-
-
-def _asset(name: str) -> str:
-    loader = _environment(_clean).loader
-    assert loader is not None
-    return loader.get_source(_environment(_clean), name)[0]
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
 
 
 def _clean(value: Any) -> Any:

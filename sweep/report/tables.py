@@ -1,8 +1,4 @@
-"""Tables: exact data frames for the files, short texts for people.
-
-A frame keeps every number as the store has it; a `Table` is what terminal, Markdown and HTML
-show.
-"""
+"""Tables of plain texts to show, and exact frames for the CSV files."""
 
 from __future__ import annotations
 
@@ -13,17 +9,11 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.report.data import Frame, SweepData, outcome_of
-from sweep.report.formats import figure, natural, plain
+from sweep.report.data import POINT, Frame, SweepData, outcome_of
+from sweep.report.formats import natural, plain
 
-__all__ = [
-    "Table",
-    "csv_text",
-    "final_error_frame",
-    "final_error_table",
-    "runs_frame",
-    "table_of",
-]
+__all__ = ["Table", "csv_text", "final_error_frame", "repeats_frame", "runs_frame", "table_of"]
+__all__ += ["wide"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
@@ -45,21 +35,19 @@ class Table:
 
 def table_of(
     title: str,
-    columns: Iterable[str],
-    rows: Iterable[Iterable[object]],
+    frame: Frame,
     note: str = "",
     marked: Iterable[tuple[int, int]] = (),
     text: Iterable[str] = (),
 ) -> Table:
     """Return a table of plain texts; columns hold numbers but for those named in `text`."""
-    names = tuple(plain(name) for name in columns)
-    words = {plain(name) for name in text}
-    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in rows)
+    names, words = tuple(map(plain, map(str, frame.columns))), {plain(name) for name in text}
+    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in frame.to_numpy().tolist())
     numeric = tuple(name not in words for name in names)
-    return Table(title, names, cells, numeric, note, frozenset(marked))
+    return Table(title, names, cells, numeric, note.strip(), frozenset(marked))
 
 
-def runs_frame(data: SweepData) -> pd.DataFrame:
+def runs_frame(data: SweepData) -> Frame:
     """Return a row a run, a column a param and metric, named as in the store.
 
     Columns: run_id, name, status, outcome, params in the order of the first runs, metrics
@@ -68,42 +56,61 @@ def runs_frame(data: SweepData) -> pd.DataFrame:
     runs = data.stored
     fixed = [(run.run_id, run.name, run.status, outcome_of(run)) for run in runs]
     frame = pd.DataFrame(fixed, columns=["run_id", "name", "status", "outcome"], dtype=object)
-    params = dict.fromkeys(name for run in runs for name in run.params)
-    found = {"diverged_at", "stalled_at", *(name for run in runs for name in run.metrics)}
-    metrics = sorted(found, key=natural)
-    columns: dict[str, list[object]] = {}
-    for name in params:
-        doubled = name in frame or name in found
-        columns[f"params.{name}" if doubled else name] = [run.params.get(name) for run in runs]
-    for name in metrics:
-        doubled = name in frame or name in params
-        columns[f"metrics.{name}" if doubled else name] = [run.metrics.get(name) for run in runs]
-    return pd.concat([frame, pd.DataFrame(columns, index=frame.index, dtype=object)], axis=1)
+    params = pd.DataFrame([run.params for run in runs], frame.index, dtype=object)
+    metrics = pd.DataFrame([run.metrics for run in runs], frame.index)
+    names = sorted({"diverged_at", "stalled_at", *metrics.columns}, key=natural)
+    doubled = {name for name in params if name in frame or name in names}
+    clash = doubled | {name for name in names if name in frame}
+    return pd.concat(
+        [
+            frame,
+            params.rename(columns={name: f"params.{name}" for name in doubled}),
+            metrics.reindex(columns=names).rename(columns={n: f"metrics.{n}" for n in clash}),
+        ],
+        axis=1,
+    )
 
 
 def final_error_frame(data: SweepData) -> Frame:
     """Return the final errors: a row for lr and the other keys, a column for each iters.
 
     A cell is one run's final error, NaN where there is none, and never an aggregate; rows are
-    in plan order of the other keys, then by lr.
+    in plan order of the other keys, repeats among them, then by lr.
     """
-    wide = _wide(data, data.grid.error)
-    keys = _keys(data).assign(lr=[lr for _, lr in wide.index])
-    frame = pd.concat([keys, wide.reset_index(drop=True)], axis=1)
-    frame.columns = pd.Index([*keys.columns, *map(str, wide.columns)])
-    return frame
+    others = [key for key in data.swept if key not in ("lr", "iters")]
+    texts = data.values.loc[data.cells.index]
+    rank = texts.groupby(others, sort=False).ngroup() if others else 0
+    return wide(data, data.cells.assign(rank=rank), data.cells.error, others)
 
 
-def _wide(data: SweepData, column: Any) -> Frame:
-    """Return a column of the grid: combination and lr down, iteration counts across."""
-    grid = data.grid.assign(shown=column)
-    return grid.pivot(index=["combination", "lr"], columns="iters", values="shown")
+def wide(data: SweepData, rows: Frame, shown: Any, others: Iterable[str]) -> Frame:
+    """Return lr and the other keys down, iteration counts across."""
+    rows = rows.assign(shown=shown)
+    wide = rows.pivot(index=["rank", "lr"], columns="iters", values="shown")
+    first = rows.drop_duplicates(["rank", "lr"]).sort_values(["rank", "lr"])
+    keys = data.values.loc[first.index, ["lr", *others]].reset_index(drop=True)
+    numbers = [float(text) for text in keys.lr]
+    wide.columns = pd.Index(map(str, wide.columns))
+    return pd.concat([keys.assign(lr=numbers), wide.reset_index(drop=True)], axis=1)
 
 
-def _keys(data: SweepData) -> Frame:
-    """Return the texts of lr and the other keys for each row of `_wide`."""
-    rows = data.grid.drop_duplicates(["combination", "lr"]).sort_values(["combination", "lr"])
-    return data.values.loc[rows.index, ["lr", *data.others]].reset_index(drop=True)
+def repeats_frame(data: SweepData) -> Frame:
+    """Return a row a grid point: its keys, how many runs, and of each metric the aggregates.
+
+    Columns: the keys, ``runs``, then for each metric ``_mean``, ``_sd`` (of the sample),
+    ``_median``, ``_min``, ``_max`` and ``_n`` (completed runs that have it).
+    """
+    cells = data.cells[data.cells.run.notna()]
+    done = data.metrics.loc[cells.index[cells.outcome == "completed"]]
+    keys = cells[POINT]
+    found = done.join(keys).groupby(POINT, sort=False)[sorted(done.columns, key=natural)]
+    table = found.agg(["mean", "std", "median", "min", "max", "count"])
+    ends = {"std": "sd", "count": "n"}
+    table.columns = pd.Index([f"{name}_{ends.get(what, what)}" for name, what in table.columns])
+    texts = data.values.loc[data.grid.index, list(data.keys)]
+    counts = keys.groupby(POINT, sort=False).size().rename("runs")
+    points = data.grid[POINT].join(counts, on=POINT).join(table, on=POINT)
+    return pd.concat([texts, points.drop(columns=POINT)], axis=1).reset_index(drop=True)
 
 
 def csv_text(frame: pd.DataFrame) -> str:
@@ -112,34 +119,6 @@ def csv_text(frame: pd.DataFrame) -> str:
     names = [_safe(str(name)) for name in frame.columns]
     shown = pd.DataFrame(dict(enumerate(cells)), dtype=object).set_axis(names, axis=1)
     return shown.to_csv(index=False, lineterminator="\n")
-
-
-def final_error_table(data: SweepData) -> Table:
-    """Return the final errors to show; a run without one says what became of it."""
-    texts = pd.Series([_ending(row) for row in data.grid.itertuples()], data.grid.index)
-    wide = _wide(data, texts).fillna("")  # nobody asked for that combination
-    keys = _keys(data)
-    marked = []
-    if data.best is not None:
-        row = wide.index.get_loc((data.best.combination, data.best.lr))
-        marked.append((row, len(keys.columns) + wide.columns.get_loc(data.best.iters)))
-    return table_of(
-        "Final error E by learning rate and iterations",
-        [*keys.columns, *map(str, wide.columns)],
-        pd.concat([keys, wide.reset_index(drop=True)], axis=1).to_numpy().tolist(),
-        "Columns: iterations. E: the error after that many.",
-        marked,
-        data.others,
-    )
-
-
-def _ending(row: Any) -> str:
-    if row.error == row.error:
-        return figure(row.error)
-    step = math.nan if row.run is None else row.run.metrics.get("diverged_at", math.nan)
-    if math.isfinite(step):
-        return f"diverged at {int(step)}"
-    return "not run" if row.run is None else "none" if row.outcome == "completed" else row.outcome
 
 
 def _cell(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
@@ -16,8 +16,16 @@ __all__ = ["Artifacts", "LocalArtifacts", "write_whole"]
 class Artifacts(Protocol):
     """Where the files of runs lie."""
 
-    def put(self, run_id: str, folder: Path, subfolder: str = "") -> None:
+    def put(self, run_id: str, folder: Path) -> None:
         """Make the files of `folder` the run's; `folder` may be gone afterwards."""
+        ...
+
+    def copy(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Write files, name below the run's artifacts to content."""
+        ...
+
+    def is_whole(self, run_id: str) -> bool:
+        """Return whether a finished run has all of its files, as far as that is cheap to know."""
         ...
 
     def read(self, run_id: str, name: str) -> bytes | None:
@@ -58,19 +66,31 @@ class LocalArtifacts:
             raise StoreError(f"run {run_id!r}: this is no id of a run.")
         return self.root / run_id / "artifacts"
 
-    def put(self, run_id: str, folder: Path, subfolder: str = "") -> None:
-        """Move the files of `folder` below the run; what is there by the same name is replaced."""
-        target = self.folder(run_id) / subfolder
+    def put(self, run_id: str, folder: Path) -> None:
+        """Move the files of `folder` to the run; what is there by the same name is replaced."""
+        target = self.folder(run_id)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
             os.rename(folder, target)
             return
-        for path in sorted(folder.rglob("*")):
-            if path.is_file():
-                place = target / path.relative_to(folder)
-                place.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(path, place)
-        shutil.rmtree(folder, ignore_errors=True)
+        for path in folder.iterdir():
+            os.replace(path, target / path.name)
+        folder.rmdir()
+
+    def copy(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Write files, each whole or not at all."""
+        for name, content in files.items():
+            path = self.folder(run_id) / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(path, content)
+
+    def is_whole(self, run_id: str) -> bool:
+        """Return whether a run has files and none is empty, as a power cut leaves them."""
+        try:
+            sizes = [entry.stat().st_size for entry in os.scandir(self.folder(run_id))]
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return bool(sizes) and all(sizes)
 
     def read(self, run_id: str, name: str) -> bytes | None:
         """Return one file of a run, None where it has no such file."""

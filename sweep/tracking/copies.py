@@ -29,7 +29,7 @@ RUN_FILES = (
 )
 
 NOTE = "mlflow.note.content"
-OWN_TAGS = ("mlflow.parentRunId", "mlflow.runName", "sweep.holder", "sweep.lease")
+OWN_TAGS = ("mlflow.parentRunId", "mlflow.runName", "sweep.heartbeat")
 """Tags that are not copied: MLflow writes them anew, or they name the process that wrote a run."""
 
 FILE_KEYS = ("data.file", "data.validation")

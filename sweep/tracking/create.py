@@ -15,6 +15,7 @@ from mlflow import MlflowClient
 
 from sweep.errors import StoreError
 from sweep.tracking.database import adopt
+from sweep.tracking.locks import acquire
 from sweep.tracking.settings import Tracking
 
 __all__ = ["STORE_TAG", "create_store", "store_lock"]
@@ -35,19 +36,15 @@ def store_lock(tracking: Tracking, say: Callable[[str], None]) -> Iterator[None]
     StoreError
         Another process holds it for two minutes, or the lock file cannot be made.
     """
+    path = tracking.locks / "store.lock"
     try:
-        tracking.locks.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(tracking.locks / "store.lock")
+        lock = acquire(path, 5)
+    except filelock.Timeout:
+        say(f"Another process prepares {tracking.database}; waiting for it.")
         try:
-            lock.acquire(timeout=5)
-        except filelock.Timeout:
-            say(f"Another process prepares {tracking.database}; waiting for it.")
-            lock.acquire(timeout=LOCK_WAIT)
-    except (filelock.Timeout, OSError, NotImplementedError) as error:
-        raise StoreError(
-            f"{tracking.locks / 'store.lock'} cannot be locked ({error}); end the process that "
-            "holds it, or choose outputs on a file system that can lock."
-        ) from error
+            lock = acquire(path, LOCK_WAIT)
+        except filelock.Timeout as error:
+            raise StoreError(f"{path} is held by another process; end that process.") from error
     try:
         yield
     finally:

@@ -11,13 +11,14 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sweep.tracking import views
+from sweep.tracking.question import POINT, question_of
 from sweep.tracking.stored import StoredRun, StoredSweep
 from sweep.tracking.texts import entity_name, short_lines
 
@@ -70,7 +71,7 @@ def arrange(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> dict
     ids = [run.run_id for run in runs]
     plain = plain_comparison(store.experiment_id, sweep.sweep_id, ids)
     links["plain" if "compare" in links else "compare"] = plain
-    best = _best(runs)
+    best = question_of(sweep.plan()).best_run(runs)
     if best is not None:
         links["best run"] = f"{runs_page}/{best.run_id}?{TRAINING}"
     links["report"] = f"{runs_page}/{sweep.run_id}/artifacts/report/index.html?{TRAINING}"
@@ -89,15 +90,6 @@ def plain_comparison(experiment_id: str, sweep_id: str, run_ids: Sequence[str]) 
         f"#/experiments/{quote(experiment_id, safe='')}/runs?searchFilter="
         f"{quote(condition, safe='')}&startTime=ALL&compareRunsMode=CHART&{TRAINING}"
     )
-
-
-def _best(runs: Iterable[StoredRun]) -> StoredRun | None:
-    """Return the run with the smallest final error; of equal ones that with fewer iterations."""
-
-    def key(run: StoredRun) -> tuple[float, float]:
-        return run.metrics["final_error"], float(run.params.get("iters", "inf"))
-
-    return min((run for run in runs if "final_error" in run.metrics), key=key, default=None)
 
 
 def _version(store: Store) -> str:
@@ -126,9 +118,12 @@ def _save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> 
     """Save the views and remove old ones; return link -> the view's key."""
     from sweep.tracking import read
 
-    axes = [entity_name(axis) for axis in sweep.plan().get("axes") or ("lr", "iters")]
+    plan = sweep.plan()
+    question = question_of(plan)
+    axes = [entity_name(axis) for axis in plan.get("axes") or ("lr", "iters")]
     metrics = [run.metrics for run in runs]
-    words = views.words_of(sweep.sweep_id, axes, [run.params for run in runs], metrics)
+    params = [run.params for run in runs]
+    words = views.words_of(sweep.sweep_id, axes, params, metrics, question.deciding(runs))
     own = f"sweep-{sweep.sweep_id}"
     wanted = (
         ("compare", own, "sweep", set[str]().union(*metrics)),
@@ -138,6 +133,10 @@ def _save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> 
     saved = {}
     for link, key, template, names in wanted:
         made = views.view(template, words, sorted(names))
+        if made is not None and link != "all sweeps":
+            made[1]["orderByAsc"] = question.mode == "min"
+        if made is not None and link == "compare" and any(POINT in run.tags for run in runs):
+            made[1].update(views.grouped(POINT))
         value = made and views.view_tag(*made, now=time.time_ns() // 1_000_000)
         if made is not None and value is not None:
             _set_tag(store, views.PREFIX + key, value)

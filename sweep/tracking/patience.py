@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ import mlflow.exceptions
 import sqlalchemy.exc
 
 from sweep.errors import RunGoneError, StoreBusyError, StoreError
+from sweep.tracking.texts import os_trouble, trouble
 
 __all__ = [
     "GoneError",
@@ -96,27 +96,13 @@ def _is_busy(error: BaseException) -> bool:
     return "database is locked" in text or "database table is locked" in text
 
 
-CAUSES = {
-    "disk is full": "the disk is full; free some space and run the command again with resume=last",
-    "No space left": "the disk is full; free some space and run the command again with resume=last",
-    "disk I/O error": "reading or writing failed (disk I/O error); check the disk and its free "
-    "space, and run the command again with resume=last",
-    "malformed": "the database is damaged; restore it from a backup",
-    "not a database": "it is not a SQLite database; move the file away or choose other outputs",
-    "readonly database": "the database is read-only; give write permission to it and its folder",
-    "unable to open database": "the database cannot be opened; check the permissions of its folder",
-}
-"""Words of SQLite or the system -> what they mean to a user."""
-
-
 def translated(error: Exception, where: str) -> StoreError:
     """Return the error of one sentence that stands for what a library raised."""
+    if isinstance(error, OSError):
+        return os_trouble(error, where)
     text = str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        text = "No space left"
-    for words, meaning in CAUSES.items():
-        if words in text:
-            return StoreError(f"{where}: {meaning}.")
+    if (known := trouble(text, where)) is not None:
+        return known
     if isinstance(error, mlflow.exceptions.MlflowException):
         return _translated_answer(error, text, where)
     return StoreError(f"{where} cannot be used: {first_line(text)}")

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import partial
-from typing import Any
 
 from mlflow.entities import Run, ViewType
 
 from sweep.errors import NotFoundError
 from sweep.tracking.patience import GoneError
 from sweep.tracking.store import Store
-from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep, cell_key
+from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
 from sweep.tracking.texts import is_plain_id
 
 __all__ = [
@@ -28,6 +27,7 @@ __all__ = [
     "next_sequence",
     "search",
     "stored_run",
+    "stored_sweep",
     "sweep_runs",
 ]
 
@@ -56,7 +56,7 @@ def list_sweeps(store: Store) -> list[StoredSweep]:
 
     The order is that of their sequence numbers: the wall clock may have been set back.
     """
-    return [_sweep(store, run) for run in search(store, SWEEPS, *NEWEST)]
+    return [stored_sweep(store, run) for run in search(store, SWEEPS, *NEWEST)]
 
 
 NEWEST = ("tags.`sweep.sequence` DESC", "attributes.start_time DESC")
@@ -77,21 +77,21 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
                 f"sweep=last: {store.where} holds no sweep of experiment "
                 f"{store.experiment_name}; run `python -m sweep -m` first."
             )
-        return _sweep(store, newest)
+        return stored_sweep(store, newest)
     if is_plain_id(sweep_id):
         condition = f"{SWEEPS} and tags.`sweep.id` = '{sweep_id}'"
         found = _first(store, condition)
         if found is not None:
-            return _sweep(store, found)
+            return stored_sweep(store, found)
         found = _first(store, f"{SWEEPS} and tags.`{NAME}` = '{sweep_id}'", *NEWEST)
         if found is not None:
-            return _sweep(store, found)
+            return stored_sweep(store, found)
         gone = next(search(store, condition, deleted=True), None)
         if gone is not None:
             store.check_experiment()
             raise NotFoundError(
-                f"sweep={sweep_id} was deleted; MLFLOW_TRACKING_URI='{store.uri}' mlflow runs "
-                f"restore --run-id {gone.info.run_id} brings it back."
+                f"sweep={sweep_id} was deleted; {store.restore_command(gone.info.run_id)} brings "
+                "it back."
             )
     raise NotFoundError(
         f"sweep={sweep_id}: {store.where} holds no such sweep in experiment "
@@ -113,47 +113,37 @@ def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[Stor
     if not is_plain_id(sweep_id):
         return []
     condition = f"tags.`sweep.role` = 'run' and tags.`sweep.id` = '{sweep_id}'"
-    runs = [stored_run(store, run) for run in search(store, condition, "attributes.start_time ASC")]
     cells = find_sweep(store, sweep_id).plan().get("cells", ())
-    return _in_plan_order(runs, cells) if every else counting(runs, cells)
+    known = {
+        (str(cell.get("name")), str(cell.get("signature"))): at for at, cell in enumerate(cells)
+    }
+    runs = []
+    for run in search(store, condition, "attributes.start_time ASC"):
+        text = run.data.tags.get("sweep.cell", "")
+        key = run.info.run_name, run.data.tags.get("sweep.signature", "")
+        # Sweeps of earlier versions have no such tag.
+        cell = int(text) if text.isdecimal() else known.get(key, len(cells))
+        runs.append(replace(stored_run(store, run), cell=cell))
+    runs.sort(key=lambda run: run.cell)
+    return runs if every else counting(runs)
 
 
-def counting(runs: Sequence[StoredRun], cells: Sequence[Mapping[str, Any]]) -> list[StoredRun]:
-    """Return the attempts that count, in the order of the plan's `cells`.
+def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
+    """Return the attempts that count, one a grid point, in the order of the plan.
 
     Parameters
     ----------
     runs
-        All attempts; of the same cell the earlier ones first.
+        All attempts; of the same grid point the earlier ones first.
     """
-    wanted = Counter(_key(cell) for cell in cells)
-    return _in_plan_order(list(_counting(runs, wanted)), cells)
-
-
-def _in_plan_order(
-    runs: Sequence[StoredRun], cells: Sequence[Mapping[str, Any]]
-) -> list[StoredRun]:
-    order: dict[tuple[str, str], int] = {}
-    for at, cell in enumerate(cells):
-        order.setdefault(_key(cell), at)
-    last = len(cells)
-    return sorted(runs, key=lambda run: (order.get(cell_key(run), last), run.start_time or 0))
-
-
-def _key(cell: Mapping[str, Any]) -> tuple[str, str]:
-    return str(cell.get("name")), str(cell.get("signature"))
-
-
-def _counting(runs: Iterable[StoredRun], wanted: Counter[tuple[str, str]]) -> Iterator[StoredRun]:
-    """Yield the attempts that count, as many of a cell as the plan has of it."""
-    attempts: dict[tuple[str, str], list[StoredRun]] = defaultdict(list)
+    attempts: dict[int, list[StoredRun]] = {}
     for run in runs:
         if SUPERSEDED not in run.tags:
-            attempts[cell_key(run)].append(run)
-    for key, tries in attempts.items():
-        finished = [run for run in tries if run.status == "FINISHED"]
-        others = [run for run in reversed(tries) if run.status != "FINISHED"]
-        yield from (finished + others)[: max(1, wanted[key])]
+            attempts.setdefault(run.cell, []).append(run)
+    return [
+        next((run for run in tries if run.status == "FINISHED"), tries[-1])
+        for _, tries in sorted(attempts.items())
+    ]
 
 
 def find_run(store: Store, run_id: str) -> StoredRun:
@@ -175,8 +165,7 @@ def find_run(store: Store, run_id: str) -> StoredRun:
         raise missing from error
     if run.info.lifecycle_stage != "active":
         raise NotFoundError(
-            f"run={run_id} was deleted; MLFLOW_TRACKING_URI='{store.uri}' mlflow runs restore "
-            f"--run-id {run_id} brings it back."
+            f"run={run_id} was deleted; {store.restore_command(run_id)} brings it back."
         )
     return stored_run(store, run)
 
@@ -197,7 +186,7 @@ def _first(store: Store, condition: str, *order: str) -> Run | None:
     return found[0] if found else None
 
 
-def _sweep(store: Store, run: Run) -> StoredSweep:
+def stored_sweep(store: Store, run: Run) -> StoredSweep:
     store.remember(run)
     tags = dict(run.data.tags)
     return StoredSweep(

@@ -1,96 +1,300 @@
-"""Who keeps a sweep's ledger: the command itself, or a process beside it (see `apart`).
+"""The recorder: one process that writes to MLflow, in order, while the command goes on.
 
-with apart(say, hurried) as recorder:
-    recorder.ask(Ledger.open, ...)          # waits for the answer, raises what it raised
-    recorder.tell(Ledger.record, ...)       # goes on; the answer is among the news
-    for recorded in recorder.news(): ...
+A process executor of the standard library with one worker. It is started first, so that MLflow
+loads while the command composes and trains; what it is given are methods of `Session`::
+
+    with recorder(say, stop) as recording:
+        recording.result(recording.submit(Session.open_store, tracking))
+
+Only two calls are with the worker, the others wait in this process and die with it; so whatever
+must not be lost is on disk before it is submitted (see `results`).
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, Concatenate, ParamSpec, Protocol, Self, TypeVar
+import gc
+import logging
+import math
+import multiprocessing
+import os
+import signal
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+from multiprocessing import resource_tracker
+from multiprocessing.connection import Connection
+from multiprocessing.connection import wait as wait_for
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sweep.tracking.ledger import Ledger
+from sweep import errors
+from sweep.errors import StoreError, SweepError
 
-__all__ = ["Here", "Recorder"]
+if TYPE_CHECKING:  # it loads NumPy: the process is started first
+    from sweep.tracking.session import Session
+
+__all__ = ["Recorder", "discard", "inline", "prepare", "recorder"]
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
-class Recorder(Protocol):
-    """Carries out a ledger's methods, in the order of the calls.
+TICK = 0.1
+"""Seconds after which a waiting command looks for a signal, and at what the recorder says."""
+
+STOP_SECONDS = 2.0
+"""Seconds that are left for the recorder, all in all, once the command was asked to end."""
+
+CLOSE_SECONDS = 5.0
+"""Seconds to close the store."""
+
+SILENT = (
+    "The store does not answer; what is not recorded waits on disk and resume=last finishes the "
+    "sweep."
+)
+DIED = (
+    "The process that records in the store died; what was finished is on disk and resume=last "
+    "stores it and finishes the sweep."
+)
+
+
+class Recorder:
+    """Carries out methods of a session, in the order of the calls.
 
     Attributes
     ----------
-    watches
-        Whether runs that begin are created by themselves after a while.
+    say
+        Called with the sentences of the session.
+    stopping
+        Called while waiting; once true, no lock and no server holds the command up.
     """
 
-    watches: bool
+    def __init__(self, executor: Executor, lines: Connection | None = None) -> None:
+        self.say: Callable[[str], None] = lambda sentence: None
+        self.stopping: Callable[[], bool] = lambda: False
+        self._executor = executor
+        self._lines = lines
+        self._until = math.inf
 
-    def ask(
-        self, method: Callable[Concatenate[Ledger, P], T], *args: P.args, **kwargs: P.kwargs
+    def submit(
+        self, method: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
+    ) -> Future[T]:
+        """Have a method carried out after those that were submitted before.
+
+        Raises
+        ------
+        StoreError
+            The recorder died.
+        """
+        try:
+            return self._executor.submit(_call, method, args, kwargs)
+        except BrokenProcessPool:
+            raise StoreError(DIED) from None
+
+    def result(self, future: Future[T]) -> T:
+        """Return what a method returned, or raise what it raised.
+
+        Raises
+        ------
+        StoreError
+            The recorder died; or the command was asked to end, and the store did not answer.
+        """
+        while not wait([future], TICK).done:
+            self.poll()
+            if time.monotonic() > self._until:
+                raise StoreError(SILENT)
+        self.poll()
+        try:
+            return future.result()
+        except BrokenProcessPool:
+            raise StoreError(DIED) from None
+        except StoreError as error:
+            for note in getattr(error, "__notes__", ()):
+                log.error("The process that records failed:\n%s", note)
+            raise
+
+    def call(
+        self, method: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> T:
-        """Return what a method of the ledger returns, or raise what it raises."""
-        ...
+        """Submit a method and return its result."""
+        return self.result(self.submit(method, *args, **kwargs))
 
-    def begin(
-        self, method: Callable[Concatenate[Ledger, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> Callable[[], T]:
-        """Have a method carried out, and return how to wait for what it returns or raises."""
-        ...
-
-    def tell(
-        self, method: Callable[Concatenate[Ledger, P], object], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        """Have a method carried out; an error of an earlier one is raised here or later."""
-        ...
-
-    def news(self, seconds: float = 0.0) -> Iterator[Any]:
-        """Yield what methods that were told returned, but None; wait for the first one."""
-        ...
-
-
-class Here:
-    """Keeps the ledger in this process."""
-
-    watches = False
-
-    def __init__(self, say: Callable[[str], None], hurried: Callable[[], bool]) -> None:
-        self.ledger = Ledger(say, hurried)
-        self._news: deque[Any] = deque()
-
-    def ask(
-        self, method: Callable[Concatenate[Ledger, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> T:
-        """Call the method."""
-        return method(self.ledger, *args, **kwargs)
-
-    def begin(
-        self, method: Callable[Concatenate[Ledger, P], T], *args: P.args, **kwargs: P.kwargs
-    ) -> Callable[[], T]:
-        """Return how to call the method."""
-        return partial(method, self.ledger, *args, **kwargs)
-
-    def tell(
-        self, method: Callable[Concatenate[Ledger, P], object], *args: P.args, **kwargs: P.kwargs
-    ) -> None:
-        """Call the method and keep what it returns."""
-        value = method(self.ledger, *args, **kwargs)
-        if value is not None:
-            self._news.append(value)
-
-    def news(self, seconds: float = 0.0) -> Iterator[Any]:
-        """Yield what was kept."""
-        while self._news:
-            yield self._news.popleft()
+    def poll(self) -> None:
+        """Pass on what the recorder says, and to it that the command was asked to end."""
+        if self._until == math.inf and self.stopping():
+            self._until = time.monotonic() + STOP_SECONDS
+            if self._lines is not None:
+                with suppress(OSError):
+                    self._lines.send("stop")
+        with suppress(OSError, EOFError):  # it died: the next result says so
+            while self._lines is not None and self._lines.poll():
+                self.say(self._lines.recv())
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *exc_info: object) -> None:
-        self.ledger.close()
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the store and end the process; at once, where an error ends the block."""
+        from sweep.tracking.session import Session
+
+        with suppress(StoreError):  # it died, and holds nothing any more
+            closing = self.submit(Session.close)
+            wait([closing], CLOSE_SECONDS if error is None else 0.0)
+        self.end()
+
+    def end(self) -> None:
+        """End the process; what is not stored yet is on disk."""
+        self._executor.shutdown(cancel_futures=True)
+
+
+class _Process(Recorder):
+    """A recorder in a process of its own."""
+
+    def __init__(self) -> None:
+        lines, theirs = multiprocessing.get_context("spawn").Pipe()
+        before = set(multiprocessing.active_children())
+        pool = ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn"), _begin, (theirs, os.getpid())
+        )
+        super().__init__(pool, lines)
+        # Until it ignores them itself, signals that the terminal sends to all are held back.
+        resource_tracker.ensure_running()
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        try:
+            pool.submit(_load)
+        except OSError as error:
+            raise StoreError(
+                f"The process that records cannot be started ({error.strerror}); close other "
+                "programs and run the command again."
+            ) from error
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, held)
+        theirs.close()
+        (self._worker,) = set(multiprocessing.active_children()) - before
+
+    def end(self) -> None:
+        self._worker.kill()
+        super().end()
+        assert self._lines is not None
+        self._lines.close()
+
+
+class _Inline(Executor):
+    """Runs each call at once, in this process."""
+
+    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+_prepared: list[Recorder] = []
+
+
+def prepare() -> None:
+    """Start the recorder now: it loads MLflow while the command finds out what to do."""
+    with suppress(StoreError):  # the sweep meets it again, if there is one
+        _prepared.append(_Process())
+
+
+def discard() -> None:
+    """End the recorder that was prepared and is not used."""
+    while _prepared:
+        _prepared.pop().end()
+
+
+def recorder(say: Callable[[str], None], stopping: Callable[[], bool]) -> Recorder:
+    """Return the recorder that was prepared, or a new one."""
+    made = _prepared.pop() if _prepared else _Process()
+    made.say, made.stopping = say, stopping
+    return made
+
+
+def inline(say: Callable[[str], None], stopping: Callable[[], bool]) -> Recorder:
+    """Return a recorder in this process, for a job in a process of its own."""
+    from sweep.tracking.session import Session
+
+    _Worker.session = Session(say, stopping, os.getpid())
+    made = Recorder(_Inline())
+    made.say, made.stopping = say, stopping
+    return made
+
+
+# --- in the recorder's process -----------------------------------------------------------
+
+
+class _Worker:
+    """What the process that records has: its one session."""
+
+    session: Session
+
+
+def _begin(lines: Connection, pid: int) -> None:
+    """Prepare the process: the command alone decides when it ends."""
+    from sweep.tracking.session import Session
+
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    os.setsid()  # what the terminal sends to the command's group is not meant for it
+    os.dup2(2, 1)  # whatever a library prints is not for the command's standard output
+    stopping = threading.Event()
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def listen() -> None:
+        with suppress(OSError, EOFError):
+            while lines in wait_for([lines, parent.sentinel]):
+                lines.recv()
+                stopping.set()
+        os._exit(0)  # the command has ended, and nothing else would end this process
+
+    def say(sentence: str) -> None:
+        with suppress(OSError):
+            lines.send(sentence)
+
+    threading.Thread(target=listen, name="sweep-parent", daemon=True).start()
+    _Worker.session = Session(say, stopping.is_set, pid)
+
+
+def _load() -> None:
+    """Load MLflow, and keep the collector away from what stays for good."""
+    gc.disable()
+    with suppress(Exception):  # the first call meets it again, and says so
+        from sweep.tracking import pages, recover, write  # noqa: F401
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
+    gc.enable()
+
+
+def _call(method: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
+    """Call a method of the session; raise errors that the command knows without MLflow."""
+    try:
+        return method(_Worker.session, *args, **kwargs)
+    except SweepError as error:
+        known = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
+        raise known(str(error)) from None
+    except Exception:
+        text = traceback.format_exc()
+        last = text.strip().splitlines()[-1]
+        mistake = StoreError(
+            f"The process that records failed ({last}); what was finished is on disk and "
+            "resume=last stores it and finishes the sweep."
+        )
+        mistake.add_note(text)
+        raise mistake from None

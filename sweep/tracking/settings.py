@@ -47,14 +47,14 @@ class Tracking:
         return self.outputs / "artifacts"
 
     @property
-    def spool(self) -> Path:
-        """Where results wait that the store does not have yet."""
-        return self.outputs / "spool"
-
-    @property
     def locks(self) -> Path:
         """Where lock files lie."""
         return self.outputs / ".locks"
+
+    @property
+    def place(self) -> str:
+        """The database's path or the server's address without a password, for sentences."""
+        return str(self.database) if self.kind == "local" else without_password(self.address)
 
     @property
     def name(self) -> str:

@@ -6,14 +6,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass
+from typing import Literal, TypeVar
 
 from mlflow import MlflowClient
 from mlflow.entities import Experiment, Run
 from mlflow.exceptions import MlflowException
 
+from sweep.checks import without_password
 from sweep.errors import NotFoundError, StoreBusyError, StoreError
 from sweep.tracking import set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts
@@ -24,7 +24,6 @@ from sweep.tracking.patience import UnreachableError, patiently
 from sweep.tracking.probe import probe_folder, probe_server, probe_space
 from sweep.tracking.settings import Tracking
 from sweep.tracking.uploads import ServerArtifacts
-from sweep.tracking.writers import Writers
 
 __all__ = ["Store", "open_store"]
 
@@ -54,18 +53,8 @@ class Store:
         Told what the user should know while the store makes us wait.
     hurried
         Set by the command: true once it was asked to end, so that no lock holds it up.
-    started
-        What this process has started and not ended, by what `write.start_run` returned.
     silent_until
         Until then (monotonic clock) a server that did not answer is left alone.
-    writers
-        Threads that record the runs of a sweep on a server; None where one writer is best.
-    waiting
-        How many results of this process wait on disk for a server that does not answer.
-    aside
-        What waits on disk for another reason, which was told.
-    refused
-        Why a server did not take a result; raised when the sweep ends.
     blocked
         What was told when another program still held the database and the command should end.
     """
@@ -78,12 +67,7 @@ class Store:
     mode: Mode
     say: Callable[[str], None] = _to_stderr
     hurried: Callable[[], bool] = lambda: False
-    started: dict[str, Any] = field(default_factory=dict)
-    waiting: int = 0
-    aside: set[Path] = field(default_factory=set)
-    refused: list[StoreError] = field(default_factory=list)
     silent_until: float = 0.0
-    writers: Writers | None = None
     blocked: StoreBusyError | None = None
 
     @property
@@ -94,7 +78,12 @@ class Store:
     @property
     def where(self) -> str:
         """The store as sentences name it: the database's path or the server's address."""
-        return where(self.tracking)
+        return self.tracking.place
+
+    def restore_command(self, run_id: str) -> str:
+        """Return the command that brings back a deleted run; no password is in it."""
+        address = without_password(self.uri)
+        return f"MLFLOW_TRACKING_URI='{address}' mlflow runs restore --run-id {run_id}"
 
     def remember(self, run: Run) -> None:
         """Keep where a server has a run's files; on this machine its id alone tells."""
@@ -129,18 +118,13 @@ class Store:
             raise
         except UnreachableError:
             if not self.silent_until:  # said once, however many requests fail
-                self.say(f"{self.where} does not answer; results wait in {self.tracking.spool}.")
+                self.say(f"{self.where} does not answer; results wait in {self.tracking.outputs}.")
             self.silent_until = time.monotonic() + SILENCE
             raise
         if self.silent_until:
             self.silent_until = 0.0
             self.say(f"{self.where} answers again.")
         return answer
-
-
-def where(tracking: Tracking) -> str:
-    """Return the store as sentences name it."""
-    return str(tracking.database) if tracking.kind == "local" else str(tracking.uri)
 
 
 def open_store(
@@ -216,11 +200,9 @@ def _open_server(
         probe_space(tracking.outputs, need_bytes)
     client, experiment = _experiment(tracking, mode, say)
     artifacts = ServerArtifacts(client, tracking.address)
-    store = Store(
+    return Store(
         tracking, client, experiment.experiment_id, tracking.experiment, artifacts, mode, say
     )
-    store.writers = Writers() if mode == "write" else None
-    return store
 
 
 def _experiment(
@@ -242,7 +224,7 @@ def _experiment(
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # by another first start
                 raise
 
-    name = where(tracking)
+    name = tracking.place
     client, found = patiently(find, name, say)
     if found is None and mode == "read":
         raise NotFoundError(
@@ -257,8 +239,9 @@ def _experiment(
 
 
 def _deleted(tracking: Tracking, experiment_id: str) -> StoreError:
+    address = without_password(tracking.address)
     return StoreError(
-        f"tracking.experiment={tracking.experiment} was deleted in {where(tracking)}; bring it "
-        f"back by MLFLOW_TRACKING_URI='{tracking.address}' mlflow experiments restore "
+        f"tracking.experiment={tracking.experiment} was deleted in {tracking.place}; bring it "
+        f"back by MLFLOW_TRACKING_URI='{address}' mlflow experiments restore "
         f"--experiment-id {experiment_id}, or choose another name."
     )

@@ -14,8 +14,9 @@ import numpy.typing as npt
 
 from sweep.tracking import files
 from sweep.tracking.artifacts import Artifacts
+from sweep.training.curve import Points
 
-__all__ = ["SUPERSEDED", "StoredRun", "StoredSweep", "cell_key"]
+__all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
 
 SUPERSEDED = "sweep.superseded_by"
 """The tag of a run that does not count: another attempt at its cell does."""
@@ -33,6 +34,8 @@ class StoredRun:
         The last value of each; floats come back exactly.
     start_time, end_time
         Milliseconds since the epoch, or None.
+    cell
+        The grid point's index in the sweep's plan.
     """
 
     run_id: str
@@ -44,7 +47,12 @@ class StoredRun:
     tags: dict[str, str]
     start_time: int | None
     end_time: int | None
+    cell: int = 0
     artifacts: Artifacts | None = field(default=None, repr=False, compare=False)
+
+    def is_whole(self) -> bool:
+        """Return whether a finished run has its files; a power cut may have left them empty."""
+        return self.artifacts is None or self.artifacts.is_whole(self.run_id)
 
     def _file(self, name: str) -> bytes | None:
         return self.artifacts.read(self.run_id, name) if self.artifacts else None
@@ -57,14 +65,23 @@ class StoredRun:
     def curve(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return the kept steps and their errors, shape (n,) each; n = 0 where there are none."""
         content = self._file(files.CURVE)
-        if not content:
+        if content is None:
             return np.empty(0, dtype=np.int64), np.empty(0)
         return files.read_curve(content)
 
     def validation(self) -> npt.NDArray[np.float64] | None:
         """Return the validation errors at the curve's steps; None where there are none."""
         content = self._file(files.CURVE)
-        return files.read_validation(content) if content else None
+        return None if content is None else files.read_validation(content)
+
+    def named_curves(self) -> dict[str, Points]:
+        """Return the steps and values of each curve that a user's trainer named."""
+        content = self._file(files.CURVE)
+        return files.read_named(content) if content else {}
+
+    def printed(self) -> str:
+        """Return what the training printed."""
+        return (self._file(files.LOG) or b"").decode("utf-8", "replace")
 
     def weights(self) -> dict[str, dict[str, Any]]:
         """Return ``{"initial": {name: value}, "final": {…}}``; empty where none were written."""
@@ -108,8 +125,3 @@ class StoredSweep:
         content = self.artifacts.read(self.run_id, "plan.json") if self.artifacts else None
         loaded = json.loads(content) if content else {}
         return loaded if isinstance(loaded, dict) else {}
-
-
-def cell_key(run: StoredRun) -> tuple[str, str]:
-    """Return what tells a run's cell from the others of its sweep."""
-    return run.name, run.tags.get("sweep.signature", "")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,12 +43,25 @@ class ServerArtifacts:
         address = self._addresses[run_id]
         return get_artifact_repository(address, tracking_uri=self.tracking_uri)
 
-    def put(self, run_id: str, folder: Path, subfolder: str = "") -> None:
+    def put(self, run_id: str, folder: Path) -> None:
         """Upload the files of `folder`."""
         try:
-            self._repository(run_id).log_artifacts(str(folder), subfolder or None)
+            self._repository(run_id).log_artifacts(str(folder))
         except OSError as error:  # of the HTTP library: this path does not translate it
             raise _answer(error, self.tracking_uri) from error
+
+    def copy(self, run_id: str, files: Mapping[str, bytes]) -> None:
+        """Upload files."""
+        with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
+            for name, content in files.items():
+                path = Path(folder, name)
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
+            self.put(run_id, Path(folder))
+
+    def is_whole(self, run_id: str) -> bool:
+        """Return True: a server looks after its own disk."""
+        return True
 
     def read(self, run_id: str, name: str) -> bytes | None:
         """Download one file of a run, None where it has no such file."""

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PREFIX", "is_known", "view", "view_tag", "words_of"]
+__all__ = ["PREFIX", "grouped", "is_known", "view", "view_tag", "words_of"]
 
 PREFIX = "mlflow.sharedViewState."
 """How the names of the tags that hold a view begin."""
@@ -42,6 +42,7 @@ def words_of(
     axes: Sequence[str],
     params: Sequence[Mapping[str, str]],
     metrics: Sequence[Mapping[str, float]],
+    deciding: str = "final_error",
 ) -> dict[str, list[str]]:
     """Return what stands for each ``$word`` of the templates.
 
@@ -50,11 +51,20 @@ def words_of(
     params, metrics
         Those of each run. A coordinate whose values are all equal tells nothing: the words
         ``varied_axis`` and ``varied_weight`` leave it out.
+    deciding
+        The metric that decides: ``$metric``. It has a chart of its own (``$own``) unless it is
+        the final error, which is drawn by its logarithm; ``$also`` names the final error beside
+        another metric.
     """
+    usual = deciding == "final_error"
     weights = {name for run in metrics for name in run if name.startswith(WEIGHT)}
     ordered = sorted(weights, key=_natural)
     return {
         "sweep": [sweep_id],
+        "metric": [deciding],
+        "also": [] if usual else ["final_error"],
+        "own": [] if usual or deciding == "final_error_log10" else [deciding],
+        "drawn": ["final_error_log10" if usual else deciding],
         "axis": list(axes),
         "varied_axis": [name for name in axes if _varies(name, params)],
         "weight": ordered,
@@ -96,7 +106,8 @@ def view(template: str, words: Words, metrics: Sequence[str]) -> tuple[str, dict
     if not drawn:
         return None
     used = {chart["metricSectionId"] for chart in drawn}
-    sections = [{**page["section"], **one} for one in own["sections"] if one["uuid"] in used]
+    named = _filled(own["sections"], words)
+    sections = [{**page["section"], **one} for one in named if one["uuid"] in used]
     shown = {chart.get("metricKey") for chart in drawn}
     hidden = {"type": "BAR", "metricSectionId": sections[-1]["uuid"]}
     drawn += [
@@ -108,6 +119,13 @@ def view(template: str, words: Words, metrics: Sequence[str]) -> tuple[str, dict
     state |= {"columnOrder": state["selectedColumns"]}
     state |= {"compareRunSections": sections, "compareRunCharts": drawn}
     return _filled([own["name"]], words)[0], state
+
+
+def grouped(tag: str) -> dict[str, Any]:
+    """Return the state that shows runs of one value of a tag as one line, by their mean."""
+    keys = [{"mode": "tag", "groupByData": tag}]
+    how = {"aggregateFunction": "average", "groupByKeys": keys}
+    return {"groupBy": how, "groupsExpanded": {}, "useGroupedValuesInCharts": True}
 
 
 def _uuid(chart: Mapping[str, Any]) -> str:

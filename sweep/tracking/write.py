@@ -1,154 +1,173 @@
 """Write a sweep and its runs. The one place that sets a run's status and outcome.
 
-A run has three requests: its creation, when its training starts or soon after, one batch with all
-that it has to say, and its status, last. Its files are in place before the batch.
+A run has three requests: its creation, one batch with all that it has to say, and its status,
+last; its files are in place before the status. Every step may be repeated: files replace
+themselves, and points with the same time and value are stored once.
 """
 
 from __future__ import annotations
 
+import json
 import time
-import uuid
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mlflow.entities import Metric
+from mlflow.entities import Metric, Param, RunTag
 
-from sweep.tracking import provenance, spool
-from sweep.tracking.deliver import deliver
-from sweep.tracking.ending import Ending, ending_of, failure, interruption
-from sweep.tracking.holder import me
-from sweep.tracking.metrics import curve_points
-from sweep.tracking.parent import finish_sweep, reopen_sweep, start_sweep, write_plan
-from sweep.tracking.patience import UnreachableError
-from sweep.tracking.started import StartedRun
+from sweep.errors import StoreBusyError
+from sweep.tracking import provenance, read, results
+from sweep.tracking.metrics import CURVES, Point, curve_points
+from sweep.tracking.patience import GoneError
+from sweep.tracking.results import RunRecord
 from sweep.tracking.store import Store
-from sweep.tracking.texts import entity_name, short
+from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
+from sweep.tracking.texts import entity_name, is_plain_id, short, short_lines
 from sweep.training.curve import charted
-from sweep.training.history import RunResult
 
 __all__ = [
-    "create_begun",
-    "end",
-    "fail",
+    "Found",
+    "check_same_cells",
+    "create_run",
+    "find",
     "finish_sweep",
-    "kill",
-    "kill_running",
-    "record",
-    "reopen_sweep",
-    "show",
-    "start_run",
+    "gather",
+    "log_curve",
     "start_sweep",
+    "store_result",
     "write_plan",
 ]
 
+NOTE_LENGTH = 7500
 
-def start_run(
-    store: Store,
-    *,
-    name: str,
-    params: Mapping[str, str],
-    tags: Mapping[str, str],
-    sweep_id: str | None = None,
-    parent_run_id: str | None = None,
-    later: bool = False,
-) -> str:
+WEIGHT_OF_REQUEST = 1000
+"""So many entries MLflow takes at once, of them 100 params and 100 tags."""
+
+
+# --- runs --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Found:
+    """A run of the store that belongs to a record: the finished one, or that of its attempt."""
+
+    run_id: str
+    finished: bool
+
+
+def create_run(store: Store, record: RunRecord, more: Mapping[str, str] = {}) -> str:
     """Create a run, status RUNNING, and return its id.
-
-    Where a server does not answer, the id is one of our own: the run is created when the
-    server is back, and its result waits on disk until then.
 
     Parameters
     ----------
-    name
-        From the swept axes.
-    params
-        Written when the run ends.
-    tags
-        ``sweep.signature`` and the others that the specification determines.
-    sweep_id, parent_run_id
-        The sweep that the run belongs to; None for a single run.
-    later
-        Leave the creation to `create_begun`, or to the run's end where that comes first.
+    more
+        Tags beside those of the record.
 
     Raises
     ------
     StoreError
         The store cannot be written.
     """
-    attempt = uuid.uuid4().hex
-    signature = tags.get("sweep.signature", "")
-    delivery = f"{sweep_id or 'single'}/{signature[:32]}/{attempt[:12]}"
-    ours = {"sweep.role": "run", "sweep.delivery": delivery, **provenance.tags()}
-    if sweep_id is not None and parent_run_id is not None:
-        ours |= {"sweep.id": sweep_id, "mlflow.parentRunId": parent_run_id}
-        ours["sweep.holder"] = me().to_json()
+    tags = {entity_name(key): short(value) for key, value in {**record.tags, **more}.items()}
+    name = short(record.name, 250) or "run"
+    create = partial(store.client.create_run, store.experiment_id, record.start_time, tags, name)
+    run = store.call(create)
+    store.remember(run)
+    return str(run.info.run_id)
+
+
+def find(store: Store, record: RunRecord) -> Found | None:
+    """Return the run that a grid point has: a finished one, else the one of the same attempt."""
+    signature = record.tags.get("sweep.signature", "")
+    if record.sweep_id is not None and is_plain_id(record.sweep_id):
+        condition = f"tags.`sweep.id` = '{record.sweep_id}' and tags.`sweep.cell` = '{record.cell}'"
+    elif record.sweep_id is None and is_plain_id(signature):
+        condition = (
+            f"tags.`sweep.signature` = '{signature}' and attributes.start_time = "
+            f"{record.start_time}"
+        )
     else:
-        ours["sweep.lease"] = spool.lease()
-    run = StartedRun(
-        run_id=None,
-        sweep_id=sweep_id,
-        delivery=delivery,
-        name=short(name, 250) or "run",
-        params={entity_name(key): short(value) for key, value in params.items()},
-        tags={entity_name(key): short(value) for key, value in {**tags, **ours}.items()},
-        start_time=_now(),
-        clock=time.monotonic(),
-    )
-    key = f"{'begun' if later else 'waiting'}-{attempt}"
-    store.started[key] = replace(run, asked=False)
-    if later:
-        return key
-    known = _create(store, key)
-    if known is None:
-        return key
-    store.started[known] = store.started.pop(key)
-    return known
-
-
-def create_begun(store: Store, after: float = 0.0) -> None:
-    """Create what was begun `after` seconds ago or before, so that it is seen while it trains."""
-    now = time.monotonic()
-    for key, run in list(store.started.items()):
-        if not run.asked and now - run.clock >= after:
-            _create(store, key)
-
-
-def _create(store: Store, key: str) -> str | None:
-    """Create a begun run and return its id; None where the server does not answer."""
-    run: StartedRun = store.started[key]
-    store.started[key] = replace(run, asked=True)
-    try:
-        run_id = spool.create(store, run.entry("interrupted"))
-    except UnreachableError:  # the run starts all the same; its result waits on disk
         return None
-    store.started[key] = replace(run, asked=True, run_id=run_id)
-    return run_id
+    same = None
+    for run in read.search(store, condition):
+        run_id, tags = str(run.info.run_id), run.data.tags
+        if (tags.get("sweep.id"), SUPERSEDED in tags) != (record.sweep_id, False):
+            continue
+        if run.info.status == "FINISHED" and store.artifacts.is_whole(run_id):
+            return Found(run_id, True)
+        if run.info.start_time == record.start_time:
+            same = Found(run_id, False)
+    return same
 
 
-def record(store: Store, run_id: str, result: RunResult, config: Mapping[str, Any]) -> bool:
-    """Store a result: files, then one batch of metrics, params and tags, then the status.
+def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None) -> str:
+    """Bring a result file into the store, its status last, and remove it; return the run's id.
 
-    A server's writers do it while the training goes on; `finish_sweep` waits for them.
-
-    Returns
-    -------
-    False where the server does not answer: the result waits on disk for `deliver`.
+    Parameters
+    ----------
+    run_id
+        The run where it was created; None to create it.
 
     Raises
     ------
+    GoneError
+        The run was deleted meanwhile.
     StoreError
-        The disk is full, or the store refused; what was written before stays on disk.
+        The disk is full, the server does not answer or refuses it: the result file stays.
     """
-    return end(store, run_id, ending_of(result, config)) is not None
+    outcome = record.end_tags
+    try:
+        if run_id is None:
+            run_id, outcome = create_run(store, record, outcome), {}
+        known = run_id
+        _log(store, known, record, outcome)  # first, for it tells where the run was deleted
+        files = path / results.FILES
+        if files.is_dir():
+            store.call(lambda: store.artifacts.put(known, files))
+        end = max(record.start_time, record.end_time)
+        store.call(lambda: store.client.set_terminated(known, record.status, end))
+    except GoneError as error:
+        store.check_experiment()
+        raise GoneError(
+            f"Run {record.name} was deleted while it was written; its result lies in {path}, and "
+            f"resume stores it; {store.restore_command(run_id or 'ID')} brings back the run."
+        ) from error
+    results.remove(path)
+    return known
 
 
-def show(
+def _log(store: Store, run_id: str, record: RunRecord, texts: Mapping[str, str]) -> None:
+    """Write metrics, params and tags: one batch, unless there are too many for one."""
+    metrics = _metrics(record.metrics, record.start_time, record.end_time)
+    params = [Param(entity_name(key), short(text)) for key, text in record.params.items()]
+    tags = [RunTag(key, text) for key, text in texts.items()]
+    while metrics or params or tags:
+        part = params[:100], tags[:100]
+        room = WEIGHT_OF_REQUEST - len(part[0]) - len(part[1])
+        some = metrics[:room]
+        store.call(partial(store.client.log_batch, run_id, some, *part))
+        metrics, params, tags = metrics[room:], params[100:], tags[100:]
+
+
+def _metrics(points: Iterable[Point], start_time: int, end_time: int) -> list[Metric]:
+    """Return points as MLflow takes them.
+
+    Those of a curve have the time of the run's start, so that one which was shown while it
+    trained is the same at the end.
+    """
+    return [
+        Metric(p.key, p.value, start_time if p.key in CURVES else end_time, p.step) for p in points
+    ]
+
+
+def log_curve(
     store: Store,
     run_id: str,
+    start_time: int,
     steps: npt.NDArray[np.int64],
     errors: npt.NDArray[np.float64],
     validation: npt.NDArray[np.float64] | None = None,
@@ -160,105 +179,120 @@ def show(
     steps, errors, validation
         What was trained since the last call, shape (n,) each.
     """
-    run: StartedRun | None = store.started.get(run_id)
-    if run is None or run.run_id is None or not len(steps):
+    if not len(steps):
         return
     chosen = np.flatnonzero(np.isin(steps, np.append(0, charted(int(steps[-1])))))
     points = curve_points(steps, errors, validation, chosen)
-    new = [point for point in points if (point.key, point.step) not in run.shown]
-    now, known = _now(), run.run_id
-    metrics = [Metric(point.key, point.value, now, point.step) for point in new]
-    try:
-        store.call(lambda: store.client.log_batch(known, metrics=metrics))
-    except UnreachableError:
-        return  # the whole curve comes at the end
-    shown = run.shown | {(point.key, point.step) for point in new}
-    store.started[run_id] = replace(run, shown=shown)
+    metrics = _metrics(points, start_time, start_time)
+    store.call(lambda: store.client.log_batch(run_id, metrics=metrics))
 
 
-def fail(
-    store: Store, run_id: str, traceback_text: str, config: Mapping[str, Any] | None = None
-) -> bool:
-    """Store that a run failed, with its traceback as an artifact; see `record`."""
-    return end(store, run_id, failure(traceback_text, config)) is not None
+# --- a sweep -----------------------------------------------------------------------------
 
 
-def kill(
+def start_sweep(
+    store: Store, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]
+) -> str:
+    """Create a sweep's parent run with its plan, before any of its runs; return the run's id.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written.
+    """
+    ours = {
+        "sweep.role": "sweep",
+        "sweep.id": sweep_id,
+        "sweep.sequence": read.next_sequence(store),
+        **provenance.tags(),
+    }
+    all_tags = {entity_name(key): short(value) for key, value in {**tags, **ours}.items()}
+    create = partial(store.client.create_run, store.experiment_id, _now(), all_tags, sweep_id)
+    run = store.call(create)
+    store.remember(run)
+    run_id: str = run.info.run_id
+    write_plan(store, run_id, plan)
+    return run_id
+
+
+def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> None:
+    """Refuse a plan from which cells are missing that the stored one has.
+
+    Raises
+    ------
+    StoreBusyError
+        Another command added cells after this one had read the plan.
+    """
+    stored = read.find_sweep(store, sweep_id).plan().get("cells", ())
+    ours = [cell["config"] for cell in plan["cells"][: len(stored)]]
+    if [cell["config"] for cell in stored] != ours:
+        raise StoreBusyError(
+            f"Sweep {sweep_id} got other cells from another command meanwhile; run the command "
+            "again."
+        )
+
+
+def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:
+    """Write or replace a sweep's ``plan.json``, how many runs it has, and what it is called."""
+    text = json.dumps(plan, allow_nan=False, ensure_ascii=False)
+    files = {"plan.json": text.encode("utf-8", "backslashreplace")}
+    store.call(lambda: store.artifacts.copy(parent_run_id, files))
+    total = Metric("runs_total", float(len(plan.get("cells", ()))), _now(), 0)
+    about = plan.get("about", {})
+    tags = {entity_name(key): short(value) for key, value in about.get("tags", {}).items()}
+    if "name" in about:
+        tags[read.NAME] = about["name"]
+    if "note" in about:
+        tags["mlflow.note.content"] = short_lines(about["note"], NOTE_LENGTH)
+    shown = [RunTag(key, text) for key, text in tags.items()]
+    store.call(lambda: store.client.log_batch(parent_run_id, metrics=[total], tags=shown))
+
+
+def finish_sweep(
     store: Store,
-    run_id: str,
-    result: RunResult | None = None,
-    config: Mapping[str, Any] | None = None,
-) -> bool:
-    """Store that a run was interrupted, with the finite curve that it had; see `record`."""
-    ending = interruption(config) if result is None else ending_of(result, config or {})
-    return end(store, run_id, replace(ending, outcome="interrupted")) is not None
-
-
-def kill_running(
-    store: Store,
-    sweep_id: str | None = None,
-    configs: Mapping[str, Mapping[str, Any]] = {},
-) -> int:
-    """End as KILLED what this process has started of a sweep and not ended; return how many.
+    parent_run_id: str,
+    status: str,
+    totals: Mapping[str, float],
+    note: str | None = None,
+    report_folder: Path | None = None,
+) -> None:
+    """Write a sweep's metrics, note and report, and its status last.
 
     Parameters
     ----------
-    configs
-        The resolved configuration of each run, by what `start_run` returned.
+    status
+        FINISHED, FAILED or KILLED.
+    note
+        Markdown that MLflow's UI shows beside the run.
+    report_folder
+        Its files become the artifacts ``report/…``.
     """
-    left = [key for key, run in store.started.items() if run.sweep_id == sweep_id]
-    for run_id in left:
-        run: StartedRun = store.started[run_id]
-        if run.run_id is None and run.asked:
-            del store.started[run_id]  # the store never heard of it
-        else:
-            kill(store, run_id, config=configs.get(run_id))
-    return len(left)
+    metrics = [Metric(key, value, _now(), 0) for key, value in totals.items()]
+    tags = []
+    if note:
+        tags.append(RunTag("mlflow.note.content", short_lines(note, NOTE_LENGTH)))
+    if report_folder is not None:
+        files = {
+            f"report/{path.relative_to(report_folder).as_posix()}": path.read_bytes()
+            for path in sorted(report_folder.rglob("*"))
+            if path.is_file() and not path.name.startswith(".")  # which somebody is writing
+        }
+        store.call(lambda: store.artifacts.copy(parent_run_id, files))
+    store.call(lambda: store.client.log_batch(parent_run_id, metrics=metrics, tags=tags))
+    store.call(lambda: store.client.set_terminated(parent_run_id, status))
 
 
-def end(store: Store, run_id: str, ending: Ending) -> str | None:
-    """Store the end of a run; see `record`.
-
-    Returns
-    -------
-    The run's id in the store, empty where a writer is still about to create it; None where
-    the result waits on disk.
-    """
-    run = _started(store, run_id)
-    entry = run.entry(ending.outcome, ending.metrics)
-    folder = spool.save(store, entry, ending.files)
-    store.started.pop(run_id, None)  # from here on the spool answers for it
-    hand_over = partial(spool.hand_over, store, folder, entry, search=run.asked)
-    if store.writers is not None and entry.sweep_id is not None:
-        store.writers.submit(folder, hand_over)
-        return entry.run_id or ""
-    known = hand_over()
-    if known is None:
-        store.waiting += 1
-    elif store.waiting:  # the server is back
-        deliver(store)
-    elif entry.sweep_id is None:  # a sweep's runs are many: it tidies once
-        spool.tidy(store)
-    return known
-
-
-def _started(store: Store, run_id: str) -> StartedRun:
-    """Return what is known of a started run; of another process's, what the store knows."""
-    known: StartedRun | None = store.started.get(run_id)
-    if known is not None:
-        return known
-    run = store.call(lambda: store.client.get_run(run_id))
-    tags = dict(run.data.tags)
-    return StartedRun(
-        run_id=run_id,
-        sweep_id=tags.get("sweep.id"),
-        delivery=tags.get("sweep.delivery", run_id),
-        name=run.info.run_name,
-        params=dict(run.data.params),
-        tags=tags,
-        start_time=run.info.start_time,
-        clock=time.monotonic() - max(0.0, (_now() - run.info.start_time) / 1000),
-    )
+def gather(store: Store, sweep: StoredSweep) -> list[StoredRun]:
+    """Return a sweep's runs that count, one for each cell, and tag the other attempts."""
+    every = read.sweep_runs(store, sweep.sweep_id, every=True)
+    runs = read.counting(every)
+    kept = {run.cell: run.run_id for run in runs}
+    for run in every:
+        other = run.run_id != kept[run.cell]
+        if other and SUPERSEDED not in run.tags and run.status != "RUNNING":
+            tag = partial(store.client.set_tag, run.run_id, SUPERSEDED, kept[run.cell])
+            store.call(tag)
+    return runs
 
 
 def _now() -> int:

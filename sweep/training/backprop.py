@@ -22,6 +22,7 @@ from sweep.training.batches import Batches
 from sweep.training.kernels import load_kernel
 from sweep.training.kernels.spec import LANES, kernel_spec
 from sweep.training.network import Network, check_fit, check_rule
+from sweep.training.protocol import Batch
 
 if TYPE_CHECKING:
     from sweep.training.data import Data
@@ -102,7 +103,7 @@ class Item:
         self.stalled_at = None if stalled < 0 else stalled
 
 
-class Backprop:
+class Backprop(Batch):
     """Train trajectories of equal networks on the same data.
 
     Up to LANES trajectories of a small network train in one vector kernel, in about the time of

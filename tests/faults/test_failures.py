@@ -16,6 +16,7 @@ from tests.faults.support import (
     open_reader,
     statuses,
     trainer,
+    wait_for,
     wait_for_line,
 )
 from tests.processes import finish, run_sweep
@@ -86,11 +87,13 @@ def test_deleted_run_is_computed_again_and_a_deleted_experiment_is_named(tmp_pat
 @pytest.mark.parametrize("what", ["run", "sweep", "experiment"])
 def test_deleted_while_running(begin: Begin, what: str, tmp_path: Path) -> None:
     own = trainer(tmp_path, "Lasting", seconds=0.05)
-    process = begin(["-m", *own, "lr=0.1", "iters=1,60,61"], tmp_path)
+    process = begin(["-m", *own, "lr=0.1", "iters=1,120,121"], tmp_path)
     wait_for_line(process, "[1/3]")
     store = open_reader(tmp_path)
-    runs = {run.info.run_name: run for run in read.search(store, "")}
-    victim = runs["lr=0.1,iters=60"].info.run_id
+    name = "attributes.run_name = 'lr=0.1,iters=120'"
+    wait_for(lambda: list(read.search(store, name)), "the run in the store")
+    (found,) = read.search(store, name)
+    victim = found.info.run_id
     if what == "run":
         store.client.delete_run(victim)
     elif what == "sweep":
@@ -112,3 +115,27 @@ def test_deleted_while_running(begin: Begin, what: str, tmp_path: Path) -> None:
     again = run_sweep([*own[:2], "resume=last"], tmp_path)
     assert again.code == 0, again
     assert_whole(tmp_path)
+
+
+@pytest.mark.faults
+def test_single_run_is_deleted_while_it_trains(begin: Begin, tmp_path: Path) -> None:
+    """Training goes on, the numbers are printed, and the result is on disk."""
+    own = trainer(tmp_path, "Lasting", seconds=0.2)
+    process = begin([*own, "lr=0.1", "iters=50"], tmp_path)
+    wait_for(
+        lambda: (tmp_path / "outputs" / "mlflow.db").exists() and statuses(tmp_path)["RUNNING"],
+        "a run that is shown",
+    )
+    store = open_reader(tmp_path)
+    (run,) = read.search(store, "")
+    store.client.delete_run(run.info.run_id)
+    ended = finish(process, 60)
+    (left,) = tmp_path.glob("outputs/runs/*/results/0")
+    run_id = left.parents[1].name
+    assert_brief(ended, 3, "was deleted while it was written", f"resume={run_id} stores it")
+    assert "After 50 iterations" in ended.out
+    again = run_sweep([f"resume={run_id}"], tmp_path)
+    assert again.code == 0 and "Stored as run" in again.out, again
+    (stored,) = read.search(store, "")
+    assert stored.info.status == "FINISHED" and stored.info.run_id != run.info.run_id
+    assert not left.exists()

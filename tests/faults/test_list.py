@@ -56,14 +56,20 @@ FAULTS: dict[str, dict[str, list[str]]] = {
     "state that lies": {
         "SIGKILL in mid-sweep, then resume": [
             "faults/test_signals.py::test_killed_sweep_is_resumed",
-            "tracking/test_spool.py::test_killed_at_any_step_of_recording_loses_nothing",
+            "tracking/test_results.py::test_killed_at_any_step_of_recording_loses_nothing",
+        ],
+        "the whole group is killed: what had finished training is stored, not trained again": [
+            "faults/test_signals.py::test_whole_group_is_killed_with_results_that_wait",
+        ],
+        "a power cut left files empty": [
+            "tracking/test_results.py::test_result_that_a_power_cut_left_empty_does_not_count",
+            "tracking/test_results.py::test_stored_run_whose_files_are_empty_is_not_finished",
         ],
         "the process that records is killed, or the command beside it": [
             "faults/test_store_lost.py::test_process_that_records_dies",
             "faults/test_store_lost.py::test_process_that_records_dies_with_the_command",
-            "tracking/test_apart.py::test_death_of_the_process_is_told",
-            "tracking/test_spool.py::"
-            "test_what_a_process_still_records_for_a_dead_driver_is_left_to_it",
+            "tracking/test_recorder.py::test_death_of_the_process_is_told",
+            "tracking/test_recorder.py::test_process_ends_when_its_command_is_killed",
         ],
         "SIGINT, SIGTERM, SIGHUP": [
             "faults/test_signals.py::test_signal_ends_a_sweep",
@@ -96,6 +102,7 @@ FAULTS: dict[str, dict[str, list[str]]] = {
         ],
         "run, sweep or experiment deleted while running": [
             "faults/test_failures.py::test_deleted_while_running",
+            "faults/test_failures.py::test_single_run_is_deleted_while_it_trains",
         ],
         "resume: the plan counts, today's defaults do not": [
             "faults/test_resume.py::test_resume_takes_the_cells_of_the_plan",
@@ -109,10 +116,11 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "faults/test_resume.py::test_two_resume_one_sweep",
         ],
         "a living holder, here or elsewhere, is never touched": [
-            "tracking/test_leases.py::"
+            "tracking/test_locks.py::"
             "test_living_process_keeps_its_runs_and_a_killed_one_loses_them",
-            "tracking/test_leases.py::test_other_machine_is_left_alone_until_its_lease_is_old",
-            "tracking/test_leases.py::test_reading_closes_nothing",
+            "tracking/test_locks.py::test_other_machine_is_left_alone_until_it_is_silent_for_long",
+            "tracking/test_locks.py::test_job_of_a_launcher_keeps_its_sweep",
+            "tracking/test_locks.py::test_reading_closes_nothing",
         ],
         "signatures change with what changes a number, and with nothing else": [
             "config/test_run.py::test_signature_changes_with_what_changes_a_number",
@@ -138,6 +146,11 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "faults/test_store_lost.py::test_disk_is_really_full",
             "tracking/test_store.py::test_less_space_than_the_plan_needs",
         ],
+        "a file system that cannot lock; two that look at a lock at once": [
+            "tracking/test_locks.py::test_lock_that_cannot_be_made_is_one_sentence",
+            "tracking/test_locks.py::"
+            "test_two_that_look_at_a_lock_at_once_do_not_take_each_other_for_its_holder",
+        ],
         "another program holds the lock": [
             "faults/test_store_lost.py::test_another_program_holds_the_lock",
         ],
@@ -151,8 +164,13 @@ FAULTS: dict[str, dict[str, list[str]]] = {
         "a server refuses a result: the others are stored, and it waits": [
             "tracking/test_server.py::test_result_that_a_server_refuses_keeps_back_no_other",
         ],
-        "two stores share a folder of outputs: each gets its own results": [
-            "tracking/test_spool.py::test_result_waits_for_its_own_store",
+        "a server hangs without answering": [
+            "faults/test_server.py::test_hanging_server_holds_up_neither_training_nor_the_end",
+            "tracking/test_recorder.py::"
+            "test_recorder_that_hangs_holds_nobody_up_once_the_command_shall_end",
+        ],
+        "a server that was silent is tried again while the sweep goes on": [
+            "faults/test_server.py::test_results_are_stored_as_soon_as_the_server_is_back",
         ],
         "outputs cannot be written; a file in their place; read-only database": [
             "faults/test_store_lost.py::test_outputs_cannot_be_written",
@@ -172,7 +190,7 @@ FAULTS: dict[str, dict[str, list[str]]] = {
         ],
         "folder names stay inside outputs": [
             "faults/test_strings.py::test_hostile_names_and_params",
-            "tracking/test_spool.py::test_delivery_name_stays_inside_the_spool",
+            "tracking/test_locks.py::test_heartbeat_names_a_lock_below_outputs_alone",
         ],
         "a _target_ outside the trainer group is never run": [
             "faults/test_strings.py::test_target_is_not_run",
@@ -197,7 +215,7 @@ FAULTS: dict[str, dict[str, list[str]]] = {
             "faults/test_store_lost.py::test_disk_is_full_while_logging",
         ],
         "a batch may be logged twice": [
-            "tracking/test_spool.py::test_killed_at_any_step_of_recording_loses_nothing",
+            "tracking/test_results.py::test_killed_at_any_step_of_recording_loses_nothing",
         ],
         "one failed job stops no other": ["faults/test_failures.py::test_some_jobs_raise"],
         "the server binds to the loopback and refuses a foreign Host or Origin": [

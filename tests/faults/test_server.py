@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -50,13 +51,18 @@ def left_alone(
     return process, own, place
 
 
+def waiting(folder: Path) -> list[Path]:
+    """Return the result files below a folder that the store does not have."""
+    return list(folder.glob("outputs/*/*/results/[0-9]*/run.json"))
+
+
 @pytest.mark.faults
 @pytest.mark.parametrize("returns", [True, False], ids=["back", "away"])
 def test_server_dies_in_mid_sweep(
     begin: Begin, server: Server, returns: bool, tmp_path: Path
 ) -> None:
     process, own, place = left_alone(begin, server, tmp_path)
-    wait_for(lambda: list(tmp_path.glob("outputs/spool/*/*.json")), "a result that waits")
+    wait_for(lambda: waiting(tmp_path), "a result that waits")
     if returns:
         server.start()
     ended = finish(process, 120)
@@ -77,7 +83,7 @@ def test_server_dies_in_mid_sweep(
     counting = [run for run in every if read.SUPERSEDED not in run.tags]
     assert [run.status for run in counting] == ["FINISHED"] * 4
     assert not {run.status for run in every} & {"RUNNING"}
-    assert not list(tmp_path.glob("outputs/spool/*/*"))
+    assert not waiting(tmp_path)
 
 
 @pytest.mark.faults
@@ -93,14 +99,14 @@ def test_signal_while_a_silent_server_is_waited_for(
     server.start()
     again = run_sweep([*own[:2], "resume=last", *place], tmp_path)
     assert again.code == 0 and "0 to do" in again.out, again
-    assert not list(tmp_path.glob("outputs/spool/*/*"))
+    assert not waiting(tmp_path)
 
 
 @pytest.mark.faults
 def test_server_dies_while_a_single_run_trains(
     begin: Begin, server: Server, tmp_path: Path
 ) -> None:
-    """It is up when the run begins, and the next command that finds it up stores the result."""
+    """It is up when the run begins; the command says where the result is and how it is stored."""
     place = ["tracking=server", f"tracking.uri={server.uri}"]
     own = trainer(tmp_path, "Lasting", seconds=0.5)
     process = begin([*own, "lr=0.1", "iters=16", *place], tmp_path)
@@ -108,12 +114,60 @@ def test_server_dies_while_a_single_run_trains(
     wait_for(lambda: store.client.search_runs([store.experiment_id]), "a run that is shown")
     server.kill()
     ended = finish(process, 60)
-    assert_brief(ended, 3, "does not answer", "the next command stores it")
+    (left,) = waiting(tmp_path)
+    run_id = left.parents[2].name
+    assert_brief(ended, 3, "does not answer", str(left.parent), f"resume={run_id} stores it")
     server.start()
-    after = run_sweep(["iters=5", *place], tmp_path)
-    assert after.code == 0 and "1 results that waited on disk" in after.out + after.err, after
+    other = run_sweep(["iters=5", *place], tmp_path)
+    assert other.code == 0 and f"1 result waits on disk; resume={run_id} stores it" in other.out
+    after = run_sweep([f"resume={run_id}", *place], tmp_path)
+    assert after.code == 0 and "Stored as run" in after.out, after
     runs = store.client.search_runs([store.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
+    assert not waiting(tmp_path)
+
+
+@pytest.mark.faults
+def test_hanging_server_holds_up_neither_training_nor_the_end(
+    begin: Begin, server: Server, tmp_path: Path
+) -> None:
+    """SIGSTOP: it takes connections and answers nothing."""
+    own = trainer(tmp_path, "Lasting", seconds=0.02)
+    place = ["tracking=server", f"tracking.uri={server.uri}"]
+    iters = "iters=1,20,40,60,80,100,1e9"
+    process = begin(["-m", *own, "lr=0.1", iters, *place], tmp_path)
+    wait_for_line(process, "[1/7]")
+    server.suspend()
+    try:
+        wait_for_line(process, "[6/7]")  # trained within seconds, and on disk
+        began = time.monotonic()
+        os.kill(process.pid, signal.SIGTERM)
+        ended = finish(process, 60)
+        assert time.monotonic() - began < 5
+        assert_brief(ended, 143, "6 of 7 runs are done", lines=4)
+    finally:
+        server.resume()
+    again = run_sweep([*own[:2], "resume=last", "max_seconds=0.1", *place], tmp_path)
+    assert again.code == 1 and "6 of them stored already, 1 to do" in again.out, again
+    assert not waiting(tmp_path)
+
+
+@pytest.mark.faults
+def test_results_are_stored_as_soon_as_the_server_is_back(
+    begin: Begin, server: Server, tmp_path: Path
+) -> None:
+    own = trainer(tmp_path, "Lasting", seconds=0.05)
+    place = ["tracking=server", f"tracking.uri={server.uri}"]
+    process = begin(["-m", *own, "lr=0.1", "iters=1,20,40,1e9", *place], tmp_path)
+    wait_for_line(process, "[1/4]")
+    server.kill()
+    wait_for_line(process, "[3/4]")
+    wait_for(lambda: len(waiting(tmp_path)) >= 2, "results that wait")
+    server.start()
+    wait_for(lambda: not waiting(tmp_path), "their delivery, while the sweep goes on")
+    assert process.poll() is None
+    os.kill(process.pid, signal.SIGTERM)
+    assert_brief(finish(process, 60), 143, "3 of 4 runs are done", lines=4)
 
 
 @pytest.mark.faults

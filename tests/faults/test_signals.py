@@ -11,6 +11,7 @@ import time
 from contextlib import closing
 from pathlib import Path
 
+import psutil
 import pytest
 
 from sweep.tracking import read
@@ -29,6 +30,9 @@ from tests.processes import clean_environment, finish, run, run_sweep, sweep_com
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 GRID = ["-m", "lr=0.1", "iters=10,1e12"]
 """One run that ends at once and one that never does."""
+
+RESULTS = "outputs/*/*/results/[0-9]*/run.json"
+"""The result files that the store does not have."""
 
 LAUNCHERS = {
     "threads": [],
@@ -120,20 +124,24 @@ def test_ignored_signal_stays_ignored(begin_command: Begin, tmp_path: Path) -> N
 
 @pytest.mark.faults
 def test_signal_while_a_single_run_waits_for_the_lock(begin: Begin, tmp_path: Path) -> None:
-    """Its numbers are printed, its result waits on disk, and the next command stores it."""
+    """Its numbers are printed, its result waits on disk, and `resume` stores it."""
     first = run_sweep(["iters=3"], tmp_path)
     assert first.code == 0, first
     with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as holder:
         holder.isolation_level = None
         holder.execute("BEGIN IMMEDIATE")
         process = begin(["iters=4"], tmp_path)
-        wait_for(lambda: list(tmp_path.glob("outputs/spool/*/*.json")), "a result that waits")
+        wait_for(lambda: list(tmp_path.glob(RESULTS)), "a result that waits")
         os.kill(process.pid, signal.SIGTERM)
         ended = finish(process, 30)
-        assert_brief(ended, 143, "is locked by another program")
-    after = run_sweep(["iters=5"], tmp_path)
-    assert after.code == 0 and "1 results that waited on disk" in after.out + after.err, after
-    assert statuses(tmp_path) == {"FINISHED": 3}
+        (left,) = tmp_path.glob(RESULTS)
+        run_id = left.parents[2].name
+        assert_brief(ended, 143, f"resume={run_id} stores it")
+    after = run_sweep([f"resume={run_id}"], tmp_path)
+    assert after.code == 0 and "Stored as run" in after.out, after
+    assert statuses(tmp_path) == {"FINISHED": 2}
+    assert not list(tmp_path.glob(RESULTS))
+    assert run_sweep([f"resume={run_id}"], tmp_path).code == 2, "nothing is left to resume"
 
 
 @pytest.mark.faults
@@ -147,9 +155,9 @@ def test_signal_while_a_single_run_is_shown_in_a_locked_store(begin: Begin, tmp_
         time.sleep(1)  # so that the next part of the curve is waiting, most of the time
         os.kill(process.pid, signal.SIGTERM)
         ended = finish(process, 30)
-        assert_brief(ended, 143, "is locked by another program", "as KILLED by the next command")
+        assert_brief(ended, 143, "as KILLED by the next command")
     after = run_sweep(["iters=2"], tmp_path)
-    assert after.code == 0 and "1 results that waited on disk" in after.out, after
+    assert after.code == 0 and "1 run was still open" in after.out, after
     assert statuses(tmp_path) == {"FINISHED": 1, "KILLED": 1}
 
 
@@ -172,6 +180,7 @@ def test_interrupt_while_another_program_holds_the_lock(
     """The first waits a moment for the lock and the second for nothing; the next command tidies."""
     process = begin(GRID, tmp_path)
     wait_for_line(process, "[1/2]")
+    wait_for(lambda: statuses(tmp_path)["RUNNING"] == 2, "the long run in the store")
     database = tmp_path / "outputs" / "mlflow.db"
     with closing(sqlite3.connect(database, isolation_level=None)) as holder:
         holder.execute("BEGIN IMMEDIATE")
@@ -182,7 +191,7 @@ def test_interrupt_while_another_program_holds_the_lock(
         assert ended.code == 130 and "Traceback" not in ended.err, ended
     assert statuses(tmp_path)["RUNNING"] == 2
     listed = run_sweep([], tmp_path, module="sweep.report")
-    assert listed.code == 0 and "they are KILLED now" in listed.out + listed.err, listed
+    assert listed.code == 0 and "KILLED now" in listed.out + listed.err, listed
     assert statuses(tmp_path)["RUNNING"] == 0
 
 
@@ -222,6 +231,7 @@ def test_killed_sweep_is_resumed(
 ) -> None:
     process = begin([*LONG, *LAUNCHERS[launcher]], tmp_path)
     wait_for_line(process, "[2/9]")
+    wait_for(lambda: statuses(tmp_path)["FINISHED"] >= 2, "two runs in the store")
     process.kill()
     finish(process, 30)
     left = statuses(tmp_path)
@@ -233,6 +243,40 @@ def test_killed_sweep_is_resumed(
     sweep_id = read.find_sweep(store, "last").sweep_id
     attempts = read.sweep_runs(store, sweep_id, every=True)
     assert len(attempts) - 9 <= left["RUNNING"] - 1  # those in flight alone are done again
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("shared", [True, False], ids=["trajectory", "basic"])
+def test_whole_group_is_killed_with_results_that_wait(
+    begin: Begin, shared: bool, tmp_path: Path
+) -> None:
+    """As by the system's memory killer, or by Slurm: none that had ended is trained again."""
+    rates = ",".join(str(number) for number in range(1, 41))
+    launcher = [] if shared else ["hydra/launcher=basic"]
+    grid = ["-m", f"lr={rates}", "iters=10", "seed=0", *launcher]
+    process = begin(grid, tmp_path)
+    wait_for_line(process, "[1/40]")
+    (recorder,) = recorders(process)
+    recorder.suspend()
+    try:
+        wait_for_line(process, "[40/40]")
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        recorder.kill()
+    finish(process, 30)
+    left = statuses(tmp_path)["FINISHED"]
+    waiting = len(list(tmp_path.glob(RESULTS)))
+    assert waiting > 20 and left + waiting >= 40
+    ended = run_sweep(["resume=last"], tmp_path)
+    assert ended.code == 0 and "0 to do" in ended.out, ended
+    assert f"{40 - left} results that waited on disk are stored now" in ended.out
+    assert_whole(tmp_path)
+
+
+def recorders(process: subprocess.Popen[str]) -> list[psutil.Process]:
+    """Return the processes that record for a command."""
+    children = psutil.Process(process.pid).children()
+    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
 
 
 @pytest.mark.faults

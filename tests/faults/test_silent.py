@@ -23,7 +23,7 @@ from sweep.training.trainers import build_batch
 from tests.faults.conftest import Begin
 from tests.faults.support import assert_whole, open_reader, trainer
 from tests.processes import finish, run_sweep
-from tests.tracking.support import plan, result
+from tests.tracking.support import plan, record, result, start_run
 
 RANDOM = """
 layers: [4, 3, 2]
@@ -193,10 +193,10 @@ def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """A run lasts as long as the monotonic clock says, and later sweeps stay later."""
     store = open_store(Tracking("local", tmp_path / "outputs"), mode="write")
     first = write.start_sweep(store, "20260102-030405-aaaa", plan("a"), {})
-    run_id = write.start_run(store, name="a", params={}, tags={})
+    run_id = start_run(store, name="a", params={}, tags={})
     now = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
-    write.record(store, run_id, result(), {})
+    record(store, run_id, result())
     second = write.start_sweep(store, "20260102-020405-bbbb", plan("a"), {})
     info = store.client.get_run(run_id).info
     assert 0 <= info.end_time - info.start_time < 600_000

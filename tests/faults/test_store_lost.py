@@ -218,7 +218,7 @@ def recorder_of(process: subprocess.Popen[str]) -> psutil.Process:
     (found,) = [
         child
         for child in psutil.Process(process.pid).children()
-        if "sweep.tracking.servant" in " ".join(child.cmdline())
+        if "spawn_main" in " ".join(child.cmdline())
     ]
     return found
 

@@ -45,15 +45,19 @@ def cells(axes: Mapping[str, Iterable[Any]]) -> list[dict[str, Any]]:
 
 
 def stored_sweep(
-    folder: Path, plan_cells: Sequence[Mapping[str, Any]], sweep_id: str = "20250101-120000-abcd"
+    folder: Path,
+    plan_cells: Sequence[Mapping[str, Any]],
+    sweep_id: str = "20250101-120000-abcd",
+    **question: Any,
 ) -> StoredSweep:
-    """Return a sweep that planned these cells."""
+    """Return a sweep that planned these cells; a seed is an axis, unless `repeats` names it."""
     plan = {
         "version": 1,
         "sweep_id": sweep_id,
         "command": "python -m sweep -m lr=0.01,0.05",
         "axes": list(plan_cells[0]["values"]) if plan_cells else [],
         "cells": list(plan_cells),
+        "question": {"repeats": [], **question},
     }
     run_id = "f" * 32
     store = LocalArtifacts(folder)
@@ -140,10 +144,13 @@ def stored_run(
     return StoredRun(**{**fields, **changed}, artifacts=store)
 
 
-def grid(folder: Path, axes: Mapping[str, Iterable[Any]]) -> tuple[StoredSweep, list[StoredRun]]:
+def grid(
+    folder: Path, axes: Mapping[str, Iterable[Any]], **question: Any
+) -> tuple[StoredSweep, list[StoredRun]]:
     """Return a whole sweep whose runs all completed."""
     plan_cells = cells(axes)
-    return stored_sweep(folder, plan_cells), [stored_run(folder, cell) for cell in plan_cells]
+    runs = [stored_run(folder, cell) for cell in plan_cells]
+    return stored_sweep(folder, plan_cells, **question), runs
 
 
 DEFAULT = {"lr": [0.01, 0.05, 1.0], "iters": [1, 10, 100, 1000]}

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.report import build_comparison
+from sweep.report.build import build_comparison
 from sweep.report.compare import Comparison, change_table, compared, cost_table, result_table
 from sweep.report.data import SweepData, sweep_data
 from tests.report import stored

@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from sweep.report.data import Frame, SweepData, sweep_data
 from sweep.report.figures import pictures_of
-from sweep.report.figures.canvas import MANY, STYLE, Picture, png_bytes, sheet, svg_bytes
+from sweep.report.figures.canvas import MANY, STYLE, Picture, Sheet, png_bytes, svg_bytes
 from sweep.report.figures.error_curves import curves_data
 from sweep.report.figures.final_errors import final_errors
 from sweep.report.figures.heat import heat_axes, heat_data
@@ -182,7 +182,7 @@ def test_curves_let_a_diverging_line_leave_at_the_top(tmp_path: Path) -> None:
     assert max(np.max(line.get_ydata()) for line in axes.lines) > high
     (legend,) = axes.figure.legends
     texts = [text.get_text() for text in legend.get_texts()]
-    assert texts[-3:] == ["best run", "above the axis", "diverged"]
+    assert texts[-3:] == ["best", "above the axis", "diverged"]
 
 
 def test_many_rates_get_a_scale_and_the_best_of_all(tmp_path: Path) -> None:
@@ -258,7 +258,7 @@ def test_panels_that_are_many_or_have_no_clear_titles_become_one(
 def cells_of(data: SweepData, column: str) -> Frame:
     """Return a column of the heat map's only panel, the largest value on top."""
     down, across = heat_axes(data)
-    cells = heat_data(data, down, across, panels_of(data, down, across))
+    cells, _ = heat_data(data)
     table = cells.pivot(index="down", columns="across", values=column)
     return table.reindex(index=down.values[::-1], columns=across.values)
 
@@ -282,7 +282,7 @@ def test_heat_map_names_what_has_no_number(tmp_path: Path) -> None:
     data = diverged(tmp_path)
     text = cells_of(data, "text")
     assert text.iloc[0].tolist()[1:] == ["diverged", "not run"]
-    assert text.iloc[1, 2] == "failed" and np.isnan(cells_of(data, "error").iloc[0, 1])
+    assert text.iloc[1, 2] == "failed" and np.isnan(cells_of(data, "value").iloc[0, 1])
 
 
 def test_heat_map_shows_the_two_axes_that_matter_most(tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ def test_heat_map_shows_the_two_axes_that_matter_most(tmp_path: Path) -> None:
         runs.append(stored.stored_run(tmp_path, cell, np.array([0.6, end + values["seed"] * 1e-6])))
     data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
     assert [axis.name for axis in heat_axes(data)] == ["lr", "network.activation"]
-    error = cells_of(data, "error")
+    error = cells_of(data, "value")
     assert error.loc["0.1", "sigmoid"] == 0.1 and error.loc["0.001", "tanh"] == 1e-5
     texts = [text.get_text() for text in drawn(data, "final_error_heatmap").texts]
     assert any("the best of all 24 combinations" in text for text in texts)
@@ -451,7 +451,7 @@ def test_weights_of_a_large_network_are_a_cloud(tmp_path: Path) -> None:
 def test_alt_texts_say_what_is_seen(tmp_path: Path) -> None:
     alts = {picture.name: picture.alt for picture in pictures(grid(tmp_path, **stored.DEFAULT))}
     assert "3 error curves" in alts["error_curves"] and "lr=1.0" in alts["error_curves"]
-    assert "Smallest: 5.988e-07 at lr=1.0" in alts["final_error_heatmap"]
+    assert "Best: 5.988e-07 at lr=1.0" in alts["final_error_heatmap"]
     assert "moves most" in alts["weights"]
     assert all(40 < len(alt) < 500 for alt in alts.values())
 
@@ -462,7 +462,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def error_panel(values: list[float], ceiling: float = np.inf) -> Axes:
-    _, (axes,) = sheet("title", "subtitle", ("",), ("x", "y"))
+    (axes,) = Sheet("title", "subtitle", ("",), ("x", "y")).panels
     error_axis(axes, "y", values, ceiling)
     return axes
 

@@ -132,7 +132,7 @@ def test_final_error_table_marks_the_best_and_names_bad_ends(tmp_path: Path) -> 
         stored.stored_run(tmp_path, plan[1]),
         stored.stored_run(tmp_path, plan[2], outcome="diverged", metrics={"diverged_at": 1234.0}),
     ]
-    table = tables.final_error_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
+    table = results.final_error_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
     assert table.marked == {(0, 2)}
     assert table.rows == (("0.1", "0.4959", "0.15"), ("1.0", "diverged at 1234", "not run"))
 
@@ -172,9 +172,9 @@ def test_budget_table_has_the_best_within_each_budget(tmp_path: Path) -> None:
     ]
     table = results.budget_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
     assert table.rows == (
-        ("10", "0.1", "10", "0.2"),
-        ("100", "1.0", "100", "1e-09"),
-        ("1000", "1.0", "100", "1e-09"),
+        ("10", "0.1", "10", "0.2", "0.25"),
+        ("100", "1.0", "100", "1e-09", "0.25"),
+        ("1000", "1.0", "100", "1e-09", "0.25"),
     )
 
 
@@ -259,7 +259,7 @@ def test_effects_leave_out_runs_without_an_error(tmp_path: Path) -> None:
 
 def test_top_table_has_the_best_runs_with_the_keys_that_vary(tmp_path: Path) -> None:
     table = results.top_table(sweep_data(*stored.grid(tmp_path, FIVE)))
-    assert table.title == "The best 10 of 24 runs" and len(table.rows) == 10
+    assert table.title == "The best 10 of 24 runs, by final error" and len(table.rows) == 10
     assert table.columns[1:-2] == ("lr", "network.layers", "trainer.batch_size", "seed")
     assert table.rows[0] == ("1", "1.0", "[4, 3, 2]", "8", "0", "0.004959", "0.25")
 
@@ -279,7 +279,7 @@ def test_metrics_table_of_the_built_in_trainer_alone_is_empty(data: SweepData) -
 
 def test_tables_of_no_runs_are_empty(tmp_path: Path) -> None:
     data = sweep_data(stored.stored_sweep(tmp_path, []), [])
-    assert tables.final_error_table(data).rows == ()
+    assert results.final_error_table(data).rows == ()
     assert results.threshold_table(data).rows == ()
     assert results.budget_table(data).rows == ()
     assert tables.csv_text(tables.runs_frame(data)).startswith("run_id,name,status,outcome")

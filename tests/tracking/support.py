@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sweep.tracking import read, results, write
+from sweep.tracking.results import Content, RunRecord
+from sweep.tracking.store import Store
 from sweep.training.curve import THRESHOLDS, kept_steps
 from sweep.training.history import RunResult
 from tests.processes import ROOT, clean_environment
@@ -76,6 +81,64 @@ def plan(*names: str) -> dict[str, Any]:
     """Return a plan with a cell for each name."""
     cells = [cell(index, name) for index, name in enumerate(names)]
     return {"version": 1, "sweep_id": SWEEP, "cells": cells}
+
+
+_records: dict[str, RunRecord] = {}
+"""Id of each run that `start_run` created -> what was said of it."""
+
+
+def record_of(
+    store: Store,
+    name: str = "a",
+    params: Mapping[str, str] = PARAMS,
+    tags: Mapping[str, str] = {},
+    sweep_id: str | None = None,
+    parent_run_id: str | None = None,
+) -> RunRecord:
+    """Return what is said of a run that begins now; its cell is that of its name in the plan."""
+    cell = 0
+    ours = {"sweep.role": "run", "mlflow.user": "me", "mlflow.source.name": "python -m sweep"}
+    if sweep_id is not None and parent_run_id is not None:
+        names = [one["name"] for one in read.find_sweep(store, sweep_id).plan()["cells"]]
+        cell = names.index(name) if name in names else len(names)
+        ours |= {"sweep.id": sweep_id, "mlflow.parentRunId": parent_run_id}
+        ours["sweep.cell"] = str(cell)
+    start = time.time_ns() // 1_000_000
+    return RunRecord(store.tracking.name, cell, name, params, {**tags, **ours}, start)
+
+
+def start_run(store: Store, **options: Any) -> str:
+    """Create a run and return its id."""
+    record = record_of(store, **options)
+    run_id = write.create_run(store, record)
+    _records[run_id] = record
+    return run_id
+
+
+def saved(store: Store, record: RunRecord, content: Content) -> Path:
+    """Write the result file of a run that ends now."""
+    owner = f"sweeps/{record.sweep_id}" if record.sweep_id else "runs/single"
+    ended = replace(
+        record,
+        outcome=content.outcome,
+        metrics=content.metrics,
+        end_time=record.start_time + 250,
+    )
+    return results.write(results.folder_of(store.tracking.outputs, owner), ended, content.files)
+
+
+def finish(store: Store, run_id: str, content: Content) -> Path:
+    """Store the end of a run that was created; return where its result file was."""
+    path = saved(store, _records[run_id], content)
+    found = results.read(path)
+    assert found is not None
+    write.store_result(store, path, found, run_id)
+    return path
+
+
+def record(store: Store, run_id: str, value: RunResult, config: Mapping[str, Any] = CONFIG) -> Path:
+    """Store the result of a run."""
+    return finish(store, run_id, results.completed(value, config))
 
 
 def start_script(text: str, *arguments: object) -> subprocess.Popen[str]:

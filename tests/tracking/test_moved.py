@@ -11,15 +11,15 @@ from sweep.errors import StoreError, StoreVersionError
 from sweep.tracking import read, write
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
-from tests.tracking.support import CONFIG, PARAMS, SWEEP, plan, result, tree
+from tests.tracking.support import PARAMS, SWEEP, plan, record, result, start_run, tree
 
 
 def fill(store: Store) -> str:
     parent = write.start_sweep(store, SWEEP, plan("a"), {})
-    run_id = write.start_run(
+    run_id = start_run(
         store, name="a", params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
     )
-    write.record(store, run_id, result(), CONFIG)
+    record(store, run_id, result())
     return run_id
 
 
@@ -47,8 +47,8 @@ def test_copy_is_readdressed_and_told(name: str, store: Store, tmp_path: Path) -
         (new / "artifacts").as_uri() + f"/{run_id}/artifacts"
     )
     assert len(moved.client.list_artifacts(run_id)) == 4  # as `mlflow ui` looks
-    second = write.start_run(moved, name="b", params=PARAMS, tags={})
-    write.record(moved, second, result(), CONFIG)
+    second = start_run(moved, name="b", params=PARAMS, tags={})
+    record(moved, second, result())
     assert len(moved.client.list_artifacts(second)) == 4
     assert tree(old / "artifacts") == before
     open_store(Tracking("local", new), mode="write", say=said.append)

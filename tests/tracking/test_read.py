@@ -5,15 +5,23 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import NotFoundError
-from sweep.tracking import parent as parent_runs
-from sweep.tracking import read, write
-from sweep.tracking.deliver import supersede
+from sweep.tracking import read, results, write
 from sweep.tracking.store import Store, open_store
-from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result
+from tests.tracking.support import (
+    CONFIG,
+    PARAMS,
+    SIGNATURE,
+    SWEEP,
+    finish,
+    plan,
+    record,
+    result,
+    start_run,
+)
 
 
 def begin(store: Store, parent: str, name: str, sweep_id: str = SWEEP) -> str:
-    return write.start_run(
+    return start_run(
         store,
         name=name,
         params=PARAMS,
@@ -38,8 +46,8 @@ def test_runs_come_in_plan_order_from_every_page(
 
 def test_run_reads_back_what_was_recorded(store: Store) -> None:
     value = result(12)
-    run_id = write.start_run(store, name="a", params=PARAMS, tags={})
-    write.record(store, run_id, value, CONFIG)
+    run_id = start_run(store, name="a", params=PARAMS, tags={})
+    record(store, run_id, value)
     run = read.find_run(open_store(store.tracking, mode="read"), run_id)
     assert (run.name, run.status, run.outcome) == ("a", "FINISHED", "completed")
     assert run.config() == CONFIG
@@ -55,7 +63,7 @@ def test_last_is_the_sweep_that_was_begun_last_whatever_the_clock(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 2_000_000_000_000
-    monkeypatch.setattr(parent_runs, "_now", lambda: clock)
+    monkeypatch.setattr(write, "_now", lambda: clock)
     ids = ["20330518-000000-aaaa", "20330517-230000-bbbb", "20330517-220000-cccc"]
     for sweep_id in ids:
         write.start_sweep(store, sweep_id, plan(), {})
@@ -65,7 +73,7 @@ def test_last_is_the_sweep_that_was_begun_last_whatever_the_clock(
 
 
 def test_last_passes_over_single_runs(store: Store) -> None:
-    write.start_run(store, name="single", params=PARAMS, tags={})
+    start_run(store, name="single", params=PARAMS, tags={})
     with pytest.raises(NotFoundError, match="no sweep"):
         read.find_sweep(store, "last")
 
@@ -91,20 +99,23 @@ def test_deleted_sweep_and_run_are_named_with_their_restore_command(store: Store
         read.find_run(store, run_id)
 
 
+def kill(store: Store, run_id: str) -> None:
+    finish(store, run_id, results.interrupted(CONFIG))
+
+
 def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> None:
     parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
     killed, first, second, newest = (begin(store, parent, "a") for _ in range(4))
-    write.kill(store, killed)
-    write.record(store, second, result(), CONFIG)
-    write.record(store, first, result(), CONFIG)
-    write.kill(store, newest)
+    kill(store, killed)
+    record(store, second, result())
+    record(store, first, result())
+    kill(store, newest)
     earlier, later = (begin(store, parent, "b") for _ in range(2))
-    write.kill(store, earlier)
-    write.kill(store, later)
-    assert [run.run_id for run in read.sweep_runs(store, SWEEP)] == [first, later]
-    for tagged in (4, 0):
-        every = read.sweep_runs(store, SWEEP, every=True)
-        assert supersede(store, every, read.sweep_runs(store, SWEEP)) == tagged
+    kill(store, earlier)
+    kill(store, later)
+    sweep = read.find_sweep(store, SWEEP)
+    for _ in range(2):
+        assert [run.run_id for run in write.gather(store, sweep)] == [first, later]
     tags = {run.run_id: run.tags for run in read.sweep_runs(store, SWEEP, every=True)}
     assert len(tags) == 6
     assert {key: found.get(read.SUPERSEDED) for key, found in tags.items()} == {
@@ -118,11 +129,12 @@ def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> 
     assert [run.run_id for run in read.sweep_runs(store, SWEEP)] == [first, later]
 
 
-def test_equal_cells_of_a_plan_have_a_run_each(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a", "a"), {})
-    for _ in range(3):
-        write.record(store, begin(store, parent, "a"), result(), CONFIG)
-    assert len(read.sweep_runs(store, SWEEP)) == 2
+def test_runs_of_an_earlier_version_are_found_by_name_and_signature(store: Store) -> None:
+    """They have no tag that names their grid point."""
+    parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
+    for name in "ba":
+        store.client.delete_tag(begin(store, parent, name), "sweep.cell")
+    assert [(run.name, run.cell) for run in read.sweep_runs(store, SWEEP)] == [("a", 0), ("b", 1)]
 
 
 def test_sweep_that_died_before_its_plan_has_an_empty_one(store: Store) -> None:

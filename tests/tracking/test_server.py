@@ -16,15 +16,25 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import NotFoundError, StoreBusyError, StoreError
-from sweep.tracking import read, write
-from sweep.tracking.deliver import await_delivery, waiting
-from sweep.tracking.holder import me
-from sweep.tracking.leases import claim
+from sweep.tracking import read, results, write
+from sweep.tracking.locks import HEARTBEAT, Beat
+from sweep.tracking.recover import recover
+from sweep.tracking.session import Session
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
-from sweep.tracking.tending import tend
 from tests.processes import clean_environment
-from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result
+from tests.tracking.support import (
+    CONFIG,
+    SIGNATURE,
+    SWEEP,
+    finish,
+    plan,
+    record,
+    record_of,
+    result,
+    saved,
+    start_run,
+)
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +81,14 @@ class Server:
                 ).read_text()
                 time.sleep(0.1)
 
+    def suspend(self) -> None:
+        """Let it hang: it takes connections and answers nothing."""
+        os.killpg(self.process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let it answer again."""
+        os.killpg(self.process.pid, signal.SIGCONT)
+
     def kill(self) -> None:
         """Kill it and its workers."""
         if self.process.poll() is None:
@@ -95,14 +113,22 @@ def remote(server: Server, tmp_path: Path, said: list[str]) -> Store:
 
 
 def begin(store: Store, parent: str, name: str) -> str:
-    return write.start_run(
-        store,
-        name=name,
-        params=PARAMS,
-        tags={"sweep.signature": SIGNATURE},
-        sweep_id=SWEEP,
-        parent_run_id=parent,
-    )
+    tags = {"sweep.signature": SIGNATURE}
+    return start_run(store, name=name, tags=tags, sweep_id=SWEEP, parent_run_id=parent)
+
+
+def session_of(store: Store) -> Session:
+    made = Session(store.say, lambda: False, os.getpid())
+    made.store = store
+    made._write_runs()
+    return made
+
+
+def written(store: Store, parent: str, name: str, iters: int = 1000) -> Path:
+    """Write the result file of a run of the sweep."""
+    tags = {"sweep.signature": SIGNATURE}
+    record = record_of(store, name, tags=tags, sweep_id=SWEEP, parent_run_id=parent)
+    return saved(store, record, results.completed(result(iters), CONFIG))
 
 
 def test_sweep_goes_through_the_server_alone(remote: Store, tmp_path: Path) -> None:
@@ -114,11 +140,9 @@ def test_sweep_goes_through_the_server_alone(remote: Store, tmp_path: Path) -> N
     weights = {"weights_1": value.errors[:100]}
     large = replace(value, initial_weights=weights, final_weights=weights)
     for name, one in (("b", large), ("a", value)):
-        assert write.record(remote, begin(remote, parent, name), one, CONFIG)
-    write.fail(remote, begin(remote, parent, "c"), "boom")
-    write.finish_sweep(
-        remote, parent, sweep_id=SWEEP, status="FAILED", note="x", report_folder=report
-    )
+        record(remote, begin(remote, parent, name), one)
+    finish(remote, begin(remote, parent, "c"), results.failed("boom", CONFIG))
+    write.finish_sweep(remote, parent, "FAILED", {}, "x", report)
     reader = open_store(remote.tracking, mode="read")
     assert read.find_sweep(reader, "last").plan() == plan("a", "b", "c")
     first, second, third = read.sweep_runs(reader, SWEEP)
@@ -144,51 +168,45 @@ def test_unknown_experiment_and_run_are_not_found(remote: Store) -> None:
         read.find_sweep(remote, "last")
 
 
-def test_claim_and_leases_work_without_a_shared_disk(remote: Store, tmp_path: Path) -> None:
+def test_locks_and_heartbeats_work_without_a_shared_disk(remote: Store, tmp_path: Path) -> None:
     parent = write.start_sweep(remote, SWEEP, plan("a"), {})
     run_id = begin(remote, parent, "a")
-    assert tend(remote) == []
-    living = replace(me(), pid=os.getppid())
-    from sweep.tracking import holder
-
-    started = holder._start_of(living.pid)
-    assert started is not None
-    remote.client.set_tag(parent, "sweep.lease", replace(living, started=started).to_json())
+    living = Beat.of(f"sweeps/{SWEEP}/lock", os.getppid())
+    remote.client.set_tag(parent, HEARTBEAT, living.to_json())
     elsewhere = open_store(replace(remote.tracking, outputs=tmp_path / "other"), mode="write")
+    assert recover(elsewhere) == []
     with pytest.raises(StoreBusyError, match=f"process {living.pid}"):
-        with claim(elsewhere, SWEEP, parent):
-            pass
-    gone = replace(me(), boot="before").to_json()
-    remote.client.set_tag(parent, "sweep.lease", gone)
-    remote.client.set_tag(run_id, "sweep.holder", gone)
-    assert len(tend(elsewhere)) == 1
+        session_of(elsewhere).claim_sweep(SWEEP)
+    gone = replace(living, started=1.0)
+    remote.client.set_tag(parent, HEARTBEAT, gone.to_json())
+    assert len(recover(elsewhere)) == 1
     assert remote.client.get_run(run_id).info.status == "KILLED"
     assert remote.client.get_run(parent).info.status == "KILLED"
 
 
-def test_result_that_a_server_refuses_keeps_back_no_other(
-    remote: Store, server: Server, said: list[str]
-) -> None:
+def test_result_that_a_server_refuses_keeps_back_no_other(remote: Store, server: Server) -> None:
     """A file in the place of a run's folder stands for whatever a server may not take."""
     parent = write.start_sweep(remote, SWEEP, plan("a", "b", "c"), {})
-    runs = {name: begin(remote, parent, name) for name in "abc"}
-    place = server.folder / "files" / remote.experiment_id / runs["a"]
+    session = session_of(remote)
+    tags = {"sweep.signature": SIGNATURE}
+    first = record_of(remote, "a", tags=tags, sweep_id=SWEEP, parent_run_id=parent)
+    session.start_runs([first])
+    (run,) = read.sweep_runs(remote, SWEEP)
+    place = server.folder / "files" / remote.experiment_id / run.run_id
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("in the way")
-    for run_id in runs.values():
-        write.record(remote, run_id, result(), CONFIG)
-    with pytest.raises(StoreError, match="The result of run a waits in .* refuses it"):
-        await_delivery(remote)
-    status = {name: remote.client.get_run(run_id).info.status for name, run_id in runs.items()}
-    assert status == {"a": "RUNNING", "b": "FINISHED", "c": "FINISHED"}
-    told: list[str] = []
-    tend(open_store(remote.tracking, mode="write", say=told.append))  # as the next command does
-    assert [text for text in told if "The result of run a waits in" in text]
+    paths = [saved(remote, first, results.completed(result(), CONFIG))]
+    paths += [written(remote, parent, name) for name in "bc"]
+    finished = session.finish_runs(paths)
+    assert [one.state for one in finished] == ["refused", "stored", "stored"]
+    assert f"The result of run a waits in {paths[0]}" in finished[0].problem
+    assert [run.status for run in read.sweep_runs(remote, SWEEP)] == ["RUNNING", *["FINISHED"] * 2]
     place.unlink()
-    again = open_store(remote.tracking, mode="write")
-    assert len(tend(again)) == 1
-    assert [run.status for run in read.sweep_runs(again, SWEEP)] == ["FINISHED"] * 3
-    assert (read.sweep_runs(again, SWEEP)[0].curve()[1] == result().errors).all()
+    (again,) = session_of(open_store(remote.tracking, mode="write")).finish_runs(paths[:1])
+    assert again.state == "stored"
+    runs = read.sweep_runs(remote, SWEEP)
+    assert [run.status for run in runs] == ["FINISHED"] * 3
+    assert (runs[0].curve()[1] == result().errors).all()
 
 
 def test_server_that_dies_and_comes_back_loses_nothing(
@@ -202,29 +220,23 @@ def test_server_that_dies_and_comes_back_loses_nothing(
         tracking = Tracking("server", tmp_path / "outputs", uri=server.uri)
         store = open_store(tracking, mode="write", say=said.append)
         parent = write.start_sweep(store, SWEEP, plan(*"abcd"), {})
-        first = begin(store, parent, "a")
-        write.record(store, begin(store, parent, "b"), result(11), CONFIG)
-        assert store.writers is not None and store.writers.settle(lambda: False) == 0
+        session = session_of(store)
+        assert session.finish_runs([written(store, parent, "b", 11)])[0].state == "stored"
+        paths = [written(store, parent, name, iters) for name, iters in (("a", 10), ("c", 12))]
         server.kill()
-        write.record(store, first, result(10), CONFIG)
-        write.record(store, begin(store, parent, "c"), result(12), CONFIG)
-        monkeypatch.setattr("sweep.tracking.deliver.SERVER_RETURNS", 0.0)
-        with pytest.raises(StoreError, match="2 results wait"):
-            write.finish_sweep(store, parent, sweep_id=SWEEP, status="FINISHED")
-        assert len(list(waiting(store))) == 2
+        assert [one.state for one in session.finish_runs(paths)] == ["waiting", "waiting"]
         assert [sentence.partition(";")[0] for sentence in said] == [
             f"{server.uri} does not answer"
         ]
         with pytest.raises(StoreError, match="no server answers"):
             open_store(tracking, mode="write")
         server.start()
-        assert write.record(store, begin(store, parent, "d"), result(13), CONFIG)
-        write.finish_sweep(store, parent, sweep_id=SWEEP, status="FINISHED")
+        paths.append(written(store, parent, "d", 13))
+        assert [one.state for one in session.finish_runs(paths)] == ["stored"] * 3
         runs = read.sweep_runs(store, SWEEP, every=True)
         assert [(run.name, run.status) for run in runs] == [(name, "FINISHED") for name in "abcd"]
         for run, iters in zip(runs, (10, 11, 12, 13), strict=True):
             assert (run.curve()[1] == result(iters).errors).all()
         assert said[1:] == [f"{server.uri} answers again."]
-        assert not store.tracking.spool.exists()
     finally:
         server.kill()

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from sweep.tracking import pages, parent, read, views, write
+from sweep.tracking import pages, read, views, write
 from sweep.tracking.store import Store
+from sweep.tracking.stored import totals_of
 from tests.processes import run_sweep
 from tests.tracking import support
 
@@ -57,9 +58,9 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
     """Store a finished sweep with one run for each of some rates; return the parent's id."""
     names = [f"lr={rate}" for rate in range(1, runs + 1)]
     plan = {**support.plan(*names), "sweep_id": sweep_id, "axes": ["lr", "iters"]}
-    run_id = parent.start_sweep(store, sweep_id, plan, {})
+    run_id = write.start_sweep(store, sweep_id, plan, {})
     for rate, name in enumerate(names, start=1):
-        started = write.start_run(
+        started = support.start_run(
             store,
             name=name,
             params={**support.PARAMS, "lr": str(float(rate))},
@@ -69,8 +70,9 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
         )
         final = {label: at / rate for at, label in enumerate(support.NAMES)}
         result = support.result(final_error=0.1 / rate, final_weights=final)
-        write.record(store, started, result, {})
-    parent.finish_sweep(store, run_id, sweep_id=sweep_id, status="FINISHED")
+        support.record(store, started, result)
+    totals = totals_of(read.sweep_runs(store, sweep_id))
+    write.finish_sweep(store, run_id, "FINISHED", totals)
     return run_id
 
 
@@ -133,6 +135,21 @@ def test_parallel_coordinates_have_the_axes_that_vary() -> None:
     one = state_of("sweep", words(axes=("iters",)))
     assert shown(one, "PARALLEL") == []
     assert [section["uuid"] for section in one["compareRunSections"]] == ["curves", "finals"]
+
+
+def test_view_follows_the_metric_that_decides() -> None:
+    params, metrics = [{"lr": "1"}, {"lr": "2"}], [{"accuracy": 0.1}, {"accuracy": 0.2}]
+    state = state_of("sweep", views.words_of("s-1", ["lr"], params, metrics, "accuracy"))
+    assert state["orderByKey"] == "metrics.`accuracy`"
+    assert state["selectedColumns"][2:4] == ["metrics.`accuracy`", "metrics.`final_error`"]
+    assert [chart["metricKey"] for chart in shown(state, "BAR")] == [
+        "accuracy",
+        "final_error_log10",
+    ]
+    (chart,) = shown(state, "PARALLEL")
+    assert chart["selectedMetrics"] == ["accuracy"]
+    sections = [section["name"] for section in state["compareRunSections"]]
+    assert sections[:2] == ["Error by iteration", "accuracy"]
 
 
 def test_columns_begin_with_the_swept_axes() -> None:
@@ -275,7 +292,7 @@ def test_other_version_gets_the_plain_comparison(
 
 
 def test_sweep_without_any_run_has_links(store: Store) -> None:
-    parent.start_sweep(store, support.SWEEP, support.plan("lr=1"), {})
+    write.start_sweep(store, support.SWEEP, support.plan("lr=1"), {})
     found = arrange(store)
     assert "compare" in found
     assert "best run" not in found

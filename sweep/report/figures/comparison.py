@@ -9,37 +9,40 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from sweep.report.colours import MARKERS, QUIET, shades
-from sweep.report.compare import Comparison
-from sweep.report.data import Frame
-from sweep.report.figures.canvas import MANY, Picture, legend, sheet, spread
+from sweep.report.compare import SIDES, Comparison
+from sweep.report.data import Frame, SweepData
+from sweep.report.figures.canvas import MANY, Picture, Sheet, spread
 from sweep.report.figures.lines import mark_style
+from sweep.report.figures.panels import axis_label
 from sweep.report.figures.scale import error_axis
 from sweep.report.formats import counted, short
 
 __all__ = ["comparison_picture"]
 
-TITLE = "Final errors against each other"
+TITLE = "The sweeps against each other"
 
 
 def comparison_picture(comparison: Comparison) -> Picture | None:
     """Return the picture; None where no grid point completed in both sweeps."""
-    points = comparison.points.dropna(subset=["error_first", "error_second"])
+    data = comparison.data[0]
+    points = comparison.points.dropna(subset=["value_first", "value_second"])
     if points.empty:
         return None
     alt = (
-        f"The final error of the second sweep against that of the first at "
+        f"{data.label} of the second sweep against that of the first at "
         f"{counted(len(points), 'grid point')}. {comparison.answer}"
     )
     caption = "Marks below the dashed line: the second sweep ended lower."
-    return Picture("comparison", TITLE, alt, caption, partial(_draw, points))
+    return Picture("comparison", TITLE, alt, caption, partial(_draw, data, points))
 
 
-def _draw(points: Frame, subtitle: str) -> Figure:
-    labels = ("final error E, first sweep", "final error E, second sweep")
-    page, (axes,) = sheet(TITLE, subtitle, ("",), labels, size=(7.2, 5.0))
-    errors = points[["error_first", "error_second"]]
+def _draw(data: SweepData, points: Frame, subtitle: str) -> Figure:
+    labels = (f"{axis_label(data)}, first sweep", f"{axis_label(data)}, second sweep")
+    page = Sheet(TITLE, subtitle, ("",), labels, size=(7.2, 5.0))
+    (axes,) = page.panels
+    errors = points[["value_first", "value_second"]]
     for which in "xy":
-        error_axis(axes, which, errors)
+        error_axis(axes, which, errors, log=data.logarithmic)
     ends = axes.get_ylim()
     dashes: dict[str, Any] = {"color": QUIET, "linewidth": 1.2, "linestyle": (0, (4, 3))}
     axes.plot(ends, ends, zorder=1, **dashes)
@@ -48,11 +51,12 @@ def _draw(points: Frame, subtitle: str) -> Figure:
     for at, colour in enumerate(shades("lr", len(rates))):
         own = np.clip(errors[points.lr == rates[at]], *ends)
         style = mark_style(colour, MARKERS[at % len(MARKERS)], 8)
-        axes.plot(own.error_first, own.error_second, clip_on=False, zorder=3, **style)
+        axes.plot(own.value_first, own.value_second, clip_on=False, zorder=3, **style)
         entries.append((short(repr(rates[at])), style | {"markersize": 7}))
-    axes.text(0.98, 0.03, "second is better", transform=axes.transAxes, ha="right", size=9)
-    axes.text(0.02, 0.97, "first is better", transform=axes.transAxes, va="top", size=9)
+    below, above = SIDES if data.question.mode == "max" else SIDES[::-1]
+    axes.text(0.98, 0.03, f"{below} is better", transform=axes.transAxes, ha="right", size=9)
+    axes.text(0.02, 0.97, f"{above} is better", transform=axes.transAxes, va="top", size=9)
     kept = spread(len(rates), len(rates) if len(rates) < MANY else 12)
     entries = [*(entries[at] for at in reversed(kept)), ("equal", dashes)]
-    legend([axes], "learning rate", entries)
-    return page
+    page.legend("learning rate", entries)
+    return page.figure

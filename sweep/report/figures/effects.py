@@ -9,10 +9,10 @@ from matplotlib.figure import Figure
 from sweep.report.axes import effects
 from sweep.report.colours import QUIET, ramp
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, legend, sheet
+from sweep.report.figures.canvas import Picture, Sheet
 from sweep.report.figures.final_errors import RATES_FROM
 from sweep.report.figures.lines import mark_style
-from sweep.report.figures.panels import ceiling_of
+from sweep.report.figures.panels import axis_label, ceiling_of, heading
 from sweep.report.figures.scale import error_axis, floor_band, inside, key_axis
 from sweep.report.formats import figure, joined
 
@@ -32,14 +32,16 @@ def effects_picture(data: SweepData) -> Picture | None:
     every = effects(data)  # the axis that matters most first
     names_shown = every["axis"].drop_duplicates()[:MOST_AXES]
     shown = every[every["axis"].isin(names_shown)]
-    best = shown.loc[shown.groupby("axis", sort=False)["mean"].idxmin()]
+    means = shown.groupby("axis", sort=False)["mean"]
+    best = shown.loc[means.idxmax() if data.question.mode == "max" else means.idxmin()]
     mean = "geometric mean" if data.logarithmic else "mean"
     order = joined([data.axes[name].label for name in best["axis"]], best.value)
     alt = (
-        f"Final error by the values of each axis, {mean} and range, the axis that matters "
-        f"most first. The lowest {mean} is at {order}."
+        f"{heading(data)} by the values of each axis, {mean} and range, the axis that matters "
+        f"most first. The best {mean} is at {order}."
     )
-    caption = f"Dots: {mean} of all runs with that value. Lines: lowest to highest."
+    what = "grid points" if data.repeats else "runs"
+    caption = f"Dots: {mean} of all {what} with that value. Lines: lowest to highest."
     draw = partial(_draw, data, shown, mean)
     return Picture("effect_of_each_axis", "Effect of each axis", alt, caption, draw)
 
@@ -47,20 +49,21 @@ def effects_picture(data: SweepData) -> Picture | None:
 def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
     tables = [(data.axes[str(name)], rows) for name, rows in shown.groupby("axis", sort=False)]
     count, tall = len(data.varying), any(axis.scale == "category" for axis, _ in tables)
-    page, panels = sheet(
+    page = Sheet(
         "Effect of each axis",
         subtitle,
         [_spread(rows.influence.iloc[0], data.logarithmic) for _, rows in tables],
-        ("", "final error E"),
+        ("", axis_label(data)),
         note=f"{len(tables)} of {count} axes" if count > len(tables) else "",
         gap=(0.35, 1.25 if tall else 0.95),
         foot=0.35 if tall else 0.0,
         right=2.1,
         shared=False,
     )
-    error_axis(panels[0], "y", shown[["low", "high"]], ceiling_of(data))
+    ends = shown[["low", "high"]]
+    error_axis(page.panels[0], "y", ends, ceiling_of(data), log=data.logarithmic)
     dot = mark_style(ramp(0.0), "o", 7)
-    for axes, (axis, rows) in zip(panels, tables, strict=True):
+    for axes, (axis, rows) in zip(page.panels, tables, strict=True):
         axes.set_xlabel(axis.label)
         key_axis(axes, axis)
         floor_band(axes, named=False)
@@ -71,8 +74,8 @@ def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
         size = 7 if len(rows) < 30 else 3
         axes.plot(axis.places, middle, **dot | {"markersize": size}, clip_on=False, zorder=3)
     line = {"color": QUIET, "linewidth": 1.4}
-    legend(panels, "", [(mean, dot), ("lowest to highest", line)])
-    return page
+    page.legend("", [(mean, dot), ("lowest to highest", line)])
+    return page.figure
 
 
 def _spread(influence: float, logarithmic: bool) -> str:

@@ -30,6 +30,10 @@ def curves_picture(data: SweepData) -> Picture | None:
         return None
     title, counts = "Error while training", data.axes["iters"].numbers
     caption = "A line for each training; every iteration count of the grid is marked on it."
+    if data.repeats:
+        caption = (
+            f"Lines: means over {', '.join(data.repeats)}. Bands: from the lowest to the highest."
+        )
     if "dashed" in set(points.kind):
         caption += " Dashed: the error on the samples that were kept back for validation."
     draw = partial(
@@ -54,7 +58,7 @@ def curves_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | Non
     """
     order = {text: at for at, text in enumerate(key.values)}
     texts = data.values[key.name]
-    known = [line for line in data.trajectories if len(line.curve[0])]
+    known = [line for line in data.curves if len(line.curve[0])]
     known.sort(key=lambda line: order[texts[line.rows[0]]])
     parts, drawn = [], 0
     for title in panels.titles:
@@ -74,12 +78,15 @@ def curves_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | Non
 
 def _line(data: SweepData, line: Trajectory, panel: str, number: int, value: str) -> list[Frame]:
     runs: Frame = data.runs.loc[list(line.rows)]
-    done = runs[runs.error.notna()]
+    done = data.grid.loc[data.grid.index.intersection(line.rows)].dropna(subset="error")
     one: dict[str, Any] = {"panel": panel, "line": number, "value": value}
     parts = [points_of(kind="line", x=line.curve[0], y=line.curve[1], **one)]
     if len(line.validation[0]):
         parts.append(points_of(kind="dashed", x=line.validation[0], y=line.validation[1], **one))
     parts.append(points_of(kind="run", x=done.iters.map(_step), y=done.error, **one))
+    if line.band is not None:
+        band = points_of(kind="band", x=line.curve[0], y=line.band[0], **one)
+        return [band.assign(top=line.band[1]), *parts]
     if (runs.outcome == "diverged").any():
         parts.append(parts[0].tail(1).assign(kind="diverged"))
     return parts
@@ -99,9 +106,10 @@ def _alt(data: SweepData, key: Axis, points: Frame) -> str:
         f"{counted(lines, 'error curve')} from before training to iteration "
         f"{grouped(_last(data))}, coloured by {key.label} ({values_of(key)})."
     )
-    ends = data.runs.loc[[line.rows[-1] for line in data.trajectories], "error"].dropna()
+    longest = data.grid.sort_values("iters", kind="stable")
+    ends = longest.drop_duplicates(["combination", "lr"], keep="last").error.dropna()
     if len(ends) > 1:
-        low, high = (data.words(data.runs.loc[at]) for at in (ends.idxmin(), ends.idxmax()))
+        low, high = (data.words(data.grid.loc[at]) for at in (ends.idxmin(), ends.idxmax()))
         words += f" The lowest ends at {figure(ends.min(), 2)} ({low}), "
         words += f"the highest at {figure(ends.max(), 2)} ({high})."
     elif len(ends) == 1:

@@ -14,8 +14,8 @@ from matplotlib.patches import Rectangle
 from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, GRID, INK, OUTLINE, QUIET
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, colour_bar, inches_of, sheet, text_inches
-from sweep.report.figures.panels import Panels, ceiling_of, panels_of
+from sweep.report.figures.canvas import Picture, Sheet, inches_of, text_inches
+from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of
 from sweep.report.figures.scale import round_ticks
 from sweep.report.formats import counted, figure, power, tick
 
@@ -30,18 +30,16 @@ def heat_picture(data: SweepData) -> Picture | None:
     if len(data.varying) < 2 or data.started.empty:
         return None
     down, across = heat_axes(data)
-    panels = panels_of(data, down, across, inches=_size(down, across, 2)[0])
-    title, caption = f"Final error by {down.label} and {across.label}", ""
     alt = (
-        f"Heat map of the final error for {counted(len(down.values), 'value')} of "
-        f"{down.label} and {counted(len(across.values), 'value')} of {across.label}."
+        f"Heat map of {data.label} for {counted(len(down.values), 'value')} of {down.label} "
+        f"and {counted(len(across.values), 'value')} of {across.label}."
     )
     if data.best is not None:
-        caption = "The best run is outlined."
-        alt += f" Smallest: {figure(data.best.error)} at {data.words(data.best)}."
-    cells = heat_data(data, down, across, panels)
-    draw = partial(_draw, title, cells, down, across, panels, ceiling_of(data))
-    return Picture("final_error_heatmap", title, alt, caption, draw)
+        alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
+    best = f"The best {'grid point' if data.repeats else 'run'} is outlined."
+    caption = "" if data.best is None else best
+    title = f"{heading(data)} by {down.label} and {across.label}"
+    return Picture("final_error_heatmap", title, alt, caption, partial(_draw, data, title))
 
 
 def heat_axes(data: SweepData) -> tuple[Axis, Axis]:
@@ -52,12 +50,14 @@ def heat_axes(data: SweepData) -> tuple[Axis, Axis]:
     return down, next(axis for axis in two if axis is not down)
 
 
-def heat_data(data: SweepData, down: Axis, across: Axis, panels: Panels) -> Frame:
-    """Return the final errors over two keys; of several runs in a cell the best.
+def heat_data(data: SweepData) -> tuple[Frame, Panels]:
+    """Return the deciding metric over two keys; of several grid points in a cell the best.
 
-    Columns: ``panel``, ``down``, ``across`` (texts of the values), ``error`` (NaN where there
-    is none), ``text`` (the error, or why there is none), ``best``.
+    Columns of the table: ``panel``, ``down``, ``across`` (texts of the values), ``value`` (NaN
+    where there is none), ``text`` (the value, or why there is none), ``best``.
     """
+    down, across = heat_axes(data)
+    panels = panels_of(data, down, across, inches=_size(down, across, 2)[0])
     rows = data.grid.loc[[*data.ranked.index, *data.grid.index.difference(data.ranked.index)]]
     rows = rows.assign(
         panel=panels.of,
@@ -67,12 +67,12 @@ def heat_data(data: SweepData, down: Axis, across: Axis, panels: Panels) -> Fram
         best=rows.index == (-1 if data.best is None else data.best.name),
     )
     cells = rows.drop_duplicates(["panel", "down", "across"])
-    return cells[["panel", "down", "across", "error", "text", "best"]]
+    return cells[["panel", "down", "across", "value", "text", "best"]], panels
 
 
 def _text(row: Any) -> str:
-    if row.error == row.error:
-        return power(row.error)
+    if row.value == row.value:
+        return power(row.value)
     return "not run" if row.run is None else "none" if row.outcome == "completed" else row.outcome
 
 
@@ -90,17 +90,11 @@ def _size(down: Axis, across: Axis, count: int) -> tuple[float, float]:
     return min(max(columns * wide, 2.6), 13.0), min(max(rows * tall, 1.2), 12.0)
 
 
-def _draw(
-    title: str,
-    cells: Frame,
-    down: Axis,
-    across: Axis,
-    panels: Panels,
-    ceiling: float,
-    subtitle: str,
-) -> Figure:
+def _draw(data: SweepData, title: str, subtitle: str) -> Figure:
+    down, across = heat_axes(data)
+    cells, panels = heat_data(data)
     size = _size(down, across, len(panels.titles))
-    page, shown = sheet(
+    page = Sheet(
         title,
         subtitle,
         panels.titles,
@@ -113,27 +107,29 @@ def _draw(
         foot=0.2,
         columns=panels.columns,
     )
-    norm = _norm(cells.error.dropna().to_numpy(), ceiling)
-    colours = LinearSegmentedColormap.from_list("error", ERROR_STOPS)
-    for name, axes in zip(panels.titles, shown, strict=True):
+    norm = _norm(cells.value.dropna().to_numpy(), ceiling_of(data), log=data.logarithmic)
+    largest = data.question.mode == "max"
+    colours = LinearSegmentedColormap.from_list("error", ERROR_STOPS[:: -1 if largest else 1])
+    for name, axes in zip(panels.titles, page.panels, strict=True):
         own = cells[cells.panel == name].pivot(index="down", columns="across")
         own = own.reindex(index=down.values[::-1]).reindex(columns=across.values, level=1)
         _panel(axes, own, norm, colours)
         if _written(down, across):
-            _write(axes, own, norm, size=10.5 if len(shown) == 1 else 8.5)
+            _write(axes, own, norm, largest, size=10.5 if len(panels.titles) == 1 else 8.5)
         _ticks(axes, down.labels[::-1], across.labels)
     log = isinstance(norm, LogNorm)
     ticks = round_ticks("log" if log else "linear", float(norm.vmin or 0), float(norm.vmax or 0))
-    colour_bar(shown, "error E", norm, colours, ticks, [tick(value) for value in ticks])
+    label = "error E" if data.metric == "final_error" else data.label
+    page.colour_bar(label, norm, colours, ticks, [tick(value) for value in ticks])
     if cells.best.any():
-        width, height = page.get_size_inches()
-        page.text(0.25 / width, 0.14 / height, "outlined: the best run", size=9, color=QUIET)
-    return page
+        width, height = page.figure.get_size_inches()
+        page.figure.text(0.25 / width, 0.14 / height, "outlined: the best", size=9, color=QUIET)
+    return page.figure
 
 
-def _norm(errors: np.ndarray, ceiling: float) -> Normalize:
+def _norm(errors: np.ndarray, ceiling: float, *, log: bool) -> Normalize:
     """Return the colour scale: logarithmic without negatives; zeros count as the smallest."""
-    if (errors < 0).any():
+    if len(errors) and (not log or (errors < 0).any()):
         return Normalize(float(errors.min()), float(errors.max()), clip=True)
     positive = errors[errors > 1e-300]
     low, high = (positive.min(), positive.max()) if len(positive) else (0.1, 1.0)
@@ -144,7 +140,7 @@ def _norm(errors: np.ndarray, ceiling: float) -> Normalize:
 
 
 def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedColormap) -> None:
-    values = np.clip(cells.error.to_numpy(float), norm.vmin, norm.vmax)
+    values = np.clip(cells.value.to_numpy(float), norm.vmin, norm.vmax)
     axes.imshow(values, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
     axes.grid(False)
     axes.spines[:].set_visible(False)
@@ -157,15 +153,15 @@ def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedCo
             axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, ec=colour, lw=width, **box))
 
 
-def _write(axes: Axes, cells: Frame, norm: Normalize, size: float) -> None:
+def _write(axes: Axes, cells: Frame, norm: Normalize, largest: bool, size: float) -> None:
     size = 8.0 if len(cells) > 12 else size
     texts = cells.text.fillna("").to_numpy()
-    for (y, x), value in np.ndenumerate(cells.error.to_numpy(float)):
+    for (y, x), value in np.ndenumerate(cells.value.to_numpy(float)):
         look: dict[str, Any] = {"color": INK, "size": size}
         if np.isnan(value):
             look |= {"size": size * 0.9}
             look |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5}}
-        elif norm(value) < 0.5:
+        elif (norm(value) < 0.5) != largest:
             look["color"] = "white"
         axes.text(x, y, texts[y, x], ha="center", va="center", **look)
 

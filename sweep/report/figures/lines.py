@@ -16,13 +16,7 @@ from matplotlib.figure import Figure
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import INK, MARKERS, QUIET, shades
 from sweep.report.data import Frame
-from sweep.report.figures.canvas import (
-    MANY,
-    colour_bar,
-    legend,
-    sheet,
-    text_inches,
-)
+from sweep.report.figures.canvas import MANY, Sheet, text_inches
 from sweep.report.figures.panels import Panels
 from sweep.report.figures.scale import apart, error_axis, floor_band, inside
 from sweep.report.formats import tick
@@ -31,9 +25,13 @@ __all__ = ["MOST_LINES", "draw_lines", "mark_style", "points_of"]
 
 MOST_LINES = 60
 
+MOST_BANDS = 12
+"""The bands of more lines would hide each other."""
+
 LOOKS: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
     "dashed": {"linestyle": (0, (2.5, 1.5))},
+    "band": {"linestyle": "-", "linewidth": 8, "alpha": 0.2},
     "best": {"marker": "o", "markersize": 14, "markerfacecolor": "none", "color": INK},
     "lowest": {"linestyle": (0, (4, 1.5)), "linewidth": 2.2, "color": INK, "zorder": 4},
     "above": {"marker": "^", "markersize": 9, "markerfacecolor": "white"},
@@ -41,7 +39,7 @@ LOOKS: dict[str, dict[str, Any]] = {
 }
 """How matplotlib draws each kind of points; a ``run`` is drawn by `mark_style`."""
 
-NAMES = {"best": "best run", "lowest": "best of all"}
+NAMES = {"best": "best", "band": "lowest to highest", "lowest": "best of all"}
 NAMES |= {"above": "above the axis", "diverged": "diverged"}
 """Kinds that the legend explains."""
 
@@ -69,6 +67,7 @@ def draw_lines(
     panels: Panels,
     x_axis: Callable[[Axes], None],
     ceiling: float = math.inf,
+    log: bool = True,
     counts: Sequence[float] = (),
     dashed: str = "validation",
     note: str = "",
@@ -80,11 +79,14 @@ def draw_lines(
     points
         Columns ``panel``, ``line``, ``value`` (of the key, as text), ``kind``, ``x``, ``y``.
         A ``line`` may have a second one (``dashed``) and a mark where a ``run`` of it ended or
-        ``diverged``; ``best`` is the best run, ``lowest`` the least of many lines.
+        ``diverged``; ``best`` is the best of all, ``lowest`` the least of many lines. A ``band``
+        reaches from ``y`` up to ``top``, a column that others do not need.
     x_axis
         Sets the x axis of a panel.
     ceiling
         The largest error worth its room.
+    log
+        Whether the y axis may be logarithmic.
     counts
         Iteration counts to mark at the top.
     dashed
@@ -92,8 +94,12 @@ def draw_lines(
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right}
-    figure, shown = sheet(title, subtitle, panels.titles, labels, **how)
-    error_axis(shown[0], "y", points.y, ceiling)
+    page = Sheet(title, subtitle, panels.titles, labels, **how)
+    shown = page.panels
+    points = points if "top" in points else points.assign(top=np.nan)
+    if points.line.nunique() > MOST_BANDS:
+        points = points[points.kind != "band"]
+    error_axis(shown[0], "y", points[["y", "top"]], ceiling, log=log)
     above = (points.kind == "run") & (points.y > shown[0].get_ylim()[1])
     points = points.assign(kind=points.kind.mask(above, "above"))
     colours = shades(key.name, len(key.values))
@@ -110,12 +116,12 @@ def draw_lines(
     for kind, text in {"dashed": dashed, **NAMES}.items():
         if kind in kinds:
             entries.append((text, _look(kind, QUIET)))
-    legend(shown, "" if many else key.label, entries)
+    page.legend("" if many else key.label, entries)
     if many:
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
         room = 0.55 + 0.25 * len(entries)
-        colour_bar(shown, key.label, norm, scale, range(len(colours)), key.labels, room=room)
-    return figure
+        page.colour_bar(key.label, norm, scale, range(len(colours)), key.labels, room=room)
+    return page.figure
 
 
 def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:
@@ -138,7 +144,12 @@ def _panel(axes: Axes, points: Frame, key: Axis, colours: Sequence[str], *, alon
         at = place.get(rows.value.iloc[0], 0)
         marker = "o" if many else MARKERS[at % len(MARKERS)]
         size = 3.0 if crowded or len(rows) >= 35 else 7.0 if alone else 5.0
-        if kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
+        if kind == "band":
+            ends = [np.clip(rows[name], axes.get_ylim()[0], LARGEST) for name in ("y", "top")]
+            axes.fill_between(rows.x, *ends, color=colours[at], alpha=0.12, linewidth=0, zorder=1)
+            for end in ends:
+                axes.plot(rows.x, end, color=colours[at], alpha=0.5, linewidth=0.7, zorder=1)
+        elif kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
             look = _look(str(kind), colours[at], 0.9 if crowded else 1.7)
             axes.plot(rows.x, np.clip(rows.y, axes.get_ylim()[0], LARGEST), **look)
         else:

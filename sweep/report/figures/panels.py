@@ -13,7 +13,7 @@ from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import text_inches
 from sweep.report.formats import counted, plain, short
 
-__all__ = ["Panels", "ceiling_of", "main_axis", "panels_of", "values_of"]
+__all__ = ["Panels", "axis_label", "ceiling_of", "heading", "main_axis", "panels_of", "values_of"]
 
 MOST = 6
 
@@ -64,15 +64,27 @@ def main_axis(data: SweepData) -> Axis:
     return lr if lr in data.varying or not others else others[0]
 
 
+def axis_label(data: SweepData) -> str:
+    """Return the label of an axis of the deciding metric."""
+    return "final error E" if data.metric == "final_error" else data.label
+
+
+def heading(data: SweepData) -> str:
+    """Return the deciding metric as a title begins."""
+    return "Final error" if data.metric == "final_error" else data.label
+
+
 def ceiling_of(data: SweepData) -> float:
-    """Return the error above which a picture shows only that it is above.
+    """Return the error above which a picture shows only that it is above; other metrics have none.
 
     A thousand times the largest first error: more room for a run that diverges would press
     what one wants to compare into a thin line.
     """
+    if not data.metric.endswith("error"):
+        return math.inf
     starts = [run.metrics.get("initial_error", math.nan) for run in data.started.run]
     starts += [t.curve[1][0] for t in data.trajectories if len(t.curve[1])]
-    known = [value for value in starts if np.isfinite(value)] or list(data.ranked.error[:1])
+    known = [value for value in starts if np.isfinite(value)] or list(data.ranked.value[:1])
     return min(max(max(map(abs, known), default=1.0), 1e-300) * 1e3, 1e300)
 
 

@@ -15,7 +15,8 @@ from matplotlib.figure import Figure
 from sweep.report.axes import Axis, by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, colour_bar, sheet, spread, text_inches
+from sweep.report.figures.canvas import Picture, Sheet, spread, text_inches
+from sweep.report.figures.panels import axis_label
 from sweep.report.figures.scale import apart
 from sweep.report.formats import counted, power
 
@@ -24,6 +25,8 @@ __all__ = ["parallel_data", "parallel_picture"]
 MOST_AXES = 8
 MOST_RUNS = 1000
 
+_COLOURS = [ramp(part) for part in np.linspace(0, 1, 100)]
+
 
 def parallel_picture(data: SweepData) -> Picture | None:
     """Return the parallel coordinates; None for fewer than three keys that vary."""
@@ -31,22 +34,24 @@ def parallel_picture(data: SweepData) -> Picture | None:
         return None
     runs = parallel_data(data)
     keys = [data.axes[name] for name in runs.columns[:-1]]
+    what = "grid point" if data.repeats else "run"
     alt = (
-        f"{counted(len(runs), 'run')} as lines over {', '.join(key.label for key in keys)} and "
-        f"the final error. The best: {data.words(data.best)}."
+        f"{counted(len(runs), what)} as lines over {', '.join(key.label for key in keys)} and "
+        f"{data.label}. The best: {data.words(data.best)}."
     )
-    caption = "A line for each run, dark where its final error is small; the best one is thick."
+    small = "large" if data.question.mode == "max" else "small"
+    caption = f"A line for each {what}, dark where {data.label} is {small}; the best one is thick."
     every = len(data.ranked)
-    note = f"{len(runs)} of {counted(every, 'run')}" if len(runs) < every else ""
-    draw = partial(_draw, runs, keys, data.logarithmic, note)
+    note = f"{len(runs)} of {counted(every, what)}" if len(runs) < every else ""
+    draw = partial(_draw, data, runs, keys, note)
     return Picture("parallel_coordinates", "Parallel coordinates", alt, caption, draw)
 
 
 def parallel_data(data: SweepData) -> Frame:
-    """Return the runs with a final error, the worst first.
+    """Return the grid points with a value, the worst first.
 
     A column for each of the keys that matter most holds the texts of their values; ``score``,
-    the last, compares errors as `sweep.report.axes.scores` does.
+    the last, compares values as `sweep.report.axes.scores` does.
     """
     most = {axis.name for axis in by_influence(data)[:MOST_AXES]}
     order = data.ranked.index[::-1]
@@ -55,11 +60,11 @@ def parallel_data(data: SweepData) -> Frame:
     return runs.assign(score=scores(data)[kept].astype(float))
 
 
-def _draw(runs: Frame, keys: list[Axis], logarithmic: bool, note: str, subtitle: str) -> Figure:
+def _draw(data: SweepData, runs: Frame, keys: list[Axis], note: str, subtitle: str) -> Figure:
     wide = max(1.5, *(text_inches(key.labels, 9) + 0.45 for key in keys))
-    page, (axes,) = sheet(
+    page = Sheet(
         "Parallel coordinates",
-        f"{subtitle} · thick: the best run",
+        f"{subtitle} · thick: the best",
         ("",),
         ("", ""),
         note=note,
@@ -67,6 +72,7 @@ def _draw(runs: Frame, keys: list[Axis], logarithmic: bool, note: str, subtitle:
         left=0.45 + text_inches(keys[0].labels, 9),
         right=1.2,
     )
+    (axes,) = page.panels
     low, high = runs.score.min(), runs.score.max()
     places = [_placed(key) for key in keys]
     columns = [
@@ -74,19 +80,20 @@ def _draw(runs: Frame, keys: list[Axis], logarithmic: bool, note: str, subtitle:
         for key, at in zip(keys, places, strict=True)
     ]
     lines = np.column_stack([*columns, (runs.score - low) / (high - low or 1.0)])
-    _lines(axes, lines)
+    sign = -1 if data.question.mode == "max" else 1
+    _lines(axes, lines, sign)
     axes.spines[:].set_visible(False)
     axes.grid(False)
     axes.set(xlim=(0, len(keys)), ylim=(0, 1), yticks=[])
-    axes.set_xticks(range(len(keys) + 1), [*(key.label for key in keys), "final error E"])
+    axes.set_xticks(range(len(keys) + 1), [*(key.label for key in keys), axis_label(data)])
     axes.tick_params(length=0, labelsize=11, pad=12)
     for at, key in enumerate(keys):
         _ticks(axes, at, places[at], key)
-    norm, colours = Normalize(0, 1), ListedColormap([ramp(part) for part in np.linspace(0, 1, 100)])
+    norm, colours = Normalize(0, 1), ListedColormap(_COLOURS[::sign])
     values = np.linspace(low, high, 6)
-    names = [power(value) for value in (10.0**values if logarithmic else values)]
-    colour_bar([axes], "", norm, colours, [0, 0.2, 0.4, 0.6, 0.8, 1], names, gap=0.0)
-    return page
+    names = [power(value) for value in (10.0**values if data.logarithmic else values)]
+    page.colour_bar("", norm, colours, [0, 0.2, 0.4, 0.6, 0.8, 1], names, gap=0.0)
+    return page.figure
 
 
 def _placed(key: Axis) -> npt.NDArray[np.float64]:
@@ -96,13 +103,14 @@ def _placed(key: Axis) -> npt.NDArray[np.float64]:
     return np.asarray((places - places[0]) / ((places[-1] - places[0]) or 1.0))
 
 
-def _lines(axes: Axes, lines: npt.NDArray[np.float64]) -> None:
-    """Draw a line a row; the last, the best run, thick."""
+def _lines(axes: Axes, lines: npt.NDArray[np.float64], sign: int) -> None:
+    """Draw a line a row, dark where the last column is small times `sign`; the last row thick."""
     x = np.arange(lines.shape[1])
     many = len(lines) > 200
     look: dict[str, Any] = {"linewidths": 0.8 if many else 1.3, "alpha": 0.45 if many else 0.75}
     paths = [np.column_stack([x, line]) for line in lines]
-    axes.add_collection(LineCollection(paths, colors=[ramp(end) for end in lines[:, -1]], **look))
+    colours = [_COLOURS[::sign][int(end * 99)] for end in lines[:, -1]]
+    axes.add_collection(LineCollection(paths, colors=colours, **look))
     axes.plot(x, lines[-1], color=INK, linewidth=3, clip_on=False, zorder=4)
 
 

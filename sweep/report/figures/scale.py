@@ -25,10 +25,13 @@ MOST_VALUES = 12
 _TICKS = 8
 
 
-def error_axis(axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = math.inf) -> None:
-    """Make the x or y axis one of errors.
+def error_axis(
+    axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = math.inf, *, log: bool = True
+) -> None:
+    """Make the x or y axis one of errors, or of another metric.
 
-    It is logarithmic, linear near zero where some error is 0, and linear where one is negative.
+    It is logarithmic, linear near zero where some value is 0, and linear where one is negative or
+    `log` is False.
 
     Parameters
     ----------
@@ -39,8 +42,8 @@ def error_axis(axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = m
     """
     array = np.asarray(values, dtype=np.float64)
     array = np.clip(array[np.isfinite(array)], -LARGEST, min(ceiling, LARGEST))
-    if (array < 0).any():
-        pad = 0.05 * float(np.ptp(array)) or abs(float(array[0])) * 0.1
+    if len(array) and (not log or (array < 0).any()):
+        pad = 0.05 * float(np.ptp(array)) or abs(float(array[0])) * 0.1 or 1.0
         _set(axes, which, "linear", array.min() - pad, array.max() + pad)
         return
     positive = np.log10(array[array > 1 / LARGEST])

@@ -1,0 +1,213 @@
+"""Result files: a finished run is whole on disk before MLflow hears of it.
+
+``results/<cell>/`` below the folder of a sweep or a single run holds the run's artifacts in
+``artifacts/`` and all the rest in ``run.json``. It is made aside and renamed into place. A local
+store takes the folder of artifacts as it is, a server gets its files uploaded; the result file is
+removed when the store has all of it, and until then `resume` finds it here.
+
+Nothing is forced through the disk's cache, which would cost more than all the rest: ``run.json``
+has the size of each file, so that what a power cut left empty does not count.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sweep.tracking.files import (
+    CONFIG,
+    PREPARATION,
+    config_bytes,
+    json_bytes,
+    result_files,
+    text_files,
+)
+from sweep.tracking.metrics import NOT_FINITE, ORIGINAL, Point, metric_tags, run_metrics
+from sweep.tracking.texts import os_trouble
+from sweep.training.history import RunResult
+
+__all__ = [
+    "FILES",
+    "Content",
+    "RunRecord",
+    "completed",
+    "failed",
+    "folder_of",
+    "interrupted",
+    "read",
+    "remove",
+    "tidy",
+    "waiting",
+    "write",
+]
+
+FILES = "artifacts"
+RECORD = "run.json"
+
+STATUS = {
+    "completed": "FINISHED",
+    "diverged": "FINISHED",
+    "failed": "FAILED",
+    "interrupted": "KILLED",
+}
+"""Outcome -> MLflow's status."""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a run leaves: outcome, every point of every metric, artifacts, and further tags."""
+
+    outcome: str
+    metrics: tuple[Point, ...] = ()
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
+
+
+def completed(
+    result: RunResult, config: Mapping[str, Any], preparation: Mapping[str, Any] | None = None
+) -> Content:
+    """Return what a run leaves that has a result.
+
+    Parameters
+    ----------
+    preparation
+        How its data was prepared, where new rows need it.
+    """
+    files = result_files(result, config)
+    if preparation is not None:
+        files[PREPARATION] = json_bytes(preparation)
+    return Content(result.outcome, tuple(run_metrics(result)), files, metric_tags(result))
+
+
+def failed(traceback: str, config: Mapping[str, Any], printed: str = "") -> Content:
+    """Return what a run leaves that raised, with what it had printed."""
+    files = text_files(traceback, printed)
+    return Content("failed", files=files | {CONFIG: config_bytes(config)})
+
+
+def interrupted(config: Mapping[str, Any]) -> Content:
+    """Return what a run leaves that was stopped before it had a result."""
+    return Content("interrupted", files={CONFIG: config_bytes(config)})
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """All that is to be written of a run beside its artifacts.
+
+    Attributes
+    ----------
+    store
+        Which store it is for (``Tracking.name``): several may share a folder of outputs.
+    cell
+        The grid point's index in the plan; 0 for a single run.
+    start_time, end_time
+        Milliseconds since the epoch. With `cell` the start tells one attempt from another.
+    sizes
+        Bytes of each artifact.
+    """
+
+    store: str
+    cell: int
+    name: str
+    params: Mapping[str, str]
+    tags: Mapping[str, str]
+    start_time: int
+    end_time: int = 0
+    outcome: str = "interrupted"
+    metrics: tuple[Point, ...] = ()
+    sizes: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def sweep_id(self) -> str | None:
+        """The sweep's id; None for a single run."""
+        return self.tags.get("sweep.id")
+
+    @property
+    def end_tags(self) -> dict[str, str]:
+        """The tags that are known at the run's end alone, its outcome among them."""
+        own = (ORIGINAL, NOT_FINITE)
+        found = {key: text for key, text in self.tags.items() if key.startswith(own)}
+        return {**found, "sweep.outcome": self.outcome}
+
+    @property
+    def status(self) -> str:
+        """MLflow's status: FINISHED, FAILED or KILLED."""
+        return STATUS[self.outcome]
+
+
+def folder_of(outputs: Path, run_or_sweep: str) -> Path:
+    """Return the folder of result files of ``sweeps/<id>`` or ``runs/<id>``."""
+    return outputs / run_or_sweep / "results"
+
+
+def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:
+    """Write a result file, whole or not at all, in place of an earlier attempt's; return it.
+
+    Raises
+    ------
+    StoreError
+        The disk is full or cannot be written.
+    """
+    path, part = folder / str(record.cell), folder / f".{record.cell}.{os.getpid()}.part"
+    values = dict(vars(record))  # not asdict, which copies each point: 3 ms a run
+    values["metrics"] = [[point.key, point.value, point.step] for point in record.metrics]
+    values["sizes"] = {name: len(content) for name, content in files.items()}
+    try:
+        (part / FILES).mkdir(parents=True)
+        for name, content in files.items():
+            (part / FILES / name).write_bytes(content)
+        (part / RECORD).write_text(json.dumps(values, allow_nan=False), encoding="ascii")
+        if path.exists():
+            remove(path)
+        os.rename(part, path)
+    except OSError as error:
+        shutil.rmtree(part, ignore_errors=True)
+        raise os_trouble(error, str(folder)) from error
+    return path
+
+
+def read(path: Path) -> RunRecord | None:
+    """Return what a result file says; None where it is not whole.
+
+    Its artifacts may be in the store already.
+    """
+    try:
+        values: dict[str, Any] = json.loads((path / RECORD).read_bytes())
+        points = tuple(Point(str(k), float(v), int(s)) for k, v, s in values.pop("metrics"))
+        record = RunRecord(metrics=points, **values)
+        files = path / FILES
+        if files.is_dir():
+            found = {file.name: file.stat().st_size for file in files.iterdir()}
+            if found != record.sizes:
+                return None
+        return record if record.outcome in STATUS else None
+    except (OSError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def waiting(folder: Path) -> dict[int, Path]:
+    """Return the result files in a folder, by cell."""
+    try:
+        names = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    return {cell: folder / str(cell) for cell in names}
+
+
+def remove(path: Path) -> None:
+    """Remove a result file, what makes it count first."""
+    (path / RECORD).unlink(missing_ok=True)
+    shutil.rmtree(path, ignore_errors=True)
+
+
+def tidy(folder: Path) -> None:
+    """Remove a folder of result files in which none is left, with what was never whole."""
+    for part in folder.glob(".*.part"):
+        shutil.rmtree(part, ignore_errors=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()

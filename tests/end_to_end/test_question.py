@@ -1,0 +1,157 @@
+"""The question that decides, and repeats, from the command line to store, report and resume."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+import zlib
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from sweep.tracking import views
+from tests.end_to_end.test_main_job import open_store, search
+from tests.processes import Ended, run_sweep
+
+REPEATS = ["-m", "network=exclusive_or", "data=exclusive_or", "lr=2,10,40", "iters=100"]
+REPEATS += ["seed=range(10)"]
+
+
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
+    """Return the folder of a sweep of three rates by ten seeds, and what it printed."""
+    folder = tmp_path_factory.mktemp("repeats")
+    return folder, run_sweep(REPEATS, folder)
+
+
+@pytest.fixture(scope="module")
+def store(swept: tuple[Path, Ended]) -> tuple[MlflowClient, Run, list[Run]]:
+    client = open_store(swept[0])
+    (parent,) = search(client, "sweep")
+    return client, parent, search(client, "run")
+
+
+def means(runs: list[Run]) -> dict[str, float]:
+    ends: dict[str, list[float]] = {}
+    for run in runs:
+        ends.setdefault(run.data.params["lr"], []).append(run.data.metrics["final_error"])
+    return {lr: sum(own) / len(own) for lr, own in ends.items()}
+
+
+def test_best_by_mean_is_not_the_luckiest_of_thirty_runs(
+    swept: tuple[Path, Ended], store: tuple[MlflowClient, Run, list[Run]]
+) -> None:
+    _, ended = swept
+    _, parent, runs = store
+    assert ended.code == 0, ended
+    luckiest = min(runs, key=lambda run: run.data.metrics["final_error"])
+    best = means(runs)
+    assert min(best, key=best.__getitem__) == "10.0"
+    assert luckiest.data.params["lr"] == "40.0"
+    assert (
+        "Best of 3 grid points by final error, the mean of 10 seeds: lr=10.0, 100 iterations"
+        in ended.out
+    )
+    assert f"The best single run is another: {luckiest.info.run_name} with" in ended.out
+    assert "10.0 and 2.0 are equal within the spread of 10 seeds." in ended.out
+    assert parent.data.metrics["best_final_error"] == luckiest.data.metrics["final_error"]
+    assert parent.data.metrics["best_mean_final_error"] == pytest.approx(best["10.0"], rel=1e-14)
+
+
+def test_runs_name_their_point_and_mlflow_groups_by_it(
+    store: tuple[MlflowClient, Run, list[Run]],
+) -> None:
+    client, parent, runs = store
+    assert {run.data.tags["sweep.point"] for run in runs} == {
+        f"lr={lr},iters=100" for lr in ("2.0", "10.0", "40.0")
+    }
+    tags = client.get_experiment(parent.info.experiment_id).tags
+    key = f"{views.PREFIX}sweep-{parent.info.run_name}"
+    packed = json.loads(tags[key])["state"].removeprefix("deflate;")
+    state = json.loads(zlib.decompress(base64.b64decode(packed)))
+    assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "sweep.point"}]
+
+
+def test_report_has_a_line_a_point_and_every_run(swept: tuple[Path, Ended]) -> None:
+    (folder,) = (swept[0] / "outputs" / "reports").iterdir()
+    points = list(csv.DictReader((folder / "repeats.csv").read_text().splitlines()))
+    assert [(row["lr"], row["runs"]) for row in points] == [
+        ("2.0", "10"),
+        ("10.0", "10"),
+        ("40.0", "10"),
+    ]
+    rows = list(csv.DictReader((folder / "final_error.csv").read_text().splitlines()))
+    assert len(rows) == 30 and list(rows[0]) == ["lr", "seed", "100"]
+
+
+def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, Ended]) -> None:
+    folder, _ = swept
+    (parent,) = search(open_store(folder), "sweep")
+    plan = json.loads(
+        (folder / "outputs/artifacts" / parent.info.run_id / "artifacts/plan.json").read_text()
+    )
+    assert plan["question"] == {"metric": None, "mode": "min", "repeats": ["seed", "data.fold"]}
+    single = run_sweep(["repeats=[]"], folder, module="sweep.report")
+    assert single.out.startswith("Best of 30 runs: lr=40.0, 100 iterations, seed=")
+    refused = run_sweep(["metric=f1", "repeats=[zz]"], folder, module="sweep.report")
+    assert refused.code == 2
+    assert "metric=f1: no run has this metric; the runs have best_error, best_step" in refused.err
+    assert "repeats=[zz]: this is no axis; name one of seed." in refused.err
+    assert run_sweep([], folder, module="sweep.report").out.startswith("Best of 3 grid points")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (
+            ["metric=final_eror", "repeats=[lr]", "mode=min"],
+            ["did you mean 'final_error'?", "repeats=[lr]: its values are compared; write []."],
+        ),
+        (
+            ["metric=best_validation_error"],
+            ["metric=best_validation_error: no samples are kept back; set data.validation=0.2."],
+        ),
+        (
+            ["mode=max"],
+            ["mode=max: name the metric too, as metric=accuracy."],
+        ),
+        (
+            ["repeats=seed", "mode=most"],
+            ["repeats=seed: list the axes, as [seed].", "mode=most: use min or max"],
+        ),
+    ],
+)
+def test_question_that_has_no_answer_is_refused(
+    arguments: list[str], told: list[str], tmp_path: Path
+) -> None:
+    ended = run_sweep(["-m", "lr=0.1,0.2", *arguments], tmp_path)
+    assert ended.code == 2
+    for sentence in told:
+        assert sentence in ended.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_validation_decides_and_a_resumed_sweep_keeps_its_question(tmp_path: Path) -> None:
+    rows = "\n".join(f"{x / 10},{(x / 10) ** 2}" for x in range(20))
+    (tmp_path / "square.csv").write_text(f"x,y\n{rows}\n")
+    data = ["data.file=square.csv", "data.inputs=[x]", "data.targets=[y]", "data.validation=0.25"]
+    network = [
+        "network=exclusive_or",
+        "network.layers=[1,3,1]",
+        "network.activation=[tanh,identity]",
+    ]
+    ended = run_sweep(["-m", *network, *data, "lr=0.01,0.1", "iters=10,50"], tmp_path)
+    assert ended.code == 0 and " by min best_validation_error: " in ended.out, ended
+    client = open_store(tmp_path)
+    (parent,), runs = search(client, "sweep"), search(client, "run")
+    values = [run.data.metrics["best_validation_error"] for run in runs]
+    assert parent.data.metrics["best_best_validation_error"] == min(values)
+    asked = run_sweep(["metric=best_step"], tmp_path, module="sweep.report")
+    assert asked.out.startswith("Best of 4 runs by min best_step: ")
+    more = run_sweep(["resume=last", "iters=100", "metric=best_error"], tmp_path)
+    assert "Best of 6 runs by min best_error: " in more.out
+    again = run_sweep([], tmp_path, module="sweep.report")
+    assert again.out.startswith("Best of 6 runs by min best_error: ")

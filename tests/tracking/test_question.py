@@ -1,0 +1,74 @@
+"""Which metric decides between stored runs, and what a sweep's best is."""
+
+from __future__ import annotations
+
+import pytest
+
+from sweep.tracking.question import Question, question_of, repeat_problems
+from sweep.tracking.stored import StoredRun
+
+
+def run(point: str = "", outcome: str = "completed", iters: int = 1, **metrics: float) -> StoredRun:
+    tags = {"sweep.point": point} if point else {}
+    ident = f"{point}{metrics}"
+    params = {"iters": str(iters)}
+    return StoredRun(ident, "run", "FINISHED", outcome, params, metrics, tags, 0, 1)
+
+
+REPEATED = [
+    run("a", final_error=0.5, accuracy=0.9),
+    run("a", final_error=0.5, accuracy=0.5),
+    run("b", final_error=0.1, accuracy=0.8),
+    run("b", final_error=1.2, accuracy=0.8),
+]
+
+
+def test_best_of_repeats_is_that_of_the_best_mean() -> None:
+    found = Question().best_metrics(REPEATED)
+    assert found == {"best_final_error": 0.1, "best_mean_final_error": 0.5}
+    best = Question().best_run(REPEATED)
+    assert best is not None and best.tags["sweep.point"] == "a"
+
+
+def test_largest_mean_of_a_metric() -> None:
+    question = Question("accuracy", "max")
+    assert question.best_metrics(REPEATED) == {
+        "best_final_error": 0.1,
+        "best_accuracy": 0.9,
+        "best_mean_accuracy": 0.8,
+    }
+    assert question.best_run(REPEATED) is REPEATED[2]
+
+
+def test_run_that_did_not_complete_is_never_best() -> None:
+    runs = [run(final_error=0.5), run(outcome="diverged", accuracy=1.0), run(accuracy=0.5)]
+    assert Question("accuracy", "max").best_run(runs) is runs[2]
+    assert Question("accuracy", "max").best_metrics(runs)["best_accuracy"] == 0.5
+    assert Question("f1").best_run(runs) is None
+    assert Question("f1").best_metrics(runs) == {"best_final_error": 0.5}
+
+
+def test_equal_runs_prefer_fewer_iterations() -> None:
+    runs = [run(iters=100, final_error=0.5), run(iters=10, final_error=0.5, other=1.0)]
+    assert Question().best_run(runs) is runs[1]
+
+
+def test_no_run_with_the_metric_is_one_sentence() -> None:
+    runs = [run(final_error=0.5, **{"weights/w1": 1.0})]
+    assert Question("f1").unanswered(runs) == (
+        "metric=f1: no run has this metric; the runs have final_error."
+    )
+    assert Question("f1").unanswered([]) == Question("weights/w1").unanswered(runs) == ""
+
+
+@pytest.mark.parametrize("stored", [None, [], {"repeats": 3, "mode": {}}, {"metric": None}])
+def test_plan_that_holds_anything_asks_the_usual(stored: object) -> None:
+    assert question_of({"question": stored}) == Question()
+
+
+def test_repeats_are_axes_that_are_not_compared() -> None:
+    assert repeat_problems(["seed", "data.fold"], ["lr", "iters"]) == []
+    assert repeat_problems(["lr", "x"], ["lr", "iters", "rule"]) == [
+        "repeats=[lr]: its values are compared; name one of rule.",
+        "repeats=[x]: this is no axis; name one of rule.",
+    ]

@@ -1,0 +1,199 @@
+"""The process that records for a command: it answers in order, and ends with it."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from sweep.errors import StoreError
+from sweep.tracking import read, results
+from sweep.tracking.recorder import Recorder, discard, prepare, recorder
+from sweep.tracking.session import Session
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import open_store
+from tests.processes import ROOT, clean_environment
+from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result
+
+LAST = 60.0
+
+
+def never() -> bool:
+    return False
+
+
+@pytest.fixture
+def said() -> list[str]:
+    return []
+
+
+@pytest.fixture
+def recording(said: list[str]) -> Iterator[Recorder]:
+    with recorder(said.append, never) as made:
+        yield made
+
+
+@pytest.fixture
+def tracking(tmp_path: Path) -> Tracking:
+    return Tracking("local", tmp_path / "outputs")
+
+
+def worker() -> psutil.Process:
+    (found,) = [
+        child for child in psutil.Process().children() if "spawn_main" in " ".join(child.cmdline())
+    ]
+    return found
+
+
+def written(tracking: Tracking, parent: str, cell: int) -> Path:
+    """Write the result file of a run of the sweep."""
+    content = results.completed(result(), CONFIG)
+    tags = {"sweep.role": "run", "sweep.signature": SIGNATURE, "sweep.id": SWEEP}
+    tags |= {"sweep.cell": str(cell), "mlflow.parentRunId": parent}
+    record = results.RunRecord(
+        tracking.name, cell, f"run {cell}", PARAMS, tags, 1, 2, "completed", content.metrics
+    )
+    folder = results.folder_of(tracking.outputs, f"sweeps/{SWEEP}")
+    return results.write(folder, record, content.files)
+
+
+def begin(recording: Recorder, tracking: Tracking, *names: str) -> str:
+    recording.call(Session.open_store, tracking)
+    return recording.call(Session.start_sweep, SWEEP, plan(*names), {})
+
+
+def test_runs_are_recorded_in_order_and_gathered(recording: Recorder, tracking: Tracking) -> None:
+    parent = begin(recording, tracking, *"abc")
+    paths = [written(tracking, parent, cell) for cell in range(3)]
+    batches = [recording.submit(Session.finish_runs, [path]) for path in paths]
+    finished = [one for batch in batches for one in recording.result(batch)]
+    assert [(one.cell, one.state) for one in finished] == [(cell, "stored") for cell in range(3)]
+    sweep, runs = recording.call(Session.gather, SWEEP, False)
+    assert sweep.sweep_id == SWEEP
+    assert [(run.run_id, run.status) for run in runs] == [(r.run_id, "FINISHED") for r in finished]
+    assert len(runs[0].curve()[0]) == 1001, "its files can be read from here"
+    recording.call(Session.finish_sweep, "FINISHED", {})
+    assert read.find_sweep(open_store(tracking, mode="read"), SWEEP).status == "FINISHED"
+
+
+def test_what_the_store_refuses_is_raised_as_it_is(recording: Recorder, tracking: Tracking) -> None:
+    tracking.outputs.mkdir()
+    tracking.database.write_text("no database")
+    with pytest.raises(StoreError, match="is not a SQLite database"):
+        recording.call(Session.open_store, tracking)
+
+
+def test_mistake_of_ours_is_raised_with_its_traceback(recording: Recorder) -> None:
+    with pytest.raises(StoreError, match="AttributeError.*resume=last") as raised:
+        recording.call(Session.finish_runs, [])  # nothing is open
+    assert "in finish_runs" in raised.value.__notes__[0], "the whole traceback is kept"
+
+
+def test_death_of_the_process_is_told(recording: Recorder, tracking: Tracking) -> None:
+    begin(recording, tracking, "a")
+    process = worker()
+    process.kill()
+    process.wait(LAST)
+    for _ in range(2):
+        with pytest.raises(StoreError, match="died.*resume=last"):
+            recording.call(Session.finish_runs, [])
+
+
+def test_process_ends_with_the_block_and_releases_the_sweep(tracking: Tracking) -> None:
+    for again in (False, True):  # the second finds no lock
+        with recorder(print, never) as recording:
+            recording.call(Session.open_store, tracking)
+            process = worker()
+            if again:
+                assert recording.call(Session.claim_sweep, SWEEP) == []
+            else:
+                recording.call(Session.start_sweep, SWEEP, plan("a"), {})
+        assert not process.is_running()
+    assert not tracking.database.with_name("mlflow.db-wal").exists()
+
+
+def test_signals_of_the_terminal_do_not_reach_it(recording: Recorder, tracking: Tracking) -> None:
+    recording.call(Session.open_store, tracking)
+    process = worker()
+    assert os.getsid(process.pid) == process.pid
+    for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        process.send_signal(signum)
+    assert recording.call(Session.start_sweep, SWEEP, plan("a"), {})
+
+
+def test_locked_database_holds_nobody_up_once_the_command_shall_end(
+    tracking: Tracking, said: list[str]
+) -> None:
+    with recorder(said.append, lambda: bool(said)) as recording:  # once it was told of the lock
+        parent = begin(recording, tracking, "a")
+        path = written(tracking, parent, 0)
+        with sqlite3.connect(tracking.database, isolation_level=None) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(StoreError, match="locked by another program|does not answer"):
+                recording.call(Session.finish_runs, [path])
+            other.execute("ROLLBACK")
+    assert "locked by another program" in said[0]
+    assert results.read(path) is not None
+
+
+def test_recorder_that_hangs_holds_nobody_up_once_the_command_shall_end(
+    tracking: Tracking,
+) -> None:
+    with recorder(print, never) as recording:
+        begin(recording, tracking, "a")
+        process = worker()
+        process.suspend()
+        began = time.monotonic()
+        recording.stopping = lambda: True
+        with pytest.raises(StoreError, match="does not answer"):
+            recording.call(Session.finish_sweep, "KILLED", {})
+        with pytest.raises(StoreError, match="does not answer"):
+            recording.call(Session.finish_sweep, "KILLED", {})
+        assert time.monotonic() - began < 4, "the time is one for all calls"
+    assert not process.is_running()
+
+
+PARENT = """
+import sys, time
+from pathlib import Path
+from sweep.tracking.recorder import recorder
+from sweep.tracking.session import Session
+from sweep.tracking.settings import Tracking
+
+if __name__ == "__main__":
+    with recorder(print, lambda: False) as recording:
+        recording.call(Session.open_store, Tracking("local", Path(sys.argv[1])))
+        print(flush=True)
+        time.sleep(600)
+"""
+
+
+def test_process_ends_when_its_command_is_killed(tmp_path: Path) -> None:
+    script = tmp_path / "command.py"
+    script.write_text(PARENT)
+    with subprocess.Popen(
+        [sys.executable, script, tmp_path / "outputs"],
+        cwd=ROOT,
+        env=clean_environment(),
+        stdout=subprocess.PIPE,
+    ) as command:
+        assert command.stdout is not None and command.stdout.readline()
+        children = psutil.Process(command.pid).children()
+        command.kill()
+        _, alive = psutil.wait_procs(children, timeout=LAST)
+    assert children and not alive
+
+
+def test_prepared_recorder_that_is_not_used_ends() -> None:
+    prepare()
+    process = worker()
+    discard()
+    assert not process.is_running()
