@@ -32,7 +32,7 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
     "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
     + ["sweep.tracking.served"],
     "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
@@ -55,12 +55,14 @@ PLANNING = [
     "sweep.engine.estimate",
     "sweep.engine.events",
     "sweep.engine.executors*",
+    "sweep.engine.follow",
     "sweep.engine.plan",
     "sweep.engine.signals",
 ]
 """What the engine plans and trains with. It knows no store."""
 
 READING = [
+    "sweep.tracking.active",
     "sweep.tracking.files",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
@@ -130,6 +132,11 @@ ROOMS = [
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
     ),
+    (
+        ["sweep.engine.executors.worker"],
+        ["sweep.training.advance", "sweep.training.surroundings", "sweep.training.task"]
+        + ["sweep.tracking.active"],
+    ),
     (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
         ["sweep.engine", "sweep.engine.*"],
@@ -157,7 +164,7 @@ ROOMS = [
     (
         ["sweep.verify.__main__"],
         ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
-        + ["sweep.console", "sweep.engine.signals", "sweep.engine.sweep", "sweep.errors"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.errors", "sweep.tracking.provenance"]
         + [*READING, "sweep.verify.*"],
     ),
     (
@@ -393,7 +400,7 @@ def compose(primary: str, overrides: list[str]) -> object:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from sweep.cli.resolvers import register
+    from sweep.cli.plain import register
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

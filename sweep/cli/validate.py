@@ -13,8 +13,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweep import console
 from sweep.cli.arguments import describes_run, key_of
-from sweep.cli.messages import REFUSALS, listed, one_sentence
-from sweep.cli.overrides import is_read, lost_numbers, strange_keys, unread
+from sweep.cli.messages import REFUSALS, is_read, listed, one_sentence, strange_keys, unread
 from sweep.cli.plain import plain_values
 from sweep.config.run import run_spec
 from sweep.config.settings import Settings, settings
@@ -223,7 +222,7 @@ def check_launcher(launcher: DictConfig) -> None:
 
 def _checked(config: DictConfig) -> tuple[RunSpec, Settings]:
     """Return what a single run's configuration describes, or raise all that is wrong with it."""
-    from sweep.cli.axes import doubled_keys, parse
+    from sweep.cli.axes import doubled_keys, lost_numbers, parse
 
     hydra = config.hydra
     raw: Any = OmegaConf.to_container(config, resolve=False)

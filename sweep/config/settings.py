@@ -11,7 +11,7 @@ from sweep.checks import told
 from sweep.errors import ConfigErrors, gathered
 
 if TYPE_CHECKING:
-    from sweep.config.models import Sweeper
+    from sweep.config.sweeper import Sweeper
 
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
@@ -77,7 +77,8 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Budget, Control, Tracking, validated
+    from sweep.config.models import Control, Tracking, validated
+    from sweep.config.sweeper import Budget
 
     problems: list[str] = []
     control = tracking = None
@@ -116,7 +117,8 @@ def sweeper_settings(config: Mapping[str, Any]) -> Sweeper:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Sweeper, validated
+    from sweep.config.models import validated
+    from sweep.config.sweeper import Sweeper
 
     return validated(Sweeper, config, "hydra.sweeper")
 
