@@ -76,7 +76,13 @@ class Validation:
             config = {**unresolved(), **self._hydra}
             self._read |= {key for key in strange if is_read(key, config)}
             self._strange = {**strange, **self._strange}
-        return run_spec(values, choices, self._base, set_keys(overrides))
+        spec = run_spec(values, choices, self._base, set_keys(overrides))
+        if values.get("model") is not None and not spec.trainer.built_in:
+            raise ConfigError(
+                f"model={values['model']}: only a network of the built-in trainer can be logged as "
+                "a model; leave model out."
+            )
+        return spec
 
     def end(self, lost: Sequence[str] = ()) -> None:
         """Raise what was gathered.

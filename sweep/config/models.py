@@ -216,6 +216,7 @@ class Control(BaseModel):
     max_seconds: Positive | None = Field(
         None, description="give a finite number of seconds above 0, or null for no limit"
     )
+    model: Literal["best"] | None = Field(None, description="write best, or null for no model")
     metric: Annotated[str, Field(pattern=r"\S")] | None = Field(
         None, description="give the name of one of the runs' metrics"
     )

@@ -26,6 +26,7 @@ CONTROL_KEYS = (
     "dry_run",
     "fail_fast",
     "max_seconds",
+    "model",
     "metric",
     "mode",
     "repeats",
@@ -58,6 +59,7 @@ class Settings:
     dry_run: bool
     fail_fast: bool
     max_seconds: float | None
+    model: str | None
     metric: str | None
     mode: str | None
     repeats: tuple[str, ...] | None

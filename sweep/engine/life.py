@@ -267,6 +267,10 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     totals, note, folder = sweep.totals(), built.note, built.folder
     found = recorder.call(Session.finish_sweep, ended, totals, note, folder)
     console.sweep_ended(built, sweep, time.monotonic() - began)
+    if sweep.options.model is not None and built.best is not None:
+        from sweep.tracking.models import log_model
+
+        console.say(f"Model:       {log_model(sweep.options, built.best.run_id)}")
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -13,10 +13,10 @@ from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
-from sweep.engine.plan import Cell, Plan
+from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.runs import Runs
 from sweep.engine.signals import StopRequest
-from sweep.errors import RunFailed, StoreError, StoreLost
+from sweep.errors import StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
 from sweep.tracking import results
@@ -160,6 +160,14 @@ class Sweep:
             tags["sweep.reused_from"] = reused_from
         self.runs.start(cell, tags)
 
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables that a trajectory finds; see `Runs.environment`."""
+        if trajectory.spec.trainer.built_in:
+            return {}
+        self.start(trajectory.cells[-1])
+        with self._store_needed():
+            return self.runs.environment(trajectory)
+
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """Return the file of the last state of a training of this sweep."""
         folder = self.options.outputs / "sweeps" / self.id / "checkpoints"
@@ -183,8 +191,11 @@ class Sweep:
         log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
         with self._store_needed():
             content = results.completed(result, cell.spec.config, cell.spec.preparation)
-            self.runs.finish(cell, content)
-        if not quietly:
+            path = self.runs.finish(cell, content)
+        if result.failure is not None:
+            self._failed[cell.index] = Failed(cell.name, result.failure.sentence, str(path))
+            self.progress.run_failed(cell.name, result.failure.sentence)
+        elif not quietly:
             interrupted = result.outcome == "interrupted"
             self.interrupted += interrupted
             self.finished += not interrupted
@@ -225,7 +236,8 @@ class Sweep:
         self._ended.add(cell.index)
         text = failed.traceback or failed.sentence
         with self._store_needed():
-            path = self.runs.finish(cell, results.failed(text, cell.spec.config))
+            content = results.failed(text, cell.spec.config, failed.printed)
+            path = self.runs.finish(cell, content)
         log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
         self._failed[cell.index] = Failed(cell.name, failed.sentence, str(path))
         self.progress.run_failed(cell.name, failed.sentence)
@@ -254,16 +266,6 @@ class Sweep:
     def failed_fast(self) -> bool:
         """Whether a run failed and none shall follow it."""
         return self.options.fail_fast and bool(self.failures)
-
-    def refuse(self, *_: object) -> None:
-        """Leave a run out after the first failure; it has no row in the store.
-
-        Raises
-        ------
-        RunFailed
-            Always.
-        """
-        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
 
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking_kind == "local":

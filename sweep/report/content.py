@@ -128,7 +128,7 @@ def _runs(data: SweepData, base: str) -> list[Section]:
         hint += ". Weights are in runs.csv."
     words = [k for k in data.swept if not axis_of(k, data.values[k]).numbers]
     words = ["run", "outcome", *words]
-    table = table_of("All runs", shown.columns, shown.to_numpy().tolist(), hint, text=words)
+    table = table_of("All runs", shown, hint, text=words)
     colour = dict(zip(key.values, shades(key.name, len(key.values)), strict=True))
     colours = [colour[text] for text in data.values.loc[runs.index, key.name]]
     addresses = [base + run.run_id if base else "" for run in runs.run]
