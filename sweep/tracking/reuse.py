@@ -69,6 +69,7 @@ def result_of(run: StoredRun) -> RunResult | None:
         final_validation_error=metrics.get("final_validation_error"),
         best_validation_error=metrics.get("best_validation_error"),
         stopped_at=whole("stopped_at"),
+        best_weights=_numbers(weights["best"]) if "best" in weights else None,
         curves=curves,
         metrics={name: value for name, value in _own_metrics(run) if name not in curves},
         printed=run.printed(),

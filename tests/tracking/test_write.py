@@ -16,10 +16,10 @@ from mlflow.entities import Run
 from sweep.errors import RunGoneError
 from sweep.tracking import read, results, write
 from sweep.tracking.metrics import CHART_POINTS, chart_steps
+from sweep.tracking.question import totals_of
 from sweep.tracking.read import stored_run
 from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
-from sweep.tracking.question import question_of, totals_of
 from sweep.training.curve import kept_steps
 from sweep.training.surroundings import Failure
 from tests.tracking.support import (
