@@ -16,7 +16,7 @@ from mlflow.entities import Run
 from sweep.errors import RunGoneError
 from sweep.tracking import read, results, write
 from sweep.tracking.metrics import CHART_POINTS, chart_steps
-from sweep.tracking.question import totals_of
+from sweep.tracking.question import question_of, totals_of
 from sweep.tracking.read import stored_run
 from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
@@ -356,7 +356,8 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     (report / "sub" / "a.png").write_bytes(b"png")
     (report / ".index.html.1f").write_text("<")  # that another command is writing
     note = "Summary\n" + "| 1 |\n" * 5000
-    totals = totals_of(write.gather(store, read.find_sweep(store, SWEEP)))
+    sweep = read.find_sweep(store, SWEEP)
+    totals = totals_of(write.gather(store, sweep), question_of(sweep.plan()))
     for _ in range(2):  # a report is made again over the old one
         write.finish_sweep(store, parent, "FAILED", totals, note, report)
     run = store.client.get_run(parent)
