@@ -88,7 +88,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
-        from sweep.cli.overrides import unread
+        from sweep.cli.messages import unread
         from sweep.errors import ConfigErrors
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
@@ -122,8 +122,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     from sweep import console
     from sweep.cli.arguments import as_typed, prepared
     from sweep.cli.messages import REFUSALS, is_refusal, one_sentence
-    from sweep.cli.resolvers import register
-    from sweep.cli.versions import main_options
+    from sweep.cli.plain import main_options, register
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 

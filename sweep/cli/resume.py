@@ -27,9 +27,9 @@ from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigError, ConfigErrors, NotFoundError
 
 if TYPE_CHECKING:
-    from sweep.config.models import Sweeper
     from sweep.config.settings import Settings
     from sweep.config.spec import RunSpec
+    from sweep.config.sweeper import Sweeper
     from sweep.tracking.stored import StoredSweep
 
 __all__ = ["resumed_plan", "settings_of", "stored_sweep"]

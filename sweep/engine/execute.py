@@ -98,7 +98,7 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
         What training raised, after it was recorded; or the sweep's plan has no such cell.
     """
     if sweep.failed_fast:
-        sweep.refuse()
+        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
     cell = sweep.plan.find(spec)
     if cell is None:
         which = f"lr={spec.lr!r}, iters={spec.iters}"

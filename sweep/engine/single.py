@@ -17,10 +17,10 @@ from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.runs import Runs
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
-from sweep.engine.sweep import run_tags
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import results
+from sweep.tracking.provenance import run_tags
 from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
@@ -82,6 +82,10 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
                 f"The run failed after its training: {outcome.failure.sentence} (its curve, its "
                 "final error and the whole traceback are stored)."
             )
+        if options.model is not None and outcome.outcome == "completed":
+            from sweep.tracking.models import log_model
+
+            console.say(f"Model:  {log_model(options, where)}")
         if outcome.outcome == "interrupted":
             raise RunFailed(
                 f"The run was ended after max_seconds={options.max_seconds}; its curve up to then "

@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep import console
@@ -17,10 +16,11 @@ from sweep.engine.checkpoint import Checkpoint, checkpoint_name
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.runs import Runs
 from sweep.engine.signals import StopRequest
-from sweep.errors import RunFailed, StoreError, StoreLost
+from sweep.errors import StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
-from sweep.tracking import provenance, results
+from sweep.tracking import results
+from sweep.tracking.provenance import platform_tags, run_tags
 from sweep.tracking.question import POINT
 from sweep.tracking.settings import from_options
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sweep.training.history import CurvePart, RunResult
     from sweep.training.task import Failure
 
-__all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
+__all__ = ["Failed", "Sweep"]
 
 log = logging.getLogger(__name__)
 """What it says goes to the sweep's log file, or to the job's where each has one."""
@@ -267,16 +267,6 @@ class Sweep:
         """Whether a run failed and none shall follow it."""
         return self.options.fail_fast and bool(self.failures)
 
-    def refuse(self, *_: object) -> None:
-        """Leave a run out after the first failure; it has no row in the store.
-
-        Raises
-        ------
-        RunFailed
-            Always.
-        """
-        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
-
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking_kind == "local":
             folder = self.options.outputs / "artifacts" / run_id / "artifacts"
@@ -306,33 +296,3 @@ class Sweep:
             "runs_finished": float(self.finished),
             "runs_failed": float(len(self._failed)),
         }
-
-
-@cache
-def platform_tags() -> Mapping[str, str]:
-    """Return the tags that say on what kind of machine and with which versions a run trained."""
-    import platform
-    from importlib.metadata import version
-
-    libraries = ("numpy", "numba", "llvmlite", "scipy", "pandas", "mlflow", "hydra-core")
-    versions = {name: version(name) for name in libraries}
-    kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
-    kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
-    kind += [f"llvmlite {versions['llvmlite']}"]  # the LLVM that compiles small networks
-    kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call
-    return {
-        "sweep.platform": ", ".join(kind),
-        "sweep.versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
-    }
-
-
-def run_tags(spec: RunSpec) -> dict[str, str]:
-    """Return the tags of a run that its specification, this machine and its user determine."""
-    data = {"sweep.data": spec.data_summary} if spec.data_summary else {}
-    return {
-        "sweep.role": "run",
-        "sweep.signature": spec.signature,
-        **data,
-        **platform_tags(),
-        **provenance.tags(),
-    }

@@ -137,23 +137,20 @@ def compared(first: SweepData, second: SweepData) -> Comparison:
 
 def result_table(comparison: Comparison) -> Table:
     """Return the deciding metric of both sweeps at every grid point that both ran."""
-    rows = []
-    for row in comparison.points.to_dict("records"):
-        a, b = row["value_first"], row["value_second"]
-        ratio = figure(b / a, 3) if a and abs(b / a) < 1e300 else ""
-        ends = [
-            spread(*(row[f"{name}_{which}"] for name in ("value", "sd", "n")))
-            or row[f"outcome_{which}"]
-            for which in SIDES
-        ]
-        others = [row[f"axis {axis}"] for axis in comparison.axes]
-        bits = "the same" if row["same"] else "differs"
-        rows.append([repr(row["lr"]), row["iters"], *others, *ends, ratio, bits])
-    metric = comparison.data[0].metric
+    points, metric = comparison.points, comparison.data[0].metric
+    frame = points[["lr", "iters", *(f"axis {axis}" for axis in comparison.axes)]]
+    frame = frame.set_axis(["lr", "iterations", *comparison.axes], axis=1)
+    frame["lr"] = frame.lr.map(repr)
+    for which in SIDES:
+        numbers = points[[f"{name}_{which}" for name in ("value", "sd", "n")]].to_numpy(float)
+        texts = pd.Series([spread(*row) for row in numbers], points.index, dtype=object)
+        frame[which] = texts.where(texts != "", points[f"outcome_{which}"])
+    ratio = points.value_second / points.value_first.where(points.value_first != 0)
+    frame["ratio"] = [figure(value, 3) for value in ratio.where(ratio.abs() < 1e300)]
+    frame["bits"] = points.same.map({True: "the same", False: "differs"})
     return table_of(
         f"{'Final error E' if metric == 'final_error' else metric} in both sweeps",
-        ["lr", "iterations", *comparison.axes, *SIDES, "ratio", "bits"],
-        rows,
+        frame,
         "The ratio is second / first.",
         text=[*comparison.axes, "bits"],
     )
@@ -192,20 +189,21 @@ def change_table(comparison: Comparison) -> Table:
         where = f"not the same, under an equal configuration, in {counted(differ, 'run')}"
         rows.append((INPUTS, "", where))
     columns = ["key", *SIDES]
-    title, note = "What changed in the configuration", "" if rows else "Nothing."
-    return table_of(title, columns, rows, note, text=columns)
+    frame = pd.DataFrame(rows, columns=columns)
+    note = "" if rows else "Nothing."
+    return table_of("What changed in the configuration", frame, note, text=columns)
 
 
 def cost_table(comparison: Comparison) -> Table:
     """Return runs, iterations and training time of both sweeps."""
-    columns = []
-    for data in comparison.data:
+    columns: dict[str, list[Any]] = {
+        "what": ["runs", "completed", "iterations trained", "training"]
+    }
+    for which, data in zip(SIDES, comparison.data, strict=True):
         iterations, seconds = trained(data)
         done = int(data.cells.value.notna().sum())
-        columns.append((len(data.started), done, iterations, duration(seconds)))
-    names = ("runs", "completed", "iterations trained", "training")
-    rows = zip(names, *columns, strict=True)
-    return table_of("Time and cost", ["what", *SIDES], rows, text=["what"])
+        columns[which] = [len(data.started), done, iterations, duration(seconds)]
+    return table_of("Time and cost", pd.DataFrame(columns), text=["what"])
 
 
 def _configuration(data: SweepData) -> Frame:

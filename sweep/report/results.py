@@ -42,60 +42,57 @@ def _over(data: SweepData) -> str:
     return f"Mean ± standard deviation (runs) over {', '.join(data.repeats)}."
 
 
-def _value(data: SweepData, mean: float, sd: float, n: float) -> str:
-    one = " (1)" if data.repeats and n == 1 else ""
-    return spread(mean, sd, n) + one
+def _shown(data: SweepData, points: Frame) -> Frame:
+    """Return the deciding metric of grid points as text, "0.1 ± 0.02 (3)" where repeated."""
+    texts = [spread(*numbers) for numbers in points[["value", "sd", "n"]].to_numpy(float)]
+    if data.repeats:
+        texts = [f"{text} (1)" if n == 1 else text for text, n in zip(texts, points.n, strict=True)]
+    return pd.Series(texts, points.index, dtype=object)
 
 
 def final_error_table(data: SweepData) -> Table:
     """Return the deciding metric of every point; one without it says what became of it."""
-    points = data.grid
-    texts = pd.Series(
-        [_ending(data, row) for row in points.itertuples()], points.index, dtype=object
-    )
-    table = wide(data, points.assign(rank=points.combination), texts, data.others)
+    final = data.metric == "final_error"
+    points = data.grid.assign(rank=data.grid.combination)
+    endings = pd.Series(map(_ending, points.itertuples()), points.index, dtype=object)
+    texts = _shown(data, points).where(points.value.notna(), endings)
+    table = wide(data, points, texts, data.others)
     marked = []
     if data.best is not None:
-        order = points.sort_values(["combination", "lr"])[["combination", "lr"]].drop_duplicates()
-        row = list(order.itertuples(index=False, name=None)).index(tuple(data.best[POINT[:2]]))
-        marked.append((row, table.columns.get_loc(str(data.best.iters))))
-    name = "Final error E" if data.metric == "final_error" else data.metric
-    what = "E: the error" if data.metric == "final_error" else f"The value is {data.metric}"
+        order = points.drop_duplicates(["rank", "lr"]).sort_values(["rank", "lr"])
+        same = (order["rank"] == data.best.combination) & (order.lr == data.best.lr)
+        marked = [(int(same.argmax()), table.columns.get_loc(str(data.best.iters)))]
     return table_of(
-        f"{name} by learning rate and iterations",
-        table.columns,
-        table.assign(lr=[repr(lr) for lr in table.lr]).fillna("").to_numpy().tolist(),
-        f"Columns: iterations. {what} after that many. {_over(data)}".strip(),
+        f"{'Final error E' if final else data.metric} by learning rate and iterations",
+        table.assign(lr=[repr(lr) for lr in table.lr]).fillna(""),
+        f"Columns: iterations. {'E: the error' if final else f'The value is {data.metric}'} after "
+        f"that many. {_over(data)}",
         marked,
         data.others,
     )
 
 
-def _ending(data: SweepData, row: Any) -> str:
-    if row.value == row.value:
-        return _value(data, row.value, row.sd, row.n)
+def _ending(row: Any) -> str:
+    """Return what became of a grid point, for one without a value."""
     step = math.nan if row.run is None else row.run.metrics.get("diverged_at", math.nan)
     if math.isfinite(step):
         return f"diverged at {int(step)}"
     return "not run" if row.run is None else "none" if row.outcome == "completed" else row.outcome
 
 
-def _ranks(data: SweepData, points: Frame, title: str, first: Iterable[object], head: str) -> Table:
+def _ranks(data: SweepData, points: Frame, title: str, head: str, first: Iterable[int]) -> Table:
     """Return a row for each of some points: keys, the deciding metric, the final error, seconds."""
     names = [axis.name for axis in data.varying if axis.name != "iters"]
-    other = data.metric != "final_error"
-    several = len(data.axes["iters"].values) > 1
+    frame = data.values.loc[points.index, names]
+    frame.insert(0, head, list(first))
+    if len(data.axes["iters"].values) > 1:
+        frame["iterations"] = points.needed
+    frame[data.label] = _shown(data, points)
+    if data.metric != "final_error":
+        frame["final error"] = points.error.map(figure)
     seconds = data.metrics.get("train_seconds", pd.Series(dtype=float))
-    rows, texts = [], data.texts(names)
-    for begin, row in zip(first, points.itertuples(), strict=True):
-        values = [_value(data, row.value, row.sd, row.n)]
-        if other:
-            values.append(figure(row.error))
-        time = figure(seconds.get(row.Index), 3)
-        rows.append([begin, *texts[row.Index], *([row.needed] * several), *values, time])
-    columns = [head, *names, *(["iterations"] * several), data.label]
-    columns += [*(["final error"] * other), "seconds"]
-    return table_of(title, columns, rows, _over(data), text=names)
+    frame["seconds"] = [figure(value, 3) for value in seconds.reindex(points.index)]
+    return table_of(title, frame, _over(data), text=names)
 
 
 def top_table(data: SweepData) -> Table:
@@ -103,44 +100,43 @@ def top_table(data: SweepData) -> Table:
     best = data.ranked.head(TOP)
     things = counted(len(data.grid), "grid point" if data.repeats else "run")
     title = f"The best {len(best)} of {things}, by {data.label}"
-    return _ranks(data, best, title, range(1, len(best) + 1), "")
+    return _ranks(data, best, title, "", range(1, len(best) + 1))
 
 
 def budget_table(data: SweepData) -> Table:
     """Return the best grid point for each budget of iterations."""
-    ranked = data.ranked
-    budgets = sorted(set(ranked.iters))
-    rows = [ranked[ranked.iters <= budget].iloc[[0]] for budget in budgets]
-    best = pd.concat(rows) if rows else ranked
-    return _ranks(data, best, "Best run for each budget of iterations", budgets, "at most")
+    budgets = sorted(set(data.ranked.iters))
+    best = [data.ranked.index[data.ranked.iters <= budget][0] for budget in budgets]
+    title = "Best run for each budget of iterations"
+    return _ranks(data, data.ranked.loc[best], title, "at most", budgets)
 
 
 def repeats_table(data: SweepData) -> Table:
     """Return number, mean, spread, median and range of the deciding metric at every point."""
-    texts, names = data.texts(data.keys), list(data.keys)
     points = data.ranked if data.repeats else data.ranked[:0]
-    rows = []
-    for row in points.itertuples():
-        numbers = (row.value, row.sd, row.median, row.low, row.high)
-        rows.append([*texts[row.Index], row.n, *map(figure, numbers)])
-    columns = [*names, "runs", "mean", "standard deviation", "median", "lowest", "highest"]
+    frame = data.values.loc[points.index, list(data.keys)].assign(runs=points.n)
+    columns = {"mean": "value", "standard deviation": "sd", "median": "median"}
+    for name, column in {**columns, "lowest": "low", "highest": "high"}.items():
+        frame[name] = points[column].map(figure)
     title = f"Spread of {data.label} over {', '.join(data.repeats)}"
-    return table_of(title, columns, rows, "The best comes first.", text=data.others)
+    return table_of(title, frame, "The best comes first.", text=data.others)
 
 
 def effect_table(data: SweepData) -> Table:
     """Return mean and range of the deciding metric by each value of each key that varies."""
-    rows = []
-    for name, group in effects(data).groupby("axis", sort=False):
-        for row in group.iloc[:: -(-len(group) // MOST_VALUES)].itertuples():
-            numbers = (figure(row.mean), figure(row.low), figure(row.high))
-            rows.append([name, row.value, row.runs, *numbers])
+    every = effects(data)
+    place = every.groupby("axis").cumcount()
+    size = every["axis"].map(every["axis"].value_counts())
+    frame = every[place % -(-size // MOST_VALUES) == 0].drop(columns="influence")
+    for name in ("mean", "low", "high"):
+        frame[name] = frame[name].map(figure)
     mean = "geometric mean" if data.logarithmic else "mean"
-    what = f"{data.label[0].upper()}{data.label[1:]}s" if "error" in data.label else data.label
+    what = "Final errors" if data.metric == "final_error" else data.label
     return table_of(
         "Effect of each axis",
-        ["axis", "value", "runs", mean, "lowest", "highest"],
-        rows,
+        frame[["axis", "value", "runs", "mean", "low", "high"]].rename(
+            columns={"mean": mean, "low": "lowest", "high": "highest"}
+        ),
         f"{what} of all runs with that value; the axis that matters most comes first.",
         text=["axis", "value"],
     )
@@ -155,13 +151,12 @@ def threshold_table(data: SweepData) -> Table:
     points = data.runs.loc[[line[0] for line in lines], POINT].itertuples(name=None)
     for line, (at, *point) in zip(lines, points, strict=True) if levels else ():
         groups.setdefault(tuple(point) if data.repeats else at, []).append(line)
-    names = ["lr", *data.others]
-    texts = data.texts(names)
-    rows = [[*texts[own[0][0]], *(_reached(own, k) for k in levels)] for own in groups.values()]
+    frame = data.values.loc[[own[0][0] for own in groups.values()], ["lr", *data.others]]
+    for k in levels:
+        frame[f"E ≤ 1e-{k}"] = [_reached(own, k) for own in groups.values()]
     return table_of(
         "Iterations needed to reach an error",
-        [*names, *(f"E ≤ 1e-{k}" for k in levels)],
-        rows,
+        frame,
         "Exact, from every step of the training; “> n” means not within the n steps trained. "
         + _over(data),
         text=data.others,
@@ -185,12 +180,9 @@ def trouble_table(data: SweepData) -> Table:
     """Return the runs that diverged, failed or did not finish, with where."""
     runs = data.started
     bad = runs[(runs.outcome != "completed") | (runs.error.isna() & runs.value.isna())]
-    return table_of(
-        "Runs that diverged, failed or did not finish",
-        ["run", "what", "where"],
-        [_trouble(row) for row in bad.itertuples()],
-        text=["run", "what", "where"],
-    )
+    columns = ["run", "what", "where"]
+    frame = pd.DataFrame([_trouble(row) for row in bad.itertuples()], columns=columns)
+    return table_of("Runs that diverged, failed or did not finish", frame, text=columns)
 
 
 def _trouble(row: Any) -> tuple[str, str, str]:
@@ -214,61 +206,57 @@ def _trouble(row: Any) -> tuple[str, str, str]:
 
 def stalled_table(data: SweepData) -> Table:
     """Return the runs whose weights stopped changing above the floor of double precision."""
-    rows = [
-        (row.name, grouped(row.needed), figure(row.error))
-        for row in data.started[data.started.error > FLOOR].itertuples()
-        if "stalled_at" in row.run.metrics
-    ]
+    still = data.started[data.started.error > FLOOR]
+    mark = ["stalled_at" in run.metrics for run in still.run]
+    still = still[pd.Series(mark, still.index, dtype=bool)]
+    frame = still[["name"]].set_axis(["run"], axis=1)
+    frame["stalled at iteration"] = still.needed.map(grouped)
+    frame["final error"] = still.error.map(figure)
     note = "Training longer changes nothing of them; another learning rate or start may."
-    columns = ["run", "stalled at iteration", "final error"]
-    return table_of("Runs that stopped changing", columns, rows, note, text=["run"])
+    return table_of("Runs that stopped changing", frame, note, text=["run"])
 
 
 def missing_table(data: SweepData) -> Table:
-    """Return the grid points that no run is stored for."""
-    rows = [[name] for name in data.missing["name"]]
-    return table_of("Runs that are missing", ["run"], rows, text=["run"])
+    """Return the runs that are planned and not stored."""
+    frame = data.missing[["name"]].set_axis(["run"], axis=1)
+    return table_of("Runs that are missing", frame, text=["run"])
 
 
 def metrics_table(data: SweepData) -> Table:
     """Return the other metrics of every grid point, those of the validation first."""
     found = sorted(set(data.metrics) - set(USUAL) - {data.metric})
-    names = sorted(found, key=lambda name: "validation_error" not in name)
-    rows, keys = [], ["lr", *data.others, "iters"]
-    texts = data.texts(keys)
-    if names and len(data.grid) <= MOST_ROWS:
-        table = data.metrics[names].join(data.runs[POINT]).groupby(POINT, sort=False)
-        mean, sd, count = table.mean(), table.std(), table.count()
-        points = data.grid[data.grid.run.notna()]
-        for row in points.itertuples():
-            at = (row.combination, row.lr, row.iters)
-            numbers = zip(mean.loc[at], sd.loc[at], count.loc[at], strict=True)
-            rows.append([*texts[row.Index], *(_value(data, *three) for three in numbers)])
+    found.sort(key=lambda name: "validation_error" not in name)
+    points = data.grid[data.grid.run.notna()]
+    points = points if found and len(points) <= MOST_ROWS else points[:0]
+    frame = data.values.loc[points.index, ["lr", *data.others, "iters"]]
+    groups = data.metrics.join(data.runs[POINT]).groupby(POINT, sort=False)
+    names = {key: name for run in data.started.run for key, name in run.metric_names().items()}
+    for name in found:
+        numbers = groups[name].agg(value="mean", sd="std", n="count")
+        frame[names.get(name, name)] = _shown(data, points[POINT].join(numbers, on=POINT))
     title = f"Other metrics at the end of each {'grid point' if data.repeats else 'run'}"
-    return table_of(title, [*keys, *names], rows, _over(data), text=data.others)
+    return table_of(title, frame, _over(data), text=data.others)
 
 
 def rule_table(data: SweepData, pairs: Frame) -> Table:
     """Return errors and weights of both rules at every grid point."""
     rest = [key for key in data.others if key != "rule"]
-    rows = []
-    for row in pairs.to_dict("records"):
-        one, two = row["error_notebook"], row["error_gradient"]
-        ratio = figure(one / two, 3) if two > 0 and one / two < 1e300 else ""
-        known = isinstance(row["where"], str)
-        where = f"{row['where']}: {figure(row['from'])} against {figure(row['to'])}"
-        rows.append(
-            [
-                *(repr(row["lr"]), row["iters"], *(row[key] for key in rest)),
-                *(figure(one), figure(two), ratio),
-                *(figure(row["apart"], 3), where if known else "", figure(row["rms"], 3)),
-            ]
-        )
-    heads = ("E notebook", "E gradient", "E ratio", "largest weight difference", "where", "RMS")
+    frame = pd.DataFrame() if pairs.empty else pairs[["lr", "iters", *rest]].copy()
+    if not pairs.empty:
+        ratio = pairs.error_notebook / pairs.error_gradient.where(pairs.error_gradient > 0)
+        frame["lr"] = frame.lr.map(repr)
+        frame["E notebook"] = pairs.error_notebook.map(figure)
+        frame["E gradient"] = pairs.error_gradient.map(figure)
+        frame["E ratio"] = [figure(one, 3) for one in ratio.where(ratio < 1e300)]
+        frame["largest weight difference"] = [figure(value, 3) for value in pairs.apart]
+        frame["where"] = [
+            f"{where}: {figure(one)} against {figure(two)}" if isinstance(where, str) else ""
+            for where, one, two in pairs[["where", "from", "to"]].to_numpy()
+        ]
+        frame["RMS"] = [figure(value, 3) for value in pairs.rms]
     return table_of(
         "The notebook’s rule against the gradient",
-        ["lr", "iterations", *rest, *heads],
-        rows,
+        frame.rename(columns={"iters": "iterations"}),
         "Under notebook b2 moves by ∂E/∂b1 and b1 never; under gradient every bias by its own "
         "derivative. RMS is the root mean square of the differences of all weights.",
         text=[*rest, "where"],

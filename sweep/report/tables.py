@@ -35,18 +35,16 @@ class Table:
 
 def table_of(
     title: str,
-    columns: Iterable[str],
-    rows: Iterable[Iterable[object]],
+    frame: Frame,
     note: str = "",
     marked: Iterable[tuple[int, int]] = (),
     text: Iterable[str] = (),
 ) -> Table:
     """Return a table of plain texts; columns hold numbers but for those named in `text`."""
-    names = tuple(plain(name) for name in columns)
-    words = {plain(name) for name in text}
-    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in rows)
+    names, words = tuple(map(plain, map(str, frame.columns))), {plain(name) for name in text}
+    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in frame.to_numpy().tolist())
     numeric = tuple(name not in words for name in names)
-    return Table(title, names, cells, numeric, note, frozenset(marked))
+    return Table(title, names, cells, numeric, note.strip(), frozenset(marked))
 
 
 def runs_frame(data: SweepData) -> Frame:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from sweep.report.build import build_report
@@ -233,7 +234,7 @@ def test_command_is_code_where_that_is_safe(text: str, shown: str) -> None:
 
 
 def test_table_in_markdown_has_a_line_a_row() -> None:
-    table = table_of("t", ["a", "b"], [("1", "x|y")] * 2, "n", [(0, 0)], ["b"])
+    table = table_of("t", pd.DataFrame({"a": ["1"] * 2, "b": ["x|y"] * 2}), "n", [(0, 0)], ["b"])
     lines = markdown(Page("t", "a", (Section("x", "y", table=table),))).splitlines()
     at = lines.index("| a | b |")
     assert lines[at + 1 : at + 4] == ["|---:|---|", "| **1** | x&#124;y |", "| 1 | x&#124;y |"]
