@@ -122,6 +122,7 @@ def saved(store: Store, record: RunRecord, content: Content) -> Path:
         record,
         outcome=content.outcome,
         metrics=content.metrics,
+        tags={**record.tags, **content.tags},
         end_time=record.start_time + 250,
     )
     return results.write(results.folder_of(store.tracking.outputs, owner), ended, content.files)
