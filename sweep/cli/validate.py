@@ -186,7 +186,7 @@ def _prepare(config: DictConfig) -> None:
             "python -m sweep -m, or leave it out."
         )
     if options.dry_run:
-        from sweep.cli.plans import print_run
+        from sweep.cli.command import print_run
 
         print_run(spec, options)
         raise SystemExit(0)
