@@ -44,12 +44,11 @@ SINGLE = (
 )
 
 
-CLASSIFIER = ("accuracy", "validation_accuracy")
-BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds", *CLASSIFIER)
-"""Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
-
-OURS = (*CURVES, *BUILT_IN)
+OURS = (*CURVES, *SINGLE, "final_error", "final_error_log10", "train_seconds")
 """What the contract names; a user's metric of such a name is stored below ``trainer/``."""
+
+BUILT_IN = (*OURS[len(CURVES) :], "accuracy", "validation_accuracy")
+"""Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
 
 ORIGINAL = "sweep.metric."
 NOT_FINITE = "sweep.not_finite."
