@@ -44,11 +44,12 @@ SINGLE = (
 )
 
 
-OURS = (*CURVES, *SINGLE, "final_error", "final_error_log10", "train_seconds")
-"""What the contract names; a user's metric of such a name is stored below ``trainer/``."""
-
-BUILT_IN = (*OURS[len(CURVES) :], "accuracy", "validation_accuracy")
+OWN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
+BUILT_IN = (*OWN, "accuracy", "validation_accuracy")
 """Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
+
+OURS = (*CURVES, *OWN)
+"""What the contract names; a user's metric of such a name is stored below ``trainer/``."""
 
 ORIGINAL = "sweep.metric."
 NOT_FINITE = "sweep.not_finite."
