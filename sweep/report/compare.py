@@ -196,7 +196,7 @@ def change_table(comparison: Comparison) -> Table:
 
 def cost_table(comparison: Comparison) -> Table:
     """Return runs, iterations and training time of both sweeps."""
-    frame = pd.DataFrame({"what": ["runs", "completed", "iterations trained", "training"]})
+    frame: Frame = pd.DataFrame({"what": ["runs", "completed", "iterations trained", "training"]})
     for which, data in zip(SIDES, comparison.data, strict=True):
         iterations, seconds = trained(data)
         done = int(data.cells.value.notna().sum())

@@ -32,6 +32,7 @@ SINGLE = (
 
 
 BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
+BUILT_IN += ("accuracy", "validation_accuracy")
 """Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
 
 
