@@ -117,10 +117,8 @@ def single_run(spec: RunSpec, result: RunResult) -> None:
         say(f"Error before training: {result.initial_error!r}")
         say(f"After {spec.iters} iterations (lr={spec.lr!r}):")
     say(f"  total error: {result.final_error!r}")
-    if result.outcome != "completed":
-        say(f"  the run {result.outcome}: {_where(result)}")
-    elif result.stalled_at is not None:
-        say(f"  stalled: no weight changes from step {result.stalled_at} on")
+    if remark := _remark(result):
+        say(f"  {remark}")
     if 0 < len(scalars) <= MANY_SCALARS:
         say("Network weights and biases:")
         width = max(map(len, scalars))
@@ -132,10 +130,17 @@ def _is_array(value: Any) -> bool:
     return getattr(value, "ndim", 0) > 0
 
 
-def _where(result: RunResult) -> str:
-    if result.outcome == "diverged":
-        return f"a value is not finite at step {result.diverged_at}"
-    return f"training ended after step {int(result.steps[-1])}"
+def _remark(result: RunResult) -> str:
+    if result.diverged_at is not None:
+        return f"the run diverged: a value is not finite at step {result.diverged_at}"
+    if result.failure is not None:
+        return f"the run failed: {plain_text(result.failure.sentence)}"
+    if result.outcome != "completed":
+        return f"the run {result.outcome}: training ended after step {int(result.steps[-1])}"
+    if result.stopped_at is not None:
+        return f"stopped after step {result.stopped_at}"
+    at = result.stalled_at
+    return "" if at is None else f"stalled: no weight changes from step {at} on"
 
 
 def _neurons(layers: Sequence[Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -77,13 +78,21 @@ class ProgressDisplay:
         """Show that a run ended; of a large sweep only what is unusual."""
         name = plain_text(name)
         if result.outcome == "completed":
-            self._end(f"{name}  final error {result.final_error:.6g}", usual=True)
+            stopped = result.stopped_at is not None
+            after = f", stopped after step {result.stopped_at}" if stopped else ""
+            self._end(f"{name}  final error {result.final_error:.6g}{after}", usual=True)
         elif result.outcome == "diverged":
             where = f"a value is not finite at step {result.diverged_at}"
             self._end(f"{name}  diverged: {where}")
         else:
             last = int(result.steps[-1]) if len(result.steps) else 0
             self._end(f"{name}  interrupted after step {last}")
+
+    def printed(self, lines: Sequence[str], name: str = "") -> None:
+        """Show what the training of a run has printed, each line marked with its name."""
+        mark = f"[{plain_text(name)}] " if name else ""
+        for line in lines:
+            self._say(f"{mark}{line}")
 
     def run_failed(self, name: str, sentence: str) -> None:
         """Show that a run failed, and why in one line."""

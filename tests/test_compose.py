@@ -19,8 +19,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep.cli.compose import Composer
-from sweep.cli.resolvers import register
-from sweep.cli.versions import UNCHECKED
+from sweep.cli.plain import UNCHECKED, register
 from tests.processes import ROOT
 
 FILES = {

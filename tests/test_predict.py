@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import csv
-import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
 from sweep.errors import ConfigError, SweepError
-from sweep.predict import model_of, predict
+from sweep.model import Model, model_of
+from sweep.predict import predict
 from sweep.tracking import read
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
 from sweep.training.data import load_data
-from sweep.training.data.new import new_inputs
+from sweep.training.data.files import open_source
 from tests.processes import ROOT, run_sweep
 
 HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
@@ -61,9 +61,10 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     (folder / "wine.csv").write_text(wines(60, 0, labelled=True))
     (folder / "new.csv").write_text(wines(20, 1, labelled=False))
-    ended = run_sweep(["-m", *SETTINGS, *AXES, "lr=0.5"], folder)
+    ended = run_sweep(["-m", *SETTINGS, *AXES, "lr=0.5", "model=best"], folder)
     assert ended.code == 0, ended.err
     assert "8 runs" in ended.out
+    assert ended.err == ""
     return folder
 
 
@@ -78,6 +79,10 @@ def here(*overrides: str) -> None:
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
         config = compose("predict", list(overrides))
     predict(config)
+
+
+def model(run: StoredRun) -> Model:
+    return model_of(run.config(), run.weights()["final"], run.preparation())
 
 
 def table(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -105,8 +110,7 @@ def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
 ) -> None:
     ended = run_sweep(["data.file=new.csv", "to=out.csv"], home, module="sweep.predict")
     assert ended.code == 0, ended.err
-    best = min(runs, key=lambda run: run.metrics["final_error"])
-    assert best.run_id in ended.out
+    (best,) = [run for run in runs if run.run_id in ended.out]
     head, rows = table(home / "out.csv")
     assert head == ["quality", "quality=good", "quality=poor"]
 
@@ -120,7 +124,7 @@ def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
     last = (given[:, 1] - alcohol["mean"]) / alcohol["deviation"]
     shares = [[float(cell[1] == value) for value in kind["values"]] for cell in cells]
     inputs = np.ascontiguousarray(np.column_stack([first, shares, last]))
-    network = model_of(best).network
+    network = model(best).network
     final = best.weights()["final"]
     assert network.named() == final
     expected = network.forward(inputs)[-1]
@@ -128,16 +132,30 @@ def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
     assert [row[0] for row in rows] == [["good", "poor"][at] for at in expected.argmax(axis=1)]
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of MLflow's own modules
+def test_model_of_the_best_run_gives_the_same(home: Path, runs: list[StoredRun]) -> None:
+    import mlflow.pyfunc
+
+    (folder,) = (home / "outputs" / "artifacts").glob("*/artifacts/model")
+    (best,) = [run for run in runs if run.run_id in folder.parts]
+    assert not [path for path in folder.rglob("*") if path.suffix in (".pkl", ".pickle")]
+    frame = pd.read_csv(home / "new.csv", sep=";")
+    given = mlflow.pyfunc.load_model(str(folder)).predict(frame)
+    source = open_source([home / "new.csv"], model(best).read)
+    expected = pd.DataFrame(list(model(best).rows(source)), columns=list(given.columns))
+    pd.testing.assert_frame_equal(given, expected, check_exact=True)
+
+
 def test_rows_that_were_trained_on_are_prepared_as_then(home: Path, runs: list[StoredRun]) -> None:
     run = runs[0]
     config = run.config()["data"]
     data = load_data(config, seed=0, base=home)
     assert data.preparation.document() == run.preparation()
-    model = model_of(run)
-    assert model.network.error(data.inputs, data.targets) == pytest.approx(
+    made = model(run)
+    assert made.network.error(data.inputs, data.targets) == pytest.approx(
         run.metrics["final_error"], rel=1e-12
     )
-    assert model.network.accuracy(data.inputs, data.targets) == run.metrics["accuracy"]
+    assert made.network.accuracy(data.inputs, data.targets) == run.metrics["accuracy"]
 
 
 def test_any_run_can_be_named_and_rows_are_printed(
@@ -164,9 +182,9 @@ def test_rows_that_cannot_be_prepared_are_refused(
     tmp_path: Path, runs: list[StoredRun], content: str, words: str
 ) -> None:
     (tmp_path / "bad.csv").write_text(content)
-    model = model_of(runs[0])
+    made = model(runs[0])
     with pytest.raises(ConfigError) as caught:
-        new_inputs(model.preparation, "bad.csv", model.read, tmp_path)
+        list(made.rows(open_source([tmp_path / "bad.csv"], made.read)))
     assert words in str(caught.value)
 
 
@@ -191,10 +209,6 @@ def test_command_is_refused_in_one_sentence(
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_run_of_another_trainer_has_no_network_to_give_back(runs: list[StoredRun]) -> None:
-    class Files:
-        def read(self, run_id: str, name: str) -> bytes | None:
-            return json.dumps({"trainer": {"_target_": "own.Trainer"}}).encode()
-
+def test_run_of_another_trainer_has_no_network_to_give_back() -> None:
     with pytest.raises(ConfigError, match="trainer own.Trainer made it"):
-        model_of(replace(runs[0], artifacts=Files()))  # type: ignore[arg-type]
+        model_of({"trainer": {"_target_": "own.Trainer"}}, {"w1": 1.0}, None)

@@ -32,8 +32,9 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models"],
-    "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
+    "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
+    + ["sweep.tracking.served"],
     "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
@@ -54,12 +55,14 @@ PLANNING = [
     "sweep.engine.estimate",
     "sweep.engine.events",
     "sweep.engine.executors*",
+    "sweep.engine.follow",
     "sweep.engine.plan",
     "sweep.engine.signals",
 ]
 """What the engine plans and trains with. It knows no store."""
 
 READING = [
+    "sweep.tracking.active",
     "sweep.tracking.files",
     "sweep.tracking.histories",
     "sweep.tracking.metrics",
@@ -74,6 +77,11 @@ READING = [
 ROOMS = [
     (["sweep", "sweep.config", "sweep.errors"], []),
     (NUMERIC, ["sweep.config.spec", "sweep.errors", *NUMERIC]),
+    (
+        ["sweep.tracking.models", "sweep.tracking.served"],
+        ["sweep.checks", "sweep.config.settings", "sweep.model", "sweep.tracking*"]
+        + ["sweep.training.data.new"],
+    ),
     (
         ["sweep.tracking", "sweep.tracking.*"],
         [
@@ -124,6 +132,11 @@ ROOMS = [
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
     ),
+    (
+        ["sweep.engine.executors.worker"],
+        ["sweep.training.advance", "sweep.training.surroundings", "sweep.training.task"]
+        + ["sweep.tracking.active"],
+    ),
     (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
         ["sweep.engine", "sweep.engine.*"],
@@ -151,7 +164,7 @@ ROOMS = [
     (
         ["sweep.verify.__main__"],
         ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
-        + ["sweep.console", "sweep.engine.signals", "sweep.engine.sweep", "sweep.errors"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.errors", "sweep.tracking.provenance"]
         + [*READING, "sweep.verify.*"],
     ),
     (
@@ -172,10 +185,13 @@ ROOMS = [
         + ["sweep.ui.links"],
     ),
     (
+        ["sweep.model"],
+        ["sweep.config.models", "sweep.config.spec", "sweep.errors", *NUMERIC],
+    ),
+    (
         ["sweep.predict"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.*", "sweep.console"]
-        + ["sweep.errors", "sweep.report.data", "sweep.training.blas", "sweep.training.data.*"]
-        + ["sweep.training.network"],
+        + ["sweep.errors", "sweep.model", "sweep.report.data", "sweep.training.data.files"],
     ),
 ]
 """Room -> the modules of ours that it may import; the first room that fits counts."""
@@ -384,7 +400,7 @@ def compose(primary: str, overrides: list[str]) -> object:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from sweep.cli.resolvers import register
+    from sweep.cli.plain import register
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

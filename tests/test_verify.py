@@ -123,7 +123,7 @@ def rewrite(
 
 
 def platform() -> str:
-    from sweep.engine.sweep import platform_tags
+    from sweep.tracking.provenance import platform_tags
 
     return platform_tags()["sweep.platform"]
 

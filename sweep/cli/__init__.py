@@ -4,13 +4,12 @@ app         the commands, their exit codes, one sentence for each error
 arguments   flags and overrides in order, and what a resumed sweep keeps
 axes        overrides -> the lines of a grid; ranges: values that are spaced or drawn
 points      points that are given one by one, conditions that leave points out
-overrides   what only the typed text shows
 compose     each point's configuration, once for each choice of groups
 grid        points -> the cells of a plan; validate: a single run and each point alike
 command     what a sweep does: plan, open, launch; plans: what dry_run=true prints
 resume      the plan of a sweep that is finished later
 launch      cells -> training, without jobs, in Hydra's own or by another launcher
 task        the task function of a job
-messages    Hydra's errors as one sentence; plain: its configuration as plain values
-versions    what differs between Hydra 1.3 and 1.4
+messages    Hydra's errors as one sentence, keys that nothing reads
+plain       Hydra's configuration as plain values; what differs between 1.3 and 1.4
 """

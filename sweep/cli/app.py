@@ -16,14 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["command", "config_folder", "main", "one_job", "tool"]
-
-
-def config_folder() -> str:
-    """Return the absolute path of the configuration: beside a checkout, inside a wheel."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return str(inside if inside.is_dir() else package.parent / "conf")
+__all__ = ["command", "main", "one_job", "tool"]
 
 
 def main() -> None:
@@ -88,7 +81,8 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
-        from sweep.cli.overrides import unread
+        from sweep.cli.messages import unread
+        from sweep.cli.plain import config_folder
         from sweep.errors import ConfigErrors
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
@@ -122,8 +116,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     from sweep import console
     from sweep.cli.arguments import as_typed, prepared
     from sweep.cli.messages import REFUSALS, is_refusal, one_sentence
-    from sweep.cli.resolvers import register
-    from sweep.cli.versions import main_options
+    from sweep.cli.plain import config_folder, main_options, register
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 

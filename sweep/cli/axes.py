@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import itertools
+import math
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -24,7 +25,6 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from sweep.cli.arguments import as_typed, describes_run, key_of
-from sweep.cli.overrides import lost_numbers
 from sweep.cli.ranges import MOST_VALUES, draws, expanded, range_values, value_count
 
 if TYPE_CHECKING:
@@ -36,6 +36,7 @@ __all__ = [
     "grid_of",
     "is_axis",
     "is_drawn",
+    "lost_numbers",
     "parse",
     "quoted",
     "refusals",
@@ -44,6 +45,11 @@ __all__ = [
 
 PLAIN = re.compile(r"[\w.+-]+")
 """Values that need no quotes, whatever Hydra reads."""
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+(?![\w.])")
+"""A number with an exponent, which may be one that a float cannot hold."""
+
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
 """The problem that the default grid belongs to."""
@@ -118,6 +124,18 @@ def refusals(override: Override, base: Path) -> list[str]:
     if key == "data.file":
         return [f"{line}: no file matches; the pattern is relative to the folder {base}."]
     return [f"{line}: nothing matches; glob() picks options of a group, or files for data.file."]
+
+
+def lost_numbers(overrides: Iterable[Override]) -> list[str]:
+    """Return the refusal of each number that double precision cannot hold, as it was typed."""
+    return [
+        f"{override.key_or_group}={text}: this number is beyond double precision, which reaches "
+        "from 4.9e-324 to 1.8e308; write one within."
+        for override in overrides
+        for text in NUMBER.findall(QUOTED.sub("", str(override.input_line).partition("=")[2]))
+        if math.isinf(float(text))
+        or (float(text) == 0 and re.search("[1-9]", re.split("[eE]", text)[0]))
+    ]
 
 
 def doubled_keys(overrides: Iterable[Override]) -> list[str]:

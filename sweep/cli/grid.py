@@ -36,7 +36,7 @@ from sweep.errors import ConfigError, ConfigErrors, MisfitError
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-    from sweep.config.models import Sweeper
+    from sweep.config.sweeper import Sweeper
 
 __all__ = ["checked_cells", "expand", "joined", "named_axes", "sound"]
 

@@ -1,13 +1,15 @@
-"""Say in one sentence what Hydra or OmegaConf refused."""
+"""Say in one sentence what Hydra or OmegaConf refused, and which keys nothing reads."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 import hydra
 import omegaconf
@@ -16,9 +18,21 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.checks import did_you_mean, no_such_key
+from sweep.config.run import RUN_KEYS
+from sweep.config.settings import CONTROL_KEYS
 from sweep.errors import gathered
 
-__all__ = ["REFUSALS", "is_refusal", "listed", "one_sentence"]
+__all__ = [
+    "REFUSALS",
+    "is_read",
+    "is_refusal",
+    "listed",
+    "one_sentence",
+    "strange_keys",
+    "unread",
+]
+
+OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra")
 
 REFUSALS = (HydraException, OmegaConfBaseException)
 """What Hydra raises when it refuses a command line or a configuration."""
@@ -136,3 +150,52 @@ def _unknown_key(name: str, cause: BaseException | None, text: str) -> str:
         known.append("experiment")  # a group of presets, which leaves no node
     hint = did_you_mean(missing, known) or "; --help lists those that exist."
     return f"{missing}: there is no such key{hint}"
+
+
+def strange_keys(
+    values: Iterable[str], groups: Iterable[str], overrides: Iterable[str]
+) -> dict[str, str]:
+    """Return each top-level key that something should read -> the override or file that sets it.
+
+    That is a key that an override adds with ``+``, and one of a file that looks like one of ours;
+    others are the user's own.
+    """
+    known = {*OWN_KEYS, *groups}
+    added: dict[str, str] = {}
+    for text in overrides:
+        group, _, package = text.lstrip("+").partition("=")[0].partition("@")
+        top = (package or group).split(".")[0]
+        if text.startswith("+") and top not in OWN_KEYS and (package or group not in groups):
+            added.setdefault(top, text)
+    strange = (key for key in values if key not in known)
+    return {key: key for key in strange if get_close_matches(key, OWN_KEYS, 1, 0.8)} | added
+
+
+def is_read(key: str, config: Mapping[str, Any]) -> bool:
+    """Return whether an interpolation of an unresolved configuration names `key`."""
+    others = {name: value for name, value in config.items() if name not in (key, "hydra")}
+    # What Hydra keeps of the overrides repeats them, and reads nothing.
+    hydra = {name: value for name, value in config.get("hydra", {}).items() if name != "overrides"}
+    return (
+        re.search(rf"\$\{{[^'\"]*(?<!\w){re.escape(key)}(?!\w)", str([hydra, others])) is not None
+    )
+
+
+def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:
+    """Return the refusal of a key that nothing reads.
+
+    Parameters
+    ----------
+    override
+        What added it on the command line, or the key itself where a file holds it.
+    known
+        The keys that the command has.
+    """
+    hint = did_you_mean(key, known)
+    if override == key:
+        return f"{key}: a file of the configuration sets this key, and nothing reads it{hint}"
+    shown = override if len(override) <= 80 else override[:77] + "..."
+    advice = "leave it out"
+    if known is OWN_KEYS:
+        advice += f", use it as ${{{key}}}, or add it to a file of your --config-dir"
+    return f"{shown}: there is no key {key}, and nothing would read it{hint or f'; {advice}.'}"

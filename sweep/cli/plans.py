@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from sweep.checks import plain_text
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
-from sweep.console import notice, say
+from sweep.console import say
 from sweep.engine.estimate import Estimate, estimate, single_estimate
 from sweep.engine.life import Opening
 from sweep.engine.plan import Cell, Plan, counted
@@ -29,6 +29,7 @@ def print_sweep(opening: Opening) -> None:
     say("\n".join(map(plain_text, lines)))
     say(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
     _estimated(
+        [cell.spec for cell in new],
         lambda: estimate(
             plan,
             new,
@@ -36,7 +37,7 @@ def print_sweep(opening: Opening) -> None:
             server=options.tracking_kind == "server",
             elsewhere=opening.elsewhere,
             max_seconds=options.max_seconds,
-        )
+        ),
     )
 
 
@@ -44,7 +45,7 @@ def print_run(spec: RunSpec, options: Settings) -> None:
     """Print the plan of a single run."""
     say(f"Plan: {counted(1, 1, spec.iters)}")
     say("New: 1, stored already: 0")
-    _estimated(lambda: single_estimate(spec, options.max_seconds))
+    _estimated([spec], lambda: single_estimate(spec, options.max_seconds))
 
 
 def _points(plan: Plan, new: Sequence[Cell]) -> list[str]:
@@ -61,13 +62,10 @@ def _points(plan: Plan, new: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def _estimated(estimate: Callable[[], Estimate | None]) -> None:
-    try:
+def _estimated(specs: Sequence[RunSpec], estimate: Callable[[], Estimate]) -> None:
+    if all(spec.trainer.built_in for spec in specs):
         found = estimate()
-    except Exception as error:  # a user's trainer may raise anything
-        first = (str(error).splitlines() or ["no reason was given"])[0]
-        notice(f"There is no estimate: {type(error).__name__}: {plain_text(first)}")
-    else:
-        if found is not None:
-            say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
+        say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
+    else:  # it would have to run for one, and may write anything
+        say("No estimate: a trainer of your own is not tried.")
     say("Nothing was written.")

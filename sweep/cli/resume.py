@@ -23,12 +23,13 @@ from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
+from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigError, ConfigErrors, NotFoundError
 
 if TYPE_CHECKING:
-    from sweep.config.models import Sweeper
     from sweep.config.settings import Settings
     from sweep.config.spec import RunSpec
+    from sweep.config.sweeper import Sweeper
     from sweep.tracking.stored import StoredSweep
 
 __all__ = ["resumed_plan", "settings_of", "stored_sweep"]
@@ -122,6 +123,7 @@ def resumed_plan(
     sweep_id, stored, base = document["sweep_id"], document["cells"], Path(document["base"])
     changed = []
     specs: dict[int, RunSpec] = {}
+    mended: dict[int, RunSpec] = {}
     for place, cell in enumerate(stored):
         lines = [*cell["overrides"], f"parent={sweep_id}"]
         try:
@@ -131,17 +133,23 @@ def resumed_plan(
         except (*REFUSALS, ConfigError) as error:
             changed.append(f"{cell['name']}: {one_sentence(error)}")
             continue
-        if today.signature != cell["signature"]:
+        former = _with_source(today, cell.get("source"))
+        if cell["signature"] not in (today.signature, former.signature):
             what = ", ".join(_differences(cell["config"], today.config))
             changed.append(f"{cell['name']}: {what} changed since.")
-        elif canonical(today.config) == canonical(cell["config"]):
-            specs[place] = today
-        else:  # what differs changes no number: the stored configuration counts, save for
-            # the trainer, whose name the store cannot be trusted with
+            continue
+        if canonical(today.config) != canonical(cell["config"]):
+            # What differs changes no number: the stored configuration counts, save for the
+            # trainer, whose name the store cannot be trusted with.
             config = {**cell["config"], "trainer": found.values["trainer"]}
-            specs[place] = run_spec(config, cell["choices"], base, keys)
+            today = run_spec(config, cell["choices"], base, keys)
+        if cell["signature"] != today.signature:
+            mended[place] = today
+        specs[place] = _with_source(today, cell.get("source"))
     _refuse(options, changed, document)
     plan = Plan.from_document(document, specs)
+    if mended:
+        plan = _trained_anew(plan, mended, options, sweep_id)
     known = {text for cell in stored for text in cell["overrides"]}
     named = [
         override
@@ -153,6 +161,32 @@ def resumed_plan(
     if not named and sweeper.points is None:
         return plan
     return _with_cells(composer, master, sweeper, plan, named, sweep_id)
+
+
+def _with_source(spec: RunSpec, source: Any) -> RunSpec:
+    """Return a run as a trainer of a user's own made it when its file had another content."""
+    if spec.trainer.built_in or not isinstance(source, str):
+        return spec
+    return replace(spec, trainer=replace(spec.trainer, source=source))
+
+
+def _trained_anew(
+    plan: Plan, mended: Mapping[int, RunSpec], options: Settings, sweep_id: str
+) -> Plan:
+    """Return a plan whose unfinished cells are those of `mended`: what the trainer is today."""
+    done = {cell.index for cell in stored_cells(plan, options, sweep_id)}
+    cells = tuple(
+        replace(cell, spec=mended[cell.index], planned=None)
+        if cell.index in mended and cell.index not in done
+        else cell
+        for cell in plan.cells
+    )
+    old = len(done & mended.keys())
+    console.say(
+        f"The trainer's source has changed: {len(mended) - old} grid points are trained with the "
+        f"new one, {old} were made by the old one and stay as they are."
+    )
+    return replace(plan, cells=cells)
 
 
 def _as_stored(override: Override) -> str:

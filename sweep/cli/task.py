@@ -75,7 +75,10 @@ def _record(cell: Cell, outcome: RunResult | Failure) -> float | None:
 
     sweep = current()
     assert sweep is not None
-    if not isinstance(outcome, Failure):
-        return sweep.record(cell, outcome)
-    sweep.fail(cell, outcome)
-    raise RunFailed(outcome.sentence)
+    if isinstance(outcome, Failure):
+        sweep.fail(cell, outcome)
+        raise RunFailed(outcome.sentence)
+    final_error = sweep.record(cell, outcome)
+    if outcome.failure is not None:
+        raise RunFailed(outcome.failure.sentence)
+    return final_error

@@ -13,8 +13,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweep import console
 from sweep.cli.arguments import describes_run, key_of
-from sweep.cli.messages import REFUSALS, listed, one_sentence
-from sweep.cli.overrides import is_read, lost_numbers, strange_keys, unread
+from sweep.cli.messages import REFUSALS, is_read, listed, one_sentence, strange_keys, unread
 from sweep.cli.plain import plain_values
 from sweep.config.run import run_spec
 from sweep.config.settings import Settings, settings
@@ -78,7 +77,13 @@ class Validation:
             config = {**unresolved(), **self._hydra}
             self._read |= {key for key in strange if is_read(key, config)}
             self._strange = {**strange, **self._strange}
-        return run_spec(values, choices, self._base, set_keys(overrides))
+        spec = run_spec(values, choices, self._base, set_keys(overrides))
+        if values.get("model") is not None and not spec.trainer.built_in:
+            raise ConfigError(
+                f"model={values['model']}: only a network of the built-in trainer can be logged as "
+                "a model; leave model out."
+            )
+        return spec
 
     def end(self, lost: Sequence[str] = ()) -> None:
         """Raise what was gathered.
@@ -218,7 +223,7 @@ def check_launcher(launcher: DictConfig) -> None:
 
 def _checked(config: DictConfig) -> tuple[RunSpec, Settings]:
     """Return what a single run's configuration describes, or raise all that is wrong with it."""
-    from sweep.cli.axes import doubled_keys, parse
+    from sweep.cli.axes import doubled_keys, lost_numbers, parse
 
     hydra = config.hydra
     raw: Any = OmegaConf.to_container(config, resolve=False)

@@ -18,13 +18,11 @@ from sweep.config.messages import field_message
 from sweep.errors import ConfigErrors
 
 __all__ = [
-    "Budget",
     "Control",
     "Data",
     "Network",
     "Read",
     "Run",
-    "Sweeper",
     "Tracking",
     "validated",
 ]
@@ -196,37 +194,6 @@ class Tracking(_Group):
     uri: str | None = Field(None, description="give the server's address")
 
 
-class Sweeper(BaseModel):
-    """What ``hydra.sweeper`` can say; the axes and points in it are read where they are parsed."""
-
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-    max_batch_size: int | None = Field(None, ge=1, description="give a whole number above 0")
-    params: dict[str, Any] | None = Field(None, description="give a mapping, as {lr: '0.1,0.2'}")
-    points: Any = None
-    skip: str | list[str] = Field(
-        [], description="give a list of conditions, as ['lr > 1 and iters > 1000']"
-    )
-    misfits: Literal["refuse", "skip"] = Field("refuse", description="use refuse or skip")
-    samples: Whole | None = Field(None, ge=1, description="give a whole number above 0")
-
-    @property
-    def conditions(self) -> list[str]:
-        """Return the conditions that leave points out."""
-        return [self.skip] if isinstance(self.skip, str) else self.skip
-
-
-class Budget(_Group):
-    """The group `budget`: what a whole sweep may take."""
-
-    seconds: Positive | None = Field(
-        None, description="give a finite number of seconds above 0, or null for no limit"
-    )
-    runs: Whole | None = Field(
-        None, ge=1, description="give a whole number of at least 1, or null for no limit"
-    )
-
-
 class Control(BaseModel):
     """The keys of settings.Settings."""
 
@@ -249,6 +216,7 @@ class Control(BaseModel):
     max_seconds: Positive | None = Field(
         None, description="give a finite number of seconds above 0, or null for no limit"
     )
+    model: Literal["best"] | None = Field(None, description="write best, or null for no model")
     metric: Annotated[str, Field(pattern=r"\S")] | None = Field(
         None, description="give the name of one of the runs' metrics"
     )

@@ -218,9 +218,15 @@ def _data(samples: Mapping[str, Any], seed: int, base: Path) -> Data:
 def _trainer(value: Any, data: Data | None) -> TrainerSpec:
     if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
         raise ConfigError(
-            "trainer: `_target_` must name the class that trains; trainer=backprop is the built-in."
+            "trainer: `_target_` must name what trains; trainer=backprop is the built-in."
         )
-    from sweep.training.trainers import built_in_options, check_options, locate, source_hash
+    from sweep.training.trainers import (
+        built_in_options,
+        check_options,
+        locate,
+        logs_by_itself,
+        source_hash,
+    )
 
     options = {str(key): item for key, item in value.items() if key != "_target_"}
     if value["_target_"] == BUILT_IN:
@@ -232,5 +238,6 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         options,
         source_hash(cls),
         shareable=bool(getattr(cls, "shareable", True)),
-        thread_safe=bool(getattr(cls, "thread_safe", False)),
+        # MLflow finds its active run by a variable of the process's environment.
+        thread_safe=bool(getattr(cls, "thread_safe", False)) and not logs_by_itself(cls),
     )

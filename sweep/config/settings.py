@@ -11,7 +11,7 @@ from sweep.checks import told
 from sweep.errors import ConfigErrors, gathered
 
 if TYPE_CHECKING:
-    from sweep.config.models import Sweeper
+    from sweep.config.sweeper import Sweeper
 
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
@@ -26,6 +26,7 @@ CONTROL_KEYS = (
     "dry_run",
     "fail_fast",
     "max_seconds",
+    "model",
     "metric",
     "mode",
     "repeats",
@@ -58,6 +59,7 @@ class Settings:
     dry_run: bool
     fail_fast: bool
     max_seconds: float | None
+    model: str | None
     metric: str | None
     mode: str | None
     repeats: tuple[str, ...] | None
@@ -75,7 +77,8 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Budget, Control, Tracking, validated
+    from sweep.config.models import Control, Tracking, validated
+    from sweep.config.sweeper import Budget
 
     problems: list[str] = []
     control = tracking = None
@@ -114,7 +117,8 @@ def sweeper_settings(config: Mapping[str, Any]) -> Sweeper:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Sweeper, validated
+    from sweep.config.models import validated
+    from sweep.config.sweeper import Sweeper
 
     return validated(Sweeper, config, "hydra.sweeper")
 

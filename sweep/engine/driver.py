@@ -9,18 +9,18 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint
-from sweep.engine.events import Charted, Ended, Event, Failure, Noted, Progressed, Started
+from sweep.engine.events import Event, Failure
 from sweep.engine.executors import Executor, WorkerLost
+from sweep.engine.follow import Member
 from sweep.engine.plan import Trajectory
-from sweep.training.history import History, Part, RunResult, Saved
-from sweep.training.task import Item, SliceResult, Task
+from sweep.training.task import SliceResult, Task
 
 __all__ = ["Driver"]
 
@@ -33,94 +33,13 @@ TRIES = 3
 Nothing else runs during the last try, as the worker may have run out of memory.
 """
 
-CHART_SECONDS = 3.0
-KEEP_SECONDS = 20.0
-"""Seconds between two updates of a curve in the store, and between two checkpoints."""
-
-
-class _Member:
-    """A trajectory of a batch, and its results so far."""
-
-    def __init__(
-        self, trajectory: Trajectory, checkpoint: Checkpoint | None, max_seconds: float
-    ) -> None:
-        self.trajectory = trajectory
-        self.checkpoint = checkpoint
-        self.open = list(trajectory.cells)
-        found = checkpoint.load(trajectory.stops[0]) if checkpoint else None
-        self.foreign = found if isinstance(found, str) else None
-        saved, points = found if isinstance(found, tuple) else (None, None)
-        self.history = History(trajectory.stops, saved, points)
-        self.max_seconds = self.history.seconds + max_seconds
-        self._counted = 0
-        self._charted_at = self._kept_at = 0.0
-
-    def start(self) -> Iterator[Event]:
-        """Yield the events of the first slice's submission."""
-        self._charted_at = self._kept_at = time.monotonic()
-        if self.foreign is not None:
-            yield Noted(
-                f"{self.open[-1].name} starts from step 0: its checkpoint was made on another "
-                f"platform ({self.foreign})."
-            )
-        yield Started(self.trajectory)
-        yield from self._count(self.history.step)
-
-    def item(self) -> Item:
-        history = self.history
-        return Item(self.trajectory.spec, tuple(history.left), history.saved, self.max_seconds)
-
-    def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[Event]:
-        """Append the parts of a slice at once; return the events."""
-        if not self.open:
-            return iter(())  # it has ended before others of its batch
-        return self._news(self.history.add(parts, state), fresh=state is not None)
-
-    def _news(self, results: Iterator[RunResult], *, fresh: bool) -> Iterator[Event]:
-        outcome = ""
-        yield from self._count(self.history.step)
-        for result in results:
-            outcome = result.outcome
-            for cell in [cell for cell in self.open if cell.spec.iters == result.iters]:
-                self.open.remove(cell)
-                yield Ended(cell, result)
-        now = time.monotonic()
-        if not self.history.left and outcome != "interrupted":
-            if self.checkpoint:
-                self.checkpoint.remove()
-        elif fresh and (not self.open or now - self._kept_at >= KEEP_SECONDS):
-            self._kept_at = now
-            self.keep()
-        if self.open and now - self._charted_at >= CHART_SECONDS:
-            self._charted_at = now
-            if new := self.history.charted():
-                yield Charted(tuple(self.open), new)
-
-    def _count(self, step: int) -> Iterator[Event]:
-        if step > self._counted:
-            yield Progressed(step - self._counted)
-            self._counted = step
-
-    def keep(self) -> None:
-        """Write the last state to disk, if any, and rewind the curve to it."""
-        saved = self.history.saved
-        if self.checkpoint and saved is not None:
-            self.history.rewind()
-            self.checkpoint.save(saved, self.history.curve.kept)
-
-    def fail(self, failure: Failure) -> Iterator[Event]:
-        """End all open cells."""
-        cells, self.open = self.open, []
-        self.history.left.clear()
-        yield from (Ended(cell, failure) for cell in cells)
-
 
 @dataclass
 class _Batch:
     """Trajectories that one task trains, at one step."""
 
     number: int
-    members: list[_Member]
+    members: list[Member]
     slices: int = 0
     deaths: int = 0
     started: bool = False
@@ -140,6 +59,8 @@ class Driver:
         Training time from now on at which a trajectory is ended.
     checkpoint
         Returns the file for the last state of a trajectory.
+    environment
+        Returns the environment variables of a trajectory's training.
     more
         Returns whether waiting batches may begin.
     """
@@ -151,6 +72,7 @@ class Driver:
         *,
         max_seconds: float | None = None,
         checkpoint: Callable[[RunSpec], Checkpoint | None] = lambda spec: None,
+        environment: Callable[[Trajectory], Mapping[str, str]] = lambda trajectory: {},
         more: Callable[[], bool] = lambda: True,
     ) -> None:
         self._executor, self._more = executor, more
@@ -158,9 +80,10 @@ class Driver:
         self._resting: dict[str, _Batch] = {}
         self._running: dict[Future[Any], tuple[str, _Batch]] = {}
         for trajectories in batches:
-            places: dict[int, list[_Member]] = {}
+            places: dict[int, list[Member]] = {}
             for one in trajectories:
-                member = _Member(one, checkpoint(one.spec), max_seconds or math.inf)
+                limit = max_seconds or math.inf
+                member = Member(one, checkpoint(one.spec), limit, environment)
                 places.setdefault(member.history.step, []).append(member)
             for members in places.values():
                 self._waiting.append(_Batch(len(self._waiting), members))

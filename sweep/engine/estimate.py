@@ -145,8 +145,6 @@ def calibrate(trajectory: Trajectory) -> float:
     started = time.perf_counter()
     trainer.advance(1)
     seconds = time.perf_counter() - started
-    if seconds > CALIBRATION_SECONDS and not trajectory.spec.trainer.built_in:
-        return seconds  # do not run a slow trainer twice
     count, seconds = 1, 0.0
     while seconds < CALIBRATION_SECONDS / 10:
         count = max(count, min(count * 10, int(count * CALIBRATION_SECONDS / max(seconds, 1e-9))))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 from sweep.engine.plan import Cell, Trajectory
 from sweep.training.history import CurvePart, RunResult
-from sweep.training.task import Failure
+from sweep.training.surroundings import Failure
 
-__all__ = ["Charted", "Ended", "Event", "Failure", "Noted", "Progressed", "Started"]
+__all__ = ["Charted", "Ended", "Event", "Failure", "Noted", "Printed", "Progressed", "Started"]
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,14 @@ class Noted:
 
 
 @dataclass(frozen=True)
+class Printed:
+    """Lines that the training of a cell has printed."""
+
+    cell: Cell
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Ended:
     """A cell has a result or a failure."""
 
@@ -48,4 +56,4 @@ class Ended:
     outcome: RunResult | Failure
 
 
-Event = Started | Progressed | Charted | Noted | Ended
+Event = Started | Progressed | Charted | Noted | Printed | Ended

@@ -15,7 +15,7 @@ from sweep import console
 from sweep.config.spec import RunSpec
 from sweep.engine.batches import batches
 from sweep.engine.driver import Driver
-from sweep.engine.events import Charted, Ended, Failure, Noted, Progressed, Started
+from sweep.engine.events import Charted, Ended, Failure, Noted, Printed, Progressed, Started
 from sweep.engine.executors import Executor, create
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.sweep import Sweep
@@ -63,6 +63,7 @@ def _train(
         executor,
         max_seconds=sweep.options.max_seconds,
         checkpoint=sweep.checkpoint,
+        environment=sweep.environment,
         more=lambda: not sweep.failed_fast,
     )
     with closing(driver.events()) as events:
@@ -82,6 +83,8 @@ def _train(
                         sweep.show(cell, part)
                 case Noted(sentence):
                     console.say(sentence)
+                case Printed(cell, lines):
+                    sweep.progress.printed(lines, cell.name)
                 case Ended(cell, outcome):
                     yield cell, outcome
 
@@ -95,7 +98,7 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
         What training raised, after it was recorded; or the sweep's plan has no such cell.
     """
     if sweep.failed_fast:
-        sweep.refuse()
+        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
     cell = sweep.plan.find(spec)
     if cell is None:
         which = f"lr={spec.lr!r}, iters={spec.iters}"
@@ -109,8 +112,11 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
     with create("serial") as executor:
         own = Trajectory((replace(cell, spec=spec),))
         for _, outcome in _train(sweep, [(own,)], executor):
-            if isinstance(outcome, RunResult):
-                return sweep.record(cell, outcome)
-            sweep.fail(cell, outcome)
-            raise RunFailed(outcome.sentence)
+            if isinstance(outcome, Failure):
+                sweep.fail(cell, outcome)
+                raise RunFailed(outcome.sentence)
+            final_error = sweep.record(cell, outcome)
+            if outcome.failure is not None:
+                raise RunFailed(outcome.failure.sentence)
+            return final_error
     return None  # the budget is spent

@@ -22,8 +22,9 @@ from sweep.engine.estimate import Estimate, disk_bytes, estimate
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells
-from sweep.engine.sweep import Sweep, platform_tags
+from sweep.engine.sweep import Sweep
 from sweep.errors import StoreError, StoreLost
+from sweep.tracking.provenance import platform_tags
 from sweep.tracking.question import question_of
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
@@ -266,6 +267,10 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     totals, note, folder = sweep.totals(), built.note, built.folder
     found = recorder.call(Session.finish_sweep, ended, totals, note, folder)
     console.sweep_ended(built, sweep, time.monotonic() - began)
+    if sweep.options.model is not None and built.best is not None:
+        from sweep.tracking.models import log_model
+
+        console.say(f"Model:       {log_model(sweep.options, built.best.run_id)}")
     for line in ending_lines(sweep.options, sweep.id, found) if found else ():
         console.say(line)
 

@@ -96,6 +96,7 @@ class Cell:
             "values": dict(self.values),
             "params": self.params(),
             "signature": self.spec.signature,
+            "source": self.spec.trainer.source,
             "trajectory": self.spec.trajectory,
             "choices": dict(self.spec.choices),
             "config": dict(self.spec.config),

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.engine.plan import Cell
+from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError
-from sweep.tracking import results
+from sweep.tracking import active, results
 from sweep.tracking.recorder import Recorder
 from sweep.tracking.results import Content, RunRecord
 from sweep.tracking.session import Session
@@ -100,6 +100,24 @@ class Runs:
         """Return whether a run trains."""
         return cell.index in self._begun
 
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables with which training code of a user's own finds MLflow.
+
+        Its active run is that of the trajectory's longest run, which is created now. Code that
+        runs beside others in the threads of one process has none.
+
+        Raises
+        ------
+        StoreError
+            The store cannot be used.
+        """
+        begun = self._begun[trajectory.cells[-1].index]
+        begun.created = True
+        asked = self._recorder.submit(Session.active_run, begun.record)
+        experiment_id, run_id = self._recorder.result(asked)
+        own = None if trajectory.spec.trainer.thread_safe else run_id
+        return active.environment(self._tracking, experiment_id, own)
+
     def show(self, cell: Cell, part: CurvePart) -> None:
         """Show a part of the curve of a run that trains, unless the recorder is behind."""
         begun = self._begun[cell.index]
@@ -127,6 +145,7 @@ class Runs:
             begun.record,
             outcome=content.outcome,
             metrics=content.metrics,
+            tags={**begun.record.tags, **content.tags},
             end_time=begun.record.start_time + round((time.monotonic() - begun.clock) * 1000),
         )
         path = results.write(self.folder, record, content.files)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,15 +12,15 @@ from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.driver import Driver
-from sweep.engine.events import Charted, Ended, Failure, Progressed
+from sweep.engine.events import Charted, Ended, Failure, Printed, Progressed
 from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.runs import Runs
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
-from sweep.engine.sweep import run_tags
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import results
+from sweep.tracking.provenance import run_tags
 from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
@@ -65,7 +65,8 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
             raise
         if isinstance(outcome, Failure):
             whole = outcome.traceback or outcome.sentence
-            path = single.runs.finish(cell, results.failed(whole, spec.config))
+            content = results.failed(whole, spec.config, outcome.printed)
+            path = single.runs.finish(cell, content)
             where = single.store(path)
             raise RunFailed(
                 f"The run failed: {outcome.sentence} (the whole traceback is an artifact of "
@@ -76,6 +77,15 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
         where = single.store(single.runs.finish(cell, content))
         log.info("%s, final error %r, stored as run %s", *_shown(outcome), where)
         console.stored(where, options)
+        if outcome.failure is not None:
+            raise RunFailed(
+                f"The run failed after its training: {outcome.failure.sentence} (its curve, its "
+                "final error and the whole traceback are stored)."
+            )
+        if options.model is not None and outcome.outcome == "completed":
+            from sweep.tracking.models import log_model
+
+            console.say(f"Model:  {log_model(options, where)}")
         if outcome.outcome == "interrupted":
             raise RunFailed(
                 f"The run was ended after max_seconds={options.max_seconds}; its curve up to then "
@@ -131,6 +141,13 @@ class _Single:
         self._heard: list[Finished] = []
         tracking, owner = from_options(options), f"runs/{run_id}"
         self.runs = Runs(recorder, tracking, owner, stop, self._heard.append)
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables with which a trainer of a user's own finds MLflow and its run."""
+        if trajectory.spec.trainer.built_in:
+            return {}
+        self._recorder.result(self._open())
+        return self.runs.environment(trajectory)
 
     def show(self, cell: Cell, part: CurvePart) -> None:
         """Show a part of the curve; what the store has against it is said at the end."""
@@ -204,7 +221,9 @@ def _train(
     single: _Single, cell: Cell, max_seconds: float | None, progress: ProgressDisplay
 ) -> RunResult | Failure:
     with create("serial") as executor:
-        driver = Driver([(Trajectory((cell,)),)], executor, max_seconds=max_seconds)
+        environment = single.environment
+        alone = Trajectory((cell,))
+        driver = Driver([(alone,)], executor, max_seconds=max_seconds, environment=environment)
         with closing(driver.events()) as events:
             for event in events:
                 single.stop.check()
@@ -213,6 +232,8 @@ def _train(
                         progress.advance(iterations)
                     case Charted(_, part):
                         single.show(cell, part)
+                    case Printed(_, lines):
+                        progress.printed(lines)
                     case Ended(_, outcome):
                         return outcome
     raise AssertionError("a trajectory ends")

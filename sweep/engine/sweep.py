@@ -7,20 +7,20 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
-from sweep.engine.plan import Cell, Plan
+from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.runs import Runs
 from sweep.engine.signals import StopRequest
-from sweep.errors import RunFailed, StoreError, StoreLost
+from sweep.errors import StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
-from sweep.tracking import provenance, results
+from sweep.tracking import results
+from sweep.tracking.provenance import platform_tags, run_tags
 from sweep.tracking.question import POINT
 from sweep.tracking.settings import from_options
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sweep.training.history import CurvePart, RunResult
     from sweep.training.task import Failure
 
-__all__ = ["Failed", "Sweep", "platform_tags", "run_tags"]
+__all__ = ["Failed", "Sweep"]
 
 log = logging.getLogger(__name__)
 """What it says goes to the sweep's log file, or to the job's where each has one."""
@@ -160,6 +160,14 @@ class Sweep:
             tags["sweep.reused_from"] = reused_from
         self.runs.start(cell, tags)
 
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables that a trajectory finds; see `Runs.environment`."""
+        if trajectory.spec.trainer.built_in:
+            return {}
+        self.start(trajectory.cells[-1])
+        with self._store_needed():
+            return self.runs.environment(trajectory)
+
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
         """Return the file of the last state of a training of this sweep."""
         folder = self.options.outputs / "sweeps" / self.id / "checkpoints"
@@ -183,8 +191,11 @@ class Sweep:
         log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
         with self._store_needed():
             content = results.completed(result, cell.spec.config, cell.spec.preparation)
-            self.runs.finish(cell, content)
-        if not quietly:
+            path = self.runs.finish(cell, content)
+        if result.failure is not None:
+            self._failed[cell.index] = Failed(cell.name, result.failure.sentence, str(path))
+            self.progress.run_failed(cell.name, result.failure.sentence)
+        elif not quietly:
             interrupted = result.outcome == "interrupted"
             self.interrupted += interrupted
             self.finished += not interrupted
@@ -225,7 +236,8 @@ class Sweep:
         self._ended.add(cell.index)
         text = failed.traceback or failed.sentence
         with self._store_needed():
-            path = self.runs.finish(cell, results.failed(text, cell.spec.config))
+            content = results.failed(text, cell.spec.config, failed.printed)
+            path = self.runs.finish(cell, content)
         log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
         self._failed[cell.index] = Failed(cell.name, failed.sentence, str(path))
         self.progress.run_failed(cell.name, failed.sentence)
@@ -254,16 +266,6 @@ class Sweep:
     def failed_fast(self) -> bool:
         """Whether a run failed and none shall follow it."""
         return self.options.fail_fast and bool(self.failures)
-
-    def refuse(self, *_: object) -> None:
-        """Leave a run out after the first failure; it has no row in the store.
-
-        Raises
-        ------
-        RunFailed
-            Always.
-        """
-        raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
 
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking_kind == "local":
@@ -294,33 +296,3 @@ class Sweep:
             "runs_finished": float(self.finished),
             "runs_failed": float(len(self._failed)),
         }
-
-
-@cache
-def platform_tags() -> Mapping[str, str]:
-    """Return the tags that say on what kind of machine and with which versions a run trained."""
-    import platform
-    from importlib.metadata import version
-
-    libraries = ("numpy", "numba", "llvmlite", "scipy", "pandas", "mlflow", "hydra-core")
-    versions = {name: version(name) for name in libraries}
-    kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
-    kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
-    kind += [f"llvmlite {versions['llvmlite']}"]  # the LLVM that compiles small networks
-    kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call
-    return {
-        "sweep.platform": ", ".join(kind),
-        "sweep.versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
-    }
-
-
-def run_tags(spec: RunSpec) -> dict[str, str]:
-    """Return the tags of a run that its specification, this machine and its user determine."""
-    data = {"sweep.data": spec.data_summary} if spec.data_summary else {}
-    return {
-        "sweep.role": "run",
-        "sweep.signature": spec.signature,
-        **data,
-        **platform_tags(),
-        **provenance.tags(),
-    }

@@ -196,12 +196,14 @@ def change_table(comparison: Comparison) -> Table:
 
 def cost_table(comparison: Comparison) -> Table:
     """Return runs, iterations and training time of both sweeps."""
-    frame: Frame = pd.DataFrame({"what": ["runs", "completed", "iterations trained", "training"]})
+    columns: dict[str, list[Any]] = {
+        "what": ["runs", "completed", "iterations trained", "training"]
+    }
     for which, data in zip(SIDES, comparison.data, strict=True):
         iterations, seconds = trained(data)
         done = int(data.cells.value.notna().sum())
-        frame[which] = [len(data.started), done, iterations, duration(seconds)]
-    return table_of("Time and cost", frame, text=["what"])
+        columns[which] = [len(data.started), done, iterations, duration(seconds)]
+    return table_of("Time and cost", pd.DataFrame(columns), text=["what"])
 
 
 def _configuration(data: SweepData) -> Frame:

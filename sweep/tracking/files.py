@@ -12,11 +12,13 @@ import numpy as np
 import numpy.typing as npt
 import yaml
 
+from sweep.training.curve import Points
 from sweep.training.history import RunResult
 
 __all__ = [
     "CONFIG",
     "CURVE",
+    "LOG",
     "PREPARATION",
     "SCALARS",
     "THRESHOLDS",
@@ -27,15 +29,18 @@ __all__ = [
     "json_bytes",
     "read_config",
     "read_curve",
+    "read_named",
     "read_thresholds",
     "read_validation",
     "read_weights",
     "result_files",
     "scalars",
+    "text_files",
 ]
 
 CONFIG = "config.yaml"
 CURVE = "curve.parquet"
+LOG = "log.txt"
 PREPARATION = "preparation.json"
 THRESHOLDS = "thresholds.json"
 TRACEBACK = "traceback.txt"
@@ -52,12 +57,21 @@ _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 def result_files(result: RunResult, config: Mapping[str, Any]) -> dict[str, bytes]:
     """Return the files of a run, name to content."""
     name, weights = _weights(result)
+    failed = result.failure
+    failure = None if failed is None else failed.traceback or failed.sentence
     return {
         CONFIG: config_bytes(config),
-        CURVE: curve_bytes(result.steps, result.errors, result.validation),
+        CURVE: curve_bytes(result.steps, result.errors, result.validation, result.curves),
         THRESHOLDS: json_bytes({f"1e-{k}": step for k, step in result.thresholds.items()}),
         name: weights,
+        **text_files(failure, result.printed),
     }
+
+
+def text_files(traceback: str | None, printed: str) -> dict[str, bytes]:
+    """Return the files of what a training raised and of what it printed, where it did."""
+    texts = {TRACEBACK: traceback, LOG: printed}
+    return {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items() if text}
 
 
 def config_bytes(config: Mapping[str, Any]) -> bytes:
@@ -76,10 +90,12 @@ def curve_bytes(
     steps: npt.NDArray[np.int64],
     errors: npt.NDArray[np.float64],
     validation: npt.NDArray[np.float64] | None = None,
+    named: Mapping[str, Points] = {},
 ) -> bytes:
     """Return a curve as Parquet, columns ``step`` and ``error``, shape (n,) each.
 
-    With `validation` there is a third, ``validation_error``, NaN where none was taken.
+    With `validation` there is a third, ``validation_error``; each further curve has a column
+    ``trainer/NAME``. Both are NaN where there is no value.
 
     The encodings suit a curve: ascending steps, errors with like high bytes; a third of the
     size and a fifth of the time of the defaults.
@@ -89,6 +105,10 @@ def curve_bytes(
     columns: dict[str, Any] = {"step": steps, "error": errors}
     if validation is not None:
         columns["validation_error"] = validation
+    for name, (there, values) in named.items():
+        inside = np.isin(there, steps)
+        column = columns[f"trainer/{name}"] = np.full(len(steps), np.nan)
+        column[np.searchsorted(steps, there[inside])] = values[inside]
     table = pyarrow.table(columns)
     buffer = io.BytesIO()
     pyarrow.parquet.write_table(
@@ -124,6 +144,20 @@ def read_validation(content: bytes) -> npt.NDArray[np.float64] | None:
         return None
     column = file.read(columns=["validation_error"]).column("validation_error")
     return np.asarray(column.to_numpy(), dtype=np.float64)
+
+
+def read_named(content: bytes) -> dict[str, Points]:
+    """Return the steps and values of each further curve of `curve_bytes`, shape (n,) each."""
+    import pyarrow.parquet
+
+    table = pyarrow.parquet.read_table(io.BytesIO(content))
+    steps, found = table.column("step").to_numpy().astype(np.int64, copy=False), {}
+    for column in table.column_names:
+        if column.startswith("trainer/"):
+            values = table.column(column).to_numpy().astype(np.float64, copy=False)
+            there = np.isfinite(values)
+            found[column.removeprefix("trainer/")] = steps[there], values[there]
+    return found
 
 
 def read_thresholds(content: bytes) -> dict[int, int | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +15,20 @@ from sweep.tracking.texts import entity_name
 from sweep.training.curve import CHART_POINTS, charted
 from sweep.training.history import RunResult
 
-__all__ = ["BUILT_IN", "CHART_POINTS", "Point", "chart_steps", "curve_points", "run_metrics"]
+__all__ = [
+    "BUILT_IN",
+    "CHART_POINTS",
+    "Point",
+    "chart_steps",
+    "curve_points",
+    "metric_tags",
+    "run_metrics",
+]
 
 ZERO_LOG10 = -324.0
+
+LONGEST = 220
+"""Characters of a user's name for a metric that are kept; tags begin with more than the metric."""
 
 
 CURVES = ("error", "validation_error")
@@ -28,12 +40,23 @@ SINGLE = (
     "final_validation_error",
     "diverged_at",
     "stalled_at",
+    "stopped_at",
 )
 
 
-BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
-BUILT_IN += ("accuracy", "validation_accuracy")
+BUILT_IN = (
+    *SINGLE,
+    *("final_error", "final_error_log10", "train_seconds", "accuracy", "validation_accuracy"),
+)
 """Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
+
+OURS = (*CURVES, *BUILT_IN)
+"""What the contract names; a user's metric of such a name is stored below ``trainer/``."""
+
+ORIGINAL = "sweep.metric."
+NOT_FINITE = "sweep.not_finite."
+"""How the tags begin, before a metric's name in the store, that hold the name which the user gave
+it, and a value that is not stored as one: nan, inf or -inf."""
 
 
 @dataclass(frozen=True)
@@ -53,14 +76,41 @@ def run_metrics(result: RunResult) -> list[Point]:
         result.validation,
         chart_steps(result.steps, result.best_step),
     )
-    named = {point.key: point for point in _scalars(result) if math.isfinite(point.value)}
-    for name, value in result.metrics.items():
-        key = entity_name(name)
-        if key in named or key in CURVES:
-            key = entity_name(f"trainer/{name}")
-        if math.isfinite(value):
-            named[key] = Point(key, float(value))
-    return points + list(named.values())
+    for name, (steps, values) in result.curves.items():
+        points += _points(metric_key(name), steps, values, chart_steps(steps, None))
+    points += [point for point in _scalars(result) if math.isfinite(point.value)]
+    return points + [
+        Point(metric_key(name), float(value))
+        for name, value in result.metrics.items()
+        if math.isfinite(value) and name not in result.curves
+    ]
+
+
+def metric_tags(result: RunResult) -> dict[str, str]:
+    """Return the tags that say what MLflow cannot take of a user's metrics."""
+    tags = {}
+    for name in (*result.curves, *result.metrics):
+        key = metric_key(name)
+        if key != name:
+            tags[ORIGINAL + key] = name
+        if not math.isfinite(result.metrics.get(name, 0.0)):
+            tags[NOT_FINITE + key] = str(float(result.metrics[name]))
+    return tags
+
+
+def metric_key(name: str) -> str:
+    """Return the name that a user's metric has in the store.
+
+    What MLflow does not take becomes ``_``; some letters of the name's hash then keep names apart
+    that differ in it alone.
+    """
+    key = entity_name(name)[:LONGEST]
+    lossy = key != name or name.startswith("trainer/")
+    if key in OURS or key.startswith("weights/"):
+        key = f"trainer/{key}"
+    if not lossy:
+        return key
+    return f"{key}-{hashlib.sha256(name.encode('utf-8', 'backslashreplace')).hexdigest()[:4]}"
 
 
 def _scalars(result: RunResult) -> Iterator[Point]:
@@ -68,7 +118,7 @@ def _scalars(result: RunResult) -> Iterator[Point]:
         value = getattr(result, key)
         if value is not None:
             yield Point(key, float(value))
-    if result.outcome == "completed" and result.final_error is not None:
+    if result.final_error is not None:
         error = result.final_error
         yield Point("final_error", error)
         yield Point("final_error_log10", math.log10(error) if error > 0 else ZERO_LOG10)
@@ -87,11 +137,17 @@ def curve_points(
     curves = [("error", errors)] + (
         [] if validation is None else [("validation_error", validation)]
     )
+    return [point for key, values in curves for point in _points(key, steps, values, chosen)]
+
+
+def _points(
+    key: str,
+    steps: npt.NDArray[np.int64],
+    values: npt.NDArray[np.float64],
+    chosen: npt.NDArray[np.int64],
+) -> list[Point]:
     return [
-        Point(key, float(values[at]), int(steps[at]))
-        for key, values in curves
-        for at in chosen
-        if math.isfinite(values[at])
+        Point(key, float(values[at]), int(steps[at])) for at in chosen if math.isfinite(values[at])
     ]
 
 

@@ -1,14 +1,19 @@
-"""Who runs which source: the tags that MLflow's UI shows as user, source and version."""
+"""Who runs which source on what kind of machine: tags of every run."""
 
 from __future__ import annotations
 
 import getpass
 import os
 import re
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-__all__ = ["git_commit", "tags"]
+if TYPE_CHECKING:
+    from sweep.config.spec import RunSpec
+
+__all__ = ["git_commit", "platform_tags", "run_tags", "tags"]
 
 
 @cache
@@ -58,3 +63,33 @@ def _reference(git: Path, name: str) -> str:
         if packed == name:
             return commit
     return ""
+
+
+@cache
+def platform_tags() -> Mapping[str, str]:
+    """Return the tags that say on what kind of machine and with which versions a run trained."""
+    import platform
+    from importlib.metadata import version
+
+    libraries = ("numpy", "numba", "llvmlite", "scipy", "pandas", "mlflow", "hydra-core")
+    versions = {name: version(name) for name in libraries}
+    kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
+    kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
+    kind += [f"llvmlite {versions['llvmlite']}"]  # the LLVM that compiles small networks
+    kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call
+    return {
+        "sweep.platform": ", ".join(kind),
+        "sweep.versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
+    }
+
+
+def run_tags(spec: RunSpec) -> dict[str, str]:
+    """Return the tags of a run that its specification, this machine and its user determine."""
+    data = {"sweep.data": spec.data_summary} if spec.data_summary else {}
+    return {
+        "sweep.role": "run",
+        "sweep.signature": spec.signature,
+        **data,
+        **platform_tags(),
+        **tags(),
+    }

@@ -22,12 +22,12 @@ from typing import Any
 from sweep.tracking.files import (
     CONFIG,
     PREPARATION,
-    TRACEBACK,
     config_bytes,
     json_bytes,
     result_files,
+    text_files,
 )
-from sweep.tracking.metrics import Point, run_metrics
+from sweep.tracking.metrics import NOT_FINITE, ORIGINAL, Point, metric_tags, run_metrics
 from sweep.tracking.texts import os_trouble
 from sweep.training.history import RunResult
 
@@ -60,11 +60,12 @@ STATUS = {
 
 @dataclass(frozen=True)
 class Content:
-    """What a run leaves: its outcome, every point of every metric, each artifact's content."""
+    """What a run leaves: outcome, every point of every metric, artifacts, and further tags."""
 
     outcome: str
     metrics: tuple[Point, ...] = ()
     files: Mapping[str, bytes] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict)
 
 
 def completed(
@@ -80,12 +81,12 @@ def completed(
     files = result_files(result, config)
     if preparation is not None:
         files[PREPARATION] = json_bytes(preparation)
-    return Content(result.outcome, tuple(run_metrics(result)), files)
+    return Content(result.outcome, tuple(run_metrics(result)), files, metric_tags(result))
 
 
-def failed(traceback: str, config: Mapping[str, Any]) -> Content:
-    """Return what a run leaves that raised."""
-    files = {TRACEBACK: traceback.encode("utf-8", "backslashreplace")}
+def failed(traceback: str, config: Mapping[str, Any], printed: str = "") -> Content:
+    """Return what a run leaves that raised, with what it had printed."""
+    files = text_files(traceback, printed)
     return Content("failed", files=files | {CONFIG: config_bytes(config)})
 
 
@@ -125,6 +126,13 @@ class RunRecord:
     def sweep_id(self) -> str | None:
         """The sweep's id; None for a single run."""
         return self.tags.get("sweep.id")
+
+    @property
+    def end_tags(self) -> dict[str, str]:
+        """The tags that are known at the run's end alone, its outcome among them."""
+        own = (ORIGINAL, NOT_FINITE)
+        found = {key: text for key, text in self.tags.items() if key.startswith(own)}
+        return {**found, "sweep.outcome": self.outcome}
 
     @property
     def status(self) -> str:

@@ -3,31 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from typing import Any
 
+from sweep.tracking.metrics import NOT_FINITE, ORIGINAL, OURS
 from sweep.tracking.read import search, stored_run
 from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun
 from sweep.training.history import RunResult
 
 __all__ = ["finished_by_signature", "result_of"]
-
-OWN = (
-    "best_error",
-    "best_step",
-    "best_validation_error",
-    "diverged_at",
-    "error",
-    "final_error",
-    "final_error_log10",
-    "final_validation_error",
-    "initial_error",
-    "stalled_at",
-    "train_seconds",
-    "validation_error",
-)
-"""The metrics that every run has; the others are a user's trainer's."""
 
 
 def finished_by_signature(store: Store, signatures: Collection[str]) -> dict[str, StoredRun]:
@@ -54,7 +39,7 @@ def result_of(run: StoredRun) -> RunResult | None:
     """Return the result that a finished run was recorded from; None if its files are not whole."""
     try:
         steps, errors = run.curve()
-        validation = run.validation()
+        validation, curves = run.validation(), run.named_curves()
         weights, thresholds, metrics = run.weights(), run.thresholds(), run.metrics
         initial, final = _numbers(weights["initial"]), _numbers(weights["final"])
     except (KeyError, OSError, ValueError):
@@ -83,9 +68,19 @@ def result_of(run: StoredRun) -> RunResult | None:
         validation=validation,
         final_validation_error=metrics.get("final_validation_error"),
         best_validation_error=metrics.get("best_validation_error"),
-        metrics={
-            name: value
-            for name, value in metrics.items()
-            if name not in OWN and not name.startswith("weights/")
-        },
+        stopped_at=whole("stopped_at"),
+        curves=curves,
+        metrics={name: value for name, value in _own_metrics(run) if name not in curves},
+        printed=run.printed(),
     )
+
+
+def _own_metrics(run: StoredRun) -> Iterator[tuple[str, float]]:
+    """Yield the metrics of a user's trainer, each under the name that it was given."""
+    for key, value in run.metrics.items():
+        if key not in OURS and not key.startswith("weights/"):
+            yield run.tags.get(ORIGINAL + key, key), value
+    for tag, text in run.tags.items():
+        if tag.startswith(NOT_FINITE):
+            key = tag.removeprefix(NOT_FINITE)
+            yield run.tags.get(ORIGINAL + key, key), float(text)

@@ -91,6 +91,10 @@ class Rows:
             except UnreachableError:
                 return
 
+    def id_of(self, cell: int) -> str | None:
+        """Return a cell's run; None where it is not created yet."""
+        return self._ids.get(cell)
+
     def _create(self, record: RunRecord) -> None:
         from sweep.tracking import write
         from sweep.tracking.hold import hold, keep_beating

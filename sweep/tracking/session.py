@@ -187,6 +187,14 @@ class Session:
         """Create runs that have begun; see `Rows.start`."""
         self._rows.start(records)
 
+    def active_run(self, record: RunRecord) -> tuple[str, str | None]:
+        """Return the experiment's id and that of a run that begins, which is created if need be.
+
+        None in its place where a server does not answer.
+        """
+        self._rows.start([record])
+        return self.store.experiment_id, self._rows.id_of(record.cell)
+
     def log_curve(
         self,
         cell: int,

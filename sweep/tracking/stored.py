@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sweep.tracking import files
 from sweep.tracking.artifacts import Artifacts
+from sweep.training.curve import Points
 
 __all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
 
@@ -72,6 +73,15 @@ class StoredRun:
         """Return the validation errors at the curve's steps; None where there are none."""
         content = self._file(files.CURVE)
         return None if content is None else files.read_validation(content)
+
+    def named_curves(self) -> dict[str, Points]:
+        """Return the steps and values of each curve that a user's trainer named."""
+        content = self._file(files.CURVE)
+        return files.read_named(content) if content else {}
+
+    def printed(self) -> str:
+        """Return what the training printed."""
+        return (self._file(files.LOG) or b"").decode("utf-8", "replace")
 
     def weights(self) -> dict[str, dict[str, Any]]:
         """Return ``{"initial": {name: value}, "final": {…}}``; empty where none were written."""

@@ -104,9 +104,7 @@ def find(store: Store, record: RunRecord) -> Found | None:
     return same
 
 
-def store_result(
-    store: Store, path: Path, record: RunRecord, run_id: str | None, *, tagged: bool = False
-) -> str:
+def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None) -> str:
     """Bring a result file into the store, its status last, and remove it; return the run's id.
 
     Parameters
@@ -121,7 +119,7 @@ def store_result(
     StoreError
         The disk is full, the server does not answer or refuses it: the result file stays.
     """
-    outcome = {"sweep.outcome": record.outcome}
+    outcome = record.end_tags
     try:
         if run_id is None:
             run_id, outcome = create_run(store, record, outcome), {}
@@ -226,8 +224,8 @@ def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> No
         Another command added cells after this one had read the plan.
     """
     stored = read.find_sweep(store, sweep_id).plan().get("cells", ())
-    ours = [cell["signature"] for cell in plan["cells"][: len(stored)]]
-    if [cell["signature"] for cell in stored] != ours:
+    ours = [cell["config"] for cell in plan["cells"][: len(stored)]]
+    if [cell["config"] for cell in stored] != ours:
         raise StoreBusyError(
             f"Sweep {sweep_id} got other cells from another command meanwhile; run the command "
             "again."

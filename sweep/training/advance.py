@@ -8,10 +8,10 @@ from which any worker can go on. A single trajectory is a batch of one.
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -19,15 +19,14 @@ from sweep.training.curve import ErrorCurve
 from sweep.training.history import History, Part, RunResult, Saved, Snapshot
 from sweep.training.protocol import (
     Batch,
-    Trainer,
     checked_error,
-    checked_metrics,
-    checked_state,
     resumable,
     snapshot,
 )
-from sweep.training.task import Failure, Item, SliceResult, Task
+from sweep.training.surroundings import Failure, captured, environment, take
+from sweep.training.task import Item, SliceResult, Task
 from sweep.training.trainers import build_batch
+from sweep.training.trajectory import Trajectory
 
 __all__ = ["Training", "Worker", "advance", "train"]
 
@@ -43,11 +42,23 @@ STATE_SECONDS = 20.0
 
 
 class Worker:
-    """Advances tasks one after another, and keeps the training under way between them."""
+    """Advances tasks one after another, and keeps the training under way between them.
+
+    Attributes
+    ----------
+    environment
+        The variables that were set for the last training.
+    """
 
     def __init__(self) -> None:
         self._training: Training | None = None
         self._next = (-1, -1)
+        self.environment: Mapping[str, str] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether a training is under way."""
+        return self._training is not None
 
     def advance(self, task: Task) -> SliceResult | Failure | None:
         """Advance a task; return None where its training is not here.
@@ -55,77 +66,45 @@ class Worker:
         Whatever the trainer raises is a Failure: SystemExit ends its run, not the worker. What
         came before it in the slice is kept.
         """
+        if task.items is None and (
+            self._training is None or self._next != (task.batch, task.number)
+        ):
+            self.close()
+            return None
+        if task.items is not None:
+            self.environment = task.items[0].environment
+        with captured(), environment(self.environment):
+            return self._advance(task)
+
+    def _advance(self, task: Task) -> SliceResult | Failure:
         training, self._training = self._training, None
         try:
             if task.items is not None:
+                if training is not None:
+                    training.close()
                 training = None  # frees its memory before the next one is built
                 training = Training.of(task.items)
-            elif training is None or self._next != (task.batch, task.number):
-                return None
+            assert training is not None
             result = training.advance(task.seconds)
         except BaseException as error:
-            failure = Failure.of(error)
+            failure = Failure.of(error, take())
             return failure if training is None else training.failed(failure)
         self._next = task.batch, task.number + 1
         if not training.done:
             self._training = training
         return result
 
+    def close(self) -> None:
+        """End the training under way, if there is one: nobody asks for more of it."""
+        training, self._training = self._training, None
+        if training is not None:
+            with environment(self.environment):
+                training.close()
+
 
 def advance(task: Task) -> SliceResult | Failure | None:
     """Advance a task that holds its items: a function of the task alone."""
     return Worker().advance(task)
-
-
-@dataclass
-class _Trajectory:
-    """One trajectory under way."""
-
-    trainer: Trainer
-    curve: ErrorCurve
-    cuts: deque[int]
-    max_seconds: float
-    seconds: float = 0.0
-    parts: list[Part] = field(default_factory=list)
-    ended: bool = False
-
-    @property
-    def step(self) -> int:
-        return max(0, self.curve.marks.last)
-
-    @property
-    def under_way(self) -> bool:
-        return bool(self.cuts) and not self.ended
-
-    def close_part(self) -> None:
-        """End a part at a cut point, a divergence or `max_seconds`."""
-        marks = self.curve.marks
-        diverged = marks.diverged_at is not None
-        cut = bool(self.cuts) and marks.last == self.cuts[0]
-        if cut:
-            self.cuts.popleft()
-        self.ended = diverged or (bool(self.cuts) and self.seconds >= self.max_seconds)
-        if cut or self.ended:
-            self._add(self._snapshot(diverged))
-
-    def end_slice(self) -> tuple[Part, ...]:
-        """Return the parts of the slice."""
-        if self.under_way:
-            self._add(None)
-        parts, self.parts = tuple(self.parts), []
-        return parts
-
-    def _add(self, taken: Snapshot | None) -> None:
-        ended = self.ended and taken is not None
-        self.parts.append(Part(self.curve.take(), self.seconds, taken, ended))
-
-    def _snapshot(self, diverged: bool) -> Snapshot:
-        metrics = {} if diverged else checked_metrics(self.trainer)
-        stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
-        return Snapshot(snapshot(self.trainer), metrics, stalled_at)
-
-    def save(self) -> Saved:
-        return Saved(self.curve.marks, self.seconds, checked_state(self.trainer))
 
 
 class Training:
@@ -142,6 +121,11 @@ class Training:
     max_seconds
         See Item, one for each.
 
+    Attributes
+    ----------
+    environment
+        Variables that each call into a trainer finds.
+
     Raises
     ------
     TrainerError
@@ -155,6 +139,7 @@ class Training:
         saved: Sequence[Saved | None] | None = None,
         max_seconds: Sequence[float] | None = None,
     ) -> None:
+        self.environment: Mapping[str, str] = {}
         self._batch = batch
         self._calls = 1
         self._state_size, self._state_age = 0, 0.0
@@ -164,7 +149,7 @@ class Training:
         for at, trainer in enumerate(batch.items):
             initial = Snapshot(snapshot(trainer), {}, None)
             start = saved[at] if saved else None
-            item = _Trajectory(
+            item = Trajectory(
                 trainer,
                 ErrorCurve(start.marks if start else None),
                 deque(cuts[at]),
@@ -175,8 +160,10 @@ class Training:
                 trainer.restore(start.trainer)
             else:
                 error = np.array([checked_error(trainer)])
-                item.curve.extend(error, None if first is None else first[at])
-            item.parts.append(Part(item.curve.take(), item.seconds, initial, initial=True))
+                item.curve.extend(error, None if first is None else first[at], batch.curves())
+            item.parts.append(
+                Part(item.curve.take(), item.seconds, initial, initial=True, printed=take())
+            )
             item.close_part()
             self._items.append(item)
         if saved and any(saved):
@@ -186,12 +173,14 @@ class Training:
     @classmethod
     def of(cls, items: Sequence[Item]) -> Training:
         """Build the trainers of a task, and let them go on from where they were."""
-        return cls(
+        training = cls(
             build_batch([item.spec for item in items]),
             [item.cuts for item in items],
             [item.saved for item in items],
             [item.max_seconds for item in items],
         )
+        training.environment = items[0].environment
+        return training
 
     @property
     def done(self) -> bool:
@@ -205,13 +194,17 @@ class Training:
             count = int(min(self._calls, iterations, *(i.cuts[0] - i.step for _, i in under_way)))
             if not count:
                 break
+            os.environ.update(self.environment)  # a library may take a variable as it reads it
             began = time.perf_counter()
             errors = self._batch.advance(count)
             others = self._batch.validation_errors() if self._validated else None
             elapsed = time.perf_counter() - began
             for at, item in under_way:
                 item.seconds += elapsed / len(under_way)
-                item.curve.extend(errors[at], None if others is None else others[at])
+                validation = None if others is None else others[at]
+                item.curve.extend(errors[at], validation, self._batch.curves())
+                if self._batch.stopped and item.curve.marks.diverged_at is None:
+                    item.curve.stop()
                 item.close_part()
                 if not item.under_way:
                     self._batch.leave(at)
@@ -221,7 +214,14 @@ class Training:
                 self._calls = self._next_calls(elapsed)
             if time.perf_counter() - started >= seconds:
                 break
-        return SliceResult(tuple(item.end_slice() for item in self._items), tuple(self._states()))
+        states = tuple(self._states())
+        if self.done and len(self._items) == 1:
+            self._items[0].close(self._batch)
+        return SliceResult(tuple(item.end_slice() for item in self._items), states)
+
+    def close(self) -> None:
+        """End the training where it is."""
+        self._batch.close()
 
     def failed(self, failure: Failure) -> SliceResult:
         """Return what came before a failure."""

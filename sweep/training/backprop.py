@@ -22,6 +22,7 @@ from sweep.training.batches import Batches
 from sweep.training.kernels import load_kernel
 from sweep.training.kernels.spec import LANES, kernel_spec
 from sweep.training.network import Network, check_fit, check_rule
+from sweep.training.protocol import Batch
 
 if TYPE_CHECKING:
     from sweep.training.data import Data
@@ -102,7 +103,7 @@ class Item:
         self.stalled_at = None if stalled < 0 else stalled
 
 
-class Backprop:
+class Backprop(Batch):
     """Train trajectories of equal networks on the same data.
 
     Up to LANES trajectories of a small network train in one vector kernel, in about the time of
@@ -185,22 +186,22 @@ class Backprop:
         # The kernel takes the error of a state and then updates it, so the state kept is that
         # of the next step. Comparing the two detects a stall without further training.
         self._ahead = start.copy()
-        errors, others = self._empty(1)
-        self._train(range(len(start)), self._step, errors, others)
+        errors, validation = self._empty(1)
+        self._train(range(len(start)), self._step, errors, validation)
         for at in range(len(self.items)):
-            self._update(at, start, errors, others)
-        self._report(errors, others)
+            self._update(at, start, errors, validation)
+        self._report(errors, validation)
 
     def advance(self, iterations: int) -> Array:
         """Train; return the errors after each update, shape (items, iterations).
 
         Errors are NaN from the first non-finite step on, and undefined for items left.
         """
-        errors, others = self._empty(iterations)
+        errors, validation = self._empty(iterations)
         most = min(PART, self._batches.most)
         for first in range(0, iterations, most):
-            self._advance(errors[..., first : first + most], others[..., first : first + most])
-        return self._report(errors, others)
+            self._advance(errors[..., first : first + most], validation[..., first : first + most])
+        return self._report(errors, validation)
 
     def validation_errors(self) -> Array | None:
         """Return those of the last advance, shape (items, iterations).
@@ -211,7 +212,7 @@ class Backprop:
         return self._validation_errors if self._validated else None
 
     def leave(self, at: int) -> None:
-        """Stop training an item; its lane may run on with the others."""
+        """Stop training an item; its lane may run on with the other ones."""
         self.items[at].left = True
 
     def _empty(self, steps: int) -> tuple[Array, Array]:
@@ -219,37 +220,37 @@ class Backprop:
         shape = *self._rates.shape, steps
         return np.empty(shape), np.empty(shape if self._validated else (*shape[:2], 0))
 
-    def _advance(self, errors: Array, others: Array) -> None:
+    def _advance(self, errors: Array, validation: Array) -> None:
         """Train for the steps of `errors`, at least one, and fill it."""
         steps = errors.shape[2]
         moving = [at for at, item in enumerate(self.items) if item.moving]
         groups = sorted({at // self._width for at in moving})
         before = self._ahead.copy()
-        self._train(groups, self._step + 1, errors[..., :-1], others[..., :-1])
+        self._train(groups, self._step + 1, errors[..., :-1], validation[..., :-1])
         state = self._ahead.copy()
-        self._train(groups, self._step + steps, errors[..., -1:], others[..., -1:])
+        self._train(groups, self._step + steps, errors[..., -1:], validation[..., -1:])
         if steps > 1 and any(self._end(at, state, errors) for at in moving):
             # An item stalls or diverges within: bisect to find the step.
             self._ahead = before
             half = steps // 2
-            self._advance(errors[..., :half], others[..., :half])
-            self._advance(errors[..., half:], others[..., half:])
+            self._advance(errors[..., :half], validation[..., :half])
+            self._advance(errors[..., half:], validation[..., half:])
             return
         self._step += steps
         for at, item in enumerate(self.items):
             item.step = self._step
             if at in moving:
-                self._update(at, state, errors, others)
+                self._update(at, state, errors, validation)
             else:
                 group, lane = divmod(at, self._width)
                 errors[group, lane] = item._error
-                others[group, lane] = item._validation_error
+                validation[group, lane] = item._validation_error
 
-    def _train(self, groups: Sequence[int], update: int, errors: Array, others: Array) -> None:
+    def _train(self, groups: Sequence[int], update: int, errors: Array, validation: Array) -> None:
         """Run the kernel for the steps of `errors`, from update number `update` on."""
         rows, bounds = self._batches.rows(update, errors.shape[2])
         for at in groups:
-            self._kernel(self._ahead[at], self._rates[at], rows, bounds, errors[at], others[at])
+            self._kernel(self._ahead[at], self._rates[at], rows, bounds, errors[at], validation[at])
 
     def _end(self, at: int, state: Array, errors: Array) -> str:
         """Return whether an item diverged or stalled by the last step of `errors`, of `state`."""
@@ -262,25 +263,25 @@ class Backprop:
         # To the bit: 0.0 is not -0.0.
         return "stalled" if self._batches.full and flat.tobytes() == ahead.tobytes() else ""
 
-    def _update(self, at: int, state: Array, errors: Array, others: Array) -> None:
+    def _update(self, at: int, state: Array, errors: Array, validation: Array) -> None:
         """Update an item from `state`, which belongs to the last step of `errors`."""
         item, (group, lane) = self.items[at], divmod(at, self._width)
         end = self._end(at, state, errors)
         if end == "diverged":
             item.diverged_at = self._step
             errors[group, lane, -1] = np.nan
-            others[group, lane, -1:] = np.nan
+            validation[group, lane, -1:] = np.nan
         elif end == "stalled" and item.stalled_at is None:
             item.stalled_at = self._step
         item._flat = state[group, :, lane].copy()
         item._error = float(errors[group, lane, -1])
         if self._validated:
-            item._validation_error = float(others[group, lane, -1])
+            item._validation_error = float(validation[group, lane, -1])
 
-    def _report(self, errors: Array, others: Array) -> Array:
+    def _report(self, errors: Array, validation: Array) -> Array:
         """Return errors, shape (items, steps), and keep the validation errors."""
         shape, count = (len(self._order), -1), len(self.items)
-        self._validation_errors = others.reshape(shape)[:count]
+        self._validation_errors = validation.reshape(shape)[:count]
         return errors.reshape(shape)[:count]
 
 

@@ -8,11 +8,13 @@ merging is appending.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
-from functools import cache
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
+
+from sweep.training.thinning import CHART_POINTS, FULL_CURVE, charted, kept_steps
 
 __all__ = [
     "CHART_POINTS",
@@ -21,70 +23,18 @@ __all__ = [
     "CurveSlice",
     "ErrorCurve",
     "Landmarks",
+    "Points",
     "charted",
     "kept_steps",
 ]
 
-FULL_CURVE = 100_000
-"""Up to this step a stored curve holds every step; beyond it is thinned (see kept_steps)."""
-
-CHART_POINTS = 320
-PER_DECADE = 12
-"""Points a decade of the curve for charts: looks smooth, and each costs 45 µs to store."""
-
 THRESHOLDS = tuple(range(1, 33))
 """The k of the error levels 10^-k whose first crossing is recorded."""
 
-LAST_STEP = 2**62
-"""The last kept step; at 10 ns an iteration it takes 1400 years."""
-
 Steps = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
-
-
-@cache
-def _thinned() -> Steps:
-    """Return the steps beyond FULL_CURVE that a curve keeps, each 1/500 above the one before.
-
-    Whole numbers only, so that every machine keeps the same ones: about 1150 a decade.
-    """
-    steps = [FULL_CURVE + FULL_CURVE // 500]
-    while steps[-1] < LAST_STEP:
-        steps.append(steps[-1] + steps[-1] // 500)
-    return np.array(steps, dtype=np.int64)
-
-
-def kept_steps(last: int, first: int = 0) -> Steps:
-    """Return the steps from `first` to `last` that a curve keeps, shape (n,), int64.
-
-    Every step up to FULL_CURVE, then a fixed log-spaced list that depends on the step
-    alone. (A run adds its best and its last step.)
-    """
-    head = np.arange(first, min(last, FULL_CURVE) + 1, dtype=np.int64)
-    if last <= FULL_CURVE:
-        return head
-    low, high = np.searchsorted(_thinned(), [first, last + 1])
-    return np.concatenate([head, _thinned()[low:high]])
-
-
-def charted(last: int) -> Steps:
-    """Return the kept steps from 1 to `last` that charts show, ascending, int64.
-
-    Spaced evenly in log(step), by a list that depends on the step alone, so that the points
-    charted while a run trains are among those charted at its end. (A run adds its first, its
-    best and its last step.)
-    """
-    per_decade = PER_DECADE
-    decades = math.log10(max(last, 1))
-    if decades * per_decade > CHART_POINTS - 4:
-        per_decade = max(1, int((CHART_POINTS - 4) / decades))
-    wanted = np.round(10.0 ** (np.arange(math.floor(decades * per_decade) + 1) / per_decade))
-    chosen = np.unique(wanted.astype(np.int64))
-    if last > FULL_CURVE:  # beyond it, the first kept step that is no smaller
-        kept = kept_steps(last)
-        at = np.searchsorted(kept, chosen)
-        chosen = np.unique(kept[at[at < len(kept)]])
-    return chosen[chosen <= last]
+Points = tuple[Steps, Values]
+"""Steps, ascending, and the value at each, shape (n,) both."""
 
 
 @dataclass(frozen=True)
@@ -105,6 +55,10 @@ class Landmarks:
         The smallest finite validation error; NaN without one.
     diverged_at
         The first step whose error is not finite; the curve ends before it.
+    stopped_at
+        The last step of a training that ended by itself.
+    named
+        The last step and value of each further curve, finite or not.
     """
 
     last: int = -1
@@ -114,22 +68,29 @@ class Landmarks:
     thresholds: tuple[int, ...] = ()
     best_validation_error: float = math.nan
     diverged_at: int | None = None
+    stopped_at: int | None = None
+    named: Mapping[str, tuple[int, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class CurveSlice:
-    """Points of a curve, shapes (n,), and the landmarks of the whole curve up to their end."""
+    """Points of a curve, shapes (n,), and the landmarks of the whole curve up to their end.
+
+    `named` holds the finite points of further curves, which need not have one at each step.
+    """
 
     marks: Landmarks
     steps: Steps
     errors: Values
     validation: Values | None
+    named: Mapping[str, Points] = field(default_factory=dict)
 
     def until(self, marks: Landmarks) -> CurveSlice:
         """Return the points up to earlier landmarks."""
         end = int(np.searchsorted(self.steps, marks.last, side="right"))
         validation = None if self.validation is None else self.validation[:end]
-        return CurveSlice(marks, self.steps[:end], self.errors[:end], validation)
+        named = {name: _up_to(points, marks.last) for name, points in self.named.items()}
+        return CurveSlice(marks, self.steps[:end], self.errors[:end], validation, named)
 
 
 class ErrorCurve:
@@ -156,8 +117,19 @@ class ErrorCurve:
         """The landmarks so far."""
         return self.kept.marks
 
-    def extend(self, errors: Values, validation: Values | None = None) -> None:
-        """Add the errors of the next steps, shape (n,); a non-finite one ends the curve."""
+    def extend(
+        self,
+        errors: Values,
+        validation: Values | None = None,
+        named: Mapping[str, Points] | None = None,
+    ) -> None:
+        """Add the errors of the next steps, shape (n,); a non-finite one ends the curve.
+
+        Parameters
+        ----------
+        named
+            New points of further curves, at steps of this one.
+        """
         marks, first = self.marks, self.marks.last + 1
         if marks.diverged_at is not None or not len(errors):
             return
@@ -174,7 +146,17 @@ class ErrorCurve:
         steps = kept_steps(marks.last, first)
         at = steps - first
         kept = None if validation is None else validation[at]
-        self.append(CurveSlice(marks, steps, errors[at], kept))
+        new = {name: _up_to(points, marks.last) for name, points in (named or {}).items()}
+        ends = {
+            name: (int(one[0][-1]), float(one[1][-1])) for name, one in new.items() if len(one[0])
+        }
+        marks = replace(marks, named={**marks.named, **ends})
+        thinned = {name: _chosen(points, steps) for name, points in new.items()}
+        self.append(CurveSlice(marks, steps, errors[at], kept, thinned))
+
+    def stop(self) -> None:
+        """End the curve at its last step: its training has ended by itself."""
+        self.kept = replace(self.kept, marks=replace(self.marks, stopped_at=self.marks.last))
 
     def take(self) -> CurveSlice:
         """Return and remove the points since the last call."""
@@ -185,11 +167,16 @@ class ErrorCurve:
         """Append the points of a curve that continued from this one's landmarks."""
         old = self.kept
         others = [part for part in (old.validation, new.validation) if part is not None]
+        named = {**old.named}
+        for name, points in new.named.items():
+            there, values = named.get(name, (points[0][:0], points[1][:0]))
+            named[name] = np.append(there, points[0]), np.append(values, points[1])
         self.kept = CurveSlice(
             new.marks,
             np.concatenate([old.steps, new.steps]),
             np.concatenate([old.errors, new.errors]),
             np.concatenate(others) if others else None,
+            named,
         )
 
     def rewind(self, marks: Landmarks) -> None:
@@ -219,6 +206,28 @@ class ErrorCurve:
                 errors = np.insert(errors, at, values[0])
                 others = None if others is None else np.insert(others, at, values[1])
         return steps, errors, others
+
+    def named(self, marks: Landmarks | None = None) -> dict[str, Points]:
+        """Return the points of each further curve, with the last one; see `points`."""
+        marks, found = marks or self.marks, {}
+        for name, (steps, values) in self.kept.until(marks).named.items():
+            step, value = marks.named.get(name, (-1, math.nan))
+            if math.isfinite(value) and not (len(steps) and steps[-1] == step):
+                steps, values = np.append(steps, step), np.append(values, value)
+            if len(steps):
+                found[name] = steps, values
+        return found
+
+
+def _up_to(points: Points, last: int) -> Points:
+    end = int(np.searchsorted(points[0], last, side="right"))
+    return points[0][:end], points[1][:end]
+
+
+def _chosen(points: Points, steps: Steps) -> Points:
+    """Return the finite points at the kept `steps`."""
+    wanted = np.isin(points[0], steps) & np.isfinite(points[1])
+    return points[0][wanted], points[1][wanted]
 
 
 def _empty(marks: Landmarks) -> CurveSlice:
@@ -250,6 +259,8 @@ def _extended(
         thresholds,
         least,
         diverged_at,
+        None,
+        marks.named,
     )
 
 

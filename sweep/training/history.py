@@ -9,35 +9,49 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.curve import THRESHOLDS, CurveSlice, ErrorCurve, Landmarks, charted
+from sweep.training.curve import THRESHOLDS, CurveSlice, ErrorCurve, Landmarks, Points, charted
+from sweep.training.surroundings import Failure
 
 __all__ = ["CurvePart", "History", "Part", "RunResult", "Saved", "Snapshot"]
 
 Weights = Mapping[str, Any]
 
+MOST_PRINTED = 2**20
+"""Characters of what a trajectory prints that are kept."""
+
+LEFT_OUT = f"\n(What was printed after the first {MOST_PRINTED} characters is left out.)\n"
+
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Weights and a trainer's own metrics at a step, and the step from which nothing changes."""
+    """Weights and a trainer's own metrics at a step, and the step from which nothing changes.
+
+    `failure` is what `weights()` or `metrics()` raised; what they would have given is missing.
+    """
 
     weights: Weights
     metrics: Mapping[str, float]
     stalled_at: int | None
+    failure: Failure | None = None
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Where a trajectory can go on from: its curve's landmarks, training time, trainer's state."""
+    """Where a trajectory can go on from: its curve's landmarks, training time, trainer's state.
+
+    `printed` is what was printed up to there.
+    """
 
     marks: Landmarks
     seconds: float
     trainer: Mapping[str, npt.NDArray[Any]]
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,9 +66,12 @@ class Part:
     snapshot
         Taken at its end, where that is a cut point or where the trajectory ends.
     ended
-        Whether no more is trained: the trajectory diverged, or `max_seconds` has passed.
+        Whether no more is trained: the trajectory diverged or has stopped, or `max_seconds` has
+        passed.
     initial
         Whether `snapshot` is that of step 0, where a training begins.
+    printed
+        What was printed in it.
     """
 
     curve: CurveSlice
@@ -62,6 +79,7 @@ class Part:
     snapshot: Snapshot | None
     ended: bool = False
     initial: bool = False
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -88,15 +106,17 @@ class RunResult:
     iters
         Iterations asked for.
     outcome
-        ``completed``, ``diverged`` (NaN or infinity at ``diverged_at``) or ``interrupted``.
+        ``completed``, ``diverged`` (NaN or infinity at ``diverged_at``), ``interrupted``, or
+        ``failed``: see `failure`.
     steps, errors
         The kept curve: int64 steps ascending from 0 and their finite errors, same shape.
     best_error, best_step
         The smallest error of **all** steps and the first step that has it.
     final_error
-        Error after the last iteration; None unless completed.
-    diverged_at, stalled_at
-        First step with a non-finite value; first step from which on no weight changes.
+        Error after the last iteration; None where that was not reached.
+    diverged_at, stalled_at, stopped_at
+        First step with a non-finite value; first step from which on no weight changes; last step
+        of a training that ended by itself.
     thresholds
         For each k of THRESHOLDS the first step with error <= 10^-k, or None.
     initial_weights, final_weights
@@ -104,11 +124,18 @@ class RunResult:
     train_seconds
         Seconds of training from the start of the trajectory to this run's last step; see Part.
     metrics
-        Extra metrics of a user's trainer at the end of the run.
+        Extra metrics of a user's trainer at the end of the run, not all of them finite.
+    curves
+        Name -> steps and finite values of a further curve, shape (n,) each. Its last value is in
+        `metrics` too where that is not finite.
     validation
         Validation errors at `steps`, NaN where none was taken; None without validation.
     final_validation_error, best_validation_error
-        That after the last iteration, None unless completed; the smallest of all steps.
+        That after the last iteration, None where that was not reached; the smallest of all steps.
+    failure
+        What the trainer raised after the last iteration; all else is what came before.
+    printed
+        What was printed up to the run's end.
     """
 
     iters: int
@@ -129,6 +156,10 @@ class RunResult:
     validation: npt.NDArray[np.float64] | None = None
     final_validation_error: float | None = None
     best_validation_error: float | None = None
+    stopped_at: int | None = None
+    curves: Mapping[str, Points] = field(default_factory=dict)
+    failure: Failure | None = None
+    printed: str = ""
 
 
 class History:
@@ -147,6 +178,8 @@ class History:
         The cut points without a result.
     saved
         The last state that came back; None where the trajectory can only begin anew.
+    printed
+        What was printed so far.
     """
 
     def __init__(
@@ -156,6 +189,7 @@ class History:
         self.saved = saved
         self.seconds = 0.0
         self.curve = ErrorCurve()
+        self.printed = saved.printed if saved else ""
         self._initial: Weights = {}
         self._shown = -1
         if saved is not None and points is not None:
@@ -171,6 +205,7 @@ class History:
         """Go back to the last state: what came after it is trained again."""
         self.curve.rewind(self.saved.marks if self.saved else Landmarks())
         self.seconds = self.saved.seconds if self.saved else 0.0
+        self.printed = self.saved.printed if self.saved else ""
 
     def add(self, parts: Sequence[Part], state: Saved | None = None) -> Iterator[RunResult]:
         """Append the parts of a slice; return a result for each run that ends with one.
@@ -184,13 +219,14 @@ class History:
         """
         endings = [ending for part in parts for ending in self._append(part)]
         if state is not None:
-            self.saved = state
+            self.saved = replace(state, printed=self.printed)
         return (self._result(*ending) for ending in endings)
 
-    def _append(self, part: Part) -> Iterator[tuple[int, str, Part]]:
-        """Append a part; yield iterations and outcome of each run that ends with it."""
+    def _append(self, part: Part) -> Iterator[tuple[int, str, Part, str]]:
+        """Append a part; yield iterations, outcome and output of each run that ends with it."""
         self.curve.append(part.curve)
         self.seconds = part.seconds
+        self._print(part.printed)
         if part.snapshot is None:
             return
         if part.initial:
@@ -199,9 +235,18 @@ class History:
         marks = part.curve.marks
         while self.left and (part.ended or self.left[0] <= marks.last):
             iters = self.left.popleft()
-            completed = marks.diverged_at is None and iters <= marks.last
-            ended = "interrupted" if marks.diverged_at is None else "diverged"
-            yield iters, "completed" if completed else ended, part
+            if marks.diverged_at is not None:
+                outcome = "diverged"
+            elif iters > marks.last and marks.stopped_at is None:
+                outcome = "interrupted"
+            else:
+                outcome = "failed" if part.snapshot.failure else "completed"
+            yield iters, outcome, part, self.printed
+
+    def _print(self, text: str) -> None:
+        room = MOST_PRINTED - len(self.printed)
+        if text and room >= 0:
+            self.printed += text if len(text) <= room else text[:room] + LEFT_OUT
 
     def charted(self) -> CurvePart | None:
         """Return what is new of what charts show, each point once; None where nothing is."""
@@ -214,11 +259,13 @@ class History:
         at = np.searchsorted(steps, chosen)
         return CurvePart(steps[at], errors[at], None if others is None else others[at])
 
-    def _result(self, iters: int, outcome: str, part: Part) -> RunResult:
+    def _result(self, iters: int, outcome: str, part: Part, printed: str) -> RunResult:
         marks, at_end = part.curve.marks, part.snapshot
         assert at_end is not None
         steps, errors, others = self.curve.points(marks)
-        finite, completed = len(steps) > 0, outcome == "completed"
+        finite, reached = len(steps) > 0, outcome in ("completed", "failed")
+        curves = self.curve.named(marks)
+        last = {name: value for name, (_, value) in marks.named.items()}
         stalled_at = at_end.stalled_at
         crossed = dict(zip(THRESHOLDS, marks.thresholds, strict=False))
         return RunResult(
@@ -229,17 +276,21 @@ class History:
             best_error=marks.best_values[0] if finite else None,
             best_step=marks.best_step if finite else None,
             initial_error=float(errors[0]) if finite else None,
-            final_error=float(errors[-1]) if completed else None,
+            final_error=float(errors[-1]) if reached else None,
             diverged_at=marks.diverged_at,
             stalled_at=stalled_at if stalled_at is not None and stalled_at <= iters else None,
             thresholds={k: crossed.get(k) for k in THRESHOLDS},
             initial_weights=self._initial,
             final_weights=at_end.weights,
             train_seconds=part.seconds,
-            metrics=at_end.metrics,
+            metrics={**{n: v for n, v in last.items() if not math.isfinite(v)}, **at_end.metrics},
             validation=others,
-            final_validation_error=_finite(marks.last_values[1]) if completed else None,
+            final_validation_error=_finite(marks.last_values[1]) if reached else None,
             best_validation_error=_finite(marks.best_validation_error),
+            stopped_at=marks.stopped_at,
+            curves=curves,
+            failure=at_end.failure if outcome == "failed" else None,
+            printed=printed,
         )
 
 

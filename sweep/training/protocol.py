@@ -8,6 +8,8 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from sweep.training.curve import Points
+
 __all__ = [
     "Batch",
     "BatchOfOne",
@@ -18,6 +20,7 @@ __all__ = [
     "checked_metrics",
     "checked_state",
     "resumable",
+    "short",
     "snapshot",
 ]
 
@@ -62,16 +65,33 @@ class Trainer(Trained, Protocol):
 
 
 class Batch(Protocol):
-    """Trajectories that are trained together; what each gives does not depend on the others."""
+    """Trajectories that are trained together; what each gives does not depend on the others.
 
-    @property
-    def items(self) -> Sequence[Any]:
-        """The trajectories, each a Trainer without `advance`."""
-        ...
+    Attributes
+    ----------
+    items
+        The trajectories, each a Trainer without `advance`.
+    stopped
+        Whether the training of a batch of one has ended by itself.
+    """
+
+    items: Sequence[Any]
+    stopped: bool = False
 
     def advance(self, iterations: int) -> Values:
-        """Train all on; return the errors after each iteration, shape (items, iterations)."""
+        """Train all on; return the errors after each iteration, shape (items, iterations).
+
+        Fewer where a batch of one has stopped.
+        """
         ...
+
+    def curves(self) -> Mapping[str, Points]:
+        """Return new points of a single trajectory's further curves, of the last advance."""
+        return {}
+
+    def close(self) -> None:
+        """End the training: nothing more is asked of it."""
+        return
 
     def validation_errors(self) -> Values | None:
         """Return those of the last advance, in its shape; before any, of step 0, (items, 1)."""
@@ -86,7 +106,7 @@ class Batch(Protocol):
         ...
 
 
-class BatchOfOne:
+class BatchOfOne(Batch):
     """Any trainer as a batch.
 
     Raises
@@ -98,12 +118,12 @@ class BatchOfOne:
     def __init__(self, trainer: Trainer) -> None:
         self.items = [trainer]
         self._count: int | None = None
-        self._told = f"{type(trainer).__name__}.validation_errors()"
+        self._told = f"{_name(trainer)}.validation_errors()"
 
     def advance(self, iterations: int) -> Values:
         """Train on; return the errors, shape (1, iterations)."""
         (trainer,) = self.items
-        told = f"{type(trainer).__name__}.advance({iterations})"
+        told = f"{_name(trainer)}.advance({iterations})"
         errors = _numbers(_called(trainer, "advance", iterations), told)
         if errors.shape != (iterations,):
             raise TrainerError(
@@ -139,7 +159,7 @@ class BatchOfOne:
 
 def checked_error(trainer: Trained) -> float:
     """Return the error now."""
-    told = f"{type(trainer).__name__}.error()"
+    told = f"{_name(trainer)}.error()"
     value = _numbers(_called(trainer, "error"), told)
     if value.ndim:
         raise TrainerError(f"{told} returned shape {value.shape}; it must return one number.")
@@ -154,7 +174,7 @@ def checked_metrics(trainer: Trained) -> dict[str, float]:
     for name, array in _named_numbers(trainer, "metrics").items():
         if array.ndim:
             raise TrainerError(
-                f"{type(trainer).__name__}.metrics() returned {name!r} of shape {array.shape}; "
+                f"{_name(trainer)}.metrics() returned {name!r} of shape {array.shape}; "
                 "it must be one number."
             )
         metrics[name] = float(array)
@@ -174,15 +194,15 @@ def resumable(trainer: object) -> bool:
 
 def checked_state(trainer: Trained) -> dict[str, npt.NDArray[Any]]:
     """Return the state now: copies as arrays of numbers, truth values or text."""
-    told = f"{type(trainer).__name__}.state()"
+    told = f"{_name(trainer)}.state()"
     values = _called(trainer, "state")
     if not isinstance(values, Mapping):
-        raise TrainerError(f"{told} returned {_short(values)}; it must map names to arrays.")
+        raise TrainerError(f"{told} returned {short(values)}; it must map names to arrays.")
     arrays = {str(name): np.array(value) for name, value in values.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "biufcSU":
             raise TrainerError(
-                f"{told}, {name!r} is {_short(values[name])}; it must be a number, a text or an "
+                f"{told}, {name!r} is {short(values[name])}; it must be a number, a text or an "
                 "array of them."
             )
     return arrays
@@ -190,16 +210,21 @@ def checked_state(trainer: Trained) -> dict[str, npt.NDArray[Any]]:
 
 def _named_numbers(trainer: Trained, method: str) -> dict[str, npt.NDArray[np.float64]]:
     """Call a method that names numbers; return copies, as the trainer may go on to change them."""
-    told = f"{type(trainer).__name__}.{method}()"
+    told = f"{_name(trainer)}.{method}()"
     values = _called(trainer, method)
     if not isinstance(values, Mapping):
-        raise TrainerError(f"{told} returned {_short(values)}; it must map names to numbers.")
+        raise TrainerError(f"{told} returned {short(values)}; it must map names to numbers.")
     return {str(name): _numbers(item, f"{told}, {name!r}") for name, item in values.items()}
+
+
+def _name(trainer: object) -> str:
+    """Return what sentences call a trainer: its class, or the function that it is."""
+    return str(getattr(trainer, "__name__", type(trainer).__name__))
 
 
 def _called(trainer: Trained, method: str, *arguments: int) -> Any:
     if not callable(getattr(trainer, method, None)):
-        raise TrainerError(f"{type(trainer).__name__} has no method {method}; a trainer needs it.")
+        raise TrainerError(f"{_name(trainer)} has no method {method}; a trainer needs it.")
     return getattr(trainer, method)(*arguments)
 
 
@@ -207,12 +232,13 @@ def _numbers(value: Any, told: str) -> npt.NDArray[np.float64]:
     """Return a float64 copy; None is no number here, though NumPy reads it as NaN."""
     try:
         if value is not None:
-            return np.array(value, dtype=np.float64)
+            return np.array(np.asarray(value, dtype=np.float64))
     except (TypeError, ValueError, OverflowError):
         pass  # told below, with the value
-    raise TrainerError(f"{told} returned {_short(value)}; it must be a number or an array of them.")
+    raise TrainerError(f"{told} returned {short(value)}; it must be a number or an array of them.")
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """Return a value as a sentence shows it."""
     text = repr(value).replace("\n", " ")
     return text if len(text) <= 60 else text[:57] + "..."

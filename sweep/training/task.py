@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-import traceback
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from sweep.training.history import Part, Saved
+from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
@@ -27,12 +28,15 @@ class Item:
         Where an earlier training ended; None for step 0.
     max_seconds
         Training time of the trajectory, from step 0 on, at which it is ended.
+    environment
+        Variables that are set while it trains.
     """
 
     spec: RunSpec
     cuts: tuple[int, ...]
     saved: Saved | None = None
     max_seconds: float = math.inf
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -74,17 +78,3 @@ class SliceResult:
     parts: tuple[tuple[Part, ...], ...]
     states: tuple[Saved | None, ...]
     failure: Failure | None = None
-
-
-@dataclass(frozen=True)
-class Failure:
-    """What a training raised: one line and the formatted traceback, as text."""
-
-    sentence: str
-    traceback: str | None = None
-
-    @classmethod
-    def of(cls, error: BaseException) -> Failure:
-        """Return the failure that an error is."""
-        lines = f"{type(error).__name__}: {error}".splitlines()
-        return cls(lines[0], "".join(traceback.format_exception(error)))

@@ -1,4 +1,4 @@
-"""Find, hash and build what trains: the built-in trainer, or a class that a user names."""
+"""Find, hash and build what trains: the built-in trainer, or what a user names."""
 
 from __future__ import annotations
 
@@ -7,14 +7,16 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.checks import did_you_mean, no_such_key, refuse_quotes, told
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.blas import hold_blas
-from sweep.training.protocol import Batch, BatchOfOne, Trainer
+from sweep.training.function import BatchOfFunction, Function
+from sweep.training.protocol import Batch, BatchOfOne
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
@@ -24,39 +26,50 @@ __all__ = [
     "build_batch",
     "built_in_options",
     "check_options",
+    "is_function",
     "locate",
+    "logs_by_itself",
     "source_hash",
 ]
 
 METHODS = ("advance", "error", "weights")
 
-GIVEN = ("data", "network")
-"""What a user's class gets from the program where its constructor has a parameter of the name."""
+GIVEN = ("data", "lr", "network", "seed")
+"""What a user's trainer gets from the program where it has a parameter of the name."""
 
 BUILT_IN_KEYS = ("batch_size", "shuffle")
 
 
-def locate(target: str) -> type:
-    """Import the class that `target` names, as ``package.module.Class``.
+def locate(target: str) -> Callable[..., Any]:
+    """Import the class or the generator function that `target` names, as ``package.module.Name``.
 
     Raises
     ------
     ConfigError
-        It cannot be imported, is no class, or lacks a method of the protocol.
+        It cannot be imported, is neither, or lacks a method of the protocol.
     """
-    module_name, _, class_name = target.rpartition(".")
+    module_name, _, name = target.rpartition(".")
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # as `python -m` has it; an installed `sweep` has not
     try:
-        found = getattr(importlib.import_module(module_name), class_name)
+        found = getattr(importlib.import_module(module_name), name)
     except Exception as error:
         raise ConfigError(
             f"trainer._target_={target}: it cannot be imported ({type(error).__name__}: {error}); "
-            "name a class as package.module.Class."
+            "name a class or a function as package.module.name."
         ) from error
+    if is_function(found):
+        function: Callable[..., Any] = found
+        return function
+    if inspect.isfunction(found):
+        raise ConfigError(
+            f"trainer._target_={target}: this function does not yield; yield the error before "
+            "training and after each iteration, or name a class."
+        )
     if not inspect.isclass(found):
         raise ConfigError(
-            f"trainer._target_={target}: name the class that trains, not a {type(found).__name__}."
+            f"trainer._target_={target}: name the class or the generator function that trains, "
+            f"not a {type(found).__name__}."
         )
     missing = [method for method in METHODS if not callable(getattr(found, method, None))]
     if missing:
@@ -67,28 +80,39 @@ def locate(target: str) -> type:
     return found
 
 
+def is_function(trainer: object) -> bool:
+    """Tell whether what trains is a generator function, decorated or not."""
+    return callable(trainer) and inspect.isgeneratorfunction(inspect.unwrap(trainer))
+
+
 @cache
-def source_hash(cls: type) -> str:
-    """Return SHA-256 of the source file of a class, so that a changed class makes new runs.
+def source_hash(trainer: Callable[..., Any]) -> str:
+    """Return SHA-256 of the source file of a class or function: a changed one makes new runs.
 
     The file is read once, soon after it was imported: what it says later is not what runs.
 
     Raises
     ------
     ConfigError
-        The class has no source file.
+        It has no source file.
     """
     try:
-        path = inspect.getsourcefile(cls)
+        path = inspect.getsourcefile(inspect.unwrap(trainer))
     except TypeError:
         path = None
     if path is None:
         raise ConfigError(
-            f"trainer._target_={cls.__module__}.{cls.__qualname__}: its source cannot be found; "
-            "put the class into a file of its own."
+            f"trainer._target_={trainer.__module__}.{trainer.__qualname__}: its source cannot be "
+            "found; put it into a file of its own."
         )
     with open(path, "rb") as file:
         return hashlib.sha256(file.read()).hexdigest()
+
+
+def logs_by_itself(trainer: Callable[..., Any]) -> bool:
+    """Tell whether the source file of a class or function names MLflow."""
+    path = inspect.getsourcefile(inspect.unwrap(trainer))
+    return path is not None and b"mlflow" in Path(path).read_bytes()
 
 
 def built_in_options(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
@@ -126,10 +150,11 @@ def _check_batch_size(size: Any) -> None:
         raise ConfigError(told("trainer.batch_size", size, advice))
 
 
-def check_options(cls: type, options: Mapping[str, Any]) -> None:
-    """Raise ConfigErrors unless a user's class takes these keyword arguments, and no fewer."""
+def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:
+    """Raise ConfigErrors unless a user's trainer takes these keyword arguments, and no fewer."""
+    called = trainer.__name__
     try:
-        parameters = inspect.signature(cls).parameters
+        parameters = inspect.signature(trainer).parameters
     except (TypeError, ValueError):
         return  # a class of native code does not say what it takes
     named = {
@@ -141,13 +166,12 @@ def check_options(cls: type, options: Mapping[str, Any]) -> None:
     takes = f"; it takes {', '.join(named) or 'none'}."
     if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
         problems += [
-            f"trainer.{name}: {cls.__name__} takes no such argument"
-            f"{did_you_mean(name, named) or takes}"
+            f"trainer.{name}: {called} takes no such argument{did_you_mean(name, named) or takes}"
             for name in options
             if name not in named
         ]
     problems += [
-        f"trainer: {cls.__name__} needs the argument {name}; add `{name}: ...` to its file."
+        f"trainer: {called} needs the argument {name}; {_advice(name, trainer)}."
         for name, parameter in named.items()
         if parameter.default is parameter.empty and name not in {*options, *GIVEN}
     ]
@@ -155,12 +179,20 @@ def check_options(cls: type, options: Mapping[str, Any]) -> None:
         raise ConfigErrors(problems)
 
 
+def _advice(name: str, trainer: Callable[..., Any]) -> str:
+    if name == "iters" and is_function(trainer):
+        return (
+            "leave it out and yield without end (`while True:`): a run takes as many values as it "
+            "needs. Only with `iters: ${iters}` in its file is it told, and then shares no training"
+        )
+    return f"add `{name}: ...` to its file"
+
+
 def build_batch(specs: Sequence[RunSpec]) -> Batch:
     """Build fresh trainers at step 0 for trajectories that train in one batch.
 
-    Several have the built-in trainer and are equal in all but weights and rate. A user's class
-    gets its own options, and the loaded data and the network where its constructor has a
-    parameter of that name.
+    Several have the built-in trainer and are equal in all but weights and rate. A user's trainer
+    gets its own options, and those of GIVEN for which it has a parameter.
 
     Raises
     ------
@@ -170,7 +202,7 @@ def build_batch(specs: Sequence[RunSpec]) -> Batch:
     first = specs[0]
     if not first.trainer.built_in:
         (alone,) = specs
-        return BatchOfOne(_own_trainer(alone))
+        return _own(alone)
     from sweep.training.backprop import Backprop  # late: it loads SciPy or LLVM
 
     assert first.rule is not None
@@ -184,21 +216,22 @@ def build_batch(specs: Sequence[RunSpec]) -> Batch:
     )
 
 
-def _own_trainer(spec: RunSpec) -> Trainer:
-    cls = locate(spec.trainer.target)
-    if source_hash(cls) != spec.trainer.source:
+def _own(spec: RunSpec) -> Batch:
+    found = locate(spec.trainer.target)
+    if source_hash(found) != spec.trainer.source:
         raise RunFailed(
             f"trainer._target_={spec.trainer.target}: where it trains its source is not the one "
             "that the run was planned with; put the file back or bring the same one there, or "
             "begin a new sweep."
         )
-    options = dict(spec.trainer.options)
-    parameters = inspect.signature(cls).parameters
-    if "data" in parameters and "data" not in options:
-        options["data"] = spec.data()
-    if "network" in parameters and "network" not in options:
-        options["network"] = spec.network
+    options, parameters = dict(spec.trainer.options), inspect.signature(found).parameters
+    for name in GIVEN:
+        if name in parameters and name not in options:
+            options[name] = spec.data() if name == "data" else getattr(spec, name)
     hold_blas()
-    trainer: Trainer = cls(**options)
+    if is_function(found):
+        batch: Batch = BatchOfFunction(Function(found.__name__, found(**options)))
+    else:
+        batch = BatchOfOne(found(**options))
     hold_blas()  # what it loaded
-    return trainer
+    return batch

@@ -36,9 +36,9 @@ def verify(config: DictConfig) -> None:
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings
     from sweep.engine.signals import stop_on_signals
-    from sweep.engine.sweep import platform_tags
     from sweep.errors import RunFailed
     from sweep.tracking.histories import histories
+    from sweep.tracking.provenance import platform_tags
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
     from sweep.verify.cases import Origin

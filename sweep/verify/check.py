@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sweep.engine.driver import Driver
@@ -11,6 +13,7 @@ from sweep.engine.events import Ended, Failure
 from sweep.engine.executors import create
 from sweep.engine.plan import Plan, Trajectory
 from sweep.engine.signals import StopRequest
+from sweep.tracking.active import scratch
 from sweep.tracking.question import question_of
 from sweep.training.history import RunResult
 from sweep.verify.cases import Case, Origin, case_of, paired
@@ -150,8 +153,15 @@ def verdicts(
     """
     needed = trajectories(cases)
     safe = all(one.spec.trainer.thread_safe for one in needed)
-    with create("threads", thread_safe=safe) as executor:
-        for event in Driver([(one,) for one in needed], executor).events():
+    with TemporaryDirectory() as folder, create("threads", thread_safe=safe) as executor:
+
+        def environment(one: Trajectory) -> Mapping[str, str]:
+            """What a trainer of a user's own logs again goes to a store that is thrown away."""
+            own = Path(folder, str(one.cells[0].index))
+            return {} if one.spec.trainer.built_in else scratch(own)
+
+        together = [(one,) for one in needed]
+        for event in Driver(together, executor, environment=environment).events():
             stop.check()
             if isinstance(event, Ended):
                 case = cases[event.cell.index]
@@ -176,10 +186,18 @@ def _compared(
         without: dict[str, Any] = {"final_error": None, "final_validation_error": None}
         result = replace(result, outcome="interrupted", **without)
     stored, trained = file_values(run, result)
-    stored = case.stored | stored | stored_values(run, history(run))
     trained = case.expected | trained | trained_values(result)
+    there = stored_values(run, history(run))
+    if case.cell is not None and not case.cell.spec.trainer.built_in:  # it may log by itself
+        there = {key: value for key, value in there.items() if _of_sweep(key, trained)}
+    stored = case.stored | stored | there
     same = Near(result, run.metrics.get("best_step")) if near else exact
     return differences(stored, trained, same)
+
+
+def _of_sweep(key: str, trained: Mapping[str, Any]) -> bool:
+    """Return whether a value of the store is no metric, or one that a result has."""
+    return not key.startswith("metric ") or key.partition("@")[0] in trained
 
 
 def foreign(run: StoredRun, platform: str) -> str:

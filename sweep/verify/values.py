@@ -66,6 +66,7 @@ def file_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
     trained: Values = {}
     ours = files.result_files(result, {})
     del ours[files.CONFIG]  # described by the specification
+    ours.pop(files.LOG, None)  # it may tell the time
     for name, content in ours.items():
         theirs = run.artifacts.read(run.run_id, name) if run.artifacts else None
         if theirs == content:
@@ -111,4 +112,7 @@ def _curve(content: bytes) -> Values:
         if values is not None:
             pairs = zip(steps.tolist(), values.tolist(), strict=True)
             found |= {f"{name}@{step}": value for step, value in pairs}
+    for name, (there, values) in files.read_named(content).items():
+        pairs = zip(there.tolist(), values.tolist(), strict=True)
+        found |= {f"curve trainer/{name}@{step}": value for step, value in pairs}
     return found

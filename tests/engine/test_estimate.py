@@ -1,4 +1,4 @@
-"""The estimate: grows with what is to be done, and asks a slow trainer once."""
+"""The estimate: grows with what is to be done."""
 
 from __future__ import annotations
 

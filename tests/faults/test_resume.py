@@ -76,10 +76,11 @@ def test_resume_with_other_data_or_another_trainer(tmp_path: Path) -> None:
     first, second = read.list_sweeps(open_reader(tmp_path))[::-1]
     (tmp_path / "points.csv").write_text(POINTS.replace("0.3", "0.30000001"))
     (tmp_path / "mine.py").write_text(OWN_TRAINER + "\n# another source\n")
-    for sweep, what in ((first, "data"), (second, "trainer")):
-        refused = run_sweep([*own, f"resume={sweep.sweep_id}"], tmp_path)
-        assert refused.code == 2 and what in refused.err, refused
-        assert "2 of its cells would have other numbers today" in refused.err
+    refused = run_sweep([*own, f"resume={first.sweep_id}"], tmp_path)
+    assert refused.code == 2 and "data" in refused.err, refused
+    assert "2 of its cells would have other numbers today" in refused.err
+    ended = run_sweep([*own, f"resume={second.sweep_id}"], tmp_path)
+    assert ended.code == 0 and "2 were made by the old one" in ended.out, ended
     (tmp_path / "points.csv").unlink()
     refused = run_sweep([*own, f"resume={first.sweep_id}"], tmp_path)
     assert refused.code == 2 and "points.csv" in refused.err and "Traceback" not in refused.err

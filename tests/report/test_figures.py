@@ -17,7 +17,7 @@ from matplotlib.text import Text
 
 from sweep.report.data import Frame, SweepData, sweep_data
 from sweep.report.figures import pictures_of
-from sweep.report.figures.canvas import MANY, STYLE, Picture, png_bytes, sheet, svg_bytes
+from sweep.report.figures.canvas import MANY, STYLE, Picture, Sheet, png_bytes, svg_bytes
 from sweep.report.figures.error_curves import curves_data
 from sweep.report.figures.final_errors import final_errors
 from sweep.report.figures.heat import heat_axes, heat_data
@@ -258,7 +258,7 @@ def test_panels_that_are_many_or_have_no_clear_titles_become_one(
 def cells_of(data: SweepData, column: str) -> Frame:
     """Return a column of the heat map's only panel, the largest value on top."""
     down, across = heat_axes(data)
-    cells = heat_data(data, down, across, panels_of(data, down, across))
+    cells, _ = heat_data(data)
     table = cells.pivot(index="down", columns="across", values=column)
     return table.reindex(index=down.values[::-1], columns=across.values)
 
@@ -462,7 +462,7 @@ numbers = st.floats(allow_nan=False, allow_infinity=False)
 
 
 def error_panel(values: list[float], ceiling: float = np.inf) -> Axes:
-    _, (axes,) = sheet("title", "subtitle", ("",), ("x", "y"))
+    (axes,) = Sheet("title", "subtitle", ("",), ("x", "y")).panels
     error_axis(axes, "y", values, ceiling)
     return axes
 

@@ -16,11 +16,12 @@ from mlflow.entities import Run
 from sweep.errors import RunGoneError
 from sweep.tracking import read, results, write
 from sweep.tracking.metrics import CHART_POINTS, chart_steps
+from sweep.tracking.question import question_of, totals_of
 from sweep.tracking.read import stored_run
 from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
-from sweep.tracking.stored import totals_of
 from sweep.training.curve import kept_steps
+from sweep.training.surroundings import Failure
 from tests.tracking.support import (
     CONFIG,
     NAMES,
@@ -124,7 +125,7 @@ def test_curve_in_mlflow_is_the_curve(store: Store) -> None:
 @pytest.mark.parametrize("value", [0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e-17])
 def test_floats_come_back_exactly(value: float, store: Store) -> None:
     run = written(store, result(final_error=value, best_error=value))
-    stored = read.find_run(store, run.info.run_id)
+    stored = stored_run(store, run)
     assert stored.metrics["final_error"] == value
     assert stored.metrics["final_error_log10"] == (math.log10(value) if value else -324.0)
 
@@ -134,7 +135,7 @@ def test_large_network_keeps_its_weights_as_arrays(store: Store) -> None:
     run = written(store, result(initial_weights=weights, final_weights=weights))
     assert not [name for name in run.data.metrics if name.startswith("weights/")]
     assert (folder(store, run) / "weights.npz").exists()
-    back = read.find_run(store, run.info.run_id).weights()
+    back = stored_run(store, run).weights()
     for part in ("initial", "final"):
         for name, array in weights.items():
             assert np.array_equal(back[part][name], array, equal_nan=True)
@@ -145,19 +146,55 @@ def test_small_arrays_are_numbered(store: Store) -> None:
     run = written(store, result(initial_weights=weights, final_weights=weights))
     found = {k: v for k, v in run.data.metrics.items() if k.startswith("weights/")}
     assert found == {"weights/w_1": 1, "weights/w_2": 2, "weights/w_3": 3, "weights/b": 4}
-    back = read.find_run(store, run.info.run_id).weights()
+    back = stored_run(store, run).weights()
     assert back["final"] == {"w": [[1.0, 2.0], [3.0, None]], "b": 4.0}
 
 
 def test_metrics_of_a_trainer_never_hide_ours(store: Store) -> None:
     extra = {"final_error": 7.0, "error": 8.0, "accuracy (%)": 0.5, "bad": math.nan, "../up": 1.0}
-    metrics = written(store, result(metrics=extra)).data.metrics
+    run = written(store, result(metrics=extra))
+    metrics = run.data.metrics
     assert metrics["final_error"] != 7.0
     assert metrics["trainer/final_error"] == 7.0
     assert metrics["trainer/error"] == 8.0
-    assert metrics["accuracy ___"] == 0.5
-    assert "bad" not in metrics
+    (percent,) = [name for name in metrics if name.startswith("accuracy ___")]
+    assert metrics[percent] == 0.5
+    assert run.data.tags[f"sweep.metric.{percent}"] == "accuracy (%)"
+    assert "bad" not in metrics and run.data.tags["sweep.not_finite.bad"] == "nan"
     assert not [name for name in metrics if ".." in name and "/" in name]
+
+
+def test_names_that_differ_in_what_mlflow_does_not_take_stay_apart(store: Store) -> None:
+    run = written(store, result(metrics={"F1(macro)": 0.25, "F1[macro]": 0.5, "F1_macro_": 0.75}))
+    names = {key: run.data.tags.get(f"sweep.metric.{key}", key) for key in run.data.metrics}
+    found = {name: run.data.metrics[key] for key, name in names.items() if name.startswith("F1")}
+    assert found == {"F1(macro)": 0.25, "F1[macro]": 0.5, "F1_macro_": 0.75}
+
+
+def test_further_curves_are_metrics_with_a_history(store: Store) -> None:
+    every_ten = np.arange(0, 1000, 10), np.arange(100) / 100
+    run = written(store, result(curves={"accuracy": every_ten}))
+    assert run.data.metrics["accuracy"] == 0.99
+    history = store.client.get_metric_history(run.info.run_id, "accuracy")
+    assert {point.step: point.value for point in history}.items() <= dict(
+        zip(every_ten[0].tolist(), every_ten[1].tolist(), strict=True)
+    ).items()
+    assert {point.step for point in history} >= {0, 990}
+    again = result_of(stored_run(store, run))
+    assert again is not None and "accuracy" not in again.metrics
+    for one, other in zip(again.curves["accuracy"], every_ten, strict=True):
+        assert one.tolist() == other.tolist()
+
+
+def test_run_that_failed_after_its_training_keeps_it(store: Store) -> None:
+    failure = Failure("ValueError: no", "Traceback ...\nValueError: no")
+    run = written(store, result(outcome="failed", failure=failure, printed="a line\n"))
+    assert (run.info.status, run.data.tags["sweep.outcome"]) == ("FAILED", "failed")
+    assert run.data.metrics["final_error"] > 0
+    for name, text in (("traceback.txt", "Traceback"), ("log.txt", "a line\n")):
+        content = store.artifacts.read(run.info.run_id, name)
+        assert content is not None and content.decode().startswith(text)
+    assert store.artifacts.read(run.info.run_id, "curve.parquet")
 
 
 def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store) -> None:
@@ -191,7 +228,7 @@ def test_diverged_run_is_finished_without_a_final_error(store: Store) -> None:
     assert metrics["diverged_at"] == 5 and metrics["best_error"] == 0.4
     assert metrics["error"] == 1.7e308
     assert all(math.isfinite(value) for value in metrics.values())
-    weights = read.find_run(store, run.info.run_id).weights()["final"]
+    weights = stored_run(store, run).weights()["final"]
     assert weights["w2"] is None and weights["w1"] == 1e300
 
 
@@ -211,7 +248,7 @@ def test_run_that_was_never_finite_has_no_curve(store: Store) -> None:
         ),
     )
     assert "error" not in run.data.metrics and run.data.metrics["diverged_at"] == 0
-    steps, errors = read.find_run(store, run.info.run_id).curve()
+    steps, errors = stored_run(store, run).curve()
     assert len(steps) == len(errors) == 0
 
 
@@ -229,7 +266,7 @@ def test_interrupted_result_is_killed_and_kept(store: Store) -> None:
     run = written(store, result(outcome="interrupted", final_error=None))
     assert (run.info.status, run.data.tags["sweep.outcome"]) == ("KILLED", "interrupted")
     assert "final_error" not in run.data.metrics and "best_error" in run.data.metrics
-    assert len(read.find_run(store, run.info.run_id).curve()[0]) == 1001
+    assert len(stored_run(store, run).curve()[0]) == 1001
 
 
 def test_run_that_was_deleted_meanwhile(store: Store) -> None:
@@ -319,7 +356,8 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     (report / "sub" / "a.png").write_bytes(b"png")
     (report / ".index.html.1f").write_text("<")  # that another command is writing
     note = "Summary\n" + "| 1 |\n" * 5000
-    totals = totals_of(write.gather(store, read.find_sweep(store, SWEEP)))
+    found = read.find_sweep(store, SWEEP)
+    totals = totals_of(write.gather(store, found), question_of(found.plan()))
     for _ in range(2):  # a report is made again over the old one
         write.finish_sweep(store, parent, "FAILED", totals, note, report)
     run = store.client.get_run(parent)

@@ -317,11 +317,32 @@ def test_missing_method_is_told_with_class_and_method() -> None:
         list(train(NoMethod(), [3]))  # type: ignore[arg-type]
 
 
-def test_metrics_of_another_kind_are_told_with_class_and_method() -> None:
+@pytest.mark.parametrize(
+    "metrics",
+    [{"accuracy": "high"}, {"accuracy": None}, {"accuracy": [1.0, 2.0]}, "text", None, [1.0]],
+)
+def test_metrics_of_another_kind_lose_nothing_that_was_trained(metrics: Any) -> None:
     it = OwnMetrics(wave)
-    it.metrics = lambda: {"accuracy": "high"}  # type: ignore[method-assign]
-    with pytest.raises(TrainerError, match=r"OwnMetrics\.metrics"):
-        list(train(it, [3]))
+    it.metrics = lambda: metrics  # type: ignore[method-assign]
+    first, second = train(it, [3, 5])
+    for result in (first, second):
+        assert result.outcome == "failed" and result.failure is not None
+        assert "OwnMetrics.metrics()" in result.failure.sentence
+        assert result.final_error == wave(result.iters) and result.final_weights["w"] > 0
+        assert len(result.errors) == result.iters + 1
+
+
+def test_what_metrics_and_weights_raise_is_the_end_of_that_run_alone() -> None:
+    class Fragile(Scripted):
+        def metrics(self) -> dict[str, float]:
+            if self.step == 3:
+                raise RuntimeError("no metrics today")
+            return {"at": float(self.step)}
+
+    first, second = train(Fragile(wave), [3, 5])
+    assert first.failure is not None and "no metrics today" in str(first.failure.traceback)
+    assert (first.outcome, first.final_error) == ("failed", wave(3))
+    assert (second.outcome, second.metrics) == ("completed", {"at": 5.0})
 
 
 @settings(max_examples=50, deadline=None)

@@ -264,7 +264,7 @@ def test_option_that_is_none_or_runs_code_is_refused(
 def test_options_are_checked_where_a_stored_configuration_is_read_again(tmp_path: Path) -> None:
     write(tmp_path / "a.csv", XOR)
     config = {"file": "a.csv", **ALL, "read": {"converters": {"x1": "eval"}}}
-    with pytest.raises(ConfigError, match="data.read has no key 'converters'"):
+    with pytest.raises(ConfigError, match="data.read.converters: there is no such key"):
         load_data(config, seed=0, base=tmp_path)
 
 

@@ -182,7 +182,7 @@ def spec(folder: Path, *overrides: str) -> RunSpec:
     [
         ("nowhere.at.All", "cannot be imported .ModuleNotFoundError"),
         ("their_classes.Missing", "cannot be imported .AttributeError"),
-        ("their_classes.function", "not a function"),
+        ("their_classes.function", "this function does not yield"),
         ("their_classes.Unready", r"the class lacks error\(\), weights\(\)"),
         ("json", "cannot be imported"),
     ],
@@ -247,8 +247,7 @@ def test_arguments_are_checked_before_anything_runs(importable: Path) -> None:
     check_options(curious, {"lr": 1})
     with pytest.raises(ConfigErrors, match=r"trainer\.nots: Plain takes .* did you mean 'note'"):
         check_options(plain, {"lr": 1, "nots": 2})
-    with pytest.raises(ConfigErrors, match=r"Curious needs the argument lr"):
-        check_options(curious, {})
+    check_options(curious, {})
 
 
 def test_arguments_of_any_name_are_taken_where_the_class_does() -> None:
@@ -256,7 +255,7 @@ def test_arguments_of_any_name_are_taken_where_the_class_does() -> None:
         def __init__(self, needed: int, **others: Any) -> None: ...
 
     check_options(Open, {"needed": 1, "anything": 2})
-    with pytest.raises(ConfigErrors, match="needs the argument needed"):
+    with pytest.raises(ConfigErrors, match="needs the argument needed; add `needed: ...` to its"):
         check_options(Open, {"anything": 2})
 
 

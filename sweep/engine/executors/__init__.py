@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 
     Reply = SliceResult | Failure | None
 
-__all__ = ["EXECUTORS", "Executor", "WorkerLost", "available_cpus", "check", "create"]
+__all__ = [
+    "EXECUTORS",
+    "SECONDS_TO_CLOSE",
+    "Executor",
+    "WorkerLost",
+    "available_cpus",
+    "check",
+    "create",
+]
+
+SECONDS_TO_CLOSE = 1.0
+"""What a trainer of a user's own has to end its slice, and for its `finally` blocks."""
 
 EXECUTORS = ("serial", "threads", "processes", "dask", "ray")
 

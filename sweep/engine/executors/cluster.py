@@ -11,8 +11,8 @@ from contextlib import ExitStack
 
 from sweep.engine.executors import Executor, available_cpus
 from sweep.engine.executors.origin import Origin
+from sweep.engine.executors.worker import SlotWorker
 from sweep.errors import ConfigError, SweepError
-from sweep.training.advance import Worker
 from sweep.training.blas import ONE_THREAD
 from sweep.training.task import Failure, SliceResult, Task
 
@@ -125,7 +125,7 @@ class Cluster(Executor):
         """Return the names of the workers that can run tasks now."""
 
 
-class RemoteWorker(Worker):
+class RemoteWorker(SlotWorker):
     """A worker in a process that may have other modules than the command, and outlive it."""
 
     def __init__(self) -> None:

@@ -11,6 +11,7 @@ import os
 import signal
 import threading
 from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from functools import cache
@@ -18,12 +19,12 @@ from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
-from sweep.engine.executors import Executor, WorkerLost
+from sweep.engine.executors import SECONDS_TO_CLOSE, Executor, WorkerLost
 from sweep.training.blas import ONE_THREAD
 
 if TYPE_CHECKING:
     from sweep.engine.executors import Reply
-    from sweep.training.advance import Worker
+    from sweep.engine.executors.worker import SlotWorker
     from sweep.training.task import Task
 
 __all__ = ["Processes"]
@@ -37,8 +38,10 @@ class Processes(Executor):
     def __init__(self, workers: int | None = None) -> None:
         super().__init__(workers)
         self._pools: dict[str, tuple[ProcessPoolExecutor, BaseProcess]] = {}
+        self._own: set[str] = set()  # slots with trainers that may have to be closed
 
     def submit(self, slot: str, task: Task) -> Future[Any]:
+        self._own |= {slot for item in task.items or () if not item.spec.trainer.built_in}
         if slot in self._pools:
             with suppress(BrokenProcessPool):  # it died while it was idle
                 return self._pools[slot][0].submit(advance_here, task)
@@ -70,6 +73,11 @@ class Processes(Executor):
             raise WorkerLost(self._end(slot)) from None
 
     def close(self) -> None:
+        closing = []
+        for slot in self._own & self._pools.keys():
+            with suppress(BrokenProcessPool):
+                closing.append(self._pools[slot][0].submit(close_here))
+        wait_for(closing, SECONDS_TO_CLOSE)
         for slot in list(self._pools):
             self._end(slot)
 
@@ -106,12 +114,17 @@ def _end_with_parent() -> None:
 
 
 @cache
-def _worker() -> Worker:
-    from sweep.training.advance import Worker  # late: it loads NumPy
+def _worker() -> SlotWorker:
+    from sweep.engine.executors.worker import SlotWorker  # late: it loads NumPy
 
-    return Worker()
+    return SlotWorker()
 
 
 def advance_here(task: Task) -> Reply:
     """Advance a task in this process."""
     return _worker().advance(task)
+
+
+def close_here() -> None:
+    """End the training under way in this process."""
+    _worker().close()

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from concurrent.futures import Future
 from typing import Any
 
-from sweep.engine.executors import Executor
-from sweep.training.advance import Worker
+from sweep.engine.executors import SECONDS_TO_CLOSE, Executor
+from sweep.engine.executors.worker import SlotWorker
 from sweep.training.task import Task
 
 __all__ = ["Threads"]
@@ -28,11 +29,16 @@ class Threads(Executor):
     def __init__(self, workers: int | None = None) -> None:
         super().__init__(workers)
         self._inboxes: dict[str, Inbox] = {}
+        self._threads: dict[str, threading.Thread] = {}
+        self._own: set[str] = set()  # slots with trainers that may have to be closed
 
     def submit(self, slot: str, task: Task) -> Future[Any]:
         if slot not in self._inboxes:
             inbox = self._inboxes[slot] = queue.SimpleQueue()
-            threading.Thread(target=_serve, args=(inbox,), name=slot, daemon=True).start()
+            thread = threading.Thread(target=_serve, args=(inbox,), name=slot, daemon=True)
+            self._threads[slot] = thread
+            thread.start()
+        self._own |= {slot for item in task.items or () if not item.spec.trainer.built_in}
         future: Future[Any] = Future()
         self._inboxes[slot].put((task, future))
         return future
@@ -41,11 +47,16 @@ class Threads(Executor):
         for inbox in self._inboxes.values():
             inbox.put(None)
         self._inboxes.clear()
+        until = time.monotonic() + SECONDS_TO_CLOSE
+        for slot in self._own:
+            self._threads[slot].join(max(0.0, until - time.monotonic()))
+        self._own.clear()
 
 
 def _serve(inbox: Inbox) -> None:
-    worker = Worker()
+    worker = SlotWorker()
     while (item := inbox.get()) is not None:
         task, future = item
         future.set_result(worker.advance(task))
         del item, task, future  # free large weights while waiting
+    worker.close()

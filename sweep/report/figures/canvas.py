@@ -27,11 +27,9 @@ __all__ = [
     "MANY",
     "STYLE",
     "Picture",
-    "colour_bar",
+    "Sheet",
     "inches_of",
-    "legend",
     "png_bytes",
-    "sheet",
     "spread",
     "svg_bytes",
     "text_inches",
@@ -100,23 +98,8 @@ def spread(count: int, most: int) -> list[int]:
     return [int(i) for i in np.unique(at)]
 
 
-def sheet(
-    title: str,
-    subtitle: str,
-    titles: Sequence[str],
-    labels: tuple[str, str],
-    *,
-    note: str = "",
-    size: tuple[float, float] = (7.2, 4.2),
-    small: tuple[float, float] = (3.4, 2.6),
-    left: float = 0.95,
-    right: float = 1.75,
-    gap: tuple[float, float] = (0.3, 0.45),
-    foot: float = 0.0,
-    columns: int = 0,
-    shared: bool = True,
-) -> tuple[Figure, list[Axes]]:
-    """Return a titled figure and its panels row by row, all of one size.
+class Sheet:
+    """A titled figure and its panels row by row, all of one size.
 
     Parameters
     ----------
@@ -136,96 +119,98 @@ def sheet(
     shared
         Whether panels share their x axis; they always share the y axis.
     """
-    count = len(titles)
-    columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
-    rows = math.ceil(count / columns)
-    width, height = size if count == 1 else small
-    wide = columns * width + (columns - 1) * gap[0]
-    tall = rows * height + (rows - 1) * gap[1]
-    subtitle = f"{subtitle} · {note}" if note else subtitle
-    x = max(left + wide + right, 0.5 + 0.125 * len(title), 0.5 + 0.083 * len(subtitle))
-    below = _BOTTOM + foot
-    y = _TOP + tall + below + (0.25 if count > 1 else 0)
-    figure = Figure(figsize=(x, y))
-    FigureCanvasAgg(figure)
-    figure.text(0.25 / x, 1 - 0.18 / y, title, size=15, weight="bold", va="top")
-    figure.text(0.25 / x, 1 - 0.50 / y, subtitle, size=10, color=QUIET, va="top")
-    ends = {"left": left / x, "right": (left + wide) / x}
-    ends |= {"bottom": below / y, "top": (below + tall) / y}
-    ends |= {"wspace": gap[0] / width, "hspace": gap[1] / height}
-    cells = figure.subplots(
-        rows, columns, sharex=shared, sharey=True, squeeze=False, gridspec_kw=ends
-    )
-    panels: list[Axes] = cells.ravel().tolist()
-    for spare in panels[count:]:
-        spare.remove()
-    del panels[count:]
-    for at, axes in enumerate(panels):
-        last, first = at + columns >= count, at % columns == 0
-        axes.set_title(titles[at])
-        axes.set(xlabel=labels[0] if last else "", ylabel=labels[1] if first else "")
-        axes.tick_params(labelsize=10 if count == 1 else 9)
-        axes.tick_params(labelbottom=last or not shared, labelleft=first)
-    return figure, panels
 
+    def __init__(
+        self,
+        title: str,
+        subtitle: str,
+        titles: Sequence[str],
+        labels: tuple[str, str],
+        *,
+        note: str = "",
+        size: tuple[float, float] = (7.2, 4.2),
+        small: tuple[float, float] = (3.4, 2.6),
+        left: float = 0.95,
+        right: float = 1.75,
+        gap: tuple[float, float] = (0.3, 0.45),
+        foot: float = 0.0,
+        columns: int = 0,
+        shared: bool = True,
+    ) -> None:
+        count = len(titles)
+        columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
+        rows = math.ceil(count / columns)
+        width, height = size if count == 1 else small
+        wide = columns * width + (columns - 1) * gap[0]
+        tall = rows * height + (rows - 1) * gap[1]
+        below = _BOTTOM + foot
+        subtitle = f"{subtitle} · {note}" if note else subtitle
+        x = max(left + wide + right, 0.5 + 0.125 * len(title), 0.5 + 0.083 * len(subtitle))
+        y = _TOP + tall + below + (0.25 if count > 1 else 0)
+        self.figure = Figure(figsize=(x, y))
+        FigureCanvasAgg(self.figure)
+        self.figure.text(0.25 / x, 1 - 0.18 / y, title, size=15, weight="bold", va="top")
+        self.figure.text(0.25 / x, 1 - 0.50 / y, subtitle, size=10, color=QUIET, va="top")
+        self._right, self._low, self._tall = left + wide, below, tall
+        ends = {"left": left / x, "right": (left + wide) / x}
+        ends |= {"bottom": below / y, "top": (below + tall) / y}
+        ends |= {"wspace": gap[0] / width, "hspace": gap[1] / height}
+        share: dict[str, Any] = {"sharex": shared, "sharey": True, "squeeze": False}
+        cells = self.figure.subplots(rows, columns, **share, gridspec_kw=ends).ravel().tolist()
+        self.panels: list[Axes] = cells[:count]
+        for spare in cells[count:]:
+            spare.remove()
+        for at, axes in enumerate(self.panels):
+            last, first = at + columns >= count, at % columns == 0
+            axes.set_title(titles[at])
+            axes.set(xlabel=labels[0] if last else "", ylabel=labels[1] if first else "")
+            axes.tick_params(labelsize=10 if count == 1 else 9)
+            axes.tick_params(labelbottom=last or not shared, labelleft=first)
 
-def _right(panels: Sequence[Axes]) -> Any:
-    """Return the place of the last panel of the first row."""
-    grid = panels[0].get_gridspec()
-    assert grid is not None
-    return panels[grid.ncols - 1].get_position()
+    def legend(self, title: str, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
+        """Put a legend into the free margin at the right, level with the panels' top."""
+        if not entries:
+            return
+        width, height = self.figure.get_size_inches()
+        many = len(entries) > 16
+        self.figure.legend(
+            [Line2D([], [], **look) for _, look in entries],
+            [text for text, _ in entries],
+            title=title,
+            loc="upper left",
+            bbox_to_anchor=((self._right + 0.15) / width, (self._low + self._tall) / height),
+            fontsize=8 if many else 10,
+            labelspacing=0.25 if many else 0.5,
+            alignment="left",
+        )
 
+    def colour_bar(
+        self,
+        title: str,
+        norm: Normalize,
+        colours: Colormap,
+        ticks: Sequence[float],
+        labels: Sequence[str],
+        *,
+        room: float = 0.0,
+        gap: float = 0.2,
+    ) -> None:
+        """Draw the scale of colours at the right, with as many of its ticks as have room.
 
-def legend(
-    panels: Sequence[Axes], title: str, entries: Sequence[tuple[str, dict[str, Any]]]
-) -> None:
-    """Put a legend into the free margin at the right, level with the panels' top."""
-    if not entries:
-        return
-    figure, end, many = panels[0].get_figure(root=True), _right(panels), len(entries) > 16
-    assert figure is not None
-    figure.legend(
-        [Line2D([], [], **look) for _, look in entries],
-        [text for text, _ in entries],
-        title=title,
-        loc="upper left",
-        bbox_to_anchor=(end.x1 + 0.15 / figure.get_figwidth(), end.y1),
-        fontsize=8 if many else 10,
-        labelspacing=0.25 if many else 0.5,
-        alignment="left",
-    )
-
-
-def colour_bar(
-    panels: Sequence[Axes],
-    title: str,
-    norm: Normalize,
-    colours: Colormap,
-    ticks: Sequence[float],
-    labels: Sequence[str],
-    *,
-    room: float = 0.0,
-    gap: float = 0.2,
-) -> None:
-    """Draw the scale of colours at the right, with as many of its ticks as have room.
-
-    `room` inches at the top are left for a legend, `gap` inches beside the panels.
-    """
-    figure, end = panels[0].get_figure(root=True), _right(panels)
-    assert figure is not None
-    width, height = figure.get_size_inches()
-    low = panels[-1].get_position().y0
-    tall = (end.y1 - low) * height - room
-    cax = figure.add_axes((end.x1 + gap / width, low, 0.16 / width, tall / height))
-    bar = figure.colorbar(ScalarMappable(norm, colours), cax=cax)
-    kept = spread(len(ticks), max(int(tall / 0.24), 2))
-    bar.set_ticks([ticks[at] for at in kept], labels=[labels[at] for at in kept])
-    bar.minorticks_off()
-    bar.outline.set_visible(False)
-    for cells in cax.collections:
-        cells.set_rasterized(True)  # one image in an SVG, no seams between its cells
-    cax.tick_params(labelsize=9, length=2)
-    cax.set_title(title, pad=8)
+        `room` inches at the top are left for a legend, `gap` inches beside the panels.
+        """
+        width, height = self.figure.get_size_inches()
+        x, y, tall = (self._right + gap) / width, self._low / height, self._tall - room
+        cax = self.figure.add_axes((x, y, 0.16 / width, tall / height))
+        bar = self.figure.colorbar(ScalarMappable(norm, colours), cax=cax)
+        kept = spread(len(ticks), max(int(tall / 0.24), 2))
+        bar.set_ticks([ticks[at] for at in kept], labels=[labels[at] for at in kept])
+        bar.minorticks_off()
+        bar.outline.set_visible(False)
+        for cells in cax.collections:
+            cells.set_rasterized(True)  # one image in an SVG, no seams between its cells
+        cax.tick_params(labelsize=9, length=2)
+        cax.set_title(title, pad=8)
 
 
 def png_bytes(figure: Figure) -> bytes:

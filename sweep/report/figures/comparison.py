@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from sweep.report.colours import MARKERS, QUIET, shades
 from sweep.report.compare import SIDES, Comparison
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import MANY, Picture, legend, sheet, spread
+from sweep.report.figures.canvas import MANY, Picture, Sheet, spread
 from sweep.report.figures.lines import mark_style
 from sweep.report.figures.panels import axis_label
 from sweep.report.figures.scale import error_axis
@@ -38,7 +38,8 @@ def comparison_picture(comparison: Comparison) -> Picture | None:
 
 def _draw(data: SweepData, points: Frame, subtitle: str) -> Figure:
     labels = (f"{axis_label(data)}, first sweep", f"{axis_label(data)}, second sweep")
-    page, (axes,) = sheet(TITLE, subtitle, ("",), labels, size=(7.2, 5.0))
+    page = Sheet(TITLE, subtitle, ("",), labels, size=(7.2, 5.0))
+    (axes,) = page.panels
     errors = points[["value_first", "value_second"]]
     for which in "xy":
         error_axis(axes, which, errors, log=data.logarithmic)
@@ -57,5 +58,5 @@ def _draw(data: SweepData, points: Frame, subtitle: str) -> Figure:
     axes.text(0.02, 0.97, f"{above} is better", transform=axes.transAxes, va="top", size=9)
     kept = spread(len(rates), len(rates) if len(rates) < MANY else 12)
     entries = [*(entries[at] for at in reversed(kept)), ("equal", dashes)]
-    legend([axes], "learning rate", entries)
-    return page
+    page.legend("learning rate", entries)
+    return page.figure

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from sweep.report.axes import effects
 from sweep.report.colours import QUIET, ramp
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, legend, sheet
+from sweep.report.figures.canvas import Picture, Sheet
 from sweep.report.figures.final_errors import RATES_FROM
 from sweep.report.figures.lines import mark_style
 from sweep.report.figures.panels import axis_label, ceiling_of, heading
@@ -49,7 +49,7 @@ def effects_picture(data: SweepData) -> Picture | None:
 def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
     tables = [(data.axes[str(name)], rows) for name, rows in shown.groupby("axis", sort=False)]
     count, tall = len(data.varying), any(axis.scale == "category" for axis, _ in tables)
-    page, panels = sheet(
+    page = Sheet(
         "Effect of each axis",
         subtitle,
         [_spread(rows.influence.iloc[0], data.logarithmic) for _, rows in tables],
@@ -61,9 +61,9 @@ def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
         shared=False,
     )
     ends = shown[["low", "high"]]
-    error_axis(panels[0], "y", ends, ceiling_of(data), log=data.logarithmic)
+    error_axis(page.panels[0], "y", ends, ceiling_of(data), log=data.logarithmic)
     dot = mark_style(ramp(0.0), "o", 7)
-    for axes, (axis, rows) in zip(panels, tables, strict=True):
+    for axes, (axis, rows) in zip(page.panels, tables, strict=True):
         axes.set_xlabel(axis.label)
         key_axis(axes, axis)
         floor_band(axes, named=False)
@@ -74,8 +74,8 @@ def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
         size = 7 if len(rows) < 30 else 3
         axes.plot(axis.places, middle, **dot | {"markersize": size}, clip_on=False, zorder=3)
     line = {"color": QUIET, "linewidth": 1.4}
-    legend(panels, "", [(mean, dot), ("lowest to highest", line)])
-    return page
+    page.legend("", [(mean, dot), ("lowest to highest", line)])
+    return page.figure
 
 
 def _spread(influence: float, logarithmic: bool) -> str:

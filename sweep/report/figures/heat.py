@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, GRID, INK, OUTLINE, QUIET
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, colour_bar, inches_of, sheet, text_inches
+from sweep.report.figures.canvas import Picture, Sheet, inches_of, text_inches
 from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of
 from sweep.report.figures.scale import round_ticks
 from sweep.report.formats import counted, figure, power, tick
@@ -30,19 +30,16 @@ def heat_picture(data: SweepData) -> Picture | None:
     if len(data.varying) < 2 or data.started.empty:
         return None
     down, across = heat_axes(data)
-    panels = panels_of(data, down, across, inches=_size(down, across, 2)[0])
-    title, caption = f"{heading(data)} by {down.label} and {across.label}", ""
     alt = (
         f"Heat map of {data.label} for {counted(len(down.values), 'value')} of {down.label} "
         f"and {counted(len(across.values), 'value')} of {across.label}."
     )
     if data.best is not None:
-        caption = f"The best {'grid point' if data.repeats else 'run'} is outlined."
         alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
-    cells = heat_data(data, down, across, panels)
-    norm = _norm(cells.value.dropna().to_numpy(), ceiling_of(data), log=data.logarithmic)
-    draw = partial(_draw, data, title, cells, down, across, panels, norm)
-    return Picture("final_error_heatmap", title, alt, caption, draw)
+    best = f"The best {'grid point' if data.repeats else 'run'} is outlined."
+    caption = "" if data.best is None else best
+    title = f"{heading(data)} by {down.label} and {across.label}"
+    return Picture("final_error_heatmap", title, alt, caption, partial(_draw, data, title))
 
 
 def heat_axes(data: SweepData) -> tuple[Axis, Axis]:
@@ -53,12 +50,14 @@ def heat_axes(data: SweepData) -> tuple[Axis, Axis]:
     return down, next(axis for axis in two if axis is not down)
 
 
-def heat_data(data: SweepData, down: Axis, across: Axis, panels: Panels) -> Frame:
+def heat_data(data: SweepData) -> tuple[Frame, Panels]:
     """Return the deciding metric over two keys; of several grid points in a cell the best.
 
-    Columns: ``panel``, ``down``, ``across`` (texts of the values), ``value`` (NaN where there
-    is none), ``text`` (the value, or why there is none), ``best``.
+    Columns of the table: ``panel``, ``down``, ``across`` (texts of the values), ``value`` (NaN
+    where there is none), ``text`` (the value, or why there is none), ``best``.
     """
+    down, across = heat_axes(data)
+    panels = panels_of(data, down, across, inches=_size(down, across, 2)[0])
     rows = data.grid.loc[[*data.ranked.index, *data.grid.index.difference(data.ranked.index)]]
     rows = rows.assign(
         panel=panels.of,
@@ -68,7 +67,7 @@ def heat_data(data: SweepData, down: Axis, across: Axis, panels: Panels) -> Fram
         best=rows.index == (-1 if data.best is None else data.best.name),
     )
     cells = rows.drop_duplicates(["panel", "down", "across"])
-    return cells[["panel", "down", "across", "value", "text", "best"]]
+    return cells[["panel", "down", "across", "value", "text", "best"]], panels
 
 
 def _text(row: Any) -> str:
@@ -91,18 +90,11 @@ def _size(down: Axis, across: Axis, count: int) -> tuple[float, float]:
     return min(max(columns * wide, 2.6), 13.0), min(max(rows * tall, 1.2), 12.0)
 
 
-def _draw(
-    data: SweepData,
-    title: str,
-    cells: Frame,
-    down: Axis,
-    across: Axis,
-    panels: Panels,
-    norm: Normalize,
-    subtitle: str,
-) -> Figure:
+def _draw(data: SweepData, title: str, subtitle: str) -> Figure:
+    down, across = heat_axes(data)
+    cells, panels = heat_data(data)
     size = _size(down, across, len(panels.titles))
-    page, shown = sheet(
+    page = Sheet(
         title,
         subtitle,
         panels.titles,
@@ -115,23 +107,24 @@ def _draw(
         foot=0.2,
         columns=panels.columns,
     )
+    norm = _norm(cells.value.dropna().to_numpy(), ceiling_of(data), log=data.logarithmic)
     largest = data.question.mode == "max"
     colours = LinearSegmentedColormap.from_list("error", ERROR_STOPS[:: -1 if largest else 1])
-    for name, axes in zip(panels.titles, shown, strict=True):
+    for name, axes in zip(panels.titles, page.panels, strict=True):
         own = cells[cells.panel == name].pivot(index="down", columns="across")
         own = own.reindex(index=down.values[::-1]).reindex(columns=across.values, level=1)
         _panel(axes, own, norm, colours)
         if _written(down, across):
-            _write(axes, own, norm, largest, size=10.5 if len(shown) == 1 else 8.5)
+            _write(axes, own, norm, largest, size=10.5 if len(panels.titles) == 1 else 8.5)
         _ticks(axes, down.labels[::-1], across.labels)
     log = isinstance(norm, LogNorm)
     ticks = round_ticks("log" if log else "linear", float(norm.vmin or 0), float(norm.vmax or 0))
     label = "error E" if data.metric == "final_error" else data.label
-    colour_bar(shown, label, norm, colours, ticks, [tick(value) for value in ticks])
+    page.colour_bar(label, norm, colours, ticks, [tick(value) for value in ticks])
     if cells.best.any():
-        width, height = page.get_size_inches()
-        page.text(0.25 / width, 0.14 / height, "outlined: the best", size=9, color=QUIET)
-    return page
+        width, height = page.figure.get_size_inches()
+        page.figure.text(0.25 / width, 0.14 / height, "outlined: the best", size=9, color=QUIET)
+    return page.figure
 
 
 def _norm(errors: np.ndarray, ceiling: float, *, log: bool) -> Normalize:

@@ -16,13 +16,7 @@ from matplotlib.figure import Figure
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import INK, MARKERS, QUIET, shades
 from sweep.report.data import Frame
-from sweep.report.figures.canvas import (
-    MANY,
-    colour_bar,
-    legend,
-    sheet,
-    text_inches,
-)
+from sweep.report.figures.canvas import MANY, Sheet, text_inches
 from sweep.report.figures.panels import Panels
 from sweep.report.figures.scale import apart, error_axis, floor_band, inside
 from sweep.report.formats import tick
@@ -100,7 +94,8 @@ def draw_lines(
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right}
-    figure, shown = sheet(title, subtitle, panels.titles, labels, **how)
+    page = Sheet(title, subtitle, panels.titles, labels, **how)
+    shown = page.panels
     points = points if "top" in points else points.assign(top=np.nan)
     if points.line.nunique() > MOST_BANDS:
         points = points[points.kind != "band"]
@@ -121,12 +116,12 @@ def draw_lines(
     for kind, text in {"dashed": dashed, **NAMES}.items():
         if kind in kinds:
             entries.append((text, _look(kind, QUIET)))
-    legend(shown, "" if many else key.label, entries)
+    page.legend("" if many else key.label, entries)
     if many:
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
         room = 0.55 + 0.25 * len(entries)
-        colour_bar(shown, key.label, norm, scale, range(len(colours)), key.labels, room=room)
-    return figure
+        page.colour_bar(key.label, norm, scale, range(len(colours)), key.labels, room=room)
+    return page.figure
 
 
 def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:

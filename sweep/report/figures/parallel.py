@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from sweep.report.axes import Axis, by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, colour_bar, sheet, spread, text_inches
+from sweep.report.figures.canvas import Picture, Sheet, spread, text_inches
 from sweep.report.figures.panels import axis_label
 from sweep.report.figures.scale import apart
 from sweep.report.formats import counted, power
@@ -62,7 +62,7 @@ def parallel_data(data: SweepData) -> Frame:
 
 def _draw(data: SweepData, runs: Frame, keys: list[Axis], note: str, subtitle: str) -> Figure:
     wide = max(1.5, *(text_inches(key.labels, 9) + 0.45 for key in keys))
-    page, (axes,) = sheet(
+    page = Sheet(
         "Parallel coordinates",
         f"{subtitle} · thick: the best",
         ("",),
@@ -72,6 +72,7 @@ def _draw(data: SweepData, runs: Frame, keys: list[Axis], note: str, subtitle: s
         left=0.45 + text_inches(keys[0].labels, 9),
         right=1.2,
     )
+    (axes,) = page.panels
     low, high = runs.score.min(), runs.score.max()
     places = [_placed(key) for key in keys]
     columns = [
@@ -91,8 +92,8 @@ def _draw(data: SweepData, runs: Frame, keys: list[Axis], note: str, subtitle: s
     norm, colours = Normalize(0, 1), ListedColormap(_COLOURS[::sign])
     values = np.linspace(low, high, 6)
     names = [power(value) for value in (10.0**values if data.logarithmic else values)]
-    colour_bar([axes], "", norm, colours, [0, 0.2, 0.4, 0.6, 0.8, 1], names, gap=0.0)
-    return page
+    page.colour_bar("", norm, colours, [0, 0.2, 0.4, 0.6, 0.8, 1], names, gap=0.0)
+    return page.figure
 
 
 def _placed(key: Axis) -> npt.NDArray[np.float64]:

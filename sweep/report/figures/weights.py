@@ -17,7 +17,7 @@ from sweep.report.axes import Axis
 from sweep.report.colours import GRID, INK, MARKERS, QUIET, shades
 from sweep.report.curves import Trajectory, artifact
 from sweep.report.data import Frame, SweepData
-from sweep.report.figures.canvas import Picture, legend, sheet, spread
+from sweep.report.figures.canvas import Picture, Sheet, spread
 from sweep.report.figures.lines import mark_style
 from sweep.report.figures.panels import Panels, main_axis, panels_of
 from sweep.report.formats import counted, figure, plain, tick
@@ -131,7 +131,7 @@ def _draw(weights: Frame, key: Axis, titles: list[str], note: str, subtitle: str
     count, named = len(titles), len(names) <= MOST_NAMED
     width = min(max(0.42 * len(names), 5.0), 13.0) if named else 5.2
     labels = ("weight", "value of the weight") if named else ("before training", "after training")
-    page, panels = sheet(
+    page = Sheet(
         "Weights before and after training",
         subtitle,
         titles,
@@ -142,6 +142,7 @@ def _draw(weights: Frame, key: Axis, titles: list[str], note: str, subtitle: str
         right=2.2,
         columns=(1 if count <= 3 else 2) if named else 0,  # names below each other
     )
+    panels = page.panels
     colours = shades(key.name, len(key.values))
     styles = {
         value: mark_style(colours[at], MARKERS[at % len(MARKERS)], 6 if named else 4)
@@ -167,8 +168,8 @@ def _draw(weights: Frame, key: Axis, titles: list[str], note: str, subtitle: str
     for at, iters in sorted(zip(places, shown.iters, strict=True), reverse=True):
         label = f"{key.labels[at]} · {tick(iters)}"
         entries.append((label, styles[key.values[at]] | {"markersize": 7}))
-    legend(panels, f"{key.label} · iterations", entries)
-    return page
+    page.legend(f"{key.label} · iterations", entries)
+    return page.figure
 
 
 def _by_name(axes: Axes, values: Any, styles: Mapping[str, dict[str, Any]]) -> None:

@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import ConfigError
 from sweep.training.data.columns import Columns
-from sweep.training.data.files import Source, open_source, paths_of
+from sweep.training.data.files import Source
 from sweep.training.data.preparation import Column, Preparation
 from sweep.training.data.rows import gather
 
-__all__ = ["new_inputs", "unprepared"]
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["FrameSource", "new_inputs", "unprepared"]
+
+
+@dataclass(frozen=True)
+class FrameSource(Source):
+    """Rows of a pandas frame in place of a file's."""
+
+    frame: Any = None
+
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> FrameSource:
+        """Return the source of a frame; columns are found by their names."""
+        names = tuple(str(name).strip() for name in frame.columns)
+        groups = {name: [at] for at, name in enumerate(names)}
+        return cls((Path("(frame)"),), names, groups, {}, frame.set_axis(range(len(names)), axis=1))
+
+    def pieces(
+        self, columns: Sequence[int], text: Collection[int]
+    ) -> Iterator[tuple[Path, int, pd.DataFrame]]:
+        """Yield the frame."""
+        yield self.paths[0], 0, self.frame
 
 
 def unprepared(inputs: int, outputs: int) -> Preparation:
@@ -26,22 +50,16 @@ def unprepared(inputs: int, outputs: int) -> Preparation:
     )
 
 
-def new_inputs(
-    preparation: Preparation, file: str, read: Mapping[str, Any], base: Path
-) -> npt.NDArray[np.float64]:
-    """Return the inputs of a file, prepared, shape (rows, preparation.widths[0]).
+def new_inputs(preparation: Preparation, source: Source) -> npt.NDArray[np.float64]:
+    """Return the inputs of new rows, prepared, shape (rows, preparation.widths[0]).
 
-    Parameters
-    ----------
-    file, read, base
-        As of `load_data`; other columns of the file are left alone.
+    Columns are found by the names that the inputs had; others are left alone.
 
     Raises
     ------
     ConfigError
         The file cannot be read, or has a value that the preparation has no place for.
     """
-    source = open_source(paths_of(file, base), read)
     columns = [
         at
         for column in preparation.inputs
@@ -56,8 +74,9 @@ def new_inputs(
         for row, text in enumerate(table.categories[place], start=1):
             if text not in known:
                 raise ConfigError(
-                    f"data.file {file} holds {text!r} in column {source.names[at]!r}, row {row}: "
-                    "no row that the network is trained on has this value."
+                    f"data.file {source.paths[0]} holds {text!r} in column "
+                    f"{source.names[at]!r}, row {row}: no row that the network is trained on has "
+                    "this value."
                 )
     return preparation.prepared_inputs(table)
 

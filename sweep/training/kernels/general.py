@@ -32,7 +32,7 @@ __all__ = ["general_kernel"]
 BLOCK_ROWS = 512
 """Samples of one block. It determines bits, as sums run block by block."""
 
-ALL, BATCH, OTHERS = range(3)
+ALL, BATCH, VALIDATION = range(3)
 
 FLOATS, INTS = types.Array(float64, 1, "C"), types.Array(int64, 1, "C", readonly=True)
 SAMPLES = types.Array(float64, 2, "C", readonly=True)
@@ -77,10 +77,10 @@ def train(
     every: Any,
     rows: Any,
     bounds: Any,
-    others: Any,
-    other: Any,
+    held_out: Any,
+    held_out_rows: Any,
     errors: Any,
-    other_errors: Any,
+    validation_errors: Any,
 ) -> None:
     """Do one round for each element of `errors`; see spec.Kernel."""
     moves = scratch[-1]
@@ -95,13 +95,13 @@ def train(
                     continue
                 chosen, learn = rows[bounds[step] : bounds[step + 1]], True
                 count = chosen.size
-            elif turn == OTHERS:
-                what, chosen, learn = others, other, False
+            elif turn == VALIDATION:
+                what, chosen, learn = held_out, held_out_rows, False
             error = summed_error(network, scratch, state, what, chosen, learn)
             if turn == ALL:
                 errors[step] = error / every.size
-            elif turn == OTHERS and other.size > 0:
-                other_errors[step] = error / other.size
+            elif turn == VALIDATION and held_out_rows.size > 0:
+                validation_errors[step] = error / held_out_rows.size
         for i in range(state.size):
             state[i] -= rate / count * moves[i]
 
@@ -121,10 +121,10 @@ def general_kernel(spec: KernelSpec, training: Samples, validation: Samples | No
     """
     with _lock:
         function = _compiled()
-    others = validation or (training[0][:0], training[1][:0])
-    every, other = np.arange(len(training[0])), np.arange(len(others[0]))
+    held_out = validation or (training[0][:0], training[1][:0])
+    every, held_out_rows = np.arange(len(training[0])), np.arange(len(held_out[0]))
     layers = np.array(spec.layers)
-    block = min(max(every.size, other.size), BLOCK_ROWS)
+    block = min(max(every.size, held_out_rows.size), BLOCK_ROWS)
     areas = layers[:-1] * layers[1:]
     biases = np.ones_like(layers[1:]) if spec.shared else layers[1:]
     output_at, matrix_at, bias_at = (
@@ -136,9 +136,9 @@ def general_kernel(spec: KernelSpec, training: Samples, validation: Samples | No
     scratch = tuple(np.empty(size) for size in sizes)
 
     def kernel(*arrays: Any) -> None:
-        state, rates, rows, bounds, errors, other_errors = arrays
+        state, rates, rows, bounds, errors, validation_errors = arrays
         first = network, scratch, state.reshape(-1), rates[0], training, every
-        function(*first, rows, bounds, others, other, errors[0], other_errors[0])
+        function(*first, rows, bounds, held_out, held_out_rows, errors[0], validation_errors[0])
 
     return kernel
 

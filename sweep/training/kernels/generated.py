@@ -32,12 +32,12 @@ ARGUMENTS = {
     "samples": "int",
     "rows": "ints",
     "bounds": "ints",
-    "other_inputs": "floats",
-    "other_targets": "floats",
-    "others": "int",
+    "validation_inputs": "floats",
+    "validation_targets": "floats",
+    "validation_samples": "int",
     "steps": "int",
     "errors": "floats",
-    "other_errors": "floats",
+    "validation_errors": "floats",
     "stride": "int",
 }
 
@@ -61,16 +61,16 @@ def generated_kernel(
     with _lock:
         function = _compiled(spec, width)
     samples = (*(array.ctypes.data for array in training), len(training[0]))
-    others: tuple[int, ...] = (0, 0, 0)
+    held_out: tuple[int, ...] = (0, 0, 0)
     if validation:
-        others = (*(array.ctypes.data for array in validation), len(validation[0]))
+        held_out = (*(array.ctypes.data for array in validation), len(validation[0]))
 
     def kernel(*arrays: Any) -> None:
-        *inputs, errors, other_errors = arrays
-        assert all(array.flags.c_contiguous for array in (*inputs, *errors, *other_errors))
+        *inputs, errors, validation_errors = arrays
+        assert all(array.flags.c_contiguous for array in (*inputs, *errors, *validation_errors))
         places = [array.ctypes.data for array in arrays]
         steps, stride = errors.shape[1], errors.strides[0] // errors.itemsize
-        function(*places[:2], *samples, *places[2:4], *others, steps, *places[4:], stride)
+        function(*places[:2], *samples, *places[2:4], *held_out, steps, *places[4:], stride)
 
     kernel.samples = training, validation  # type: ignore[attr-defined]  # keeps them allocated
     return kernel
@@ -80,19 +80,19 @@ def generated_kernel(
 def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
     """Generate and compile the function of ARGUMENTS; see spec.Kernel.
 
-    `stride` is the distance of the rows of `errors`, and of `other_errors`.
+    `stride` is the distance of the rows of `errors`, and of `validation_errors`.
     """
     code = Code(width, ARGUMENTS)
     state = [Variable(code, code.load("state", INTEGER(at))) for at in range(spec.size)]
     rate = code.load("rates", INTEGER(0))
-    samples, others = code.arguments["samples"], code.arguments["others"]
+    samples, held_out = code.arguments["samples"], code.arguments["validation_samples"]
     stride = code.arguments["stride"]
     only = _sample(code, spec, "", INTEGER(0)) if spec.single else None
     with code.loop(INTEGER(0), code.arguments["steps"]) as step:
         scalars = _shaped(spec, [scalar.get() for scalar in state])
         if spec.validated:
-            error = _mean_error(code, spec, scalars, "other_", others)
-            code.scatter("other_errors", step, stride, error)
+            error = _mean_error(code, spec, scalars, "validation_", held_out)
+            code.scatter("validation_errors", step, stride, error)
         if only:
             outputs, error = _forward(spec, scalars, *only)
             for scalar, (a, d) in zip(state, _slopes(spec, scalars, outputs, only[1]), strict=True):
@@ -135,7 +135,7 @@ def _update(
 
 
 def _mean_error(code: Code, spec: KernelSpec, scalars: Scalars, which: str, count: Any) -> Value:
-    """Generate the mean error of the training samples, or of the ``other_`` ones."""
+    """Generate the mean error of the training samples, or of the ``validation_`` ones."""
     total = Variable(code, code.constant(0.0))
     with code.loop(INTEGER(0), count) as row:
         _, error = _forward(spec, scalars, *_sample(code, spec, which, row))

@@ -20,10 +20,10 @@ Samples = tuple[Array, Array]
 """Inputs and targets, C-contiguous, a row a sample."""
 
 Kernel = Callable[[Array, Array, Integers, Integers, Array, Array], None]
-"""``kernel(state, rates, rows, bounds, errors, other_errors)`` does a round for each step.
+"""``kernel(state, rates, rows, bounds, errors, validation_errors)`` does a round for each step.
 
 A round: the error of the state over all training samples into `errors`, that over the
-validation samples into `other_errors`, then an update of all scalars.
+validation samples into `validation_errors`, then an update of all scalars.
 
 state
     Shape (scalars, width), in the order of Network.names; updated in place.
@@ -31,8 +31,8 @@ rates
     Learning rates, shape (width,); an update takes the mean over its samples.
 rows, bounds
     For a batched kernel: the update of step k is by the samples
-    ``rows[bounds[k]:bounds[k + 1]]``. Any other takes all samples and reads neither.
-errors, other_errors
+    ``rows[bounds[k]:bounds[k + 1]]``. Other kernels take all samples and ignore them.
+errors, validation_errors
     Shape (width, steps), both with the same strides; without validation samples the latter
     is not written.
 """

@@ -1,0 +1,125 @@
+"""A trained network with the preparation of its data: rows in, what it gives out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweep.errors import ConfigError
+
+if TYPE_CHECKING:
+    from sweep.training.data.files import Source
+    from sweep.training.data.preparation import Preparation
+    from sweep.training.network import Network
+
+__all__ = ["Model", "model_of"]
+
+
+@dataclass(frozen=True)
+class Model:
+    """A trained network with the preparation of its data.
+
+    Attributes
+    ----------
+    read
+        Options of data.read that the run had.
+    """
+
+    network: Network
+    preparation: Preparation
+    read: Mapping[str, Any]
+
+    @property
+    def columns(self) -> list[str]:
+        """The names of what comes out."""
+        targets, classes = self.preparation.targets, self.preparation.classes
+        if classes is None:
+            return [column.name for column in targets]
+        name = targets[0].name
+        return [name, *(f"{name}={label}" for label in classes)]
+
+    def rows(self, source: Source) -> Iterator[list[str | float]]:
+        """Yield what comes out for each row, in the order of `columns`.
+
+        Raises
+        ------
+        ConfigError
+            A row that cannot be prepared.
+        """
+        from sweep.training.blas import hold_blas
+        from sweep.training.data.new import new_inputs
+
+        inputs = new_inputs(self.preparation, source)
+        hold_blas()
+        outputs = self.preparation.outputs(self.network.forward(inputs)[-1])
+        classes = self.preparation.classes
+        for values in outputs:
+            label = [] if classes is None else [classes[int(values.argmax())]]
+            yield [*label, *values.tolist()]
+
+
+def model_of(
+    config: Mapping[str, Any],
+    final: Mapping[str, Any] | None,
+    document: Mapping[str, Any] | None,
+    *,
+    what: str = "the model",
+) -> Model:
+    """Return the network that a run's own files hold.
+
+    Parameters
+    ----------
+    config
+        The run's resolved configuration.
+    final
+        Its weights after training, by name.
+    document
+        How its data was prepared; None where rows are taken as they stand.
+    what
+        The run, as the refusal names it.
+
+    Raises
+    ------
+    ConfigError
+        There is no network of the built-in trainer in them.
+    """
+    from sweep.config import models
+    from sweep.config.spec import BUILT_IN
+    from sweep.training.data.new import unprepared
+    from sweep.training.data.preparation import Preparation
+    from sweep.training.network import Network
+
+    trainer = config.get("trainer")
+    target = trainer.get("_target_") if isinstance(trainer, Mapping) else None
+    if target != BUILT_IN:
+        raise ConfigError(
+            f"{what}: trainer {target} made it; only a network of the built-in trainer can be "
+            "given back."
+        )
+    if not final:
+        raise ConfigError(f"{what}: it has no final weights; name a run that is completed.")
+    try:
+        data = config["data"]
+        if document is None:
+            preparation = unprepared(len(data["inputs"][0]), len(data["targets"][0]))
+        else:
+            preparation = Preparation.from_document(document)
+        arguments = models.validated(models.Network, config["network"], "network").arguments()
+        first, *hidden, last = arguments["layers"]
+        inputs, outputs = preparation.widths
+        arguments["layers"] = [
+            inputs if first == "auto" else first,
+            *hidden,
+            outputs if last == "auto" else last,
+        ]
+        network = Network.build(**arguments, seed=int(config["seed"]))
+        stored = [np.ravel(np.asarray(final[name], dtype=np.float64)) for name in network.named()]
+        network = network.replace(np.concatenate(stored))
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"{what}: its files are damaged ({type(error).__name__}: {error})."
+        ) from error
+    return Model(network, preparation, data.get("read") or {})

@@ -1,0 +1,73 @@
+"""Log a run's network as a model of MLflow's, from the run's own files; nothing is pickled."""
+
+from __future__ import annotations
+
+import tempfile
+import warnings
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from sweep.checks import without_password
+from sweep.config.settings import Settings
+from sweep.model import model_of
+from sweep.tracking import files, read
+from sweep.tracking.settings import from_options
+from sweep.tracking.store import open_store
+
+__all__ = ["MODEL", "log_model"]
+
+MODEL = "model"
+"""The artifact folder of a run's model: ``runs:/<run id>/model``."""
+
+NAMES = (files.CONFIG, files.PREPARATION, files.WEIGHTS, files.WEIGHTS_LARGE)
+
+
+def log_model(options: Settings, run_id: str) -> str:
+    """Write the model of a completed run beside its other files; return how to serve it.
+
+    Raises
+    ------
+    ConfigError
+        The run has no network of the built-in trainer.
+    StoreError
+        The store cannot be written.
+    """
+    import mlflow.pyfunc
+    from mlflow.models import ModelSignature
+    from mlflow.types import ColSpec, Schema
+
+    store = open_store(from_options(options), mode="read")
+    run = read.find_run(store, run_id)
+    weights = run.weights().get("final")
+    model = model_of(run.config(), weights, run.preparation(), what=f"run {run_id}")
+    labels = model.columns[:1] if model.preparation.classes is not None else []
+    # Of the outputs alone: MLflow would refuse a whole number where the schema has a double.
+    outputs: list[Any] = [
+        ColSpec("string" if one in labels else "double", one) for one in model.columns
+    ]
+    with tempfile.TemporaryDirectory(prefix="sweep-") as aside:
+        artifacts = {}
+        for name in NAMES:
+            file = store.artifacts.read(run_id, name)
+            if file is not None:
+                path = Path(aside, name)
+                path.write_bytes(file)
+                artifacts[name] = str(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # it asks for an example of the input
+            mlflow.pyfunc.save_model(
+                path=str(Path(aside, MODEL)),
+                python_model=str(Path(__file__).with_name("served.py")),
+                artifacts=artifacts,
+                signature=ModelSignature(outputs=Schema(outputs)),
+                pip_requirements=[f"{name}=={version(name)}" for name in ("sweep", "mlflow")],
+            )
+        made = [path for path in Path(aside, MODEL).rglob("*") if path.is_file()]
+        content = {path.relative_to(aside).as_posix(): path.read_bytes() for path in made}
+        store.call(lambda: store.artifacts.copy(run_id, content))
+    address = without_password(store.uri)
+    return (
+        f"MLFLOW_TRACKING_URI='{address}' mlflow models serve -m runs:/{run_id}/{MODEL} "
+        "--env-manager local"
+    )

@@ -1,0 +1,111 @@
+"""What a training has around it: its environment, its standard output, what it raises."""
+
+from __future__ import annotations
+
+import io
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+__all__ = ["Failure", "captured", "environment", "take"]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """What a training raised: one line and the formatted traceback, and what it had printed."""
+
+    sentence: str
+    traceback: str | None = None
+    printed: str = ""
+
+    @classmethod
+    def of(cls, error: BaseException, printed: str = "") -> Failure:
+        """Return the failure that an error is."""
+        lines = f"{type(error).__name__}: {error}".splitlines()
+        return cls(lines[0], "".join(traceback.format_exception(error)), printed)
+
+
+class _Held(threading.local):
+    """What the thread has printed; None where it trains nothing."""
+
+    text: io.StringIO | None = None
+
+
+_held = _Held()
+_lock = threading.Lock()
+_threads = 0
+_before: dict[str, str | None] = {}
+_users = 0
+
+
+class _Output:
+    """Standard output of the process, from which what some threads print is kept apart."""
+
+    def __init__(self, original: Any) -> None:
+        self.original = original
+
+    def write(self, text: str) -> int:
+        written: int = (_held.text or self.original).write(text)
+        return written
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        (_held.text or self.original).writelines(lines)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.original, name)
+
+
+@contextmanager
+def captured() -> Iterator[None]:
+    """Keep what this thread prints within, until `take` asks for it."""
+    global _threads
+    with _lock:
+        _threads += 1
+        if _threads == 1:
+            sys.stdout = _Output(sys.stdout)
+    _held.text = io.StringIO()
+    try:
+        yield
+    finally:
+        _held.text = None
+        with _lock:
+            _threads -= 1
+            if not _threads and isinstance(sys.stdout, _Output):
+                sys.stdout = sys.stdout.original
+
+
+def take() -> str:
+    """Return what this thread has printed since the last call."""
+    if _held.text is None:
+        return ""
+    text = _held.text.getvalue()
+    _held.text.seek(0)
+    _held.text.truncate()
+    return text
+
+
+@contextmanager
+def environment(variables: Mapping[str, str]) -> Iterator[None]:
+    """Set variables of the process's environment within; the last of several users restores it."""
+    global _users
+    with _lock:
+        _users += 1
+        for name in variables:
+            _before.setdefault(name, os.environ.get(name))
+        os.environ.update(variables)
+    try:
+        yield
+    finally:
+        with _lock:
+            _users -= 1
+            if not _users:
+                for name, value in _before.items():
+                    os.environ.pop(name, None)
+                    if value is not None:
+                        os.environ[name] = value
+                _before.clear()

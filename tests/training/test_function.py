@@ -1,0 +1,304 @@
+"""A generator function as a trainer: what its values mean, how it ends, what it may be given."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Generator, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sweep.engine.executors import create
+from sweep.errors import ConfigError, ConfigErrors
+from sweep.training.advance import Training, Worker, train
+from sweep.training.function import BatchOfFunction, Function
+from sweep.training.history import History, RunResult
+from sweep.training.protocol import TrainerError
+from sweep.training.task import Item, SliceResult, Task
+from sweep.training.trainers import check_options, locate
+from tests import configuration
+
+Values = Generator[Any]
+
+
+def halving(stop: int | None = None, closed: list[int] | None = None) -> Values:
+    """Yield 1, 1/2, 1/4, ...; with `stop` the value of that step is the last."""
+    at = 0
+    try:
+        while stop is None or at <= stop:
+            print(f"step {at}")
+            yield 0.5**at
+            at += 1
+    finally:
+        if closed is not None:
+            closed.append(at)
+
+
+def results(values: Values, *cuts: int) -> list[RunResult]:
+    return list(train(BatchOfFunction(Function("train", values)), cuts))
+
+
+def test_first_value_is_the_error_before_training() -> None:
+    three, ten = results(halving(), 3, 10)
+    assert three.steps.tolist() == [0, 1, 2, 3]
+    assert three.errors.tolist() == [1, 0.5, 0.25, 0.125]
+    assert (ten.initial_error, ten.final_error, ten.outcome) == (1.0, 0.5**10, "completed")
+    assert ten.stopped_at is None
+
+
+def test_no_value_is_drawn_that_no_run_needs() -> None:
+    closed: list[int] = []
+    results(halving(closed=closed), 3, 10)
+    assert closed == [10]
+
+
+def test_generator_that_ends_early_completes_the_runs_beyond() -> None:
+    four, six, ten = results(halving(stop=6), 4, 6, 10)
+    assert [one.stopped_at for one in (four, six, ten)] == [None, None, 6]
+    assert {one.outcome for one in (four, six, ten)} == {"completed"}
+    assert ten.final_error == six.final_error == 0.5**6
+    assert ten.steps[-1] == 6
+
+
+@pytest.mark.parametrize("seconds", [0.0, 1e9])
+def test_slices_change_nothing(seconds: float) -> None:
+    training = Training(BatchOfFunction(Function("train", halving(stop=700))), [[30, 5000]])
+    history, found = History([30, 5000]), []
+    while not training.done:
+        found += history.add(training.advance(seconds).parts[0])
+    whole = results(halving(stop=700), 30, 5000)
+    assert [one.stopped_at for one in found] == [None, 700]
+    for one, other in zip(found, whole, strict=True):
+        assert one.errors.tobytes() == other.errors.tobytes()
+
+
+def named() -> Values:
+    for at in range(1000):
+        more = {"accuracy": at / 1000} if at % 10 == 0 else {}
+        weights = {"w": np.full(2, at)}
+        yield {
+            "error": 1 / (at + 1),
+            "loss": math.inf if at == 5 else at,
+            "weights": weights,
+            **more,
+        }
+
+
+def test_each_name_is_a_curve_of_its_own() -> None:
+    short, long = results(named(), 25, 100)
+    steps, values = short.curves["accuracy"]
+    assert steps.tolist() == [0, 10, 20] and values.tolist() == [0, 0.01, 0.02]
+    assert short.curves["loss"][0].tolist() == [at for at in range(26) if at != 5]
+    assert long.curves["accuracy"][0].tolist() == list(range(0, 101, 10))
+    assert short.final_weights["w"].tolist() == [25, 25]
+    assert short.initial_weights["w"].tolist() == [0, 0]
+    assert short.metrics == {}
+
+
+def test_last_value_that_is_not_finite_is_a_metric_for_the_eye() -> None:
+    (five,) = results(named(), 5)
+    assert five.metrics == {"loss": math.inf}
+    assert five.curves["loss"][0].tolist() == [0, 1, 2, 3, 4]
+
+
+def test_validation_error_is_the_validation_curve() -> None:
+    def values() -> Values:
+        for at in range(9):
+            yield {"error": 1.0, "validation_error": abs(at - 4.0)}
+
+    (six,) = results(values(), 6)
+    assert six.validation is not None and six.validation.tolist() == [4, 3, 2, 1, 0, 1, 2]
+    assert (six.best_validation_error, six.final_validation_error) == (0, 2)
+    assert six.curves == {}
+
+
+def test_weights_may_be_a_function_that_is_called_where_a_run_ends() -> None:
+    asked: list[int] = []
+
+    def values() -> Values:
+        for at in range(100):
+            yield {"error": 1.0, "weights": lambda at=at: asked.append(at) or {"w": at}}
+
+    three, five = results(values(), 3, 5)
+    assert asked == [0, 3, 5]
+    assert (three.final_weights, five.final_weights) == ({"w": 3.0}, {"w": 5.0})
+
+
+def once(value: Any) -> Values:
+    yield 1.0
+    yield value
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [
+        ("0.5", "train yielded '0.5' at step 1; yield a number"),
+        (None, "train yielded None at step 1"),
+        ({"loss": 1.0}, "a mapping must name the error"),
+        ({"error": 1.0, "note": "fine"}, "train yielded 'fine' as 'note' at step 1"),
+        ({"error": 1.0, "validation_error": 1.0}, "and none at step 0"),
+    ],
+)
+def test_value_of_another_kind_is_told_with_its_step(value: Any, told: str) -> None:
+    with pytest.raises(TrainerError) as caught:
+        results(once(value), 3)
+    assert told in str(caught.value)
+
+
+def test_function_that_yields_nothing_is_told() -> None:
+    with pytest.raises(TrainerError, match="ended before it yielded anything"):
+        results((_ for _ in ()), 3)  # type: ignore[arg-type]
+
+
+def test_error_that_is_not_finite_is_a_divergence() -> None:
+    (result,) = results(once(math.nan), 3)
+    assert (result.outcome, result.diverged_at, result.stopped_at) == ("diverged", 1, None)
+
+
+def test_what_closing_raises_loses_nothing_that_was_trained() -> None:
+    def values() -> Values:
+        try:
+            while True:
+                yield 0.25
+        finally:
+            raise OSError("the file is gone")
+
+    (result,) = results(values(), 3)
+    assert (result.outcome, result.final_error) == ("failed", 0.25)
+    assert result.failure is not None and "the file is gone" in result.failure.sentence
+
+
+# --- found, checked and given -----------------------------------------------------------------
+
+SOURCE = """
+import functools
+import time
+
+CLOSED = []
+
+def train(lr, data, seed, network, momentum=0.0):
+    print("begin", lr, seed, momentum, data.inputs.shape, network.layers)
+    w = 1.0
+    try:
+        while True:
+            yield {"error": w * w, "w": w}
+            w -= lr * w
+    finally:
+        CLOSED.append(w)
+
+def plain(lr):
+    return [1.0]
+
+def told_iters(lr, iters):
+    yield 1.0
+
+def marked(function):
+    @functools.wraps(function)
+    def inner(*args, **kwargs):
+        return function(*args, **kwargs)
+    return inner
+
+decorated = marked(train)
+
+def open_files(lr, folder):
+    try:
+        while True:
+            time.sleep(0.01)
+            yield 1.0
+    finally:
+        open(f"{folder}/closed", "w").close()
+
+def logs(lr):
+    import mlflow
+    yield 1.0
+logs.thread_safe = True
+
+def breaks(lr):
+    print("before")
+    yield 1.0
+    print("half", end="")
+    raise ArithmeticError("no way")
+"""
+
+
+@pytest.fixture
+def mine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    name = f"mine_{tmp_path.name.replace('-', '_')}"
+    (tmp_path / f"{name}.py").write_text(SOURCE)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield name
+    sys.modules.pop(name, None)
+
+
+def spec(target: str, **options: Any) -> Any:
+    trainer = {"_target_": target, **options}
+    return configuration.spec(trainer=trainer, rule=None, seed=7, iters=4)
+
+
+def test_function_is_found_and_one_that_does_not_yield_refused(mine: str) -> None:
+    assert locate(f"{mine}.train").__name__ == "train"
+    assert locate(f"{mine}.decorated").__name__ == "train"
+    with pytest.raises(ConfigError, match="this function does not yield; yield the error before"):
+        locate(f"{mine}.plain")
+
+
+def test_arguments_are_given_by_name_and_unknown_ones_refused(mine: str) -> None:
+    function = locate(f"{mine}.train")
+    check_options(function, {"momentum": 0.9})
+    with pytest.raises(ConfigErrors, match="train takes no such argument.*'momentum'"):
+        check_options(function, {"momentun": 0.9})
+    with pytest.raises(ConfigErrors, match=r"needs the argument iters; leave it out and yield"):
+        check_options(locate(f"{mine}.told_iters"), {})
+
+
+def task(spec: Any, seconds: float = 1e9) -> Task:
+    return Task(0, 0, seconds, (Item(spec, (2, 4)),))
+
+
+def test_worker_gives_what_is_asked_for_and_keeps_what_is_printed(
+    mine: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reply = Worker().advance(task(spec(f"{mine}.train", momentum=0.5)))
+    assert isinstance(reply, SliceResult)
+    history = History([2, 4])
+    two, four = history.add(reply.parts[0])
+    assert two.printed == four.printed == "begin 0.1 7 0.5 (1, 4) (4, 3, 2)\n"
+    assert four.curves["w"][1].tolist() == pytest.approx([0.9**at for at in range(5)])
+    assert sys.modules[mine].CLOSED == [pytest.approx(0.9**4)]
+    assert capsys.readouterr().out == ""
+
+
+def test_worker_that_is_closed_closes_the_generator(mine: str) -> None:
+    worker = Worker()
+    reply = worker.advance(Task(0, 0, 0.0, (Item(spec(f"{mine}.train"), (10**9,)),)))
+    assert isinstance(reply, SliceResult) and sys.modules[mine].CLOSED == []
+    worker.close()
+    assert len(sys.modules[mine].CLOSED) == 1
+
+
+@pytest.mark.parametrize("backend", ["serial", "processes"])
+def test_backend_that_is_closed_closes_the_generator(
+    backend: str, mine: str, tmp_path: Path
+) -> None:
+    made = spec(f"{mine}.open_files", folder=str(tmp_path))
+    with create(backend, 1) as executor:
+        (slot,) = executor.slots(1)
+        first = executor.submit(slot, Task(0, 0, 0.01, (Item(made, (10**9,)),)))
+        assert isinstance(executor.result(slot, first), SliceResult)
+        executor.submit(slot, Task(0, 1, 0.2, None))
+        assert not (tmp_path / "closed").exists()
+    assert (tmp_path / "closed").exists()
+
+
+def test_file_that_names_mlflow_trains_in_processes(mine: str) -> None:
+    assert spec(f"{mine}.logs").trainer.thread_safe is False
+
+
+def test_what_was_printed_before_a_failure_comes_with_it(mine: str) -> None:
+    reply = Worker().advance(task(spec(f"{mine}.breaks")))
+    assert isinstance(reply, SliceResult) and reply.failure is not None
+    printed = "".join(part.printed for part in reply.parts[0]) + reply.failure.printed
+    assert printed == "before\nhalf"
