@@ -28,7 +28,7 @@ from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Plan, new_id
 from sweep.engine.single import resume_single, waits
 from sweep.errors import ConfigError, ConfigErrors
-from sweep.tracking.metrics import BUILT_IN
+from sweep.tracking.metrics import BUILT_IN, CLASSES
 from sweep.tracking.question import repeat_problems
 
 if TYPE_CHECKING:
@@ -184,8 +184,9 @@ def _question_problems(options: Settings, plan: Plan) -> Iterator[str]:
     configs = [cell.spec.config for cell in plan.cells]
     if options.metric is None or not all(cell.spec.trainer.built_in for cell in plan.cells):
         return
-    if options.metric not in BUILT_IN and not options.metric.startswith("weights/"):
-        known = did_you_mean(options.metric, BUILT_IN) or f"; it has {', '.join(BUILT_IN)}"
+    names = (*BUILT_IN, *CLASSES)
+    if options.metric not in names and not options.metric.startswith("weights/"):
+        known = did_you_mean(options.metric, names) or f"; it has {', '.join(names)}"
         yield told("metric", options.metric, f"the built-in trainer has no such metric{known}")
     elif "validation" in options.metric and not any(
         config["data"].get("validation") or config["data"].get("folds") for config in configs

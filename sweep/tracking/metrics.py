@@ -44,11 +44,11 @@ SINGLE = (
 )
 
 
-BUILT_IN = (
-    *SINGLE,
-    *("final_error", "final_error_log10", "train_seconds", "accuracy", "validation_accuracy"),
-)
+BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
 """Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
+
+CLASSES = ("accuracy", "validation_accuracy")
+"""Its further ones where targets are classes; a trainer of a user's own may have them too."""
 
 OURS = (*CURVES, *BUILT_IN)
 """What the contract names; a user's metric of such a name is stored below ``trainer/``."""

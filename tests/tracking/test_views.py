@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from sweep.tracking import pages, read, views, write
+from sweep.tracking.question import Question, totals_of
 from sweep.tracking.store import Store
-from sweep.tracking.stored import totals_of
 from tests.processes import run_sweep
 from tests.tracking import support
 
@@ -71,7 +71,7 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
         final = {label: at / rate for at, label in enumerate(support.NAMES)}
         result = support.result(final_error=0.1 / rate, final_weights=final)
         support.record(store, started, result)
-    totals = totals_of(read.sweep_runs(store, sweep_id))
+    totals = totals_of(read.sweep_runs(store, sweep_id), Question())
     write.finish_sweep(store, run_id, "FINISHED", totals)
     return run_id
 
