@@ -8,6 +8,7 @@ and beside the shares of the classes the largest one where they are labels.
 from __future__ import annotations
 
 import csv
+import os
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -68,7 +69,11 @@ def predict(config: DictConfig) -> None:
     read = {**model.read, **(data["read"] or {})}
     rows = list(model.rows(open_source(paths_of(str(data["file"]), Path.cwd()), read)))
     if target is None:
-        _write(sys.stdout, model.columns, rows)
+        try:
+            _write(sys.stdout, model.columns, rows)
+            sys.stdout.flush()
+        except BrokenPipeError:  # as `head` leaves a pipe; nothing more is to be written to it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
         with open(target, "x", encoding="utf-8", newline="") as file:

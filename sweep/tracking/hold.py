@@ -37,12 +37,12 @@ def hold(store: Store, held: ExitStack, path: str, pid: int) -> str:
         The file cannot be locked.
     """
     try:
-        lock = locks.acquire(store.tracking.outputs / path, LOOK)
+        lock = locks.acquire(file := store.tracking.outputs / path, LOOK)
     except filelock.Timeout:
         sweep_id = path.split("/")[1]
         beat = Beat.read(read.find_sweep(store, sweep_id).tags)
         raise busy(sweep_id, beat.name if beat else "another process") from None
-    held.callback(lock.release)
+    held.callback(locks.release, lock, file)
     return Beat.of(path, pid).to_json()
 
 

@@ -27,7 +27,7 @@ import psutil
 from sweep.errors import StoreError
 from sweep.tracking.settings import Tracking
 
-__all__ = ["BEAT", "EXPIRY", "HEARTBEAT", "Beat", "acquire", "is_held"]
+__all__ = ["BEAT", "EXPIRY", "HEARTBEAT", "Beat", "acquire", "is_held", "release"]
 
 HEARTBEAT = "sweep.heartbeat"
 """The tag that says who works on a sweep or a run, and when it was last heard of."""
@@ -51,8 +51,12 @@ def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
     """
     lock = filelock.FileLock(path, thread_local=False)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=seconds)
+        while True:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock.acquire(timeout=seconds)
+            if is_held(path):
+                break
+            lock.release()  # its file was removed meanwhile: see `release`
     except filelock.Timeout:
         raise
     except (OSError, NotImplementedError) as error:
@@ -61,6 +65,12 @@ def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
             "a file system that can lock."
         ) from error
     return lock
+
+
+def release(lock: filelock.BaseFileLock, path: Path) -> None:
+    """Remove a lock's file and release it."""
+    path.unlink(missing_ok=True)
+    lock.release()
 
 
 def is_held(path: Path) -> bool:

@@ -44,7 +44,8 @@ SINGLE = (
 )
 
 
-BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
+CLASSIFIER = ("accuracy", "validation_accuracy")
+BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds", *CLASSIFIER)
 """Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
 
 CLASSES = ("accuracy", "validation_accuracy")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,6 +24,10 @@ __all__ = ["UPLOADS", "Finished", "Rows"]
 
 UPLOADS = 4
 """Runs that are uploaded at once; a server with processors of its own gains by it."""
+
+
+PAUSES = (0.0, 0.1, 0.5)
+"""Seconds before each question whether a server that was silent is there at all."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,35 @@ class Rows:
         if self._store.tracking.kind == "local":
             return [self._finish(path) for path in paths]
         with ThreadPoolExecutor(UPLOADS, thread_name_prefix="sweep-upload") as pool:
-            return list(pool.map(self._finish, paths))
+            return list(pool.map(self._upload, paths))
+
+    def _upload(self, path: Path) -> Finished:
+        """Store a result file on a server; one that cuts the connection twice refuses it."""
+        one = self._finish(path)
+        if one.state == "waiting" and self._answers():
+            one = self._finish(path)
+            if one.state == "waiting" and self._answers():
+                where = self._store.where
+                return replace(
+                    one, state="refused", problem=f"The result waits in {path}: {where} refuses it."
+                )
+        return one
+
+    def _answers(self) -> bool:
+        """Return whether a server that did not answer answers something small."""
+        from sweep.tracking.patience import patiently
+
+        store = self._store
+        for pause in PAUSES:
+            if self._stopping():
+                return False
+            time.sleep(pause)
+            ask = partial(store.client.get_experiment, store.experiment_id)
+            with suppress(StoreError):
+                patiently(ask, store.where, lambda sentence: None)
+                store.silent_until = 0.0
+                return True
+        return False
 
     def _finish(self, path: Path) -> Finished:
         from sweep.tracking import results, write

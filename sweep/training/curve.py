@@ -8,7 +8,7 @@ merging is appending.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -102,20 +102,27 @@ class ErrorCurve:
     ----------
     marks
         The landmarks of the steps before the first point.
-
-    Attributes
-    ----------
-    kept
-        All points that do not depend on where the curve ends.
     """
 
     def __init__(self, marks: Landmarks | None = None) -> None:
-        self.kept = _empty(marks or Landmarks())
+        self._slices = [_empty(marks or Landmarks())]
 
     @property
     def marks(self) -> Landmarks:
         """The landmarks so far."""
-        return self.kept.marks
+        return self._slices[-1].marks
+
+    @property
+    def kept(self) -> CurveSlice:
+        """All points that do not depend on where the curve ends."""
+        if len(self._slices) > 1:
+            parts = self._slices
+            others = [part.validation for part in parts if part.validation is not None]
+            validation = np.concatenate(others) if others else None
+            steps = np.concatenate([part.steps for part in parts])
+            errors = np.concatenate([part.errors for part in parts])
+            self._slices = [CurveSlice(self.marks, steps, errors, validation, _named(parts))]
+        return self._slices[0]
 
     def extend(
         self,
@@ -138,7 +145,7 @@ class ErrorCurve:
             bad = int(np.argmin(np.isfinite(errors)))
             diverged_at, errors = first + bad, errors[:bad]
         if not len(errors):
-            self.kept = replace(self.kept, marks=replace(marks, diverged_at=diverged_at))
+            self.append(_empty(replace(marks, diverged_at=diverged_at)))
             return
         if validation is not None:
             validation = validation[: len(errors)]
@@ -156,32 +163,20 @@ class ErrorCurve:
 
     def stop(self) -> None:
         """End the curve at its last step: its training has ended by itself."""
-        self.kept = replace(self.kept, marks=replace(self.marks, stopped_at=self.marks.last))
+        self.append(_empty(replace(self.marks, stopped_at=self.marks.last)))
 
     def take(self) -> CurveSlice:
         """Return and remove the points since the last call."""
-        taken, self.kept = self.kept, _empty(self.marks)
+        taken, self._slices = self.kept, [_empty(self.marks)]
         return taken
 
     def append(self, new: CurveSlice) -> None:
         """Append the points of a curve that continued from this one's landmarks."""
-        old = self.kept
-        others = [part for part in (old.validation, new.validation) if part is not None]
-        named = {**old.named}
-        for name, points in new.named.items():
-            there, values = named.get(name, (points[0][:0], points[1][:0]))
-            named[name] = np.append(there, points[0]), np.append(values, points[1])
-        self.kept = CurveSlice(
-            new.marks,
-            np.concatenate([old.steps, new.steps]),
-            np.concatenate([old.errors, new.errors]),
-            np.concatenate(others) if others else None,
-            named,
-        )
+        self._slices.append(new)
 
     def rewind(self, marks: Landmarks) -> None:
         """Go back to earlier landmarks of this curve."""
-        self.kept = self.kept.until(marks)
+        self._slices = [self.kept.until(marks)]
 
     def points(self, marks: Landmarks | None = None) -> tuple[Steps, Values, Values | None]:
         """Return the steps, errors and validation errors, with the best and the last step.
@@ -228,6 +223,16 @@ def _chosen(points: Points, steps: Steps) -> Points:
     """Return the finite points at the kept `steps`."""
     wanted = np.isin(points[0], steps) & np.isfinite(points[1])
     return points[0][wanted], points[1][wanted]
+
+
+def _named(parts: Sequence[CurveSlice]) -> dict[str, Points]:
+    """Join the further curves of consecutive slices."""
+    joined = {}
+    for name in dict.fromkeys(name for part in parts for name in part.named):
+        points = [part.named[name] for part in parts if name in part.named]
+        steps, values = zip(*points, strict=True)
+        joined[name] = np.concatenate(steps), np.concatenate(values)
+    return joined
 
 
 def _empty(marks: Landmarks) -> CurveSlice:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import plan
 from tests.configuration import declare
 from tests.faults.support import trainer
 from tests.processes import run_sweep
@@ -94,7 +95,7 @@ TOGETHER = [
 
 
 def refused(arguments: list[str], told: list[str], folder: Path) -> None:
-    ended = run_sweep(arguments, folder)
+    ended = plan(arguments, folder)
     assert ended.code == 2, ended
     for text in told:
         assert text in ended.err
@@ -128,7 +129,7 @@ def test_axis_that_hydra_cannot_compose_is_refused(axis: str, told: str, tmp_pat
 
 
 def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "lr=-1,0.1,nan", "iters=0,1"], tmp_path)
+    ended = plan(["-m", "lr=-1,0.1,nan", "iters=0,1"], tmp_path)
     assert ended.code == 2
     told = ended.err.strip().splitlines()
     assert len(told) == 3, "each once, however many cells have it"
@@ -150,7 +151,7 @@ def test_misspelt_key_of_a_file_is_refused_in_both_modes(tmp_path: Path) -> None
     preset.parent.mkdir(parents=True)
     preset.write_text("# @package _global_\niterz: 10\n")
     for mode in ([], ["-m", "lr=0.1,1"]):
-        ended = run_sweep([*mode, "experiment=mine", "--config-dir", "own"], tmp_path)
+        ended = plan([*mode, "experiment=mine", "--config-dir", "own"], tmp_path)
         assert ended.code == 2, ended
         told = "iterz: a file of the configuration sets this key, and nothing reads it; did you "
         assert ended.err.strip().endswith(f"{told}mean 'iters'?"), ended.err
@@ -166,12 +167,12 @@ def test_misspelt_key_of_a_file_is_refused_in_both_modes(tmp_path: Path) -> None
     ],
 )
 def test_added_key_that_is_read_is_accepted(arguments: list[str], tmp_path: Path) -> None:
-    ended = run_sweep([*arguments, "dry_run=true"], tmp_path)
+    ended = plan([*arguments, "dry_run=true"], tmp_path)
     assert ended.code == 0, ended
 
 
 def test_key_of_a_users_own_file_is_accepted_and_its_text_left_alone(tmp_path: Path) -> None:
-    ended = run_sweep([*declare(tmp_path, "note: null"), "note='1e400'", "dry_run=true"], tmp_path)
+    ended = plan([*declare(tmp_path, "remark: null"), "remark='1e400'", "dry_run=true"], tmp_path)
     assert ended.code == 0, ended
 
 
@@ -179,7 +180,7 @@ def test_key_of_a_users_own_file_is_accepted_and_its_text_left_alone(tmp_path: P
 def test_sweep_folder_that_holds_something_is_refused(taken: str, tmp_path: Path) -> None:
     (tmp_path / "foo").mkdir()
     (tmp_path / "foo" / taken).write_text("mine")
-    ended = run_sweep(["-m", "hydra.sweep.dir=foo", "lr=0.1", "iters=1"], tmp_path)
+    ended = plan(["-m", "hydra.sweep.dir=foo", "lr=0.1", "iters=1"], tmp_path)
     assert ended.code == 2, ended
     assert "hydra.sweep.dir=foo: there is something already" in ended.err
     assert len(ended.err.strip().splitlines()) == 1
@@ -219,7 +220,7 @@ def test_completion_knows_the_keys(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "plan"),
+    ("arguments", "first"),
     [
         (["-m"], "12 runs, 3 trajectories, 300000 iterations"),
         (["-m", "lr=0.1,0.1", "iters=5"], "2 cells, 1 unique"),
@@ -230,11 +231,11 @@ def test_completion_knows_the_keys(tmp_path: Path) -> None:
     ],
 )
 def test_dry_run_prints_the_plan_and_writes_nothing(
-    arguments: list[str], plan: str, tmp_path: Path
+    arguments: list[str], first: str, tmp_path: Path
 ) -> None:
-    ended = run_sweep([*arguments, "dry_run=true"], tmp_path)
+    ended = plan([*arguments, "dry_run=true"], tmp_path)
     assert ended.code == 0, ended
-    assert plan in ended.out
+    assert first in ended.out
     assert re.search(r"\nEstimate: [\d.]+ s, [\d.]+ MB\n", ended.out)
     assert list(tmp_path.iterdir()) == []
 
@@ -242,7 +243,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
 @pytest.mark.slow
 def test_max_seconds_and_launchers_are_part_of_the_estimate(tmp_path: Path) -> None:
     def estimated(*arguments: str) -> float:
-        ended = run_sweep(["-m", "iters=1e12", *arguments, "dry_run=true"], tmp_path)
+        ended = plan(["-m", "iters=1e12", *arguments, "dry_run=true"], tmp_path)
         found = re.search(r"Estimate: ([\d.]+) s", ended.out)
         assert found, ended
         return float(found[1])
@@ -255,7 +256,7 @@ def test_max_seconds_and_launchers_are_part_of_the_estimate(tmp_path: Path) -> N
 @pytest.mark.parametrize("mode", [[], ["-m"]])
 def test_dry_run_tries_no_trainer_of_a_users_own(mode: list[str], tmp_path: Path) -> None:
     own = trainer(tmp_path, "Failing")
-    ended = run_sweep([*mode, *own, "lr=2", "iters=9", "dry_run=true"], tmp_path)
+    ended = plan([*mode, *own, "lr=2", "iters=9", "dry_run=true"], tmp_path)
     assert (ended.code, ended.err) == (0, ""), ended
     assert "Plan: 1 run" in ended.out and "No estimate: " in ended.out
     assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -14,16 +14,21 @@ import numpy as np
 import pytest
 
 from sweep.config.run import run_spec
-from sweep.tracking import read, write
+from sweep.engine.plan import Cell
+from sweep.engine.runs import Runs
+from sweep.engine.signals import StopRequest
+from sweep.tracking import read, results, write
+from sweep.tracking.recorder import inline
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
 from sweep.training.advance import train
 from sweep.training.trainers import build_batch
+from tests.configuration import spec
 from tests.faults.conftest import Begin
 from tests.faults.support import assert_whole, open_reader, trainer
 from tests.processes import finish, run_sweep
-from tests.tracking.support import plan, record, result, start_run
+from tests.tracking.support import plan, result
 
 RANDOM = """
 layers: [4, 3, 2]
@@ -193,10 +198,17 @@ def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """A run lasts as long as the monotonic clock says, and later sweeps stay later."""
     store = open_store(Tracking("local", tmp_path / "outputs"), mode="write")
     first = write.start_sweep(store, "20260102-030405-aaaa", plan("a"), {})
-    run_id = start_run(store, name="a", params={}, tags={})
+    runs = Runs(
+        inline(print, lambda: False), store.tracking, "runs/x", StopRequest(), lambda one: None
+    )
+    cell = Cell(0, (), {}, spec())
+    runs.start(cell, {"sweep.role": "run"})
     now = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
-    record(store, run_id, result())
+    path = runs.finish(cell, results.completed(result(), {}))
+    ended = results.read(path)
+    assert ended is not None
+    run_id = write.store_result(store, path, ended, None)
     second = write.start_sweep(store, "20260102-020405-bbbb", plan("a"), {})
     info = store.client.get_run(run_id).info
     assert 0 <= info.end_time - info.start_time < 600_000

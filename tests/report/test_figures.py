@@ -252,6 +252,17 @@ def test_panels_that_are_many_or_have_no_clear_titles_become_one(
     assert said == note
 
 
+def test_bands_are_drawn_where_a_panel_has_few_lines(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [5], "a": list("bcdefg"), "seed": [0, 1]})
+    runs = [
+        stored.stored_run(tmp_path, cell, stored.decay(0.1, 5) * (1 + cell["values"]["seed"]))
+        for cell in plan
+    ]
+    sweep = stored.stored_sweep(tmp_path, plan, repeats=["seed"])
+    panels = drawn(sweep_data(sweep, runs), "error_curves").axes
+    assert [len(axes.collections) for axes in panels] == [2] * 6
+
+
 # --- the other pictures ------------------------------------------------------------------
 
 

@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -17,7 +18,7 @@ import pytest
 
 from sweep.errors import StoreBusyError, StoreError
 from sweep.tracking import read, results, write
-from sweep.tracking.locks import EXPIRY, HEARTBEAT, Beat, acquire, is_held
+from sweep.tracking.locks import EXPIRY, HEARTBEAT, Beat, acquire, is_held, release
 from sweep.tracking.recover import close_abandoned, recover
 from sweep.tracking.session import Session
 from sweep.tracking.store import Store, open_store
@@ -272,8 +273,18 @@ def test_two_that_look_at_a_lock_at_once_do_not_take_each_other_for_its_holder(
     assert is_held(path)
     with pytest.raises(filelock.Timeout):
         acquire(path, 0)
-    lock.release()
-    assert not is_held(path)
+    release(lock, path)
+    assert not is_held(path) and not path.exists()
+
+
+def test_lock_whose_file_is_removed_while_it_is_waited_for_is_taken_again(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    first = acquire(path, 0)
+    threading.Timer(0.2, release, (first, path)).start()
+    second = acquire(path, 10)
+    with pytest.raises(filelock.Timeout):
+        acquire(path, 0)
+    second.release()
 
 
 def test_lock_that_cannot_be_made_is_one_sentence(store: Store) -> None:

@@ -199,7 +199,7 @@ def test_result_that_a_server_refuses_keeps_back_no_other(remote: Store, server:
     paths += [written(remote, parent, name) for name in "bc"]
     finished = session.finish_runs(paths)
     assert [one.state for one in finished] == ["refused", "stored", "stored"]
-    assert f"The result of run a waits in {paths[0]}" in finished[0].problem
+    assert f"waits in {paths[0]}" in finished[0].problem
     assert [run.status for run in read.sweep_runs(remote, SWEEP)] == ["RUNNING", *["FINISHED"] * 2]
     place.unlink()
     (again,) = session_of(open_store(remote.tracking, mode="write")).finish_runs(paths[:1])

@@ -232,6 +232,14 @@ def test_files_of_a_pattern_are_one_in_sorted_order(tmp_path: Path) -> None:
         load(tmp_path, file="part*", inputs="all", targets=["y"])
 
 
+def test_name_that_is_a_number_is_a_name(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "2,1,0\n5,6,7\n8,9,10\n")
+    data = load(tmp_path, file="a.csv", inputs=[2], targets=["0"], read={"header": 0})
+    assert (data.inputs.tolist(), data.targets.tolist()) == ([[5], [8]], [[7], [10]])
+    data = load(tmp_path, file="a.csv", inputs=[2], targets=[0], read={"header": None})
+    assert (data.inputs[:, 0].tolist(), data.targets[:, 0].tolist()) == ([0, 7, 10], [2, 5, 8])
+
+
 def test_home_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))
     write(tmp_path / "a.csv", XOR)

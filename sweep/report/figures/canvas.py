@@ -146,7 +146,7 @@ class Sheet:
         below = _BOTTOM + foot
         subtitle = f"{subtitle} · {note}" if note else subtitle
         x = max(left + wide + right, 0.5 + 0.125 * len(title), 0.5 + 0.083 * len(subtitle))
-        y = _TOP + tall + below + (0.25 if count > 1 else 0)
+        y = _TOP + tall + below + (0.25 if any(titles) else 0)
         self.figure = Figure(figsize=(x, y))
         FigureCanvasAgg(self.figure)
         self.figure.text(0.25 / x, 1 - 0.18 / y, title, size=15, weight="bold", va="top")

@@ -73,8 +73,10 @@ def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
             axes.plot(axis.places, middle, color=ramp(0.0), linewidth=1.7)
         size = 7 if len(rows) < 30 else 3
         axes.plot(axis.places, middle, **dot | {"markersize": size}, clip_on=False, zorder=3)
-    line = {"color": QUIET, "linewidth": 1.4}
-    page.legend("", [(mean, dot), ("lowest to highest", line)])
+    entries = [(mean, dot)]
+    if (shown.low < shown.high).any():
+        entries.append(("lowest to highest", {"color": QUIET, "linewidth": 1.4}))
+    page.legend("", entries)
     return page.figure
 
 

@@ -26,7 +26,7 @@ __all__ = ["MOST_LINES", "draw_lines", "mark_style", "points_of"]
 MOST_LINES = 60
 
 MOST_BANDS = 12
-"""The bands of more lines would hide each other."""
+"""The bands of more lines in a panel would hide each other."""
 
 LOOKS: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
@@ -97,7 +97,8 @@ def draw_lines(
     page = Sheet(title, subtitle, panels.titles, labels, **how)
     shown = page.panels
     points = points if "top" in points else points.assign(top=np.nan)
-    if points.line.nunique() > MOST_BANDS:
+    bands = points[points.kind == "band"].groupby("panel").line.nunique()
+    if bands.max() > MOST_BANDS:
         points = points[points.kind != "band"]
     error_axis(shown[0], "y", points[["y", "top"]], ceiling, log=log)
     above = (points.kind == "run") & (points.y > shown[0].get_ylim()[1])

@@ -78,7 +78,7 @@ def choose(source: Source, config: Mapping[str, Any]) -> Columns:
 
 def _positions(source: Source, value: Any, what: str) -> list[int]:
     items = value if isinstance(value, list | tuple) else [value]
-    if not items or not all(isinstance(one, str | int) for one in items):
+    if not items or not all(type(one) in (str, int) for one in items):
         raise ConfigError(
             f"{what} is {value!r}: with data.file it must be a list of columns, by name or "
             f"position; as data.inputs=all 'data.targets=[{quoted(source.names[-1])}]'."

@@ -63,14 +63,14 @@ class Source:
     read: Mapping[str, Any]
 
     def positions(self, column: Any, what: str) -> Sequence[int]:
-        """Return the positions of a column that is named, or given by its position from 0.
+        """Return the positions of a column that is named, or else given by its position from 0.
 
         Raises
         ------
         ConfigError
             There is no such column, or there are two of that name.
         """
-        if isinstance(column, int):
+        if isinstance(column, int) and str(column) not in self.groups:
             if -len(self.names) <= column < len(self.names):
                 return [column % len(self.names)]
             raise ConfigError(f"{what} is {column}: the columns are 0 to {len(self.names) - 1}.")
