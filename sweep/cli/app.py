@@ -20,14 +20,7 @@ if TYPE_CHECKING:
     from sweep.engine.plan import Cell
     from sweep.training.history import RunResult
 
-__all__ = ["command", "config_folder", "handed_over", "main", "one_job", "run", "tool"]
-
-
-def config_folder() -> str:
-    """Return the absolute path of the configuration: beside a checkout, inside a wheel."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return str(inside if inside.is_dir() else package.parent / "conf")
+__all__ = ["command", "handed_over", "main", "one_job", "run", "tool"]
 
 
 def main() -> None:
@@ -91,6 +84,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from omegaconf import OmegaConf
 
         from sweep.cli.messages import unread
+        from sweep.cli.plain import config_folder
         from sweep.errors import ConfigErrors
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
@@ -124,7 +118,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     from sweep import console
     from sweep.cli.arguments import as_typed, prepared
     from sweep.cli.messages import REFUSALS, is_refusal, one_sentence
-    from sweep.cli.plain import main_options, register
+    from sweep.cli.plain import config_folder, main_options, register
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 

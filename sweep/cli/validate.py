@@ -28,8 +28,9 @@ LAUNCHER = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
 
 
 def set_keys(overrides: Sequence[str]) -> list[str]:
-    """Return the keys that describe a run and are set by overrides."""
-    return [key_of(text) for text in overrides if describes_run(text)]
+    """Return the keys that describe a run and are set by overrides; a preset's name is none."""
+    keys = [key_of(text) for text in overrides if describes_run(text)]
+    return [key for key in keys if key != "experiment"]
 
 
 class Validation:

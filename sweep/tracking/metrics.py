@@ -45,8 +45,10 @@ SINGLE = (
 
 
 OWN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
+"""Metrics of every trainer, beside weights; those of the validation where there is one."""
+
 BUILT_IN = (*OWN, "accuracy", "validation_accuracy")
-"""Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
+"""Those of the built-in trainer, accuracies where targets are classes."""
 
 OURS = (*CURVES, *OWN)
 """What the contract names; a user's metric of such a name is stored below ``trainer/``."""
