@@ -21,8 +21,7 @@ def plan(args: Sequence[str], folder: Path, env: Mapping[str, str] | None = None
 
     The fixture `isolated` puts folder and environment back.
     """
-    from sweep.cli.app import command
-    from sweep.cli.task import run
+    from sweep.cli.app import command, run
 
     out, err = io.StringIO(), io.StringIO()
     GlobalHydra.instance().clear()

@@ -1,4 +1,4 @@
-"""The command line: Hydra's application, our exit codes, one sentence for each error."""
+"""The command line: Hydra's application and its task, our exit codes, a sentence an error."""
 
 from __future__ import annotations
 
@@ -8,22 +8,19 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-__all__ = ["command", "config_folder", "main", "one_job", "tool"]
+    from sweep.engine.events import Failure
+    from sweep.engine.plan import Cell
+    from sweep.training.history import RunResult
 
-
-def config_folder() -> str:
-    """Return the absolute path of the configuration: beside a checkout, inside a wheel."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return str(inside if inside.is_dir() else package.parent / "conf")
+__all__ = ["command", "handed_over", "main", "one_job", "run", "tool"]
 
 
 def main() -> None:
@@ -35,8 +32,6 @@ def main() -> None:
         from sweep.tracking.recorder import prepare
 
         prepare()
-    from sweep.cli.task import run
-
     code = command(run, "config")
     if recorder := sys.modules.get("sweep.tracking.recorder"):
         recorder.discard()  # of a sweep that was refused
@@ -89,6 +84,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from omegaconf import OmegaConf
 
         from sweep.cli.messages import unread
+        from sweep.cli.plain import config_folder
         from sweep.errors import ConfigErrors
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
@@ -122,7 +118,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     from sweep import console
     from sweep.cli.arguments import as_typed, prepared
     from sweep.cli.messages import REFUSALS, is_refusal, one_sentence
-    from sweep.cli.plain import main_options, register
+    from sweep.cli.plain import config_folder, main_options, register
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 
@@ -153,3 +149,72 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         gc.freeze()  # the process ends: what is left is not looked through for garbage
     life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
     return int(life.exit_code()) if life is not None else 0
+
+
+# --- the task function of a job, importable from any worker process ----------------------
+
+
+class _Ready:
+    """What the next job of this process records, where it was trained before."""
+
+    outcome: tuple[Cell, RunResult | Failure] | None = None
+
+
+@contextmanager
+def handed_over(cell: Cell, outcome: RunResult | Failure) -> Iterator[None]:
+    """Let the job that is launched within record an outcome."""
+    _Ready.outcome = cell, outcome
+    try:
+        yield
+    finally:
+        _Ready.outcome = None
+
+
+def run(config: DictConfig) -> float | None:
+    """Train the run that a configuration describes, record it, and return its final error.
+
+    A job of a sweep finds its sweep in this process, or by the key ``parent`` in the store;
+    a configuration without parent is a single run.
+    """
+    if _Ready.outcome is not None:
+        return _record(*_Ready.outcome)
+    from hydra.core.hydra_config import HydraConfig
+
+    from sweep.cli.plain import plain_values, typed_overrides
+    from sweep.cli.validate import set_keys
+    from sweep.config.run import run_spec
+    from sweep.config.settings import settings
+
+    plain = plain_values(config)
+    hydra = HydraConfig.get()
+    base = Path(hydra.runtime.cwd)
+    keys = set_keys(typed_overrides(HydraConfig.instance().cfg)["task"])
+    spec = run_spec(plain, dict(hydra.runtime.choices), base, keys)
+    options = settings(plain, base)
+    if options.parent is None:
+        from sweep.engine.single import run_single
+
+        run_id = Path(hydra.runtime.output_dir).name
+        single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
+        return single
+    from sweep.engine.execute import run_job
+    from sweep.engine.member import joined_sweep
+
+    with joined_sweep(options, spec) as sweep:
+        return run_job(sweep, spec)
+
+
+def _record(cell: Cell, outcome: RunResult | Failure) -> float | None:
+    from sweep.engine.events import Failure
+    from sweep.engine.life import current
+    from sweep.errors import RunFailed
+
+    sweep = current()
+    assert sweep is not None
+    if isinstance(outcome, Failure):
+        sweep.fail(cell, outcome)
+        raise RunFailed(outcome.sentence)
+    final_error = sweep.record(cell, outcome)
+    if outcome.failure is not None:
+        raise RunFailed(outcome.failure.sentence)
+    return final_error

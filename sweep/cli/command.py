@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.checks import did_you_mean, told
+from sweep.checks import did_you_mean, plain_text, told
 from sweep.cli.arguments import config_flags, describes_run, kept, key_of
 from sweep.cli.axes import parse, typed_text
 from sweep.cli.compose import Composer
@@ -19,14 +19,16 @@ from sweep.cli.grid import expand
 from sweep.cli.launch import launch, runs_alone, workers_of
 from sweep.cli.messages import listed
 from sweep.cli.plain import plain_values, typed_overrides
-from sweep.cli.plans import print_sweep
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import check_launcher
 from sweep.config.settings import CONTROL_KEYS, Settings, settings, sweeper_settings
+from sweep.config.spec import RunSpec
+from sweep.engine.estimate import Estimate, estimate, single_estimate
 from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
-from sweep.engine.plan import Plan, new_id
+from sweep.engine.plan import Cell, Plan, counted, new_id
 from sweep.engine.single import resume_single, waits
+from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigError, ConfigErrors
 from sweep.tracking.metrics import BUILT_IN
 from sweep.tracking.question import repeat_problems
@@ -37,7 +39,10 @@ if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
     from omegaconf import DictConfig
 
-__all__ = ["run_sweep"]
+__all__ = ["print_run", "run_sweep"]
+
+SHOWN_POINTS = 5
+"""So many points are named first and last."""
 
 
 def run_sweep(
@@ -91,7 +96,7 @@ def run_sweep(
     )
     _say_unused_seed(opening.plan)
     if opening.options.dry_run:
-        print_sweep(opening)
+        _print_sweep(opening)
         return []
     with sweep_life(opening) as sweep:
         return launch(sweep, launcher, composer, master, controls, sweeper["max_batch_size"])
@@ -197,3 +202,58 @@ def _set_parent(master: DictConfig, sweep_id: str) -> None:
     """Let Hydra's own settings, the sweep's folder among them, know the sweep."""
     with read_write(master), open_dict(master):
         master.parent = sweep_id
+
+
+# --- what dry_run=true prints -------------------------------------------------------------
+
+
+def _print_sweep(opening: Opening) -> None:
+    """Print the plan of a sweep; the iterations told are those that the store does not have."""
+    options, plan = opening.options, opening.plan
+    stored = stored_cells(plan, options, opening.sweep_id)
+    new = [cell for cell in plan.cells if cell not in stored]
+    first, *left_out = plan.lines(new)
+    lines = [f"Plan: {first}", *left_out, *_points(plan, new)]
+    console.say("\n".join(map(plain_text, lines)))
+    console.say(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
+    _estimated(
+        [cell.spec for cell in new],
+        lambda: estimate(
+            plan,
+            new,
+            opening.workers,
+            server=options.tracking_kind == "server",
+            elsewhere=opening.elsewhere,
+            max_seconds=options.max_seconds,
+        ),
+    )
+
+
+def print_run(spec: RunSpec, options: Settings) -> None:
+    """Print the plan of a single run."""
+    console.say(f"Plan: {counted(1, 1, spec.iters)}")
+    console.say("New: 1, stored already: 0")
+    _estimated([spec], lambda: single_estimate(spec, options.max_seconds))
+
+
+def _points(plan: Plan, new: Sequence[Cell]) -> list[str]:
+    """Return the grid points by name, those that are stored and those asked for twice."""
+    missing = {cell.index for cell in new}
+    lines = []
+    for cell in plan.cells:
+        times = plan.doubled.get(cell.name, 1)
+        twice = f"  (asked for {times} times, runs once)" if times > 1 else ""
+        stored = "" if cell.index in missing else "  (stored already)"
+        lines.append(f"  {cell.name}{twice}{stored}")
+    if len(lines) > 2 * SHOWN_POINTS:
+        lines[SHOWN_POINTS:-SHOWN_POINTS] = [f"  ... {len(lines) - 2 * SHOWN_POINTS} more ..."]
+    return lines
+
+
+def _estimated(specs: Sequence[RunSpec], estimate: Callable[[], Estimate]) -> None:
+    if all(spec.trainer.built_in for spec in specs):
+        found = estimate()
+        console.say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
+    else:  # it would have to run for one, and may write anything
+        console.say("No estimate: a trainer of your own is not tried.")
+    console.say("Nothing was written.")

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, open_dict, read_write
 
+from sweep.cli.app import handed_over
 from sweep.cli.compose import Composer
 from sweep.cli.plain import configure_log
-from sweep.cli.task import handed_over
 from sweep.engine.events import Failure
 from sweep.engine.executors import available_cpus
 from sweep.engine.plan import Cell

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 from hydra import utils
@@ -13,6 +14,7 @@ from sweep.engine.plan import new_id
 
 __all__ = [
     "UNCHECKED",
+    "config_folder",
     "configure_log",
     "main_options",
     "plain_values",
@@ -58,10 +60,18 @@ def typed_overrides(config: Any) -> dict[str, list[str]]:
     return {kind: [str(text) for text in overrides[kind]] for kind in ("task", "hydra")}
 
 
+def config_folder() -> str:
+    """Return the absolute path of the configuration: beside a checkout, inside a wheel."""
+    package = Path(__file__).resolve().parents[1]
+    inside = package / "conf"
+    return str(inside if inside.is_dir() else package.parent / "conf")
+
+
 def register() -> None:
     """Register the resolvers; safe to call again."""
     _register("sweep_new_id", new_id, use_cache=True)
     _register("sweep_job_folder", _job_folder)
+    _register("sweep_conf", config_folder)  # where the data files of presets are
 
 
 def _job_folder(output_subdir: Any, number: Any, chdir: Any = False) -> str:

@@ -28,8 +28,9 @@ LAUNCHER = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
 
 
 def set_keys(overrides: Sequence[str]) -> list[str]:
-    """Return the keys that describe a run and are set by overrides."""
-    return [key_of(text) for text in overrides if describes_run(text)]
+    """Return the keys that describe a run and are set by overrides; a preset's name is none."""
+    keys = [key_of(text) for text in overrides if describes_run(text)]
+    return [key for key in keys if key != "experiment"]
 
 
 class Validation:
@@ -186,7 +187,7 @@ def _prepare(config: DictConfig) -> None:
             "python -m sweep -m, or leave it out."
         )
     if options.dry_run:
-        from sweep.cli.plans import print_run
+        from sweep.cli.command import print_run
 
         print_run(spec, options)
         raise SystemExit(0)

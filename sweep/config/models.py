@@ -81,6 +81,15 @@ class Run(BaseModel):
     seed: int = Field(ge=0, description="the seed must be a whole number of at least 0")
 
 
+class Stop(_Group):
+    """The group `stop`."""
+
+    error: Positive | None = Field(None, description="give a finite error above 0, or null")
+    patience: Whole | None = Field(
+        None, ge=1, description="give a whole number of iterations of at least 1, or null"
+    )
+
+
 class Network(_Group):
     """The group `network`; Network.build validates the values."""
 

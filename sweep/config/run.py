@@ -87,7 +87,10 @@ def run_spec(
         rule = checked(_rule, run.rule, names["network"], network, trainer)
     if network is not None and data is not None and trainer is not None and trainer.built_in:
         checked(check_fit, network, data.inputs, data.targets)
-    plain = {key: value for key, value in config.items() if key not in CONTROL_KEYS}
+    stop = checked(_stop, config.get("stop"), data, trainer)
+    plain = {key: value for key, value in config.items() if key not in (*CONTROL_KEYS, "stop")}
+    if stop:
+        plain["stop"] = stop
     if network is not None:
         plain["network"] = _without_unset(plain["network"])
     if samples is not None:
@@ -115,7 +118,20 @@ def run_spec(
         named=_named(keys, plain, choices),
         preparation=data.preparation.document() if data.prepared else None,
         data_summary=data.summary,
+        stop=stop or {},
     )
+
+
+def _stop(value: Any, data: Data | None, trainer: TrainerSpec | None) -> dict[str, Any]:
+    """Return what ends a training early, of that alone which is set."""
+    from sweep.config.models import Stop, validated
+
+    found = validated(Stop, {} if value is None else value, "stop").model_dump(exclude_none=True)
+    without = data is not None and data.validation_inputs is None
+    if "patience" in found and without and trainer is not None and trainer.built_in:
+        advice = "there are no validation samples; keep some back, as data.validation=0.2"
+        raise ConfigError(told("stop.patience", found["patience"], advice))
+    return found
 
 
 def value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> Any:

@@ -57,6 +57,8 @@ class RunSpec:
         How the data was prepared, as plain values; None for data used as it is.
     data_summary
         What was done with the rows of a file; empty without one.
+    stop
+        What ends the training early: ``error``, ``patience``; empty where nothing does.
     """
 
     lr: float
@@ -72,6 +74,7 @@ class RunSpec:
     named: Mapping[str, Any] = field(default_factory=dict, compare=False)
     preparation: Mapping[str, Any] | None = field(default=None, compare=False)
     data_summary: str = field(default="", compare=False)
+    stop: Mapping[str, Any] = field(default_factory=dict)
     signature: str = field(init=False)
     trajectory: str = field(init=False)
 
@@ -158,4 +161,6 @@ def _signature(spec: RunSpec) -> str:
     }
     if spec.trainer.built_in:
         parts |= {"rule": spec.rule, "algorithm": ALGORITHM}
+    if spec.stop:
+        parts["stop"] = dict(spec.stop)
     return _sha256(parts)

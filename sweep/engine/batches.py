@@ -62,7 +62,7 @@ def batches(trajectories: Sequence[Trajectory], workers: int) -> list[tuple[Traj
 
 def _kind(spec: RunSpec) -> Hashable:
     """Return a key that is equal for trajectories that can be batched."""
-    if not spec.trainer.built_in or spec.trainer.options:
+    if not spec.trainer.built_in or spec.trainer.options or spec.stop:
         return object()
     network = spec.network
     return (

@@ -206,7 +206,7 @@ class Plan:
     def document(
         self, sweep_id: str, experiment: str, created: str, question: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return the plan as plan.json holds it; `question` says what decides between runs."""
+        """Return the content of plan.json; `question` is the metric that decides between runs."""
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,

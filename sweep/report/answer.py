@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sweep.report.axes import Axis, effects, scores
-from sweep.report.data import POINT, SweepData
+from sweep.report.data import SweepData
 from sweep.report.formats import FLOOR, counted, figure, joined, plain
 
 __all__ = ["answer", "distinct"]
@@ -95,9 +95,9 @@ def _luckiest(data: SweepData, best: Any) -> list[str]:
     """Name the best single run where it is none of the best point's."""
     if not data.repeats:
         return []
-    cells = data.cells
-    row = cells.loc[cells.value.idxmax() if data.question.mode == "max" else cells.value.idxmin()]
-    if all(row[name] == best[name] for name in POINT):
+    value, largest = data.cells.value, data.question.mode == "max"
+    row = data.cells.loc[value.idxmax() if largest else value.idxmin()]
+    if row.value == (best.high if largest else best.low):
         return []
     return [f"The best single run is another: {plain(row['name'])} with {figure(row.value)}."]
 

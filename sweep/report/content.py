@@ -109,7 +109,9 @@ def _runs(data: SweepData, base: str) -> list[Section]:
         return []
     order = [data.metric, "final_error", "best_error", "best_step", "final_validation_error"]
     later = ["initial_error", "final_error_log10", "train_seconds"]
-    found = set(data.metrics)
+    unusual = pd.DataFrame([run.not_finite() for run in runs.run], runs.index)
+    names = {key: name for run in runs.run for key, name in run.metric_names().items()}
+    found = {*data.metrics, *unusual}
     metrics = sorted(found - set(order), key=lambda name: (name in later, natural(name)))
     metrics = [name for name in dict.fromkeys(order) if name in found] + metrics
     shown = pd.concat(
@@ -117,9 +119,11 @@ def _runs(data: SweepData, base: str) -> list[Section]:
             runs[["name"]].set_axis(["run"], axis=1),
             data.values.loc[runs.index],
             runs[["outcome"]],
-            pd.DataFrame({name: [_exact(name, v) for v in data.metrics[name]] for name in metrics})
+            data.metrics.reindex(columns=metrics)
+            .apply(lambda column: column.map(lambda value: _exact(str(column.name), value)))
             .astype(object)
-            .set_axis(runs.index),
+            .mask(unusual.reindex(columns=metrics).notna(), unusual)
+            .rename(columns=names),
         ],
         axis=1,
     )

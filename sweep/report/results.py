@@ -230,9 +230,10 @@ def metrics_table(data: SweepData) -> Table:
     points = points if found and len(points) <= MOST_ROWS else points[:0]
     frame = data.values.loc[points.index, ["lr", *data.others, "iters"]]
     groups = data.metrics.join(data.runs[POINT]).groupby(POINT, sort=False)
+    names = {key: name for run in data.started.run for key, name in run.metric_names().items()}
     for name in found:
         numbers = groups[name].agg(value="mean", sd="std", n="count")
-        frame[name] = _shown(data, points[POINT].join(numbers, on=POINT))
+        frame[names.get(name, name)] = _shown(data, points[POINT].join(numbers, on=POINT))
     title = f"Other metrics at the end of each {'grid point' if data.repeats else 'run'}"
     return table_of(title, frame, _over(data), text=data.others)
 

@@ -185,7 +185,9 @@ def scalars(weights: Mapping[str, Any]) -> dict[str, float] | None:
 
 def _weights(result: RunResult) -> tuple[str, bytes]:
     both = {"initial": result.initial_weights, "final": result.final_weights}
-    if scalars(result.initial_weights) is not None and scalars(result.final_weights) is not None:
+    if result.best_weights is not None:
+        both["best"] = result.best_weights
+    if all(scalars(weights) is not None for weights in both.values()):
         plain = {
             part: {name: _plain(value) for name, value in weights.items()}
             for part, weights in both.items()
@@ -202,7 +204,7 @@ def _weights(result: RunResult) -> tuple[str, bytes]:
 
 
 def read_weights(content: bytes, name: str) -> dict[str, dict[str, Any]]:
-    """Return ``{"initial": {name: value}, "final": {…}}``.
+    """Return ``{"initial": {name: value}, "final": {…}}``, with early stopping ``"best"``, too.
 
     Non-finite values are None in the JSON of small networks and themselves in large ones.
     """

@@ -44,11 +44,13 @@ SINGLE = (
 )
 
 
-CLASSIFIER = ("accuracy", "validation_accuracy")
-BUILT_IN = (*SINGLE, "final_error", "final_error_log10", "train_seconds", *CLASSIFIER)
-"""Metrics of the built-in trainer, beside weights; those of the validation where there is one."""
+OWN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
+"""Metrics of every trainer, beside weights; those of the validation where there is one."""
 
-OURS = (*CURVES, *BUILT_IN)
+BUILT_IN = (*OWN, "accuracy", "validation_accuracy")
+"""Those of the built-in trainer, accuracies where targets are classes."""
+
+OURS = (*CURVES, *OWN)
 """What the contract names; a user's metric of such a name is stored below ``trainer/``."""
 
 ORIGINAL = "sweep.metric."

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection, Iterator
 from typing import Any
 
-from sweep.tracking.metrics import NOT_FINITE, ORIGINAL, OURS
+from sweep.tracking.metrics import OURS
 from sweep.tracking.read import search, stored_run
 from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun
@@ -69,6 +69,7 @@ def result_of(run: StoredRun) -> RunResult | None:
         final_validation_error=metrics.get("final_validation_error"),
         best_validation_error=metrics.get("best_validation_error"),
         stopped_at=whole("stopped_at"),
+        best_weights=_numbers(weights["best"]) if "best" in weights else None,
         curves=curves,
         metrics={name: value for name, value in _own_metrics(run) if name not in curves},
         printed=run.printed(),
@@ -77,10 +78,9 @@ def result_of(run: StoredRun) -> RunResult | None:
 
 def _own_metrics(run: StoredRun) -> Iterator[tuple[str, float]]:
     """Yield the metrics of a user's trainer, each under the name that it was given."""
+    names = run.metric_names()
     for key, value in run.metrics.items():
         if key not in OURS and not key.startswith("weights/"):
-            yield run.tags.get(ORIGINAL + key, key), value
-    for tag, text in run.tags.items():
-        if tag.startswith(NOT_FINITE):
-            key = tag.removeprefix(NOT_FINITE)
-            yield run.tags.get(ORIGINAL + key, key), float(text)
+            yield names.get(key, key), value
+    for key, text in run.not_finite().items():
+        yield names.get(key, key), float(text)

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from sweep.tracking import files
 from sweep.tracking.artifacts import Artifacts
+from sweep.tracking.metrics import NOT_FINITE, ORIGINAL
 from sweep.training.curve import Points
 
 __all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
@@ -78,6 +79,18 @@ class StoredRun:
         """Return the steps and values of each curve that a user's trainer named."""
         content = self._file(files.CURVE)
         return files.read_named(content) if content else {}
+
+    def metric_names(self) -> dict[str, str]:
+        """Return metric -> its own name, where MLflow does not take that."""
+        return self._tagged(ORIGINAL)
+
+    def not_finite(self) -> dict[str, str]:
+        """Return metric -> ``nan``, ``inf`` or ``-inf``, which is not stored as a value."""
+        return self._tagged(NOT_FINITE)
+
+    def _tagged(self, start: str) -> dict[str, str]:
+        found = self.tags.items()
+        return {key.removeprefix(start): text for key, text in found if key.startswith(start)}
 
     def printed(self) -> str:
         """Return what the training printed."""

@@ -164,11 +164,11 @@ class Training:
             item.parts.append(
                 Part(item.curve.take(), item.seconds, initial, initial=True, printed=take())
             )
-            item.close_part()
+            self._end_part(item)
             self._items.append(item)
         if saved and any(saved):
             batch.resume()
-        self._resumable = [resumable(trainer) for trainer in batch.items]
+        self._resumable = [batch.savable and resumable(trainer) for trainer in batch.items]
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Training:
@@ -203,9 +203,7 @@ class Training:
                 item.seconds += elapsed / len(under_way)
                 validation = None if others is None else others[at]
                 item.curve.extend(errors[at], validation, self._batch.curves())
-                if self._batch.stopped and item.curve.marks.diverged_at is None:
-                    item.curve.stop()
-                item.close_part()
+                self._end_part(item)
                 if not item.under_way:
                     self._batch.leave(at)
             iterations -= count
@@ -218,6 +216,12 @@ class Training:
         if self.done and len(self._items) == 1:
             self._items[0].close(self._batch)
         return SliceResult(tuple(item.end_slice() for item in self._items), states)
+
+    def _end_part(self, item: Trajectory) -> None:
+        if self._batch.stopped and item.curve.marks.diverged_at is None:
+            item.curve.stop()
+        item.best = self._batch.best
+        item.close_part()
 
     def close(self) -> None:
         """End the training where it is."""

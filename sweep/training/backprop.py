@@ -101,6 +101,7 @@ class Item:
         self.step = int(state["step"])
         stalled = int(state.get("stalled_at", -1))
         self.stalled_at = None if stalled < 0 else stalled
+        self.diverged_at = None
 
 
 class Backprop(Batch):

@@ -32,21 +32,19 @@ LEFT_OUT = f"\n(What was printed after the first {MOST_PRINTED} characters is le
 class Snapshot:
     """Weights and a trainer's own metrics at a step, and the step from which nothing changes.
 
-    `failure` is what `weights()` or `metrics()` raised; what they would have given is missing.
+    With what `weights()` or `metrics()` raised, and the weights that early stopping keeps.
     """
 
     weights: Weights
     metrics: Mapping[str, float]
     stalled_at: int | None
     failure: Failure | None = None
+    best: Weights | None = None
 
 
 @dataclass(frozen=True)
 class Saved:
-    """Where a trajectory can go on from: its curve's landmarks, training time, trainer's state.
-
-    `printed` is what was printed up to there.
-    """
+    """Where a trajectory can go on from, with its training time and what it has printed."""
 
     marks: Landmarks
     seconds: float
@@ -136,6 +134,8 @@ class RunResult:
         What the trainer raised after the last iteration; all else is what came before.
     printed
         What was printed up to the run's end.
+    best_weights
+        With early stopping, those at the first step with the smallest validation error.
     """
 
     iters: int
@@ -160,6 +160,7 @@ class RunResult:
     curves: Mapping[str, Points] = field(default_factory=dict)
     failure: Failure | None = None
     printed: str = ""
+    best_weights: Weights | None = None
 
 
 class History:
@@ -291,6 +292,7 @@ class History:
             curves=curves,
             failure=at_end.failure if outcome == "failed" else None,
             printed=printed,
+            best_weights=at_end.best,
         )
 
 

@@ -73,10 +73,16 @@ class Batch(Protocol):
         The trajectories, each a Trainer without `advance`.
     stopped
         Whether the training of a batch of one has ended by itself.
+    savable
+        Whether the items' states are all that is needed to continue.
+    best
+        The weights of a batch of one that early stopping keeps, if it is asked for.
     """
 
     items: Sequence[Any]
     stopped: bool = False
+    savable: bool = True
+    best: Mapping[str, Any] | None = None
 
     def advance(self, iterations: int) -> Values:
         """Train all on; return the errors after each iteration, shape (items, iterations).

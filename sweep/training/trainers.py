@@ -17,6 +17,7 @@ from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.blas import hold_blas
 from sweep.training.function import BatchOfFunction, Function
 from sweep.training.protocol import Batch, BatchOfOne
+from sweep.training.stopping import Stopping
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
@@ -199,6 +200,13 @@ def build_batch(specs: Sequence[RunSpec]) -> Batch:
     RunFailed
         The trainer's source, or the data, is not what a run's signature is made of.
     """
+    if specs[0].stop:
+        (alone,) = specs
+        return Stopping(_batch(specs), **alone.stop)
+    return _batch(specs)
+
+
+def _batch(specs: Sequence[RunSpec]) -> Batch:
     first = specs[0]
     if not first.trainer.built_in:
         (alone,) = specs

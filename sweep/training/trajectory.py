@@ -26,6 +26,7 @@ class Trajectory:
     seconds: float = 0.0
     parts: list[Part] = field(default_factory=list)
     ended: bool = False
+    best: Mapping[str, Any] | None = None
 
     @property
     def step(self) -> int:
@@ -82,7 +83,7 @@ class Trajectory:
         except BaseException as error:
             failure = Failure.of(error)
         stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
-        return Snapshot(weights, metrics, stalled_at, failure)
+        return Snapshot(weights, metrics, stalled_at, failure, self.best)
 
     def save(self) -> Saved:
         return Saved(self.curve.marks, self.seconds, checked_state(self.trainer))

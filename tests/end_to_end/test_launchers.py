@@ -56,7 +56,7 @@ class Recorder(Callback):
     def on_job_start(self, config, *, task_function, **kwargs):
         hydra = HydraConfig.get()
         folder = hydra.runtime.output_dir.rpartition("/")[2]
-        self.write("job_start", num=hydra.job.num, folder=folder, note=config.note)
+        self.write("job_start", num=hydra.job.num, folder=folder, remark=config.remark)
 
     def on_job_end(self, config, job_return, **kwargs):
         value = job_return._return_value
@@ -72,7 +72,7 @@ ARGUMENTS = [
     "lr=0.1,0.2,0.4",
     "iters=2,5",
     "experiment=noted",
-    "note=${hydra:job.num}",
+    "remark=${hydra:job.num}",
     "hydra.output_subdir=.hydra",
     "+hydra.callbacks.recorder={_target_: recorder.Recorder}",
 ]
@@ -87,7 +87,7 @@ def user_folder(folder: Path) -> Path:
     (trainers / "halving.yaml").write_text("_target_: halving.Halving\nlr: ${lr}\n")
     presets = folder / "my_conf" / "experiment"
     presets.mkdir()
-    (presets / "noted.yaml").write_text("# @package _global_\nnote: null  # for the recorder\n")
+    (presets / "noted.yaml").write_text("# @package _global_\nremark: null  # for the recorder\n")
     return folder
 
 
@@ -153,7 +153,7 @@ def test_launchers_call_the_callbacks_alike(basic: Path, trajectory: Path) -> No
     assert told[0]["what"] == "multirun_start"
     assert told[-1]["what"] == "multirun_end", "also after failures"
     starts = [call for call in told if call["what"] == "job_start"]
-    assert [call["note"] for call in starts] == [call["num"] for call in starts] == [*range(6)]
+    assert [call["remark"] for call in starts] == [call["num"] for call in starts] == [*range(6)]
     ends = {call["num"]: call for call in told if call["what"] == "job_end"}
     assert {num for num, call in ends.items() if call["status"] == "FAILED"} == {2, 3}
     assert ends[0]["value"] == 0.1 / 2**2

@@ -134,6 +134,7 @@ def test_question_that_has_no_answer_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_validation_decides_and_a_resumed_sweep_keeps_its_question(tmp_path: Path) -> None:
     rows = "\n".join(f"{x / 10},{(x / 10) ** 2}" for x in range(20))
     (tmp_path / "square.csv").write_text(f"x,y\n{rows}\n")
@@ -155,3 +156,13 @@ def test_validation_decides_and_a_resumed_sweep_keeps_its_question(tmp_path: Pat
     assert "Best of 6 runs by min best_error: " in more.out
     again = run_sweep([], tmp_path, module="sweep.report")
     assert again.out.startswith("Best of 6 runs by min best_error: ")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["regression", "digits"])
+def test_preset_on_real_data_can_be_verified(preset: str, tmp_path: Path) -> None:
+    short = ["iters=2", "lr=0.1", "seed=0,1"]
+    ended = run_sweep([f"experiment={preset}", *short], tmp_path)
+    assert ended.code == 0 and "the mean of 2 seeds: " in ended.out, ended
+    verified = run_sweep([], tmp_path, module="sweep.verify")
+    assert verified.code == 0 and "0 differ, 0 not verified" in verified.out, verified

@@ -144,13 +144,16 @@ def test_metrics_that_fail_leave_the_trained_run_and_end_with_1(
     assert files >= {"curve.parquet", "weights.json", "traceback.txt"}
 
 
-def test_metrics_keep_their_difference_and_what_they_are(runs: Runs) -> None:
+def test_metrics_keep_their_difference_and_what_they_are(runs: Runs, folder: Path) -> None:
     ours = runs["lr=0.25,iters=3,trainer=train"].data
     names = {key: ours.tags.get(f"sweep.metric.{key}", key) for key in ours.metrics}
     found = {name: ours.metrics[key] for key, name in names.items()}
     assert (found["F1(macro)"], found["F1[macro]"]) == (0.75**3, 0.75**3 / 2)
     theirs = runs["lr=0.25,iters=3,trainer=halving"].data
     assert theirs.tags["sweep.not_finite.share"] == "inf" and "share" not in theirs.metrics
+    (page,) = (folder / "four" / "reports").glob("*/index.html")
+    shown = page.read_text(encoding="utf-8")
+    assert "F1(macro)" in shown and "F1[macro]" in shown and ">inf<" in shown
 
 
 def test_single_run_is_the_active_run_too(

@@ -49,7 +49,8 @@ def test_unique_keeps_the_first_of_equal_cells_and_numbers_anew() -> None:
 
 def test_plan_document_gives_the_plan_again() -> None:
     plan = plan_of(*GRID)
-    document = json.loads(json.dumps(plan.document("20260101-000000-abcd", "sweep", "now")))
+    content = plan.document("20260101-000000-abcd", "sweep", "now", {})
+    document = json.loads(json.dumps(content))
     again = Plan.from_document(document, {cell.index: cell.spec for cell in plan.cells})
     assert [cell.spec.signature for cell in again.cells] == [
         cell.spec.signature for cell in plan.cells

@@ -84,7 +84,7 @@ def test_wheel_brings_every_file_of_conf(installed: Path, tmp_path: Path) -> Non
     conf = where(installed, tmp_path) / "conf"
 
     def names(root: Path) -> list[str]:
-        return sorted(path.relative_to(root).as_posix() for path in root.rglob("*.yaml"))
+        return sorted(path.relative_to(root).as_posix() for path in root.rglob("*.*"))
 
     assert names(conf) == names(ROOT / "conf") != []
 

@@ -71,8 +71,7 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
         final = {label: at / rate for at, label in enumerate(support.NAMES)}
         result = support.result(final_error=0.1 / rate, final_weights=final)
         support.record(store, started, result)
-    found = read.find_sweep(store, sweep_id)
-    totals = totals_of(read.sweep_runs(store, sweep_id), question_of(found.plan()))
+    totals = totals_of(read.sweep_runs(store, sweep_id), question_of(plan))
     write.finish_sweep(store, run_id, "FINISHED", totals)
     return run_id
 
