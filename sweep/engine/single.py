@@ -99,10 +99,23 @@ def _shown(result: RunResult) -> tuple[str, float | None]:
 
 
 def waits(options: Settings) -> bool:
-    """Return whether ``resume=<id>`` names a single run whose result is not stored yet."""
+    """Return whether ``resume=<id>`` names a single run whose result is not stored yet.
+
+    Raises
+    ------
+    NotFoundError
+        It names a single run of which nothing waits on disk.
+    """
     owner = options.outputs / "runs" / str(options.resume)
     known = owner.parent == options.outputs / "runs" and owner.name not in ("", ".", "..")
-    return known and 0 in results.waiting(results.folder_of(options.outputs, f"runs/{owner.name}"))
+    if not known or not owner.is_dir():
+        return False
+    if 0 not in results.waiting(results.folder_of(options.outputs, f"runs/{owner.name}")):
+        raise NotFoundError(
+            f"resume={owner.name}: nothing of this single run waits on disk; its result is stored "
+            "already, or it ended before it had one and is to be run again."
+        )
+    return True
 
 
 def resume_single(options: Settings) -> None:

@@ -55,13 +55,10 @@ STOP_SECONDS = 2.0
 CLOSE_SECONDS = 5.0
 """Seconds to close the store."""
 
-SILENT = (
-    "The store does not answer; what is not recorded waits on disk and resume=last finishes the "
-    "sweep."
-)
+SILENT = "The store does not answer; what was finished is on disk."
 DIED = (
-    "The process that records in the store died; what was finished is on disk and resume=last "
-    "stores it and finishes the sweep."
+    "The process that records in the store died; what was finished is on disk, and a sweep is "
+    "finished with resume=last."
 )
 
 
@@ -163,16 +160,16 @@ class _Process(Recorder):
     """A recorder in a process of its own."""
 
     def __init__(self) -> None:
-        lines, theirs = multiprocessing.get_context("spawn").Pipe()
+        context = multiprocessing.get_context("spawn")
+        lines, theirs = context.Pipe()
         before = set(multiprocessing.active_children())
-        pool = ProcessPoolExecutor(
-            1, multiprocessing.get_context("spawn"), _begin, (theirs, os.getpid())
-        )
-        super().__init__(pool, lines)
-        # Until it ignores them itself, signals that the terminal sends to all are held back.
-        resource_tracker.ensure_running()
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, set())
         try:
+            pool = ProcessPoolExecutor(1, context, _begin, (theirs, os.getpid()))
+            super().__init__(pool, lines)
+            resource_tracker.ensure_running()
+            # Until it ignores them itself, signals that the terminal sends to all are held back.
+            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
             pool.submit(_load)
         except OSError as error:
             raise StoreError(
@@ -182,7 +179,10 @@ class _Process(Recorder):
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, held)
         theirs.close()
-        (self._worker,) = set(multiprocessing.active_children()) - before
+        started = set(multiprocessing.active_children()) - before
+        if not started:
+            raise StoreError(DIED)
+        (self._worker,) = started
 
     def end(self) -> None:
         self._worker.kill()

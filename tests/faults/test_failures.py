@@ -139,3 +139,12 @@ def test_single_run_is_deleted_while_it_trains(begin: Begin, tmp_path: Path) -> 
     (stored,) = read.search(store, "")
     assert stored.info.status == "FINISHED" and stored.info.run_id != run.info.run_id
     assert not left.exists()
+
+
+@pytest.mark.faults
+def test_single_run_of_which_nothing_waits(tmp_path: Path) -> None:
+    """It is named as a single run, not as a sweep that is looked for in vain."""
+    assert run_sweep(["lr=0.1"], tmp_path).code == 0
+    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
+    again = run_sweep([f"resume={folder.name}"], tmp_path)
+    assert_brief(again, 2, f"resume={folder.name}: nothing of this single run waits")

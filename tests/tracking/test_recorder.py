@@ -197,3 +197,28 @@ def test_prepared_recorder_that_is_not_used_ends() -> None:
     process = worker()
     discard()
     assert not process.is_running()
+
+
+STILLBORN = """
+import multiprocessing, sys
+from multiprocessing import resource_tracker
+resource_tracker.ensure_running()
+multiprocessing.set_executable("/bin/false")  # what is spawned from here on ends at once
+from sweep.cli.app import main
+sys.argv = ["sweep", "-m", "lr=0.1", "iters=1"]
+main()
+"""
+
+
+def test_process_that_ends_at_once_is_told(tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", STILLBORN],
+        cwd=tmp_path,
+        env=clean_environment({"PYTHONPATH": str(ROOT)}),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert ended.returncode == 3, ended
+    assert "Traceback" not in ended.stderr and "The process that records" in ended.stderr, ended
