@@ -20,6 +20,8 @@ from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
 from sweep.training.data import load_data
 from sweep.training.data.files import open_source
+from sweep.training.data.new import new_inputs
+from sweep.training.data.preparation import Column, Preparation
 from tests.processes import ROOT, run_sweep
 
 HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
@@ -186,6 +188,24 @@ def test_rows_that_cannot_be_prepared_are_refused(
     with pytest.raises(ConfigError) as caught:
         list(made.rows(open_source([tmp_path / "bad.csv"], made.read)))
     assert words in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("cell", "words"),
+    [
+        ("", "no value in column 'x', row 1: the network is trained without missing values"),
+        ("much", "column 'x', row 1: it must be a number; the network is trained on numbers"),
+    ],
+)
+def test_new_rows_are_not_told_to_be_trained_otherwise(
+    tmp_path: Path, cell: str, words: str
+) -> None:
+    (tmp_path / "bad.csv").write_text(f"x,z\n{cell},1\n")
+    preparation = Preparation((Column("x"),), (Column("y"),))
+    with pytest.raises(ConfigError) as caught:
+        new_inputs(preparation, open_source([tmp_path / "bad.csv"], {}))
+    assert words in str(caught.value)
+    assert "data." not in str(caught.value).removeprefix("data.file")
 
 
 @pytest.mark.parametrize(

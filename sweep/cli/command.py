@@ -196,6 +196,15 @@ def _question_problems(options: Settings, plan: Plan) -> Iterator[str]:
         config["data"].get("validation") or config["data"].get("folds") for config in configs
     ):
         yield told("metric", options.metric, "no samples are kept back; set data.validation=0.2")
+    elif "accuracy" in options.metric and not any(
+        config["data"].get("one_hot") or config["network"].get("loss") == "cross_entropy"
+        for config in configs
+    ):
+        yield told(
+            "metric",
+            options.metric,
+            "the targets are no classes; set data.one_hot=true, or network.loss=cross_entropy",
+        )
 
 
 def _set_parent(master: DictConfig, sweep_id: str) -> None:

@@ -115,6 +115,10 @@ def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, En
             ["metric=best_validation_error: no samples are kept back; set data.validation=0.2."],
         ),
         (
+            ["metric=accuracy", "mode=max"],
+            ["metric=accuracy: the targets are no classes; set data.one_hot=true, or network.loss"],
+        ),
+        (
             ["mode=max"],
             ["mode=max: name the metric too, as metric=accuracy."],
         ),

@@ -231,6 +231,11 @@ def test_build_refuses_in_one_sentence(changes: dict[str, Any], words: str) -> N
     assert str(caught.value)[-1] in ".?"
 
 
+def test_given_weights_that_do_not_fit_other_layers_are_advised_to_be_drawn() -> None:
+    with pytest.raises(ConfigError, match=r"write network\.init\.scheme=xavier to draw them"):
+        Network.build(**{**notebook.CONFIG, "layers": [2, 8, 1]})
+
+
 @pytest.mark.parametrize("value", ["0.82", None, float("nan"), float("-inf"), True, 10**400, [1]])
 def test_build_refuses_a_weight_that_is_no_finite_number(value: Any) -> None:
     weights = [[row[:] for row in matrix] for matrix in notebook.CONFIG["weights"]]

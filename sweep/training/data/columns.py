@@ -27,6 +27,8 @@ class Columns:
         The column that says which rows are kept back, if there is one.
     categories
         Inputs that are categories; None where every text is to be one.
+    trained
+        Whether a network is trained already, so that nothing can be chosen any more.
     """
 
     inputs: tuple[int, ...]
@@ -34,6 +36,7 @@ class Columns:
     labels: bool
     split: int | None
     categories: frozenset[int] | None
+    trained: bool = False
 
     def text(self) -> set[int]:
         """Return the columns that are read as text."""

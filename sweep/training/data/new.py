@@ -66,7 +66,7 @@ def new_inputs(preparation: Preparation, source: Source) -> npt.NDArray[np.float
         for at in source.positions(_reference(column.name, source), "an input of the run")
     ]
     categories = {at: place for place, at in enumerate(columns) if _values(preparation, place)}
-    chosen = Columns(tuple(columns), (), False, None, frozenset(categories))
+    chosen = Columns(tuple(columns), (), False, None, frozenset(categories), trained=True)
     filled = any(column.fill is not None for column in preparation.inputs)
     table = gather(source, chosen, "mean" if filled else None)
     for at, place in categories.items():

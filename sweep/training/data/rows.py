@@ -127,7 +127,7 @@ def _gather(source: Source, columns: Columns, text: set[int], missing: str | Non
             if missing == "drop":
                 kept &= ~gap
             elif gap.any() and (missing is None or at not in columns.inputs):
-                raise _missing(source, path, first + int(gap.argmax()), at, at in columns.inputs)
+                raise _missing(source, columns, path, first + int(gap.argmax()), at)
         for at, block in blocks.items():
             if np.isinf(block[kept]).any():
                 row = first + int(np.isinf(block).argmax()) + 1
@@ -198,6 +198,8 @@ def _advice(
     source: Source, columns: Columns, cells: Mapping[int, str], at: int, likely: Sequence[int]
 ) -> str:
     """Return what to write for a column that holds text."""
+    if columns.trained:
+        return "the network is trained on numbers in this column; mend it, or leave the row out"
     if at in columns.targets:
         return "if it is the label of a class, write data.one_hot=true"
     if at not in likely:
@@ -250,9 +252,11 @@ def as_text(values: Any) -> Texts:
     return result
 
 
-def _missing(source: Source, path: Path, row: int, at: int, is_input: bool) -> ConfigError:
+def _missing(source: Source, columns: Columns, path: Path, row: int, at: int) -> ConfigError:
     advice = "write data.missing=drop to leave out rows with missing values"
-    if is_input:
+    if columns.trained:
+        advice = "the network is trained without missing values; fill it in, or leave the row out"
+    elif at in columns.inputs:
         advice += ", or data.missing=mean or median to fill them in"
     return ConfigError(
         f"data.file {path} holds no value in column {source.names[at]!r}, row {row + 1}: {advice}."

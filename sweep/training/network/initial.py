@@ -16,6 +16,9 @@ __all__ = ["SCHEMES", "drawn_weights", "given_biases", "given_weights", "layer_s
 Array = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int], Mapping[str, Any]], Array]
 
+DRAW = "network.init.scheme=xavier to draw them in place of those given"
+"""What a message advises where given values do not fit the layers."""
+
 
 def _uniform(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
     low = number(init.get("low", -0.5), "network.init.low")
@@ -73,7 +76,7 @@ def given_weights(weights: Any, layers: Sequence[int]) -> list[Array]:
         if array.shape != shape:
             raise MisfitError(
                 f"network.weights[{at}] has {array.shape[0]} rows of {array.shape[1]} numbers, "
-                f"but layers {list(layers)} need {shape[0]} rows of {shape[1]}."
+                f"but layers {list(layers)} need {shape[0]} rows of {shape[1]}: write {DRAW}."
             )
         matrices.append(array)
     return matrices
@@ -93,7 +96,7 @@ def given_biases(biases: Any, layers: Sequence[int], *, shared: bool) -> list[Ar
         if len(array) != size:
             raise ConfigError(
                 f"network.biases[{at}] has {len(array)} numbers, "
-                f"but layers {list(layers)} need {size}."
+                f"but layers {list(layers)} need {size}: write {DRAW}."
             )
         vectors.append(array)
     return vectors
