@@ -100,8 +100,8 @@ def _uniform(low: Decimal, high: Decimal) -> str:
 
 
 FORMS: dict[str, tuple[str, Callable[..., str]]] = {
-    "linspace": ("linspace(a,b,n): n values from a to b, n at least 2", _linspace),
-    "logspace": ("logspace(a,b,n): n values from 10^a to 10^b, n at least 2", _logspace),
+    "linspace": (f"linspace(a,b,n): n values from a to b, n from 2 to {MOST_VALUES}", _linspace),
+    "logspace": (f"logspace(a,b,n): n values from 10^a to 10^b, n from 2 to {MOST_VALUES}", _logspace),
     "loguniform": ("loguniform(a,b) with 0 < a < b", _loguniform),
     "uniform": ("uniform(a,b) with a < b", _uniform),
 }
