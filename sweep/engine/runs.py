@@ -226,10 +226,12 @@ class Runs:
             now = time.monotonic()
             silent_since = (silent_since or now) if self._silent else None
             if silent_since is not None and now - silent_since > SERVER_RETURNS:
+                of_sweep = self.folder.parents[1].name == "sweeps"
+                again = "last" if of_sweep else self.folder.parent.name
                 raise StoreError(
                     f"{self._tracking.place} does not answer: {len(self._waiting)} results wait in "
                     f"{self.folder}; start the server and run the command again with "
-                    f"resume={self.folder.parent.name}."
+                    f"resume={again}."
                 )
         if self._created is not None:
             self._recorder.result(self._created)

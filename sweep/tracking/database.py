@@ -51,8 +51,16 @@ def check_address(database: Path) -> None:
     Raises
     ------
     StoreError
-        The path holds a ``?`` or a ``%`` with two hexadecimal digits.
+        The path holds a ``?``, a ``%`` with two hexadecimal digits, or bytes that are no text.
     """
+    try:
+        str(database).encode("utf-8")
+    except UnicodeEncodeError as error:
+        path = str(database.parent).encode("utf-8", "backslashreplace").decode()
+        raise StoreError(
+            f"outputs={path}: the path holds bytes that are no UTF-8, which the address of a "
+            "SQLite database cannot carry; choose another folder."
+        ) from error
     found = re.search(r"\?|%[0-9A-Fa-f]{2}", str(database))
     if found:
         raise StoreError(

@@ -54,7 +54,7 @@ def planned(arguments: list[str], folder: Path) -> list[str]:
             ["data=points", "data.file=glob(points*)"],
             ["data.file=points1.csv", "data.file=points2.csv"],
         ),
-        (["network=glob(*,exclude=[n*,o*,g*,e*])"], ["network=big", "network=small"]),
+        (["network=glob(*,exclude=[n*,o*,g*,e*,a*])"], ["network=big", "network=small"]),
         (["network=small,big", "network.init.scheme=he"], ["network=small", "network=big"]),
         (
             ["network=small", "network.init.scheme=he,xavier"],

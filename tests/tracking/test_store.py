@@ -368,3 +368,11 @@ connection.close()
     assert ended.code == 0, ended
     assert Path(f"{tracking.database}-wal").stat().st_size > 0
     assert store.client.search_runs([store.experiment_id]) == []
+
+
+def test_path_that_is_no_text_is_one_sentence_and_nothing_is_made(tmp_path: Path) -> None:
+    """Bytes that are no UTF-8 come as halves of surrogate pairs, which nothing can write."""
+    outputs = tmp_path / "caf\udce9" / "outputs"
+    with pytest.raises(StoreError, match=r"caf\\udce9.*no UTF-8.*another folder"):
+        open_store(Tracking("local", outputs), mode="write")
+    assert list(tmp_path.iterdir()) == []
