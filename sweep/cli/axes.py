@@ -21,6 +21,7 @@ from hydra.core.override_parser.types import (
     Quote,
     QuotedString,
     RangeSweep,
+    Sweep,
 )
 from hydra.errors import HydraException
 
@@ -115,6 +116,8 @@ def refusals(override: Override, base: Path) -> list[str]:
         return []
     if isinstance(value, RangeSweep) and value_count(value) > MOST_VALUES:
         return [f"{line}: these are {value_count(value)} values; choose a larger step."]
+    if isinstance(value, ChoiceSweep) and any(isinstance(one, Sweep) for one in value.list or []):
+        return [f"{line}: a range stands alone; write each value instead, as {key}=1,2,5."]
     if any(True for _ in _lines(override, base)):
         return []
     if not isinstance(value, Glob):

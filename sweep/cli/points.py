@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
+from yaml import MarkedYAMLError
 
 from sweep.checks import did_you_mean
 from sweep.cli.arguments import describes_run
@@ -97,6 +98,9 @@ def _entries(given: Any, base: Path) -> Iterator[tuple[str, Mapping[Any, Any]]]:
             raise ConfigError(f"{where}: it cannot be read ({error.strerror}).") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"{where}: it is not UTF-8; save it so.") from error
+        except MarkedYAMLError as error:
+            at = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
+            raise ConfigError(f"{where}{at}: this is no YAML ({error.problem}).") from error
     if not isinstance(given, list) or not given:
         raise ConfigError(f"{where}: {FORM}.")
     for number, entry in enumerate(given, start=1):
@@ -185,8 +189,16 @@ def _condition(text: str, axes: Sequence[str]) -> str:
             case ast.UnaryOp(ast.Not(), denied):
                 return ast.UnaryOp(ast.Not(), condition(denied))
             case ast.Compare(left, operators, others) if all(map(plain, operators)):
-                operands = [operand(one) for one in others]
-                return ast.Compare(operand(left), operators, operands)
+                parts = [operand(left), *map(operand, others)]
+                # pandas reads == with a list as `in`, and < with one as nothing sensible
+                of_in = [False, *(isinstance(one, ast.In | ast.NotIn) for one in operators)]
+                if of_in != [isinstance(part, ast.List) for part in parts]:
+                    raise ConfigError(
+                        f"{where}: a list stands after in, as lr in [1, 2]; an axis of lists is "
+                        "compared with text, as network.layers == '[4,3,2]'."
+                    )
+                if any(isinstance(part, ast.Name) for part in parts):
+                    return ast.Compare(parts[0], operators, parts[1:])
         raise refusal
 
     def plain(operator: ast.cmpop) -> bool:
@@ -205,7 +217,9 @@ def _condition(text: str, axes: Sequence[str]) -> str:
             case ast.UnaryOp(ast.USub() | ast.UAdd(), ast.Constant(int() | float())):
                 return node
             case ast.List(items) | ast.Tuple(items):
-                return ast.List([operand(item) for item in items], ast.Load())
+                values = [operand(item) for item in items]
+                if not any(isinstance(value, ast.Name | ast.List) for value in values):
+                    return ast.List(values, ast.Load())
         raise refusal
 
     try:

@@ -99,9 +99,11 @@ def _uniform(low: Decimal, high: Decimal) -> str:
     return f"interval({low},{high})"
 
 
+COUNT = f"n from 2 to {MOST_VALUES}"
+
 FORMS: dict[str, tuple[str, Callable[..., str]]] = {
-    "linspace": ("linspace(a,b,n): n values from a to b, n at least 2", _linspace),
-    "logspace": ("logspace(a,b,n): n values from 10^a to 10^b, n at least 2", _logspace),
+    "linspace": (f"linspace(a,b,n): n values from a to b, {COUNT}", _linspace),
+    "logspace": (f"logspace(a,b,n): n values from 10^a to 10^b, {COUNT}", _logspace),
     "loguniform": ("loguniform(a,b) with 0 < a < b", _loguniform),
     "uniform": ("uniform(a,b) with a < b", _uniform),
 }

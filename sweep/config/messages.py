@@ -26,6 +26,8 @@ def field_message(
     kind
         The type of pydantic's error.
     """
+    from sweep.config.run import RUN_KEYS
+
     fields = model.model_fields
     key = f"{group}.{name}" if group else name
     value = values.get(name)
@@ -39,7 +41,8 @@ def field_message(
             f"{key}={str(value).strip()}, without quotes, or for a variable of the environment "
             f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
         )
-    if isinstance(value, list) and value and not any(isinstance(one, list) for one in value):
+    swept = (group or name).partition(".")[0] in RUN_KEYS
+    if swept and isinstance(value, list) and value and not any(isinstance(v, list) for v in value):
         listed = ",".join(map(str, value))
         return told(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
     if isinstance(value, int | float) and abs(value) > 1.7e308:

@@ -81,14 +81,15 @@ def distinct(one: Any, two: Any) -> Any:
 
     They do where they are further apart than twice the standard error of their difference,
     sqrt(sd²/n + sd²/n), about the 95 % level; without repeats wherever they are not equal.
+    Errors below the floor of double precision are equal, as where the best point is chosen.
 
     Parameters
     ----------
     one, two
-        ``value``, ``sd`` and ``n`` of grid points, as rows or columns of `SweepData.grid`.
+        ``decisive``, ``sd`` and ``n`` of grid points, as rows or columns of `SweepData.grid`.
     """
     error = np.sqrt(one.sd**2 / one.n + two.sd**2 / two.n)
-    return ~((one.value - two.value).abs() <= 2 * error)
+    return ~((one.decisive - two.decisive).abs() <= 2 * error)
 
 
 def _luckiest(data: SweepData, best: Any) -> list[str]:

@@ -138,6 +138,11 @@ REFUSED = [
     ([f'{SKIP}["@lr > 1"]'], "compare axes with values"),
     ([f'{SKIP}["lr is 1"]'], "compare axes with values"),
     ([f'{SKIP}["lr.real > 1"]'], "lr.real is no axis; the axes are lr, iters."),
+    ([f'{SKIP}["1 < 2"]'], "compare axes with values"),
+    ([f'{SKIP}["lr in [iters]"]'], "compare axes with values"),
+    ([f'{SKIP}["lr < [1, 2]"]'], "a list stands after in"),
+    ([f'{SKIP}["lr == [1, 2]"]'], "a list stands after in"),
+    ([f'{SKIP}["lr in 3"]'], "a list stands after in"),
     ([f'{SKIP}["lr > \'a\'"]'], "these values cannot be compared"),
     ([f'{SKIP}["lr > 0"]'], "Nothing is left of 12 grid points: where lr > 0."),
     ([f"{SKIP}3"], "give a list of conditions"),
@@ -148,13 +153,19 @@ REFUSED = [
     (["lr=logspace(1,400,3)"], "lr=logspace(1,400,3): write logspace(a,b,n)"),
     (["lr=loguniform(0,1)"], "lr=loguniform(0,1): write loguniform(a,b) with 0 < a < b."),
     (["lr=loguniform(1e-4,1)"], "lr=loguniform(1e-4,1): say how many points are drawn from it"),
+    (["lr=logspace(-1,0,2),5"], "a range stands alone; write each value instead, as lr=1,2,5."),
+    (["lr=range(1,3),5"], "lr=range(1,3),5: a range stands alone"),
     (["lr=interval(2,1)"], "write interval(a,b) with a < b"),
+    (["lr=linspace(1,2,1)"], "n values from a to b, n from 2 to 1000000."),
+    (["name=[a]"], "which is no id.\n"),
     (["hydra.sweeper.samples=3"], "no axis is drawn"),
     (["hydra.sweeper.samples=0"], "hydra.sweeper.samples=0: give a whole number above 0."),
     (["hydra.sweeper.points=points.txt"], "or the path of a .csv or .yaml file"),
     (["hydra.sweeper.points=none.csv"], "none.csv: it cannot be read (No such file or directory)."),
     (["hydra.sweeper.points=broken.csv"], "broken.csv, line 2: 3 cells where the header has 2."),
     (["hydra.sweeper.points=semi.csv"], "semi.csv: it looks separated by ';'"),
+    (["hydra.sweeper.points=broken.yaml"], "broken.yaml, line 2: this is no YAML (expected ','"),
+    (["hydra.sweeper.points=twice.yaml"], "twice.yaml, line 1: this is no YAML (found duplicate"),
     (["hydra.sweeper.points=empty.csv"], "empty.csv: it has no points"),
     (["hydra.sweeper.points=[]"], "give a list of mappings"),
     (["hydra.sweeper.points=[{lr: 0.1}, 3]"], "entry 2 is 3; give a list of mappings"),
@@ -169,6 +180,8 @@ def test_what_is_no_grid_is_refused(arguments: list[str], told: str, tmp_path: P
     (tmp_path / "broken.csv").write_text("lr,iters\n1,2,3\n")
     (tmp_path / "semi.csv").write_text("lr;iters\n1;2\n")
     (tmp_path / "empty.csv").write_text("lr,iters\n")
+    (tmp_path / "broken.yaml").write_text("- {lr: [0.1\n")
+    (tmp_path / "twice.yaml").write_text("- {lr: 0.1, lr: 0.2}\n")
     before = sorted(tmp_path.rglob("*"))
     ended = plan(["-m", "dry_run=true", *arguments], tmp_path)
     assert ended.code == 2 and told in ended.err, ended

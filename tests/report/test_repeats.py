@@ -72,6 +72,12 @@ def test_points_that_their_spread_cannot_tell_apart_are_equal(tmp_path: Path) ->
     assert "0.5 and 0.7 are equal within the spread of 10 seeds." in answer(data)
 
 
+def test_errors_below_the_floor_are_equal(tmp_path: Path) -> None:
+    low, lower = ([(1 + seed) * unit for seed in SEEDS] for unit in (1e-29, 1e-33))
+    data = ended(tmp_path, {0.1: [3.0] * 10, 0.5: low, 0.7: lower})
+    assert "0.5 and 0.7 are equal within the spread of 10 seeds." in answer(data)
+
+
 def test_every_table_has_a_line_for_each_point(lucky: SweepData) -> None:
     table = results.final_error_table(lucky)
     assert table.rows[1] == ("0.5", "0.1045 ± 0.003 (10)") and len(table.rows) == 3
