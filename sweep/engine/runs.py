@@ -228,8 +228,10 @@ class Runs:
             if silent_since is not None and now - silent_since > SERVER_RETURNS:
                 of_sweep = self.folder.parents[1].name == "sweeps"
                 again = "last" if of_sweep else self.folder.parent.name
+                count = len(self._waiting)
                 raise StoreError(
-                    f"{self._tracking.place} does not answer: {len(self._waiting)} results wait in "
+                    f"{self._tracking.place} does not answer: {count} "
+                    f"{'result waits' if count == 1 else 'results wait'} in "
                     f"{self.folder}; start the server and run the command again with "
                     f"resume={again}."
                 )

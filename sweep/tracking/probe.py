@@ -27,7 +27,8 @@ def probe_folder(outputs: Path) -> None:
     StoreError
         A file is in its place, or it cannot be written.
     """
-    for path in (outputs, *outputs.parents):
+    below = [outputs / name for name in ("artifacts", "sweeps", "runs", "reports")]
+    for path in (*below, outputs, *outputs.parents):
         if path.exists() and not path.is_dir():
             raise StoreError(f"outputs={outputs}: {path} is a file; remove it or choose another.")
     try:

@@ -97,10 +97,13 @@ def unprivileged(arguments: list[str], folder: Path) -> Ended:
 
 
 @pytest.mark.slow
-def test_file_in_the_place_of_outputs(tmp_path: Path) -> None:
-    (tmp_path / "outputs").write_text("mine")
+@pytest.mark.parametrize("place", ["outputs", "outputs/artifacts", "outputs/sweeps"])
+def test_file_in_the_place_of_outputs(place: str, tmp_path: Path) -> None:
+    (tmp_path / place).parent.mkdir(exist_ok=True)
+    (tmp_path / place).write_text("mine")
     assert_brief(run_sweep(GRID, tmp_path), 3, "is a file")
-    assert (tmp_path / "outputs").read_text() == "mine"
+    assert (tmp_path / place).read_text() == "mine"
+    assert not (tmp_path / "outputs" / "mlflow.db").exists()
 
 
 @pytest.mark.slow
