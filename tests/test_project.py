@@ -41,7 +41,7 @@ SEAMS = {
     "scipy": ["sweep.training.kernels.general"],
     "sqlalchemy": ["sweep.tracking.*"],
     "threadpoolctl": ["sweep.training.*"],
-    "yaml": ["sweep.tracking.files"],
+    "yaml": ["sweep.cli.points", "sweep.tracking.files"],
 }
 """Outside library -> the only modules that use it; others may name its types, unexecuted."""
 

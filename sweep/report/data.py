@@ -184,7 +184,9 @@ class SweepData:
         """Return what a run is, with the iterations needed: lr=0.05, 1000 iterations."""
         count = f"{row.needed} iteration{'' if row.needed == 1 else 's'}"
         if row.needed < row.iters:
-            count += f" (of {row.iters}; nothing changes after them)"
+            stopped = "stopped_at" in row.run.metrics
+            why = "the run stopped there" if stopped else "nothing changes after them"
+            count += f" (of {row.iters}; {why})"
         words = [f"lr={self.values.lr[row.name]}", count]
         if self.others:
             words.append(joined(self.others, self.values.loc[row.name, list(self.others)]))
@@ -276,7 +278,7 @@ def _placed(
 
 
 def _ended(run: StoredRun | None, metric: str, iters: int) -> tuple[float, float, int]:
-    """Return final error, deciding metric and iterations after which nothing changed."""
+    """Return final error, deciding metric and the iterations until it stopped changing."""
     if run is None:
         return math.nan, math.nan, iters
     done = outcome_of(run) == "completed"
@@ -284,7 +286,8 @@ def _ended(run: StoredRun | None, metric: str, iters: int) -> tuple[float, float
         found if done and np.isfinite(found := run.metrics.get(name, math.nan)) else math.nan
         for name in ("final_error", metric)
     )
-    return error, value, int(min(run.metrics.get("stalled_at", math.inf), iters))
+    ends = (run.metrics.get(name, math.inf) for name in ("stalled_at", "stopped_at"))
+    return error, value, int(min(*ends, iters))
 
 
 def _numbers(lr: str, iters: str) -> tuple[float, int] | None:

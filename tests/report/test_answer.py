@@ -50,6 +50,13 @@ def test_answer_gives_the_iteration_from_which_nothing_changed(tmp_path: Path) -
     assert "stopped changing" not in text, "a fixed point at the floor is no trouble"
 
 
+def test_answer_gives_the_iteration_at_which_a_run_stopped(tmp_path: Path) -> None:
+    (cell,) = stored.cells({"lr": [1.0], "iters": [1000]})
+    run = stored.stored_run(tmp_path, cell, np.array([0.6, 1e-3]), metrics={"stopped_at": 102.0})
+    text = answer(sweep_data(stored.stored_sweep(tmp_path, [cell]), [run]))
+    assert "lr=1.0, 102 iterations (of 1000; the run stopped there)" in text
+
+
 @pytest.mark.parametrize(
     ("best", "words"),
     [
