@@ -19,7 +19,7 @@ from sweep.errors import ConfigError
 
 __all__ = ["draws", "expanded", "range_values", "value_count"]
 
-MOST_VALUES = 1_000_000
+MOST_VALUES = 100_000
 """A range of more values is a mistake."""
 
 DIGITS = 4

@@ -51,8 +51,8 @@ def _text(value: Any) -> str | None:
 
 
 def _name(value: Any) -> Any:
-    """Refuse `last`, and names that look like an id."""
-    if isinstance(value, str) and re.match(r"last$|\d{8}-\d{6}-", value):
+    """Refuse words that an id may be beside, and names that look like an id."""
+    if isinstance(value, str) and re.match(r"(last|none|null)$|\d{8}-\d{6}-", value):
         raise ValueError(value)
     return value
 

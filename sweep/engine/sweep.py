@@ -116,13 +116,14 @@ class Sweep:
         self.left_over += len({cell.index for cell in self.pending} - self._ended)
 
     def take_results(self) -> list[Cell]:
-        """Store the result files that an earlier command left; return their cells.
+        """Store the result files that an earlier command left; return those pending until now.
 
-        One that is not whole, or of an attempt that did not finish, is removed.
+        One that is not whole, or of an attempt that did not finish, is removed. One whose run is
+        finished already goes the same way: the store finds that run and drops the file.
         """
         taken = {}
         left = results.waiting(self.runs.folder)
-        for cell in self.pending:
+        for cell in self.plan.cells:
             path = left.get(cell.index)
             record = results.read(path) if path is not None else None
             if path is None or (record is not None and record.store != self._store):

@@ -156,7 +156,7 @@ REFUSED = [
     (["lr=logspace(-1,0,2),5"], "a range stands alone; write each value instead, as lr=1,2,5."),
     (["lr=range(1,3),5"], "lr=range(1,3),5: a range stands alone"),
     (["lr=interval(2,1)"], "write interval(a,b) with a < b"),
-    (["lr=linspace(1,2,1)"], "n values from a to b, n from 2 to 1000000."),
+    (["lr=linspace(1,2,1)"], "n values from a to b, n from 2 to 100000."),
     (["name=[a]"], "which is no id.\n"),
     (["hydra.sweeper.samples=3"], "no axis is drawn"),
     (["hydra.sweeper.samples=0"], "hydra.sweeper.samples=0: give a whole number above 0."),

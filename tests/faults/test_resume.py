@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.tracking import read
+from sweep.tracking import read, results
 from tests.faults.conftest import Begin
 from tests.faults.support import (
     assert_brief,
@@ -61,6 +61,24 @@ def test_resume_takes_the_cells_of_the_plan(tmp_path: Path) -> None:
     assert refused.code == 2 and "seed changed since" in refused.err, refused
     assert "9 of its cells" in refused.err and "and 4 more" in refused.err
     assert kept(tmp_path) == before
+
+
+@pytest.mark.faults
+def test_result_file_of_a_run_that_is_stored_already_is_dropped(tmp_path: Path) -> None:
+    """A command that is killed just before it removes the file leaves it."""
+    assert run_sweep(["-m", "lr=0.1,0.2", "iters=5"], tmp_path).code == 0
+    store = open_reader(tmp_path)
+    sweep = read.find_sweep(store, "last")
+    run = read.sweep_runs(store, sweep.sweep_id)[1]
+    record = results.RunRecord(
+        store.tracking.name, run.cell, run.name, {}, run.tags, 1, 2, outcome="completed"
+    )
+    folder = results.folder_of(tmp_path / "outputs", f"sweeps/{sweep.sweep_id}")
+    results.write(folder, record, {})
+    ended = run_sweep(["resume=last"], tmp_path)
+    assert ended.code == 0 and "2 of them stored already" in ended.out, ended
+    assert not folder.exists()
+    assert_whole(tmp_path)
 
 
 @pytest.mark.faults
