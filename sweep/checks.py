@@ -16,6 +16,7 @@ from sweep.errors import ConfigError
 
 __all__ = [
     "did_you_mean",
+    "invalid_value",
     "known_keys",
     "no_such_key",
     "number",
@@ -23,7 +24,6 @@ __all__ = [
     "plain_text",
     "refuse_quotes",
     "table",
-    "told",
     "vector",
     "whole",
     "without_password",
@@ -144,7 +144,7 @@ def refuse_quotes(key: str, value: Any, check: Callable[[Any], Any]) -> None:
         )
 
 
-def told(key: str, value: Any, advice: str) -> str:
+def invalid_value(key: str, value: Any, advice: str) -> str:
     """Return the message for an invalid value: key and value as typed, then the advice."""
     shown = "null" if value is None else str(value)
     if isinstance(value, str) and value in ("true", "false", "null"):

@@ -59,7 +59,7 @@ def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
     """
 
     @functools.wraps(task)
-    def told(config: DictConfig) -> Any:
+    def checked(config: DictConfig) -> Any:
         from sweep import console
         from sweep.errors import SweepError
 
@@ -69,7 +69,7 @@ def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
             console.error(str(error))
             raise SystemExit(error.exit_code) from error
 
-    return told
+    return checked
 
 
 def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.checks import did_you_mean, plain_text, told
+from sweep.checks import did_you_mean, invalid_value, plain_text
 from sweep.cli.arguments import config_flags, describes_run, kept, key_of
 from sweep.cli.axes import parse, typed_text
 from sweep.cli.compose import Composer
@@ -184,23 +184,27 @@ def _checked(
 def _question_problems(options: Settings, plan: Plan) -> Iterator[str]:
     """Yield why the plan's runs cannot be compared by what the options ask."""
     if options.mode == "max" and options.metric is None:
-        yield told("mode", "max", "name the metric too, as metric=accuracy")
+        yield invalid_value("mode", "max", "name the metric too, as metric=accuracy")
     yield from repeat_problems(plan.repeats, plan.axes)
     configs = [cell.spec.config for cell in plan.cells]
     if options.metric is None or not all(cell.spec.trainer.built_in for cell in plan.cells):
         return
     if options.metric not in BUILT_IN and not options.metric.startswith("weights/"):
         known = did_you_mean(options.metric, BUILT_IN) or f"; it has {', '.join(BUILT_IN)}"
-        yield told("metric", options.metric, f"the built-in trainer has no such metric{known}")
+        yield invalid_value(
+            "metric", options.metric, f"the built-in trainer has no such metric{known}"
+        )
     elif "validation" in options.metric and not any(
         config["data"].get("validation") or config["data"].get("folds") for config in configs
     ):
-        yield told("metric", options.metric, "no samples are kept back; set data.validation=0.2")
+        yield invalid_value(
+            "metric", options.metric, "no samples are kept back; set data.validation=0.2"
+        )
     elif "accuracy" in options.metric and not any(
         config["data"].get("one_hot") or config["network"].get("loss") == "cross_entropy"
         for config in configs
     ):
-        yield told(
+        yield invalid_value(
             "metric",
             options.metric,
             "the targets are no classes; set data.one_hot=true, or network.loss=cross_entropy",
@@ -217,7 +221,7 @@ def _set_parent(master: DictConfig, sweep_id: str) -> None:
 
 
 def _print_sweep(opening: Opening) -> None:
-    """Print the plan of a sweep; the iterations told are those that the store does not have."""
+    """Print the plan of a sweep; the iterations shown are those that the store does not have."""
     options, plan = opening.options, opening.plan
     stored = stored_cells(plan, options, opening.sweep_id)
     new = [cell for cell in plan.cells if cell not in stored]

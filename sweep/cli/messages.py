@@ -111,9 +111,9 @@ def one_sentence(error: BaseException) -> str:
     if cause is not None and str(cause).strip() and str(cause) not in text:
         lines += [line.strip() for line in str(cause).splitlines()]
     where = next((line for line in lines if line.startswith("full_key: ")), "")
-    told = [line for line in lines if not line.startswith(("full_key:", "object_type="))]
+    message = [line for line in lines if not line.startswith(("full_key:", "object_type="))]
     place = where.removeprefix("full_key: ")
-    return (f"{place}: " if place else "") + " ".join(told or [type(error).__name__])
+    return (f"{place}: " if place else "") + " ".join(message or [type(error).__name__])
 
 
 def _unreadable(override: str, reason: str) -> str:

@@ -27,7 +27,7 @@ UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 
 
 def main_options() -> dict[str, Any]:
-    """Return what ``hydra.main`` is told beside the configuration's place.
+    """Return the options of ``hydra.main`` beside the configuration's place.
 
     1.4 asks what a ``_target_`` may run: the configuration is code, and the user's own.
     """

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sweep.checks import did_you_mean, no_such_key, told
+from sweep.checks import did_you_mean, invalid_value, no_such_key
 
 __all__ = ["field_message"]
 
@@ -44,10 +44,12 @@ def field_message(
     swept = (group or name).partition(".")[0] in RUN_KEYS
     if swept and isinstance(value, list) and value and not any(isinstance(v, list) for v in value):
         listed = ",".join(map(str, value))
-        return told(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
+        return invalid_value(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
     if isinstance(value, int | float) and abs(value) > 1.7e308:
         advice += "; double precision ends at 1.8e308"
-    return told(key, value, advice + did_you_mean(str(value), _literals(fields[name].annotation)))
+    return invalid_value(
+        key, value, advice + did_you_mean(str(value), _literals(fields[name].annotation))
+    )
 
 
 def _number(text: str) -> float | int | None:

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from sweep.checks import told
+from sweep.checks import invalid_value
 from sweep.config.messages import field_message
 from sweep.errors import ConfigErrors
 
@@ -248,7 +248,7 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
         One message for each invalid value.
     """
     if not isinstance(values, Mapping):
-        raise ConfigErrors([told(group, values, f"choose one with {group}=NAME")])
+        raise ConfigErrors([invalid_value(group, values, f"choose one with {group}=NAME")])
     try:
         return model.model_validate(values)
     except ValidationError as error:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import told
+from sweep.checks import invalid_value
 from sweep.config.settings import CONTROL_KEYS
 from sweep.config.spec import BUILT_IN, RunSpec, TrainerSpec
 from sweep.errors import ConfigError, ConfigErrors, MisfitError
@@ -97,7 +97,9 @@ def run_spec(
         plain["data"] = samples
     others = {key: value for key, value in plain.items() if key not in ("lr", "iters", "seed")}
     problems = problems or [
-        told(key, value, "plan.json can hold finite numbers only; write it as text, in quotes")
+        invalid_value(
+            key, value, "plan.json can hold finite numbers only; write it as text, in quotes"
+        )
         for key, value in _not_finite(others)
     ]
     if run is None or data is None or problems:
@@ -130,7 +132,7 @@ def _stop(value: Any, data: Data | None, trainer: TrainerSpec | None) -> dict[st
     without = data is not None and data.validation_inputs is None
     if "patience" in found and without and trainer is not None and trainer.built_in:
         advice = "there are no validation samples; keep some back, as data.validation=0.2"
-        raise ConfigError(told("stop.patience", found["patience"], advice))
+        raise ConfigError(invalid_value("stop.patience", found["patience"], advice))
     return found
 
 
@@ -181,7 +183,7 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
     if not trainer.built_in:
         if value is not None:
             advice = "a rule has no meaning under a trainer of your own; leave it null"
-            raise MisfitError(told("rule", value, advice))
+            raise MisfitError(invalid_value("rule", value, advice))
         return None
     if value is not None:
         check_rule(network, value)

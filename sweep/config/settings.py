@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import told
+from sweep.checks import invalid_value
 from sweep.errors import ConfigErrors, gathered
 
 if TYPE_CHECKING:
@@ -91,7 +91,9 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         budget = validated(Budget, config.get("budget", {}), "budget")
     if tracking is not None and tracking.kind == "local" and tracking.uri is not None:
         problems.append(
-            told("tracking.uri", tracking.uri, "write tracking=server too, or leave it out")
+            invalid_value(
+                "tracking.uri", tracking.uri, "write tracking=server too, or leave it out"
+            )
         )
     if control is None or tracking is None or problems:
         raise ConfigErrors(problems)

@@ -49,8 +49,8 @@ def execute(
             str(launcher["backend"]), launcher["workers"], launcher["options"], thread_safe=safe
         )
     except ConfigError as error:  # all was well before the sweep began, so no refusal
-        told = str(error).removesuffix(".")
-        raise SweepError(f"{told}; then finish the sweep with resume=last.") from error
+        message = str(error).removesuffix(".")
+        raise SweepError(f"{message}; then finish the sweep with resume=last.") from error
     with executor:
         yield from _train(sweep, batches(trajectories, executor.room()), executor)
 

@@ -37,7 +37,7 @@ RETRY = 3.0
 """Seconds after which a server that did not answer is tried again."""
 
 NOTICE = 10.0
-"""Seconds after which the user is told how many results are still to be stored."""
+"""Seconds after which the user is notified how many results are still to be stored."""
 
 SERVER_RETURNS = 20.0
 """Seconds that a silent server is given at the end."""
@@ -60,7 +60,7 @@ class Runs:
     ----------
     owner
         ``sweeps/<id>`` or ``runs/<id>``: where result files lie, below the folder of outputs.
-    heard
+    on_finished
         Called with what became of each result file.
     """
 
@@ -70,11 +70,11 @@ class Runs:
         tracking: Tracking,
         owner: str,
         stop: StopRequest,
-        heard: Callable[[Finished], None],
+        on_finished: Callable[[Finished], None],
     ) -> None:
         self.folder = results.folder_of(tracking.outputs, owner)
         self._recorder, self._tracking, self._stop = recorder, tracking, stop
-        self._heard = heard
+        self._on_finished = on_finished
         self._begun: dict[int, _Begun] = {}
         self._waiting: dict[int, Path] = {}
         self._stored: Future[list[Finished]] | None = None
@@ -199,7 +199,7 @@ class Runs:
             if one.state == "refused":
                 self._refused.append(one.problem)
             else:
-                self._heard(one)
+                self._on_finished(one)
 
     def settle(self) -> None:
         """Wait until the store has every run that has ended.

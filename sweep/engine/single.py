@@ -151,9 +151,9 @@ class _Single:
         self._options = options
         self._recorder = recorder
         self._opened: Future[tuple[str, list[str]]] | None = None
-        self._heard: list[Finished] = []
+        self._finished: list[Finished] = []
         tracking, owner = from_options(options), f"runs/{run_id}"
-        self.runs = Runs(recorder, tracking, owner, stop, self._heard.append)
+        self.runs = Runs(recorder, tracking, owner, stop, self._finished.append)
 
     def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
         """Return the variables with which a trainer of a user's own finds MLflow and its run."""
@@ -197,8 +197,8 @@ class _Single:
                 if f"resume={self.id} " not in sentence:
                     console.say(sentence)
             self.runs.settle()
-            if self._heard[-1].state != "stored":
-                raise StoreError(self._heard[-1].problem)
+            if self._finished[-1].state != "stored":
+                raise StoreError(self._finished[-1].problem)
         except StoreError as error:
             left = f"The result lies in {path}; resume={self.id} stores it."
             if self.stop():  # it was not waited for longer
@@ -208,7 +208,7 @@ class _Single:
         except Interrupted:
             console.error(f"The result lies in {path}; resume={self.id} stores it.")
             raise
-        return self._heard[-1].run_id
+        return self._finished[-1].run_id
 
     def interrupt(self) -> str:
         """Close the run as KILLED, if there is one yet; return what became of it, in words."""

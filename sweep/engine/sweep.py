@@ -66,7 +66,7 @@ class Sweep:
         self.stop = stop
         tracking = from_options(options)
         self._store = tracking.name
-        self.runs = Runs(recorder, tracking, f"sweeps/{sweep_id}", stop, self._hear)
+        self.runs = Runs(recorder, tracking, f"sweeps/{sweep_id}", stop, self._on_finished)
         self.pending: tuple[Cell, ...] = plan.cells
         self.estimate: Estimate | None = None
         self.finished = 0
@@ -220,7 +220,7 @@ class Sweep:
         with self._store_needed():
             self.runs.settle()
 
-    def _hear(self, one: Finished) -> None:
+    def _on_finished(self, one: Finished) -> None:
         if one.state == "damaged":
             self._damaged.add(one.cell)
         elif one.state == "gone":

@@ -248,7 +248,7 @@ def rule_table(data: SweepData, pairs: Frame) -> Table:
         frame["E notebook"] = pairs.error_notebook.map(figure)
         frame["E gradient"] = pairs.error_gradient.map(figure)
         frame["E ratio"] = [figure(one, 3) for one in ratio.where(ratio < 1e300)]
-        frame["largest weight difference"] = [figure(value, 3) for value in pairs.apart]
+        frame["largest weight difference"] = [figure(value, 3) for value in pairs.difference]
         frame["where"] = [
             f"{where}: {figure(one)} against {figure(two)}" if isinstance(where, str) else ""
             for where, one, two in pairs[["where", "from", "to"]].to_numpy()

@@ -2,7 +2,7 @@
 
 Importing this package loads nothing heavy. It states how MLflow shall behave in this process
 and in those that it starts, unless the user's environment says otherwise: no telemetry, no
-retries of its own (`sweep.tracking.patience` waits and tells), no lines between ours.
+retries of its own (`sweep.tracking.retry` waits and tells), no lines between ours.
 """
 
 import os

@@ -217,7 +217,7 @@ def check_version(database: Path, mode: str) -> None:
                 f"{database} is a SQLite database, but not one of MLflow; move it away or choose "
                 "other outputs."
             ) from error
-        from sweep.tracking.patience import translated
+        from sweep.tracking.retry import translated
 
         raise translated(error, str(database)) from error
 

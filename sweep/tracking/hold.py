@@ -10,7 +10,7 @@ import filelock
 from sweep.errors import StoreBusyError, StoreError
 from sweep.tracking import locks, read
 from sweep.tracking.locks import HEARTBEAT, Beat
-from sweep.tracking.patience import patiently
+from sweep.tracking.retry import retry
 from sweep.tracking.store import Store
 
 __all__ = ["busy", "hold", "keep_beating"]
@@ -49,7 +49,7 @@ def hold(store: Store, held: ExitStack, path: str, pid: int) -> str:
 def keep_beating(store: Store, held: ExitStack, run_id: str, path: str, pid: int) -> None:
     """Renew the heartbeat of a run on a server until `held` is closed.
 
-    Whoever shares a disk with this process is told by the lock alone.
+    Processes on the same disk see the lock itself.
     """
     if store.tracking.kind == "local":
         return
@@ -58,7 +58,7 @@ def keep_beating(store: Store, held: ExitStack, run_id: str, path: str, pid: int
     def beat() -> None:
         while not ended.wait(locks.BEAT):
             with suppress(StoreError):  # whoever writes meets the same obstacle, and says so
-                patiently(
+                retry(
                     lambda: client.set_tag(run_id, HEARTBEAT, mine.to_json()),
                     where,
                     lambda sentence: None,

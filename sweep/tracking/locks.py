@@ -30,7 +30,7 @@ from sweep.tracking.settings import Tracking
 __all__ = ["BEAT", "EXPIRY", "HEARTBEAT", "Beat", "acquire", "is_held", "release"]
 
 HEARTBEAT = "sweep.heartbeat"
-"""The tag that says who works on a sweep or a run, and when it was last heard of."""
+"""The tag that says who works on a sweep or a run, and the time of its last sign of life."""
 
 BEAT = 60.0
 EXPIRY = 15 * 60.0
@@ -103,7 +103,7 @@ class Beat:
     pid, started
         The process's id, and when it started in seconds since the epoch.
     time
-        When it was last heard of, in seconds since the epoch.
+        Time of its last sign of life, in seconds since the epoch.
     """
 
     lock: str

@@ -15,7 +15,7 @@ from mlflow.entities import Experiment
 from sweep.errors import StoreError
 from sweep.tracking.create import STORE_TAG, store_lock
 from sweep.tracking.database import check_version, connect
-from sweep.tracking.patience import patiently
+from sweep.tracking.retry import retry
 from sweep.tracking.settings import Tracking
 
 __all__ = ["readdress"]
@@ -41,7 +41,7 @@ def readdress(tracking: Tracking, experiment: Experiment, say: Callable[[str], N
         )
     with store_lock(tracking, say):
         check_version(tracking.database, "ro")
-        count = patiently(partial(_rewrite, tracking, old, new), str(tracking.database), say)
+        count = retry(partial(_rewrite, tracking, old, new), str(tracking.database), say)
     say(f"The store was moved: {count} artifact addresses now point to {tracking.artifacts}.")
 
 

@@ -9,7 +9,7 @@ from functools import partial
 from mlflow.entities import Run, ViewType
 
 from sweep.errors import NotFoundError
-from sweep.tracking.patience import GoneError
+from sweep.tracking.retry import GoneError
 from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
 from sweep.tracking.texts import is_plain_id

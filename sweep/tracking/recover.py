@@ -13,7 +13,7 @@ from sweep.errors import StoreError
 from sweep.tracking import read, results
 from sweep.tracking.files import CONFIG, config_bytes
 from sweep.tracking.locks import Beat, acquire, is_held
-from sweep.tracking.patience import UnreachableError
+from sweep.tracking.retry import UnreachableError
 from sweep.tracking.store import Store
 from sweep.tracking.texts import entity_name, is_plain_id, short
 

@@ -87,7 +87,7 @@ class Rows:
 
         Where a server does not answer they are created when they end.
         """
-        from sweep.tracking.patience import UnreachableError
+        from sweep.tracking.retry import UnreachableError
 
         for record in records:
             if self._stopping() or record.cell in self._ids:
@@ -162,7 +162,7 @@ class Rows:
 
     def _answers(self) -> bool:
         """Return whether a server that did not answer answers something small."""
-        from sweep.tracking.patience import patiently
+        from sweep.tracking.retry import retry
 
         store = self._store
         for pause in PAUSES:
@@ -171,14 +171,14 @@ class Rows:
             time.sleep(pause)
             ask = partial(store.client.get_experiment, store.experiment_id)
             with suppress(StoreError):
-                patiently(ask, store.where, lambda sentence: None)
+                retry(ask, store.where, lambda sentence: None)
                 store.silent_until = 0.0
                 return True
         return False
 
     def _finish(self, path: Path) -> Finished:
         from sweep.tracking import results, write
-        from sweep.tracking.patience import UnreachableError
+        from sweep.tracking.retry import UnreachableError
 
         cell = int(path.name)
         record = results.read(path)

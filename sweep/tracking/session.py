@@ -71,7 +71,7 @@ class Session:
         from sweep.tracking.store import open_store
 
         self.store = open_store(tracking, mode="write", need_bytes=need_bytes, say=self.say)
-        self.store.hurried = self.stopping
+        self.store.stopping = self.stopping
         self._write_runs()
 
     def _write_runs(self, *, alone: str | None = None, resumed: bool = False) -> None:

@@ -20,8 +20,8 @@ from sweep.tracking.artifacts import Artifacts, LocalArtifacts
 from sweep.tracking.create import create_experiment, create_store
 from sweep.tracking.database import adopt, check_address, check_version, inspect, is_locked
 from sweep.tracking.moved import readdress
-from sweep.tracking.patience import UnreachableError, patiently
 from sweep.tracking.probe import probe_folder, probe_server, probe_space
+from sweep.tracking.retry import UnreachableError, retry
 from sweep.tracking.settings import Tracking
 from sweep.tracking.uploads import ServerArtifacts
 
@@ -51,12 +51,12 @@ class Store:
         Where files of runs lie and how they get there.
     say
         Told what the user should know while the store makes us wait.
-    hurried
+    stopping
         Set by the command: true once it was asked to end, so that no lock holds it up.
     silent_until
         Until then (monotonic clock) a server that did not answer is left alone.
     blocked
-        What was told when another program still held the database and the command should end.
+        The message when another program still held the database and the command should end.
     """
 
     tracking: Tracking
@@ -66,7 +66,7 @@ class Store:
     artifacts: Artifacts
     mode: Mode
     say: Callable[[str], None] = _to_stderr
-    hurried: Callable[[], bool] = lambda: False
+    stopping: Callable[[], bool] = lambda: False
     silent_until: float = 0.0
     blocked: StoreBusyError | None = None
 
@@ -103,16 +103,16 @@ class Store:
             raise _deleted(self.tracking, self.experiment_id)
 
     def call(self, action: Callable[[], T]) -> T:
-        """Return what an action on the client returns; see `patience.patiently`.
+        """Return what an action on the client returns; see `retry.retry`.
 
         A server that has just not answered is not asked again for some seconds.
         """
         if time.monotonic() < self.silent_until:
             raise UnreachableError(f"{self.where} does not answer.")
-        if self.blocked is not None and self.hurried() and is_locked(self.tracking.database):
+        if self.blocked is not None and self.stopping() and is_locked(self.tracking.database):
             raise StoreBusyError(str(self.blocked))  # a second of waiting was enough for all
         try:
-            answer = patiently(action, self.where, self.say, self.hurried)
+            answer = retry(action, self.where, self.say, self.stopping)
         except StoreBusyError as error:
             self.blocked = error
             raise
@@ -225,14 +225,14 @@ def _experiment(
                 raise
 
     name = tracking.place
-    client, found = patiently(find, name, say)
+    client, found = retry(find, name, say)
     if found is None and mode == "read":
         raise NotFoundError(
             f"tracking.experiment={tracking.experiment}: {name} holds no such experiment."
         )
     if found is None:
-        patiently(make, name, say)
-        client, found = patiently(find, name, say)
+        retry(make, name, say)
+        client, found = retry(find, name, say)
     if found is None or found.lifecycle_stage != "active":
         raise _deleted(tracking, found.experiment_id if found else "ID")
     return client, found

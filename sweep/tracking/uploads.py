@@ -13,7 +13,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
 from sweep.errors import StoreError
-from sweep.tracking.patience import UnreachableError, first_line, http_status
+from sweep.tracking.retry import UnreachableError, first_line, http_status
 
 __all__ = ["ServerArtifacts"]
 

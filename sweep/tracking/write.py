@@ -22,8 +22,8 @@ from mlflow.entities import Metric, Param, RunTag
 from sweep.errors import StoreBusyError
 from sweep.tracking import provenance, read, results
 from sweep.tracking.metrics import CURVES, Point, curve_points
-from sweep.tracking.patience import GoneError
 from sweep.tracking.results import RunRecord
+from sweep.tracking.retry import GoneError
 from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
 from sweep.tracking.texts import entity_name, is_plain_id, short, short_lines

@@ -136,7 +136,7 @@ class Function:
             try:
                 return float(value)
             except (TypeError, ValueError):
-                pass  # told below, with the value
+                pass  # reported below, with the value
         what = "" if key == ERROR else f" as {key!r}"
         raise TrainerError(
             f"{self.__name__} yielded {short(value)}{what} at step {self._step}; yield a number, "

@@ -129,11 +129,11 @@ class BatchOfOne(Batch):
     def advance(self, iterations: int) -> Values:
         """Train on; return the errors, shape (1, iterations)."""
         (trainer,) = self.items
-        told = f"{_name(trainer)}.advance({iterations})"
-        errors = _numbers(_called(trainer, "advance", iterations), told)
+        call = f"{_name(trainer)}.advance({iterations})"
+        errors = _numbers(_called(trainer, "advance", iterations), call)
         if errors.shape != (iterations,):
             raise TrainerError(
-                f"{told} returned shape {errors.shape}; "
+                f"{call} returned shape {errors.shape}; "
                 f"it must return one error for each iteration, shape ({iterations},)."
             )
         self._count = iterations
@@ -165,10 +165,10 @@ class BatchOfOne(Batch):
 
 def checked_error(trainer: Trained) -> float:
     """Return the error now."""
-    told = f"{_name(trainer)}.error()"
-    value = _numbers(_called(trainer, "error"), told)
+    call = f"{_name(trainer)}.error()"
+    value = _numbers(_called(trainer, "error"), call)
     if value.ndim:
-        raise TrainerError(f"{told} returned shape {value.shape}; it must return one number.")
+        raise TrainerError(f"{call} returned shape {value.shape}; it must return one number.")
     return float(value)
 
 
@@ -200,15 +200,15 @@ def resumable(trainer: object) -> bool:
 
 def checked_state(trainer: Trained) -> dict[str, npt.NDArray[Any]]:
     """Return the state now: copies as arrays of numbers, truth values or text."""
-    told = f"{_name(trainer)}.state()"
+    call = f"{_name(trainer)}.state()"
     values = _called(trainer, "state")
     if not isinstance(values, Mapping):
-        raise TrainerError(f"{told} returned {short(values)}; it must map names to arrays.")
+        raise TrainerError(f"{call} returned {short(values)}; it must map names to arrays.")
     arrays = {str(name): np.array(value) for name, value in values.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "biufcSU":
             raise TrainerError(
-                f"{told}, {name!r} is {short(values[name])}; it must be a number, a text or an "
+                f"{call}, {name!r} is {short(values[name])}; it must be a number, a text or an "
                 "array of them."
             )
     return arrays
@@ -216,11 +216,11 @@ def checked_state(trainer: Trained) -> dict[str, npt.NDArray[Any]]:
 
 def _named_numbers(trainer: Trained, method: str) -> dict[str, npt.NDArray[np.float64]]:
     """Call a method that names numbers; return copies, as the trainer may go on to change them."""
-    told = f"{_name(trainer)}.{method}()"
+    call = f"{_name(trainer)}.{method}()"
     values = _called(trainer, method)
     if not isinstance(values, Mapping):
-        raise TrainerError(f"{told} returned {short(values)}; it must map names to numbers.")
-    return {str(name): _numbers(item, f"{told}, {name!r}") for name, item in values.items()}
+        raise TrainerError(f"{call} returned {short(values)}; it must map names to numbers.")
+    return {str(name): _numbers(item, f"{call}, {name!r}") for name, item in values.items()}
 
 
 def _name(trainer: object) -> str:
@@ -234,14 +234,14 @@ def _called(trainer: Trained, method: str, *arguments: int) -> Any:
     return getattr(trainer, method)(*arguments)
 
 
-def _numbers(value: Any, told: str) -> npt.NDArray[np.float64]:
+def _numbers(value: Any, call: str) -> npt.NDArray[np.float64]:
     """Return a float64 copy; None is no number here, though NumPy reads it as NaN."""
     try:
         if value is not None:
             return np.array(np.asarray(value, dtype=np.float64))
     except (TypeError, ValueError, OverflowError):
-        pass  # told below, with the value
-    raise TrainerError(f"{told} returned {short(value)}; it must be a number or an array of them.")
+        pass  # reported below, with the value
+    raise TrainerError(f"{call} returned {short(value)}; it must be a number or an array of them.")
 
 
 def short(value: Any) -> str:

@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import did_you_mean, no_such_key, refuse_quotes, told
+from sweep.checks import did_you_mean, invalid_value, no_such_key, refuse_quotes
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.blas import hold_blas
 from sweep.training.function import BatchOfFunction, Function
@@ -136,7 +136,7 @@ def built_in_options(options: Mapping[str, Any], data: Data | None) -> dict[str,
     except ConfigError as error:
         problems.append(str(error))
     if not isinstance(shuffle, bool):
-        problems.append(told("trainer.shuffle", shuffle, "say true or false"))
+        problems.append(invalid_value("trainer.shuffle", shuffle, "say true or false"))
     if problems:
         raise ConfigErrors(problems)
     if size is None or (data is not None and size >= len(data.inputs)):
@@ -148,7 +148,7 @@ def _check_batch_size(size: Any) -> None:
     refuse_quotes("trainer.batch_size", size, _check_batch_size)
     if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
         advice = "give a whole number of at least 1, or null for all samples"
-        raise ConfigError(told("trainer.batch_size", size, advice))
+        raise ConfigError(invalid_value("trainer.batch_size", size, advice))
 
 
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:
@@ -184,7 +184,8 @@ def _advice(name: str, trainer: Callable[..., Any]) -> str:
     if name == "iters" and is_function(trainer):
         return (
             "leave it out and yield without end (`while True:`): a run takes as many values as it "
-            "needs. Only with `iters: ${iters}` in its file is it told, and then shares no training"
+            "needs. Only with `iters: ${iters}` in its file is it passed, and then no training is "
+            "shared"
         )
     return f"add `{name}: ...` to its file"
 

@@ -82,7 +82,7 @@ def test_pairs_without_weights_still_compare_errors(tmp_path: Path) -> None:
     (tmp_path / runs[0].run_id / "artifacts" / "weights.json").unlink()
     data = sweep_data(sweep, runs)
     pairs = rule_pairs(data)
-    assert len(pairs) == 1 and pairs.apart.isna().all()
+    assert len(pairs) == 1 and pairs.difference.isna().all()
     assert rule_table(data, pairs).rows[0][-3:] == ("", "", "")
     assert len(rules_pictures(data, pairs)) == 2
 

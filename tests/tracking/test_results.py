@@ -13,8 +13,8 @@ import pytest
 from sweep.errors import StoreError
 from sweep.tracking import read, results, write
 from sweep.tracking.metrics import Point
-from sweep.tracking.patience import UnreachableError
 from sweep.tracking.results import RunRecord
+from sweep.tracking.retry import UnreachableError
 from sweep.tracking.session import Session
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import (

@@ -315,7 +315,7 @@ def test_locked_database_is_waited_for_and_told(
     store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The other program lets go only once the user was told, so time decides nothing."""
-    monkeypatch.setattr("sweep.tracking.patience.NOTICE_AFTER", 0.0)
+    monkeypatch.setattr("sweep.tracking.retry.NOTICE_AFTER", 0.0)
     with closing(
         sqlite3.connect(store.tracking.database, isolation_level=None, check_same_thread=False)
     ) as other:
@@ -334,7 +334,7 @@ def test_locked_database_is_waited_for_and_told(
 
 
 def test_locked_database_does_not_hold_up_a_command_that_shall_end(store: Store) -> None:
-    store.hurried = lambda: True
+    store.stopping = lambda: True
     with closing(sqlite3.connect(store.tracking.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(StoreBusyError, match="waits on disk"):

@@ -18,7 +18,7 @@ from sweep.report.colours import INK, MARKERS, QUIET, shades
 from sweep.report.data import Frame
 from sweep.report.figures.canvas import MANY, Sheet, text_inches
 from sweep.report.figures.panels import Panels
-from sweep.report.figures.scale import apart, error_axis, floor_band, inside
+from sweep.report.figures.scale import error_axis, floor_band, inside, spaced
 from sweep.report.formats import tick
 
 __all__ = ["MOST_LINES", "draw_lines", "mark_style", "points_of"]
@@ -169,6 +169,6 @@ def _counts(axes: Axes, counts: Sequence[float], *, named: bool) -> None:
     look: dict[str, Any] = {"transform": axes.transAxes, "size": 9, "color": QUIET, "va": "bottom"}
     spots = axes.transData.transform([(count, 1) for count in counts])
     x = axes.transAxes.inverted().transform(spots)[:, 0]
-    for at in apart(x, 0.07):
+    for at in spaced(x, 0.07):
         axes.text(x[at], 1.01, tick(counts[at]), ha="center", **look)
     axes.text(-0.012, 1.01, "runs end at", ha="right", **look)

@@ -17,7 +17,7 @@ from sweep.report.colours import GRID, INK, QUIET, ramp
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, Sheet, spread, text_inches
 from sweep.report.figures.panels import axis_label
-from sweep.report.figures.scale import apart
+from sweep.report.figures.scale import spaced
 from sweep.report.formats import counted, power
 
 __all__ = ["parallel_data", "parallel_picture"]
@@ -119,5 +119,5 @@ def _ticks(axes: Axes, x: int, places: npt.NDArray[np.float64], key: Axis) -> No
     axes.axvline(x, color=QUIET, linewidth=1.0, zorder=3)
     box = {"facecolor": "white", "edgecolor": GRID, "pad": 1.2, "alpha": 0.85}
     look: dict[str, Any] = {"size": 9, "zorder": 6, "ha": "right", "va": "center", "bbox": box}
-    for at in apart(places, 0.05):
+    for at in spaced(places, 0.05):
         axes.text(x - 0.03, places[at], key.labels[at], **look)

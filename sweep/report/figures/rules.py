@@ -32,8 +32,8 @@ def rule_pairs(data: SweepData) -> Frame:
 
     Columns: lr, iters, the other keys but rule, then for each rule its row of `SweepData.runs`
     (``row_notebook``, ``row_gradient``), error and run, and of the weights ``where`` (the name
-    of the one that differs most), ``apart`` (by how much), ``from`` and ``to`` (its values) and
-    ``rms`` (the root mean square of all differences); missing where no weights are stored.
+    of the one that differs most), ``difference`` (by how much), ``from`` and ``to`` (its values)
+    and ``rms`` (the root mean square of all differences); missing where no weights are stored.
     """
     rest = [key for key in data.others if key != "rule"]
     done = data.grid[data.grid.error.notna()]
@@ -48,7 +48,7 @@ def rule_pairs(data: SweepData) -> Frame:
     weights = pd.DataFrame(
         [_difference(row) for row in near.itertuples()],
         index=near.index,
-        columns=["where", "apart", "from", "to", "rms"],
+        columns=["where", "difference", "from", "to", "rms"],
     )
     return pairs.join(weights)
 
@@ -59,12 +59,12 @@ def _difference(row: Any) -> tuple[Any, ...]:
     for run in (row.run_notebook, row.run_gradient):
         both.append(flat_weights((artifact(run.weights, "weights", []) or {}).get("final", {})))
     (names, first), (others, second) = both
-    apart = np.abs(first - second) if names == others else np.empty(0)
-    if not np.isfinite(apart).any():
+    differences = np.abs(first - second) if names == others else np.empty(0)
+    if not np.isfinite(differences).any():
         return None, np.nan, np.nan, np.nan, np.nan
-    at = int(np.nanargmax(apart))
-    rms = float(np.sqrt(np.nanmean(np.square(apart))))
-    return names[at], float(apart[at]), float(first[at]), float(second[at]), rms
+    at = int(np.nanargmax(differences))
+    rms = float(np.sqrt(np.nanmean(np.square(differences))))
+    return names[at], float(differences[at]), float(first[at]), float(second[at]), rms
 
 
 def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
@@ -84,17 +84,19 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
         notes.append(joined(rest, (str(best[key]) for key in rest), 20))
     curve_of = {row: line.curve for line in data.trajectories for row in line.rows}
     curves: list[pd.DataFrame] = []
-    apart: list[pd.DataFrame] = []
+    differences: list[pd.DataFrame] = []
     for number, lr in enumerate(kept):
         own = inside[inside.lr == lr].sort_values("iters")
         one: dict[str, Any] = {"panel": "", "line": number, "value": repr(float(lr))}
         for kind, rule in zip(("dashed", "line"), RULES, strict=True):
             steps, errors = curve_of.get(own.iloc[-1][f"row_{rule}"], EMPTY)
             curves.append(points_of(kind=kind, x=steps, y=errors, **one))
-        known = own.dropna(subset="apart")
-        apart += [points_of(kind=k, x=known.iters, y=known.apart, **one) for k in ("line", "run")]
+        known = own.dropna(subset="difference")
+        differences += [
+            points_of(kind=k, x=known.iters, y=known.difference, **one) for k in ("line", "run")
+        ]
     both: Frame = pd.concat(curves, ignore_index=True)
-    weights: Frame = pd.concat(apart, ignore_index=True)
+    weights: Frame = pd.concat(differences, ignore_index=True)
     alone: dict[str, Any] = {
         "key": data.axes["lr"],
         "panels": Panels(("",), None),
@@ -129,9 +131,9 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
 
 def _alt(pairs: Frame) -> str:
     """Describe where the weights are furthest apart."""
-    if not pairs.apart.notna().any():
+    if not pairs.difference.notna().any():
         return "No weights are stored for both."
-    row = pairs.loc[pairs.apart.idxmax()]
+    row = pairs.loc[pairs.difference.idxmax()]
     return (
         f"Furthest apart: {row['where']} after {counted(row.iters, 'iteration')} with "
         f"lr={float(row.lr)!r}, {figure(row['from'], 3)} under notebook and "

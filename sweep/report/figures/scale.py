@@ -17,7 +17,7 @@ from sweep.report.colours import QUIET, SHADE
 from sweep.report.figures.canvas import inches_of, text_inches
 from sweep.report.formats import FLOOR, tick
 
-__all__ = ["apart", "error_axis", "floor_band", "inside", "key_axis", "round_ticks", "step_axis"]
+__all__ = ["error_axis", "floor_band", "inside", "key_axis", "round_ticks", "spaced", "step_axis"]
 
 MOST_VALUES = 12
 """Up to so many values of a key have a tick each."""
@@ -86,7 +86,7 @@ def key_axis(axes: Axes, key: Axis) -> None:
     ticks, turned = None, False
     if not key.numbers or len(places) <= MOST_VALUES:
         each = (text_inches(key.labels) + 0.1) * 1.12 * width / inches_of(axes)[0]
-        shown = apart(x, each)
+        shown = spaced(x, each)
         turned = key.scale == "category" and len(shown) < len(x)
         shown = list(range(len(x))) if turned else shown
         ticks = {float(places[at]): key.labels[at] for at in shown}
@@ -134,7 +134,7 @@ def inside(axes: Axes, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.clip(np.asarray(values, dtype=np.float64), *axes.get_ylim())
 
 
-def apart(places: Iterable[float], least: float) -> list[int]:
+def spaced(places: Iterable[float], least: float) -> list[int]:
     """Return the indices of ascending places that are at least so far from each other."""
     kept: list[int] = []
     last = -math.inf

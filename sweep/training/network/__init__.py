@@ -24,7 +24,7 @@ RULES = ("notebook", "gradient", "fixed_bias")
 """How biases move; see step."""
 
 NAMED_SCALARS = 64
-"""Up to this size a network's weights are told one by one, each by its name."""
+"""Up to this size a network's weights are shown one by one, each by its name."""
 
 Array = npt.NDArray[np.float64]
 

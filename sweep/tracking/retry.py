@@ -17,7 +17,7 @@ __all__ = [
     "UnreachableError",
     "first_line",
     "http_status",
-    "patiently",
+    "retry",
     "translated",
 ]
 
@@ -25,7 +25,7 @@ T = TypeVar("T")
 Say = Callable[[str], None]
 
 NOTICE_AFTER = 4.0
-"""Seconds of waiting for a lock after which the user is told, and told again each minute."""
+"""Seconds of waiting for a lock after which the user is notified, and again each minute."""
 
 HURRY = 1.0
 """Seconds to wait for a lock once the command was asked to end."""
@@ -39,8 +39,8 @@ class GoneError(RunGoneError):
     """The run or experiment was deleted while it was being written."""
 
 
-def patiently(
-    action: Callable[[], T], where: str, say: Say, hurried: Callable[[], bool] = lambda: False
+def retry(
+    action: Callable[[], T], where: str, say: Say, stopping: Callable[[], bool] = lambda: False
 ) -> T:
     """Return what `action` returns, repeated for as long as another program locks the database.
 
@@ -53,7 +53,7 @@ def patiently(
         The store, as it is named in sentences.
     say
         Told when the waiting is long, and when it is over.
-    hurried
+    stopping
         Asked while waiting: once true, a second of waiting is enough.
 
     Raises
@@ -65,7 +65,7 @@ def patiently(
     """
     started = time.monotonic()
     next_notice = NOTICE_AFTER
-    told = False
+    notified = False
     while True:
         try:
             result = action()
@@ -73,20 +73,20 @@ def patiently(
             if not _is_busy(error):
                 raise translated(error, where) from error
             waited = time.monotonic() - started
-            if hurried() and waited > HURRY:
+            if stopping() and waited > HURRY:
                 raise StoreBusyError(
                     f"{where} is locked by another program; what is not recorded waits on disk "
                     "and resume=last finishes the sweep."
                 ) from error
             if waited >= next_notice:
                 say(f"{where} is locked by another program since {waited:.0f} s; waiting for it.")
-                told = True
+                notified = True
                 next_notice = waited + 60
             time.sleep(0.05)
         except OSError as error:
             raise translated(error, where) from error
         else:
-            if told:
+            if notified:
                 say(f"{where} is free again after {time.monotonic() - started:.0f} s; going on.")
             return result
 
