@@ -76,7 +76,7 @@ def test_link_shows_the_twelve_runs_by_name(compared: Page, shared: Visit, swept
 
 
 def test_sections_have_names_and_nothing_else_is_drawn(compared: Page) -> None:
-    for name in ("Error by iteration", "Final error, log10", "Settings and final error"):
+    for name in ("Error by iteration", "Final error, log10", "Settings and result"):
         compared.get_by_text(name).first.wait_for()
     assert not compared.get_by_text("weights/w1").count()
     assert not compared.get_by_text("Model metrics").count()

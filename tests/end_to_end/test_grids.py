@@ -29,6 +29,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.slow
 def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> None:
     commands = re.findall(r"^python -m sweep (.*?) +# (\d+ runs)$", PAGE, re.M)
     commands.append(("-m", "12 runs"))

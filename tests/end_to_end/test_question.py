@@ -87,6 +87,7 @@ def test_report_has_a_line_a_point_and_every_run(swept: tuple[Path, Ended]) -> N
     assert len(rows) == 30 and list(rows[0]) == ["lr", "seed", "100"]
 
 
+@pytest.mark.slow
 def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, Ended]) -> None:
     folder, _ = swept
     (parent,) = search(open_store(folder), "sweep")

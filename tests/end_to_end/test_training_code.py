@@ -11,6 +11,8 @@ from mlflow.tracking import MlflowClient
 
 from tests.processes import Ended
 
+pytestmark = pytest.mark.slow
+
 SOURCE = """
 import mlflow
 

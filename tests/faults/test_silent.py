@@ -153,8 +153,8 @@ def test_doubled_cells_and_long_params(tmp_path: Path) -> None:
     long = json.dumps([9] * 4000).replace(" ", "")
     preset = tmp_path / "own" / "experiment" / "noted.yaml"
     preset.parent.mkdir()
-    preset.write_text("# @package _global_\nnote: null\n")
-    grid = ["experiment=noted", "network=long", "lr=0.1,0.1,0.2", "iters=2", f"note={long},1"]
+    preset.write_text("# @package _global_\nremark: null\n")
+    grid = ["experiment=noted", "network=long", "lr=0.1,0.1,0.2", "iters=2", f"remark={long},1"]
     ended = run_sweep(["-m", "--config-dir", "own", *grid], tmp_path)
     assert ended.code == 0, ended
     assert "6 cells, 4 unique" in ended.out
@@ -163,8 +163,8 @@ def test_doubled_cells_and_long_params(tmp_path: Path) -> None:
     for run in read.sweep_runs(store, read.find_sweep(store, "last").sweep_id):
         config = run.config()
         assert config["network"]["weights"] == weights
-        assert config["note"] in ([9] * 4000, 1)
-        assert len(run.params["note"]) <= 6000
+        assert config["remark"] in ([9] * 4000, 1)
+        assert len(run.params["remark"]) <= 6000
 
 
 def pairs(layers: list[int]) -> Iterator[tuple[int, int]]:

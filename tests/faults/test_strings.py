@@ -26,8 +26,8 @@ def quoted(text: str) -> str:
 @pytest.mark.faults
 def test_hostile_names_and_params(tmp_path: Path) -> None:
     notes = [HOSTILE, "=1+cmd", "line one\nline two", "表"]
-    grid = declare(tmp_path, "note: null")
-    grid += ["lr=0.1", "iters=1,2", "note=" + ",".join(quoted(note) for note in notes)]
+    grid = declare(tmp_path, "remark: null")
+    grid += ["lr=0.1", "iters=1,2", "remark=" + ",".join(quoted(note) for note in notes)]
     ended = run_sweep(["-m", *grid, f"tracking.experiment={quoted(HOSTILE)}"], tmp_path)
     assert ended.code == 0, ended
     assert {path.name for path in tmp_path.iterdir()} == {"declared", "outputs"}
@@ -40,7 +40,7 @@ def test_hostile_names_and_params(tmp_path: Path) -> None:
     store = open_reader(tmp_path, HOSTILE)
     sweep = read.find_sweep(store, "last")
     assert "<script>alert(1)" not in sweep.tags["mlflow.note.content"]
-    stored = {run.config()["note"] for run in read.sweep_runs(store, sweep.sweep_id)}
+    stored = {run.config()["remark"] for run in read.sweep_runs(store, sweep.sweep_id)}
     assert stored == set(notes)
 
 

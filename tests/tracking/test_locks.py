@@ -231,6 +231,7 @@ print(len(close_abandoned(store)))
 """
 
 
+@pytest.mark.slow
 def test_two_commands_close_what_was_left_open(store: Store) -> None:
     parent = write.start_sweep(store, SWEEP, plan(*map(str, range(30))), {HEARTBEAT: "gone"})
     for number in range(30):

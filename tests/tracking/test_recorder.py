@@ -129,6 +129,7 @@ def test_signals_of_the_terminal_do_not_reach_it(recording: Recorder, tracking: 
     assert recording.call(Session.start_sweep, SWEEP, plan("a"), {})
 
 
+@pytest.mark.slow
 def test_locked_database_holds_nobody_up_once_the_command_shall_end(
     tracking: Tracking, said: list[str]
 ) -> None:
@@ -144,6 +145,7 @@ def test_locked_database_holds_nobody_up_once_the_command_shall_end(
     assert results.read(path) is not None
 
 
+@pytest.mark.slow
 def test_recorder_that_hangs_holds_nobody_up_once_the_command_shall_end(
     tracking: Tracking,
 ) -> None:

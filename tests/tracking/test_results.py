@@ -81,6 +81,7 @@ def completed(store: Store, record: RunRecord, iters: int = 1000) -> Path:
     return saved(store, record, results.completed(result(iters), CONFIG))
 
 
+@pytest.mark.slow
 def test_killed_at_any_step_of_recording_loses_nothing(store: Store, session: Session) -> None:
     process = start_script(DYING, store.tracking.outputs)
     _, err = process.communicate(timeout=120)
