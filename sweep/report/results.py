@@ -86,7 +86,10 @@ def _ranks(data: SweepData, points: Frame, title: str, head: str, first: Iterabl
     frame = data.values.loc[points.index, names]
     frame.insert(0, head, list(first))
     if len(data.axes["iters"].values) > 1:
-        frame["iterations"] = points.needed
+        frame["iterations"] = [
+            f"{row.needed} of {row.iters}" if row.needed < row.iters else str(row.iters)
+            for row in points.itertuples()
+        ]
     frame[data.label] = _shown(data, points)
     if data.metric != "final_error":
         frame["final error"] = points.error.map(figure)
