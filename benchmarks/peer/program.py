@@ -37,7 +37,8 @@ def problem() -> tuple[Network, Any]:
     network = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/network/notebook.yaml"))
     data = OmegaConf.to_container(OmegaConf.load(ROOT / "conf/data/notebook.yaml"))
     assert isinstance(network, dict) and isinstance(data, dict)
-    built = Network.build(**{str(key): value for key, value in network.items()})
+    given = {str(key): value for key, value in network.items() if key != "init"}
+    built = Network.build(**given)
     return built, load_data({str(k): v for k, v in data.items()}, seed=0, base=Path.cwd())
 
 
