@@ -205,16 +205,9 @@ def run(config: DictConfig) -> float | None:
 
 
 def _record(cell: Cell, outcome: RunResult | Failure) -> float | None:
-    from sweep.engine.events import Failure
+    from sweep.engine.execute import record
     from sweep.engine.life import current
-    from sweep.errors import RunFailed
 
     sweep = current()
     assert sweep is not None
-    if isinstance(outcome, Failure):
-        sweep.fail(cell, outcome)
-        raise RunFailed(outcome.sentence)
-    final_error = sweep.record(cell, outcome)
-    if outcome.failure is not None:
-        raise RunFailed(outcome.failure.sentence)
-    return final_error
+    return record(sweep, cell, outcome)

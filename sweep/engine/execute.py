@@ -22,7 +22,7 @@ from sweep.engine.sweep import Sweep
 from sweep.errors import ConfigError, RunFailed, SweepError
 from sweep.training.history import RunResult
 
-__all__ = ["execute", "run_job"]
+__all__ = ["execute", "record", "run_job"]
 
 
 def execute(
@@ -112,11 +112,22 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
     with create("serial") as executor:
         own = Trajectory((replace(cell, spec=spec),))
         for _, outcome in _train(sweep, [(own,)], executor):
-            if isinstance(outcome, Failure):
-                sweep.fail(cell, outcome)
-                raise RunFailed(outcome.sentence)
-            final_error = sweep.record(cell, outcome)
-            if outcome.failure is not None:
-                raise RunFailed(outcome.failure.sentence)
-            return final_error
+            return record(sweep, cell, outcome)
     return None  # the budget is spent
+
+
+def record(sweep: Sweep, cell: Cell, outcome: RunResult | Failure) -> float | None:
+    """Record what became of a job's run; return its final error.
+
+    Raises
+    ------
+    RunFailed
+        The run failed, or something failed after its training; it is recorded.
+    """
+    if isinstance(outcome, Failure):
+        sweep.fail(cell, outcome)
+        raise RunFailed(outcome.sentence)
+    final_error = sweep.record(cell, outcome)
+    if outcome.failure is not None:
+        raise RunFailed(outcome.failure.sentence)
+    return final_error
