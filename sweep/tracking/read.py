@@ -75,7 +75,7 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
         if newest is None:
             raise NotFoundError(
                 f"sweep=last: {store.where} holds no sweep of experiment "
-                f"{store.experiment_name}; run `python -m sweep -m` first."
+                f"{store.tracking.experiment}; run `python -m sweep -m` first."
             )
         return stored_sweep(store, newest)
     if is_plain_id(sweep_id):
@@ -95,7 +95,8 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
             )
     raise NotFoundError(
         f"sweep={sweep_id}: {store.where} holds no such sweep in experiment "
-        f"{store.experiment_name}; say `last`, or an id or name that `python -m sweep.list` shows."
+        f"{store.tracking.experiment}; say `last`, or an id or name that `python -m sweep.list` "
+        "shows."
     )
 
 
