@@ -64,7 +64,6 @@ PLANNING = [
 READING = [
     "sweep.tracking.active",
     "sweep.tracking.files",
-    "sweep.tracking.histories",
     "sweep.tracking.metrics",
     "sweep.tracking.question",
     "sweep.tracking.read",

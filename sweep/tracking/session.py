@@ -172,9 +172,9 @@ class Session:
 
     def reusable(self, signatures: Collection[str]) -> dict[str, StoredRun]:
         """Return for each signature a finished run that has it, of whatever sweep."""
-        from sweep.tracking import reuse
+        from sweep.tracking import read
 
-        return reuse.finished_by_signature(self.store, signatures)
+        return read.finished_by_signature(self.store, signatures)
 
     # --- runs ------------------------------------------------------------------------------
 
