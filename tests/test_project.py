@@ -64,7 +64,6 @@ PLANNING = [
 READING = [
     "sweep.tracking.active",
     "sweep.tracking.files",
-    "sweep.tracking.histories",
     "sweep.tracking.metrics",
     "sweep.tracking.question",
     "sweep.tracking.read",
@@ -127,7 +126,7 @@ ROOMS = [
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
         + ["sweep.errors", "sweep.tracking.metrics", "sweep.tracking.recorder"]
-        + ["sweep.tracking.probe", "sweep.tracking.question", "sweep.tracking.read"]
+        + ["sweep.tracking.question", "sweep.tracking.read"]
         + ["sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],

@@ -22,7 +22,7 @@ from sweep.checks import plain_text
 from sweep.engine.signals import StopRequest
 from sweep.errors import NotFoundError
 from sweep.tracking import read
-from sweep.tracking.histories import histories
+from sweep.tracking.read import histories
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.training.history import RunResult

@@ -14,7 +14,6 @@ def take_over(sweep: Sweep) -> None:
     The cell gets a run of its own, tagged with the run that the result came from; a result
     whose files are not complete is computed again.
     """
-    from sweep.tracking import reuse
     from sweep.tracking.session import Session
 
     signatures = {cell.spec.signature for cell in sweep.pending}
@@ -23,7 +22,7 @@ def take_over(sweep: Sweep) -> None:
     for cell in sweep.pending:
         sweep.stop.check()
         run = stored.get(cell.spec.signature)
-        result = reuse.result_of(run) if run else None
+        result = run.result() if run else None
         if run is None or result is None:
             continue
         sweep.start(cell, reused_from=run.run_id)

@@ -27,7 +27,7 @@ def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
 
 def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
     """Return the cells that need no training, looked up without changing anything."""
-    from sweep.tracking import read, results, reuse
+    from sweep.tracking import read, results
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
@@ -46,5 +46,5 @@ def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
             if cell not in done and record is not None and record.status == "FINISHED":
                 done.append(cell)
         return done
-    found = reuse.finished_by_signature(store, {cell.spec.signature for cell in plan.cells})
+    found = read.finished_by_signature(store, {cell.spec.signature for cell in plan.cells})
     return [cell for cell in plan.cells if cell.spec.signature in found]

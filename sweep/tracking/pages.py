@@ -102,7 +102,7 @@ def _version(store: Store) -> str:
     if store.tracking.kind == "local":
         return mlflow.__version__
     try:  # by MLflow's own way, which knows the user's password
-        creds = get_default_host_creds(store.uri)  # type: ignore[no-untyped-call]
+        creds = get_default_host_creds(store.tracking.address)  # type: ignore[no-untyped-call]
         answer = http_request(  # type: ignore[no-untyped-call]
             creds, "/version", "GET", max_retries=0, timeout=SERVER_SECONDS
         )

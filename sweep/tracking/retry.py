@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -23,6 +24,12 @@ __all__ = [
 
 T = TypeVar("T")
 Say = Callable[[str], None]
+
+BUSY_ERRORS = (
+    mlflow.exceptions.MlflowException,
+    sqlalchemy.exc.SQLAlchemyError,
+    sqlite3.Error,
+)
 
 NOTICE_AFTER = 4.0
 """Seconds of waiting for a lock after which the user is notified, and again each minute."""
@@ -69,7 +76,7 @@ def retry(
     while True:
         try:
             result = action()
-        except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
+        except BUSY_ERRORS as error:
             if not _is_busy(error):
                 raise translated(error, where) from error
             waited = time.monotonic() - started

@@ -141,11 +141,12 @@ class Session:
         StoreError
             There is less space.
         """
-        from sweep.tracking import probe, write
+        from sweep.tracking import write
         from sweep.tracking.locks import HEARTBEAT, Beat
+        from sweep.tracking.settings import probe_space
 
         store, run_id = self.store, self.parent_run_id
-        probe.probe_space(store.tracking.outputs, need_bytes)
+        probe_space(store.tracking.outputs, need_bytes)
         write.check_same_cells(store, sweep_id, plan)
         write.write_plan(store, run_id, plan)
         beat = Beat.of(lock := f"sweeps/{sweep_id}/lock", self.pid).to_json()
@@ -171,9 +172,9 @@ class Session:
 
     def reusable(self, signatures: Collection[str]) -> dict[str, StoredRun]:
         """Return for each signature a finished run that has it, of whatever sweep."""
-        from sweep.tracking import reuse
+        from sweep.tracking import read
 
-        return reuse.finished_by_signature(self.store, signatures)
+        return read.finished_by_signature(self.store, signatures)
 
     # --- runs ------------------------------------------------------------------------------
 

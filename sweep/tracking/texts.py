@@ -65,7 +65,7 @@ CAUSES = {
     "No space left": "the disk is full; free some space and run the command again with resume=last",
     "disk I/O error": "reading or writing failed (disk I/O error); check the disk and its free "
     "space, and run the command again with resume=last",
-    "malformed": "the database is damaged; restore it from a backup",
+    "malformed": "the database is damaged or cut off; restore it from a backup",
     "not a database": "it is not a SQLite database; move the file away or choose other outputs",
     "readonly database": "the database is read-only; give write permission to it and its folder",
     "unable to open database": "the database cannot be opened; check the permissions of its folder",

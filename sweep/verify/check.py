@@ -21,7 +21,7 @@ from sweep.verify.compare import MISSING, Difference, Near, differences, exact
 from sweep.verify.values import Values, file_values, flat, stored_values, trained_values
 
 if TYPE_CHECKING:
-    from sweep.tracking.histories import History
+    from sweep.tracking.read import History
     from sweep.tracking.store import Store
     from sweep.tracking.stored import StoredRun, StoredSweep
 

@@ -14,7 +14,7 @@ import numpy as np
 from sweep.training.history import RunResult
 
 if TYPE_CHECKING:
-    from sweep.tracking.histories import History
+    from sweep.tracking.read import History
     from sweep.tracking.stored import StoredRun
 
 __all__ = ["FILE", "Values", "file_values", "flat", "stored_values", "trained_values"]
@@ -103,16 +103,15 @@ def _contents(name: str, content: bytes) -> Values:
 def _curve(content: bytes) -> Values:
     from sweep.tracking import files
 
-    steps, errors = files.read_curve(content)
+    columns = files.read_curve(content)
+    steps = columns.pop("step")
     if (np.diff(steps) <= 0).any():
         raise ValueError("its steps do not ascend")
-    validation = files.read_validation(content)
     found: Values = {}
-    for name, values in (("curve", errors), ("curve validation_error", validation)):
-        if values is not None:
-            pairs = zip(steps.tolist(), values.tolist(), strict=True)
-            found |= {f"{name}@{step}": value for step, value in pairs}
-    for name, (there, values) in files.read_named(content).items():
-        pairs = zip(there.tolist(), values.tolist(), strict=True)
-        found |= {f"curve trainer/{name}@{step}": value for step, value in pairs}
+    for name, values in columns.items():
+        label = "curve" if name == "error" else f"curve {name}"
+        own = name.startswith("trainer/")  # it has no value at some of the steps
+        for step, value in zip(steps.tolist(), values.tolist(), strict=True):
+            if not own or np.isfinite(value):
+                found[f"{label}@{step}"] = value
     return found

@@ -93,7 +93,9 @@ def heard(store: Store, run_id: str, beat: Beat, ago: float = 0.0) -> None:
 
 def on_server(store: Store) -> Store:
     """Return the store as clients of a server see it, who share no disk with each other."""
-    return replace(store, tracking=replace(store.tracking, kind="server", uri=store.uri))
+    return replace(
+        store, tracking=replace(store.tracking, kind="server", uri=store.tracking.address)
+    )
 
 
 def claimer(store: Store) -> Session:
