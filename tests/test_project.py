@@ -35,7 +35,7 @@ SEAMS = {
     "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
     "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
     + ["sweep.tracking.served"],
-    "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
+    "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
     "scipy": ["sweep.training.kernels.general"],
@@ -79,7 +79,7 @@ ROOMS = [
     (
         ["sweep.tracking.models", "sweep.tracking.served"],
         ["sweep.checks", "sweep.config.settings", "sweep.model", "sweep.tracking*"]
-        + ["sweep.training.data.new"],
+        + ["sweep.training.data.files"],
     ),
     (
         ["sweep.tracking", "sweep.tracking.*"],
