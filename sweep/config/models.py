@@ -215,7 +215,9 @@ class Control(BaseModel):
         None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
     )
     note: str | None = Field(None, description="give a text")
-    tags: dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | float | bool] | None = Field(
+    tags: (
+        dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | float | bool] | None
+    ) = Field(
         None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
     )
     resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
