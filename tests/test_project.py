@@ -147,7 +147,8 @@ ROOMS = [
             "sweep.config.settings",
         ]
         + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking.*"]
-        + ["sweep.training.history", "sweep.training.task", "sweep.ui.links"],
+        + ["sweep.training.curve", "sweep.training.history", "sweep.training.task"]
+        + ["sweep.ui.links"],
     ),
     (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),
     (

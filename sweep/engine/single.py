@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.rows import Finished
-    from sweep.training.history import CurvePart, RunResult
+    from sweep.training.curve import CurveSlice
+    from sweep.training.history import RunResult
 
 __all__ = ["resume_single", "run_single", "waits"]
 
@@ -162,7 +163,7 @@ class _Single:
         self._recorder.result(self._open())
         return self.runs.environment(trajectory)
 
-    def show(self, cell: Cell, part: CurvePart) -> None:
+    def show(self, cell: Cell, part: CurveSlice) -> None:
         """Show a part of the curve; what the store has against it is said at the end."""
         if self._opened is None:
             self._open()
