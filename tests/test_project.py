@@ -63,14 +63,13 @@ PLANNING = [
 
 READING = [
     "sweep.tracking.active",
+    "sweep.tracking.entities",
     "sweep.tracking.files",
-    "sweep.tracking.metrics",
     "sweep.tracking.question",
     "sweep.tracking.read",
     "sweep.tracking.settings",
     "sweep.tracking.store",
     "sweep.tracking.stored",
-    "sweep.tracking.texts",
 ]
 
 ROOMS = [
@@ -125,7 +124,7 @@ ROOMS = [
     (
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.tracking.metrics", "sweep.tracking.recorder"]
+        + ["sweep.errors", "sweep.tracking.entities", "sweep.tracking.recorder"]
         + ["sweep.tracking.question", "sweep.tracking.read"]
         + ["sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
@@ -164,7 +163,7 @@ ROOMS = [
     (
         ["sweep.verify.__main__"],
         ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
-        + ["sweep.console", "sweep.engine.signals", "sweep.errors", "sweep.tracking.provenance"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.errors"]
         + [*READING, "sweep.verify.*"],
     ),
     (

@@ -123,7 +123,7 @@ def rewrite(
 
 
 def platform() -> str:
-    from sweep.tracking.provenance import platform_tags
+    from sweep.tracking.entities import platform_tags
 
     return platform_tags()["sweep.platform"]
 

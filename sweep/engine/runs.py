@@ -19,7 +19,7 @@ from sweep.tracking.session import Session
 from sweep.tracking.settings import Tracking
 
 if TYPE_CHECKING:
-    from sweep.tracking.rows import Finished
+    from sweep.tracking.runs import Finished
     from sweep.training.curve import CurveSlice
 
 __all__ = ["Runs"]

@@ -20,14 +20,14 @@ from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import results
-from sweep.tracking.provenance import run_tags
+from sweep.tracking.entities import run_tags
 from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sweep.tracking.recorder import Recorder
-    from sweep.tracking.rows import Finished
+    from sweep.tracking.runs import Finished
     from sweep.training.curve import CurveSlice
     from sweep.training.history import RunResult
 
@@ -175,7 +175,9 @@ class _Single:
         from sweep.tracking.session import Session
 
         tracking = from_options(self._options)
-        self._opened = self._recorder.submit(Session.open_run, tracking, f"runs/{self.id}")
+        self._opened = self._recorder.submit(
+            Session.open_store, tracking, 0, f"runs/{self.id}/lock"
+        )
         return self._opened
 
     def _is_open(self) -> bool:

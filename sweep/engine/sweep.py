@@ -20,14 +20,14 @@ from sweep.errors import StoreError, StoreLost
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
 from sweep.tracking import results
-from sweep.tracking.provenance import platform_tags, run_tags
+from sweep.tracking.entities import platform_tags, run_tags
 from sweep.tracking.question import POINT
 from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
     from sweep.tracking.recorder import Recorder
-    from sweep.tracking.rows import Finished
+    from sweep.tracking.runs import Finished
     from sweep.tracking.stored import StoredRun
     from sweep.training.curve import CurveSlice
     from sweep.training.history import RunResult

@@ -22,7 +22,6 @@ from mlflow.entities import Experiment
 from sqlalchemy import Engine, event
 
 from sweep.errors import StoreError, StoreVersionError
-from sweep.tracking.locks import acquire
 from sweep.tracking.retry import retry, translated
 from sweep.tracking.settings import Tracking, exists
 
@@ -194,6 +193,8 @@ def expected_version() -> str:
 @contextmanager
 def _store_lock(tracking: Tracking, say: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock under which a store is made or readdressed, for which others wait."""
+    from sweep.tracking.locks import acquire  # late: it reads stores
+
     path = tracking.locks / "store.lock"
     try:
         lock = acquire(path, 5)

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sweep.tracking import views
+from sweep.tracking.entities import entity_name, short_lines
 from sweep.tracking.question import POINT, question_of
 from sweep.tracking.stored import StoredRun, StoredSweep
-from sweep.tracking.texts import entity_name, short_lines
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store

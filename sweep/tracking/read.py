@@ -8,11 +8,10 @@ from typing import Any
 
 from mlflow.entities import Run, ViewType
 
-from sweep.errors import NotFoundError
-from sweep.tracking.retry import GoneError
+from sweep.errors import NotFoundError, RunGoneError
+from sweep.tracking.entities import is_plain_id
 from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
-from sweep.tracking.texts import is_plain_id
 
 __all__ = [
     "NAME",
@@ -182,7 +181,7 @@ def find_run(store: Store, run_id: str) -> StoredRun:
         raise missing
     try:
         run = store.call(lambda: store.client.get_run(run_id))
-    except GoneError as error:
+    except RunGoneError as error:
         raise missing from error
     if run.info.lifecycle_stage != "active":
         raise NotFoundError(
@@ -225,7 +224,7 @@ def stored_run(store: Store, run: Run) -> StoredRun:
 
 
 def _fields(store: Store, run: Run) -> dict[str, Any]:
-    store.remember(run)
+    store.artifacts.remember(run)
     return {
         "run_id": run.info.run_id,
         "status": run.info.status,

@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Run
+from mlflow.entities import Experiment
 from mlflow.exceptions import MlflowException
 
 from sweep.checks import without_password
-from sweep.errors import NotFoundError, StoreBusyError, StoreError
+from sweep.errors import NotFoundError, StoreBusyError, StoreError, UnreachableError
 from sweep.tracking import database
-from sweep.tracking.artifacts import Artifacts, LocalArtifacts
-from sweep.tracking.retry import UnreachableError, retry
+from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
+from sweep.tracking.retry import retry
 from sweep.tracking.settings import (
     Tracking,
     check_address,
@@ -26,7 +26,6 @@ from sweep.tracking.settings import (
     probe_server,
     probe_space,
 )
-from sweep.tracking.uploads import ServerArtifacts
 
 __all__ = ["Store", "open_store"]
 
@@ -82,11 +81,6 @@ class Store:
         """Return the command that brings back a deleted run; no password is in it."""
         address = without_password(self.tracking.address)
         return f"MLFLOW_TRACKING_URI='{address}' mlflow runs restore --run-id {run_id}"
-
-    def remember(self, run: Run) -> None:
-        """Keep where a server has a run's files; on this machine the id is enough."""
-        if isinstance(self.artifacts, ServerArtifacts):
-            self.artifacts.remember(run)
 
     def check_experiment(self) -> None:
         """Raise StoreError if the experiment was deleted."""
@@ -165,9 +159,7 @@ def open_store(
     client, experiment = _experiment(tracking, mode, say)
     if local and write:
         database.readdress(tracking, experiment, say)
-    artifacts = (
-        LocalArtifacts(tracking.artifacts) if local else ServerArtifacts(client, tracking.address)
-    )
+    artifacts = LocalArtifacts(tracking.artifacts) if local else ServerArtifacts(tracking.address)
     return Store(tracking, client, experiment.experiment_id, artifacts, mode, say)
 
 

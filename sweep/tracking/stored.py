@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sweep.tracking import files
 from sweep.tracking.artifacts import Artifacts
-from sweep.tracking.metrics import NOT_FINITE, ORIGINAL, OURS
+from sweep.tracking.entities import NOT_FINITE, ORIGINAL, OURS
 from sweep.training.curve import Points
 from sweep.training.history import RunResult
 

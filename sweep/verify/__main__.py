@@ -37,7 +37,7 @@ def verify(config: DictConfig) -> None:
     from sweep.config.settings import reading_settings
     from sweep.engine.signals import stop_on_signals
     from sweep.errors import RunFailed
-    from sweep.tracking.provenance import platform_tags
+    from sweep.tracking.entities import platform_tags
     from sweep.tracking.read import histories
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store

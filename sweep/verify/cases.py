@@ -12,8 +12,8 @@ from sweep.config.run import run_spec
 from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.plan import Cell
 from sweep.errors import ConfigError
+from sweep.tracking.entities import entity_name, short
 from sweep.tracking.files import CONFIG
-from sweep.tracking.texts import entity_name, short
 from sweep.verify.compare import MISSING
 from sweep.verify.values import FILE, Values, flat
 

@@ -49,7 +49,7 @@ def stored_values(run: StoredRun, history: History) -> Values:
 
 def trained_values(result: RunResult) -> Values:
     """Return what a result is stored with, in the form of `stored_values`."""
-    from sweep.tracking.metrics import run_metrics
+    from sweep.tracking.entities import run_metrics
 
     found: Values = {"tag sweep.outcome": result.outcome}
     for point in run_metrics(result):

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 
 from sweep.errors import RunGoneError
 from sweep.tracking import read, results, write
-from sweep.tracking.metrics import CHART_POINTS, chart_steps
+from sweep.tracking.entities import CHART_POINTS, chart_steps
 from sweep.tracking.question import question_of, totals_of
 from sweep.tracking.read import stored_run
 from sweep.tracking.store import Store
