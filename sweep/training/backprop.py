@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.checks import number
-from sweep.errors import ConfigError
 from sweep.training.batches import Batches
 from sweep.training.kernels import load_kernel
 from sweep.training.kernels.spec import LANES, kernel_spec
@@ -79,10 +77,9 @@ class Item:
 
     def metrics(self) -> dict[str, float]:
         """Return the accuracy now, where targets are classes; not once it diverged."""
-        data = self._data
-        if data.preparation.classes is None and self._network.loss != "cross_entropy":
+        data, network = self._data, self._network.replace(self.flat)
+        if data.preparation.classes is None and not network.classifies(data.targets):
             return {}
-        network = self._network.replace(self.flat)
         found = {"accuracy": network.accuracy(data.inputs, data.targets)}
         if data.validation_inputs is not None and data.validation_targets is not None:
             found["validation_accuracy"] = network.accuracy(
@@ -132,8 +129,7 @@ class Backprop(Batch):
     Raises
     ------
     ConfigError
-        The rule does not apply to the network, the data does not fit it, or a rate or the
-        batch size is invalid.
+        The rule does not apply to the network, or the data does not fit it.
 
     Attributes
     ----------
@@ -152,9 +148,6 @@ class Backprop(Batch):
         batch_size: int | None = None,
         shuffle: bool = True,
     ) -> None:
-        for lr in lrs:
-            if number(lr, "lr") <= 0:
-                raise ConfigError(f"lr is {lr!r}: it must be above 0.")
         check_rule(networks[0], rule)
         training = _samples(networks[0], data.inputs, data.targets)
         self._validated = data.validation_inputs is not None

@@ -193,36 +193,30 @@ def _advice(name: str, trainer: Callable[..., Any]) -> str:
 def build_batch(specs: Sequence[RunSpec]) -> Batch:
     """Build fresh trainers at step 0 for trajectories that train in one batch.
 
-    Several have the built-in trainer and are equal in all but weights and rate. A user's trainer
-    gets its own options, and those of GIVEN for which it has a parameter.
+    Several have the built-in trainer without `stop`, and are equal in all but weights and rate.
+    A user's trainer gets its own options, and those of GIVEN for which it has a parameter.
 
     Raises
     ------
     RunFailed
         The trainer's source, or the data, is not what a run's signature is made of.
     """
-    if specs[0].stop:
-        (alone,) = specs
-        return Stopping(_batch(specs), **alone.stop)
-    return _batch(specs)
-
-
-def _batch(specs: Sequence[RunSpec]) -> Batch:
     first = specs[0]
-    if not first.trainer.built_in:
-        (alone,) = specs
-        return _own(alone)
-    from sweep.training.backprop import Backprop  # late: it loads SciPy or LLVM
+    if first.trainer.built_in:
+        from sweep.training.backprop import Backprop  # late: it loads SciPy or LLVM
 
-    assert first.rule is not None
-    return Backprop(
-        [spec.network for spec in specs],
-        first.data(),
-        lrs=[spec.lr for spec in specs],
-        rule=first.rule,
-        seed=first.seed,
-        **first.trainer.options,
-    )
+        assert first.rule is not None
+        batch: Batch = Backprop(
+            [spec.network for spec in specs],
+            first.data(),
+            lrs=[spec.lr for spec in specs],
+            rule=first.rule,
+            seed=first.seed,
+            **first.trainer.options,
+        )
+    else:
+        batch = _own(first)
+    return Stopping(batch, **first.stop) if first.stop else batch
 
 
 def _own(spec: RunSpec) -> Batch:

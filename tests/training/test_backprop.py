@@ -275,25 +275,26 @@ def test_error_that_overflows_for_one_step_ends_the_run_there() -> None:
     assert it.diverged_at == 1
 
 
-def test_nothing_of_the_callers_is_changed() -> None:
-    net, data = notebook.notebook_network(), notebook.notebook_data()
-    it = Alone(net, data, lr=0.1, rule="gradient")
-    first = it.weights()
-    it.advance(10)
-    assert net.named() == first
-    assert data.inputs.tolist() == notebook.INPUTS
-    assert it.advance(0).shape == (0,)
-
-
-@pytest.mark.parametrize("lr", [0.0, -1.0, float("nan"), float("inf"), "0.1", None])
-def test_learning_rate_that_is_none_is_refused(lr: Any) -> None:
-    with pytest.raises(ConfigError, match="lr is "):
-        trainer(lr)
-
-
-def test_rule_and_data_that_do_not_fit_are_refused() -> None:
+def test_data_that_does_not_fit_is_refused() -> None:
     net = notebook.notebook_network()
-    with pytest.raises(ConfigError, match="did you mean notebook"):
-        Alone(net, notebook.notebook_data(), lr=0.1, rule="notebok")
     with pytest.raises(ConfigError, match="columns"):
         Alone(net, Data(np.ones((1, 3)), np.ones((1, 2))), lr=0.1, rule="gradient")
+
+
+@pytest.mark.parametrize(
+    ("activation", "targets", "accuracy"),
+    [
+        ("sigmoid", [[0.0], [1.0], [1.0]], 2 / 3),
+        ("sigmoid", [[1.0], [1.0], [1.0]], 1 / 3),
+        ("sigmoid", [[0.0], [1.0], [2.0]], None),
+        ("identity", [[0.0], [1.0], [1.0]], None),
+    ],
+)
+def test_one_sigmoid_for_zero_and_one_is_a_classifier(
+    activation: str, targets: list[list[float]], accuracy: float | None
+) -> None:
+    net = Network.build(layers=[1, 1], activation=activation, weights=[[[1.0]]], biases=[0.0])
+    inputs, answers = np.array([[-1.0], [-0.5], [2.0]]), np.array(targets)
+    it = Alone(net, Data(inputs, answers, inputs[2:], answers[2:]), lr=0.1, rule="gradient")
+    expected = {} if accuracy is None else {"accuracy": accuracy, "validation_accuracy": 1.0}
+    assert it.metrics() == expected

@@ -159,12 +159,6 @@ def test_divergence_at_the_start_trains_nothing() -> None:
     assert np.isnan(it.advance(3)).all()
 
 
-@pytest.mark.parametrize("size", [0, -1, 1.5, True, "8"])
-def test_batch_size_that_is_none_is_refused(size: Any) -> None:
-    with pytest.raises(ConfigError, match="batch_size is "):
-        trainer(size)
-
-
 # --- validation ------------------------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.errors import ConfigError
 from sweep.training import backprop
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
@@ -241,8 +240,3 @@ def test_nothing_of_the_callers_is_changed() -> None:
     many.advance(10)
     assert errors.tobytes() == kept.tobytes()
     assert many.advance(0).errors.shape == (2, 0)
-
-
-def test_bad_rate_of_one_item_is_refused() -> None:
-    with pytest.raises(ConfigError, match="lr is -1"):
-        several([0.1, -1.0])
