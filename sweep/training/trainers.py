@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import did_you_mean, invalid_value, no_such_key, refuse_quotes
+from sweep.checks import did_you_mean
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.blas import hold_blas
 from sweep.training.function import Function
@@ -21,11 +21,9 @@ from sweep.training.stopping import Stopping
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
-    from sweep.training.data import Data
 
 __all__ = [
     "build_batch",
-    "built_in_options",
     "check_options",
     "is_function",
     "locate",
@@ -37,8 +35,6 @@ METHODS = ("advance", "error", "weights")
 
 GIVEN = ("data", "lr", "network", "seed")
 """What a user's trainer gets from the program where it has a parameter of the name."""
-
-BUILT_IN_KEYS = ("batch_size", "shuffle")
 
 
 def locate(target: str) -> Callable[..., Any]:
@@ -114,41 +110,6 @@ def logs_by_itself(trainer: Callable[..., Any]) -> bool:
     """Tell whether the source file of a class or function names MLflow."""
     path = inspect.getsourcefile(inspect.unwrap(trainer))
     return path is not None and b"mlflow" in Path(path).read_bytes()
-
-
-def built_in_options(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
-    """Check the settings of the built-in trainer; return those that change a number.
-
-    A batch size that takes all samples is the full batch and `shuffle` then says nothing, so
-    that equal numbers have one signature.
-
-    Raises
-    ------
-    ConfigErrors
-        Everything that is wrong, one sentence each.
-    """
-    problems = [
-        no_such_key("trainer", key, BUILT_IN_KEYS) for key in options if key not in BUILT_IN_KEYS
-    ]
-    size, shuffle = options.get("batch_size"), options.get("shuffle", True)
-    try:
-        _check_batch_size(size)
-    except ConfigError as error:
-        problems.append(str(error))
-    if not isinstance(shuffle, bool):
-        problems.append(invalid_value("trainer.shuffle", shuffle, "say true or false"))
-    if problems:
-        raise ConfigErrors(problems)
-    if size is None or (data is not None and size >= len(data.inputs)):
-        return {}
-    return {"batch_size": size, "shuffle": shuffle}
-
-
-def _check_batch_size(size: Any) -> None:
-    refuse_quotes("trainer.batch_size", size, _check_batch_size)
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        advice = "give a whole number of at least 1, or null for all samples"
-        raise ConfigError(invalid_value("trainer.batch_size", size, advice))
 
 
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sweep.errors import ConfigError
 from sweep.training import network as plain
@@ -144,24 +142,6 @@ def test_generated_kernel_agrees_with_the_plain_network(
 def test_rules_agree_with_the_plain_network(layers: list[int], samples: int, rule: str) -> None:
     net, data = problem(layers, "sigmoid", "shared", samples, crossed=False)
     assert_agrees(Alone(net, data, lr=0.5, rule=rule), net, data, 0.5, rule, 50)
-
-
-@settings(max_examples=40, deadline=None)
-@given(cuts=st.lists(st.integers(0, 40), max_size=8), lr=st.sampled_from([0.1, 1.0, 200.0, 1000.0]))
-def test_slices_change_no_bit(cuts: list[int], lr: float) -> None:
-    whole, sliced = trainer(lr), trainer(lr)
-    errors = whole.advance(sum(cuts))
-    parts = np.concatenate([np.empty(0), *[sliced.advance(n) for n in cuts]])
-    assert errors.tobytes() == parts.tobytes()
-    assert sliced.weights() == whole.weights()
-    assert (sliced.stalled_at, sliced.diverged_at) == (whole.stalled_at, whole.diverged_at)
-
-
-def test_slices_change_no_bit_of_a_large_network() -> None:
-    net, data = problem([30, 20, 5], "tanh", "per_neuron", 600, crossed=True)
-    whole, sliced = (Alone(net, data, lr=0.1, rule="gradient") for _ in range(2))
-    errors = whole.advance(12)
-    assert errors.tobytes() == b"".join(sliced.advance(n).tobytes() for n in (1, 4, 7))
 
 
 def test_threads_change_no_bit() -> None:

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sweep.errors import ConfigError
 from sweep.training.backprop import Backprop
@@ -91,17 +89,6 @@ def test_softmax_is_trained_by_batches() -> None:
     it = Alone(net, samples, lr=0.05, rule="gradient", batch_size=7, seed=4)
     expected, _ = by_hand(net, samples, 7, 50, rule="gradient", shuffle=True)
     assert abs(it.advance(50) - expected).max() <= 1e-12
-
-
-@settings(max_examples=25, deadline=None)
-@given(cuts=st.lists(st.integers(0, 40), max_size=8), size=st.integers(1, 36))
-def test_slices_change_no_bit(cuts: list[int], size: int) -> None:
-    whole, sliced = trainer(size), trainer(size)
-    errors = whole.advance(sum(cuts))
-    parts = [sliced.advance(cut) for cut in cuts]
-    assert errors.tobytes() == np.concatenate([np.empty(0), *parts]).tobytes()
-    assert whole.flat.tobytes() == sliced.flat.tobytes()
-    assert whole.error() == sliced.error()
 
 
 def test_orders_made_in_parts_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:

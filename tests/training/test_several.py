@@ -55,12 +55,6 @@ def test_any_number_of_trajectories(count: int) -> None:
     assert_as_alone(several(rates), [alone(lr) for lr in rates], [1, 10, 500, 3], range(count))
 
 
-@settings(max_examples=20, deadline=None)
-@given(order=st.permutations(RATES), cuts=st.lists(st.integers(0, 60), min_size=1, max_size=5))
-def test_any_order_and_slices(order: list[float], cuts: list[int]) -> None:
-    assert_as_alone(several(order), [alone(lr) for lr in order], cuts, range(len(order)))
-
-
 @pytest.mark.parametrize("part", [1, 2, 7, 1000])
 def test_parts_change_no_bit(part: int, monkeypatch: pytest.MonkeyPatch) -> None:
     singles = [alone(lr) for lr in RATES]

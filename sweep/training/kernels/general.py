@@ -13,7 +13,6 @@ import importlib
 import inspect
 import math
 import sys
-import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -47,8 +46,6 @@ OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
 compiled = njit(**OPTIONS)
 inlined = njit(inline="always")  # compiled as a part of its caller
-
-_lock = threading.Lock()  # so that two threads compile it once
 
 
 @overload(greater)
@@ -255,8 +252,7 @@ def general_kernel(spec: KernelSpec, training: Samples, validation: Samples | No
 
     It limits BLAS to one thread in this process, as bits depend on the number of threads.
     """
-    with _lock:
-        function = _compiled()
+    function = _compiled()
     held_out = validation or (training[0][:0], training[1][:0])
     chosen, other = ((samples, np.arange(len(samples[0]))) for samples in (training, held_out))
     layers = np.array(spec.layers)
