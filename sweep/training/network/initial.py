@@ -11,6 +11,15 @@ import numpy.typing as npt
 from sweep.checks import known_keys, number, one_of, table, vector, whole
 from sweep.errors import ConfigError, MisfitError
 
+__all__ = [
+    "activation_names",
+    "check_softmax",
+    "drawn_weights",
+    "given_biases",
+    "given_weights",
+    "layer_sizes",
+]
+
 Array = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int], Mapping[str, Any]], Array]
 
