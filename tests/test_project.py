@@ -30,7 +30,7 @@ SEAMS = {
     "matplotlib": ["sweep.report.figures.*"],
     "mlflow": ["sweep.tracking.*"],
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
-    "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
+    "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
     "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
     "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
@@ -198,7 +198,6 @@ ROOMS = [
 HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
 HEAVY_ROOMS = [
     "sweep.training.kernels.general",
-    "sweep.training.kernels.layers",
     "sweep.report.*",
     "sweep.tracking.*",
 ]

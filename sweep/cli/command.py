@@ -201,8 +201,9 @@ def _question_problems(options: Settings, plan: Plan) -> Iterator[str]:
             "metric", options.metric, "no samples are kept back; set data.validation=0.2"
         )
     elif "accuracy" in options.metric and not any(
-        config["data"].get("one_hot") or config["network"].get("loss") == "cross_entropy"
-        for config in configs
+        cell.spec.config["data"].get("one_hot")
+        or cell.spec.network.classifies(cell.spec.data().targets)
+        for cell in plan.cells
     ):
         yield invalid_value(
             "metric",

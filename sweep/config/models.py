@@ -18,6 +18,7 @@ from sweep.config.messages import field_message
 from sweep.errors import ConfigErrors
 
 __all__ = [
+    "Backprop",
     "Control",
     "Data",
     "Network",
@@ -88,6 +89,15 @@ class Stop(_Group):
     patience: Whole | None = Field(
         None, ge=1, description="give a whole number of iterations of at least 1, or null"
     )
+
+
+class Backprop(_Group):
+    """The settings of the built-in trainer."""
+
+    batch_size: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="give a whole number of at least 1, or null for all samples"
+    )
+    shuffle: bool = Field(True, description="say true or false")
 
 
 class Network(_Group):

@@ -238,17 +238,11 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         raise ConfigError(
             "trainer: `_target_` must name what trains; trainer=backprop is the built-in."
         )
-    from sweep.training.trainers import (
-        built_in_options,
-        check_options,
-        locate,
-        logs_by_itself,
-        source_hash,
-    )
+    from sweep.training.trainers import check_options, locate, logs_by_itself, source_hash
 
     options = {str(key): item for key, item in value.items() if key != "_target_"}
     if value["_target_"] == BUILT_IN:
-        return TrainerSpec(BUILT_IN, built_in_options(options, data))
+        return TrainerSpec(BUILT_IN, _built_in(options, data))
     cls = locate(value["_target_"])
     check_options(cls, options)
     return TrainerSpec(
@@ -259,3 +253,16 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         # MLflow finds its active run by a variable of the process's environment.
         thread_safe=bool(getattr(cls, "thread_safe", False)) and not logs_by_itself(cls),
     )
+
+
+def _built_in(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
+    """Return the settings that change a number, so that equal numbers have one signature.
+
+    A batch of all samples is the full batch, whose order says nothing.
+    """
+    from sweep.config import models
+
+    found = models.validated(models.Backprop, options, "trainer")
+    if found.batch_size is None or (data is not None and found.batch_size >= len(data.inputs)):
+        return {}
+    return found.model_dump()
