@@ -16,7 +16,7 @@ Messages are one sentence: what is wrong, the value, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 __all__ = [
@@ -65,7 +65,7 @@ class ConfigErrors(ConfigError):
         One sentence for each invalid value, in the order of the grid; duplicates are dropped.
     """
 
-    def __init__(self, messages: Sequence[str]) -> None:
+    def __init__(self, messages: Iterable[str]) -> None:
         self._messages = tuple(dict.fromkeys(messages))
         super().__init__("\n".join(self._messages))
 
@@ -112,6 +112,14 @@ class RunGoneError(StoreError):
     """The run was deleted while it was being written."""
 
 
+class StoreVersionError(StoreError):
+    """The database was written by another version of MLflow."""
+
+
+class StoreBusyError(StoreError):
+    """Another process works on the sweep or the store."""
+
+
 class StoreLost(BaseException):
     """The store failed while a job recorded its run.
 
@@ -122,11 +130,3 @@ class StoreLost(BaseException):
     def __init__(self, error: StoreError) -> None:
         super().__init__(error)
         self.error = error
-
-
-class StoreVersionError(StoreError):
-    """The database was written by another version of MLflow."""
-
-
-class StoreBusyError(StoreError):
-    """Another process works on the sweep or the store."""
