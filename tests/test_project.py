@@ -32,9 +32,8 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
-    "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
-    + ["sweep.tracking.served"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models"],
+    "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.served"],
     "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],

@@ -92,7 +92,17 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
                 f"The run was ended after max_seconds={options.max_seconds}; its curve up to then "
                 "is stored."
             )
+        _check_metric(options.metric, spec, content)
         return outcome.final_error
+
+
+def _check_metric(metric: str | None, spec: RunSpec, content: results.Content) -> None:
+    """Refuse a metric that a trainer of a user's own does not give; others are checked before."""
+    names = {point.key for point in content.metrics}
+    if metric is None or spec.trainer.built_in or metric in names:
+        return
+    shown = ", ".join(sorted(name for name in names if not name.startswith("weights/")))
+    raise RunFailed(f"metric={metric}: the run has no such metric; it has {shown}.")
 
 
 def _shown(result: RunResult) -> tuple[str, float | None]:

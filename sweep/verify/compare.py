@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sweep.checks import plain_text
-from sweep.tracking.metrics import CURVES
+from sweep.tracking.entities import CURVES
 from sweep.training.history import RunResult
 from sweep.verify.values import Values
 
