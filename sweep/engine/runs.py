@@ -127,9 +127,7 @@ class Runs:
                 Session.log_curve,
                 cell.index,
                 begun.record.start_time,
-                part.steps,
-                part.errors,
-                part.validation,
+                part,
             )
 
     def finish(self, cell: Cell, content: Content) -> Path:

@@ -18,7 +18,7 @@ from sweep.engine.plan import Cell
 from sweep.engine.runs import Runs
 from sweep.engine.signals import StopRequest
 from sweep.tracking import read, results, write
-from sweep.tracking.recorder import inline
+from sweep.tracking.recorder import recorder
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
@@ -198,14 +198,13 @@ def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """A run lasts as long as the monotonic clock says, and later sweeps stay later."""
     store = open_store(Tracking("local", tmp_path / "outputs"), mode="write")
     first = write.start_sweep(store, "20260102-030405-aaaa", plan("a"), {})
-    runs = Runs(
-        inline(print, lambda: False), store.tracking, "runs/x", StopRequest(), lambda one: None
-    )
     cell = Cell(0, (), {}, spec())
-    runs.start(cell, {"sweep.role": "run"})
     now = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
-    path = runs.finish(cell, results.completed(result(), {}))
+    with recorder(print, lambda: False, inline=True) as recording:
+        runs = Runs(recording, store.tracking, "runs/x", StopRequest(), lambda one: None)
+        runs.start(cell, {"sweep.role": "run"})
+        monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
+        path = runs.finish(cell, results.completed(result(), {}))
     ended = results.read(path)
     assert ended is not None
     run_id = write.store_result(store, path, ended, None)
