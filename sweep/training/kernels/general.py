@@ -44,7 +44,7 @@ SAMPLES = types.Array(float64, 2, "C", readonly=True)
 
 OPTIONS: dict[str, Any] = {"nogil": True, "error_model": "numpy"}
 
-compiled = njit(**OPTIONS)
+compiled = njit(nogil=True, error_model="numpy")
 inlined = njit(inline="always")  # compiled as a part of its caller
 
 
