@@ -1,4 +1,4 @@
-"""A trained network with the preparation of its data: rows in, what it gives out."""
+"""A trained network with the preparation of its data, for new rows."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ __all__ = ["Model", "model_of"]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with the preparation of its data.
-
-    Attributes
-    ----------
-    read
-        Options of data.read that the run had.
-    """
+    """A trained network, how its data was prepared, and the run's options of ``data.read``."""
 
     network: Network
     preparation: Preparation
@@ -34,7 +28,7 @@ class Model:
 
     @property
     def columns(self) -> list[str]:
-        """The names of what comes out."""
+        """The names of the outputs."""
         targets, classes = self.preparation.targets, self.preparation.classes
         if classes is None:
             return [column.name for column in targets]
@@ -42,12 +36,9 @@ class Model:
         return [name, *(f"{name}={label}" for label in classes)]
 
     def rows(self, source: Source) -> Iterator[list[str | float]]:
-        """Yield what comes out for each row, in the order of `columns`.
+        """Yield the outputs for each row, in the order of `columns`.
 
-        Raises
-        ------
-        ConfigError
-            A row that cannot be prepared.
+        Raises ConfigError for a row that cannot be prepared.
         """
         from sweep.training.blas import hold_blas
         from sweep.training.data.new import new_inputs
@@ -79,7 +70,7 @@ def model_of(
     document
         How its data was prepared; None where rows are taken as they stand.
     what
-        The run, as the refusal names it.
+        The run, for messages.
 
     Raises
     ------
