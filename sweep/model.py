@@ -1,4 +1,4 @@
-"""A trained network with the preparation of its data: rows in, what it gives out."""
+"""A trained network with the preparation of its data, for new rows."""
 
 from __future__ import annotations
 
@@ -20,13 +20,7 @@ __all__ = ["Model", "model_of"]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with the preparation of its data.
-
-    Attributes
-    ----------
-    read
-        Options of data.read that the run had.
-    """
+    """A trained network, how its data was prepared, and the run's options of ``data.read``."""
 
     network: Network
     preparation: Preparation
@@ -57,10 +51,7 @@ class Model:
         drop
             Leave out rows with a missing value; their numbers, from 1, are returned too.
 
-        Raises
-        ------
-        ConfigError
-            A row that cannot be prepared.
+        Raises ConfigError for a row that cannot be prepared.
         """
         from sweep.training.blas import hold_blas
         from sweep.training.data.preparation import new_rows
@@ -96,7 +87,7 @@ def model_of(
     document
         How its data was prepared; None where rows are taken as they stand.
     what
-        The run, as the refusal names it.
+        The run, for messages.
 
     Raises
     ------
