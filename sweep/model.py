@@ -27,19 +27,20 @@ class Model:
     read: Mapping[str, Any]
 
     @property
-    def labelled(self) -> bool:
-        """Whether the targets are classes, so that the first of `columns` is a label."""
-        return self.preparation.classes is not None or self.preparation.binary
+    def labels(self) -> tuple[str, ...] | None:
+        """The classes that the outputs stand for; None where the outputs are numbers."""
+        binary = self.preparation.binary and self.network.activations[-1] == "sigmoid"
+        return ("0", "1") if binary else self.preparation.classes
 
     @property
     def columns(self) -> list[str]:
-        """The names of what comes out."""
-        name = self.preparation.targets[0].name
-        if self.preparation.binary:
-            return [name, f"{name}=1"]
-        if self.preparation.classes is None:
+        """The names of what comes out; with classes the first is the class."""
+        labels = self.labels
+        if labels is None:
             return [column.name for column in self.preparation.targets]
-        return [name, *(f"{name}={label}" for label in self.preparation.classes)]
+        name = self.preparation.targets[0].name
+        shares = labels[1:] if self.preparation.binary else labels
+        return [name, *(f"{name}={label}" for label in shares)]
 
     def rows(
         self, source: Source, *, drop: bool = False
@@ -60,10 +61,10 @@ class Model:
         hold_blas()
         outputs = self.preparation.outputs(self.network.forward(inputs)[-1])
         rows: list[list[str | float]] = outputs.tolist()
-        if self.labelled:
-            classes = self.preparation.classes
-            places = outputs.argmax(axis=1) if classes else outputs[:, 0] >= 0.5
-            labels = classes or ("0", "1")
+        labels = self.labels
+        if labels is not None:
+            binary = self.preparation.binary
+            places = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
             rows = [[labels[int(at)], *row] for at, row in zip(places, rows, strict=True)]
         return rows, dropped
 

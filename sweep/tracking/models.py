@@ -77,7 +77,7 @@ def log_model(options: Settings, run_id: str) -> str:
     store = open_store(from_options(options), mode="read")
     run = read.find_run(store, run_id)
     model = model_of(run.config(), run.weights(), run.preparation(), what=f"run {run_id}")
-    labels = model.columns[:1] if model.labelled else []
+    labels = model.columns[:1] if model.labels is not None else []
     # Of the outputs alone: MLflow would refuse a whole number where the schema has a double.
     outputs: list[Any] = [
         ColSpec("string" if one in labels else "double", one) for one in model.columns
