@@ -38,7 +38,7 @@ SEAMS = {
     "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
-    "scipy": ["sweep.training.kernels.general"],
+    "scipy": ["sweep.report.answer", "sweep.training.kernels.general"],
     "sqlalchemy": ["sweep.tracking.*"],
     "threadpoolctl": ["sweep.training.*"],
     "yaml": ["sweep.cli.points", "sweep.tracking.files"],

@@ -6,9 +6,6 @@ import math
 import re
 from collections.abc import Iterable
 
-__all__ = ["FLOOR", "counted", "duration", "figure", "grouped", "joined", "natural", "plain"]
-__all__ += ["power", "short", "spread", "tick"]
-
 FLOOR = 1e-26
 """Smaller squared errors count as equal: an output is as near to its target as doubles allow."""
 
@@ -22,6 +19,14 @@ def figure(value: float | None, digits: int = 4) -> str:
     ('0.0423', '1.5e-33', '')
     """
     return "" if value is None or math.isnan(value) else f"{value:.{digits}g}"
+
+
+def exact(metric: str, value: float) -> str:
+    """Return a metric with all its digits, a step as a whole number."""
+    if metric == "train_seconds" or math.isnan(value):
+        return figure(value, 3)
+    whole = metric.endswith(("_step", "_at")) and value.is_integer() and abs(value) < 1e15
+    return str(int(value)) if whole else repr(float(value))
 
 
 def spread(mean: float, sd: float, n: float) -> str:
