@@ -19,13 +19,6 @@ LEVEL = 0.05
 LEAST_INFLUENCE = 0.05
 """Share of the whole range of final errors that an axis must span to be worth a word."""
 
-ENDINGS = {
-    "diverged": "diverged",
-    "failed": "failed",
-    "interrupted": "did not finish",
-    "unfinished": "did not finish",
-}
-
 
 def answer(data: SweepData) -> str:
     """Return the answer of the sweep in one paragraph of plain text with its figures."""
@@ -129,10 +122,7 @@ def _luckiest(data: SweepData, best: Any) -> list[str]:
 
 
 def _edges(data: SweepData, best: Any) -> list[str]:
-    """Say where the best run lies at the edge of the grid on an axis that matters.
-
-    Iterations and seeds have no edge to go beyond.
-    """
+    """Say where the best run lies at the edge of an axis that matters and has values beyond."""
     words = []
     influence = effects(data).groupby("axis").influence.first()
     score = scores(data)
@@ -156,18 +146,17 @@ def _edges(data: SweepData, best: Any) -> list[str]:
 
 def _others(data: SweepData) -> list[str]:
     """Say what became of the runs that did not complete, stopped changing or are missing."""
-    counts = data.started.outcome.map(lambda text: ENDINGS.get(text, text)).value_counts()
-    kinds = [text for text in dict.fromkeys([*ENDINGS.values(), *counts.index]) if text in counts]
-    words = [f"{counted(counts[k], 'run')} {plain(k)}." for k in kinds if k != "completed"]
+    ends = data.started.outcome.replace(["interrupted", "unfinished"], "did not finish")
+    counts = ends[ends != "completed"].value_counts().to_dict()
+    kinds = dict.fromkeys(["diverged", "failed", "did not finish", *counts])
+    words = [f"{counted(counts[kind], 'run')} {plain(kind)}." for kind in kinds if kind in counts]
     still = data.started[data.started.error > FLOOR]
     stalled = sum("stalled_at" in run.metrics for run in still.run)
     if stalled:
         words.append(f"{counted(stalled, 'run')} stopped changing.")
     missing = len(data.missing)
+    verb, it = ("is", "it") if missing == 1 else ("are", "them")
     if missing:
-        verb, it = ("is", "it") if missing == 1 else ("are", "them")
-        words.append(
-            f"{missing} of {counted(len(data.runs), 'run')} {verb} missing; "
-            f"`resume={plain(data.sweep.sweep_id)}` finishes {it}."
-        )
+        words.append(f"{missing} of {counted(len(data.runs), 'run')} {verb} missing;")
+        words.append(f"`resume={plain(data.sweep.sweep_id)}` finishes {it}.")
     return words

@@ -19,7 +19,7 @@ from sweep.report.figures.canvas import Picture, png_bytes, svg_bytes
 from sweep.report.figures.comparison import comparison_picture
 from sweep.report.figures.panels import main_axis
 from sweep.report.figures.rules import rule_pairs
-from sweep.report.formats import counted, duration, grouped, plain
+from sweep.report.formats import Table, counted, duration, grouped, plain
 from sweep.report.pages import Page, Section, html, markdown, note
 from sweep.tracking.question import Question, question_of
 
@@ -36,25 +36,16 @@ MOST_UNREAD = 5
 class Report:
     """What a report, or a comparison, came to.
 
-    Attributes
-    ----------
-    folder, files
-        Where it is, and every file that was written.
-    headline
-        The answer in words, plain text on one line.
-    note
-        A short summary in Markdown: the headline as first line, then the tables.
-    final_error
-        The table of a report for the terminal.
-    best
-        The best run of a report; of repeats the first of the best point.
+    `headline` is the answer, plain text on one line; `note` a short summary in Markdown that
+    begins with it; `final_error` the table for the terminal; `best` the best run, of repeats the
+    first of the best point. `files` are all that were written into `folder`.
     """
 
     folder: Path
     files: tuple[Path, ...]
     headline: str
     note: str = ""
-    final_error: tables.Table | None = None
+    final_error: Table | None = None
     best: StoredRun | None = None
 
 
@@ -128,17 +119,7 @@ def build_report(
 def build_comparison(
     first: Stored, second: Stored, folder: Path, question: Question | None = None
 ) -> Report:
-    """Compare two stored sweeps, write the files into `folder` and return what they say.
-
-    Parameters
-    ----------
-    first, second
-        A sweep and its runs, as `sweep.tracking.read` gives them.
-    folder
-        Made if it is not there; gets comparison.csv, report.md, index.html and the picture.
-    question
-        What decides between runs; None for what the first sweep's plan says.
-    """
+    """Compare two stored sweeps as `build_report` reports one; the first's question decides."""
     question = question or question_of(first[0].plan())
     if len({question.deciding(runs) for _, runs in (first, second)}) > 1:
         question = replace(question, metric="final_error")  # one of them has no validation
@@ -174,9 +155,7 @@ def _written(folder: Path, frames: Mapping[str, Frame], page: Page) -> tuple[Pat
     return tuple(files.write(folder / name, content) for name, content in contents.items())
 
 
-def _tables(
-    data: SweepData, pairs: Frame, final: tables.Table, drawn: list[Section]
-) -> list[Section]:
+def _tables(data: SweepData, pairs: Frame, final: Table, drawn: list[Section]) -> list[Section]:
     """Return the tables that have rows, pictures after those that matter most.
 
     With many keys the best runs come first; the table of all runs holds the rest.

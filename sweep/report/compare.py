@@ -11,8 +11,7 @@ import pandas as pd
 
 from sweep.report.answer import distinct
 from sweep.report.data import Frame, SweepData, planned_value
-from sweep.report.formats import counted, duration, figure, plain, spread
-from sweep.report.tables import Table, table_of
+from sweep.report.formats import Table, counted, duration, figure, plain, spread, table_of
 
 MOST_VALUES = 12
 

@@ -40,14 +40,9 @@ class Trajectory:
 
 
 def trajectories_of(runs: Frame, unread: list[str]) -> list[Trajectory]:
-    """Return the trajectories of the runs, each with the curves of its longest run.
+    """Return the trajectories of `SweepData.started`, each with the curves of its longest run.
 
-    Parameters
-    ----------
-    runs
-        The rows of `SweepData.runs` that have a run.
-    unread
-        Gets the name of every file that cannot be read.
+    The names of files that cannot be read are added to `unread`.
     """
     shared = [str(cell.get("trajectory", "")) for cell in runs.cell]
     runs = runs.assign(shared=shared, done=runs.error.notna())
@@ -77,7 +72,7 @@ def _trajectory(group: list[Any], size: int, unread: list[str]) -> Trajectory:
         known = validation is not None and len(validation) == len(curve[0])
         found = Trajectory(
             found.rows,
-            thinned(*curve, size),
+            thinned(curve[0], curve[1], size),
             thinned(curve[0], validation, size) if known else EMPTY,
             thresholds or {},
             int(curve[0][-1]),
@@ -91,12 +86,10 @@ def _read(run: Any, what: str, unread: list[str]) -> Any:
 
 def repeated(lines: list[Trajectory], runs: Frame) -> list[Trajectory]:
     """Return one trajectory for the repeats of each grid point; `runs` as in `SweepData`."""
-    groups: dict[Any, list[Trajectory]] = {}
-    last = runs.loc[[line.rows[-1] for line in lines], ["combination", "lr", "iters"]]
-    for line, point in zip(lines, last.itertuples(index=False, name=None), strict=True):
-        groups.setdefault(point, []).append(line)
     bad = set(runs.index[runs.outcome == "diverged"])
-    return [_averaged(own, bad) for own in groups.values()]
+    last = runs.loc[[line.rows[-1] for line in lines]].assign(line=lines)
+    groups = last.groupby(["combination", "lr", "iters"], sort=False).line
+    return [_averaged(list(own), bad) for _, own in groups]
 
 
 def _averaged(lines: list[Trajectory], diverged: set[int]) -> Trajectory:
@@ -147,11 +140,7 @@ def thinned(steps: npt.ArrayLike, errors: npt.ArrayLike, size: int) -> Curve:
 
     Each stretch keeps its smallest and its largest error, so that an oscillation keeps its
     full height; the first and the last point always stay. Non-finite points are dropped.
-
-    Parameters
-    ----------
-    steps, errors
-        Shape (n,), steps ascending from 0.
+    `steps` and `errors` have shape (n,), steps ascend from 0.
     """
     curve = pd.Series(np.asarray(errors, dtype=np.float64), np.asarray(steps, dtype=np.int64))
     curve = curve[np.isfinite(curve)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -17,7 +16,18 @@ from sweep.report.axes import axis_of, effects
 from sweep.report.curves import Trajectory, artifact
 from sweep.report.data import POINT, Frame, SweepData
 from sweep.report.files import wide
-from sweep.report.formats import FLOOR, counted, exact, figure, grouped, natural, plain, spread
+from sweep.report.formats import (
+    FLOOR,
+    Table,
+    counted,
+    exact,
+    figure,
+    grouped,
+    natural,
+    plain,
+    spread,
+    table_of,
+)
 
 TOP = 10
 
@@ -35,35 +45,6 @@ USUAL = {*EARLY[:3], *LATE, "diverged_at", "stalled_at"}
 """Metrics of every run that the report shows elsewhere."""
 
 HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table to show: every cell a text, numbers aligned right where `numeric` says so.
-
-    `marked` are (row, column) pairs to stand out: the best.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[bool, ...]
-    note: str = ""
-    marked: frozenset[tuple[int, int]] = frozenset()
-
-
-def table_of(
-    title: str,
-    frame: Frame,
-    note: str = "",
-    marked: Iterable[tuple[int, int]] = (),
-    text: Iterable[str] = (),
-) -> Table:
-    """Return a table of plain texts; columns hold numbers but for those named in `text`."""
-    names, words = tuple(map(plain, map(str, frame.columns))), {plain(name) for name in text}
-    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in frame.to_numpy().tolist())
-    numeric = tuple(name not in words for name in names)
-    return Table(title, names, cells, numeric, note.strip(), frozenset(marked))
 
 
 def _over(data: SweepData) -> str:
@@ -151,10 +132,10 @@ def budget_table(data: SweepData) -> Table:
 def repeats_table(data: SweepData) -> Table:
     """Return number, mean, spread, median and range of the deciding metric at every point."""
     points = data.ranked if data.repeats else data.ranked[:0]
+    names = {"value": "mean", "sd": "standard deviation", "median": "median"}
+    names |= {"low": "lowest", "high": "highest"}
     frame = data.values.loc[points.index, list(data.keys)].assign(runs=points.n)
-    columns = {"mean": "value", "standard deviation": "sd", "median": "median"}
-    for name, column in {**columns, "lowest": "low", "highest": "high"}.items():
-        frame[name] = points[column].map(figure)
+    frame = frame.join(points[[*names]].map(figure).rename(columns=names))
     title = f"Spread of {data.label} over {', '.join(data.repeats)}"
     return table_of(title, frame, "The best comes first.", text=data.others)
 
@@ -164,15 +145,14 @@ def effect_table(data: SweepData) -> Table:
     every = effects(data)
     place = every.groupby("axis").cumcount()
     size = every["axis"].map(every["axis"].value_counts())
-    columns = {"mean": "geometric mean" if data.logarithmic else "mean"}
-    columns |= {"low": "lowest", "high": "highest"}
-    frame = every.loc[place % -(-size // MOST_VALUES) == 0, ["axis", "value", "runs", *columns]]
-    frame = frame.assign(**{name: frame[name].map(figure) for name in columns})
+    names = {"mean": "geometric mean" if data.logarithmic else "mean"}
+    names |= {"low": "lowest", "high": "highest"}
+    kept = every[place % -(-size // MOST_VALUES) == 0]
+    numbers = kept[[*names]].map(figure).rename(columns=names)
+    frame = kept[["axis", "value", "runs"]].join(numbers)
     what = "Final errors" if data.metric == "final_error" else data.label
     note = f"{what} of all runs with that value; the axis that matters most comes first."
-    return table_of(
-        "Effect of each axis", frame.rename(columns=columns), note, text=["axis", "value"]
-    )
+    return table_of("Effect of each axis", frame, note, text=["axis", "value"])
 
 
 def threshold_table(data: SweepData) -> Table:
@@ -269,10 +249,9 @@ def metrics_table(data: SweepData) -> Table:
         numbers = values.groupby(each).agg(value="mean", sd="std", n="count")
         numbers["odd"] = odd.groupby(each).agg(lambda texts: ", ".join(texts.dropna().unique()))
         numbers = points[POINT].join(numbers, on=POINT)
-        texts = _shown(data, numbers).where(numbers.n > 0, "")
-        both = zip(texts, numbers.odd, strict=True)
-        shown = [", ".join(filter(None, pair)) for pair in both]
-        frame[data.metric_names.get(name, name)] = shown
+        both = zip(_shown(data, numbers), numbers.odd, strict=True)
+        texts = [", ".join(filter(None, pair)) for pair in both]
+        frame[data.metric_names.get(name, name)] = texts
     title = f"Other metrics at the end of each {'grid point' if data.repeats else 'run'}"
     return table_of(title, frame, _over(data), text=data.others)
 

@@ -12,7 +12,7 @@ import pytest
 
 from sweep.report import files, tables
 from sweep.report.data import SweepData, sweep_data
-from sweep.report.tables import Table
+from sweep.report.formats import Table
 from tests.report import stored
 
 HOSTILE = ["<script>alert(1)</script>", r"$\frac{1}$", "=1+cmd|' /C calc'!A0", 'a|b\r\nc,"d"', ""]
