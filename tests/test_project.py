@@ -55,7 +55,6 @@ PLANNING = [
     "sweep.engine.estimate",
     "sweep.engine.events",
     "sweep.engine.executors*",
-    "sweep.engine.follow",
     "sweep.engine.plan",
     "sweep.engine.signals",
 ]
@@ -134,8 +133,7 @@ ROOMS = [
     ),
     (
         ["sweep.engine.executors.worker"],
-        ["sweep.training.advance", "sweep.training.surroundings", "sweep.training.task"]
-        + ["sweep.tracking.active"],
+        ["sweep.errors", "sweep.training.*", "sweep.tracking.active"],
     ),
     (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (

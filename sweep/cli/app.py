@@ -138,7 +138,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     except (SweepError, ValueError, *REFUSALS) as error:
         known = isinstance(error, SweepError)
         life = sys.modules.get("sweep.engine.life")
-        began = life is not None and life.sweep_began()
+        began = life is not None and life.process.began
         if whole_traceback or not (known or (is_refusal(error) and not began)):
             raise
         console.error(as_typed(str(error) if known else one_sentence(error)))
@@ -148,7 +148,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     finally:
         gc.freeze()  # the process ends: what is left is not looked through for garbage
     life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
-    return int(life.exit_code()) if life is not None else 0
+    return int(life.process.exit_code) if life is not None else 0
 
 
 # --- the task function of a job, importable from any worker process ----------------------
@@ -197,17 +197,15 @@ def run(config: DictConfig) -> float | None:
         run_id = Path(hydra.runtime.output_dir).name
         single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
         return single
-    from sweep.engine.execute import run_job
-    from sweep.engine.member import joined_sweep
+    from sweep.engine.jobs import joined_sweep, run_job
 
     with joined_sweep(options, spec) as sweep:
         return run_job(sweep, spec)
 
 
 def _record(cell: Cell, outcome: RunResult | Failure) -> float | None:
-    from sweep.engine.execute import record
-    from sweep.engine.life import current
+    from sweep.engine.jobs import record
+    from sweep.engine.life import process
 
-    sweep = current()
-    assert sweep is not None
-    return record(sweep, cell, outcome)
+    assert process.sweep is not None
+    return record(process.sweep, cell, outcome)

@@ -23,11 +23,11 @@ from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import check_launcher
 from sweep.config.settings import CONTROL_KEYS, Settings, settings, sweeper_settings
 from sweep.config.spec import RunSpec
-from sweep.engine.estimate import Estimate, estimate, single_estimate
+from sweep.engine.estimate import Estimate, estimate
 from sweep.engine.executors import create
 from sweep.engine.life import Opening, sweep_life
 from sweep.engine.plan import Cell, Plan, counted, new_id
-from sweep.engine.single import resume_single, waits
+from sweep.engine.single import resume_single
 from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigError, ConfigErrors
 from sweep.tracking.metrics import BUILT_IN
@@ -73,8 +73,9 @@ def run_sweep(
     StoreError
         The store cannot be used; no run was started.
     """
-    if master.resume is not None and _single_stored(master):
-        return []
+    if master.resume is not None:
+        if resume_single(settings(plain_values(master, CONTROL_KEYS), Path.cwd())):
+            return []
     composer = Composer(loader, master)
     sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
     opening, controls = _checked(composer, loader, master, sweeper, arguments)
@@ -100,18 +101,6 @@ def run_sweep(
         return []
     with sweep_life(opening) as sweep:
         return launch(sweep, launcher, composer, master, controls, sweeper["max_batch_size"])
-
-
-def _single_stored(master: DictConfig) -> bool:
-    """Store the result of the single run that `resume` names; return whether it names one."""
-    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
-    if not waits(options):
-        return False
-    if options.dry_run:
-        console.say(f"The result of run {options.resume} waits on disk. Nothing was written.")
-    else:
-        resume_single(options)
-    return True
 
 
 def _say_unused_seed(plan: Plan) -> None:
@@ -229,24 +218,20 @@ def _print_sweep(opening: Opening) -> None:
     lines = [f"Plan: {first}", *left_out, *_points(plan, new)]
     console.say("\n".join(map(plain_text, lines)))
     console.say(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
-    _estimated(
-        [cell.spec for cell in new],
-        lambda: estimate(
-            plan,
-            new,
-            opening.workers,
-            server=options.tracking_kind == "server",
-            elsewhere=opening.elsewhere,
-            max_seconds=options.max_seconds,
-        ),
-    )
+    _print_estimate(opening.estimate(new))
 
 
 def print_run(spec: RunSpec, options: Settings) -> None:
     """Print the plan of a single run."""
     console.say(f"Plan: {counted(1, 1, spec.iters)}")
     console.say("New: 1, stored already: 0")
-    _estimated([spec], lambda: single_estimate(spec, options.max_seconds))
+    cell = Cell(0, (), {}, spec)
+    plan = Plan((cell,), (), 1, "", spec.base)
+    limit = options.max_seconds
+    built_in = spec.trainer.built_in
+    _print_estimate(
+        estimate(plan, plan.cells, 1, report=False, max_seconds=limit) if built_in else None
+    )
 
 
 def _points(plan: Plan, new: Sequence[Cell]) -> list[str]:
@@ -263,10 +248,9 @@ def _points(plan: Plan, new: Sequence[Cell]) -> list[str]:
     return lines
 
 
-def _estimated(specs: Sequence[RunSpec], estimate: Callable[[], Estimate]) -> None:
-    if all(spec.trainer.built_in for spec in specs):
-        found = estimate()
-        console.say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
-    else:  # it would have to run for one, and may write anything
+def _print_estimate(found: Estimate | None) -> None:
+    if found is None:
         console.say("No estimate: a trainer of your own is not tried.")
+    else:
+        console.say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
     console.say("Nothing was written.")

@@ -12,10 +12,9 @@ from omegaconf import DictConfig, open_dict, read_write
 from sweep.cli.app import handed_over
 from sweep.cli.compose import Composer
 from sweep.cli.plain import configure_log
-from sweep.engine.events import Failure
 from sweep.engine.executors import available_cpus
 from sweep.engine.plan import Cell
-from sweep.engine.sweep import Sweep
+from sweep.engine.sweep import Sweep, execute
 
 if TYPE_CHECKING:
     from hydra.core.utils import JobReturn
@@ -75,7 +74,7 @@ def launch(
         for cell in itertools.takewhile(lambda _: not sweep.spent, sweep.pending):
             launcher.launch([job(cell)], cell.job)
     elif composer.needs_jobs or _watched(master):
-        for cell, outcome in _trained(sweep, settings):
+        for cell, outcome in execute(sweep, settings):
             with handed_over(cell, outcome):
                 launcher.launch([job(cell)], cell.job)
     else:
@@ -84,19 +83,10 @@ def launch(
             runtime.output_dir = str(master.hydra.sweep.dir)
         configure_log(master.hydra.job_logging, master.hydra.verbose)
         logging.getLogger(__name__).info("%d runs without jobs", len(sweep.pending))
-        for cell, outcome in _trained(sweep, settings):
-            if isinstance(outcome, Failure):
-                sweep.fail(cell, outcome)
-            else:
-                sweep.record(cell, outcome)
+        for cell, outcome in execute(sweep, settings):
+            sweep.record(cell, outcome)
         configure_log(master.hydra.hydra_logging, master.hydra.verbose)
     return []
-
-
-def _trained(sweep: Sweep, settings: Mapping[str, Any]) -> Iterator[tuple[Cell, Any]]:
-    from sweep.engine.execute import execute
-
-    yield from execute(sweep, sweep.pending, settings)
 
 
 def _watched(master: DictConfig) -> bool:

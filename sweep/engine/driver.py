@@ -1,4 +1,4 @@
-"""Train trajectories on an executor, slice by slice, and report each run as it ends.
+"""Train trajectories on an executor, slice by slice, and yield each run as it ends.
 
 The driver keeps the curve and the last state of each trajectory; a task advances a batch by a
 slice. After the loss of a worker the batch continues from its last state.
@@ -16,11 +16,10 @@ from typing import Any
 
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint
-from sweep.engine.events import Event, Failure
+from sweep.engine.events import Event, Failure, Member
 from sweep.engine.executors import Executor, WorkerLost
-from sweep.engine.follow import Member
 from sweep.engine.plan import Trajectory
-from sweep.training.task import SliceResult, Task
+from sweep.training.task import Task
 
 __all__ = ["Driver"]
 
@@ -34,7 +33,7 @@ Nothing else runs during the last try, as the worker may have run out of memory.
 """
 
 
-@dataclass
+@dataclass(eq=False)
 class _Batch:
     """Trajectories that one task trains, at one step."""
 
@@ -43,7 +42,11 @@ class _Batch:
     slices: int = 0
     deaths: int = 0
     started: bool = False
-    begun: bool = False  # its worker has it
+    sent: bool = False  # its worker has it
+
+    def fail(self, failure: Failure) -> Iterator[Event]:
+        for member in self.members:
+            yield from member.fail(failure)
 
 
 class Driver:
@@ -77,15 +80,14 @@ class Driver:
     ) -> None:
         self._executor, self._more = executor, more
         self._waiting: deque[_Batch] = deque()
-        self._resting: dict[str, _Batch] = {}
+        self._resting: dict[str, _Batch] = {}  # by the slot whose worker has it
         self._running: dict[Future[Any], tuple[str, _Batch]] = {}
         for trajectories in batches:
-            places: dict[int, list[Member]] = {}
+            at_step: dict[int, list[Member]] = {}
             for one in trajectories:
-                limit = max_seconds or math.inf
-                member = Member(one, checkpoint(one.spec), limit, environment)
-                places.setdefault(member.history.step, []).append(member)
-            for members in places.values():
+                member = Member(one, checkpoint(one.spec), max_seconds or math.inf, environment)
+                at_step.setdefault(member.history.step, []).append(member)
+            for members in at_step.values():
                 self._waiting.append(_Batch(len(self._waiting), members))
 
     def events(self) -> Generator[Event | None]:
@@ -102,8 +104,7 @@ class Driver:
             while True:
                 yield from self._fill()
                 if self._running:
-                    done, _ = wait(self._running, TICK, FIRST_COMPLETED)
-                    for future in done:
+                    for future in wait(self._running, TICK, FIRST_COMPLETED).done:
                         yield from self._take(future, *self._running.pop(future))
                 elif self._resting or any(one.started or self._more() for one in self._waiting):
                     time.sleep(TICK)  # there is no worker
@@ -111,24 +112,26 @@ class Driver:
                     return
                 yield None
         finally:
-            under_way = [batch for _, batch in self._running.values()]
-            for batch in [*under_way, *self._resting.values(), *self._waiting]:
+            for batch in self._left():
                 for member in batch.members:
                     if member.history.left and batch.started:
                         member.keep()
 
+    def _left(self) -> list[_Batch]:
+        """Return the batches that are not done, those that wait last."""
+        running = (batch for _, batch in self._running.values())
+        return [*running, *self._resting.values(), *self._waiting]
+
     def _fill(self) -> Iterator[Event]:
         """Submit the next slice of its batch, or a waiting batch, to each idle slot."""
-        wanted = len(self._running) + len(self._resting) + len(self._waiting)
-        slots = self._executor.slots(wanted)
+        left = self._left()
+        slots = self._executor.slots(len(left))
         for slot in self._resting.keys() - set(slots):  # the worker has left
             self._restart(self._resting.pop(slot))
-        running = [batch for _, batch in self._running.values()]
-        started = [*running, *self._resting.values(), *self._waiting]
-        suspect = next((batch for batch in started if batch.deaths == TRIES - 1), None)
+        suspect = next((batch for batch in left if batch.deaths == TRIES - 1), None)
         if suspect is not None:
             if slots and not self._running:
-                yield from self._submit_alone(suspect, slots)
+                yield from self._submit(self._slot_alone(suspect, slots), suspect)
             return
         busy = {slot for slot, _ in self._running.values()}
         for slot in slots:
@@ -138,21 +141,21 @@ class Driver:
                 if self._waiting[0].started or self._more():
                     yield from self._submit(slot, self._waiting.popleft())
 
-    def _submit_alone(self, suspect: _Batch, slots: Sequence[str]) -> Iterator[Event]:
-        resting = {batch.number: slot for slot, batch in self._resting.items()}
-        if suspect.number in resting:
-            slot = resting[suspect.number]
-            del self._resting[slot]
-        else:
-            self._waiting.remove(suspect)
-            slot = next((one for one in slots if one not in self._resting), slots[0])
-            if slot in self._resting:
-                self._restart(self._resting.pop(slot))
-        yield from self._submit(slot, suspect)
+    def _slot_alone(self, suspect: _Batch, slots: Sequence[str]) -> str:
+        """Return the slot of a batch that nothing shall run beside."""
+        for slot, batch in self._resting.items():
+            if batch is suspect:
+                del self._resting[slot]
+                return slot
+        self._waiting.remove(suspect)
+        slot = next((one for one in slots if one not in self._resting), slots[0])
+        if slot in self._resting:
+            self._restart(self._resting.pop(slot))
+        return slot
 
     def _submit(self, slot: str, batch: _Batch) -> Iterator[Event]:
-        items = None if batch.begun else tuple(member.item() for member in batch.members)
-        batch.begun = True
+        items = None if batch.sent else tuple(member.item() for member in batch.members)
+        batch.sent = True
         task = Task(batch.number, batch.slices, self._executor.slice_seconds, items)
         self._running[self._executor.submit(slot, task)] = slot, batch
         if not batch.started:
@@ -161,30 +164,26 @@ class Driver:
                 yield from member.start()
 
     def _take(self, future: Future[Any], slot: str, batch: _Batch) -> Iterator[Event]:
+        how = "it was restarted"
         try:
             reply = self._executor.result(slot, future)
         except WorkerLost as lost:
-            yield from self._lost(batch, str(lost))
-            return
+            reply, how = None, str(lost)
         if reply is None:
-            yield from self._lost(batch, "it was restarted")
-        elif isinstance(reply, Failure):
-            for member in batch.members:
-                yield from member.fail(reply)
-        else:
-            yield from self._advance(slot, batch, reply)
-
-    def _advance(self, slot: str, batch: _Batch, result: SliceResult) -> Iterator[Event]:
+            yield from self._lost(batch, how)
+            return
+        if isinstance(reply, Failure):
+            yield from batch.fail(reply)
+            return
         batch.slices += 1
-        if any(state is not None for state in result.states):
+        if any(state is not None for state in reply.states):
             batch.deaths = 0
         self._resting[slot] = batch  # first, as the caller may leave at any yield
-        slices = zip(batch.members, result.parts, result.states, strict=True)
+        slices = zip(batch.members, reply.parts, reply.states, strict=True)
         for news in [member.take(parts, state) for member, parts, state in slices]:
             yield from news
-        if result.failure is not None:
-            for member in batch.members:
-                yield from member.fail(result.failure)
+        if reply.failure is not None:
+            yield from batch.fail(reply.failure)
         if not any(member.history.left for member in batch.members):
             del self._resting[slot]
 
@@ -193,16 +192,17 @@ class Driver:
         if batch.deaths < TRIES:
             self._restart(batch)
             return
-        failure = Failure(
-            f"WorkerDied: the worker died {TRIES} times in a row with this run, the last time with "
-            f"nothing beside it ({how}); look for memory that runs out or native code that crashes."
+        yield from batch.fail(
+            Failure(
+                f"WorkerDied: the worker died {TRIES} times in a row with this run, the last time "
+                f"with nothing beside it ({how}); look for memory that runs out or native code "
+                "that crashes."
+            )
         )
-        for member in batch.members:
-            yield from member.fail(failure)
 
     def _restart(self, batch: _Batch) -> None:
         """Queue a batch to continue from its last state in any slot."""
-        batch.begun = False
+        batch.sent = False
         batch.members = [member for member in batch.members if member.history.left]
         for member in batch.members:
             member.history.rewind()

@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from sweep.engine import follow
+from sweep.engine import events as events_module
 from sweep.engine.driver import Driver
 from sweep.engine.events import Charted, Ended, Failure, Noted, Progressed, Started
 from sweep.engine.executors import create
@@ -84,7 +84,7 @@ def test_events_of_a_short_run() -> None:
 def test_long_run_is_charted_while_it_trains_and_no_point_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(follow, "CHART_SECONDS", 0.0)
+    monkeypatch.setattr(events_module, "CHART_SECONDS", 0.0)
     steps: list[int] = []
 
     def note(event: object) -> None:
@@ -374,7 +374,7 @@ def test_checkpoint_of_another_platform_is_not_used_and_a_sentence_says_so(tmp_p
 def test_long_training_is_kept_on_disk_while_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(events_module, "KEEP_SECONDS", 0.0)
     kept = tmp_path / "kept"
     seen: set[bool] = set()
     drive(

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from sweep.config.run import run_spec
+from sweep.config.settings import settings
 from sweep.engine.plan import Cell
-from sweep.engine.runs import Runs
+from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
 from sweep.tracking import read, results, write
 from sweep.tracking.recorder import inline
@@ -198,14 +199,15 @@ def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """A run lasts as long as the monotonic clock says, and later sweeps stay later."""
     store = open_store(Tracking("local", tmp_path / "outputs"), mode="write")
     first = write.start_sweep(store, "20260102-030405-aaaa", plan("a"), {})
-    runs = Runs(
-        inline(print, lambda: False), store.tracking, "runs/x", StopRequest(), lambda one: None
+    options = settings(
+        {"outputs": "outputs", "tracking": {"kind": "local", "experiment": "x"}}, tmp_path
     )
+    recording = Recording(options, "runs/x", inline(print, lambda: False), StopRequest())
     cell = Cell(0, (), {}, spec())
-    runs.start(cell, {"sweep.role": "run"})
+    recording.start(cell)
     now = time.time_ns
     monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
-    path = runs.finish(cell, results.completed(result(), {}))
+    path = recording.finish(cell, result())
     ended = results.read(path)
     assert ended is not None
     run_id = write.store_result(store, path, ended, None)
