@@ -53,8 +53,8 @@ PLANNING = [
     "sweep.engine.checkpoint",
     "sweep.engine.driver",
     "sweep.engine.estimate",
-    "sweep.engine.events",
     "sweep.engine.executors*",
+    "sweep.engine.member",
     "sweep.engine.plan",
     "sweep.engine.signals",
 ]
@@ -146,7 +146,7 @@ ROOMS = [
             "sweep.config.settings",
         ]
         + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking.*"]
-        + ["sweep.training.history", "sweep.training.task", "sweep.ui.links"],
+        + ["sweep.training.history", "sweep.training.surroundings", "sweep.ui.links"],
     ),
     (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),
     (
@@ -168,8 +168,8 @@ ROOMS = [
     (
         ["sweep.verify", "sweep.verify.*"],
         [*PLANNING, *READING, "sweep.checks", "sweep.config.run"]
-        + ["sweep.errors"]
-        + ["sweep.config.spec", "sweep.training.history", "sweep.verify.*"],
+        + ["sweep.errors", "sweep.config.spec", "sweep.training.history"]
+        + ["sweep.training.surroundings", "sweep.verify.*"],
     ),
     (
         ["sweep.list"],

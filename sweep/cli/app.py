@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.engine.events import Failure
+    from sweep.engine.member import Outcome
     from sweep.engine.plan import Cell
-    from sweep.training.history import RunResult
 
 __all__ = ["command", "handed_over", "main", "one_job", "run", "tool"]
 
@@ -157,11 +156,11 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
 class _Ready:
     """What the next job of this process records, where it was trained before."""
 
-    outcome: tuple[Cell, RunResult | Failure] | None = None
+    outcome: tuple[Cell, Outcome] | None = None
 
 
 @contextmanager
-def handed_over(cell: Cell, outcome: RunResult | Failure) -> Iterator[None]:
+def handed_over(cell: Cell, outcome: Outcome) -> Iterator[None]:
     """Let the job that is launched within record an outcome."""
     _Ready.outcome = cell, outcome
     try:
@@ -203,7 +202,7 @@ def run(config: DictConfig) -> float | None:
         return run_job(sweep, spec)
 
 
-def _record(cell: Cell, outcome: RunResult | Failure) -> float | None:
+def _record(cell: Cell, outcome: Outcome) -> float | None:
     from sweep.engine.jobs import record
     from sweep.engine.life import process
 

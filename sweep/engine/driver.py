@@ -9,22 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.config.spec import RunSpec
-from sweep.engine.checkpoint import Checkpoint
-from sweep.engine.events import Event, Failure, Member
 from sweep.engine.executors import Executor, WorkerLost
-from sweep.engine.plan import Trajectory
+from sweep.engine.member import Listener, Member, Outcome
+from sweep.engine.plan import Cell, Trajectory
+from sweep.training.surroundings import Failure
 from sweep.training.task import Task
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "Ended"]
+
+Ended = tuple[Cell, Outcome]
 
 TICK = 0.1
-"""Seconds between two events at most, so that the caller can act on signals."""
+"""Seconds after which the caller can act on signals."""
 
 TRIES = 3
 """Worker deaths since the last state, after which a batch has failed.
@@ -44,7 +45,7 @@ class _Batch:
     started: bool = False
     sent: bool = False  # its worker has it
 
-    def fail(self, failure: Failure) -> Iterator[Event]:
+    def fail(self, failure: Failure) -> Iterator[Ended]:
         for member in self.members:
             yield from member.fail(failure)
 
@@ -60,38 +61,29 @@ class Driver:
         Where tasks run; the caller closes it.
     max_seconds
         Training time from now on at which a trajectory is ended.
-    checkpoint
-        Returns the file for the last state of a trajectory.
-    environment
-        Returns the environment variables of a trajectory's training.
-    more
-        Returns whether waiting batches may begin.
     """
 
     def __init__(
         self,
         batches: Sequence[Sequence[Trajectory]],
         executor: Executor,
-        *,
+        listener: Listener | None = None,
         max_seconds: float | None = None,
-        checkpoint: Callable[[RunSpec], Checkpoint | None] = lambda spec: None,
-        environment: Callable[[Trajectory], Mapping[str, str]] = lambda trajectory: {},
-        more: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._executor, self._more = executor, more
+        self._executor, self._listener = executor, listener or Listener()
         self._waiting: deque[_Batch] = deque()
         self._resting: dict[str, _Batch] = {}  # by the slot whose worker has it
         self._running: dict[Future[Any], tuple[str, _Batch]] = {}
         for trajectories in batches:
             at_step: dict[int, list[Member]] = {}
             for one in trajectories:
-                member = Member(one, checkpoint(one.spec), max_seconds or math.inf, environment)
+                member = Member(one, self._listener, max_seconds or math.inf)
                 at_step.setdefault(member.history.step, []).append(member)
             for members in at_step.values():
                 self._waiting.append(_Batch(len(self._waiting), members))
 
-    def events(self) -> Generator[Event | None]:
-        """Yield events until all is trained; None after each TICK at the latest.
+    def outcomes(self) -> Generator[Ended | None]:
+        """Yield each cell with its outcome as it ends; None after each TICK at the latest.
 
         When the caller leaves early, the last state of each trajectory is on disk.
 
@@ -102,11 +94,11 @@ class Driver:
         """
         try:
             while True:
-                yield from self._fill()
+                self._fill()
                 if self._running:
                     for future in wait(self._running, TICK, FIRST_COMPLETED).done:
-                        yield from self._take(future, *self._running.pop(future))
-                elif self._resting or any(one.started or self._more() for one in self._waiting):
+                        yield from self._take(future)
+                elif self._resting or any(map(self._may_begin, self._waiting)):
                     time.sleep(TICK)  # there is no worker
                 else:
                     return
@@ -117,12 +109,15 @@ class Driver:
                     if member.history.left and batch.started:
                         member.keep()
 
+    def _may_begin(self, batch: _Batch) -> bool:
+        return batch.started or self._listener.may_begin()
+
     def _left(self) -> list[_Batch]:
         """Return the batches that are not done, those that wait last."""
         running = (batch for _, batch in self._running.values())
         return [*running, *self._resting.values(), *self._waiting]
 
-    def _fill(self) -> Iterator[Event]:
+    def _fill(self) -> None:
         """Submit the next slice of its batch, or a waiting batch, to each idle slot."""
         left = self._left()
         slots = self._executor.slots(len(left))
@@ -131,15 +126,14 @@ class Driver:
         suspect = next((batch for batch in left if batch.deaths == TRIES - 1), None)
         if suspect is not None:
             if slots and not self._running:
-                yield from self._submit(self._slot_alone(suspect, slots), suspect)
+                self._submit(self._slot_alone(suspect, slots), suspect)
             return
         busy = {slot for slot, _ in self._running.values()}
         for slot in slots:
             if slot in self._resting:
-                yield from self._submit(slot, self._resting.pop(slot))
-            elif slot not in busy and self._waiting:
-                if self._waiting[0].started or self._more():
-                    yield from self._submit(slot, self._waiting.popleft())
+                self._submit(slot, self._resting.pop(slot))
+            elif slot not in busy and self._waiting and self._may_begin(self._waiting[0]):
+                self._submit(slot, self._waiting.popleft())
 
     def _slot_alone(self, suspect: _Batch, slots: Sequence[str]) -> str:
         """Return the slot of a batch that nothing shall run beside."""
@@ -153,7 +147,7 @@ class Driver:
             self._restart(self._resting.pop(slot))
         return slot
 
-    def _submit(self, slot: str, batch: _Batch) -> Iterator[Event]:
+    def _submit(self, slot: str, batch: _Batch) -> None:
         items = None if batch.sent else tuple(member.item() for member in batch.members)
         batch.sent = True
         task = Task(batch.number, batch.slices, self._executor.slice_seconds, items)
@@ -161,14 +155,16 @@ class Driver:
         if not batch.started:
             batch.started = True
             for member in batch.members:
-                yield from member.start()
+                member.start()
 
-    def _take(self, future: Future[Any], slot: str, batch: _Batch) -> Iterator[Event]:
+    def _take(self, future: Future[Any]) -> Iterator[Ended]:
+        slot, batch = self._running[future]
         how = "it was restarted"
         try:
             reply = self._executor.result(slot, future)
         except WorkerLost as lost:
             reply, how = None, str(lost)
+        del self._running[future]  # not before, as the state is kept where the engine is lost
         if reply is None:
             yield from self._lost(batch, how)
             return
@@ -180,14 +176,14 @@ class Driver:
             batch.deaths = 0
         self._resting[slot] = batch  # first, as the caller may leave at any yield
         slices = zip(batch.members, reply.parts, reply.states, strict=True)
-        for news in [member.take(parts, state) for member, parts, state in slices]:
-            yield from news
+        for ended in [member.take(parts, state) for member, parts, state in slices]:
+            yield from ended
         if reply.failure is not None:
             yield from batch.fail(reply.failure)
         if not any(member.history.left for member in batch.members):
             del self._resting[slot]
 
-    def _lost(self, batch: _Batch, how: str) -> Iterator[Event]:
+    def _lost(self, batch: _Batch, how: str) -> Iterator[Ended]:
         batch.deaths += 1
         if batch.deaths < TRIES:
             self._restart(batch)

@@ -50,18 +50,10 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Pace:
-    """The current speed of this machine.
+    """The current speed of this machine."""
 
-    Attributes
-    ----------
-    training
-        Seconds of an iteration, divided by the network's size.
-    python
-        Duration of Python code, relative to the machine of this module's figures.
-    """
-
-    training: float
-    python: float
+    training: float  # seconds of an iteration, divided by the network's size
+    python: float  # duration of Python code, relative to the machine of this module's figures
 
 
 def estimate(
@@ -84,8 +76,6 @@ def estimate(
     server, elsewhere, report
         Whether runs are recorded through a server, whether they train on other machines, and
         whether a report is built.
-    max_seconds
-        Limit of a run's training time.
     """
     trajectories = plan.trajectories(cells)
     pace = pace or pace_of(trajectories)

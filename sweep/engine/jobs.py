@@ -5,23 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec, canonical
-from sweep.engine.events import Failure
 from sweep.engine.executors import create
 from sweep.engine.life import process
+from sweep.engine.member import Outcome
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep, store_needed
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
-
-if TYPE_CHECKING:
-    from sweep.training.history import RunResult
+from sweep.training.surroundings import Failure
 
 __all__ = ["joined_sweep", "record", "run_job"]
 
@@ -121,7 +119,7 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
 
 
 @store_needed()
-def record(sweep: Sweep, cell: Cell, outcome: RunResult | Failure) -> float | None:
+def record(sweep: Sweep, cell: Cell, outcome: Outcome) -> float | None:
     """Record the outcome of a job's run; return its final error.
 
     Raises

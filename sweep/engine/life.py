@@ -39,21 +39,11 @@ __all__ = ["Opening", "process", "sweep_life"]
 
 
 class _Process:
-    """What this process does.
+    """What this process does."""
 
-    Attributes
-    ----------
-    sweep
-        The sweep that it drives.
-    began
-        Whether it has opened one: from then on an error is no refusal.
-    exit_code
-        1 after a failed run, else 0.
-    """
-
-    sweep: Sweep | None = None
-    began = False
-    exit_code = 0
+    sweep: Sweep | None = None  # that it drives
+    began = False  # whether it has opened one: from then on an error is no refusal
+    exit_code = 0  # 1 after a failed run
 
 
 process = _Process()

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 
 from sweep import console
 from sweep.config.settings import Settings
-from sweep.config.spec import RunSpec
-from sweep.engine.checkpoint import Checkpoint
-from sweep.engine.driver import Driver
-from sweep.engine.events import Charted, Ended, Failure, Noted, Printed, Progressed, Started
+from sweep.engine.driver import Driver, Ended
 from sweep.engine.executors import Executor
+from sweep.engine.member import Listener, Outcome
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError
@@ -27,10 +25,11 @@ from sweep.tracking.recorder import Recorder
 from sweep.tracking.results import Content, RunRecord
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
+from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.tracking.rows import Finished
-    from sweep.training.history import CurvePart, RunResult
+    from sweep.training.history import CurvePart
 
 __all__ = ["Recording"]
 
@@ -60,7 +59,7 @@ class _Begun:
     created: bool = False
 
 
-class Recording:
+class Recording(Listener):
     """Runs from their training into the store: those of a sweep, or a single one.
 
     `owner` is ``sweeps/<id>`` or ``runs/<id>``, the folder of their result files below outputs.
@@ -84,14 +83,6 @@ class Recording:
         """Return the tags of a run that begins."""
         return run_tags(cell.spec)
 
-    def checkpoint(self, spec: RunSpec) -> Checkpoint | None:
-        """Return the file of the last state of a training."""
-        return None
-
-    def may_begin(self) -> bool:
-        """Return whether a trajectory may begin."""
-        return True
-
     def goes_on(self) -> bool:
         """Return whether training goes on; called at least each `driver.TICK` seconds."""
         self.stop.check()
@@ -102,7 +93,7 @@ class Recording:
 
     def train(
         self, batches: Sequence[Sequence[Trajectory]], executor: Executor
-    ) -> Generator[tuple[Cell, RunResult | Failure]]:
+    ) -> Generator[Ended]:
         """Train and yield each cell with its result or failure, in the order in which they end.
 
         Raises
@@ -110,33 +101,26 @@ class Recording:
         Interrupted, SweepError
             A signal came; the engine cannot be reached any more, or has no worker.
         """
-        driver = Driver(
-            batches,
-            executor,
-            max_seconds=self.options.max_seconds,
-            checkpoint=self.checkpoint,
-            environment=self.environment,
-            more=self.may_begin,
-        )
-        with closing(driver.events()) as events:
-            for event in events:
+        driver = Driver(batches, executor, self, self.options.max_seconds)
+        with closing(driver.outcomes()) as outcomes:
+            for ended in outcomes:
                 if not self.goes_on():
                     return
-                match event:
-                    case Started(trajectory):
-                        for cell in trajectory.cells:
-                            self.start(cell)
-                    case Progressed(iterations):
-                        self.progress.advance(iterations)
-                    case Charted(cells, part):
-                        for cell in cells:
-                            self.show(cell, part.up_to(cell.spec.iters))
-                    case Noted(sentence):
-                        console.say(sentence)
-                    case Printed(cell, lines):
-                        self.progress.printed(lines, cell.name if cell.values else "")
-                    case Ended(cell, outcome):
-                        yield cell, outcome
+                if ended is not None:
+                    yield ended
+
+    def started(self, trajectory: Trajectory) -> None:
+        for cell in trajectory.cells:
+            self.start(cell)
+
+    def progressed(self, iterations: int) -> None:
+        self.progress.advance(iterations)
+
+    def printed(self, cell: Cell, lines: Sequence[str]) -> None:
+        self.progress.printed(lines, cell.name if cell.values else "")
+
+    def noted(self, sentence: str) -> None:
+        console.say(sentence)
 
     def start(self, cell: Cell, more: Mapping[str, str] | None = None) -> None:
         """Begin a cell's run, once; `more` are further tags."""
@@ -162,7 +146,7 @@ class Recording:
         own = None if trajectory.spec.trainer.thread_safe else run_id
         return active.environment(self.tracking, experiment_id, own)
 
-    def show(self, cell: Cell, part: CurvePart) -> None:
+    def charted(self, cell: Cell, part: CurvePart) -> None:
         """Show a part of the curve of a run that trains, unless the recorder is behind."""
         begun = self._begun[cell.index]
         behind = not all(future.done() for future in self._shown)
@@ -172,7 +156,7 @@ class Recording:
             shown = self.recorder.submit(Session.log_curve, cell.index, start, *values)
             self._shown.append(shown)
 
-    def finish(self, cell: Cell, outcome: RunResult | Failure) -> Path:
+    def finish(self, cell: Cell, outcome: Outcome) -> Path:
         """Write the result file of a run, which is stored soon; return it."""
         spec = cell.spec
         if isinstance(outcome, Failure):

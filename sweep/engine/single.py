@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
-from sweep.engine.events import Failure
 from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.recording import Recording
@@ -21,6 +20,7 @@ from sweep.progress import ProgressDisplay
 from sweep.tracking import results
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
+from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -150,12 +150,12 @@ class _Single(Recording):
             self.recorder.result(self._open())
         return super().environment(trajectory)
 
-    def show(self, cell: Cell, part: CurvePart) -> None:
+    def charted(self, cell: Cell, part: CurvePart) -> None:
         """Show a part of the curve; an error of the store is reported at the end."""
         if self._opened is None:
             self._open()
         if self._is_open():
-            super().show(cell, part)
+            super().charted(cell, part)
 
     def on_finished(self, one: Finished) -> None:
         self._last = one

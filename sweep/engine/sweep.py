@@ -14,8 +14,9 @@ from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
 from sweep.engine.batches import batches
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
-from sweep.engine.events import Failure
+from sweep.engine.driver import Ended
 from sweep.engine.executors import create
+from sweep.engine.member import Outcome
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
@@ -24,13 +25,13 @@ from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
 from sweep.tracking.provenance import platform_tags
 from sweep.tracking.question import POINT
+from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.rows import Finished
     from sweep.tracking.stored import StoredRun
-    from sweep.training.history import RunResult
 
 __all__ = ["Failed", "Sweep", "execute", "store_needed"]
 
@@ -128,7 +129,7 @@ class Sweep(Recording):
         self.poll()
         return not self.spent
 
-    def record(self, cell: Cell, outcome: RunResult | Failure) -> float | None:
+    def record(self, cell: Cell, outcome: Outcome) -> float | None:
         """Have a run stored, its status last; return its final error.
 
         Raises
@@ -221,9 +222,7 @@ class Sweep(Recording):
         }
 
 
-def execute(
-    sweep: Sweep, launcher: Mapping[str, Any]
-) -> Iterator[tuple[Cell, RunResult | Failure]]:
+def execute(sweep: Sweep, launcher: Mapping[str, Any]) -> Iterator[Ended]:
     """Train the pending cells and yield each with its result or failure, as they end.
 
     Parameters
