@@ -23,7 +23,7 @@ from pathlib import Path
 
 from benchmarks.overhead import ROOT, rates
 from sweep.tracking import results
-from sweep.tracking.metrics import Point
+from sweep.tracking.entities import Point
 from sweep.tracking.session import Session
 from sweep.tracking.settings import Tracking
 

@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.engine.executors import available_cpus
-from sweep.tracking.rows import UPLOADS
+from sweep.tracking.runs import UPLOADS
 
 ROOT = Path(__file__).resolve().parents[1]
 SCRIPT = ROOT / "scripts" / "server"
@@ -42,8 +42,8 @@ RUNS = 125
 
 PROGRAM = """
 import runpy, sys
-from sweep.tracking import rows
-rows.UPLOADS = int(sys.argv.pop(1))
+from sweep.tracking import runs
+runs.UPLOADS = int(sys.argv.pop(1))
 runpy.run_module("sweep", run_name="__main__", alter_sys=True)
 """
 """The application with another number of writers, which is no setting of it."""

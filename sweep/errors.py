@@ -7,6 +7,7 @@
     │   └── MisfitError         2    valid options that do not fit each other
     ├── StoreError              3    the store cannot be used
     │   ├── RunGoneError        3    a run was deleted while it trained
+    │   ├── UnreachableError    3    a server did not answer
     │   ├── StoreVersionError   3    the database belongs to another MLflow version
     │   └── StoreBusyError      3    another process works on the sweep or the store
     └── NotFoundError           2    no such sweep or run in the store
@@ -31,6 +32,7 @@ __all__ = [
     "StoreLost",
     "StoreVersionError",
     "SweepError",
+    "UnreachableError",
     "gathered",
 ]
 
@@ -109,7 +111,11 @@ class StoreError(SweepError):
 
 
 class RunGoneError(StoreError):
-    """The run was deleted while it was being written."""
+    """The run or its experiment was deleted while it was being written."""
+
+
+class UnreachableError(StoreError):
+    """The server did not answer; what was to be written waits on disk."""
 
 
 class StoreLost(BaseException):

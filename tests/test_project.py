@@ -35,7 +35,7 @@ SEAMS = {
     "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
     "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
     + ["sweep.tracking.served"],
-    "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
+    "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
     "scipy": ["sweep.training.kernels.general"],
@@ -62,15 +62,13 @@ PLANNING = [
 
 READING = [
     "sweep.tracking.active",
+    "sweep.tracking.entities",
     "sweep.tracking.files",
-    "sweep.tracking.histories",
-    "sweep.tracking.metrics",
     "sweep.tracking.question",
     "sweep.tracking.read",
     "sweep.tracking.settings",
     "sweep.tracking.store",
     "sweep.tracking.stored",
-    "sweep.tracking.texts",
 ]
 
 ROOMS = [
@@ -79,7 +77,7 @@ ROOMS = [
     (
         ["sweep.tracking.models", "sweep.tracking.served"],
         ["sweep.checks", "sweep.config.settings", "sweep.model", "sweep.tracking*"]
-        + ["sweep.training.data.new"],
+        + ["sweep.training.data.files"],
     ),
     (
         ["sweep.tracking", "sweep.tracking.*"],
@@ -125,8 +123,8 @@ ROOMS = [
     (
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.tracking.metrics", "sweep.tracking.recorder"]
-        + ["sweep.tracking.probe", "sweep.tracking.question", "sweep.tracking.read"]
+        + ["sweep.errors", "sweep.tracking.entities", "sweep.tracking.recorder"]
+        + ["sweep.tracking.question", "sweep.tracking.read"]
         + ["sweep.tracking.settings"]
         + ["sweep.tracking.store", "sweep.tracking.stored"]
         + ["sweep.training.history"],
@@ -146,7 +144,8 @@ ROOMS = [
             "sweep.config.settings",
         ]
         + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking.*"]
-        + ["sweep.training.history", "sweep.training.surroundings", "sweep.ui.links"],
+        + ["sweep.training.curve", "sweep.training.history", "sweep.training.surroundings"]
+        + ["sweep.ui.links"],
     ),
     (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),
     (
@@ -162,7 +161,7 @@ ROOMS = [
     (
         ["sweep.verify.__main__"],
         ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
-        + ["sweep.console", "sweep.engine.signals", "sweep.errors", "sweep.tracking.provenance"]
+        + ["sweep.console", "sweep.engine.signals", "sweep.errors"]
         + [*READING, "sweep.verify.*"],
     ),
     (

@@ -30,7 +30,7 @@ from sweep.engine.plan import Cell, Plan, counted, new_id
 from sweep.engine.single import resume_single
 from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigError, ConfigErrors
-from sweep.tracking.metrics import BUILT_IN
+from sweep.tracking.entities import BUILT_IN
 from sweep.tracking.question import repeat_problems
 
 if TYPE_CHECKING:

@@ -192,8 +192,7 @@ def _prepare(config: DictConfig) -> None:
         print_run(spec, options)
         raise SystemExit(0)
     if options.tracking_kind == "server":
-        from sweep.tracking.probe import probe_server
-        from sweep.tracking.settings import from_options
+        from sweep.tracking.settings import from_options, probe_server
 
         probe_server(from_options(options))
     folder = Path(hydra.run.dir)

@@ -30,7 +30,7 @@ __all__ = [
 Model = TypeVar("Model", bound=BaseModel)
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
-TAG = r"^\w[\w\-]{0,99}$"
+TAG = r"^\w[\w\-]*$"  # a bound within would take pydantic 70 ms to compile
 
 
 def _whole(value: Any) -> Any:
@@ -215,7 +215,9 @@ class Control(BaseModel):
         None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
     )
     note: str | None = Field(None, description="give a text")
-    tags: dict[Annotated[str, Field(pattern=TAG)], str | int | float | bool] | None = Field(
+    tags: (
+        dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | float | bool] | None
+    ) = Field(
         None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
     )
     resume: str | None = Field(None, description="give `last`, or a sweep's id or name")

@@ -24,7 +24,7 @@ from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells, take_over, take_results
 from sweep.engine.sweep import Sweep, store_needed
 from sweep.errors import StoreError, StoreLost
-from sweep.tracking.provenance import platform_tags
+from sweep.tracking.entities import platform_tags
 from sweep.tracking.question import question_of
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options

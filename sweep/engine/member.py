@@ -9,9 +9,10 @@ from dataclasses import replace
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint
 from sweep.engine.plan import Cell, Trajectory
-from sweep.training.history import CurvePart, History, Part, RunResult, Saved
+from sweep.training.curve import CurveSlice
+from sweep.training.history import History, RunResult
 from sweep.training.surroundings import Failure
-from sweep.training.task import Item
+from sweep.training.task import Item, Part, Saved
 
 __all__ = ["Listener", "Member", "Outcome"]
 
@@ -43,7 +44,7 @@ class Listener:
     def progressed(self, iterations: int) -> None:
         """Called with a number of trained iterations, each counted once."""
 
-    def charted(self, cell: Cell, part: CurvePart) -> None:
+    def charted(self, cell: Cell, part: CurveSlice) -> None:
         """Called with new curve points of the next cell of a trajectory that ends."""
 
     def printed(self, cell: Cell, lines: Sequence[str]) -> None:
@@ -115,14 +116,14 @@ class Member:
             self._charted_at = now
             if new := self.history.charted():
                 cell = self._open[0]
-                self._listener.charted(cell, new.up_to(cell.spec.iters))
+                self._listener.charted(cell, new.at(new.steps <= cell.spec.iters))
 
     def keep(self) -> None:
         """Write the last state to disk, if any, and rewind the curve to it."""
         saved = self.history.saved
         if self._checkpoint and saved is not None:
             self.history.rewind()
-            self._checkpoint.save(saved, self.history.curve.kept)
+            self._checkpoint.save(saved, self.history.curve)
 
     def fail(self, failure: Failure) -> Iterator[tuple[Cell, Outcome]]:
         """End all open cells, each with what was printed until then."""

@@ -20,7 +20,7 @@ from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import active, results
-from sweep.tracking.provenance import run_tags
+from sweep.tracking.entities import run_tags
 from sweep.tracking.recorder import Recorder
 from sweep.tracking.results import Content, RunRecord
 from sweep.tracking.session import Session
@@ -28,8 +28,8 @@ from sweep.tracking.settings import from_options
 from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
-    from sweep.tracking.rows import Finished
-    from sweep.training.history import CurvePart
+    from sweep.tracking.runs import Finished
+    from sweep.training.curve import CurveSlice
 
 __all__ = ["Recording"]
 
@@ -146,13 +146,14 @@ class Recording(Listener):
         own = None if trajectory.spec.trainer.thread_safe else run_id
         return active.environment(self.tracking, experiment_id, own)
 
-    def charted(self, cell: Cell, part: CurvePart) -> None:
+    def charted(self, cell: Cell, part: CurveSlice) -> None:
         """Show a part of the curve of a run that trains, unless the recorder is behind."""
         begun = self._begun[cell.index]
         behind = not all(future.done() for future in self._shown)
         self._create([begun])
         if not behind:
-            start, values = begun.record.start_time, (part.steps, part.errors, part.validation)
+            start = begun.record.start_time
+            values = part.steps, part.errors, part.validation
             shown = self.recorder.submit(Session.log_curve, cell.index, start, *values)
             self._shown.append(shown)
 

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from sweep.tracking.recorder import Recorder
-    from sweep.tracking.rows import Finished
-    from sweep.training.history import CurvePart
+    from sweep.tracking.runs import Finished
+    from sweep.training.curve import CurveSlice
 
 __all__ = ["resume_single", "run_single"]
 
@@ -150,7 +150,7 @@ class _Single(Recording):
             self.recorder.result(self._open())
         return super().environment(trajectory)
 
-    def charted(self, cell: Cell, part: CurvePart) -> None:
+    def charted(self, cell: Cell, part: CurveSlice) -> None:
         """Show a part of the curve; an error of the store is reported at the end."""
         if self._opened is None:
             self._open()
@@ -163,8 +163,8 @@ class _Single(Recording):
     def _open(self) -> Future[tuple[str, list[str]]]:
         """Open the store, unless it is open; try again where that failed."""
         if self._opened is None or not self._is_open():
-            arguments = self.tracking, f"runs/{self.id}"
-            self._opened = self.recorder.submit(Session.open_run, *arguments)
+            arguments = self.tracking, 0, f"runs/{self.id}/lock"
+            self._opened = self.recorder.submit(Session.open_store, *arguments)
         return self._opened
 
     def _is_open(self) -> bool:

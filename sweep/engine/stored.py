@@ -55,7 +55,7 @@ def _waiting(plan: Plan, options: Settings, sweep_id: str) -> tuple[dict[int, Pa
 
 def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
     """Return the cells that need no training, looked up without changing anything."""
-    from sweep.tracking import read, reuse
+    from sweep.tracking import read
     from sweep.tracking.store import open_store
 
     if options.resume is None and not options.reuse:
@@ -68,7 +68,7 @@ def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
         done = {cell.index for cell in finished_cells(plan, read.sweep_runs(store, sweep_id))}
         done |= _waiting(plan, options, sweep_id)[0].keys()
         return [cell for cell in plan.cells if cell.index in done]
-    found = reuse.finished_by_signature(store, {cell.spec.signature for cell in plan.cells})
+    found = read.finished_by_signature(store, {cell.spec.signature for cell in plan.cells})
     return [cell for cell in plan.cells if cell.spec.signature in found]
 
 
@@ -99,7 +99,6 @@ def take_over(sweep: Sweep) -> None:
     The cell gets a run of its own, tagged with the run that the result came from; a result
     whose files are not complete is computed again.
     """
-    from sweep.tracking import reuse
     from sweep.tracking.session import Session
 
     signatures = {cell.spec.signature for cell in sweep.pending}
@@ -108,7 +107,7 @@ def take_over(sweep: Sweep) -> None:
     for cell in sweep.pending:
         sweep.stop.check()
         run = stored.get(cell.spec.signature)
-        result = reuse.result_of(run) if run else None
+        result = run.result() if run else None
         if run is None or result is None:
             continue
         sweep.start(cell, {"sweep.reused_from": run.run_id})

@@ -23,14 +23,14 @@ from sweep.engine.signals import StopRequest
 from sweep.errors import ConfigError, StoreError, StoreLost, SweepError
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
-from sweep.tracking.provenance import platform_tags
+from sweep.tracking.entities import platform_tags
 from sweep.tracking.question import POINT
 from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
     from sweep.tracking.recorder import Recorder
-    from sweep.tracking.rows import Finished
+    from sweep.tracking.runs import Finished
     from sweep.tracking.stored import StoredRun
 
 __all__ = ["Failed", "Sweep", "execute", "store_needed"]

@@ -30,7 +30,7 @@ def report(config: DictConfig) -> None:
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings
     from sweep.report.build import build_comparison, build_report
-    from sweep.tracking import read, recover
+    from sweep.tracking import locks, read
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
     from sweep.ui.links import place_words, run_pages
@@ -40,7 +40,7 @@ def report(config: DictConfig) -> None:
     wanted = _compared(plain["compare"]) or [str(plain["sweep"])]
     open_store(from_options(options), mode="read")  # makes no store where there is none
     store = open_store(from_options(options), mode="write")
-    for sentence in recover.recover(store):
+    for sentence in locks.recover(store):
         console.say(sentence)
     found = [read.find_sweep(store, sweep) for sweep in wanted]
     both = [(sweep, read.sweep_runs(store, sweep.sweep_id)) for sweep in found]

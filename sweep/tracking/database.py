@@ -1,42 +1,55 @@
-"""The SQLite file: its address, its first bytes, and how our connections to it behave."""
+"""The SQLite file of a local store: create it, check it, move it, and configure connections."""
 
 from __future__ import annotations
 
 import logging
 import os
 import re
+import shutil
 import sqlite3
-import time
+import tempfile
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
+import filelock
 import mlflow
+from mlflow import MlflowClient
+from mlflow.entities import Experiment
 from sqlalchemy import Engine, event
 
 from sweep.errors import StoreError, StoreVersionError
+from sweep.tracking.retry import retry, translated
+from sweep.tracking.settings import Tracking, exists
 
 __all__ = [
     "adopt",
-    "check_address",
     "check_version",
     "close_all",
-    "connect",
+    "create",
+    "create_experiment",
     "expected_version",
-    "inspect",
     "is_locked",
+    "readdress",
 ]
 
-HEADER = 100
-LOOKS = 3
+STORE_TAG = "sweep.store"
+"""Tag of an experiment whose artifacts we keep below `outputs` and may readdress."""
+
+ASIDE = ".new-store-"
+LOCK_WAIT = 120.0
+
 WRITE_WAIT_MS = 500
 """A locked database is tried again that often, so that signals act while waiting."""
 
+COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
+"""Where MLflow keeps absolute addresses of artifacts."""
+
 _adopted: dict[str, str] = {}
-"""Real path of each database of ours -> the pragma that its connections begin with."""
+"""Real path of each database of ours -> the value of ``PRAGMA synchronous``."""
 
 _opened: list[sqlite3.Connection] = []
 
@@ -45,54 +58,40 @@ for _name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
 
-def check_address(database: Path) -> None:
-    """Refuse a path that a SQLite address cannot carry: MLflow would open another file.
-
-    Raises
-    ------
-    StoreError
-        The path holds a ``?``, a ``%`` with two hexadecimal digits, or bytes that are no text.
-    """
-    try:
-        str(database).encode("utf-8")
-    except UnicodeEncodeError as error:
-        path = str(database.parent).encode("utf-8", "backslashreplace").decode()
-        raise StoreError(
-            f"outputs={path}: the path holds bytes that are no UTF-8, which the address of a "
-            "SQLite database cannot carry; choose another folder."
-        ) from error
-    found = re.search(r"\?|%[0-9A-Fa-f]{2}", str(database))
-    if found:
-        raise StoreError(
-            f"outputs={database.parent}: the path holds `{found.group()}`, which the address of "
-            "a SQLite database cannot carry; choose another folder."
-        )
+# --- connections -------------------------------------------------------------------------
 
 
-def adopt(database: Path, *, scratch: bool = False) -> None:
-    """Have SQLAlchemy's connections to `database`, and to no other, behave as below.
+def adopt(database: Path, synchronous: str = "NORMAL") -> None:
+    """Configure SQLAlchemy's connections to `database`, and to no other.
 
     ``synchronous=NORMAL`` is safe under WAL: a power cut may lose the last moments, never
-    the database. A scratch database is copied when it is done and needs no safety at all.
+    the database.
     """
-    _adopted[os.path.realpath(database)] = "OFF" if scratch else "NORMAL"
-
-
-def _adopted_pragma(path: str | None) -> str | None:
-    return _adopted.get(_real(path)) if path else None
+    _adopted[os.path.realpath(database)] = synchronous
 
 
 _real = cache(os.path.realpath)  # asked at each of MLflow's sessions, 14 of them a run
 
 
 @event.listens_for(Engine, "connect")
-def _begin_connection(connection: Any, record: Any) -> None:
+def _configure(connection: Any, record: Any) -> None:
     if isinstance(connection, sqlite3.Connection) and _adopted:
         path = connection.execute("PRAGMA database_list").fetchone()[2]
-        pragma = _adopted_pragma(path)
-        if pragma:
-            connection.execute(f"PRAGMA synchronous={pragma}")
+        if path and (synchronous := _adopted.get(_real(path))):
+            connection.execute(f"PRAGMA synchronous={synchronous}")
             _opened.append(connection)
+
+
+@event.listens_for(Engine, "before_cursor_execute", retval=True)
+def _shorten_wait(
+    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+) -> tuple[str, Any]:
+    """Wait briefly in SQLite, where no signal acts; `retry` repeats it."""
+    if statement.startswith("PRAGMA busy_timeout") and _adopted:
+        path = connection.engine.url.database
+        if path and _real(path) in _adopted:
+            statement = f"PRAGMA busy_timeout = {WRITE_WAIT_MS};"
+    return statement, parameters
 
 
 def close_all() -> None:
@@ -101,93 +100,28 @@ def close_all() -> None:
         _opened.pop().close()
 
 
-@event.listens_for(Engine, "before_cursor_execute", retval=True)
-def _shorten_wait(
-    connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
-) -> tuple[str, Any]:
-    """Wait briefly in SQLite, where no signal acts, and repeat outside (see `patience`)."""
-    if statement.startswith("PRAGMA busy_timeout") and _adopted:
-        if _adopted_pragma(connection.engine.url.database):
-            statement = f"PRAGMA busy_timeout = {WRITE_WAIT_MS};"
-    return statement, parameters
-
-
 @contextmanager
-def connect(database: Path, mode: str) -> Iterator[sqlite3.Connection]:
-    """Open the file itself in autocommit, `mode` ``ro`` or ``rw``; it is never created."""
+def _connect(database: Path, mode: str, wait_ms: int = WRITE_WAIT_MS) -> Iterator[Any]:
+    """Open the file in autocommit, `mode` ``ro`` or ``rw``; it is never created."""
     address = f"file:{urllib.parse.quote(str(database))}?mode={mode}"
     with closing(
-        sqlite3.connect(address, uri=True, isolation_level=None, timeout=WRITE_WAIT_MS / 1000)
+        sqlite3.connect(address, uri=True, isolation_level=None, timeout=wait_ms / 1000)
     ) as connection:
         yield connection
 
 
 def is_locked(database: Path) -> bool:
-    """Tell, without waiting, whether another program holds the database or it cannot be written."""
-    address = f"file:{urllib.parse.quote(str(database))}?mode=rw"
+    """Return, without waiting, whether another program holds the database."""
     try:
-        with closing(sqlite3.connect(address, uri=True, isolation_level=None, timeout=0)) as own:
-            own.execute("BEGIN IMMEDIATE")
-            own.execute("ROLLBACK")
+        with _connect(database, "rw", wait_ms=0) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
     except sqlite3.OperationalError:
         return True
     return False
 
 
-def inspect(database: Path) -> None:
-    """Look at the first bytes of a database.
-
-    Raises
-    ------
-    StoreError
-        The file is empty, cut off, unreadable or not a SQLite database.
-    """
-    for _ in range(LOOKS):
-        try:
-            logged = _size(Path(f"{database}-wal"))  # first: the last one to close it removes it
-            inode = database.stat().st_ino
-            head = os.pread(_descriptor(os.path.realpath(database), inode), HEADER, 0)
-            size = database.stat().st_size
-        except OSError as error:
-            raise StoreError(f"{database} cannot be read ({error.strerror}).") from error
-        page = int.from_bytes(head[16:18], "big")
-        page = 65536 if page == 1 else page
-        pages = int.from_bytes(head[28:32], "big")
-        cut = len(head) < HEADER or (not logged and size < page * pages)
-        if not cut:
-            break
-        time.sleep(0.05)  # another process may just have folded its log into the file
-    if not size:
-        raise StoreError(
-            f"{database} is empty but {database.parent / 'artifacts'} holds runs; restore the "
-            "database from a backup, or move both away to begin anew."
-        )
-    if not head.startswith(b"SQLite format 3\0"):
-        raise StoreError(
-            f"{database} is not a SQLite database; move the file away or choose other outputs."
-        )
-    if cut:
-        raise StoreError(
-            f"{database} is cut off ({size} of {page * pages} bytes); restore it from a backup."
-        )
-
-
-def _size(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except FileNotFoundError:
-        return 0
-
-
-@cache
-def _descriptor(path: str, inode: int) -> int:
-    """Open a file once, never to close it.
-
-    A process that closes any descriptor of a file gives up all its POSIX locks on it, SQLite's
-    included (https://sqlite.org/howtocorrupt.html, section 2.2): another process would take
-    itself for the last one and remove the log that connections of this one still write to.
-    """
-    return os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+# --- checks ------------------------------------------------------------------------------
 
 
 def check_version(database: Path, mode: str) -> None:
@@ -201,7 +135,7 @@ def check_version(database: Path, mode: str) -> None:
         The database is damaged, not MLflow's, or cannot be written.
     """
     try:
-        with connect(database, mode) as connection:
+        with _connect(database, mode) as connection:
             row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
             found = row[0] if row else None
             if found != expected_version():
@@ -210,21 +144,18 @@ def check_version(database: Path, mode: str) -> None:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        if "locked" in str(error):  # in use, so it is one: the writer waits for its turn
+        if "locked" in str(error):  # it is in use, so it can be used
             return
         if "no such table" in str(error):
             raise StoreError(
                 f"{database} is a SQLite database, but not one of MLflow; move it away or choose "
                 "other outputs."
             ) from error
-        from sweep.tracking.retry import translated
-
         raise translated(error, str(database)) from error
 
 
 def _version_error(database: Path, found: str | None) -> StoreVersionError:
-    scripts = _migrations()
-    if found in scripts:
+    if found in _revisions()[0]:
         return StoreVersionError(
             f"{database} was written by an older MLflow (schema {found}, this one needs "
             f"{expected_version()}); make a copy of it, then run: "
@@ -237,24 +168,118 @@ def _version_error(database: Path, found: str | None) -> StoreVersionError:
 
 
 @cache
-def _migrations() -> dict[str, str]:
-    """Return schema version -> the one before it, as this MLflow's migration scripts say.
-
-    Alembic itself would need 0.3 s to say the same, at every start.
-    """
+def _revisions() -> tuple[set[str], set[str]]:
+    """Return all schema versions of the installed MLflow, and those that others follow."""
     folder = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
-    pattern = re.compile(r"^(revision|down_revision)(?::[^=]*)? = [\"'](\w+)[\"']", re.MULTILINE)
-    found = {}
-    for script in folder.glob("*.py"):
-        names = dict(pattern.findall(script.read_text(encoding="utf-8")))
-        if "revision" in names:
-            found[names["revision"]] = names.get("down_revision", "")
-    return found
+    text = "\n".join(script.read_text(encoding="utf-8") for script in folder.glob("*.py"))
+    line = r"^{}(?::[^=]*)? = [\"'](\w+)[\"']"
+    known, followed = (
+        set(re.findall(line.format(name), text, re.MULTILINE))
+        for name in ("revision", "down_revision")
+    )
+    return known, followed
 
 
-@cache
 def expected_version() -> str:
-    """Return the schema version of the MLflow that is installed."""
-    scripts = _migrations()
-    (head,) = set(scripts) - set(scripts.values())
+    """Return the schema version of the installed MLflow, which would migrate others unasked."""
+    known, followed = _revisions()
+    (head,) = known - followed
     return head
+
+
+# --- creation and moves ------------------------------------------------------------------
+
+
+@contextmanager
+def _store_lock(tracking: Tracking, say: Callable[[str], None]) -> Iterator[None]:
+    """Hold the lock under which a store is made or readdressed, for which others wait."""
+    from sweep.tracking.locks import acquire  # late: it reads stores
+
+    path = tracking.locks / "store.lock"
+    try:
+        lock = acquire(path, 5)
+    except filelock.Timeout:
+        say(f"Another process prepares {tracking.database}; waiting for it.")
+        try:
+            lock = acquire(path, LOCK_WAIT)
+        except filelock.Timeout as error:
+            raise StoreError(f"{path} is held by another process; end that process.") from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def create(tracking: Tracking, say: Callable[[str], None]) -> None:
+    """Make the database and its experiment unless another process has made them meanwhile.
+
+    They are made aside and moved into place in one step. What a killed process leaves aside
+    the next one removes.
+    """
+    database = tracking.database
+    with _store_lock(tracking, say):
+        for left in tracking.outputs.glob(f"{ASIDE}*"):
+            shutil.rmtree(left, ignore_errors=True)
+        if exists(tracking):
+            return
+        with tempfile.TemporaryDirectory(prefix=ASIDE, dir=tracking.outputs) as folder:
+            scratch, ready = Path(folder, "scratch.db"), Path(folder, "mlflow.db")
+            adopt(scratch, synchronous="OFF")
+            create_experiment(MlflowClient(tracking_uri=f"sqlite:///{scratch}"), tracking)
+            # MLflow's connections to the scratch file stay open, so it is copied.
+            with (
+                closing(sqlite3.connect(scratch)) as source,
+                closing(sqlite3.connect(ready, isolation_level=None)) as target,
+            ):
+                source.backup(target)
+                target.execute("PRAGMA journal_mode=WAL")
+            for suffix in ("-wal", "-shm", "-journal"):  # the log of a database that was deleted
+                Path(f"{database}{suffix}").unlink(missing_ok=True)
+            os.replace(ready, database)
+
+
+def create_experiment(client: MlflowClient, tracking: Tracking) -> None:
+    """Create the experiment of a local store, its artifacts below `outputs`."""
+    location, tags = tracking.artifacts.as_uri(), {STORE_TAG: "local"}
+    client.create_experiment(tracking.experiment, artifact_location=location, tags=tags)
+
+
+def readdress(tracking: Tracking, experiment: Experiment, say: Callable[[str], None]) -> None:
+    """Point every artifact address below the folder of a moved store to the present one.
+
+    MLflow freezes absolute addresses when a run is made. This is the only code that writes to
+    its tables; `check_version` guards it.
+
+    Raises
+    ------
+    StoreError
+        The experiment keeps its artifacts somewhere else by intention: it is not ours.
+    """
+    old, new = experiment.artifact_location, tracking.artifacts.as_uri()
+    if old == new:
+        return
+    if STORE_TAG not in experiment.tags:
+        raise StoreError(
+            f"tracking.experiment={experiment.name} keeps its artifacts in {old}, not below "
+            f"{tracking.outputs}; choose another name."
+        )
+    with _store_lock(tracking, say):
+        check_version(tracking.database, "ro")
+        count = retry(partial(_rewrite, tracking.database, old, new), tracking.place, say)
+    say(f"The store was moved: {count} artifact addresses now point to {tracking.artifacts}.")
+
+
+def _rewrite(database: Path, old: str, new: str) -> int:
+    """Replace the addresses in one transaction; return how many."""
+    count = 0
+    with _connect(database, "rw") as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        for table, column in COLUMNS:
+            changed = connection.execute(
+                f"UPDATE {table} SET {column} = ? || substr({column}, length(?) + 1) "
+                f"WHERE {column} = ? OR substr({column}, 1, length(?) + 1) = ? || '/'",
+                (new, old, old, old, old),
+            )
+            count += changed.rowcount
+        connection.execute("COMMIT")
+    return count

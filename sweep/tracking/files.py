@@ -29,9 +29,7 @@ __all__ = [
     "json_bytes",
     "read_config",
     "read_curve",
-    "read_named",
     "read_thresholds",
-    "read_validation",
     "read_weights",
     "result_files",
     "scalars",
@@ -69,7 +67,7 @@ def result_files(result: RunResult, config: Mapping[str, Any]) -> dict[str, byte
 
 
 def text_files(traceback: str | None, printed: str) -> dict[str, bytes]:
-    """Return the files of what a training raised and of what it printed, where it did."""
+    """Return the files of what training raised and of what it printed, where there is any."""
     texts = {TRACEBACK: traceback, LOG: printed}
     return {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items() if text}
 
@@ -95,12 +93,10 @@ def curve_bytes(
     """Return a curve as Parquet, columns ``step`` and ``error``, shape (n,) each.
 
     With `validation` there is a third, ``validation_error``; each further curve has a column
-    ``trainer/NAME``. Both are NaN where there is no value.
-
-    The encodings suit a curve: ascending steps, errors with like high bytes; a third of the
+    ``trainer/NAME``. Both are NaN where there is no value. The encodings take a third of the
     size and a fifth of the time of the defaults.
     """
-    import pyarrow.parquet  # late: a command that is refused need not load it
+    import pyarrow.parquet
 
     columns: dict[str, Any] = {"step": steps, "error": errors}
     if validation is not None:
@@ -125,39 +121,16 @@ def curve_bytes(
     return buffer.getvalue()
 
 
-def read_curve(content: bytes) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return the steps and errors of `curve_bytes`, shape (n,) each."""
-    import pyarrow.parquet
-
-    table = pyarrow.parquet.read_table(io.BytesIO(content), columns=["step", "error"])
-    steps = table.column("step").to_numpy().astype(np.int64, copy=False)
-    errors = table.column("error").to_numpy().astype(np.float64, copy=False)
-    return steps, errors
-
-
-def read_validation(content: bytes) -> npt.NDArray[np.float64] | None:
-    """Return the validation errors of `curve_bytes`, shape (n,); None where it has none."""
-    import pyarrow.parquet
-
-    file = pyarrow.parquet.ParquetFile(io.BytesIO(content))
-    if "validation_error" not in file.schema_arrow.names:
-        return None
-    column = file.read(columns=["validation_error"]).column("validation_error")
-    return np.asarray(column.to_numpy(), dtype=np.float64)
-
-
-def read_named(content: bytes) -> dict[str, Points]:
-    """Return the steps and values of each further curve of `curve_bytes`, shape (n,) each."""
+def read_curve(content: bytes) -> dict[str, npt.NDArray[Any]]:
+    """Return the columns of `curve_bytes` by name, shape (n,) each."""
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(io.BytesIO(content))
-    steps, found = table.column("step").to_numpy().astype(np.int64, copy=False), {}
-    for column in table.column_names:
-        if column.startswith("trainer/"):
-            values = table.column(column).to_numpy().astype(np.float64, copy=False)
-            there = np.isfinite(values)
-            found[column.removeprefix("trainer/")] = steps[there], values[there]
-    return found
+    kinds = {"step": np.int64}
+    return {
+        name: column.to_numpy().astype(kinds.get(name, np.float64), copy=False)
+        for name, column in zip(table.column_names, table.columns, strict=True)
+    }
 
 
 def read_thresholds(content: bytes) -> dict[int, int | None]:
@@ -184,23 +157,28 @@ def scalars(weights: Mapping[str, Any]) -> dict[str, float] | None:
 
 
 def _weights(result: RunResult) -> tuple[str, bytes]:
-    both = {"initial": result.initial_weights, "final": result.final_weights}
+    parts = {"initial": result.initial_weights, "final": result.final_weights}
     if result.best_weights is not None:
-        both["best"] = result.best_weights
-    if all(scalars(weights) is not None for weights in both.values()):
-        plain = {
-            part: {name: _plain(value) for name, value in weights.items()}
-            for part, weights in both.items()
-        }
-        return WEIGHTS, json_bytes(plain)
-    buffer = io.BytesIO()
+        parts["best"] = result.best_weights
+    if all(scalars(weights) is not None for weights in parts.values()):
+        return WEIGHTS, json_bytes(_plain(parts))
     arrays: dict[str, Any] = {
         f"{part}/{name}": np.asarray(value, dtype=np.float64)
-        for part, weights in both.items()
+        for part, weights in parts.items()
         for name, value in weights.items()
     }
+    buffer = io.BytesIO()
     np.savez(buffer, **arrays)
     return WEIGHTS_LARGE, buffer.getvalue()
+
+
+def _plain(value: Any) -> Any:
+    """Return nested mappings and lists of floats; None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if np.ndim(value):
+        return [_plain(one) for one in value]
+    return float(value) if math.isfinite(value) else None
 
 
 def read_weights(content: bytes, name: str) -> dict[str, dict[str, Any]]:
@@ -219,13 +197,6 @@ def read_weights(content: bytes, name: str) -> dict[str, dict[str, Any]]:
     return found
 
 
-def _plain(value: Any) -> Any:
-    """Return floats and nested lists of floats; None for what is not finite."""
-    if np.ndim(value):
-        return [_plain(one) for one in value]
-    number = float(value)
-    return number if math.isfinite(number) else None
-
-
 def json_bytes(value: Any) -> bytes:
+    """Return a value as JSON; a NaN or an infinity in it raises ValueError."""
     return json.dumps(value, allow_nan=False).encode()

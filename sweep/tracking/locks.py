@@ -1,6 +1,6 @@
-"""Who works on a sweep: the process that holds its lock, or whose heartbeat is recent.
+"""Who works on a sweep, and the end of runs that nobody works on any more.
 
-The recorder holds ``sweeps/<id>/lock`` (``runs/<id>/lock`` for a single run) to its very end, and
+The recorder holds ``sweeps/<id>/lock`` (``runs/<id>/lock`` for a single run) until it ends, and
 a job that a launcher started in another process holds a lock of its own beside it. Clients of a
 server share no disk: a tag of the parent run, or of such a job's run, is written every minute,
 and a process on another machine counts as gone after 15 minutes without it.
@@ -16,31 +16,44 @@ import os
 import re
 import socket
 import time
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import filelock
 import psutil
+from mlflow.entities import Param, Run, RunTag
 
-from sweep.errors import StoreError
+from sweep.errors import StoreError, UnreachableError
+from sweep.tracking import read, results
+from sweep.tracking.entities import entity_name, is_plain_id, short
+from sweep.tracking.files import CONFIG, config_bytes
 from sweep.tracking.settings import Tracking
+from sweep.tracking.store import Store
 
-__all__ = ["BEAT", "EXPIRY", "HEARTBEAT", "Beat", "acquire", "is_held", "release"]
+__all__ = ["HEARTBEAT", "Beat", "acquire", "close_abandoned", "is_held", "recover", "release"]
 
 HEARTBEAT = "sweep.heartbeat"
-"""The tag that says who works on a sweep or a run, and the time of its last sign of life."""
+"""The tag of a sweep or a run with its process and the time of the last heartbeat."""
 
 BEAT = 60.0
 EXPIRY = 15 * 60.0
+
+OTHERS_CLOSE = 10.0
+"""Seconds to wait for another command that closes what was left open."""
 
 LOCKS = re.compile(r"(sweeps|runs)/\w[\w.\-]{0,199}/(lock|job-\d{1,9}\.lock)", re.ASCII)
 """What a heartbeat may name as its lock, relative to the folder of outputs."""
 
 
+# --- locks -------------------------------------------------------------------------------
+
+
 def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
-    """Take a lock, waiting at most so long; it is free when its owner releases it or has ended.
+    """Take a lock, waiting at most so long; it is free once its owner releases it or has ended.
 
     Raises
     ------
@@ -55,7 +68,7 @@ def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
             path.parent.mkdir(parents=True, exist_ok=True)
             lock.acquire(timeout=seconds)
             if is_held(path):
-                break
+                return lock
             lock.release()  # its file was removed meanwhile: see `release`
     except filelock.Timeout:
         raise
@@ -64,7 +77,6 @@ def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
             f"{path} cannot be locked ({error}); give permission to write it, or choose outputs on "
             "a file system that can lock."
         ) from error
-    return lock
 
 
 def release(lock: filelock.BaseFileLock, path: Path) -> None:
@@ -74,7 +86,7 @@ def release(lock: filelock.BaseFileLock, path: Path) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds a lock; whoever asks takes nothing from others who ask."""
+    """Return whether a process holds a lock; processes that ask do not disturb each other."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
@@ -90,20 +102,21 @@ def is_held(path: Path) -> bool:
     return False
 
 
+# --- heartbeats --------------------------------------------------------------------------
+
+
 @dataclass(frozen=True)
 class Beat:
-    """What the heartbeat tag says of a process.
+    """A heartbeat: a process, its lock, and the time in seconds since the epoch.
 
     Attributes
     ----------
     lock
-        The lock that it holds, relative to the folder of outputs.
+        Relative to the folder of outputs.
     machine
-        A hash of the machine, its boot and its space of process ids.
-    pid, started
-        The process's id, and when it started in seconds since the epoch.
-    time
-        Time of its last sign of life, in seconds since the epoch.
+        A hash of the machine, its boot and its namespace of process ids.
+    started
+        When the process started, in seconds since the epoch.
     """
 
     lock: str
@@ -115,11 +128,11 @@ class Beat:
 
     @property
     def name(self) -> str:
-        """The process as sentences name it."""
+        """The process as messages name it."""
         return f"process {self.pid} on {self.host}"
 
     def to_json(self) -> str:
-        """Return the text of the tag, with the time of now."""
+        """Return the text of the tag, with the present time."""
         return json.dumps(asdict(replace(self, time=round(time.time(), 3))))
 
     @classmethod
@@ -134,8 +147,10 @@ class Beat:
         try:
             values: dict[str, Any] = json.loads(tags.get(HEARTBEAT, ""))
             beat = cls(**values)
-            beat = replace(beat, pid=int(beat.pid), started=float(beat.started))
-            return replace(beat, time=float(beat.time)) if LOCKS.fullmatch(beat.lock) else None
+            beat = replace(
+                beat, pid=int(beat.pid), started=float(beat.started), time=float(beat.time)
+            )
+            return beat if LOCKS.fullmatch(beat.lock) else None
         except (TypeError, ValueError):
             return None
 
@@ -145,24 +160,20 @@ class Beat:
         Parameters
         ----------
         mine
-            A lock that the caller holds; it says nothing of others.
+            A lock that the caller itself holds.
         """
         if self.lock != mine and is_held(tracking.outputs / self.lock):
             return True
         if tracking.kind == "local":
             return False
-        if self.machine == _machine():
-            return _runs(self.pid, self.started)
-        return time.time() - self.time < EXPIRY
-
-
-def _runs(pid: int, started: float) -> bool:
-    try:
-        process = psutil.Process(pid)
-        zombie = process.status() == psutil.STATUS_ZOMBIE
-        return not zombie and abs(process.create_time() - started) < 5.0
-    except psutil.NoSuchProcess:
-        return False
+        if self.machine != _machine():
+            return time.time() - self.time < EXPIRY
+        try:
+            process = psutil.Process(self.pid)
+            same = abs(process.create_time() - self.started) < 5.0  # else its id is used again
+            return same and process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
 
 def _machine() -> str:
@@ -172,3 +183,114 @@ def _machine() -> str:
     if boot.exists():
         parts += [boot.read_text().strip(), os.readlink("/proc/self/ns/pid")]
     return hashlib.sha256(" ".join(parts).encode()).hexdigest()[:16]
+
+
+# --- recovery ----------------------------------------------------------------------------
+
+
+def recover(store: Store) -> list[str]:
+    """Close what is left open, and return a sentence for each thing that was or can be done."""
+    if store.mode == "read":
+        return []
+    closed = len(close_abandoned(store))
+    were = "run was" if closed == 1 else "runs were"
+    said = [f"{closed} {were} still open though the process is gone; KILLED now."] if closed else []
+    waiting: Counter[tuple[str, str]] = Counter()
+    for path in store.tracking.outputs.glob("[rs]*s/*/results/*/run.json"):
+        owner, record = path.parents[2], results.read(path.parent)
+        if record is not None and record.status == "FINISHED" and not is_held(owner / "lock"):
+            waiting[owner.name, record.store] += 1
+    for (owner_id, name), count in waiting.items():
+        where = "" if name == store.tracking.name else f" in {name}"
+        wait, them = ("result waits", "it") if count == 1 else ("results wait", "them")
+        said.append(f"{count} {wait} on disk; resume={owner_id} stores {them}{where}.")
+    return said
+
+
+def close_abandoned(store: Store) -> list[str]:
+    """Close as KILLED every open run that nobody works on any more; return their ids.
+
+    Raises
+    ------
+    StoreError
+        The store cannot be written, or the file system cannot lock.
+    """
+    running = list(read.search(store, "attributes.status = 'RUNNING'"))
+    if store.mode == "read" or not running:
+        return []
+    try:
+        lock = acquire(store.tracking.locks / "recover.lock", OTHERS_CLOSE)
+    except filelock.Timeout:
+        return []  # another command is at it
+    try:
+        sweeps: dict[str, list[Run]] = defaultdict(list)
+        for run in running:
+            if run.data.tags.get("sweep.role") in ("sweep", "run"):
+                sweeps[run.data.tags.get("sweep.id", "")].append(run)
+        return [one for sweep_id, runs in sweeps.items() for one in _close(store, sweep_id, runs)]
+    finally:
+        lock.release()
+
+
+def _close(store: Store, sweep_id: str, runs: list[Run]) -> list[str]:
+    """Close those of a sweep's open runs that nobody works on; its parent run last."""
+    open_parent = next((run for run in runs if run.data.tags["sweep.role"] == "sweep"), None)
+    parent, driven = open_parent, False
+    if open_parent is not None:
+        beat = Beat.read(open_parent.data.tags)
+        driven = beat is not None and beat.is_alive(store.tracking)
+    elif is_plain_id(sweep_id):  # it has ended, though runs of it are open
+        condition = f"{read.SWEEPS} and tags.`sweep.id` = '{sweep_id}'"
+        parent = next(read.search(store, condition), None)
+    closed, left = [], 0
+    for run in runs:
+        if run is open_parent:
+            continue
+        own = Beat.read(run.data.tags)
+        unknown = own is None and parent is None  # it is another program's
+        if unknown or (own.is_alive(store.tracking) if own is not None else driven):
+            left += 1
+        elif _end(store, run, parent):
+            closed.append(run.info.run_id)
+    if open_parent is not None and not driven and not left and _end(store, open_parent, None):
+        closed.append(open_parent.info.run_id)
+    return closed
+
+
+def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] = (0.2, 1)) -> bool:
+    """Close a run as KILLED; return whether it was still open.
+
+    Another client of the same server may close it at once: then one of the two is refused.
+    """
+    now = store.call(partial(store.client.get_run, run.info.run_id))
+    if now.info.status != "RUNNING":
+        return False
+    try:
+        _write_end(store, now, parent)
+    except UnreachableError:
+        raise
+    except StoreError:
+        if not pauses:
+            raise
+        time.sleep(pauses[0])
+        return _end(store, run, parent, pauses[1:])
+    return True
+
+
+def _write_end(store: Store, run: Run, parent: Run | None) -> None:
+    """Write the end of a run; its params and configuration are in the sweep's plan alone."""
+    run_id, number = run.info.run_id, run.data.tags.get("sweep.cell", "")
+    cells = read.stored_sweep(store, parent).plan().get("cells", []) if parent is not None else []
+    cell = cells[int(number)] if number.isdecimal() and int(number) < len(cells) else {}
+    params = [
+        Param(entity_name(key), short(value))
+        for key, value in (cell.get("params") or {}).items()
+        if key not in run.data.params
+    ]
+    if cell.get("config"):
+        files = {CONFIG: config_bytes(cell["config"])}
+        store.call(lambda: store.artifacts.copy(run_id, files))
+    outcome = [RunTag("sweep.outcome", "interrupted")]
+    store.call(lambda: store.client.log_batch(run_id, params=params[:100], tags=outcome))
+    end = max(run.info.start_time, time.time_ns() // 1_000_000)
+    store.call(lambda: store.client.set_terminated(run_id, "KILLED", end))

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from sweep.tracking import views
+from sweep.tracking.entities import entity_name, short_lines
 from sweep.tracking.question import POINT, question_of
 from sweep.tracking.stored import StoredRun, StoredSweep
-from sweep.tracking.texts import entity_name, short_lines
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store
@@ -102,7 +102,7 @@ def _version(store: Store) -> str:
     if store.tracking.kind == "local":
         return mlflow.__version__
     try:  # by MLflow's own way, which knows the user's password
-        creds = get_default_host_creds(store.uri)  # type: ignore[no-untyped-call]
+        creds = get_default_host_creds(store.tracking.address)  # type: ignore[no-untyped-call]
         answer = http_request(  # type: ignore[no-untyped-call]
             creds, "/version", "GET", max_retries=0, timeout=SERVER_SECONDS
         )

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from sweep.tracking.texts import entity_name
+from sweep.tracking.entities import entity_name
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun

@@ -1,13 +1,14 @@
-"""The recorder: one process that writes to MLflow, in order, while the command goes on.
+"""The recorder: one worker that writes to MLflow, in order, while the command goes on.
 
-A process executor of the standard library with one worker. It is started first, so that MLflow
-loads while the command composes and trains; what it is given are methods of `Session`::
+A standard executor with one worker that carries out methods of its `Session`::
 
     with recorder(say, stop) as recording:
         recording.result(recording.submit(Session.open_store, tracking))
 
-Only two calls are with the worker, the others wait in this process and die with it; so whatever
-must not be lost is on disk before it is submitted (see `results`).
+The worker is a process, started first, so that MLflow loads while the command composes and
+trains; in a job that a launcher started elsewhere it is a thread. Only two calls are with the
+process, the others wait here and die with this process; so whatever must not be lost is on disk
+before it is submitted (see `results`).
 """
 
 from __future__ import annotations
@@ -22,16 +23,16 @@ import threading
 import time
 import traceback
 from collections.abc import Callable
-from concurrent.futures import Executor, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
+from multiprocessing.process import BaseProcess
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
 
-from sweep import errors
 from sweep.errors import StoreError, SweepError
 
 if TYPE_CHECKING:  # it loads NumPy: the process is started first
@@ -43,11 +44,12 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
+Say = Callable[[str], None]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 TICK = 0.1
-"""Seconds after which a waiting command looks for a signal, and at what the recorder says."""
+"""Seconds after which a waiting command looks for a signal, and for messages."""
 
 STOP_SECONDS = 2.0
 """Seconds that are left for the recorder, all in all, once the command was asked to end."""
@@ -68,16 +70,20 @@ class Recorder:
     Attributes
     ----------
     say
-        Called with the sentences of the session.
+        Called with the messages of the session.
     stopping
         Called while waiting; once true, no lock and no server holds the command up.
     """
 
-    def __init__(self, executor: Executor, lines: Connection | None = None) -> None:
-        self.say: Callable[[str], None] = lambda sentence: None
+    def __init__(
+        self,
+        executor: Executor,
+        lines: Connection | None = None,
+        process: BaseProcess | None = None,
+    ) -> None:
+        self.say: Say = lambda sentence: None
         self.stopping: Callable[[], bool] = lambda: False
-        self._executor = executor
-        self._lines = lines
+        self._executor, self._lines, self._process = executor, lines, process
         self._until = math.inf
 
     def submit(
@@ -124,7 +130,7 @@ class Recorder:
         return self.result(self.submit(method, *args, **kwargs))
 
     def poll(self) -> None:
-        """Pass on what the recorder says, and to it that the command was asked to end."""
+        """Pass on the messages of the session, and to it that the command was asked to end."""
         if self._until == math.inf and self.stopping():
             self._until = time.monotonic() + STOP_SECONDS
             if self._lines is not None:
@@ -152,55 +158,12 @@ class Recorder:
         self.end()
 
     def end(self) -> None:
-        """End the process; what is not stored yet is on disk."""
-        self._executor.shutdown(cancel_futures=True)
-
-
-class _Process(Recorder):
-    """A recorder in a process of its own."""
-
-    def __init__(self) -> None:
-        context = multiprocessing.get_context("spawn")
-        lines, theirs = context.Pipe()
-        before = set(multiprocessing.active_children())
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, set())
-        try:
-            pool = ProcessPoolExecutor(1, context, _begin, (theirs, os.getpid()))
-            super().__init__(pool, lines)
-            resource_tracker.ensure_running()
-            # Until it ignores them itself, signals that the terminal sends to all are held back.
-            signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-            pool.submit(_load)
-        except OSError as error:
-            raise StoreError(
-                f"The process that records cannot be started ({error.strerror}); close other "
-                "programs and run the command again."
-            ) from error
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, held)
-        theirs.close()
-        started = set(multiprocessing.active_children()) - before
-        if not started:
-            raise StoreError(DIED)
-        (self._worker,) = started
-
-    def end(self) -> None:
-        self._worker.kill()
-        super().end()
-        assert self._lines is not None
-        self._lines.close()
-
-
-class _Inline(Executor):
-    """Runs each call at once, in this process."""
-
-    def submit(self, fn: Callable[..., T], /, *args: Any, **kwargs: Any) -> Future[T]:
-        future: Future[T] = Future()
-        try:
-            future.set_result(fn(*args, **kwargs))
-        except Exception as error:
-            future.set_exception(error)
-        return future
+        """End the worker; what is not stored yet is on disk."""
+        if self._process is not None:
+            self._process.kill()
+        self._executor.shutdown(cancel_futures=self._process is not None)
+        if self._lines is not None:
+            self._lines.close()
 
 
 _prepared: list[Recorder] = []
@@ -209,7 +172,7 @@ _prepared: list[Recorder] = []
 def prepare() -> None:
     """Start the recorder now: it loads MLflow while the command finds out what to do."""
     with suppress(StoreError):  # the sweep meets it again, if there is one
-        _prepared.append(_Process())
+        _prepared.append(_start())
 
 
 def discard() -> None:
@@ -218,28 +181,60 @@ def discard() -> None:
         _prepared.pop().end()
 
 
-def recorder(say: Callable[[str], None], stopping: Callable[[], bool]) -> Recorder:
+def recorder(say: Say, stopping: Callable[[], bool]) -> Recorder:
     """Return the recorder that was prepared, or a new one."""
-    made = _prepared.pop() if _prepared else _Process()
+    made = _prepared.pop() if _prepared else _start()
     made.say, made.stopping = say, stopping
     return made
 
 
-def inline(say: Callable[[str], None], stopping: Callable[[], bool]) -> Recorder:
-    """Return a recorder in this process, for a job in a process of its own."""
+def inline(say: Say, stopping: Callable[[], bool]) -> Recorder:
+    """Return a recorder in a thread, for a job in a process of its own."""
     from sweep.tracking.session import Session
 
     _Worker.session = Session(say, stopping, os.getpid())
-    made = Recorder(_Inline())
+    made = Recorder(ThreadPoolExecutor(1, "sweep-recorder"))
     made.say, made.stopping = say, stopping
     return made
 
 
-# --- in the recorder's process -----------------------------------------------------------
+def _start() -> Recorder:
+    """Start the process.
+
+    Raises
+    ------
+    StoreError
+        The system has no room for it, or it ended at once.
+    """
+    context = multiprocessing.get_context("spawn")
+    lines, theirs = context.Pipe()
+    before = set(multiprocessing.active_children())
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, set())
+    try:
+        pool = ProcessPoolExecutor(1, context, _begin, (theirs, os.getpid()))
+        resource_tracker.ensure_running()
+        # Until it ignores them itself, signals that the terminal sends to all are held back.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        pool.submit(_load)
+    except OSError as error:
+        raise StoreError(
+            f"The process that records cannot be started ({error.strerror}); close other "
+            "programs and run the command again."
+        ) from error
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, held)
+    theirs.close()
+    started = set(multiprocessing.active_children()) - before
+    if not started:
+        raise StoreError(DIED)
+    return Recorder(pool, lines, *started)
+
+
+# --- in the worker -----------------------------------------------------------------------
 
 
 class _Worker:
-    """What the process that records has: its one session."""
+    """The one session of the worker."""
 
     session: Session
 
@@ -251,7 +246,7 @@ def _begin(lines: Connection, pid: int) -> None:
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
-    os.setsid()  # what the terminal sends to the command's group is not meant for it
+    os.setsid()  # signals to the command's process group do not reach it
     os.dup2(2, 1)  # whatever a library prints is not for the command's standard output
     stopping = threading.Event()
     parent = multiprocessing.parent_process()
@@ -276,19 +271,18 @@ def _load() -> None:
     """Load MLflow, and keep the collector away from what stays for good."""
     gc.disable()
     with suppress(Exception):  # the first call meets it again, and says so
-        from sweep.tracking import pages, recover, write  # noqa: F401
+        from sweep.tracking import locks, pages, write  # noqa: F401
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     gc.enable()
 
 
 def _call(method: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-    """Call a method of the session; raise errors that the command knows without MLflow."""
+    """Call a method of the session; what it did not foresee is a StoreError with the traceback."""
     try:
         return method(_Worker.session, *args, **kwargs)
-    except SweepError as error:
-        known = next(cls for cls in type(error).__mro__ if cls.__module__ == errors.__name__)
-        raise known(str(error)) from None
+    except SweepError:
+        raise
     except Exception:
         text = traceback.format_exc()
         last = text.strip().splitlines()[-1]

@@ -1,9 +1,9 @@
-"""Result files: a finished run is whole on disk before MLflow hears of it.
+"""Result files: a finished run is complete on disk before the recorder hears of it.
 
 ``results/<cell>/`` below the folder of a sweep or a single run holds the run's artifacts in
 ``artifacts/`` and all the rest in ``run.json``. It is made aside and renamed into place. A local
 store takes the folder of artifacts as it is, a server gets its files uploaded; the result file is
-removed when the store has all of it, and until then `resume` finds it here.
+removed once the store has all of it, and until then `resume` finds it here.
 
 Nothing is forced through the disk's cache, which would cost more than all the rest: ``run.json``
 has the size of each file, so that what a power cut left empty does not count.
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sweep.tracking.entities import NOT_FINITE, ORIGINAL, Point, metric_tags, run_metrics
 from sweep.tracking.files import (
     CONFIG,
     PREPARATION,
@@ -27,8 +28,7 @@ from sweep.tracking.files import (
     result_files,
     text_files,
 )
-from sweep.tracking.metrics import NOT_FINITE, ORIGINAL, Point, metric_tags, run_metrics
-from sweep.tracking.texts import os_trouble
+from sweep.tracking.retry import os_trouble
 from sweep.training.history import RunResult
 
 __all__ = [
@@ -71,7 +71,7 @@ class Content:
 def completed(
     result: RunResult, config: Mapping[str, Any], preparation: Mapping[str, Any] | None = None
 ) -> Content:
-    """Return what a run leaves that has a result.
+    """Return the content of a run that has a result.
 
     Parameters
     ----------
@@ -85,13 +85,13 @@ def completed(
 
 
 def failed(traceback: str, config: Mapping[str, Any], printed: str = "") -> Content:
-    """Return what a run leaves that raised, with what it had printed."""
+    """Return the content of a run that raised, with what it had printed."""
     files = text_files(traceback, printed)
     return Content("failed", files=files | {CONFIG: config_bytes(config)})
 
 
 def interrupted(config: Mapping[str, Any]) -> Content:
-    """Return what a run leaves that was stopped before it had a result."""
+    """Return the content of a run that was stopped before it had a result."""
     return Content("interrupted", files={CONFIG: config_bytes(config)})
 
 
@@ -146,7 +146,7 @@ def folder_of(outputs: Path, run_or_sweep: str) -> Path:
 
 
 def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:
-    """Write a result file, whole or not at all, in place of an earlier attempt's; return it.
+    """Write a result file, complete or not at all, in place of an earlier attempt's; return it.
 
     Raises
     ------
@@ -154,9 +154,8 @@ def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:
         The disk is full or cannot be written.
     """
     path, part = folder / str(record.cell), folder / f".{record.cell}.{os.getpid()}.part"
-    values = dict(vars(record))  # not asdict, which copies each point: 3 ms a run
-    values["metrics"] = [[point.key, point.value, point.step] for point in record.metrics]
-    values["sizes"] = {name: len(content) for name, content in files.items()}
+    sizes = {name: len(content) for name, content in files.items()}
+    values = vars(record) | {"sizes": sizes}  # asdict would copy each point: 3 ms a run
     try:
         (part / FILES).mkdir(parents=True)
         for name, content in files.items():
@@ -172,7 +171,7 @@ def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:
 
 
 def read(path: Path) -> RunRecord | None:
-    """Return what a result file says; None where it is not whole.
+    """Return the record of a result file; None where it is not complete.
 
     Its artifacts may be in the store already.
     """
@@ -192,21 +191,18 @@ def read(path: Path) -> RunRecord | None:
 
 def waiting(folder: Path) -> dict[int, Path]:
     """Return the result files in a folder, by cell."""
-    try:
-        names = sorted(int(path.name) for path in folder.iterdir() if path.name.isdecimal())
-    except (FileNotFoundError, NotADirectoryError):
-        return {}
+    names = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
     return {cell: folder / str(cell) for cell in names}
 
 
 def remove(path: Path) -> None:
-    """Remove a result file, what makes it count first."""
+    """Remove a result file, its record first."""
     (path / RECORD).unlink(missing_ok=True)
     shutil.rmtree(path, ignore_errors=True)
 
 
 def tidy(folder: Path) -> None:
-    """Remove a folder of result files in which none is left, with what was never whole."""
+    """Remove a folder of result files in which none is left, with what was never complete."""
     for part in folder.glob(".*.part"):
         shutil.rmtree(part, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):

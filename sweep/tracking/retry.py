@@ -1,25 +1,19 @@
-"""Call MLflow: wait while the database is busy, and say in one sentence what else went wrong."""
+"""Call MLflow: wait while the database is locked, and turn what libraries raise into messages."""
 
 from __future__ import annotations
 
+import errno
+import sqlite3
 import time
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import mlflow.exceptions
-import sqlalchemy.exc
+from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
 
-from sweep.errors import RunGoneError, StoreBusyError, StoreError
-from sweep.tracking.texts import os_trouble, trouble
+if TYPE_CHECKING:
+    from mlflow.exceptions import MlflowException
 
-__all__ = [
-    "GoneError",
-    "UnreachableError",
-    "first_line",
-    "http_status",
-    "retry",
-    "translated",
-]
+__all__ = ["http_status", "os_trouble", "retry", "translated"]
 
 T = TypeVar("T")
 Say = Callable[[str], None]
@@ -27,16 +21,20 @@ Say = Callable[[str], None]
 NOTICE_AFTER = 4.0
 """Seconds of waiting for a lock after which the user is notified, and again each minute."""
 
-HURRY = 1.0
+STOP_SECONDS = 1.0
 """Seconds to wait for a lock once the command was asked to end."""
 
-
-class UnreachableError(StoreError):
-    """The server did not answer; what was to be written waits on disk."""
-
-
-class GoneError(RunGoneError):
-    """The run or experiment was deleted while it was being written."""
+CAUSES = {
+    "disk is full": "the disk is full; free some space and run the command again with resume=last",
+    "No space left": "the disk is full; free some space and run the command again with resume=last",
+    "disk I/O error": "reading or writing failed (disk I/O error); check the disk and its free "
+    "space, and run the command again with resume=last",
+    "malformed": "the database is damaged or cut off; restore it from a backup",
+    "not a database": "it is not a SQLite database; move the file away or choose other outputs",
+    "readonly database": "the database is read-only; give write permission to it and its folder",
+    "unable to open database": "the database cannot be opened; check the permissions of its folder",
+}
+"""What SQLite or the system reports -> what it means to a user."""
 
 
 def retry(
@@ -50,11 +48,11 @@ def retry(
     Parameters
     ----------
     where
-        The store, as it is named in sentences.
+        The store's name in messages.
     say
-        Told when the waiting is long, and when it is over.
+        Called when the waiting is long, and when it is over.
     stopping
-        Asked while waiting: once true, a second of waiting is enough.
+        Once true, a second of waiting is enough.
 
     Raises
     ------
@@ -63,60 +61,66 @@ def retry(
     StoreError
         The store is full, damaged, read-only or unreachable, or the run is gone.
     """
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
     started = time.monotonic()
     next_notice = NOTICE_AFTER
-    notified = False
     while True:
         try:
             result = action()
-        except (mlflow.exceptions.MlflowException, sqlalchemy.exc.SQLAlchemyError) as error:
-            if not _is_busy(error):
+        except (MlflowException, SQLAlchemyError, sqlite3.Error, OSError) as error:
+            text = str(error)
+            if "database is locked" not in text and "database table is locked" not in text:
                 raise translated(error, where) from error
             waited = time.monotonic() - started
-            if stopping() and waited > HURRY:
+            if stopping() and waited > STOP_SECONDS:
                 raise StoreBusyError(
                     f"{where} is locked by another program; what is not recorded waits on disk "
                     "and resume=last finishes the sweep."
                 ) from error
             if waited >= next_notice:
                 say(f"{where} is locked by another program since {waited:.0f} s; waiting for it.")
-                notified = True
                 next_notice = waited + 60
             time.sleep(0.05)
-        except OSError as error:
-            raise translated(error, where) from error
         else:
-            if notified:
+            if next_notice > NOTICE_AFTER:
                 say(f"{where} is free again after {time.monotonic() - started:.0f} s; going on.")
             return result
 
 
-def _is_busy(error: BaseException) -> bool:
-    text = str(error)
-    return "database is locked" in text or "database table is locked" in text
-
-
 def translated(error: Exception, where: str) -> StoreError:
     """Return the error of one sentence that stands for what a library raised."""
+    from mlflow.exceptions import MlflowException
+
     if isinstance(error, OSError):
         return os_trouble(error, where)
-    text = str(error)
-    if (known := trouble(text, where)) is not None:
+    if (known := _known(str(error), where)) is not None:
         return known
-    if isinstance(error, mlflow.exceptions.MlflowException):
-        return _translated_answer(error, text, where)
-    return StoreError(f"{where} cannot be used: {first_line(text)}")
+    if isinstance(error, MlflowException):
+        return _of_mlflow(error, where)
+    return StoreError(f"{where} cannot be used: {_first_line(error)}")
 
 
-def _translated_answer(
-    error: mlflow.exceptions.MlflowException, text: str, where: str
-) -> StoreError:
-    status = http_status(error)
+def os_trouble(error: OSError, where: str) -> StoreError:
+    """Return the error of one sentence for what the system raised."""
+    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    text = "No space left" if full else str(error)
+    return _known(text, where) or StoreError(f"{where} cannot be used: {text[:300]}")
+
+
+def _known(text: str, where: str) -> StoreError | None:
+    meaning = next((meaning for words, meaning in CAUSES.items() if words in text), None)
+    return None if meaning is None else StoreError(f"{where}: {meaning}.")
+
+
+def _of_mlflow(error: MlflowException, where: str) -> StoreError:
+    text, status = str(error), http_status(error)
     lost = "API request to" in text and ("failed with exception" in text or "timed out" in text)
     if lost or "Max retries exceeded" in text or (where.startswith("http") and status >= 502):
         return UnreachableError(f"{where} does not answer.")
-    if "must be in the 'active' state" in text or "RESOURCE_DOES_NOT_EXIST" == error.error_code:
-        return GoneError(
+    if "must be in the 'active' state" in text or error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        return RunGoneError(
             f"{where}: the run or experiment was deleted while it was written "
             "(`mlflow runs restore --run-id ID` or `mlflow experiments restore` brings it back)."
         )
@@ -124,16 +128,13 @@ def _translated_answer(
         return StoreError(
             f"{where} refuses access; set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD."
         )
-    return StoreError(f"{where} refused: {first_line(text)}")
+    return StoreError(f"{where} refused: {_first_line(error)}")
 
 
-def http_status(error: mlflow.exceptions.MlflowException) -> int:
-    """Return the HTTP status that stands for MLflow's error code."""
-    status: Any = error
-    return int(status.get_http_status_code())
+def http_status(error: Any) -> int:
+    """Return the HTTP status of MLflow's error."""
+    return int(error.get_http_status_code())
 
 
-def first_line(text: str) -> str:
-    """Return the first line that says something, of at most 300 characters."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return (lines or ["no reason was given"])[0][:300]
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0][:300] or "no reason was given"

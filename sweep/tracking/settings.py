@@ -1,18 +1,32 @@
-"""Which store: plain values, so that it can be asked without loading MLflow."""
+"""Which store a command uses, and whether it can be used, checked without loading MLflow."""
 
 from __future__ import annotations
 
 import os
+import re
+import shutil
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from sweep.checks import without_password
+from sweep.errors import StoreError
 
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
 
-__all__ = ["Tracking", "from_options"]
+__all__ = [
+    "Tracking",
+    "check_address",
+    "exists",
+    "from_options",
+    "probe_folder",
+    "probe_server",
+    "probe_space",
+]
+
+SERVER_SECONDS = 4.0
 
 
 @dataclass(frozen=True)
@@ -48,29 +62,29 @@ class Tracking:
 
     @property
     def locks(self) -> Path:
-        """Where lock files lie."""
+        """The folder of lock files."""
         return self.outputs / ".locks"
-
-    @property
-    def place(self) -> str:
-        """The database's path or the server's address without a password, for sentences."""
-        return str(self.database) if self.kind == "local" else without_password(self.address)
-
-    @property
-    def name(self) -> str:
-        """The store and its experiment as sentences name them, without a password."""
-        uri = without_password(self.uri or "").rstrip("/")
-        place = "the local store" if self.kind == "local" else uri
-        return f"{place}, experiment '{self.experiment}'"
 
     @property
     def address(self) -> str:
         """What MLflow calls the tracking URI."""
         return self.uri or "" if self.kind == "server" else f"sqlite:///{self.database}"
 
+    @property
+    def place(self) -> str:
+        """The database's path or the server's address without a password, for messages."""
+        return str(self.database) if self.kind == "local" else without_password(self.address)
+
+    @property
+    def name(self) -> str:
+        """The store and its experiment, for messages, without a password."""
+        uri = without_password(self.uri or "").rstrip("/")
+        place = "the local store" if self.kind == "local" else uri
+        return f"{place}, experiment '{self.experiment}'"
+
 
 def from_options(options: Settings) -> Tracking:
-    """Return the store that a command's checked settings name.
+    """Return the store that a command's settings name.
 
     A server without `tracking.uri` is the one that `MLFLOW_TRACKING_URI` names.
     """
@@ -78,3 +92,116 @@ def from_options(options: Settings) -> Tracking:
         uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
         return Tracking("server", options.outputs, options.experiment, uri)
     return Tracking("local", options.outputs, options.experiment)
+
+
+def check_address(database: Path) -> None:
+    """Refuse a path that a SQLite address cannot carry: MLflow would open another file.
+
+    Raises
+    ------
+    StoreError
+        The path holds a ``?``, a ``%`` with two hexadecimal digits, or bytes that are no text.
+    """
+    folder = str(database.parent)
+    if re.search("[\ud800-\udfff]", folder):
+        folder = folder.encode("utf-8", "backslashreplace").decode()
+        found = "bytes that are no UTF-8"
+    elif match := re.search(r"\?|%[0-9A-Fa-f]{2}", folder):
+        found = f"`{match.group()}`"
+    else:
+        return
+    raise StoreError(
+        f"outputs={folder}: the path holds {found}, which the address of a SQLite database "
+        "cannot carry; choose another folder."
+    )
+
+
+def exists(tracking: Tracking) -> bool:
+    """Return whether a database is there.
+
+    Raises
+    ------
+    StoreError
+        It cannot be read, or is empty though runs lie beside it.
+    """
+    try:
+        size = tracking.database.stat().st_size
+    except FileNotFoundError:
+        return False
+    except OSError as error:
+        raise StoreError(f"{tracking.database} cannot be read ({error.strerror}).") from error
+    if not size and tracking.artifacts.is_dir() and any(tracking.artifacts.iterdir()):
+        raise StoreError(
+            f"{tracking.database} is empty but {tracking.artifacts} holds runs; restore the "
+            "database from a backup, or move both away to begin anew."
+        )
+    return size > 0
+
+
+def probe_folder(outputs: Path) -> None:
+    """Make the folder if need be and write a file in it.
+
+    Raises
+    ------
+    StoreError
+        A file is in its place, or it cannot be written.
+    """
+    below = [outputs / name for name in ("artifacts", "sweeps", "runs", "reports")]
+    for path in (*below, outputs, *outputs.parents):
+        if path.exists() and not path.is_dir():
+            raise StoreError(f"outputs={outputs}: {path} is a file; remove it or choose another.")
+    try:
+        outputs.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(prefix=".probe-", dir=outputs):
+            pass
+    except OSError as error:
+        raise StoreError(
+            f"outputs={outputs} cannot be written ({error.strerror}); give permission or choose "
+            "another folder."
+        ) from error
+
+
+def probe_space(outputs: Path, need_bytes: int) -> None:
+    """Raise StoreError where less space is free than the plan needs."""
+    free = shutil.disk_usage(outputs).free
+    if free < need_bytes:
+        raise StoreError(
+            f"outputs={outputs}: {free / 1e6:.1f} MB are free and the plan needs about "
+            f"{need_bytes / 1e6:.1f} MB; free some space or choose another folder."
+        )
+
+
+def probe_server(tracking: Tracking) -> None:
+    """Check that something answers at the server's address.
+
+    Raises
+    ------
+    StoreError
+        No address is given, it is not one of HTTP, or nothing answers in time.
+    """
+    from urllib.error import HTTPError
+    from urllib.parse import urlsplit
+    from urllib.request import urlopen
+
+    if not tracking.uri:
+        raise StoreError(
+            "tracking=server: no address; give tracking.uri=http://HOST:PORT or set "
+            "MLFLOW_TRACKING_URI."
+        )
+    address = without_password(tracking.uri)  # the first request shows whether it is needed
+    parts = urlsplit(tracking.uri)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise StoreError(
+            f"tracking.uri={address} is not the address of a server; write http://HOST:PORT."
+        )
+    try:
+        with urlopen(f"{address.rstrip('/')}/health", timeout=SERVER_SECONDS):
+            pass
+    except HTTPError:
+        pass  # something answers
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise StoreError(
+            f"tracking.uri={address}: no server answers ({reason}); start it or correct the "
+            "address."
+        ) from error

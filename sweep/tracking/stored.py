@@ -1,11 +1,13 @@
 """A sweep and its runs as a store holds them: plain values that travel between processes.
 
-Knows nothing of MLflow, so the report can be built where it is not loaded.
+It does not load MLflow, so reports can be built without it.
 """
 
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +16,14 @@ import numpy.typing as npt
 
 from sweep.tracking import files
 from sweep.tracking.artifacts import Artifacts
-from sweep.tracking.metrics import NOT_FINITE, ORIGINAL
+from sweep.tracking.entities import NOT_FINITE, ORIGINAL, OURS
 from sweep.training.curve import Points
+from sweep.training.history import RunResult
 
 __all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
 
 SUPERSEDED = "sweep.superseded_by"
-"""The tag of a run that does not count: another attempt at its cell does."""
+"""The tag of a run that does not count: another attempt at its grid point does."""
 
 
 @dataclass(frozen=True)
@@ -65,20 +68,28 @@ class StoredRun:
 
     def curve(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Return the kept steps and their errors, shape (n,) each; n = 0 where there are none."""
-        content = self._file(files.CURVE)
-        if content is None:
-            return np.empty(0, dtype=np.int64), np.empty(0)
-        return files.read_curve(content)
+        columns = self._columns()
+        return columns["step"], columns["error"]
 
     def validation(self) -> npt.NDArray[np.float64] | None:
         """Return the validation errors at the curve's steps; None where there are none."""
-        content = self._file(files.CURVE)
-        return None if content is None else files.read_validation(content)
+        return self._columns().get("validation_error")
 
     def named_curves(self) -> dict[str, Points]:
-        """Return the steps and values of each curve that a user's trainer named."""
+        """Return the steps and values of each metric that a user's trainer yielded by name."""
+        columns = self._columns()
+        curves = {}
+        for name, values in columns.items():
+            if name not in ("step", "error", "validation_error"):
+                there = np.isfinite(values)
+                curves[name.removeprefix("trainer/")] = columns["step"][there], values[there]
+        return curves
+
+    def _columns(self) -> dict[str, npt.NDArray[Any]]:
         content = self._file(files.CURVE)
-        return files.read_named(content) if content else {}
+        if content is None:
+            return {"step": np.empty(0, dtype=np.int64), "error": np.empty(0)}
+        return files.read_curve(content)
 
     def metric_names(self) -> dict[str, str]:
         """Return metric -> its own name, where MLflow does not take that."""
@@ -91,10 +102,6 @@ class StoredRun:
     def _tagged(self, start: str) -> dict[str, str]:
         found = self.tags.items()
         return {key.removeprefix(start): text for key, text in found if key.startswith(start)}
-
-    def printed(self) -> str:
-        """Return what the training printed."""
-        return (self._file(files.LOG) or b"").decode("utf-8", "replace")
 
     def weights(self) -> dict[str, dict[str, Any]]:
         """Return ``{"initial": {name: value}, "final": {…}}``; empty where none were written."""
@@ -118,6 +125,69 @@ class StoredRun:
         """Return the traceback of a failed run."""
         content = self._file(files.TRACEBACK)
         return None if content is None else content.decode("utf-8", "replace")
+
+    def result(self) -> RunResult | None:
+        """Return the result that a finished run was recorded from.
+
+        None where its files are missing or damaged.
+        """
+        metrics = self.metrics
+        try:
+            columns, weights, thresholds = self._columns(), self.weights(), self.thresholds()
+            parts = {part: _numbers(named) for part, named in weights.items()}
+            steps, errors = columns["step"], columns["error"]
+            initial, final, seconds = parts["initial"], parts["final"], metrics["train_seconds"]
+        except (KeyError, OSError, ValueError):
+            return None
+        if not len(steps) or not thresholds:
+            return None
+
+        def whole(name: str) -> int | None:
+            return int(metrics[name]) if name in metrics else None
+
+        curves = self.named_curves()
+        return RunResult(
+            iters=int(self.params["iters"]),
+            outcome=self.outcome or "completed",
+            steps=steps,
+            errors=errors,
+            best_error=metrics.get("best_error"),
+            best_step=whole("best_step"),
+            initial_error=metrics.get("initial_error"),
+            final_error=metrics.get("final_error"),
+            diverged_at=whole("diverged_at"),
+            stalled_at=whole("stalled_at"),
+            thresholds=thresholds,
+            initial_weights=initial,
+            final_weights=final,
+            train_seconds=seconds,
+            validation=columns.get("validation_error"),
+            final_validation_error=metrics.get("final_validation_error"),
+            best_validation_error=metrics.get("best_validation_error"),
+            stopped_at=whole("stopped_at"),
+            best_weights=parts.get("best"),
+            curves=curves,
+            metrics={name: value for name, value in self._own_metrics() if name not in curves},
+            printed=(self._file(files.LOG) or b"").decode("utf-8", "replace"),
+        )
+
+    def _own_metrics(self) -> Iterator[tuple[str, float]]:
+        """Yield the metrics of a user's trainer, each under the name that it was given."""
+        names = self.metric_names()
+        for key, value in self.metrics.items():
+            if key not in OURS and not key.startswith("weights/"):
+                yield names.get(key, key), value
+        for key, text in self.not_finite().items():
+            yield names.get(key, key), float(text)
+
+
+def _numbers(value: Any) -> Any:
+    """Return weights as they were: what was not finite is null in JSON, here NaN."""
+    if isinstance(value, dict):
+        return {name: _numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    return math.nan if value is None else value
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,8 @@
-"""Write a sweep and its runs. The one place that sets a run's status and outcome.
+"""Write runs and sweeps to MLflow; their status is set last.
 
-A run has three requests: its creation, one batch with all that it has to say, and its status,
-last; its files are in place before the status. Every step may be repeated: files replace
-themselves, and points with the same time and value are stored once.
+A run has three requests: its creation, one batch with all its values, and its status; its files
+are in place before the status. Every step may be repeated: files replace themselves, and points
+with the same time and value are stored once.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,18 +18,24 @@ import numpy as np
 import numpy.typing as npt
 from mlflow.entities import Metric, Param, RunTag
 
-from sweep.errors import StoreBusyError
-from sweep.tracking import provenance, read, results
-from sweep.tracking.metrics import CURVES, Point, curve_points
+from sweep.errors import RunGoneError, StoreBusyError
+from sweep.tracking import read, results
+from sweep.tracking.entities import (
+    CURVES,
+    Point,
+    curve_points,
+    entity_name,
+    is_plain_id,
+    short,
+    short_lines,
+    source_tags,
+)
 from sweep.tracking.results import RunRecord
-from sweep.tracking.retry import GoneError
 from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
-from sweep.tracking.texts import entity_name, is_plain_id, short, short_lines
 from sweep.training.curve import charted
 
 __all__ = [
-    "Found",
     "check_same_cells",
     "create_run",
     "find",
@@ -44,64 +49,50 @@ __all__ = [
 
 NOTE_LENGTH = 7500
 
-WEIGHT_OF_REQUEST = 1000
+REQUEST = 1000
 """So many entries MLflow takes at once, of them 100 params and 100 tags."""
 
 
 # --- runs --------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Found:
-    """A run of the store that belongs to a record: the finished one, or that of its attempt."""
-
-    run_id: str
-    finished: bool
-
-
 def create_run(store: Store, record: RunRecord, more: Mapping[str, str] = {}) -> str:
-    """Create a run, status RUNNING, and return its id.
-
-    Parameters
-    ----------
-    more
-        Tags beside those of the record.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be written.
-    """
-    tags = {entity_name(key): short(value) for key, value in {**record.tags, **more}.items()}
+    """Create a run, status RUNNING, and return its id; `more` are further tags."""
     name = short(record.name, 250) or "run"
-    create = partial(store.client.create_run, store.experiment_id, record.start_time, tags, name)
+    return _create(store, record.start_time, {**record.tags, **more}, name)
+
+
+def _create(store: Store, start_time: int, tags: Mapping[str, str], name: str) -> str:
+    texts = {entity_name(key): short(value) for key, value in tags.items()}
+    create = partial(store.client.create_run, store.experiment_id, start_time, texts, name)
     run = store.call(create)
-    store.remember(run)
+    store.artifacts.remember(run)
     return str(run.info.run_id)
 
 
-def find(store: Store, record: RunRecord) -> Found | None:
-    """Return the run that a grid point has: a finished one, else the one of the same attempt."""
-    signature = record.tags.get("sweep.signature", "")
-    if record.sweep_id is not None and is_plain_id(record.sweep_id):
-        condition = f"tags.`sweep.id` = '{record.sweep_id}' and tags.`sweep.cell` = '{record.cell}'"
-    elif record.sweep_id is None and is_plain_id(signature):
-        condition = (
-            f"tags.`sweep.signature` = '{signature}' and attributes.start_time = "
-            f"{record.start_time}"
-        )
+def find(store: Store, record: RunRecord) -> tuple[str | None, bool]:
+    """Return the run that a grid point has and whether it is finished; None if it has none.
+
+    It is a finished run, else the one of the same attempt.
+    """
+    sweep_id, signature = record.sweep_id, record.tags.get("sweep.signature", "")
+    if not is_plain_id(signature if sweep_id is None else sweep_id):
+        return None, False
+    if sweep_id is None:
+        same = f"tags.`sweep.signature` = '{signature}'"
+        condition = f"{same} and attributes.start_time = {record.start_time}"
     else:
-        return None
-    same = None
+        condition = f"tags.`sweep.id` = '{sweep_id}' and tags.`sweep.cell` = '{record.cell}'"
+    attempt = None
     for run in read.search(store, condition):
         run_id, tags = str(run.info.run_id), run.data.tags
-        if (tags.get("sweep.id"), SUPERSEDED in tags) != (record.sweep_id, False):
+        if tags.get("sweep.id") != sweep_id or SUPERSEDED in tags:
             continue
         if run.info.status == "FINISHED" and store.artifacts.is_whole(run_id):
-            return Found(run_id, True)
+            return run_id, True
         if run.info.start_time == record.start_time:
-            same = Found(run_id, False)
-    return same
+            attempt = run_id
+    return attempt, False
 
 
 def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None) -> str:
@@ -114,7 +105,7 @@ def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None
 
     Raises
     ------
-    GoneError
+    RunGoneError
         The run was deleted meanwhile.
     StoreError
         The disk is full, the server does not answer or refuses it: the result file stays.
@@ -124,15 +115,15 @@ def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None
         if run_id is None:
             run_id, outcome = create_run(store, record, outcome), {}
         known = run_id
-        _log(store, known, record, outcome)  # first, for it tells where the run was deleted
+        _log(store, known, record, outcome)  # first: it fails where the run was deleted
         files = path / results.FILES
         if files.is_dir():
             store.call(lambda: store.artifacts.put(known, files))
         end = max(record.start_time, record.end_time)
         store.call(lambda: store.client.set_terminated(known, record.status, end))
-    except GoneError as error:
+    except RunGoneError as error:
         store.check_experiment()
-        raise GoneError(
+        raise RunGoneError(
             f"Run {record.name} was deleted while it was written; its result lies in {path}, and "
             f"resume stores it; {store.restore_command(run_id or 'ID')} brings back the run."
         ) from error
@@ -147,9 +138,8 @@ def _log(store: Store, run_id: str, record: RunRecord, texts: Mapping[str, str])
     tags = [RunTag(key, text) for key, text in texts.items()]
     while metrics or params or tags:
         part = params[:100], tags[:100]
-        room = WEIGHT_OF_REQUEST - len(part[0]) - len(part[1])
-        some = metrics[:room]
-        store.call(partial(store.client.log_batch, run_id, some, *part))
+        room = REQUEST - len(part[0]) - len(part[1])
+        store.call(partial(store.client.log_batch, run_id, metrics[:room], *part))
         metrics, params, tags = metrics[room:], params[100:], tags[100:]
 
 
@@ -179,12 +169,11 @@ def log_curve(
     steps, errors, validation
         What was trained since the last call, shape (n,) each.
     """
-    if not len(steps):
-        return
-    chosen = np.flatnonzero(np.isin(steps, np.append(0, charted(int(steps[-1])))))
-    points = curve_points(steps, errors, validation, chosen)
-    metrics = _metrics(points, start_time, start_time)
-    store.call(lambda: store.client.log_batch(run_id, metrics=metrics))
+    if len(steps):
+        chosen = np.flatnonzero(np.isin(steps, np.append(0, charted(int(steps[-1])))))
+        points = curve_points(steps, errors, validation, chosen)
+        metrics = _metrics(points, start_time, start_time)
+        store.call(lambda: store.client.log_batch(run_id, metrics=metrics))
 
 
 # --- a sweep -----------------------------------------------------------------------------
@@ -193,36 +182,20 @@ def log_curve(
 def start_sweep(
     store: Store, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]
 ) -> str:
-    """Create a sweep's parent run with its plan, before any of its runs; return the run's id.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be written.
-    """
+    """Create a sweep's parent run with its plan, before any of its runs; return the run's id."""
     ours = {
         "sweep.role": "sweep",
         "sweep.id": sweep_id,
         "sweep.sequence": read.next_sequence(store),
-        **provenance.tags(),
+        **source_tags(),
     }
-    all_tags = {entity_name(key): short(value) for key, value in {**tags, **ours}.items()}
-    create = partial(store.client.create_run, store.experiment_id, _now(), all_tags, sweep_id)
-    run = store.call(create)
-    store.remember(run)
-    run_id: str = run.info.run_id
+    run_id = _create(store, _now(), {**tags, **ours}, sweep_id)
     write_plan(store, run_id, plan)
     return run_id
 
 
 def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> None:
-    """Refuse a plan from which cells are missing that the stored one has.
-
-    Raises
-    ------
-    StoreBusyError
-        Another command added cells after this one had read the plan.
-    """
+    """Raise StoreBusyError where another command added cells after this one had read the plan."""
     stored = read.find_sweep(store, sweep_id).plan().get("cells", ())
     ours = [cell["config"] for cell in plan["cells"][: len(stored)]]
     if [cell["config"] for cell in stored] != ours:
@@ -233,19 +206,16 @@ def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> No
 
 
 def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:
-    """Write or replace a sweep's ``plan.json``, how many runs it has, and what it is called."""
+    """Write or replace a sweep's ``plan.json``, how many runs it has, its name and its note."""
     text = json.dumps(plan, allow_nan=False, ensure_ascii=False)
     files = {"plan.json": text.encode("utf-8", "backslashreplace")}
     store.call(lambda: store.artifacts.copy(parent_run_id, files))
-    total = Metric("runs_total", float(len(plan.get("cells", ()))), _now(), 0)
     about = plan.get("about", {})
     tags = {entity_name(key): short(value) for key, value in about.get("tags", {}).items()}
     if "name" in about:
         tags[read.NAME] = about["name"]
-    if "note" in about:
-        tags["mlflow.note.content"] = short_lines(about["note"], NOTE_LENGTH)
-    shown = [RunTag(key, text) for key, text in tags.items()]
-    store.call(lambda: store.client.log_batch(parent_run_id, metrics=[total], tags=shown))
+    totals = {"runs_total": float(len(plan.get("cells", ())))}
+    _describe(store, parent_run_id, totals, tags, about.get("note"))
 
 
 def finish_sweep(
@@ -267,19 +237,29 @@ def finish_sweep(
     report_folder
         Its files become the artifacts ``report/…``.
     """
-    metrics = [Metric(key, value, _now(), 0) for key, value in totals.items()]
-    tags = []
-    if note:
-        tags.append(RunTag("mlflow.note.content", short_lines(note, NOTE_LENGTH)))
     if report_folder is not None:
         files = {
             f"report/{path.relative_to(report_folder).as_posix()}": path.read_bytes()
             for path in sorted(report_folder.rglob("*"))
-            if path.is_file() and not path.name.startswith(".")  # which somebody is writing
+            if path.is_file() and not path.name.startswith(".")  # another command writes it
         }
         store.call(lambda: store.artifacts.copy(parent_run_id, files))
-    store.call(lambda: store.client.log_batch(parent_run_id, metrics=metrics, tags=tags))
+    _describe(store, parent_run_id, totals, {}, note or None)
     store.call(lambda: store.client.set_terminated(parent_run_id, status))
+
+
+def _describe(
+    store: Store,
+    run_id: str,
+    totals: Mapping[str, float],
+    tags: dict[str, str],
+    note: str | None,
+) -> None:
+    if note is not None:
+        tags["mlflow.note.content"] = short_lines(note, NOTE_LENGTH)
+    metrics = [Metric(key, value, _now(), 0) for key, value in totals.items()]
+    texts = [RunTag(key, text) for key, text in tags.items()]
+    store.call(lambda: store.client.log_batch(run_id, metrics=metrics, tags=texts))
 
 
 def gather(store: Store, sweep: StoredSweep) -> list[StoredRun]:

@@ -22,7 +22,7 @@ from sweep.training.batches import Batches
 from sweep.training.kernels import load_kernel
 from sweep.training.kernels.spec import LANES, kernel_spec
 from sweep.training.network import Network, check_fit, check_rule
-from sweep.training.protocol import Batch
+from sweep.training.protocol import Batch, StepValues
 
 if TYPE_CHECKING:
     from sweep.training.data import Data
@@ -56,7 +56,7 @@ class Item:
     def __init__(self, network: Network, data: Data) -> None:
         self._network = network
         self._data = data
-        self._flat = network.flat()
+        self.flat = network.flat()
         self._error = np.nan
         self._validation_error = np.nan
         self.step = 0
@@ -75,14 +75,14 @@ class Item:
 
     def weights(self) -> dict[str, float | Array]:
         """Return the current weights, as Network.named."""
-        return self._network.replace(self._flat).named()
+        return self._network.replace(self.flat).named()
 
     def metrics(self) -> dict[str, float]:
         """Return the accuracy now, where targets are classes; not once it diverged."""
         data = self._data
         if data.preparation.classes is None and self._network.loss != "cross_entropy":
             return {}
-        network = self._network.replace(self._flat)
+        network = self._network.replace(self.flat)
         found = {"accuracy": network.accuracy(data.inputs, data.targets)}
         if data.validation_inputs is not None and data.validation_targets is not None:
             found["validation_accuracy"] = network.accuracy(
@@ -93,11 +93,11 @@ class Item:
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs; invalid once it diverged."""
         stalled = -1 if self.stalled_at is None else self.stalled_at
-        return {"step": self.step, "weights": self._flat.copy(), "stalled_at": stalled}
+        return {"step": self.step, "weights": self.flat.copy(), "stalled_at": stalled}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Load a state; Backprop.resume must follow."""
-        self._flat = self._network.replace(np.asarray(state["weights"], dtype=np.float64)).flat()
+        """Load a state; see Backprop.restore."""
+        self.flat = self._network.replace(np.asarray(state["weights"], dtype=np.float64)).flat()
         self.step = int(state["step"])
         stalled = int(state.get("stalled_at", -1))
         self.stalled_at = None if stalled < 0 else stalled
@@ -175,12 +175,18 @@ class Backprop(Batch):
         # Groups of `width` share a kernel; unused lanes repeat the first trajectory.
         self._order = [*range(len(networks))] + [0] * (-len(networks) % self._width)
         self._rates = np.array([float(lrs[at]) for at in self._order]).reshape(-1, self._width)
-        self.resume()
+        self.restore([item.state() for item in self.items])
 
-    def resume(self) -> None:
+    def now(self) -> StepValues:
+        """Return the values of the current step, shape (items, 1) each."""
+        return self._now
+
+    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue from the items' states, which must be at one step."""
+        for item, state in zip(self.items, states, strict=True):
+            item.restore(state)
         (self._step,) = {item.step for item in self.items}
-        flats = np.array([self.items[at]._flat for at in self._order])
+        flats = np.array([self.items[at].flat for at in self._order])
         start = np.ascontiguousarray(
             flats.reshape(-1, self._width, flats.shape[1]).transpose(0, 2, 1)
         )
@@ -191,26 +197,15 @@ class Backprop(Batch):
         self._train(range(len(start)), self._step, errors, validation)
         for at in range(len(self.items)):
             self._update(at, start, errors, validation)
-        self._report(errors, validation)
+        self._now = self._values(errors, validation)
 
-    def advance(self, iterations: int) -> Array:
-        """Train; return the errors after each update, shape (items, iterations).
-
-        Errors are NaN from the first non-finite step on, and undefined for items left.
-        """
+    def advance(self, iterations: int) -> StepValues:
+        """Train; errors are NaN from the first non-finite step on, undefined for items left."""
         errors, validation = self._empty(iterations)
         most = min(PART, self._batches.most)
         for first in range(0, iterations, most):
             self._advance(errors[..., first : first + most], validation[..., first : first + most])
-        return self._report(errors, validation)
-
-    def validation_errors(self) -> Array | None:
-        """Return those of the last advance, shape (items, iterations).
-
-        Before any advance those of step 0, shape (items, 1); NaN once an item diverged; None
-        without validation samples.
-        """
-        return self._validation_errors if self._validated else None
+        return self._values(errors, validation)
 
     def leave(self, at: int) -> None:
         """Stop training an item; its lane may run on with the other ones."""
@@ -220,6 +215,14 @@ class Backprop(Batch):
         """Return empty arrays of errors and validation errors, shape (groups, width, steps)."""
         shape = *self._rates.shape, steps
         return np.empty(shape), np.empty(shape if self._validated else (*shape[:2], 0))
+
+    def _values(self, errors: Array, validation: Array) -> StepValues:
+        """Return the values of the items; the lanes that repeat the first one are dropped."""
+        count = len(self.items)
+        flat, other = (
+            array.reshape(len(self._order), -1)[:count] for array in (errors, validation)
+        )
+        return StepValues(flat, other if self._validated else None)
 
     def _advance(self, errors: Array, validation: Array) -> None:
         """Train for the steps of `errors`, at least one, and fill it."""
@@ -274,16 +277,10 @@ class Backprop(Batch):
             validation[group, lane, -1:] = np.nan
         elif end == "stalled" and item.stalled_at is None:
             item.stalled_at = self._step
-        item._flat = state[group, :, lane].copy()
+        item.flat = state[group, :, lane].copy()
         item._error = float(errors[group, lane, -1])
         if self._validated:
             item._validation_error = float(validation[group, lane, -1])
-
-    def _report(self, errors: Array, validation: Array) -> Array:
-        """Return errors, shape (items, steps), and keep the validation errors."""
-        shape, count = (len(self._order), -1), len(self.items)
-        self._validation_errors = validation.reshape(shape)[:count]
-        return errors.reshape(shape)[:count]
 
 
 def _samples(network: Network, inputs: Array, targets: Array) -> tuple[Array, Array]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.checks import did_you_mean, invalid_value, no_such_key, refuse_quotes
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.blas import hold_blas
-from sweep.training.function import BatchOfFunction, Function
+from sweep.training.function import Function
 from sweep.training.protocol import Batch, BatchOfOne
 from sweep.training.stopping import Stopping
 
@@ -238,9 +238,7 @@ def _own(spec: RunSpec) -> Batch:
         if name in parameters and name not in options:
             options[name] = spec.data() if name == "data" else getattr(spec, name)
     hold_blas()
-    if is_function(found):
-        batch: Batch = BatchOfFunction(Function(found.__name__, found(**options)))
-    else:
-        batch = BatchOfOne(found(**options))
+    made = found(**options)
+    batch = Function(found.__name__, made) if is_function(found) else BatchOfOne(made)
     hold_blas()  # what it loaded
     return batch

@@ -51,12 +51,12 @@ def ui(config: DictConfig) -> None:
 def _arranged(tracking: Tracking, wanted: str) -> tuple[str, dict[str, str]]:
     """Return a sweep's id and the links to it, its views saved again."""
     from sweep import console
-    from sweep.tracking import pages, read, recover
+    from sweep.tracking import locks, pages, read
     from sweep.tracking.store import open_store
 
     open_store(tracking, mode="read")  # makes no store where there is none
     store = open_store(tracking, mode="write")  # readdresses one that was moved
-    for sentence in recover.recover(store):
+    for sentence in locks.recover(store):
         console.say(sentence)
     sweep = read.find_sweep(store, wanted)
     runs = read.sweep_runs(store, sweep.sweep_id)

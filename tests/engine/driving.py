@@ -16,7 +16,8 @@ from sweep.engine.driver import Driver
 from sweep.engine.executors import Executor
 from sweep.engine.member import Listener, Outcome
 from sweep.engine.plan import Cell, Trajectory
-from sweep.training.history import CurvePart, RunResult
+from sweep.training.curve import CurveSlice
+from sweep.training.history import RunResult
 from tests.configuration import spec
 
 TRAINERS = "tests.engine.trainers"
@@ -43,7 +44,7 @@ class Progressed:
 @dataclass(frozen=True)
 class Charted:
     cell: Cell
-    part: CurvePart
+    part: CurveSlice
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Collecting(Listener):
     def progressed(self, iterations: int) -> None:
         self.events.append(Progressed(iterations))
 
-    def charted(self, cell: Cell, part: CurvePart) -> None:
+    def charted(self, cell: Cell, part: CurveSlice) -> None:
         self.events.append(Charted(cell, part))
 
     def noted(self, sentence: str) -> None:

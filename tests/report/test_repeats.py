@@ -187,8 +187,8 @@ def test_pictures_show_means_with_bands(tmp_path: Path) -> None:
     data = sweep_data(stored.stored_sweep(tmp_path, plan, repeats=["seed"]), runs)
     key = main_axis(data)
     panels = panels_of(data, key, data.axes["iters"])
-    points, _ = curves_data(data, key, panels)
-    assert points is not None and panels.titles == ("",), "a repeat makes no panel"
+    points = stored.points_of(curves_data(data, key, panels)[0])
+    assert panels.titles == ("",), "a repeat makes no panel"
     assert points[points.kind == "line"].line.nunique() == 6
     bands = points[points.kind == "band"]
     np.testing.assert_allclose(bands.top, 3 * bands.y, rtol=1e-3)

@@ -18,8 +18,16 @@ import pytest
 
 from sweep.errors import StoreBusyError, StoreError
 from sweep.tracking import read, results, write
-from sweep.tracking.locks import EXPIRY, HEARTBEAT, Beat, acquire, is_held, release
-from sweep.tracking.recover import close_abandoned, recover
+from sweep.tracking.locks import (
+    EXPIRY,
+    HEARTBEAT,
+    Beat,
+    acquire,
+    close_abandoned,
+    is_held,
+    recover,
+    release,
+)
 from sweep.tracking.session import Session
 from sweep.tracking.store import Store, open_store
 from tests.processes import ROOT, clean_environment
@@ -93,13 +101,14 @@ def heard(store: Store, run_id: str, beat: Beat, ago: float = 0.0) -> None:
 
 def on_server(store: Store) -> Store:
     """Return the store as clients of a server see it, who share no disk with each other."""
-    return replace(store, tracking=replace(store.tracking, kind="server", uri=store.uri))
+    return replace(
+        store, tracking=replace(store.tracking, kind="server", uri=store.tracking.address)
+    )
 
 
 def claimer(store: Store) -> Session:
     made = Session(print, lambda: False, os.getpid())
     made.store = store
-    made._write_runs()
     return made
 
 
@@ -220,7 +229,7 @@ def test_heartbeat_is_renewed(store: Store, monkeypatch: pytest.MonkeyPatch) -> 
 CLOSING = """
 import sys
 from pathlib import Path
-from sweep.tracking.recover import close_abandoned
+from sweep.tracking.locks import close_abandoned
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 

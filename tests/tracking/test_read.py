@@ -129,12 +129,13 @@ def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> 
     assert [run.run_id for run in read.sweep_runs(store, SWEEP)] == [first, later]
 
 
-def test_runs_of_an_earlier_version_are_found_by_name_and_signature(store: Store) -> None:
-    """They have no tag that names their grid point."""
+def test_run_that_no_longer_names_its_grid_point_does_not_count(store: Store) -> None:
     parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
-    for name in "ba":
-        store.client.delete_tag(begin(store, parent, name), "sweep.cell")
-    assert [(run.name, run.cell) for run in read.sweep_runs(store, SWEEP)] == [("a", 0), ("b", 1)]
+    first, second = (begin(store, parent, name) for name in "ab")
+    store.client.set_tag(first, "sweep.cell", "one")
+    assert [(run.name, run.cell) for run in read.sweep_runs(store, SWEEP)] == [("b", 1)]
+    store.client.set_tag(second, "sweep.cell", "0")
+    assert [(run.name, run.cell) for run in read.sweep_runs(store, SWEEP)] == [("b", 0)]
 
 
 def test_sweep_that_died_before_its_plan_has_an_empty_one(store: Store) -> None:

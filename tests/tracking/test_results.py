@@ -10,11 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from sweep.errors import StoreError
+from sweep.errors import StoreError, UnreachableError
 from sweep.tracking import read, results, write
-from sweep.tracking.metrics import Point
+from sweep.tracking.entities import Point
 from sweep.tracking.results import RunRecord
-from sweep.tracking.retry import UnreachableError
 from sweep.tracking.session import Session
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import (
@@ -125,8 +124,9 @@ def test_attempt_after_an_interrupted_one_has_a_run_of_its_own(
     first = of_sweep(store, parent)
     session.finish_runs([saved(store, first, results.interrupted(CONFIG))])
     later = replace(first, start_time=first.start_time + 5000)
-    session._write_runs(resumed=True)  # another command's
-    session.finish_runs([completed(store, later)])
+    another = Session(lambda sentence: None, lambda: False, os.getpid())
+    another.open_store(store.tracking)
+    another.finish_runs([completed(store, later)])
     every = read.sweep_runs(store, SWEEP, every=True)
     assert [run.status for run in every] == ["KILLED", "FINISHED"]
     (run,) = write.gather(store, read.find_sweep(store, SWEEP))
@@ -241,10 +241,10 @@ def test_single_run_is_found_by_its_signature_and_start(store: Store, session: S
     record = record_of(store, "lr=1", tags={"sweep.signature": SIGNATURE})
     run_id = write.create_run(store, record)
     later = replace(record, start_time=record.start_time + 1)
-    assert write.find(store, record) == write.Found(run_id, False)
-    assert write.find(store, later) is None
+    assert write.find(store, record) == (run_id, False)
+    assert write.find(store, later) == (None, False)
     path = completed(store, record)
     found = results.read(path)
     assert found is not None
     write.store_result(store, path, found, run_id)
-    assert write.find(open_store(store.tracking, mode="read"), record) == write.Found(run_id, True)
+    assert write.find(open_store(store.tracking, mode="read"), record) == (run_id, True)

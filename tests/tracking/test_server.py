@@ -17,8 +17,7 @@ import pytest
 
 from sweep.errors import NotFoundError, StoreBusyError, StoreError
 from sweep.tracking import read, results, write
-from sweep.tracking.locks import HEARTBEAT, Beat
-from sweep.tracking.recover import recover
+from sweep.tracking.locks import HEARTBEAT, Beat, recover
 from sweep.tracking.session import Session
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
@@ -120,7 +119,6 @@ def begin(store: Store, parent: str, name: str) -> str:
 def session_of(store: Store) -> Session:
     made = Session(store.say, lambda: False, os.getpid())
     made.store = store
-    made._write_runs()
     return made
 
 

@@ -13,7 +13,6 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import NotFoundError, StoreBusyError, StoreError, StoreVersionError
-from sweep.tracking import database
 from sweep.tracking.database import expected_version
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
@@ -197,32 +196,6 @@ def test_truncated_database(size: int, tracking: Tracking) -> None:
     content = tracking.database.read_bytes()
     tracking.database.write_bytes(content[:size])
     assert "cut off" in refused(tracking)
-
-
-COMING_AND_GOING = """
-import sys
-from pathlib import Path
-
-log = Path(sys.argv[1])
-print(flush=True)
-while True:
-    log.touch()
-    log.unlink()
-"""
-
-
-def test_log_that_others_remove_meanwhile_is_no_mistake(tracking: Tracking) -> None:
-    open_store(tracking, mode="write")
-    database.close_all()
-    process = start_script(COMING_AND_GOING, f"{tracking.database}-wal")
-    try:
-        assert process.stdout is not None and process.stdout.readline()
-        for _ in range(3000):
-            database.inspect(tracking.database)
-        assert process.poll() is None
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def test_garbage_in_the_place_of_the_database(tracking: Tracking) -> None:

@@ -15,10 +15,9 @@ from mlflow.entities import Run
 
 from sweep.errors import RunGoneError
 from sweep.tracking import read, results, write
-from sweep.tracking.metrics import CHART_POINTS, chart_steps
+from sweep.tracking.entities import CHART_POINTS, chart_steps
 from sweep.tracking.question import question_of, totals_of
 from sweep.tracking.read import stored_run
-from sweep.tracking.reuse import result_of
 from sweep.tracking.store import Store
 from sweep.training.curve import kept_steps
 from sweep.training.surroundings import Failure
@@ -180,7 +179,7 @@ def test_further_curves_are_metrics_with_a_history(store: Store) -> None:
         zip(every_ten[0].tolist(), every_ten[1].tolist(), strict=True)
     ).items()
     assert {point.step for point in history} >= {0, 990}
-    again = result_of(stored_run(store, run))
+    again = stored_run(store, run).result()
     assert again is not None and "margin" not in again.metrics
     for one, other in zip(again.curves["margin"], every_ten, strict=True):
         assert one.tolist() == other.tolist()
@@ -325,7 +324,7 @@ def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> No
     first = start_run(store, name="a", params=PARAMS, tags={})
     record(store, first, diverged())
     run = stored_run(store, store.client.get_run(first))
-    taken = result_of(run)
+    taken = run.result()
     assert taken is not None
     second = start_run(store, name="b", params=PARAMS, tags={})
     record(store, second, taken)

@@ -21,9 +21,12 @@ from sweep.training.curve import (
     CHART_POINTS,
     FULL_CURVE,
     THRESHOLDS,
-    ErrorCurve,
+    CurveSlice,
+    Landmarks,
     charted,
+    joined,
     kept_steps,
+    measured,
 )
 from sweep.training.data import Data
 from sweep.training.history import History, RunResult
@@ -349,38 +352,32 @@ def test_what_metrics_and_weights_raise_is_the_end_of_that_run_alone() -> None:
 @given(cuts=st.lists(st.integers(0, 60), max_size=12))
 def test_curve_does_not_depend_on_slices(cuts: list[int]) -> None:
     errors = wave(np.arange(sum(cuts) + 1))
-    whole, worker, driver = ErrorCurve(), ErrorCurve(), ErrorCurve()
-    whole.extend(errors)
-    at = 0
+    whole, slices, at = measured(Landmarks(), errors), [CurveSlice(Landmarks())], 0
     for cut in [1, *cuts]:
-        worker.extend(errors[at : at + cut])
-        driver.append(worker.take())
+        slices.append(measured(slices[-1].marks, errors[at : at + cut]))
         at += cut
-    for one, other in zip(whole.points()[:2], driver.points()[:2], strict=True):
+    found = joined(slices)
+    assert found.marks == whole.marks
+    for one, other in zip(whole.steps, found.steps, strict=True):
         assert one.tobytes() == other.tobytes()
-    assert whole.marks == driver.marks
+    assert whole.errors.tobytes() == found.errors.tobytes()
 
 
 def test_curve_takes_a_copy_of_the_errors() -> None:
-    curve, errors = ErrorCurve(), np.full(3, 0.5)
-    curve.extend(errors)
+    errors = np.full(3, 0.5)
+    curve = measured(Landmarks(), errors)
     errors[:] = 9.0
-    assert curve.points()[1].tolist() == [0.5, 0.5, 0.5]
+    assert curve.errors.tolist() == [0.5, 0.5, 0.5]
 
 
 @given(end=st.integers(0, 400), more=st.integers(0, 400))
 def test_curve_goes_back_to_what_it_was(end: int, more: int) -> None:
     errors = wave(np.arange(1000))
-    curve, expected = ErrorCurve(), ErrorCurve()
-    for one in (curve, expected):
-        one.extend(errors[: end + 1])
-    marks = curve.marks
-    curve.extend(errors[end + 1 : end + 1 + more])
-    curve.rewind(marks)
-    for one in (curve, expected):
-        one.extend(errors[end + 1 :])
-    assert curve.marks == expected.marks
-    assert (curve.points()[1] == expected.points()[1]).all()
+    first = measured(Landmarks(), errors[: end + 1])
+    second = measured(first.marks, errors[end + 1 : end + 1 + more])
+    again = joined([first, second]).until(first.marks)
+    assert again.marks == first.marks
+    assert again.completed().errors.tobytes() == first.completed().errors.tobytes()
 
 
 # --- validation errors, beside the curve -------------------------------------------------------

@@ -183,7 +183,7 @@ def test_validation_changes_no_bit_and_is_each_steps_error(
     options: dict[str, Any] = {"lr": 0.05, "rule": "gradient", "batch_size": batch_size}
     watched = Alone(net, samples, **options)
     plain = Alone(net, Data(samples.inputs, samples.targets), **options)
-    assert plain.validation_errors() is plain.trainer.validation_errors() is None
+    assert plain.validation_errors() is plain.trainer.now().validation is None
     assert watched.validation_errors() == pytest.approx([net.error(*validation)], rel=1e-13)
     for count in (1, 5, 0, 30):
         errors = watched.advance(count)
@@ -199,10 +199,9 @@ def test_validation_changes_no_bit_and_is_each_steps_error(
 
 def test_validation_errors_of_several_are_a_row_each() -> None:
     trainer = Backprop([network()] * 3, split_data(), lrs=[0.1, 0.2, 0.1], rule="gradient")
-    first = trainer.validation_errors()
+    first = trainer.now().validation
     assert first is not None and first.shape == (3, 1) and len(set(first[:, 0])) == 1
-    trainer.advance(7)
-    others = trainer.validation_errors()
+    others = trainer.advance(7).validation
     assert others is not None and others.shape == (3, 7)
     assert others[0].tobytes() == others[2].tobytes() != others[1].tobytes()
 

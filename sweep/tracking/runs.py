@@ -1,0 +1,237 @@
+"""The runs that one process writes into its store: created, shown while they train, finished."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
+from sweep.tracking import results
+from sweep.tracking.results import RunRecord
+
+if TYPE_CHECKING:
+    from sweep.tracking.locks import Beat
+    from sweep.tracking.store import Store
+
+__all__ = ["UPLOADS", "Finished", "RunWriter", "busy"]
+
+UPLOADS = 4
+"""Runs that are uploaded at once; a server with several processors gains by it."""
+
+PAUSES = (0.0, 0.1, 0.5)
+"""Seconds before each request that finds out whether a silent server answers at all."""
+
+LOCK_SECONDS = 0.5
+"""Seconds to wait for a sweep's lock."""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """What became of a result file.
+
+    Attributes
+    ----------
+    state
+        ``stored``; ``waiting``: the server does not answer; ``gone``: its run was deleted;
+        ``refused``: the store does not take it; ``damaged``: it is not complete.
+    run_id
+        The run's id where it is stored.
+    problem
+        Why it is not, in one sentence.
+    """
+
+    cell: int
+    state: str
+    run_id: str = ""
+    problem: str = ""
+
+
+class RunWriter:
+    """The runs that one process writes.
+
+    Parameters
+    ----------
+    say
+        Called with messages for the user while the store makes us wait.
+    stopping
+        True once the command was asked to end, so that no lock holds it up.
+    pid
+        The command's process id.
+    """
+
+    store: Store
+
+    def __init__(self, say: Callable[[str], None], stopping: Callable[[], bool], pid: int) -> None:
+        self.say, self.stopping, self.pid = say, stopping, pid
+        self._held = ExitStack()
+        self._run_lock: str | None = None  # of runs that have a lock and a heartbeat of their own
+        self._resumed = False  # whether grid points may have runs of another process
+        self._ids: dict[int, str] = {}
+        self._asked: set[int] = set()  # cells whose run may exist though no answer came
+
+    def start_runs(self, records: Sequence[RunRecord]) -> None:
+        """Create runs that have begun, so that they are seen while they train.
+
+        Where a server does not answer they are created when they end.
+        """
+        with suppress(UnreachableError):
+            for record in records:
+                if not self.stopping() and record.cell not in self._ids:
+                    self._create(record)
+
+    def active_run(self, record: RunRecord) -> tuple[str, str | None]:
+        """Return the experiment's id and that of a run that begins, which is created if need be.
+
+        None in its place where a server does not answer.
+        """
+        self.start_runs([record])
+        return self.store.experiment_id, self._ids.get(record.cell)
+
+    def _create(self, record: RunRecord) -> None:
+        from sweep.tracking import locks, write
+
+        self._asked.add(record.cell)
+        if self._run_lock is None:
+            self._ids[record.cell] = write.create_run(self.store, record)
+            return
+        beat = self._lock(self._run_lock.format(cell=record.cell))
+        more = {locks.HEARTBEAT: beat.to_json()}
+        self._ids[record.cell] = run_id = write.create_run(self.store, record, more)
+        self._keep_beating(run_id, beat)
+
+    def log_curve(
+        self,
+        cell: int,
+        start_time: int,
+        steps: npt.NDArray[np.int64],
+        errors: npt.NDArray[np.float64],
+        validation: npt.NDArray[np.float64] | None,
+    ) -> None:
+        """Show a part of the curve of a run that still trains; its end writes all of it again."""
+        from sweep.tracking import write
+
+        if cell in self._ids and not self.stopping():
+            run_id = self._ids[cell]
+            with suppress(StoreError):  # the end of the run meets the same obstacle
+                write.log_curve(self.store, run_id, start_time, steps, errors, validation)
+
+    def finish_runs(self, paths: Sequence[Path]) -> list[Finished]:
+        """Store result files, the status of each run last, and remove them.
+
+        Raises
+        ------
+        StoreError
+            The disk is full, or the database cannot be written; the files stay.
+        """
+        if self.store.tracking.kind == "local":
+            return [self._finish(path) for path in paths]
+        with ThreadPoolExecutor(UPLOADS, thread_name_prefix="sweep-upload") as pool:
+            return list(pool.map(self._upload, paths))
+
+    def _upload(self, path: Path) -> Finished:
+        """Store a result file on a server; one that cuts the connection twice refuses it."""
+        for _ in range(2):
+            one = self._finish(path)
+            if one.state != "waiting" or not self._answers():
+                return one
+        problem = f"The result waits in {path}: {self.store.where} refuses it."
+        return replace(one, state="refused", problem=problem)
+
+    def _answers(self) -> bool:
+        """Return whether a server that did not answer answers something small."""
+        from sweep.tracking.retry import retry
+
+        store = self.store
+        ask = partial(store.client.get_experiment, store.experiment_id)
+        for pause in PAUSES:
+            if self.stopping():
+                break
+            time.sleep(pause)
+            with suppress(StoreError):
+                retry(ask, store.where, lambda sentence: None)
+                store.silent_until = 0.0
+                return True
+        return False
+
+    def _finish(self, path: Path) -> Finished:
+        from sweep.tracking import write
+
+        cell, store = int(path.name), self.store
+        record = results.read(path)
+        if record is None:
+            return Finished(cell, "damaged", problem=f"{path} is not complete.")
+        run_id, finished = self._ids.get(cell), False
+        try:
+            if run_id is None and (self._resumed or cell in self._asked):
+                run_id, finished = write.find(store, record)
+            if run_id is not None and finished:
+                results.remove(path)
+                return Finished(cell, "stored", run_id)
+            if not (path / results.FILES).is_dir():  # they are in the run already, or lost
+                if run_id is None or not store.artifacts.is_whole(run_id):
+                    return Finished(cell, "damaged", problem=f"{path} has no files.")
+            self._asked.add(cell)
+            run_id = write.store_result(store, path, record, run_id)
+        except UnreachableError:
+            return Finished(cell, "waiting")
+        except RunGoneError as error:
+            self._ids.pop(cell, None)
+            return Finished(cell, "gone", problem=str(error))
+        except StoreBusyError:
+            raise
+        except StoreError as error:
+            if store.tracking.kind == "local":
+                raise  # the disk or the database, which the next one meets, too
+            problem = f"The result of run {record.name} waits in {path}: {error}"
+            return Finished(cell, "refused", problem=problem)
+        return Finished(cell, "stored", run_id)
+
+    def _lock(self, path: str) -> Beat:
+        """Hold a lock, relative to the folder of outputs, until the end; return its heartbeat."""
+        import filelock
+
+        from sweep.tracking import locks, read
+
+        file = self.store.tracking.outputs / path
+        try:
+            lock = locks.acquire(file, LOCK_SECONDS)
+        except filelock.Timeout:
+            sweep_id = path.split("/")[1]
+            beat = locks.Beat.read(read.find_sweep(self.store, sweep_id).tags)
+            raise busy(sweep_id, beat) from None
+        self._held.callback(locks.release, lock, file)
+        return locks.Beat.of(path, self.pid)
+
+    def _keep_beating(self, run_id: str, beat: Beat) -> None:
+        """Renew the heartbeat of a run on a server; on this disk the lock itself is seen."""
+        from sweep.tracking import locks
+
+        if self.store.tracking.kind == "local":
+            return
+        ended, store = threading.Event(), self.store
+        set_tag = store.client.set_tag
+
+        def renew() -> None:
+            while not ended.wait(locks.BEAT):
+                with suppress(StoreError):  # the next result meets the same obstacle
+                    store.call(partial(set_tag, run_id, locks.HEARTBEAT, beat.to_json()))
+
+        threading.Thread(target=renew, name="sweep-heartbeat", daemon=True).start()
+        self._held.callback(ended.set)
+
+
+def busy(sweep_id: str, beat: Beat | None) -> StoreBusyError:
+    who = beat.name if beat is not None else "another process"
+    return StoreBusyError(
+        f"Sweep {sweep_id} is held by {who}; wait until it is done, or end that process."
+    )
