@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -33,16 +33,29 @@ class Model:
     read: Mapping[str, Any]
 
     @property
+    def labelled(self) -> bool:
+        """Whether the targets are classes, so that the first of `columns` is a label."""
+        return self.preparation.classes is not None or self.preparation.binary
+
+    @property
     def columns(self) -> list[str]:
         """The names of what comes out."""
-        targets, classes = self.preparation.targets, self.preparation.classes
-        if classes is None:
-            return [column.name for column in targets]
-        name = targets[0].name
-        return [name, *(f"{name}={label}" for label in classes)]
+        name = self.preparation.targets[0].name
+        if self.preparation.binary:
+            return [name, f"{name}=1"]
+        if self.preparation.classes is None:
+            return [column.name for column in self.preparation.targets]
+        return [name, *(f"{name}={label}" for label in self.preparation.classes)]
 
-    def rows(self, source: Source) -> Iterator[list[str | float]]:
-        """Yield what comes out for each row, in the order of `columns`.
+    def rows(
+        self, source: Source, *, drop: bool = False
+    ) -> tuple[list[list[str | float]], Sequence[int]]:
+        """Return what comes out for each row, in the order of `columns`.
+
+        Parameters
+        ----------
+        drop
+            Leave out rows with a missing value; their numbers, from 1, are returned too.
 
         Raises
         ------
@@ -50,20 +63,23 @@ class Model:
             A row that cannot be prepared.
         """
         from sweep.training.blas import hold_blas
-        from sweep.training.data.new import new_inputs
+        from sweep.training.data.preparation import new_rows
 
-        inputs = new_inputs(self.preparation, source)
+        inputs, dropped = new_rows(self.preparation, source, drop=drop)
         hold_blas()
         outputs = self.preparation.outputs(self.network.forward(inputs)[-1])
-        classes = self.preparation.classes
-        for values in outputs:
-            label = [] if classes is None else [classes[int(values.argmax())]]
-            yield [*label, *values.tolist()]
+        rows: list[list[str | float]] = outputs.tolist()
+        if self.labelled:
+            classes = self.preparation.classes
+            places = outputs.argmax(axis=1) if classes else outputs[:, 0] >= 0.5
+            labels = classes or ("0", "1")
+            rows = [[labels[int(at)], *row] for at, row in zip(places, rows, strict=True)]
+        return rows, dropped
 
 
 def model_of(
     config: Mapping[str, Any],
-    final: Mapping[str, Any] | None,
+    weights: Mapping[str, Mapping[str, Any]],
     document: Mapping[str, Any] | None,
     *,
     what: str = "the model",
@@ -74,8 +90,9 @@ def model_of(
     ----------
     config
         The run's resolved configuration.
-    final
-        Its weights after training, by name.
+    weights
+        Its weights by name, as stored: the ``best`` ones where early stopping kept them, else
+        the ``final`` ones.
     document
         How its data was prepared; None where rows are taken as they stand.
     what
@@ -88,7 +105,6 @@ def model_of(
     """
     from sweep.config import models
     from sweep.config.spec import BUILT_IN
-    from sweep.training.data.new import unprepared
     from sweep.training.data.preparation import Preparation
     from sweep.training.network import Network
 
@@ -99,12 +115,13 @@ def model_of(
             f"{what}: trainer {target} made it; only a network of the built-in trainer can be "
             "given back."
         )
+    final = weights.get("best") or weights.get("final")
     if not final:
         raise ConfigError(f"{what}: it has no final weights; name a run that is completed.")
     try:
         data = config["data"]
         if document is None:
-            preparation = unprepared(len(data["inputs"][0]), len(data["targets"][0]))
+            preparation = Preparation.none(len(data["inputs"][0]), len(data["targets"][0]))
         else:
             preparation = Preparation.from_document(document)
         arguments = models.validated(models.Network, config["network"], "network").arguments()

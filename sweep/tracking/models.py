@@ -39,9 +39,8 @@ def log_model(options: Settings, run_id: str) -> str:
 
     store = open_store(from_options(options), mode="read")
     run = read.find_run(store, run_id)
-    weights = run.weights().get("final")
-    model = model_of(run.config(), weights, run.preparation(), what=f"run {run_id}")
-    labels = model.columns[:1] if model.preparation.classes is not None else []
+    model = model_of(run.config(), run.weights(), run.preparation(), what=f"run {run_id}")
+    labels = model.columns[:1] if model.labelled else []
     # Of the outputs alone: MLflow would refuse a whole number where the schema has a double.
     outputs: list[Any] = [
         ColSpec("string" if one in labels else "double", one) for one in model.columns

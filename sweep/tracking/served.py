@@ -15,7 +15,7 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
 from sweep.model import model_of
 from sweep.tracking import files
-from sweep.training.data.new import FrameSource
+from sweep.training.data.files import Source
 
 __all__ = ["Served"]
 
@@ -30,7 +30,7 @@ class Served(PythonModel):
         document = found.get(files.PREPARATION)
         self.model = model_of(
             files.read_config(found[files.CONFIG]),
-            files.read_weights(found[weights], weights)["final"],
+            files.read_weights(found[weights], weights),
             None if document is None else json.loads(document),
         )
 
@@ -41,7 +41,7 @@ class Served(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Return a row for each row, with a column a target, or a label and its shares."""
-        rows = list(self.model.rows(FrameSource.of(model_input)))
+        rows, _ = self.model.rows(Source.of(model_input))
         return pd.DataFrame(rows, columns=self.model.columns)
 
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sweep.tracking import files
 from sweep.tracking.artifacts import Artifacts
 from sweep.tracking.entities import NOT_FINITE, ORIGINAL, OURS
+from sweep.training.curve import Points
 from sweep.training.history import RunResult
 
 __all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
@@ -74,6 +75,16 @@ class StoredRun:
         """Return the validation errors at the curve's steps; None where there are none."""
         return self._columns().get("validation_error")
 
+    def named_curves(self) -> dict[str, Points]:
+        """Return the steps and values of each metric that a user's trainer yielded by name."""
+        columns = self._columns()
+        curves = {}
+        for name, values in columns.items():
+            if name not in ("step", "error", "validation_error"):
+                there = np.isfinite(values)
+                curves[name.removeprefix("trainer/")] = columns["step"][there], values[there]
+        return curves
+
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         content = self._file(files.CURVE)
         if content is None:
@@ -124,7 +135,7 @@ class StoredRun:
         try:
             columns, weights, thresholds = self._columns(), self.weights(), self.thresholds()
             parts = {part: _numbers(named) for part, named in weights.items()}
-            steps, errors = columns.pop("step"), columns.pop("error")
+            steps, errors = columns["step"], columns["error"]
             initial, final, seconds = parts["initial"], parts["final"], metrics["train_seconds"]
         except (KeyError, OSError, ValueError):
             return None
@@ -134,11 +145,7 @@ class StoredRun:
         def whole(name: str) -> int | None:
             return int(metrics[name]) if name in metrics else None
 
-        validation = columns.pop("validation_error", None)
-        curves = {}
-        for name, values in columns.items():
-            there = np.isfinite(values)
-            curves[name.removeprefix("trainer/")] = steps[there], values[there]
+        curves = self.named_curves()
         return RunResult(
             iters=int(self.params["iters"]),
             outcome=self.outcome or "completed",
@@ -154,7 +161,7 @@ class StoredRun:
             initial_weights=initial,
             final_weights=final,
             train_seconds=seconds,
-            validation=validation,
+            validation=columns.get("validation_error"),
             final_validation_error=metrics.get("final_validation_error"),
             best_validation_error=metrics.get("best_validation_error"),
             stopped_at=whole("stopped_at"),
