@@ -30,15 +30,14 @@ SEAMS = {
     "matplotlib": ["sweep.report.figures.*"],
     "mlflow": ["sweep.tracking.*"],
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
-    "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
+    "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
-    "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
-    + ["sweep.tracking.served"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models"],
+    "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.served"],
     "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
-    "scipy": ["sweep.training.kernels.general"],
+    "scipy": ["sweep.report.answer", "sweep.training.kernels.general"],
     "sqlalchemy": ["sweep.tracking.*"],
     "threadpoolctl": ["sweep.training.*"],
     "yaml": ["sweep.cli.points", "sweep.tracking.files"],
@@ -196,7 +195,6 @@ ROOMS = [
 HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
 HEAVY_ROOMS = [
     "sweep.training.kernels.general",
-    "sweep.training.kernels.layers",
     "sweep.report.*",
     "sweep.tracking.*",
 ]

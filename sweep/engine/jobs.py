@@ -43,10 +43,10 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     if process.sweep is not None and process.sweep.id == options.parent:
         yield process.sweep
         return
-    from sweep.tracking.recorder import inline
+    from sweep.tracking.recorder import recorder as start_recorder
 
     assert options.parent is not None
-    with stop_on_signals() as stop, inline(console.notice, stop) as recorder:
+    with stop_on_signals() as stop, start_recorder(console.notice, stop, inline=True) as recorder:
         joined = recorder.call(Session.join_sweep, from_options(options), options.parent)
         parent_run_id, document = joined
         sweep = Sweep(options.parent, _plan_of_job(document, spec), options, recorder, stop)

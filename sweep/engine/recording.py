@@ -153,8 +153,7 @@ class Recording(Listener):
         self._create([begun])
         if not behind:
             start = begun.record.start_time
-            values = part.steps, part.errors, part.validation
-            shown = self.recorder.submit(Session.log_curve, cell.index, start, *values)
+            shown = self.recorder.submit(Session.log_curve, cell.index, start, part)
             self._shown.append(shown)
 
     def finish(self, cell: Cell, outcome: Outcome) -> Path:

@@ -18,6 +18,7 @@ from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import results
+from sweep.tracking.entities import run_metrics
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
 from sweep.training.surroundings import Failure
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.runs import Finished
     from sweep.training.curve import CurveSlice
+    from sweep.training.history import RunResult
 
 __all__ = ["resume_single", "run_single"]
 
@@ -89,7 +91,17 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
                 f"The run was ended after max_seconds={options.max_seconds}; its curve up to then "
                 "is stored."
             )
+        _check_metric(options.metric, spec, outcome)
         return final_error
+
+
+def _check_metric(metric: str | None, spec: RunSpec, result: RunResult) -> None:
+    """Refuse a metric that a trainer of a user's own does not give; others are checked before."""
+    names = {point.key for point in run_metrics(result)}
+    if metric is None or spec.trainer.built_in or metric in names:
+        return
+    shown = ", ".join(sorted(name for name in names if not name.startswith("weights/")))
+    raise RunFailed(f"metric={metric}: the run has no such metric; it has {shown}.")
 
 
 def resume_single(options: Settings) -> bool:

@@ -1,4 +1,4 @@
-"""MLflow as training code finds it: the sweep's own store, and the grid point's own run.
+"""MLflow as training code finds it: the sweep's store, and the grid point's run.
 
 MLflow is not imported here before training code has done so.
 """
@@ -31,7 +31,7 @@ def environment(tracking: Tracking, experiment_id: str, run_id: str | None) -> d
 
 
 def scratch(folder: Path) -> dict[str, str]:
-    """Return the variables that lead MLflow to a folder that nobody keeps."""
+    """Return the variables that lead MLflow to a temporary folder."""
     return {
         **_defaults(),
         "MLFLOW_TRACKING_URI": folder.as_uri(),
@@ -44,14 +44,14 @@ def _defaults() -> dict[str, str]:
 
 
 def leave(variables: Mapping[str, str]) -> None:
-    """End the runs that training code has left active, save for the grid point's own.
+    """End the runs that training code has left active; set the grid point's own RUNNING again.
 
-    MLflow ends a run where a `with` block does; it is the recorder who says when this one has.
+    Its end is written by the recorder.
 
     Parameters
     ----------
     variables
-        Those that were set while it trained.
+        Environment variables that were set while it trained.
     """
     if "mlflow" not in sys.modules:
         return

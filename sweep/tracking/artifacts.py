@@ -87,7 +87,7 @@ class ServerArtifacts:
     Attributes
     ----------
     addresses
-        Run id -> where its files lie: MLflow's client would ask for it at each transfer.
+        Run id -> address of its files, which MLflow's client would request at each transfer.
     """
 
     tracking_uri: str

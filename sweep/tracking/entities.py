@@ -8,7 +8,9 @@ import math
 import os
 import posixpath
 import re
+import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -263,32 +265,11 @@ def source_tags() -> dict[str, str]:
     except (KeyError, OSError, ImportError):  # a container's user may have a number only
         user = str(os.getuid())
     tags = {"mlflow.user": user, "mlflow.source.name": "python -m sweep"}
-    commit = _git_commit(Path(__file__).resolve().parents[2])
-    return tags | {"mlflow.source.type": "LOCAL", **commit}
-
-
-def _git_commit(folder: Path) -> dict[str, str]:
-    """Return the tag with the commit that is checked out in `folder`, if it is a checkout.
-
-    Read from Git's files: its program may be missing, and starting it costs more.
-    """
-    git = folder / ".git"
-    try:
-        if git.is_file():  # a linked work tree
-            git = (folder / git.read_text().strip().removeprefix("gitdir: ")).resolve()
-        head = (git / "HEAD").read_text().strip()
-        if head.startswith("ref: "):
-            common = git / "commondir"
-            root = (git / common.read_text().strip()).resolve() if common.exists() else git
-            head = _reference(root, head.removeprefix("ref: "))
-    except OSError:
-        return {}
-    known = re.fullmatch(r"[0-9a-f]{40,64}", head) is not None
-    return {"mlflow.source.git.commit": head} if known else {}
-
-
-def _reference(git: Path, name: str) -> str:
-    if (git / name).is_file():
-        return (git / name).read_text().strip()
-    lines = (git / "packed-refs").read_text().splitlines()
-    return next((line.split()[0] for line in lines if line.endswith(f" {name}")), "")
+    git = Path(__file__).resolve().parents[2] / ".git"
+    if git.exists():
+        command = ["git", f"--git-dir={git}", "rev-parse", "--verify", "--quiet", "HEAD"]
+        with suppress(OSError):  # Git is not installed
+            found = subprocess.run(command, capture_output=True, text=True, check=False)
+            if found.returncode == 0:
+                tags["mlflow.source.git.commit"] = found.stdout.strip()
+    return tags | {"mlflow.source.type": "LOCAL"}

@@ -1,4 +1,4 @@
-"""Who works on a sweep, and the end of runs that nobody works on any more.
+"""Locks and heartbeats of sweeps and runs, and recovery of runs whose process is gone.
 
 The recorder holds ``sweeps/<id>/lock`` (``runs/<id>/lock`` for a single run) until it ends, and
 a job that a launcher started in another process holds a lock of its own beside it. Clients of a
@@ -86,17 +86,17 @@ def release(lock: filelock.BaseFileLock, path: Path) -> None:
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds a lock; processes that ask do not disturb each other."""
+    """Return whether a process holds a lock; several processes may call this at once."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True  # not ours to look at, so it is left alone
+        return True  # it cannot be read, so it is left alone
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)  # else nobody can lock here
+        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)  # else this file system cannot lock
     finally:
         os.close(descriptor)
     return False
@@ -155,7 +155,7 @@ class Beat:
             return None
 
     def is_alive(self, tracking: Tracking, mine: str = "") -> bool:
-        """Return whether the process still works, as far as this machine can tell.
+        """Return whether the process is alive, as far as that can be known on this machine.
 
         Parameters
         ----------
@@ -177,7 +177,7 @@ class Beat:
 
 
 def _machine() -> str:
-    """Return what tells this machine since its last boot from others, containers among them."""
+    """Return a hash that differs between machines, containers and boots."""
     parts = [socket.gethostname()]
     boot = Path("/proc/sys/kernel/random/boot_id")
     if boot.exists():
@@ -194,7 +194,7 @@ def recover(store: Store) -> list[str]:
         return []
     closed = len(close_abandoned(store))
     were = "run was" if closed == 1 else "runs were"
-    said = [f"{closed} {were} still open though the process is gone; KILLED now."] if closed else []
+    done = [f"{closed} {were} still open though the process is gone; KILLED now."] if closed else []
     waiting: Counter[tuple[str, str]] = Counter()
     for path in store.tracking.outputs.glob("[rs]*s/*/results/*/run.json"):
         owner, record = path.parents[2], results.read(path.parent)
@@ -203,12 +203,12 @@ def recover(store: Store) -> list[str]:
     for (owner_id, name), count in waiting.items():
         where = "" if name == store.tracking.name else f" in {name}"
         wait, them = ("result waits", "it") if count == 1 else ("results wait", "them")
-        said.append(f"{count} {wait} on disk; resume={owner_id} stores {them}{where}.")
-    return said
+        done.append(f"{count} {wait} on disk; resume={owner_id} stores {them}{where}.")
+    return done
 
 
 def close_abandoned(store: Store) -> list[str]:
-    """Close as KILLED every open run that nobody works on any more; return their ids.
+    """Close as KILLED every open run whose process is gone; return their ids.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def close_abandoned(store: Store) -> list[str]:
     try:
         lock = acquire(store.tracking.locks / "recover.lock", OTHERS_CLOSE)
     except filelock.Timeout:
-        return []  # another command is at it
+        return []  # another command closes them
     try:
         sweeps: dict[str, list[Run]] = defaultdict(list)
         for run in running:
@@ -233,7 +233,7 @@ def close_abandoned(store: Store) -> list[str]:
 
 
 def _close(store: Store, sweep_id: str, runs: list[Run]) -> list[str]:
-    """Close those of a sweep's open runs that nobody works on; its parent run last."""
+    """Close those of a sweep's open runs whose process is gone; the parent run last."""
     open_parent = next((run for run in runs if run.data.tags["sweep.role"] == "sweep"), None)
     parent, driven = open_parent, False
     if open_parent is not None:
@@ -280,7 +280,7 @@ def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] =
 def _write_end(store: Store, run: Run, parent: Run | None) -> None:
     """Write the end of a run; its params and configuration are in the sweep's plan alone."""
     run_id, number = run.info.run_id, run.data.tags.get("sweep.cell", "")
-    cells = read.stored_sweep(store, parent).plan().get("cells", []) if parent is not None else []
+    cells = read.stored_sweep(store, parent).plan().get("cells", []) if parent else []
     cell = cells[int(number)] if number.isdecimal() and int(number) < len(cells) else {}
     params = [
         Param(entity_name(key), short(value))

@@ -22,23 +22,22 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sweep.errors import StoreError, SweepError
 
 if TYPE_CHECKING:  # it loads NumPy: the process is started first
     from sweep.tracking.session import Session
 
-__all__ = ["Recorder", "discard", "inline", "prepare", "recorder"]
+__all__ = ["Recorder", "discard", "prepare", "recorder"]
 
 log = logging.getLogger(__name__)
 
@@ -49,10 +48,10 @@ Say = Callable[[str], None]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 TICK = 0.1
-"""Seconds after which a waiting command looks for a signal, and for messages."""
+"""Seconds between two checks for a signal and for messages while waiting."""
 
 STOP_SECONDS = 2.0
-"""Seconds that are left for the recorder, all in all, once the command was asked to end."""
+"""Seconds for all calls together once the command is to end."""
 
 CLOSE_SECONDS = 5.0
 """Seconds to close the store."""
@@ -107,7 +106,7 @@ class Recorder:
         Raises
         ------
         StoreError
-            The recorder died; or the command was asked to end, and the store did not answer.
+            The recorder died, or the store did not answer while the command was to end.
         """
         while not wait([future], TICK).done:
             self.poll()
@@ -130,32 +129,15 @@ class Recorder:
         return self.result(self.submit(method, *args, **kwargs))
 
     def poll(self) -> None:
-        """Pass on the messages of the session, and to it that the command was asked to end."""
+        """Pass on the messages of the session; inform it once the command is to end."""
         if self._until == math.inf and self.stopping():
             self._until = time.monotonic() + STOP_SECONDS
             if self._lines is not None:
                 with suppress(OSError):
                     self._lines.send("stop")
-        with suppress(OSError, EOFError):  # it died: the next result says so
+        with suppress(OSError, EOFError):  # it died: the next result raises
             while self._lines is not None and self._lines.poll():
                 self.say(self._lines.recv())
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the store and end the process; at once, where an error ends the block."""
-        from sweep.tracking.session import Session
-
-        with suppress(StoreError):  # it died, and holds nothing any more
-            closing = self.submit(Session.close)
-            wait([closing], CLOSE_SECONDS if error is None else 0.0)
-        self.end()
 
     def end(self) -> None:
         """End the worker; what is not stored yet is on disk."""
@@ -170,8 +152,8 @@ _prepared: list[Recorder] = []
 
 
 def prepare() -> None:
-    """Start the recorder now: it loads MLflow while the command finds out what to do."""
-    with suppress(StoreError):  # the sweep meets it again, if there is one
+    """Start the recorder now: it loads MLflow while the command composes."""
+    with suppress(StoreError):  # the sweep raises it again, if there is one
         _prepared.append(_start())
 
 
@@ -181,21 +163,33 @@ def discard() -> None:
         _prepared.pop().end()
 
 
-def recorder(say: Say, stopping: Callable[[], bool]) -> Recorder:
-    """Return the recorder that was prepared, or a new one."""
-    made = _prepared.pop() if _prepared else _start()
-    made.say, made.stopping = say, stopping
-    return made
+@contextmanager
+def recorder(say: Say, stopping: Callable[[], bool], inline: bool = False) -> Iterator[Recorder]:
+    """Yield the recorder that was prepared or a new one; close the store and end it.
 
+    Where an error ends the block the store is not waited for.
 
-def inline(say: Say, stopping: Callable[[], bool]) -> Recorder:
-    """Return a recorder in a thread, for a job in a process of its own."""
+    Parameters
+    ----------
+    inline
+        Record in a thread: for a job in a process of its own.
+    """
     from sweep.tracking.session import Session
 
-    _Worker.session = Session(say, stopping, os.getpid())
-    made = Recorder(ThreadPoolExecutor(1, "sweep-recorder"))
+    if inline:
+        _Worker.session = Session(say, stopping, os.getpid())
+        made = Recorder(ThreadPoolExecutor(1, "sweep-recorder"))
+    else:
+        made = _prepared.pop() if _prepared else _start()
     made.say, made.stopping = say, stopping
-    return made
+    seconds = 0.0
+    try:
+        yield made
+        seconds = CLOSE_SECONDS
+    finally:
+        with suppress(StoreError):  # it died, and holds nothing any more
+            wait([made.submit(Session.close)], seconds)
+        made.end()
 
 
 def _start() -> Recorder:
@@ -213,7 +207,7 @@ def _start() -> Recorder:
     try:
         pool = ProcessPoolExecutor(1, context, _begin, (theirs, os.getpid()))
         resource_tracker.ensure_running()
-        # Until it ignores them itself, signals that the terminal sends to all are held back.
+        # Signals of the terminal are blocked until the process ignores them.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         pool.submit(_load)
     except OSError as error:
@@ -247,7 +241,7 @@ def _begin(lines: Connection, pid: int) -> None:
         signal.signal(number, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     os.setsid()  # signals to the command's process group do not reach it
-    os.dup2(2, 1)  # whatever a library prints is not for the command's standard output
+    os.dup2(2, 1)  # libraries print to standard error
     stopping = threading.Event()
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -268,9 +262,9 @@ def _begin(lines: Connection, pid: int) -> None:
 
 
 def _load() -> None:
-    """Load MLflow, and keep the collector away from what stays for good."""
+    """Load MLflow, and exempt what was loaded from garbage collection."""
     gc.disable()
-    with suppress(Exception):  # the first call meets it again, and says so
+    with suppress(Exception):  # the first call raises it again
         from sweep.tracking import locks, pages, write  # noqa: F401
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)

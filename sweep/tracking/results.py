@@ -1,12 +1,12 @@
-"""Result files: a finished run is complete on disk before the recorder hears of it.
+"""Result files: a finished run is complete on disk before the recorder stores it.
 
 ``results/<cell>/`` below the folder of a sweep or a single run holds the run's artifacts in
-``artifacts/`` and all the rest in ``run.json``. It is made aside and renamed into place. A local
-store takes the folder of artifacts as it is, a server gets its files uploaded; the result file is
-removed once the store has all of it, and until then `resume` finds it here.
+``artifacts/`` and everything else in ``run.json``. It is made aside and renamed into place. A
+local store takes over the folder of artifacts, a server gets its files uploaded; the result file
+is removed once it is stored, and until then `resume` finds it here.
 
-Nothing is forced through the disk's cache, which would cost more than all the rest: ``run.json``
-has the size of each file, so that what a power cut left empty does not count.
+Nothing is synced to the disk, for speed: ``run.json`` has the size of each file, so a result file
+that a power cut left incomplete is recognised.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ class RunRecord:
     cell
         The grid point's index in the plan; 0 for a single run.
     start_time, end_time
-        Milliseconds since the epoch. With `cell` the start tells one attempt from another.
+        Milliseconds since the epoch. `cell` and `start_time` identify an attempt.
     sizes
         Bytes of each artifact.
     """

@@ -22,7 +22,7 @@ NOTICE_AFTER = 4.0
 """Seconds of waiting for a lock after which the user is notified, and again each minute."""
 
 STOP_SECONDS = 1.0
-"""Seconds to wait for a lock once the command was asked to end."""
+"""Seconds to wait for a lock once the command is to end."""
 
 CAUSES = {
     "disk is full": "the disk is full; free some space and run the command again with resume=last",
@@ -57,7 +57,7 @@ def retry(
     Raises
     ------
     StoreBusyError
-        The database was still locked when the command was asked to end.
+        The database was still locked when the command was to end.
     StoreError
         The store is full, damaged, read-only or unreachable, or the run is gone.
     """

@@ -12,9 +12,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import numpy.typing as npt
-
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
 from sweep.tracking import results
 from sweep.tracking.results import RunRecord
@@ -22,6 +19,7 @@ from sweep.tracking.results import RunRecord
 if TYPE_CHECKING:
     from sweep.tracking.locks import Beat
     from sweep.tracking.store import Store
+    from sweep.training.curve import CurveSlice
 
 __all__ = ["UPLOADS", "Finished", "RunWriter", "busy"]
 
@@ -62,9 +60,9 @@ class RunWriter:
     Parameters
     ----------
     say
-        Called with messages for the user while the store makes us wait.
+        Called with messages for the user while waiting for the store.
     stopping
-        True once the command was asked to end, so that no lock holds it up.
+        True once the command is to end: no lock is waited for any longer.
     pid
         The command's process id.
     """
@@ -109,21 +107,13 @@ class RunWriter:
         self._ids[record.cell] = run_id = write.create_run(self.store, record, more)
         self._keep_beating(run_id, beat)
 
-    def log_curve(
-        self,
-        cell: int,
-        start_time: int,
-        steps: npt.NDArray[np.int64],
-        errors: npt.NDArray[np.float64],
-        validation: npt.NDArray[np.float64] | None,
-    ) -> None:
+    def log_curve(self, cell: int, start_time: int, part: CurveSlice) -> None:
         """Show a part of the curve of a run that still trains; its end writes all of it again."""
         from sweep.tracking import write
 
         if cell in self._ids and not self.stopping():
-            run_id = self._ids[cell]
             with suppress(StoreError):  # the end of the run meets the same obstacle
-                write.log_curve(self.store, run_id, start_time, steps, errors, validation)
+                write.log_curve(self.store, self._ids[cell], start_time, part)
 
     def finish_runs(self, paths: Sequence[Path]) -> list[Finished]:
         """Store result files, the status of each run last, and remove them.
@@ -148,7 +138,7 @@ class RunWriter:
         return replace(one, state="refused", problem=problem)
 
     def _answers(self) -> bool:
-        """Return whether a server that did not answer answers something small."""
+        """Return whether a server that did not answer answers a small request."""
         from sweep.tracking.retry import retry
 
         store = self.store

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from mlflow.entities import Metric, Param, RunTag
 
 from sweep.errors import RunGoneError, StoreBusyError
@@ -33,7 +32,7 @@ from sweep.tracking.entities import (
 from sweep.tracking.results import RunRecord
 from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
-from sweep.training.curve import charted
+from sweep.training.curve import CurveSlice, charted
 
 __all__ = [
     "check_same_cells",
@@ -154,24 +153,11 @@ def _metrics(points: Iterable[Point], start_time: int, end_time: int) -> list[Me
     ]
 
 
-def log_curve(
-    store: Store,
-    run_id: str,
-    start_time: int,
-    steps: npt.NDArray[np.int64],
-    errors: npt.NDArray[np.float64],
-    validation: npt.NDArray[np.float64] | None = None,
-) -> None:
-    """Show a part of a long run's curve while it trains: those points that its chart will have.
-
-    Parameters
-    ----------
-    steps, errors, validation
-        What was trained since the last call, shape (n,) each.
-    """
-    if len(steps):
-        chosen = np.flatnonzero(np.isin(steps, np.append(0, charted(int(steps[-1])))))
-        points = curve_points(steps, errors, validation, chosen)
+def log_curve(store: Store, run_id: str, start_time: int, part: CurveSlice) -> None:
+    """Show a part of a long run's curve while it trains: those points that its chart will have."""
+    if len(part.steps):
+        chosen = np.flatnonzero(np.isin(part.steps, np.append(0, charted(int(part.steps[-1])))))
+        points = curve_points(part.steps, part.errors, part.validation, chosen)
         metrics = _metrics(points, start_time, start_time)
         store.call(lambda: store.client.log_batch(run_id, metrics=metrics))
 

@@ -34,18 +34,12 @@ STATE_SECONDS = 20.0
 
 
 class Worker:
-    """Advances tasks one after another, and keeps the training under way between them.
-
-    Attributes
-    ----------
-    environment
-        The variables that were set for the last training.
-    """
+    """Advances tasks one after another, and keeps the training under way between them."""
 
     def __init__(self) -> None:
         self._training: Training | None = None
         self._next = (-1, -1)
-        self.environment: Mapping[str, str] = {}
+        self.environment: Mapping[str, str] = {}  # of the last training
 
     @property
     def busy(self) -> bool:
@@ -58,13 +52,11 @@ class Worker:
         Whatever the trainer raises is a Failure: SystemExit ends its run, not the worker. What
         came before it in the slice is kept.
         """
-        if task.items is None and (
-            self._training is None or self._next != (task.batch, task.number)
-        ):
-            self.close()
-            return None
         if task.items is not None:
             self.environment = task.items[0].environment
+        elif self._training is None or self._next != (task.batch, task.number):
+            self.close()
+            return None
         with captured(), environment(self.environment):
             return self._advance(task)
 
@@ -226,23 +218,8 @@ class Training:
 
 
 def train(
-    batch: Batch,
-    cuts: Sequence[int],
-    *,
-    max_seconds: float = math.inf,
+    batch: Batch, cuts: Sequence[int], *, max_seconds: float = math.inf
 ) -> Iterator[RunResult]:
-    """Train one trajectory here and yield a result at each of `cuts`, ascending.
-
-    Parameters
-    ----------
-    batch
-        Of one trainer, fresh at step 0.
-
-    Raises
-    ------
-    TrainerError
-        The trainer returned something else than its protocol says.
-    """
+    """Train a batch of one trajectory here; yield a result at each of `cuts`, ascending."""
     training = Training(batch, [cuts], None, [max_seconds])
-    history = History(cuts)
-    yield from history.add(training.advance().parts[0])
+    yield from History(cuts).add(training.advance().parts[0])

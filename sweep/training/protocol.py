@@ -132,40 +132,32 @@ class BatchOfOne(Batch):
 
     def now(self) -> StepValues:
         """Return the error and the validation error, shape (1, 1) each."""
-        (trainer,) = self.items
-        call = f"{_name(trainer)}.error()"
-        error = _numbers(_called(trainer, "error"), call)
-        if error.ndim:
-            raise TrainerError(f"{call} returned shape {error.shape}; it must return one number.")
+        call, value = _called(self.items[0], "error")
+        error = _one_number(value, call)
         validation = self._validation(1, "before any advance")
         self._validated = validation is not None
-        return StepValues(error.reshape(1, 1), validation)
+        return StepValues(np.array([[error]]), validation)
 
     def advance(self, iterations: int) -> StepValues:
         """Train on; validation errors are NaN where a trainer that had some gives none."""
-        (trainer,) = self.items
-        call = f"{_name(trainer)}.advance({iterations})"
-        errors = _numbers(_called(trainer, "advance", iterations), call)
+        call, value = _called(self.items[0], "advance", iterations)
+        errors = _numbers(value, call)
         if errors.shape != (iterations,):
             raise TrainerError(
                 f"{call} returned shape {errors.shape}; "
                 f"it must return one error for each iteration, shape ({iterations},)."
             )
-        validation = None
-        if self._validated:
-            validation = self._validation(iterations, "after that many iterations")
-            if validation is None:
-                validation = np.full((1, iterations), np.nan)
+        validation = self._validation(iterations, "after that many iterations")
+        if self._validated and validation is None:
+            validation = np.full((1, iterations), np.nan)
         return StepValues(errors[np.newaxis], validation)
 
     def _validation(self, count: int, when: str) -> Values | None:
-        if not self._validated:
-            return None
-        (trainer,) = self.items
-        value = _called(trainer, "validation_errors")
+        call, value = "", None
+        if self._validated:
+            call, value = _called(self.items[0], "validation_errors")
         if value is None:
             return None
-        call = f"{_name(trainer)}.validation_errors()"
         errors = _numbers(value, call)
         if errors.shape != (count,):
             raise TrainerError(
@@ -178,21 +170,15 @@ def checked_metrics(trainer: object) -> dict[str, float]:
     """Return the extra metrics now; a trainer need not have any."""
     if not hasattr(trainer, "metrics"):
         return {}
-    metrics = {}
-    for name, array in _named_numbers(trainer, "metrics").items():
-        if array.ndim:
-            raise TrainerError(
-                f"{_name(trainer)}.metrics() returned {name!r} of shape {array.shape}; "
-                "it must be one number."
-            )
-        metrics[name] = float(array)
-    return metrics
+    call, values = _named(trainer, "metrics")
+    return {name: _one_number(value, f"{call}, {name!r}") for name, value in values.items()}
 
 
 def snapshot(trainer: object) -> dict[str, Any]:
     """Return copies of the weights now, scalars as float."""
-    weights = _named_numbers(trainer, "weights")
-    return {name: array if array.ndim else float(array) for name, array in weights.items()}
+    call, values = _named(trainer, "weights")
+    arrays = {name: _numbers(value, f"{call}, {name!r}") for name, value in values.items()}
+    return {name: array if array.ndim else float(array) for name, array in arrays.items()}
 
 
 def resumable(trainer: object) -> bool:
@@ -202,11 +188,8 @@ def resumable(trainer: object) -> bool:
 
 def checked_state(trainer: object) -> dict[str, npt.NDArray[Any]]:
     """Return the state now: copies as arrays of numbers, truth values or text."""
-    call = f"{_name(trainer)}.state()"
-    values = _called(trainer, "state")
-    if not isinstance(values, Mapping):
-        raise TrainerError(f"{call} returned {short(values)}; it must map names to arrays.")
-    arrays = {str(name): np.array(value) for name, value in values.items()}
+    call, values = _named(trainer, "state")
+    arrays = {name: np.array(value) for name, value in values.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "biufcSU":
             raise TrainerError(
@@ -216,24 +199,22 @@ def checked_state(trainer: object) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _named_numbers(trainer: object, method: str) -> dict[str, Values]:
-    """Call a method that names numbers; return copies, as the trainer may go on to change them."""
-    call = f"{_name(trainer)}.{method}()"
-    values = _called(trainer, method)
-    if not isinstance(values, Mapping):
-        raise TrainerError(f"{call} returned {short(values)}; it must map names to numbers.")
-    return {str(name): _numbers(item, f"{call}, {name!r}") for name, item in values.items()}
-
-
-def _name(trainer: object) -> str:
-    """Return a trainer's name for messages: its class, or the function that it is."""
-    return str(getattr(trainer, "__name__", type(trainer).__name__))
-
-
-def _called(trainer: object, method: str, *arguments: int) -> Any:
+def _called(trainer: object, method: str, *arguments: int) -> tuple[str, Any]:
+    """Call a method; return the call as messages show it, and what it returned."""
+    name = getattr(trainer, "__name__", type(trainer).__name__)
     if not callable(getattr(trainer, method, None)):
-        raise TrainerError(f"{_name(trainer)} has no method {method}; a trainer needs it.")
-    return getattr(trainer, method)(*arguments)
+        raise TrainerError(f"{name} has no method {method}; a trainer needs it.")
+    call = f"{name}.{method}({', '.join(map(str, arguments))})"
+    return call, getattr(trainer, method)(*arguments)
+
+
+def _named(trainer: object, method: str) -> tuple[str, dict[str, Any]]:
+    """Call a method that returns values by name."""
+    call, values = _called(trainer, method)
+    if not isinstance(values, Mapping):
+        kind = "arrays" if method == "state" else "numbers"
+        raise TrainerError(f"{call} returned {short(values)}; it must map names to {kind}.")
+    return call, {str(name): value for name, value in values.items()}
 
 
 def _numbers(value: Any, call: str) -> Values:
@@ -244,6 +225,13 @@ def _numbers(value: Any, call: str) -> Values:
     except (TypeError, ValueError, OverflowError):
         pass  # reported below, with the value
     raise TrainerError(f"{call} returned {short(value)}; it must be a number or an array of them.")
+
+
+def _one_number(value: Any, call: str) -> float:
+    number = _numbers(value, call)
+    if number.ndim:
+        raise TrainerError(f"{call} returned shape {number.shape}; it must be one number.")
+    return float(number)
 
 
 def short(value: Any) -> str:

@@ -19,7 +19,7 @@ from sweep.engine.plan import Cell
 from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
 from sweep.tracking import read, results, write
-from sweep.tracking.recorder import inline
+from sweep.tracking.recorder import recorder
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
@@ -202,12 +202,13 @@ def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     options = settings(
         {"outputs": "outputs", "tracking": {"kind": "local", "experiment": "x"}}, tmp_path
     )
-    recording = Recording(options, "runs/x", inline(print, lambda: False), StopRequest())
     cell = Cell(0, (), {}, spec())
-    recording.start(cell)
     now = time.time_ns
-    monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
-    path = recording.finish(cell, result())
+    with recorder(print, lambda: False, inline=True) as inline:
+        recording = Recording(options, "runs/x", inline, StopRequest())
+        recording.start(cell)
+        monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
+        path = recording.finish(cell, result())
     ended = results.read(path)
     assert ended is not None
     run_id = write.store_result(store, path, ended, None)

@@ -141,6 +141,7 @@ def stored_run(
         "tags": {"sweep.signature": cell["signature"], "sweep.versions": '{"numpy": "2.1"}'},
         "start_time": START,
         "end_time": START + 5000,
+        "cell": cell["index"],
     }
     return StoredRun(**{**fields, **changed}, artifacts=store)
 

@@ -6,8 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sweep.errors import ConfigError
 from sweep.training.backprop import Backprop
@@ -93,17 +91,6 @@ def test_softmax_is_trained_by_batches() -> None:
     assert abs(it.advance(50) - expected).max() <= 1e-12
 
 
-@settings(max_examples=25, deadline=None)
-@given(cuts=st.lists(st.integers(0, 40), max_size=8), size=st.integers(1, 36))
-def test_slices_change_no_bit(cuts: list[int], size: int) -> None:
-    whole, sliced = trainer(size), trainer(size)
-    errors = whole.advance(sum(cuts))
-    parts = [sliced.advance(cut) for cut in cuts]
-    assert errors.tobytes() == np.concatenate([np.empty(0), *parts]).tobytes()
-    assert whole.flat.tobytes() == sliced.flat.tobytes()
-    assert whole.error() == sliced.error()
-
-
 def test_orders_made_in_parts_change_no_bit(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = trainer(5).advance(200)
     monkeypatch.setattr("sweep.training.batches.ORDERED", 80)
@@ -157,12 +144,6 @@ def test_divergence_at_the_start_trains_nothing() -> None:
     it = Alone(net, samples, lr=0.1, rule="gradient", batch_size=2)
     assert it.diverged_at == 0
     assert np.isnan(it.advance(3)).all()
-
-
-@pytest.mark.parametrize("size", [0, -1, 1.5, True, "8"])
-def test_batch_size_that_is_none_is_refused(size: Any) -> None:
-    with pytest.raises(ConfigError, match="batch_size is "):
-        trainer(size)
 
 
 # --- validation ------------------------------------------------------------------------------

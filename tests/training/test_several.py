@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.errors import ConfigError
 from sweep.training import backprop
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
@@ -54,12 +53,6 @@ def assert_as_alone(
 def test_any_number_of_trajectories(count: int) -> None:
     rates = (RATES * 3)[:count]
     assert_as_alone(several(rates), [alone(lr) for lr in rates], [1, 10, 500, 3], range(count))
-
-
-@settings(max_examples=20, deadline=None)
-@given(order=st.permutations(RATES), cuts=st.lists(st.integers(0, 60), min_size=1, max_size=5))
-def test_any_order_and_slices(order: list[float], cuts: list[int]) -> None:
-    assert_as_alone(several(order), [alone(lr) for lr in order], cuts, range(len(order)))
 
 
 @pytest.mark.parametrize("part", [1, 2, 7, 1000])
@@ -241,8 +234,3 @@ def test_nothing_of_the_callers_is_changed() -> None:
     many.advance(10)
     assert errors.tobytes() == kept.tobytes()
     assert many.advance(0).errors.shape == (2, 0)
-
-
-def test_bad_rate_of_one_item_is_refused() -> None:
-    with pytest.raises(ConfigError, match="lr is -1"):
-        several([0.1, -1.0])

@@ -5,7 +5,8 @@ selection, table   the chosen columns, as arrays; rows that are kept back
 preparation        what is fitted on the training rows, and applied to any others
 
 A file is read in pieces into the arrays that are kept, so that it is never held twice, and once
-in a process: all runs of a sweep share one read-only object.
+in a process: all runs of a sweep share one read-only object. What cannot be used is refused with
+ConfigError, here and in all modules.
 """
 
 from __future__ import annotations
@@ -230,7 +231,11 @@ def _summary(missing: str | None, rows: Table, others: Table, found: int, left_o
         gaps = np.zeros(rows.inputs.shape[1], dtype=np.intp)
         for one in (rows, others):
             gaps += np.isnan(one.inputs).sum(axis=0)
-        categories = gaps[[place in rows.levels for place in range(len(gaps))]].sum()
-        text += f"; {gaps.sum() - categories} missing numbers filled in with the column's {missing}"
-        text += f", {categories} missing categories with 0 in each column" if categories else ""
+        categories = int(sum(gaps[place] for place in rows.levels))
+        numbers = int(gaps.sum()) - categories
+        text += f"; {numbers} missing number{'s' * (numbers != 1)} filled in with the column's "
+        text += missing
+        if categories:
+            shown = "category" if categories == 1 else "categories"
+            text += f", {categories} missing {shown} with 0 in each column"
     return text

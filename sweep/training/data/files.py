@@ -40,27 +40,13 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Source:
-    """Files with the same columns, or a frame.
+    """Files with the same columns, or a frame."""
 
-    Attributes
-    ----------
-    paths
-        The files, in the order of their rows.
-    names
-        The name of each column; its position where it has none.
-    read
-        Options of pandas.read_csv.
-    matrices
-        Of an NPZ file: array -> the positions of its columns.
-    frame
-        Rows in memory, in place of those of the files; its columns are positions.
-    """
-
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    read: Mapping[str, Any] = field(default_factory=dict)
-    matrices: Mapping[str, Sequence[int]] = field(default_factory=dict)
-    frame: pd.DataFrame | None = None
+    paths: tuple[Path, ...]  # in the order of their rows
+    names: tuple[str, ...]  # of the columns; its position where one has none
+    read: Mapping[str, Any] = field(default_factory=dict)  # options of pandas.read_csv
+    matrices: Mapping[str, Sequence[int]] = field(default_factory=dict)  # NPZ array -> positions
+    frame: pd.DataFrame | None = None  # rows in memory, in place of those of the files
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Source:
@@ -75,13 +61,7 @@ class Source:
         return {name: [at] for at, name in enumerate(self.names)} | {**self.matrices}
 
     def positions(self, column: Any, what: str) -> Sequence[int]:
-        """Return the positions of a column that is named, or else given by its position from 0.
-
-        Raises
-        ------
-        ConfigError
-            There is no such column, or there are two of that name.
-        """
+        """Return the positions of a column that is named, or else given by its position from 0."""
         name, file = str(column).strip(), self.paths[0].name
         if self.names.count(name) > 1:
             raise ConfigError(
@@ -97,32 +77,23 @@ class Source:
         near = get_close_matches(name, self.groups, n=1)
         if near:
             raise ConfigError(f"{what} is {name!r}: did you mean {quoted(near[0])}?")
-        known = ", ".join(map(quoted, list(self.groups)[:40]))
-        more = ", ..." if len(self.groups) > 40 else ""
-        raise ConfigError(
-            f"{what} is {name!r}: it must be one of {known}{more}, the columns of {file}."
-        )
+        known = [*map(quoted, self.groups)]
+        listed = ", ".join([*known[:40], *["..."] * (len(known) > 40)])
+        raise ConfigError(f"{what} is {name!r}: it must be one of {listed}, the columns of {file}.")
 
     def pieces(
         self, columns: Sequence[int], text: Collection[int]
-    ) -> Iterator[tuple[Path, int, pd.DataFrame]]:
-        """Yield a file, how many of its rows came before, and rows with at least the `columns`.
+    ) -> Iterator[tuple[Path, pd.DataFrame]]:
+        """Yield a file, and rows with at least the `columns`, by position; the index is the row.
 
-        Columns of a frame are positions. Those of `text` come as text from a text file.
-
-        Raises
-        ------
-        ConfigError
-            A file cannot be read.
+        Those of `text` come as text from a text file.
         """
-        if self.frame is not None:
-            yield self.paths[0], 0, self.frame
-            return
         for path in self.paths:
-            first = 0
+            first = 1
             with _reading(path):
-                kind = _kind(path)
-                if kind == ".parquet":
+                if self.frame is not None:
+                    frames = iter([self.frame])
+                elif (kind := _kind(path)) == ".parquet":
                     frames = formats.parquet_frames(path, columns)
                 elif kind == ".npz":
                     arrays = {name: of for name, of in self.matrices.items() if {*of} & {*columns}}
@@ -130,7 +101,7 @@ class Source:
                 else:
                     frames = formats.text_frames(path, self.read, self.names, text)
                 for frame in frames:
-                    yield path, first, frame
+                    yield path, frame.set_axis(range(first, first + len(frame)))
                     first += len(frame)
 
 
@@ -141,13 +112,7 @@ def is_file_name(text: str) -> bool:
 
 
 def paths_of(file: str, base: Path, what: str = "data.file") -> tuple[Path, ...]:
-    """Return the files of a path or pattern, sorted; relative to `base`.
-
-    Raises
-    ------
-    ConfigError
-        There is none, or one of them is no file.
-    """
+    """Return the files of a path or pattern, sorted; relative to `base`."""
     path = base / Path(file).expanduser()
     found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not found:
@@ -169,12 +134,6 @@ def open_source(paths: Sequence[Path], read: Mapping[str, Any]) -> Source:
     read
         Options of pandas.read_csv, of formats.READ alone; None is pandas' own default, except
         that `header` None is a file without header.
-
-    Raises
-    ------
-    ConfigError
-        A file cannot be read, is not what its name says or looks misread, or the files have
-        different columns.
     """
     known_keys(read, formats.READ, "data.read")
     options = {key: value for key, value in read.items() if value is not None}

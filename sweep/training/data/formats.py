@@ -42,13 +42,7 @@ READ = (*SPLIT, *VALUES, "header", "names", "index_col")
 
 
 def text_names(path: Path, read: Mapping[str, Any]) -> list[str]:
-    """Return the name of each column; its position where there is no header.
-
-    Raises
-    ------
-    ConfigError
-        The first row says that the file is misread.
-    """
+    """Return the name of each column; its position where there is no header."""
     import pandas as pd
 
     split = _split(path, read)
@@ -114,13 +108,7 @@ def parquet_frames(path: Path, columns: Sequence[int]) -> Iterator[pd.DataFrame]
 
 
 def npz_widths(path: Path) -> dict[str, int]:
-    """Return each array and how many columns it has: 0 for a vector.
-
-    Raises
-    ------
-    ConfigError
-        An array is no vector or matrix of numbers or text, or longer than others.
-    """
+    """Return each array and how many columns it has: 0 for a vector."""
     lengths, widths = {}, {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():

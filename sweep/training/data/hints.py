@@ -31,12 +31,7 @@ def check_head(
 ) -> None:
     """Raise ConfigError where the first row of a text file says that it is misread.
 
-    Parameters
-    ----------
-    cells
-        The first row.
-    read, split
-        The options; those alone that split a file into cells.
+    `read` are its options, `split` those alone that split it into cells.
     """
     head = f"data.file {path}"
     named = read["header"] == "infer" and "names" not in read
@@ -81,20 +76,13 @@ def _separators(path: Path, split: Mapping[str, Any]) -> Iterator[tuple[str, int
 
 def encoding_hint(error: UnicodeError) -> str:
     """Return what to write for a file in another encoding."""
-    text = bytes(error.object[:2]) if isinstance(error, UnicodeDecodeError) else b""
-    marked = text in (b"\xff\xfe", b"\xfe\xff")
-    advice = "utf-16" if marked else "latin-1, or its own"
+    wide = isinstance(error, UnicodeDecodeError) and error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+    advice = "utf-16" if wide else "latin-1, or its own"
     return f"is not encoded as it was read ({error}): write data.read.encoding={advice}."
 
 
 def number_hints(cells: Mapping[int, str]) -> dict[int, str]:
-    """Return what to write for each cell that is a number in another form, or no value.
-
-    Parameters
-    ----------
-    cells
-        Column -> a cell where a number is due.
-    """
+    """Return column -> what to write, of cells that are numbers in another form, or no value."""
     comma = any(COMMA.fullmatch(cell) and not THOUSANDS.fullmatch(cell) for cell in cells.values())
     hints = {}
     for at, cell in cells.items():

@@ -5,6 +5,7 @@ A preparation is stored with each run, so that new rows are prepared the same, t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -142,58 +143,28 @@ class Preparation:
         kept = asdict(self)
         for kind in ("inputs", "targets"):
             kept[kind] = [
-                {
-                    key: list(value) if key == "values" else value
-                    for key, value in column.items()
-                    if value is not None
-                }
+                {key: value for key, value in column.items() if value is not None}
                 for column in kept[kind]
             ]
-        kept["classes"] = None if self.classes is None else list(self.classes)
-        return kept
+        return dict(json.loads(json.dumps(kept)))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Preparation:
-        """Return what `document` returned.
+        """Return what `document` returned; raise KeyError, TypeError or ValueError if damaged."""
 
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            It is damaged.
-        """
+        def column(given: Mapping[str, Any]) -> Column:
+            texts = tuple(map(str, given["values"])) if "values" in given else None
+            numbers = {key: float(given[key]) for key in given if key not in ("name", "values")}
+            return Column(str(given["name"]), values=texts, **numbers)
 
-        def texts(values: Sequence[Any] | None) -> tuple[str, ...] | None:
-            return None if values is None else tuple(map(str, values))
-
-        def columns(kind: str) -> tuple[Column, ...]:
-            return tuple(
-                Column(
-                    str(one["name"]),
-                    values=texts(one.get("values")),
-                    **{key: float(one[key]) for key in ("fill", "mean", "deviation") if key in one},
-                )
-                for one in document[kind]
-            )
-
-        classes, binary = texts(document["classes"]), bool(document.get("binary", False))
-        return cls(columns("inputs"), columns("targets"), classes, binary)
+        inputs, targets = (tuple(map(column, document[kind])) for kind in ("inputs", "targets"))
+        classes = document["classes"]
+        labels = None if classes is None else tuple(map(str, classes))
+        return cls(inputs, targets, labels, bool(document.get("binary", False)))
 
 
 def fit(table: Table, others: Table, config: Mapping[str, Any]) -> Preparation:
-    """Return the preparation that the training rows determine.
-
-    Parameters
-    ----------
-    others
-        The rows that are kept back; of these only the labels count.
-    config
-        The group `data`.
-
-    Raises
-    ------
-    ConfigError
-        A column that cannot be prepared so; one sentence.
-    """
+    """Return the preparation that the training rows determine; of the `others` the labels count."""
     names, target_names = table.names
     columns = []
     for place, name in enumerate(names):
@@ -270,11 +241,6 @@ def new_rows(
     ----------
     drop
         Leave out rows with a missing value; their numbers, from 1, are returned too.
-
-    Raises
-    ------
-    ConfigError
-        The file cannot be read, or has a value that the preparation has no place for.
     """
     columns = {}
     for column in preparation.inputs:

@@ -26,41 +26,19 @@ Rows = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of a source, by position.
-
-    Attributes
-    ----------
-    inputs, targets
-        In their order, none twice.
-    text
-        Those that are read as text: labels, categories and the column that splits.
-    split
-        The column that says which rows are kept back, if there is one.
-    auto
-        Whether inputs that hold text are categories without being named.
-    known
-        Of a trained network: category -> the texts that it has columns for.
-    trained
-        Whether a network is trained already, so that nothing can be chosen any more.
-    """
+    """Columns of a source, by position, none twice among the inputs or the targets."""
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
-    text: frozenset[int] = frozenset()
-    split: int | None = None
-    auto: bool = False
-    known: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    trained: bool = False
+    text: frozenset[int] = frozenset()  # read as text: labels, categories, what splits
+    split: int | None = None  # says which rows are kept back
+    auto: bool = False  # inputs that hold text are categories without being named
+    trained: bool = False  # for a network that is trained already: nothing can be chosen any more
+    known: Mapping[int, Sequence[str]] = field(default_factory=dict)  # category -> its texts then
 
 
 def choose(source: Source, config: Mapping[str, Any]) -> Columns:
-    """Return the columns that `inputs`, `targets`, `drop`, `categories` and `validation` name.
-
-    Raises
-    ------
-    ConfigError
-        A column that does not exist, is named twice, or is a target and an input.
-    """
+    """Return the columns that `inputs`, `targets`, `drop`, `categories` and `validation` name."""
     targets = _positions(source, config["targets"], "data.targets")
     if config["one_hot"] and len(targets) != 1:
         raise ConfigError(f"data.targets is {config['targets']}: one_hot needs exactly one column.")
@@ -151,11 +129,6 @@ def column_rows(values: npt.NDArray[np.str_], column: str) -> tuple[Rows, Rows]:
     """Return which rows are trained on and which kept back, shape (rows,) each.
 
     Rows of a test part are kept back where no others are, else left out altogether.
-
-    Raises
-    ------
-    ConfigError
-        A value that says none of them, or no row of one kind.
     """
     words = np.char.lower(values)
     strange = ~np.isin(words, (*TRAINED, *KEPT_BACK, *TESTED))

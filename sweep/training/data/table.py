@@ -6,7 +6,7 @@ text. NaN is a missing value, in numbers and codes alike.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Number
 from pathlib import Path
@@ -34,30 +34,15 @@ Rows = npt.NDArray[np.bool_]
 
 @dataclass
 class Table:
-    """Rows of the chosen columns, before they are prepared.
+    """Rows of the chosen columns, before they are prepared."""
 
-    Attributes
-    ----------
-    inputs, targets
-        Shapes (rows, inputs) and (rows, targets), C-contiguous.
-    names
-        Those of the inputs and those of the targets.
-    levels, labels
-        The texts that codes stand for: of inputs that are categories, by their place among the
-        inputs; of the target, None where targets are numbers.
-    split
-        The texts of the column that splits, shape (rows,), if there is one.
-    dropped
-        The rows, from 1, that were left out for a missing value.
-    """
-
-    inputs: Array
-    targets: Array
-    names: tuple[Sequence[str], Sequence[str]]
-    levels: Mapping[int, Sequence[str]] = field(default_factory=dict)
-    labels: Sequence[str] | None = None
-    split: npt.NDArray[np.str_] | None = None
-    dropped: Sequence[int] = ()
+    inputs: Array  # shape (rows, inputs), C-contiguous
+    targets: Array  # shape (rows, targets), likewise
+    names: tuple[Sequence[str], Sequence[str]]  # of the inputs, of the targets
+    levels: Mapping[int, Sequence[str]] = field(default_factory=dict)  # by place: texts of codes
+    labels: Sequence[str] | None = None  # texts of the target's codes; None where it is no text
+    split: npt.NDArray[np.str_] | None = None  # texts of the column that splits, shape (rows,)
+    dropped: Sequence[int] = ()  # rows, from 1, that were left out for a missing value
 
     def __len__(self) -> int:
         return len(self.inputs)
@@ -87,51 +72,58 @@ def gather(source: Source, columns: Columns, missing: str | None) -> Table:
     missing
         ``drop`` leaves out rows with a missing value; ``mean`` and ``median`` keep them, in
         inputs; None refuses them.
-
-    Raises
-    ------
-    ConfigErrors
-        What is no number, or missing, with its row and column.
     """
+    import pandas as pd
+
     split = () if columns.split is None else (columns.split,)
     parts = (columns.inputs, columns.targets, split)
-    chosen = (*columns.inputs, *columns.targets, *split)
+    chosen = [at for part in parts for at in part]
+    required = (
+        chosen if missing is None else [] if missing == "drop" else [*columns.targets, *split]
+    )
     texts = {
         at: {text: code for code, text in enumerate(columns.known.get(at, ()))}
         for at in columns.text
     }
+    limits = pd.Series({at: len(known) for at, known in columns.known.items()}, dtype=int)
     arrays = [np.empty((0, len(part))) for part in parts]
     dropped: list[int] = []
     total = 0
-    for path, first, frame in source.pieces(chosen, columns.text):
-        likely, refusals = _not_numbers(source, columns, path, first, frame)
+    for path, frame in source.pieces(chosen, columns.text):
+        likely, refusals = _not_numbers(source, columns, path, frame)
         if refusals:
             raise ConfigErrors(refusals)
         if likely:  # read these as text, from the first row on
             return gather(source, replace(columns, text=columns.text | {*likely}), missing)
-        values = {
+        read = {
             at: _codes(frame[at], texts[at]) if at in texts else _floats(frame[at]) for at in chosen
         }
-        kept = np.ones(len(frame), dtype=np.bool_)
+        block = pd.DataFrame(read, frame.index)
         if missing == "drop":
-            for column in values.values():
-                kept &= ~np.isnan(column)
-            dropped += (total + 1 + np.flatnonzero(~kept)).tolist()
-        for at, column in values.items():
-            for mask, what, advice in _conditions(columns, at, column, missing):
-                if (mask & kept).any():
-                    row = int((mask & kept).argmax())
-                    raise ConfigError(
-                        f"data.file {path} holds {what.format(str(frame[at].iloc[row]))} in column "
-                        f"{source.names[at]!r}, row {first + row + 1}: {advice}."
-                    )
-        count = int(kept.sum())
+            gone = block.isna().any(axis=1)
+            dropped += (total + 1 + np.flatnonzero(gone)).tolist()
+            block = block[~gone]
+        total += len(frame)
+        for mask, what, advice in (
+            (block[required].isna(), "no value", ""),
+            (block.abs() == np.inf, "no finite number ({})", "mend it or leave the row out"),
+            (
+                block[[*limits.index]].ge(limits),
+                "{!r}",
+                "no row that the network is trained on has this value",
+            ),
+        ):
+            found = np.argwhere(mask.to_numpy().T)  # by column, then by row
+            if len(found):
+                at, row = int(mask.columns[found[0, 0]]), mask.index[found[0, 1]]
+                raise ConfigError(
+                    f"data.file {path} holds {what.format(str(frame.at[row, at]))} in column "
+                    f"{source.names[at]!r}, row {row}: {advice or _missing_advice(columns, at)}."
+                )
         for array, part in zip(arrays, parts, strict=True):
             end = len(array)
-            array.resize((end + count, len(part)), refcheck=False)  # in place, without a copy
-            for to, at in enumerate(part):
-                array[end:, to] = values[at][kept]
-        total += len(frame)
+            array.resize((end + len(block), len(part)), refcheck=False)  # in place, without a copy
+            array[end:] = block[list(part)]
     inputs, targets, words = arrays
     if not len(inputs):
         what = "a row without a missing value" if dropped else "at least one sample"
@@ -148,39 +140,30 @@ def gather(source: Source, columns: Columns, missing: str | None) -> Table:
     )
 
 
-def _conditions(
-    columns: Columns, at: int, values: Array, missing: str | None
-) -> Iterator[tuple[Rows, str, str]]:
-    """Yield which values of a column are refused, how they are called, and what to do."""
-    if missing is None or (missing != "drop" and at not in columns.inputs):
-        advice = "write data.missing=drop to leave out rows with missing values"
-        if columns.trained:
-            advice = "the network is trained without missing values; fill it in, or " + advice
-        elif at in columns.inputs:
-            advice += ", or data.missing=mean or median to fill them in"
-        yield np.isnan(values), "no value", advice
-    yield np.isinf(values), "no finite number ({})", "mend it or leave the row out"
-    if at in columns.known:
-        advice = "no row that the network is trained on has this value"
-        yield values >= len(columns.known[at]), "{!r}", advice
+def _missing_advice(columns: Columns, at: int) -> str:
+    advice = "write data.missing=drop to leave out rows with missing values"
+    if columns.trained:
+        return f"the network is trained without missing values; fill it in, or {advice}"
+    filled = ", or data.missing=mean or median to fill them in"
+    return advice + (filled if at in columns.inputs else "")
 
 
 def _not_numbers(
-    source: Source, columns: Columns, path: Path, first: int, frame: pd.DataFrame
+    source: Source, columns: Columns, path: Path, frame: pd.DataFrame
 ) -> tuple[list[int], list[str]]:
     """Return columns that are read as numbers but look like categories, and why others are none.
 
     Unless columns.auto, text in all of them is refused.
     """
-    wrong = {}
-    for at in (*columns.inputs, *columns.targets):
-        if at not in columns.text and (mask := _text_cells(frame[at])).any():
-            wrong[at] = mask
-    cells = {at: str(frame[at].iloc[int(mask.argmax())]) for at, mask in wrong.items()}
+    numbers = [at for at in (*columns.inputs, *columns.targets) if at not in columns.text]
+    masks = {at: _text_cells(frame[at]) for at in numbers}
+    masks = {at: mask for at, mask in masks.items() if mask.any()}
+    rows = {at: mask.idxmax() for at, mask in masks.items()}
+    cells = {at: str(frame.at[row, at]) for at, row in rows.items()}
     hints = number_hints(cells)
     likely = [
         at
-        for at, mask in wrong.items()
+        for at, mask in masks.items()
         if at in columns.inputs and at not in hints
         if mask.sum() >= MOSTLY * frame[at].notna().sum()
     ]
@@ -194,7 +177,7 @@ def _not_numbers(
         more = f" (and in {len(others)} other column{'s' * (len(others) > 1)})" if others else ""
         refusals.append(
             f"data.file {path} holds {cells[at]!r} in column {source.names[at]!r}, row "
-            f"{first + int(wrong[at].argmax()) + 1}{more}: it must be a number; {advice}."
+            f"{rows[at]}{more}: it must be a number; {advice}."
         )
     return (likely if columns.auto else []), refusals
 
@@ -220,17 +203,17 @@ def _advice(
     return advice
 
 
-def _text_cells(column: pd.Series[Any]) -> Rows:
-    """Return which cells are neither numbers nor missing, shape (rows,)."""
+def _text_cells(column: pd.Series[Any]) -> pd.Series[bool]:
+    """Return which cells are neither numbers nor missing."""
     import pandas as pd
 
-    if pd.api.types.is_bool_dtype(column.dtype):
-        return np.asarray(column.notna())
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        return np.zeros(len(column), dtype=np.bool_)
-    numbers = pd.to_numeric(column, errors="coerce")
-    truth = column.map(lambda cell: isinstance(cell, bool))
-    return np.asarray(column.notna() & (numbers.isna() | truth.astype(bool)))
+    kind = column.dtype.kind
+    if kind in "iuf":
+        return pd.Series(False, column.index)
+    if kind in "bcmM":  # truth values, complex numbers, durations and dates
+        return column.notna()
+    truth = column.map(lambda cell: isinstance(cell, bool)).astype(bool)
+    return column.notna() & (pd.to_numeric(column, errors="coerce").isna() | truth)
 
 
 def _floats(column: pd.Series[Any]) -> Array:
@@ -244,8 +227,8 @@ def _codes(column: pd.Series[Any], texts: dict[str, int]) -> Array:
     """Return a column's codes, shape (rows,); `texts` gets those that it lacks."""
     import pandas as pd
 
-    places, different = pd.factorize(column)  # the place of a missing value is -1, the last
-    found = [text_of(value) for value in different]
+    # the place of a missing value is -1, the last
+    places, found = pd.factorize(column.map(text_of, na_action="ignore"))
     codes = [texts.setdefault(text, len(texts)) if text else np.nan for text in found]
     return np.array([*codes, np.nan])[places]
 
