@@ -26,10 +26,10 @@ from typing import Any, NamedTuple
 
 from benchmarks.kernel import configuration
 from sweep.engine.driver import Driver
-from sweep.engine.events import Ended, Failure
 from sweep.engine.executors import EXECUTORS, Executor, available_cpus, create
 from sweep.engine.plan import Cell, Trajectory
 from sweep.errors import ConfigError
+from sweep.training.surroundings import Failure
 
 WORKERS = 2
 LONG = 8
@@ -60,9 +60,9 @@ def seconds(executor: Executor, given: Sequence[Trajectory]) -> float:
         One of them failed.
     """
     began = time.perf_counter()
-    for event in Driver([(one,) for one in given], executor).events():
-        if isinstance(event, Ended) and isinstance(event.outcome, Failure):
-            raise RuntimeError(event.outcome.sentence)
+    for ended in Driver([(one,) for one in given], executor).outcomes():
+        if ended is not None and isinstance(ended[1], Failure):
+            raise RuntimeError(ended[1].sentence)
     return time.perf_counter() - began
 
 

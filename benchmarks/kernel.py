@@ -38,13 +38,13 @@ from sweep.config.run import run_spec
 from sweep.config.spec import RunSpec
 from sweep.engine.batches import batches
 from sweep.engine.driver import Driver
-from sweep.engine.events import Ended, Failure
 from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Plan
 from sweep.training.advance import train
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
 from sweep.training.network import Network
+from sweep.training.surroundings import Failure
 
 ROOT = Path(__file__).resolve().parents[1]
 CHOICES = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
@@ -194,9 +194,9 @@ def seconds_of_engine(rates: Sequence[float], iterations: int, workers: int) -> 
     now = time.process_time if workers == 1 else time.perf_counter
     started = now()
     with create("threads", workers) as executor:
-        for event in Driver(batches(trajectories, workers), executor).events():
-            if isinstance(event, Ended) and isinstance(event.outcome, Failure):
-                raise RuntimeError(event.outcome.sentence)
+        for ended in Driver(batches(trajectories, workers), executor).outcomes():
+            if ended is not None and isinstance(ended[1], Failure):
+                raise RuntimeError(ended[1].sentence)
     return now() - started
 
 

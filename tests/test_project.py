@@ -52,9 +52,8 @@ PLANNING = [
     "sweep.engine.checkpoint",
     "sweep.engine.driver",
     "sweep.engine.estimate",
-    "sweep.engine.events",
     "sweep.engine.executors*",
-    "sweep.engine.follow",
+    "sweep.engine.member",
     "sweep.engine.plan",
     "sweep.engine.signals",
 ]
@@ -131,8 +130,7 @@ ROOMS = [
     ),
     (
         ["sweep.engine.executors.worker"],
-        ["sweep.training.advance", "sweep.training.surroundings", "sweep.training.task"]
-        + ["sweep.tracking.active"],
+        ["sweep.errors", "sweep.training.*", "sweep.tracking.active"],
     ),
     (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
@@ -145,7 +143,7 @@ ROOMS = [
             "sweep.config.settings",
         ]
         + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking.*"]
-        + ["sweep.training.curve", "sweep.training.history", "sweep.training.task"]
+        + ["sweep.training.curve", "sweep.training.history", "sweep.training.surroundings"]
         + ["sweep.ui.links"],
     ),
     (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),
@@ -168,8 +166,8 @@ ROOMS = [
     (
         ["sweep.verify", "sweep.verify.*"],
         [*PLANNING, *READING, "sweep.checks", "sweep.config.run"]
-        + ["sweep.errors"]
-        + ["sweep.config.spec", "sweep.training.history", "sweep.verify.*"],
+        + ["sweep.errors", "sweep.config.spec", "sweep.training.history"]
+        + ["sweep.training.surroundings", "sweep.verify.*"],
     ),
     (
         ["sweep.list"],

@@ -16,9 +16,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.engine.events import Failure
+    from sweep.engine.member import Outcome
     from sweep.engine.plan import Cell
-    from sweep.training.history import RunResult
 
 __all__ = ["command", "handed_over", "main", "one_job", "run", "tool"]
 
@@ -138,7 +137,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     except (SweepError, ValueError, *REFUSALS) as error:
         known = isinstance(error, SweepError)
         life = sys.modules.get("sweep.engine.life")
-        began = life is not None and life.sweep_began()
+        began = life is not None and life.process.began
         if whole_traceback or not (known or (is_refusal(error) and not began)):
             raise
         console.error(str(error) if known else one_sentence(error))
@@ -148,7 +147,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     finally:
         gc.freeze()  # the process ends: what is left is not looked through for garbage
     life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
-    return int(life.exit_code()) if life is not None else 0
+    return int(life.process.exit_code) if life is not None else 0
 
 
 # --- the task function of a job, importable from any worker process ----------------------
@@ -157,11 +156,11 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
 class _Ready:
     """What the next job of this process records, where it was trained before."""
 
-    outcome: tuple[Cell, RunResult | Failure] | None = None
+    outcome: tuple[Cell, Outcome] | None = None
 
 
 @contextmanager
-def handed_over(cell: Cell, outcome: RunResult | Failure) -> Iterator[None]:
+def handed_over(cell: Cell, outcome: Outcome) -> Iterator[None]:
     """Let the job that is launched within record an outcome."""
     _Ready.outcome = cell, outcome
     try:
@@ -177,18 +176,16 @@ def run(config: DictConfig) -> float | None:
     a configuration without parent is a single run.
     """
     if _Ready.outcome is not None:
-        from sweep.engine.execute import record
-        from sweep.engine.life import current
+        from sweep.engine.jobs import record
+        from sweep.engine.life import process
 
-        sweep = current()
-        assert sweep is not None
-        return record(sweep, *_Ready.outcome)
+        assert process.sweep is not None
+        return record(process.sweep, *_Ready.outcome)
     from sweep.cli.validate import checked_run
 
     spec, options = checked_run(config)
     if options.parent is not None:
-        from sweep.engine.execute import run_job
-        from sweep.engine.member import joined_sweep
+        from sweep.engine.jobs import joined_sweep, run_job
 
         with joined_sweep(options, spec) as member:
             return run_job(member, spec)

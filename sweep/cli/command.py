@@ -22,14 +22,13 @@ from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems
 from sweep.config.settings import CONTROL_KEYS, Settings, settings, sweeper_settings
 from sweep.config.spec import RunSpec
-from sweep.engine.estimate import Estimate, estimate, single_estimate
-from sweep.engine.events import Failure
+from sweep.engine.estimate import Estimate, estimate
 from sweep.engine.executors import available_cpus, create
 from sweep.engine.life import Opening, sweep_life
-from sweep.engine.plan import Cell, counted, new_id
-from sweep.engine.single import resume_single, waits
+from sweep.engine.plan import Cell, Plan, counted, new_id
+from sweep.engine.single import resume_single
 from sweep.engine.stored import stored_cells
-from sweep.engine.sweep import Sweep
+from sweep.engine.sweep import Sweep, execute
 from sweep.errors import ConfigError, ConfigErrors
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
     from omegaconf import DictConfig
 
-    from sweep.training.history import RunResult
+    from sweep.engine.driver import Ended
 
 __all__ = ["batches", "print_run", "run_sweep"]
 
@@ -69,8 +68,9 @@ def run_sweep(
     StoreError
         The store cannot be used; no run was started.
     """
-    if master.resume is not None and _single_stored(master):
-        return []
+    if master.resume is not None:
+        if resume_single(settings(plain_values(master, CONTROL_KEYS), Path.cwd())):
+            return []
     composer = Composer(loader, master)
     opening, controls = _opening(composer, loader, master)
     launcher = make_launcher()
@@ -104,7 +104,6 @@ def run_sweep(
         _print_sweep(opening)
         return []
     with sweep_life(opening) as sweep:
-        from sweep.engine.execute import execute
 
         def jobs(cells: Sequence[Cell]) -> list[list[str]]:
             return [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]
@@ -118,24 +117,12 @@ def run_sweep(
             for cell in itertools.takewhile(lambda _: not sweep.spent, sweep.pending):
                 launcher.launch(jobs([cell]), cell.job)
         elif composer.needs_jobs or _has_callbacks(master):
-            for cell, outcome in execute(sweep, sweep.pending, ours):
+            for cell, outcome in execute(sweep, ours):
                 with handed_over(cell, outcome):
                     launcher.launch(jobs([cell]), cell.job)
         else:
-            _without_jobs(sweep, master, execute(sweep, sweep.pending, ours))
+            _without_jobs(sweep, master, execute(sweep, ours))
     return []
-
-
-def _single_stored(master: DictConfig) -> bool:
-    """Store the result of the single run that `resume` names; return whether it names one."""
-    options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
-    if not waits(options):
-        return False
-    if options.dry_run:
-        console.say(f"The result of run {options.resume} waits on disk. Nothing was written.")
-    else:
-        resume_single(options)
-    return True
 
 
 def _opening(
@@ -203,19 +190,14 @@ def _set_parent(master: DictConfig, sweep_id: str) -> None:
 # --- training: without jobs, in jobs of Hydra's, or by another launcher --------------------
 
 
-def _without_jobs(
-    sweep: Sweep, master: DictConfig, outcomes: Iterator[tuple[Cell, RunResult | Failure]]
-) -> None:
+def _without_jobs(sweep: Sweep, master: DictConfig, outcomes: Iterator[Ended]) -> None:
     hydra = master.hydra
     with read_write(hydra.runtime), open_dict(hydra.runtime):
         hydra.runtime.output_dir = str(hydra.sweep.dir)
     configure_log(hydra.job_logging, hydra.verbose)
     logging.getLogger(__name__).info("%d runs without jobs", len(sweep.pending))
     for cell, outcome in outcomes:
-        if isinstance(outcome, Failure):
-            sweep.fail(cell, outcome)
-        else:
-            sweep.record(cell, outcome)
+        sweep.record(cell, outcome)
     configure_log(hydra.hydra_logging, hydra.verbose)
 
 
@@ -264,31 +246,23 @@ def _print_sweep(opening: Opening) -> None:
         points[SHOWN_POINTS:-SHOWN_POINTS] = [f"  ... {len(points) - 2 * SHOWN_POINTS} more ..."]
     console.say("\n".join(map(plain_text, [f"Plan: {first}", *left_out, *points])))
     console.say(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
-    server = options.tracking_kind == "server"
-    _print_estimate(
-        [cell.spec for cell in new],
-        lambda: estimate(
-            plan,
-            new,
-            opening.workers,
-            server=server,
-            elsewhere=opening.elsewhere,
-            max_seconds=options.max_seconds,
-        ),
-    )
+    _print_estimate(opening.estimate(new))
 
 
 def print_run(spec: RunSpec, options: Settings) -> None:
     """Print the plan of a single run."""
     console.say(f"Plan: {counted(1, 1, spec.iters)}")
     console.say("New: 1, stored already: 0")
-    _print_estimate([spec], lambda: single_estimate(spec, options.max_seconds))
+    found = None
+    if spec.trainer.built_in:
+        plan = Plan((Cell(0, (), {}, spec),), (), 1, "", spec.base)
+        found = estimate(plan, plan.cells, 1, report=False, max_seconds=options.max_seconds)
+    _print_estimate(found)
 
 
-def _print_estimate(specs: Sequence[RunSpec], estimate: Callable[[], Estimate]) -> None:
-    if all(spec.trainer.built_in for spec in specs):
-        found = estimate()
-        console.say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
-    else:  # it would have to run for one, and may write anything
+def _print_estimate(found: Estimate | None) -> None:
+    if found is None:
         console.say("No estimate: a trainer of your own is not tried.")
+    else:
+        console.say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
     console.say("Nothing was written.")

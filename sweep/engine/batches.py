@@ -25,8 +25,7 @@ __all__ = ["COST", "batches"]
 WORTH = 2e8
 """Least number of scalar updates (iterations x samples x scalars) of a batch.
 
-About half a second of training, the time to compile the vectorised kernel once; loading it from
-the cache takes a tenth of that.
+About half a second of training, the time to compile the vectorised kernel once.
 """
 
 COST = 2
@@ -34,13 +33,7 @@ COST = 2
 
 
 def batches(trajectories: Sequence[Trajectory], workers: int) -> list[tuple[Trajectory, ...]]:
-    """Return the batches of `trajectories`, in the order of their longest ones.
-
-    Parameters
-    ----------
-    workers
-        How many tasks run at once.
-    """
+    """Return the batches of `trajectories` for a number of workers, in the grid's order."""
     kinds: dict[Hashable, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         kinds[_kind(trajectory.spec)].append(trajectory)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import zipfile
 from contextlib import suppress
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,8 +24,8 @@ DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 def checkpoint_name(spec: RunSpec) -> str:
     """Return the file name of a trajectory's checkpoint, from all that determines its numbers."""
     own = None if spec.trainer.shareable else spec.iters
-    whole = [spec.trajectory, spec.trainer.source, spec.choices, own]
-    return hashlib.sha256(canonical(whole).encode()).hexdigest()[:32] + ".npz"
+    content = [spec.trajectory, spec.trainer.source, spec.choices, own]
+    return hashlib.sha256(canonical(content).encode()).hexdigest()[:32] + ".npz"
 
 
 class Checkpoint:
@@ -37,8 +38,7 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, platform: str) -> None:
-        self.path = path
-        self.platform = platform
+        self.path, self.platform = path, platform
 
     def load(self, before: int) -> tuple[Saved, CurveSlice] | str | None:
         """Return the state and the curve up to it, where it is of a step below `before`.
@@ -51,19 +51,35 @@ class Checkpoint:
                 found = {name: arrays[name] for name in arrays.files}
             if str(found["platform"]) != self.platform:
                 return str(found["platform"])
-            saved, points = _unpacked(found)
+            about = json.loads(str(found["about"]))
+            for name in ("last_values", "best_values", "thresholds"):
+                about["marks"][name] = tuple(about["marks"][name])
+            marks = Landmarks(**about["marks"])
+            trainer = {
+                name.removeprefix("trainer/"): value
+                for name, value in found.items()
+                if name.startswith("trainer/")
+            }
+            saved = Saved(marks, about["seconds"], trainer, about["printed"])
+            points = CurveSlice(marks, found["steps"], found["errors"], found.get("validation"))
         except (OSError, *DAMAGED):
             return None  # none, or a damaged one: training begins at step 0
-        return (saved, points) if saved.marks.last < before else None
+        return (saved, points) if marks.last < before else None
 
     def save(self, saved: Saved, points: CurveSlice) -> None:
         """Write a state, whole or not at all, in the place of an earlier one."""
+        marks, seconds, printed = asdict(saved.marks), saved.seconds, saved.printed
+        about = json.dumps({"marks": marks, "seconds": seconds, "printed": printed})
+        arrays = {f"trainer/{name}": value for name, value in saved.trainer.items()}
+        arrays |= {"platform": np.array(self.platform), "about": np.array(about)}
+        arrays |= {"steps": points.steps, "errors": points.errors}
+        if points.validation is not None:
+            arrays["validation"] = points.validation
         part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
         with suppress(OSError):  # a full disk ends no training; the next one may have room
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with part.open("wb") as file:
-                    arrays = _packed(saved, points) | {"platform": np.array(self.platform)}
                     np.savez(file, allow_pickle=False, **arrays)
                 os.replace(part, self.path)
             finally:
@@ -76,32 +92,3 @@ class Checkpoint:
             for part in self.path.parent.glob(f"{self.path.name}.*.part"):
                 part.unlink(missing_ok=True)  # of a process that was killed while it wrote
             self.path.parent.rmdir()
-
-
-def _packed(saved: Saved, points: CurveSlice) -> dict[str, Any]:
-    marks = saved.marks
-    values = [*marks.last_values, *marks.best_values, marks.best_validation_error, saved.seconds]
-    others = {} if points.validation is None else {"validation": points.validation}
-    return {
-        "marks": np.array([marks.last, marks.best_step, *marks.thresholds], dtype=np.int64),
-        "values": np.array(values),
-        "steps": points.steps,
-        "errors": points.errors,
-        **others,
-        **{f"trainer/{name}": value for name, value in saved.trainer.items()},
-    }
-
-
-def _unpacked(arrays: dict[str, Any]) -> tuple[Saved, CurveSlice]:
-    last, best_step, *thresholds = arrays["marks"].tolist()
-    error, other, best_error, best_other, least, seconds = arrays["values"].tolist()
-    marks = Landmarks(
-        last, (error, other), best_step, (best_error, best_other), tuple(thresholds), least
-    )
-    trainer = {
-        name.removeprefix("trainer/"): value
-        for name, value in arrays.items()
-        if name.startswith("trainer/")
-    }
-    points = CurveSlice(marks, arrays["steps"], arrays["errors"], arrays.get("validation"))
-    return Saved(marks, seconds, trainer), points

@@ -1,4 +1,4 @@
-"""Train trajectories on an executor, slice by slice, and report each run as it ends.
+"""Train trajectories on an executor, slice by slice, and yield each run as it ends.
 
 The driver keeps the curve and the last state of each trajectory; a task advances a batch by a
 slice. After the loss of a worker the batch continues from its last state.
@@ -9,23 +9,23 @@ from __future__ import annotations
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from typing import Any
 
-from sweep.config.spec import RunSpec
-from sweep.engine.checkpoint import Checkpoint
-from sweep.engine.events import Event, Failure
 from sweep.engine.executors import Executor, WorkerLost
-from sweep.engine.follow import Member
-from sweep.engine.plan import Trajectory
-from sweep.training.task import SliceResult, Task
+from sweep.engine.member import Listener, Member, Outcome
+from sweep.engine.plan import Cell, Trajectory
+from sweep.training.surroundings import Failure
+from sweep.training.task import Task
 
-__all__ = ["Driver"]
+__all__ = ["Driver", "Ended"]
+
+Ended = tuple[Cell, Outcome]
 
 TICK = 0.1
-"""Seconds between two events at most, so that the caller can act on signals."""
+"""Seconds after which the caller can act on signals."""
 
 TRIES = 3
 """Worker deaths since the last state, after which a batch has failed.
@@ -34,7 +34,7 @@ Nothing else runs during the last try, as the worker may have run out of memory.
 """
 
 
-@dataclass
+@dataclass(eq=False)
 class _Batch:
     """Trajectories that one task trains, at one step."""
 
@@ -43,7 +43,11 @@ class _Batch:
     slices: int = 0
     deaths: int = 0
     started: bool = False
-    begun: bool = False  # its worker has it
+    sent: bool = False  # its worker has it
+
+    def fail(self, failure: Failure) -> Iterator[Ended]:
+        for member in self.members:
+            yield from member.fail(failure)
 
 
 class Driver:
@@ -57,39 +61,29 @@ class Driver:
         Where tasks run; the caller closes it.
     max_seconds
         Training time from now on at which a trajectory is ended.
-    checkpoint
-        Returns the file for the last state of a trajectory.
-    environment
-        Returns the environment variables of a trajectory's training.
-    more
-        Returns whether waiting batches may begin.
     """
 
     def __init__(
         self,
         batches: Sequence[Sequence[Trajectory]],
         executor: Executor,
-        *,
+        listener: Listener | None = None,
         max_seconds: float | None = None,
-        checkpoint: Callable[[RunSpec], Checkpoint | None] = lambda spec: None,
-        environment: Callable[[Trajectory], Mapping[str, str]] = lambda trajectory: {},
-        more: Callable[[], bool] = lambda: True,
     ) -> None:
-        self._executor, self._more = executor, more
+        self._executor, self._listener = executor, listener or Listener()
         self._waiting: deque[_Batch] = deque()
-        self._resting: dict[str, _Batch] = {}
+        self._resting: dict[str, _Batch] = {}  # by the slot whose worker has it
         self._running: dict[Future[Any], tuple[str, _Batch]] = {}
         for trajectories in batches:
-            places: dict[int, list[Member]] = {}
+            at_step: dict[int, list[Member]] = {}
             for one in trajectories:
-                limit = max_seconds or math.inf
-                member = Member(one, checkpoint(one.spec), limit, environment)
-                places.setdefault(member.history.step, []).append(member)
-            for members in places.values():
+                member = Member(one, self._listener, max_seconds or math.inf)
+                at_step.setdefault(member.history.step, []).append(member)
+            for members in at_step.values():
                 self._waiting.append(_Batch(len(self._waiting), members))
 
-    def events(self) -> Generator[Event | None]:
-        """Yield events until all is trained; None after each TICK at the latest.
+    def outcomes(self) -> Generator[Ended | None]:
+        """Yield each cell with its outcome as it ends; None after each TICK at the latest.
 
         When the caller leaves early, the last state of each trajectory is on disk.
 
@@ -100,109 +94,111 @@ class Driver:
         """
         try:
             while True:
-                yield from self._fill()
+                self._fill()
                 if self._running:
-                    done, _ = wait(self._running, TICK, FIRST_COMPLETED)
-                    for future in done:
-                        yield from self._take(future, *self._running.pop(future))
-                elif self._resting or any(one.started or self._more() for one in self._waiting):
+                    for future in wait(self._running, TICK, FIRST_COMPLETED).done:
+                        yield from self._take(future)
+                elif self._resting or any(map(self._may_begin, self._waiting)):
                     time.sleep(TICK)  # there is no worker
                 else:
                     return
                 yield None
         finally:
-            under_way = [batch for _, batch in self._running.values()]
-            for batch in [*under_way, *self._resting.values(), *self._waiting]:
+            for batch in self._left():
                 for member in batch.members:
                     if member.history.left and batch.started:
                         member.keep()
 
-    def _fill(self) -> Iterator[Event]:
+    def _may_begin(self, batch: _Batch) -> bool:
+        return batch.started or self._listener.may_begin()
+
+    def _left(self) -> list[_Batch]:
+        """Return the batches that are not done, those that wait last."""
+        running = (batch for _, batch in self._running.values())
+        return [*running, *self._resting.values(), *self._waiting]
+
+    def _fill(self) -> None:
         """Submit the next slice of its batch, or a waiting batch, to each idle slot."""
-        wanted = len(self._running) + len(self._resting) + len(self._waiting)
-        slots = self._executor.slots(wanted)
+        left = self._left()
+        slots = self._executor.slots(len(left))
         for slot in self._resting.keys() - set(slots):  # the worker has left
             self._restart(self._resting.pop(slot))
-        running = [batch for _, batch in self._running.values()]
-        started = [*running, *self._resting.values(), *self._waiting]
-        suspect = next((batch for batch in started if batch.deaths == TRIES - 1), None)
+        suspect = next((batch for batch in left if batch.deaths == TRIES - 1), None)
         if suspect is not None:
             if slots and not self._running:
-                yield from self._submit_alone(suspect, slots)
+                self._submit(self._slot_alone(suspect, slots), suspect)
             return
         busy = {slot for slot, _ in self._running.values()}
         for slot in slots:
             if slot in self._resting:
-                yield from self._submit(slot, self._resting.pop(slot))
-            elif slot not in busy and self._waiting:
-                if self._waiting[0].started or self._more():
-                    yield from self._submit(slot, self._waiting.popleft())
+                self._submit(slot, self._resting.pop(slot))
+            elif slot not in busy and self._waiting and self._may_begin(self._waiting[0]):
+                self._submit(slot, self._waiting.popleft())
 
-    def _submit_alone(self, suspect: _Batch, slots: Sequence[str]) -> Iterator[Event]:
-        resting = {batch.number: slot for slot, batch in self._resting.items()}
-        if suspect.number in resting:
-            slot = resting[suspect.number]
-            del self._resting[slot]
-        else:
-            self._waiting.remove(suspect)
-            slot = next((one for one in slots if one not in self._resting), slots[0])
-            if slot in self._resting:
-                self._restart(self._resting.pop(slot))
-        yield from self._submit(slot, suspect)
+    def _slot_alone(self, suspect: _Batch, slots: Sequence[str]) -> str:
+        """Return the slot of a batch that nothing shall run beside."""
+        for slot, batch in self._resting.items():
+            if batch is suspect:
+                del self._resting[slot]
+                return slot
+        self._waiting.remove(suspect)
+        slot = next((one for one in slots if one not in self._resting), slots[0])
+        if slot in self._resting:
+            self._restart(self._resting.pop(slot))
+        return slot
 
-    def _submit(self, slot: str, batch: _Batch) -> Iterator[Event]:
-        items = None if batch.begun else tuple(member.item() for member in batch.members)
-        batch.begun = True
+    def _submit(self, slot: str, batch: _Batch) -> None:
+        items = None if batch.sent else tuple(member.item() for member in batch.members)
+        batch.sent = True
         task = Task(batch.number, batch.slices, self._executor.slice_seconds, items)
         self._running[self._executor.submit(slot, task)] = slot, batch
         if not batch.started:
             batch.started = True
             for member in batch.members:
-                yield from member.start()
+                member.start()
 
-    def _take(self, future: Future[Any], slot: str, batch: _Batch) -> Iterator[Event]:
+    def _take(self, future: Future[Any]) -> Iterator[Ended]:
+        slot, batch = self._running[future]
+        how = "it was restarted"
         try:
             reply = self._executor.result(slot, future)
         except WorkerLost as lost:
-            yield from self._lost(batch, str(lost))
-            return
+            reply, how = None, str(lost)
+        del self._running[future]  # not before, as the state is kept where the engine is lost
         if reply is None:
-            yield from self._lost(batch, "it was restarted")
-        elif isinstance(reply, Failure):
-            for member in batch.members:
-                yield from member.fail(reply)
-        else:
-            yield from self._advance(slot, batch, reply)
-
-    def _advance(self, slot: str, batch: _Batch, result: SliceResult) -> Iterator[Event]:
+            yield from self._lost(batch, how)
+            return
+        if isinstance(reply, Failure):
+            yield from batch.fail(reply)
+            return
         batch.slices += 1
-        if any(state is not None for state in result.states):
+        if any(state is not None for state in reply.states):
             batch.deaths = 0
         self._resting[slot] = batch  # first, as the caller may leave at any yield
-        slices = zip(batch.members, result.parts, result.states, strict=True)
-        for news in [member.take(parts, state) for member, parts, state in slices]:
-            yield from news
-        if result.failure is not None:
-            for member in batch.members:
-                yield from member.fail(result.failure)
+        slices = zip(batch.members, reply.parts, reply.states, strict=True)
+        for ended in [member.take(parts, state) for member, parts, state in slices]:
+            yield from ended
+        if reply.failure is not None:
+            yield from batch.fail(reply.failure)
         if not any(member.history.left for member in batch.members):
             del self._resting[slot]
 
-    def _lost(self, batch: _Batch, how: str) -> Iterator[Event]:
+    def _lost(self, batch: _Batch, how: str) -> Iterator[Ended]:
         batch.deaths += 1
         if batch.deaths < TRIES:
             self._restart(batch)
             return
-        failure = Failure(
-            f"WorkerDied: the worker died {TRIES} times in a row with this run, the last time with "
-            f"nothing beside it ({how}); look for memory that runs out or native code that crashes."
+        yield from batch.fail(
+            Failure(
+                f"WorkerDied: the worker died {TRIES} times in a row with this run, the last time "
+                f"with nothing beside it ({how}); look for memory that runs out or native code "
+                "that crashes."
+            )
         )
-        for member in batch.members:
-            yield from member.fail(failure)
 
     def _restart(self, batch: _Batch) -> None:
         """Queue a batch to continue from its last state in any slot."""
-        batch.begun = False
+        batch.sent = False
         batch.members = [member for member in batch.members if member.history.left]
         for member in batch.members:
             member.history.rewind()

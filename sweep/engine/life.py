@@ -21,8 +21,8 @@ from sweep.config.settings import Settings
 from sweep.engine.estimate import Estimate, disk_bytes, estimate
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
-from sweep.engine.stored import finished_cells
-from sweep.engine.sweep import Sweep
+from sweep.engine.stored import finished_cells, take_over, take_results
+from sweep.engine.sweep import Sweep, store_needed
 from sweep.errors import StoreError, StoreLost
 from sweep.tracking.entities import platform_tags
 from sweep.tracking.question import question_of
@@ -35,30 +35,18 @@ if TYPE_CHECKING:
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["Opening", "current", "exit_code", "sweep_began", "sweep_life"]
+__all__ = ["Opening", "process", "sweep_life"]
 
 
 class _Process:
-    """The sweep that this process drives, and how the command shall end."""
+    """What this process does."""
 
-    sweep: Sweep | None = None
-    began = False
-    exit_code = 0
-
-
-def current() -> Sweep | None:
-    """Return the sweep that this process drives, if it drives one."""
-    return _Process.sweep
+    sweep: Sweep | None = None  # that it drives
+    began = False  # whether it has opened one: from then on an error is no refusal
+    exit_code = 0  # 1 after a failed run
 
 
-def sweep_began() -> bool:
-    """Return whether this process has opened a sweep: from then on an error is no refusal."""
-    return _Process.began
-
-
-def exit_code() -> int:
-    """Return the code that the sweeps of this process ask for: 1 after a failed run, else 0."""
-    return _Process.exit_code
+process = _Process()
 
 
 @dataclass(frozen=True)
@@ -86,6 +74,22 @@ class Opening:
     workers: int = 1
     elsewhere: bool = False
 
+    def estimate(self, cells: Sequence[Cell]) -> Estimate | None:
+        """Estimate the training of cells; None for a trainer of a user's own, which is not tried.
+
+        It may be slow to build, or write something.
+        """
+        if not all(cell.spec.trainer.built_in for cell in cells):
+            return None
+        return estimate(
+            self.plan,
+            cells,
+            self.workers,
+            server=self.options.tracking_kind == "server",
+            elsewhere=self.elsewhere,
+            max_seconds=self.options.max_seconds,
+        )
+
 
 @contextmanager
 def sweep_life(opening: Opening) -> Iterator[Sweep]:
@@ -94,120 +98,94 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
     Raises
     ------
     StoreError
-        The store cannot be used, or another process works on the sweep; nothing was started.
+        The store cannot be used, or another process works on the sweep.
     Interrupted
         A signal asked the command to end; everything is closed by then.
     """
     from sweep.tracking.recorder import recorder as start_recorder
 
-    started = time.monotonic()
+    began = time.monotonic()
     with stop_on_signals() as stop, start_recorder(console.notice, stop) as recorder:
         sweep = _open(opening, stop, recorder)
-        _Process.sweep, _Process.began = sweep, True
+        process.sweep, process.began = sweep, True
         try:
             try:
-                if sweep.options.reuse:
-                    from sweep.engine.reuse import take_over
-
-                    take_over(sweep)
-                    sweep.estimate = _foreseen(sweep.pending, opening)
-                sweep.keep_to_budget()
-                with sweep.progress:
-                    yield sweep
-                if sweep.spent:
-                    sweep.count_left_over()
-                    sweep.runs.interrupt()
-                stop.check()
+                with store_needed():
+                    if sweep.options.reuse:
+                        take_over(sweep)
+                        sweep.estimate = _foreseen(opening, sweep.pending)
+                    sweep.keep_to_budget()
+                    with sweep.progress:
+                        yield sweep
+                    if sweep.spent:
+                        sweep.end_budget()
+                    stop.check()
             except (Interrupted, StoreLost):
                 raise
             except BaseException:
-                with suppress(StoreError, StoreLost):  # what is said is what came first
-                    sweep.runs.interrupt()
+                with suppress(StoreError):  # the first error is the one to show
+                    sweep.interrupt()
                     try:
-                        _close(sweep, started, "FAILED")
+                        _close(sweep, began, "FAILED")
                     except Interrupted:
                         _end_early(sweep)
                 raise
-            _close(sweep, started)
+            _close(sweep, began)
             if not sweep.well:
-                _Process.exit_code = 1
+                process.exit_code = 1
         except Interrupted as interruption:
-            with suppress(StoreError, StoreLost):  # what stays open, the next command closes
+            with suppress(StoreError):  # what stays open, the next command closes
                 _end_early(sweep)
             console.interrupted(sweep, interruption.signum)
             raise
         except StoreLost as lost:
-            with suppress(StoreError, StoreLost):  # as much as the store still takes
+            with suppress(StoreError):  # as much as the store still takes
                 _end_early(sweep)
             raise lost.error from None
         finally:
-            _Process.sweep = None
+            process.sweep = None
 
 
 def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
-    options, sweep_id = opening.options, opening.sweep_id
+    plan, options, sweep_id = opening.plan, opening.options, opening.sweep_id
+    new, estimated = opening.parent_run_id is None, None
     with stop.interruptible():  # nothing of the sweep exists yet
-        new = opening.parent_run_id is None  # else it is not known yet what is to be done
-        need = disk_bytes(opening.plan.cells) if new else 0
+        need = disk_bytes(plan.cells) if new else 0  # else it is not known what is left to do
         opened = recorder.submit(Session.open_store, from_options(options), need)
-        estimated = None
         if new and not options.reuse:
-            estimated = _foreseen(opening.plan.cells, opening)  # loads what trains, too
+            estimated = _foreseen(opening, plan.cells)  # loads what trains, too
         # What the end needs is loaded while the store is opened elsewhere.
         from sweep.report import build  # noqa: F401
 
-        experiment, said = recorder.result(opened)
+        experiment, sentences = recorder.result(opened)
         stored = [] if new else recorder.call(Session.claim_sweep, sweep_id)
-    for sentence in said:
+    for sentence in sentences:
         if new or f"resume={sweep_id} " not in sentence:
             console.say(sentence)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     question = question_of({}, options.metric, options.mode, options.repeats).document()
-    document = opening.plan.document(sweep_id, options.experiment, created, question)
-    sweep = Sweep(sweep_id, opening.plan, options, recorder, stop)
+    document = plan.document(sweep_id, options.experiment, created, question)
+    sweep = Sweep(sweep_id, plan, options, recorder, stop)
     sweep.run_pages = run_pages(options, experiment)
     if opening.parent_run_id is None:
-        sweep.parent_run_id = recorder.call(
-            Session.start_sweep, sweep_id, document, platform_tags()
-        )
+        tags = platform_tags()
+        sweep.parent_run_id = recorder.call(Session.start_sweep, sweep_id, document, tags)
     else:
         sweep.parent_run_id = opening.parent_run_id
-        sweep.leave_out(finished_cells(opening.plan, stored))
-        _take_results(sweep)
+        sweep.leave_out(finished_cells(plan, stored))
+        take_results(sweep)
         need = disk_bytes(sweep.pending)
         recorder.call(Session.resume_sweep, sweep_id, document, need)
-        estimated = _foreseen(sweep.pending, opening)
+        estimated = _foreseen(opening, sweep.pending)
     sweep.estimate = estimated
     console.sweep_started(sweep)
     return sweep
 
 
-def _take_results(sweep: Sweep) -> None:
-    taken = sweep.take_results()
-    if taken:
-        count = f"{len(taken)} {'result' if len(taken) == 1 else 'results'}"
-        console.say(f"{count} that waited on disk {'is' if len(taken) == 1 else 'are'} stored now.")
-        sweep.leave_out(taken)
-
-
-def _foreseen(cells: Sequence[Cell], opening: Opening) -> Estimate | None:
-    """Return what the cells will take; None for anybody else's trainer.
-
-    That may be slow to build, or tell what it does.
-    """
-    if not all(cell.spec.trainer.built_in for cell in cells):
-        return None
+def _foreseen(opening: Opening, cells: Sequence[Cell]) -> Estimate | None:
     try:
-        server = opening.options.tracking_kind == "server"
-        return estimate(
-            opening.plan,
-            cells,
-            opening.workers,
-            server=server,
-            elsewhere=opening.elsewhere,
-            max_seconds=opening.options.max_seconds,
-        )
+        return opening.estimate(cells)
     except Exception:  # it raises again in its run, and is recorded there
         return None
 
@@ -229,8 +207,8 @@ def _make_folder(opening: Opening) -> None:
 
 
 def _end_early(sweep: Sweep) -> None:
-    """Close what was started and the sweep, without a report: the command was asked to end."""
-    sweep.runs.interrupt()
+    """Close what was started and the sweep, without a report."""
+    sweep.interrupt()
     sweep.recorder.call(Session.finish_sweep, "KILLED", sweep.totals())
 
 
@@ -245,7 +223,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     recorder, stop = sweep.recorder, sweep.stop
     try:
         try:
-            sweep.runs.settle()
+            sweep.settle()
         except StoreError:
             status = status or "FAILED"  # without what the store refused it is not finished
             raise
@@ -260,23 +238,22 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     except Interrupted:
         raise
     except BaseException:  # a report that cannot be built leaves no sweep open
-        with suppress(StoreError):  # what is said is what came first
+        with suppress(StoreError):  # the first error is the one to show
             recorder.call(Session.finish_sweep, status or sweep.status, sweep.totals())
         raise
-    ended = status or sweep.status
-    totals, note, folder = sweep.totals(), built.note, built.folder
-    found = recorder.call(Session.finish_sweep, ended, totals, note, folder)
+    ending = status or sweep.status, sweep.totals(), built.note, built.folder
+    links = recorder.call(Session.finish_sweep, *ending)
     console.sweep_ended(built, sweep, time.monotonic() - began)
     options = sweep.options
     question = question_of({}, options.metric, options.mode, options.repeats)
     if unanswered := question.unanswered(runs):  # known at the end where a trainer is the user's
         console.error(unanswered)
-        _Process.exit_code = 1
+        process.exit_code = 1
     if sweep.options.model is not None and built.best is not None:
         from sweep.tracking.models import log_model
 
         console.say(f"Model:       {log_model(sweep.options, built.best.run_id)}")
-    for line in ending_lines(sweep.options, sweep.id, found) if found else ():
+    for line in ending_lines(sweep.options, sweep.id, links) if links else ():
         console.say(line)
 
 

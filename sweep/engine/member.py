@@ -1,84 +1,149 @@
-"""A job joins its sweep: the one of this process, or the one that the store knows."""
+"""One trajectory as the driver follows it, and whom the driver reports its training to."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from typing import Any
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
-from sweep import console
-from sweep.config.settings import Settings
-from sweep.config.spec import RunSpec, canonical
-from sweep.engine.life import current
-from sweep.engine.plan import Plan
-from sweep.engine.signals import stop_on_signals
-from sweep.engine.sweep import Sweep
-from sweep.errors import NotFoundError, RunFailed, StoreError
+from sweep.config.spec import RunSpec
+from sweep.engine.checkpoint import Checkpoint
+from sweep.engine.plan import Cell, Trajectory
+from sweep.training.curve import CurveSlice
+from sweep.training.history import History, RunResult
+from sweep.training.surroundings import Failure
+from sweep.training.task import Item, Part, Saved
 
-__all__ = ["joined_sweep", "plan_of_job"]
+__all__ = ["Listener", "Member", "Outcome"]
 
+CHART_SECONDS = 3.0
+KEEP_SECONDS = 20.0
+"""Seconds between two updates of a curve in the store, and between two checkpoints."""
 
-@contextmanager
-def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
-    """Yield the sweep that the job `spec` belongs to.
-
-    A job that a launcher started in another process finds the parent run by its id and
-    reads the plan from it; nothing else needs to be handed over.
-
-    Raises
-    ------
-    NotFoundError
-        The store holds no sweep of this id.
-    RunFailed
-        In place of whatever the job raised in another process than the sweep's.
-    StoreError
-        A server did not come back; the result waits on disk.
-    """
-    sweep = current()
-    if sweep is not None and sweep.id == options.parent:
-        yield sweep
-        return
-    from sweep.tracking.recorder import recorder as start_recorder
-    from sweep.tracking.session import Session
-    from sweep.tracking.settings import from_options
-
-    assert options.parent is not None
-    with stop_on_signals() as stop, start_recorder(console.notice, stop, inline=True) as recorder:
-        joined = recorder.call(Session.join_sweep, from_options(options), options.parent)
-        parent_run_id, document = joined
-        sweep = Sweep(options.parent, plan_of_job(document, spec), options, recorder, stop)
-        sweep.parent_run_id = parent_run_id
-        try:
-            yield sweep
-            sweep.settle()
-        except Exception as error:
-            sweep.settle()
-            # It is recorded. The driver may be unable to load a class of the user's own, and
-            # would lose the results of all jobs with it.
-            raise RunFailed(f"{type(error).__name__}: {error}") from error
-        except BaseException:
-            with suppress(StoreError):
-                sweep.runs.interrupt()
-            raise
+Outcome = RunResult | Failure
 
 
-def plan_of_job(document: Mapping[str, Any], spec: RunSpec) -> Plan:
-    """Return the part of a stored plan that one job needs: the cell of its configuration.
+class Listener:
+    """What a driver asks for and reports; by default nothing is kept and nothing shown."""
 
-    Raises
-    ------
-    NotFoundError
-        The plan has no such cell.
-    """
-    cells = document.get("cells", ())
-    wanted = canonical([spec.config, spec.choices])
-    for number, cell in enumerate(cells):
-        if canonical([cell["config"], cell["choices"]]) == wanted:
-            return Plan.from_document(document, {number: spec})
-    for number, cell in enumerate(cells):
-        if cell["signature"] == spec.signature:
-            return Plan.from_document(document, {number: spec})
-    raise NotFoundError(
-        f"parent={document.get('sweep_id')}: this job's configuration is not in the sweep's plan; "
-        "jobs are started by the sweep alone."
-    )
+    def checkpoint(self, spec: RunSpec) -> Checkpoint | None:
+        """Return the file for the last state of a trajectory."""
+        return None
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the environment variables of a trajectory's training."""
+        return {}
+
+    def may_begin(self) -> bool:
+        """Return whether trajectories may begin that wait."""
+        return True
+
+    def started(self, trajectory: Trajectory) -> None:
+        """Called when the first slice of a trajectory was submitted."""
+
+    def progressed(self, iterations: int) -> None:
+        """Called with a number of trained iterations, each counted once."""
+
+    def charted(self, cell: Cell, part: CurveSlice) -> None:
+        """Called with new curve points of the next cell of a trajectory that ends."""
+
+    def printed(self, cell: Cell, lines: Sequence[str]) -> None:
+        """Called with lines that the training of a cell has printed."""
+
+    def noted(self, sentence: str) -> None:
+        """Called with a message for the user."""
+
+
+class Member:
+    """A trajectory of a batch, and its results so far."""
+
+    def __init__(self, trajectory: Trajectory, listener: Listener, max_seconds: float) -> None:
+        self.trajectory = trajectory
+        self._listener = listener
+        self._open = list(trajectory.cells)
+        self._checkpoint = listener.checkpoint(trajectory.spec)
+        found = self._checkpoint.load(trajectory.stops[0]) if self._checkpoint else None
+        self._foreign = found if isinstance(found, str) else None
+        saved, points = found if isinstance(found, tuple) else (None, None)
+        self.history = History(trajectory.stops, saved, points)
+        self._max_seconds = self.history.seconds + max_seconds
+        self._line = ""  # printed without its end so far
+        self._counted = 0
+        self._charted_at = self._kept_at = 0.0
+
+    def start(self) -> None:
+        """Report the submission of the first slice."""
+        self._charted_at = self._kept_at = time.monotonic()
+        if self._foreign is not None:
+            self._listener.noted(
+                f"{self._open[-1].name} starts from step 0: its checkpoint was made on another "
+                f"platform ({self._foreign})."
+            )
+        self._listener.started(self.trajectory)
+        self._count()
+
+    def item(self) -> Item:
+        one, history = self.trajectory, self.history
+        cuts, environment = tuple(history.left), self._listener.environment(one)
+        return Item(one.spec, cuts, history.saved, self._max_seconds, environment)
+
+    def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[tuple[Cell, Outcome]]:
+        """Append the parts of a slice at once; return an iterator over the runs that ended."""
+        if not self._open:
+            return iter(())  # it has ended before others of its batch
+        printed = "".join(part.printed for part in parts)
+        return self._report(self.history.add(parts, state), printed, fresh=state is not None)
+
+    def _report(
+        self, results: Iterator[RunResult], printed: str, *, fresh: bool
+    ) -> Iterator[tuple[Cell, Outcome]]:
+        outcome = ""
+        self._print(printed, last=not self.history.left)
+        self._count()
+        for result in results:
+            outcome = result.outcome
+            for cell in [cell for cell in self._open if cell.spec.iters == result.iters]:
+                self._open.remove(cell)
+                yield cell, result
+        now = time.monotonic()
+        if not self.history.left and outcome != "interrupted":
+            if self._checkpoint:
+                self._checkpoint.remove()
+        elif fresh and (not self._open or now - self._kept_at >= KEEP_SECONDS):
+            self._kept_at = now
+            self.keep()
+        if self._open and now - self._charted_at >= CHART_SECONDS:
+            self._charted_at = now
+            if new := self.history.charted():
+                cell = self._open[0]
+                self._listener.charted(cell, new.at(new.steps <= cell.spec.iters))
+
+    def keep(self) -> None:
+        """Write the last state to disk, if any, and rewind the curve to it."""
+        saved = self.history.saved
+        if self._checkpoint and saved is not None:
+            self.history.rewind()
+            self._checkpoint.save(saved, self.history.curve)
+
+    def fail(self, failure: Failure) -> Iterator[tuple[Cell, Outcome]]:
+        """End all open cells, each with what was printed until then."""
+        self._print(failure.printed, last=True)
+        failure = replace(failure, printed=self.history.printed + failure.printed)
+        cells, self._open = self._open, []
+        self.history.left.clear()
+        for cell in cells:
+            yield cell, failure
+
+    def _count(self) -> None:
+        new = self.history.step - self._counted
+        if new > 0:
+            self._counted += new
+            self._listener.progressed(new)
+
+    def _print(self, text: str, *, last: bool) -> None:
+        """Report the complete lines that were printed; at the end also what has no line end."""
+        *lines, self._line = (self._line + text).split("\n")
+        if self._line and last:
+            lines, self._line = [*lines, self._line], ""
+        if lines:
+            self._listener.printed(self.trajectory.cells[-1], lines)

@@ -30,8 +30,6 @@ class Cell:
     ----------
     index
         Position in the plan.
-    overrides
-        The overrides that Hydra composes it from.
     values
         The value of each swept key, in the order of the axes.
     number
@@ -49,7 +47,6 @@ class Cell:
 
     @property
     def signature(self) -> str:
-        """The signature of its run."""
         return self.planned or self.spec.signature
 
     @property
@@ -68,13 +65,7 @@ class Cell:
         return canonical([self.spec.config, self.spec.choices])
 
     def check(self, spec: RunSpec) -> None:
-        """Check the specification that a job composed for this cell.
-
-        Raises
-        ------
-        RunFailed
-            The data or the trainer's source differs from the plan's.
-        """
+        """Raise RunFailed if a job composed other data or another trainer's source."""
         if spec.signature != self.signature:
             raise RunFailed(
                 "The data or the trainer's source is not what the sweep was planned with; put it "
@@ -233,23 +224,17 @@ class Plan:
             Index of a cell -> its specification, built by the caller from the current
             configuration: what the store names is compared and never run.
         """
-        cells = tuple(
-            Cell(
-                number,
-                tuple(cell["overrides"]),
-                cell["values"],
-                specs[number],
-                cell.get("number", number),
-                cell.get("signature"),
-            )
-            for number, cell in enumerate(document["cells"])
-            if number in specs
-        )
+        cells = []
+        for at, stored in enumerate(document["cells"]):
+            if at in specs:
+                overrides, number = tuple(stored["overrides"]), stored.get("number", at)
+                signature = stored.get("signature")
+                cells.append(Cell(at, overrides, stored["values"], specs[at], number, signature))
         base = Path(document["base"])
         more = {key: document.get(key, {}) for key in ("kept", "left_out", "about")}
         axes, command = tuple(document["axes"]), document["command"]
         repeats = tuple((document.get("question") or {}).get("repeats", ()))
-        return cls(cells, axes, len(cells), command, base, repeats=repeats, **more)
+        return cls(tuple(cells), axes, len(cells), command, base, repeats=repeats, **more)
 
 
 def counted(runs: int, trajectories: int, iterations: int) -> str:

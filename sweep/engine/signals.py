@@ -11,16 +11,13 @@ from types import FrameType
 
 __all__ = ["Interrupted", "StopRequest", "stop_on_signals"]
 
-WATCHED = ("SIGINT", "SIGTERM", "SIGHUP")
+WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal requested a stop; no subclass of Exception, so that no handler swallows it.
+    """A signal requested a stop; the command ends with 128 + `signum`.
 
-    Parameters
-    ----------
-    signum
-        The signal's number; the command ends with 128 + signum.
+    No subclass of Exception, so that no handler swallows it.
     """
 
     def __init__(self, signum: int) -> None:
@@ -33,7 +30,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.signum: int | None = None
-        self.raise_at_once = False
+        self._raise_at_once = False
 
     def __call__(self) -> bool:
         """Return whether a stop was requested."""
@@ -46,35 +43,21 @@ class StopRequest:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let a signal raise at once within this block, for training in the main thread.
-
-        A user's trainer may spend minutes in one call. Recording stays outside the block.
-        """
+        """Let a signal raise at once within this block, where a call may take long."""
         self.check()
-        self.raise_at_once = True
+        self._raise_at_once = True
         try:
             yield
         finally:
-            self.raise_at_once = False
-
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """Within `interruptible`, delay signals until this block has ended."""
-        before, self.raise_at_once = self.raise_at_once, False
-        try:
-            yield
-        finally:
-            self.raise_at_once = before
-        if before:
-            self.check()
+            self._raise_at_once = False
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
         """Store the first signal; end the process at the second, which the store survives."""
         if self.signum is not None:
             os._exit(128 + signum)
         self.signum = signum
-        if self.raise_at_once:
-            self.raise_at_once = False
+        if self._raise_at_once:
+            self._raise_at_once = False
             raise Interrupted(signum)
 
 
@@ -82,14 +65,11 @@ class StopRequest:
 def stop_on_signals() -> Iterator[StopRequest]:
     """Handle the signals within the block; ignored ones (nohup) stay ignored."""
     request = StopRequest()
-    if threading.current_thread() is not threading.main_thread():
-        yield request  # Python delivers signals to the main thread only
-        return
     before = {}
-    for name in WATCHED:
-        number = getattr(signal, name, None)
-        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
-            before[number] = signal.signal(number, request.handle)
+    if threading.current_thread() is threading.main_thread():  # signals are delivered to it alone
+        for number in WATCHED:
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                before[number] = signal.signal(number, request.handle)
     try:
         yield request
     finally:

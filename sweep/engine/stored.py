@@ -1,18 +1,23 @@
-"""Which cells of a plan the store has already."""
+"""Which cells of a plan need no training, as the store or a result file has their result."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep import console
+from sweep.config.settings import Settings
 from sweep.engine.plan import Cell, Plan
 from sweep.errors import NotFoundError
+from sweep.tracking import results
+from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
-    from sweep.config.settings import Settings
+    from sweep.engine.sweep import Sweep
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["finished_cells", "stored_cells"]
+__all__ = ["finished_cells", "stored_cells", "take_over", "take_results"]
 
 
 def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
@@ -25,26 +30,90 @@ def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
     return [cell for cell in plan.cells if done.get(cell.index) == cell.spec.signature]
 
 
+def _waiting(plan: Plan, options: Settings, sweep_id: str) -> tuple[dict[int, Path], list[Path]]:
+    """Return result files that `resume` stores, by cell, and those that are of no use.
+
+    The latter are not whole, of an attempt that did not finish, or of another plan.
+    """
+    tracking = from_options(options)
+    found = results.waiting(results.folder_of(tracking.outputs, f"sweeps/{sweep_id}"))
+    useful, useless = {}, []
+    for cell in plan.cells:
+        if (path := found.get(cell.index)) is None:
+            continue
+        record = results.read(path)
+        if record is None:
+            useless.append(path)
+        elif record.store == tracking.name:  # else of another store with the same outputs
+            made = record.sweep_id, record.tags.get("sweep.signature"), record.status
+            if made == (sweep_id, cell.signature, "FINISHED"):
+                useful[cell.index] = path
+            else:
+                useless.append(path)
+    return useful, useless
+
+
 def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
     """Return the cells that need no training, looked up without changing anything."""
-    if options.resume is None and not options.reuse:
-        return []
-    from sweep.tracking import read, results
-    from sweep.tracking.settings import from_options
+    from sweep.tracking import read
     from sweep.tracking.store import open_store
 
+    if options.resume is None and not options.reuse:
+        return []
     try:
         store = open_store(from_options(options), mode="read")
     except NotFoundError:
         return []
     if options.resume is not None:
-        done = finished_cells(plan, read.sweep_runs(store, sweep_id))
-        waiting = results.waiting(results.folder_of(options.outputs, f"sweeps/{sweep_id}"))
-        records = {cell: results.read(path) for cell, path in waiting.items()}
-        for cell in plan.cells:
-            record = records.get(cell.index)
-            if cell not in done and record is not None and record.status == "FINISHED":
-                done.append(cell)
-        return done
+        done = {cell.index for cell in finished_cells(plan, read.sweep_runs(store, sweep_id))}
+        done |= _waiting(plan, options, sweep_id)[0].keys()
+        return [cell for cell in plan.cells if cell.index in done]
     found = read.finished_by_signature(store, {cell.spec.signature for cell in plan.cells})
     return [cell for cell in plan.cells if cell.spec.signature in found]
+
+
+def take_results(sweep: Sweep) -> None:
+    """Store the result files that an earlier command left, and train those cells no more.
+
+    The store drops the file of a run that it has already.
+    """
+    useful, useless = _waiting(sweep.plan, sweep.options, sweep.id)
+    for path in useless:
+        results.remove(path)
+    sweep.waiting |= useful
+    sweep.settle()
+    done = useful.keys() - sweep.damaged
+    taken = [cell for cell in sweep.pending if cell.index in done]
+    if taken:
+        one = len(taken) == 1
+        console.say(
+            f"{len(taken)} {'result' if one else 'results'} that waited on disk "
+            f"{'is' if one else 'are'} stored now."
+        )
+        sweep.leave_out(taken)
+
+
+def take_over(sweep: Sweep) -> None:
+    """Record for each pending cell the result of an earlier finished run of its signature.
+
+    The cell gets a run of its own, tagged with the run that the result came from; a result
+    whose files are not complete is computed again.
+    """
+    from sweep.tracking.session import Session
+
+    signatures = {cell.spec.signature for cell in sweep.pending}
+    stored = sweep.recorder.call(Session.reusable, signatures)
+    taken = []
+    for cell in sweep.pending:
+        sweep.stop.check()
+        run = stored.get(cell.spec.signature)
+        result = run.result() if run else None
+        if run is None or result is None:
+            continue
+        sweep.start(cell, {"sweep.reused_from": run.run_id})
+        sweep.finish(cell, result)
+        sweep.poll()
+        console.reused(cell.name, run.run_id, run.tags.get("sweep.id"))
+        taken.append(cell)
+    sweep.settle()
+    sweep.leave_out(taken)

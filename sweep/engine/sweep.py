@@ -1,4 +1,4 @@
-"""A sweep while it lives: what became of its cells so far, and the one place that records them."""
+"""A sweep that this process works on: what became of its cells, and the jobs that train them."""
 
 from __future__ import annotations
 
@@ -7,103 +7,91 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec
+from sweep.engine.batches import batches
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
-from sweep.engine.plan import Cell, Plan, Trajectory
-from sweep.engine.runs import Runs
+from sweep.engine.driver import Ended
+from sweep.engine.executors import create
+from sweep.engine.member import Outcome
+from sweep.engine.plan import Cell, Plan
+from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
-from sweep.errors import StoreError, StoreLost
+from sweep.errors import ConfigError, StoreError, StoreLost, SweepError
 from sweep.progress import ProgressDisplay
 from sweep.report.colours import colour_scale
-from sweep.tracking import results
-from sweep.tracking.entities import platform_tags, run_tags
+from sweep.tracking.entities import platform_tags
 from sweep.tracking.question import POINT
-from sweep.tracking.settings import from_options
+from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.runs import Finished
     from sweep.tracking.stored import StoredRun
-    from sweep.training.curve import CurveSlice
-    from sweep.training.history import RunResult
-    from sweep.training.task import Failure
 
-__all__ = ["Failed", "Sweep"]
+__all__ = ["Failed", "Sweep", "execute", "store_needed"]
 
 log = logging.getLogger(__name__)
-"""What it says goes to the sweep's log file, or to the job's where each has one."""
+"""Its lines go to the sweep's log file, or to the job's where each has one."""
 
 
 class Failed(NamedTuple):
-    """A run that failed: its name, why in one line, and where the whole traceback is."""
+    """A run that failed: its name, why in one line, and where its traceback is."""
 
     name: str
     sentence: str
     traceback: str
 
 
-class Sweep:
-    """A sweep while it lives: its plan, its place in the store, and what became of its cells."""
+class Sweep(Recording):
+    """A sweep under way: its plan, its place in the store, and what became of its cells.
+
+    Attributes
+    ----------
+    pending
+        The cells to train.
+    finished, interrupted, lost
+        Counts of runs; those that are lost were deleted, or never begun.
+    left_over, cut_off
+        Counts of cells that the budget left out, and of those among them that had begun.
+    """
 
     parent_run_id: str
 
     def __init__(
-        self,
-        sweep_id: str,
-        plan: Plan,
-        options: Settings,
-        recorder: Recorder,
-        stop: StopRequest,
+        self, sweep_id: str, plan: Plan, options: Settings, recorder: Recorder, stop: StopRequest
     ) -> None:
-        self.id = sweep_id
-        self.plan = plan
-        self.options = options
-        self.recorder = recorder
-        self.stop = stop
-        tracking = from_options(options)
-        self._store = tracking.name
-        self.runs = Runs(recorder, tracking, f"sweeps/{sweep_id}", stop, self._on_finished)
-        self.pending: tuple[Cell, ...] = plan.cells
+        super().__init__(options, f"sweeps/{sweep_id}", recorder, stop)
+        self.id, self.plan = sweep_id, plan
         self.estimate: Estimate | None = None
-        self.finished = 0
-        self.interrupted = 0
-        self.lost = 0
         self.run_pages = ""
-        self.left_over = 0
-        self.cut_off = 0
-        self._began = time.monotonic()
-        self._began_in = os.getcwd()
-        self.progress = ProgressDisplay(plan.iterations(), len(plan.cells))
-        self._started: set[int] = set()
-        self._ended: set[int] = set()
+        self.finished = self.interrupted = self.lost = self.left_over = self.cut_off = 0
+        self.damaged: set[int] = set()
+        self._began, self._began_in = time.monotonic(), os.getcwd()
         self._failed: dict[int, Failed] = {}
-        self._damaged: set[int] = set()
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
+        self._train_only(plan.cells)
 
-    @property
-    def failures(self) -> list[Failed]:
-        """The runs that failed, in the order in which they did."""
-        return list(self._failed.values())
+    def _train_only(self, cells: Iterable[Cell]) -> None:
+        self.pending = tuple(cells)
+        self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
 
     def leave_out(self, cells: Iterable[Cell]) -> None:
         """Count cells as finished and train the others alone."""
         done = {cell.index for cell in cells}
         self.finished += len(done)
-        self.pending = tuple(cell for cell in self.pending if cell.index not in done)
-        self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
+        self._train_only(cell for cell in self.pending if cell.index not in done)
 
     def keep_to_budget(self) -> None:
-        """Train the first of the cells that are left alone, as many as the budget has runs."""
-        left = self.pending[self.options.budget_runs :] if self.options.budget_runs else ()
-        self.left_over = len(left)
-        if left:
-            self.pending = self.pending[: self.options.budget_runs]
-            self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
+        """Train the first of the pending cells, as many as the budget has runs."""
+        most = self.options.budget_runs
+        if most is not None and len(self.pending) > most:
+            self.left_over = len(self.pending) - most
+            self._train_only(self.pending[:most])
 
     @property
     def spent(self) -> bool:
@@ -111,149 +99,82 @@ class Sweep:
         seconds = self.options.budget_seconds
         return seconds is not None and time.monotonic() - self._began >= seconds
 
-    def count_left_over(self) -> None:
-        """Count the cells that the end of the budget left out, and those that it cut off."""
-        self.cut_off = len(self._started - self._ended)
-        self.left_over += len({cell.index for cell in self.pending} - self._ended)
+    def end_budget(self) -> None:
+        """Count what the end of the budget left out, and close what it cut off."""
+        self.cut_off = len(self._begun)
+        self.left_over += len(self.pending) - self.progress.ended
+        self.interrupt()
 
-    def take_results(self) -> list[Cell]:
-        """Store the result files that an earlier command left; return those pending until now.
+    # --- runs ------------------------------------------------------------------------------
 
-        One that is not whole, or of an attempt that did not finish, is removed. One whose run is
-        finished already goes the same way: the store finds that run and drops the file.
-        """
-        taken = {}
-        left = results.waiting(self.runs.folder)
-        for cell in self.plan.cells:
-            path = left.get(cell.index)
-            record = results.read(path) if path is not None else None
-            if path is None or (record is not None and record.store != self._store):
-                continue
-            wanted = (self.id, cell.signature, "FINISHED")
-            if record is not None and wanted == (
-                record.sweep_id,
-                record.tags.get("sweep.signature"),
-                record.status,
-            ):
-                taken[cell.index] = path
-            else:
-                results.remove(path)
-        self.runs.adopt(taken)
-        with self._store_needed():
-            self.runs.settle()
-        done = taken.keys() - self._damaged
-        return [cell for cell in self.pending if cell.index in done]
-
-    def start(self, cell: Cell, reused_from: str | None = None) -> None:
-        """Begin the cell's run, once."""
-        if self.runs.started(cell):
-            return
-        self._started.add(cell.index)
-        tags = run_tags(cell.spec) | {
+    def tags(self, cell: Cell) -> dict[str, str]:
+        point = self.plan.point(cell)
+        return super().tags(cell) | {
             "sweep.id": self.id,
             "sweep.cell": str(cell.index),
             "mlflow.parentRunId": self.parent_run_id,
             "mlflow.runColor": self._colours[cell.spec.lr],
+            **({} if point is None else {POINT: point}),
         }
-        point = self.plan.point(cell)
-        if point is not None:
-            tags[POINT] = point
-        if reused_from is not None:
-            tags["sweep.reused_from"] = reused_from
-        self.runs.start(cell, tags)
-
-    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
-        """Return the variables that a trajectory finds; see `Runs.environment`."""
-        if trajectory.spec.trainer.built_in:
-            return {}
-        self.start(trajectory.cells[-1])
-        with self._store_needed():
-            return self.runs.environment(trajectory)
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:
-        """Return the file of the last state of a training of this sweep."""
-        folder = self.options.outputs / "sweeps" / self.id / "checkpoints"
+        folder = self.folder.parent / "checkpoints"
         return Checkpoint(folder / checkpoint_name(spec), platform_tags()["sweep.platform"])
 
-    def show(self, cell: Cell, part: CurveSlice) -> None:
-        """Write what is known of the curve of a cell that still trains."""
-        with self._store_needed():
-            self.runs.show(cell, part.at(part.steps <= cell.spec.iters))
+    def may_begin(self) -> bool:
+        return not self.failed_fast
 
-    def record(self, cell: Cell, result: RunResult, *, quietly: bool = False) -> float | None:
-        """Have a cell's result stored, the run's status last; return its final error.
-
-        Parameters
-        ----------
-        quietly
-            Nobody trained the run: not a word of it to the user.
-        """
-        self.start(cell)
-        self._ended.add(cell.index)
-        log.info("%s %s, final error %r", cell.name, result.outcome, result.final_error)
-        with self._store_needed():
-            content = results.completed(result, cell.spec.config, cell.spec.preparation)
-            path = self.runs.finish(cell, content)
-        if result.failure is not None:
-            self._failed[cell.index] = Failed(cell.name, result.failure.sentence, str(path))
-            self.progress.run_failed(cell.name, result.failure.sentence)
-        elif not quietly:
-            interrupted = result.outcome == "interrupted"
-            self.interrupted += interrupted
-            self.finished += not interrupted
-            self.progress.run_ended(cell.name, result)
+    def goes_on(self) -> bool:
+        self.stop.check()
         self.poll()
-        return result.final_error
+        return not self.spent
 
-    def poll(self) -> None:
-        """Take what the store has now, and have it take more.
+    def record(self, cell: Cell, outcome: Outcome) -> float | None:
+        """Have a run stored, its status last; return its final error.
 
         Raises
         ------
-        StoreLost
-            The store can do nothing more: the sweep ends.
+        StoreError
+            The disk is full, or the store can do nothing more.
         """
-        with self._store_needed():
-            self.runs.poll()
+        self.start(cell)
+        path = self.finish(cell, outcome)
+        failure: Failure | None
+        if isinstance(outcome, Failure):
+            failure, final_error = outcome, None
+            log.info("%s failed\n%s", cell.name, outcome.traceback or outcome.sentence)
+        else:
+            failure, final_error = outcome.failure, outcome.final_error
+            log.info("%s %s, final error %r", cell.name, outcome.outcome, final_error)
+            if failure is None:
+                self.interrupted += outcome.outcome == "interrupted"
+                self.finished += outcome.outcome != "interrupted"
+                self.progress.run_ended(cell.name, outcome)
+        if failure is not None:
+            self._failed[cell.index] = Failed(cell.name, failure.sentence, str(path))
+            self.progress.run_failed(cell.name, failure.sentence)
+        self.poll()
+        return final_error
 
-    def settle(self) -> None:
-        """Wait until the store has every run that has ended."""
-        with self._store_needed():
-            self.runs.settle()
-
-    def _on_finished(self, one: Finished) -> None:
+    def on_finished(self, one: Finished) -> None:
         if one.state == "damaged":
-            self._damaged.add(one.cell)
+            self.damaged.add(one.cell)
         elif one.state == "gone":
             console.error(one.problem)
             self.lost += 1
             self.finished -= 1
         elif one.cell in self._failed:
-            failed = self._failed[one.cell]
-            self._failed[one.cell] = failed._replace(traceback=self._traceback_of(one.run_id))
+            where = self._traceback_of(one.run_id)
+            self._failed[one.cell] = self._failed[one.cell]._replace(traceback=where)
 
-    def fail(self, cell: Cell, failed: Failure) -> None:
-        """Store that a cell failed, with its traceback; the other cells go on."""
-        self.start(cell)
-        self._ended.add(cell.index)
-        text = failed.traceback or failed.sentence
-        with self._store_needed():
-            content = results.failed(text, cell.spec.config, failed.printed)
-            path = self.runs.finish(cell, content)
-        log.info("%s failed\n%s", cell.name, text)  # the terminal gets one line of it
-        self._failed[cell.index] = Failed(cell.name, failed.sentence, str(path))
-        self.progress.run_failed(cell.name, failed.sentence)
-        self.poll()
-
-    @contextmanager
-    def _store_needed(self) -> Iterator[None]:
-        try:
-            yield
-        except StoreError as error:
-            raise StoreLost(error) from error
+    def _traceback_of(self, run_id: str) -> str:
+        if self.options.tracking_kind == "local":
+            folder = self.options.outputs / "artifacts" / run_id / "artifacts"
+            return os.path.relpath(folder / "traceback.txt", self._began_in)  # jobs may chdir
+        return f"artifact traceback.txt of run {run_id}"
 
     def learn(self, runs: Sequence[StoredRun]) -> None:
-        """Take from the store what jobs in other processes recorded: it alone knows all."""
+        """Take from the store what jobs in other processes recorded."""
         for run in runs:
             if run.status == "FAILED" and run.cell not in self._failed:
                 lines = (run.traceback() or "no traceback").strip().splitlines()
@@ -264,21 +185,22 @@ class Sweep:
         unasked = self.left_over - self.cut_off
         self.lost = max(self.lost, len(self.plan.cells) - ended - unasked)
 
+    # --- what became of all ----------------------------------------------------------------
+
+    @property
+    def failures(self) -> list[Failed]:
+        """The runs that failed, in the order in which they did."""
+        return list(self._failed.values())
+
     @property
     def failed_fast(self) -> bool:
         """Whether a run failed and none shall follow it."""
-        return self.options.fail_fast and bool(self.failures)
-
-    def _traceback_of(self, run_id: str) -> str:
-        if self.options.tracking_kind == "local":
-            folder = self.options.outputs / "artifacts" / run_id / "artifacts"
-            return os.path.relpath(folder / "traceback.txt", self._began_in)  # jobs may chdir
-        return f"artifact traceback.txt of run {run_id}"
+        return self.options.fail_fast and bool(self._failed)
 
     @property
     def status(self) -> str:
         """The status of the parent run once every cell has ended."""
-        if self.failures or self.lost:
+        if self._failed or self.lost:
             return "FAILED"
         return "KILLED" if self.interrupted or self.left_over else "FINISHED"
 
@@ -290,7 +212,7 @@ class Sweep:
     @property
     def known(self) -> int:
         """Of how many cells this process knows what became of them."""
-        return self.finished + self.interrupted + self.lost + len(self.failures)
+        return self.finished + self.interrupted + self.lost + len(self._failed)
 
     def totals(self) -> dict[str, float]:
         """Return the sweep's metrics as this process knows them."""
@@ -298,3 +220,37 @@ class Sweep:
             "runs_finished": float(self.finished),
             "runs_failed": float(len(self._failed)),
         }
+
+
+def execute(sweep: Sweep, launcher: Mapping[str, Any]) -> Iterator[Ended]:
+    """Train the pending cells and yield each with its result or failure, as they end.
+
+    Parameters
+    ----------
+    launcher
+        The launcher's settings: ``backend``, ``workers``, ``options``.
+
+    Raises
+    ------
+    Interrupted, SweepError
+        See `Recording.train`; every worker is gone by then.
+    """
+    safe = all(cell.spec.trainer.thread_safe for cell in sweep.pending)
+    name, workers, options = launcher["backend"], launcher["workers"], launcher["options"]
+    try:
+        executor = create(str(name), workers, options, thread_safe=safe)
+    except ConfigError as error:  # all was well before the sweep began, so no refusal
+        message = str(error).removesuffix(".")
+        raise SweepError(f"{message}; then finish the sweep with resume=last.") from error
+    with executor:
+        trajectories = sweep.plan.trajectories(sweep.pending)
+        yield from sweep.train(batches(trajectories, executor.room()), executor)
+
+
+@contextmanager
+def store_needed() -> Iterator[None]:
+    """Let no launcher take a failure of the store for one of the job."""
+    try:
+        yield
+    except StoreError as error:
+        raise StoreLost(error) from error

@@ -9,14 +9,14 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from sweep.engine.driver import Driver
-from sweep.engine.events import Ended, Failure
 from sweep.engine.executors import create
+from sweep.engine.member import Listener, Outcome
 from sweep.engine.plan import Plan, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError
 from sweep.tracking.active import scratch
 from sweep.tracking.question import question_of
-from sweep.training.history import RunResult
+from sweep.training.surroundings import Failure
 from sweep.verify.cases import Case, Origin, case_of
 from sweep.verify.compare import MISSING, Difference, Near, differences, exact
 from sweep.verify.values import Values, flat, result_values, stored_metrics
@@ -141,26 +141,32 @@ def verdicts(
     needed = trajectories(cases)
     safe = all(one.spec.trainer.thread_safe for one in needed)
     with TemporaryDirectory() as folder, create("threads", thread_safe=safe) as executor:
-
-        def environment(one: Trajectory) -> Mapping[str, str]:
-            """Give a user's trainer that logs to MLflow a store that is thrown away."""
-            own = Path(folder, str(one.cells[0].index))
-            return {} if one.spec.trainer.built_in else scratch(own)
-
-        together = [(one,) for one in needed]
-        for event in Driver(together, executor, environment=environment).events():
+        driver = Driver([(one,) for one in needed], executor, _Scratch(folder))
+        for ended in driver.outcomes():
             stop.check()
-            if isinstance(event, Ended):
-                case = cases[event.cell.index]
+            if ended is not None:
+                cell, outcome = ended
+                case = cases[cell.index]
                 near = bool(foreign(case.run, platform))
-                found = _compared(case, event.outcome, history, near)
+                found = _compared(case, outcome, history, near)
                 word = DIFFERS if found else EQUAL
                 yield Verdict(case.run.name, word, case.reason, found, near)
 
 
+class _Scratch(Listener):
+    """What a trainer of a user's own logs again goes to a store that is thrown away."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        own = Path(self._folder, str(trajectory.cells[0].index))
+        return {} if trajectory.spec.trainer.built_in else scratch(own)
+
+
 def _compared(
     case: Case,
-    result: RunResult | Failure,
+    result: Outcome,
     history: Callable[[StoredRun], History],
     near: bool,
 ) -> list[Difference]:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
 from sweep.engine.driver import Driver
-from sweep.engine.events import Ended, Event, Progressed
 from sweep.engine.executors import Executor
+from sweep.engine.member import Listener, Outcome
 from sweep.engine.plan import Cell, Trajectory
+from sweep.training.curve import CurveSlice
 from sweep.training.history import RunResult
 from tests.configuration import spec
 
@@ -25,6 +29,83 @@ def trajectory(cls: str, lr: float, *cuts: int, folder: Path | None = None) -> T
     changes: dict[str, Any] = {"trainer": trainer, "rule": None} if cls else {}
     cells = [Cell(at, (), {}, spec(lr=lr, iters=cut, **changes)) for at, cut in enumerate(cuts)]
     return Trajectory(tuple(cells))
+
+
+@dataclass(frozen=True)
+class Started:
+    trajectory: Trajectory
+
+
+@dataclass(frozen=True)
+class Progressed:
+    iterations: int
+
+
+@dataclass(frozen=True)
+class Charted:
+    cell: Cell
+    part: CurveSlice
+
+
+@dataclass(frozen=True)
+class Noted:
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Ended:
+    cell: Cell
+    outcome: Outcome
+
+
+Event = Started | Progressed | Charted | Noted | Ended
+
+
+class Collecting(Listener):
+    """Keeps what a driver reports, in order."""
+
+    def __init__(
+        self,
+        checkpoint: Callable[[RunSpec], Checkpoint | None],
+        more: Callable[[], bool],
+    ) -> None:
+        self.events: list[Event] = []
+        self._checkpoint, self._more = checkpoint, more
+
+    def checkpoint(self, spec: RunSpec) -> Checkpoint | None:
+        return self._checkpoint(spec)
+
+    def may_begin(self) -> bool:
+        return self._more()
+
+    def started(self, trajectory: Trajectory) -> None:
+        self.events.append(Started(trajectory))
+
+    def progressed(self, iterations: int) -> None:
+        self.events.append(Progressed(iterations))
+
+    def charted(self, cell: Cell, part: CurveSlice) -> None:
+        self.events.append(Charted(cell, part))
+
+    def noted(self, sentence: str) -> None:
+        self.events.append(Noted(sentence))
+
+
+def events(
+    batches: Sequence[Sequence[Trajectory]],
+    executor: Executor,
+    *,
+    checkpoint: Callable[[RunSpec], Checkpoint | None] = lambda spec: None,
+    more: Callable[[], bool] = lambda: True,
+    max_seconds: float | None = None,
+) -> Iterator[Event | None]:
+    """Train batches and yield what the driver reports, and None after each step of it."""
+    listener = Collecting(checkpoint, more)
+    with closing(Driver(batches, executor, listener, max_seconds).outcomes()) as outcomes:
+        for ended in outcomes:
+            reported, listener.events = listener.events, []
+            yield from reported
+            yield None if ended is None else Ended(*ended)
 
 
 def drive(
@@ -46,7 +127,7 @@ def drive(
     found: dict[tuple[float, int], Any] = {}
     counted = 0
     with executor:
-        for event in Driver([(one,) for one in trajectories], executor, **options).events():
+        for event in events([(one,) for one in trajectories], executor, **options):
             on(event)
             if isinstance(event, Progressed):
                 counted += event.iterations

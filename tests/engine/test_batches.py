@@ -13,13 +13,11 @@ from sweep.config.spec import RunSpec
 from sweep.engine import batches as batches_module
 from sweep.engine.batches import batches
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
-from sweep.engine.driver import Driver
-from sweep.engine.events import Ended, Progressed
 from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.training.history import RunResult
 from tests.configuration import spec as specification
-from tests.engine.driving import bits, trajectory
+from tests.engine.driving import Ended, Progressed, bits, events, trajectory
 
 LONG = 2_000_000
 """Iterations of which a few trajectories are worth a batch."""
@@ -134,7 +132,7 @@ def outcomes(given: Sequence[Sequence[Trajectory]], executor: str, **options: An
     """Train batches; return the bits of each run by (lr, iters)."""
     found = {}
     with create(executor, 2) as engine:
-        for event in Driver(given, engine, **options).events():
+        for event in events(given, engine, **options):
             if isinstance(event, Ended):
                 assert isinstance(event.outcome, RunResult), event.outcome
                 found[event.cell.spec.lr, event.cell.spec.iters] = bits(event.outcome)
@@ -164,7 +162,7 @@ def test_batch_that_is_left_goes_on_where_it_was(batched: bool, tmp_path: Path) 
     given = [trajectory("", lr, iters) for lr in lrs]
     steps: list[int] = []
     with create("threads", 1) as executor:
-        for event in Driver([given], executor, checkpoint=checkpoint).events():
+        for event in events([given], executor, checkpoint=checkpoint):
             if isinstance(event, Progressed):
                 steps.append(event.iterations)
                 if len(steps) == len(lrs):
@@ -184,7 +182,7 @@ def test_trajectories_at_different_steps_go_on_in_batches_of_one_step(tmp_path: 
     given = batchable(5, (20_000_000,))
     for part in ([given[0]], given[2:4]):
         with create("threads", 1) as executor:
-            for event in Driver([part], executor, checkpoint=checkpoint).events():
+            for event in events([part], executor, checkpoint=checkpoint):
                 if isinstance(event, Progressed):
                     break
     assert len(list((tmp_path / "kept").iterdir())) == 3

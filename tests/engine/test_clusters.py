@@ -12,14 +12,13 @@ import numpy as np
 import psutil
 import pytest
 
-from sweep.engine.driver import Driver
-from sweep.engine.events import Failure, Progressed
 from sweep.engine.executors import create
 from sweep.errors import ConfigError, SweepError
 from sweep.training.history import RunResult
+from sweep.training.surroundings import Failure
 from tests import processes
 from tests.engine.clusters import ENGINES, Engine, ray_cluster, running_engine, wait_for
-from tests.engine.driving import assert_falls, bits, drive, trajectory
+from tests.engine.driving import Progressed, assert_falls, bits, drive, events, trajectory
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -114,9 +113,8 @@ OWN = """
 import os, signal, sys
 from pathlib import Path
 import psutil
-from sweep.engine.driver import Driver
 from sweep.engine.executors import create
-from tests.engine.driving import trajectory
+from tests.engine.driving import events, trajectory
 
 if __name__ == "__main__":
     here = Path.cwd()
@@ -126,7 +124,7 @@ if __name__ == "__main__":
         if sys.argv[1] != "stops":
             given = [(trajectory("Busy", lr, 5, folder=here),) for lr in (0.1, 0.2)]
         seen = 0
-        for event in Driver(given, executor).events():
+        for event in events(given, executor):
             seen += type(event).__name__ == "Progressed"
             if len(list(here.glob("*.pids"))) == 2 or seen == 4:
                 pids = [child.pid for child in psutil.Process().children(recursive=True)]
@@ -169,13 +167,11 @@ def test_slices_of_a_command_that_is_killed_end_too(dask: Engine, tmp_path: Path
     script = (
         "import os, signal\n"
         "from pathlib import Path\n"
-        "from sweep.engine.driver import Driver\n"
-        "from sweep.engine.events import Progressed\n"
         "from sweep.engine.executors import create\n"
-        "from tests.engine.driving import trajectory\n"
+        "from tests.engine.driving import Progressed, events, trajectory\n"
         "given = [(trajectory('Resumable', lr, 10**6, folder=Path.cwd()),) for lr in (0.1, 0.2)]\n"
         f"executor = create('dask', None, {{'address': {dask.address!r}}})\n"
-        "for event in Driver(given, executor).events():\n"
+        "for event in events(given, executor):\n"
         "    if isinstance(event, Progressed):\n"
         "        os.kill(os.getpid(), signal.SIGKILL)\n"
     )
@@ -189,10 +185,10 @@ def test_scheduler_that_goes_away_ends_the_sweep_with_a_sentence(tmp_path: Path)
     with running_engine("dask", tmp_path / "cluster") as engine:
         executor = engine.joined()
         given = trajectory("Slow", 0.1, 10**6)
-        events = Driver([(given,)], executor).events()
-        next(event for event in events if isinstance(event, Progressed))
+        reported = events([(given,)], executor)
+        next(event for event in reported if isinstance(event, Progressed))
     with executor, pytest.raises(SweepError, match="resume=last"):
-        list(events)
+        list(reported)
 
 
 # Ray

@@ -19,13 +19,22 @@ import numpy as np
 import psutil
 import pytest
 
-from sweep.engine import follow
-from sweep.engine.driver import Driver
-from sweep.engine.events import Charted, Ended, Failure, Noted, Progressed, Started
+from sweep.engine import member
 from sweep.engine.executors import create
 from sweep.errors import ConfigError
+from sweep.training.surroundings import Failure
 from tests import processes
-from tests.engine.driving import assert_falls, drive, trajectory
+from tests.engine.driving import (
+    Charted,
+    Ended,
+    Noted,
+    Progressed,
+    Started,
+    assert_falls,
+    drive,
+    events,
+    trajectory,
+)
 
 PATIENCE = 60.0
 NAMES = ("serial", "threads", "processes")
@@ -59,7 +68,7 @@ def test_every_run_ends_with_its_own_prefix(name: str) -> None:
 
 def test_nothing_to_train_is_no_event() -> None:
     with create("threads", 2) as executor:
-        assert list(Driver([], executor).events()) == []
+        assert list(events([], executor)) == []
 
 
 @every
@@ -75,16 +84,16 @@ def test_caller_gets_control_while_a_trainer_is_busy(name: str, tmp_path: Path) 
 
 
 def test_events_of_a_short_run() -> None:
-    events: list[Any] = []
-    drive(create("threads", 1), [trajectory("Falling", 0.1, 5)], on=events.append)
-    kinds = [type(event) for event in events if event is not None]
+    found: list[Any] = []
+    drive(create("threads", 1), [trajectory("Falling", 0.1, 5)], on=found.append)
+    kinds = [type(event) for event in found if event is not None]
     assert kinds == [Started, Progressed, Ended]
 
 
 def test_long_run_is_charted_while_it_trains_and_no_point_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(follow, "CHART_SECONDS", 0.0)
+    monkeypatch.setattr(member, "CHART_SECONDS", 0.0)
     steps: list[int] = []
 
     def note(event: object) -> None:
@@ -181,14 +190,13 @@ def test_trainer_that_never_returns_does_not_keep_the_program_from_ending(
 ) -> None:
     script = (
         "from pathlib import Path\n"
-        "from sweep.engine.driver import Driver\n"
         "from sweep.engine.executors import create\n"
-        "from tests.engine.driving import trajectory\n"
+        "from tests.engine.driving import events, trajectory\n"
         "here = Path.cwd()\n"
         "if __name__ == '__main__':\n"
         f"    with create('{name}', 2) as executor:\n"
         "        given = [(trajectory('Family', 0.1, 5, folder=here),)]\n"
-        "        for event in Driver(given, executor).events():\n"
+        "        for event in events(given, executor):\n"
         "            if list(here.glob('*.pids')):\n"
         "                break\n"
         "    print('ended')\n"
@@ -281,8 +289,8 @@ def test_worker_that_died_while_it_had_nothing_to_do_is_replaced() -> None:
     with create("processes", 1) as executor:
 
         def pid(lr: float) -> int:
-            events = Driver([(trajectory("Falling", lr, 5),)], executor).events()
-            (outcome,) = [event.outcome for event in events if isinstance(event, Ended)]
+            found = events([(trajectory("Falling", lr, 5),)], executor)
+            (outcome,) = [event.outcome for event in found if isinstance(event, Ended)]
             assert not isinstance(outcome, Failure)
             return int(outcome.metrics["pid"])
 
@@ -295,16 +303,14 @@ def test_worker_that_died_while_it_had_nothing_to_do_is_replaced() -> None:
 def test_worker_that_cannot_start_ends_its_run_with_a_sentence(tmp_path: Path) -> None:
     script = (
         "import os, resource\n"
-        "from sweep.engine.driver import Driver\n"
-        "from sweep.engine.events import Ended\n"
         "from sweep.engine.executors import create\n"
-        "from tests.engine.driving import trajectory\n"
+        "from tests.engine.driving import Ended, events, trajectory\n"
         "given = [(trajectory('Falling', 0.1, 5),)]\n"
         "with create('processes', 1) as executor:\n"
         "    free = os.dup(0)\n"
         "    os.close(free)\n"
         "    resource.setrlimit(resource.RLIMIT_NOFILE, (free, free))\n"
-        "    for event in Driver(given, executor).events():\n"
+        "    for event in events(given, executor):\n"
         "        if isinstance(event, Ended):\n"
         "            print(event.outcome.sentence)\n"
     )
@@ -374,7 +380,7 @@ def test_checkpoint_of_another_platform_is_not_used_and_a_sentence_says_so(tmp_p
 def test_long_training_is_kept_on_disk_while_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(follow, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(member, "KEEP_SECONDS", 0.0)
     kept = tmp_path / "kept"
     seen: set[bool] = set()
     drive(
@@ -393,16 +399,15 @@ PROGRAM = """
 import os, signal, sys
 from pathlib import Path
 import psutil
-from sweep.engine.driver import Driver
 from sweep.engine.executors import create
-from tests.engine.driving import trajectory
+from tests.engine.driving import events, trajectory
 
 if __name__ == "__main__":
     way, here = sys.argv[1], Path.cwd()
     try:
         with create("processes", 2) as executor:
             given = [(trajectory("Family", lr, 5, folder=here),) for lr in (0.1, 0.2)]
-            for event in Driver(given, executor).events():
+            for event in events(given, executor):
                 if len(list(here.glob("*.pids"))) == 2:
                     if way == "killed":
                         os.kill(os.getpid(), signal.SIGKILL)

@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 
 from sweep.config.run import run_spec
+from sweep.config.settings import settings
 from sweep.engine.plan import Cell
-from sweep.engine.runs import Runs
+from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
 from sweep.tracking import read, results, write
 from sweep.tracking.recorder import recorder
@@ -198,13 +199,16 @@ def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     """A run lasts as long as the monotonic clock says, and later sweeps stay later."""
     store = open_store(Tracking("local", tmp_path / "outputs"), mode="write")
     first = write.start_sweep(store, "20260102-030405-aaaa", plan("a"), {})
+    options = settings(
+        {"outputs": "outputs", "tracking": {"kind": "local", "experiment": "x"}}, tmp_path
+    )
     cell = Cell(0, (), {}, spec())
     now = time.time_ns
-    with recorder(print, lambda: False, inline=True) as recording:
-        runs = Runs(recording, store.tracking, "runs/x", StopRequest(), lambda one: None)
-        runs.start(cell, {"sweep.role": "run"})
+    with recorder(print, lambda: False, inline=True) as inline:
+        recording = Recording(options, "runs/x", inline, StopRequest())
+        recording.start(cell)
         monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)
-        path = runs.finish(cell, results.completed(result(), {}))
+        path = recording.finish(cell, result())
     ended = results.read(path)
     assert ended is not None
     run_id = write.store_result(store, path, ended, None)

@@ -26,15 +26,7 @@ if TYPE_CHECKING:
 
     Reply = SliceResult | Failure | None
 
-__all__ = [
-    "EXECUTORS",
-    "SECONDS_TO_CLOSE",
-    "Executor",
-    "WorkerLost",
-    "available_cpus",
-    "check",
-    "create",
-]
+__all__ = ["EXECUTORS", "Executor", "WorkerLost", "available_cpus", "check", "create"]
 
 SECONDS_TO_CLOSE = 1.0
 """What a trainer of a user's own has to end its slice, and for its `finally` blocks."""
@@ -47,35 +39,17 @@ class WorkerLost(Exception):
 
 
 class Executor(ABC):
-    """Runs tasks; a context manager that ends everything it started.
+    """Runs tasks; a context manager that ends everything it started. See `create`."""
 
-    Parameters
-    ----------
-    workers
-        How many tasks run at once; None for one for each available CPU.
-
-    Attributes
-    ----------
-    options
-        The keyword arguments that the configuration may set.
-    slice_seconds
-        A slice length that hides the cost of a task.
-    thread_safe
-        Whether several tasks may run in the threads of one process.
-    """
-
-    options: ClassVar[tuple[str, ...]] = ()
-    slice_seconds: ClassVar[float]
+    options: ClassVar[tuple[str, ...]] = ()  # keyword arguments that the configuration may set
+    slice_seconds: ClassVar[float]  # a slice length that hides the cost of a task
     thread_safe = True
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or available_cpus()
 
     def slots(self, wanted: int) -> Sequence[str]:
-        """Return the names of the workers that exist now, at most about as many as `wanted`.
-
-        Called before each task: workers may join or leave.
-        """
+        """Return the names of the workers that exist now, about as many as `wanted` at most."""
         return [f"worker {number}" for number in range(1, self.workers + 1)]
 
     def room(self) -> int:
@@ -116,7 +90,7 @@ def available_cpus() -> int:
 
 
 def check(name: Any, workers: Any = None) -> None:
-    """Refuse an unknown executor or number of workers, without importing an executor.
+    """Check an executor's name and number of workers, without importing an executor.
 
     Raises
     ------
@@ -146,10 +120,10 @@ def create(
     Parameters
     ----------
     workers
-        How many tasks run at once; None for one for each available CPU, or as many as a
-        cluster has room for. `serial` always has one.
+        How many tasks run at once; None for one for each available CPU, or as many as a cluster
+        has room for. `serial` always has one.
     options
-        The executor's own settings, as keyword arguments.
+        The executor's own settings.
     thread_safe
         Whether several tasks may run in the threads of one process; if not, `threads` becomes
         `processes`.
@@ -157,12 +131,12 @@ def create(
     Raises
     ------
     ConfigError
-        No such executor, a number of workers below 1, an unknown option, or a library that is
-        not installed.
+        See `check`; also an unknown option, or a library that is not installed.
     """
     check(name, workers)
     module = {"serial": "threads", "threads": "threads" if thread_safe else "processes"}.get(name)
     module = module or name
+    given = dict(options or {})
     try:
         executor = getattr(import_module(f"{__name__}.{module}"), module.capitalize())
     except ModuleNotFoundError as error:
@@ -170,12 +144,11 @@ def create(
             f"hydra.launcher.backend={name} needs {error.name}, which is not installed; "
             f"run pip install 'sweep[{name}]'."
         ) from error
-    unknown = sorted(set(options or {}) - set(executor.options))
-    if unknown:
+    for unknown in sorted(given.keys() - set(executor.options)):
+        known = f"it has {', '.join(executor.options)}" if executor.options else "leave it out"
         raise ConfigError(
-            f"hydra.launcher.options.{unknown[0]}: the backend {name} has no such option; "
-            f"{'it has ' + ', '.join(executor.options) if executor.options else 'leave it out'}."
+            f"hydra.launcher.options.{unknown}: the backend {name} has no such option; {known}."
         )
-    created: Executor = executor(1 if name == "serial" else workers, **dict(options or {}))
+    created: Executor = executor(1 if name == "serial" else workers, **given)
     created.thread_safe = thread_safe
     return created

@@ -1,8 +1,7 @@
-"""What Dask and Ray share: an address, resources, waiting for workers, and the worker itself."""
+"""What Dask and Ray share: an address, resources, and waiting for workers."""
 
 from __future__ import annotations
 
-import os
 import socket
 import time
 from abc import abstractmethod
@@ -10,13 +9,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 
 from sweep.engine.executors import Executor, available_cpus
-from sweep.engine.executors.origin import Origin
-from sweep.engine.executors.worker import SlotWorker
+from sweep.engine.executors.worker import Origin
 from sweep.errors import ConfigError, SweepError
-from sweep.training.blas import ONE_THREAD
-from sweep.training.task import Failure, SliceResult, Task
 
-__all__ = ["Cluster", "RemoteWorker"]
+__all__ = ["Cluster"]
 
 
 class Cluster(Executor):
@@ -24,9 +20,6 @@ class Cluster(Executor):
 
     Parameters
     ----------
-    workers
-        How many tasks run at once; None for as many as the cluster has room for, or one for
-        each CPU where it is started here.
     address
         Where the cluster is; None starts one on the loopback.
     resources
@@ -40,12 +33,8 @@ class Cluster(Executor):
         An option is invalid, or nothing answers at the address.
     """
 
-    engine: str
-    """What an address names, for messages."""
-
+    engine: str  # what an address names, and the command that starts one
     start_command: str
-    """The command that starts one."""
-
     options = ("address", "patience", "resources")
     slice_seconds = 1.0
 
@@ -70,8 +59,8 @@ class Cluster(Executor):
         super().__init__(workers)
         self.limit = workers if workers or address else available_cpus()
         self.address, self.patience, self.resources = address, patience, dict(resources or {})
-        self._started = False
-        self._seen_at = time.monotonic()
+        self._started, self._seen_at = False, time.monotonic()
+        self._room = 1
         self._resources = ExitStack()
 
     def slots(self, wanted: int) -> Sequence[str]:
@@ -94,6 +83,10 @@ class Cluster(Executor):
         elif time.monotonic() - self._seen_at > self.patience:
             raise self._lost(f"has had no worker that suits for {self.patience:g} s")
         return found
+
+    def room(self) -> int:
+        self.slots(0)
+        return max(1, self._room)
 
     def close(self) -> None:
         self._resources.close()
@@ -122,21 +115,4 @@ class Cluster(Executor):
 
     @abstractmethod
     def _slots(self, wanted: int) -> Sequence[str]:
-        """Return the names of the workers that can run tasks now."""
-
-
-class RemoteWorker(SlotWorker):
-    """A worker in a process that may have other modules than the command, and outlive it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        os.environ.update(ONE_THREAD)
-
-    def advance_from(self, origin: Origin, task: Task) -> SliceResult | Failure | None:
-        """Advance a task; at its first slice, import the modules of the command afresh."""
-        try:
-            if task.items is not None:
-                origin.enter()
-        except Exception as error:
-            return Failure.of(error)
-        return self.advance(task)
+        """Return the names of the workers that can run tasks now, and set `_room`."""

@@ -22,8 +22,8 @@ import distributed
 from distributed.scheduler import KilledWorker
 
 from sweep.engine.executors import WorkerLost
-from sweep.engine.executors.cluster import Cluster, RemoteWorker
-from sweep.engine.executors.origin import Origin
+from sweep.engine.executors.cluster import Cluster
+from sweep.engine.executors.worker import Origin, RemoteWorker
 from sweep.training.task import Task
 
 if TYPE_CHECKING:
@@ -64,10 +64,9 @@ class Dask(Cluster):
                 future.cancel()
         threads = self._threads.items()
         names = [f"{address} {number}" for address, count in threads for number in range(count)]
-        return names[: self.limit]
-
-    def room(self) -> int:
-        return max(1, len(self.slots(0)))
+        names = names[: self.limit]
+        self._room = len(names)
+        return names
 
     async def _list_workers(self) -> None:
         with suppress(OSError):  # the connection broke: the client's status says so

@@ -38,10 +38,8 @@ class Processes(Executor):
     def __init__(self, workers: int | None = None) -> None:
         super().__init__(workers)
         self._pools: dict[str, tuple[ProcessPoolExecutor, BaseProcess]] = {}
-        self._own: set[str] = set()  # slots with trainers that may have to be closed
 
     def submit(self, slot: str, task: Task) -> Future[Any]:
-        self._own |= {slot for item in task.items or () if not item.spec.trainer.built_in}
         if slot in self._pools:
             with suppress(BrokenProcessPool):  # it died while it was idle
                 return self._pools[slot][0].submit(advance_here, task)
@@ -54,7 +52,7 @@ class Processes(Executor):
             return failed
 
     def _start(self, slot: str) -> ProcessPoolExecutor:
-        pool = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+        pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         others = set(multiprocessing.active_children())
         # The process inherits the mask, so Ctrl-C cannot reach it before it ignores SIGINT.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -74,9 +72,9 @@ class Processes(Executor):
 
     def close(self) -> None:
         closing = []
-        for slot in self._own & self._pools.keys():
+        for pool, _ in self._pools.values():
             with suppress(BrokenProcessPool):
-                closing.append(self._pools[slot][0].submit(close_here))
+                closing.append(pool.submit(close_here))
         wait_for(closing, SECONDS_TO_CLOSE)
         for slot in list(self._pools):
             self._end(slot)

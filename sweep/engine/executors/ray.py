@@ -23,8 +23,8 @@ import ray  # noqa: E402
 from ray.exceptions import RayError  # noqa: E402
 
 from sweep.engine.executors import WorkerLost  # noqa: E402
-from sweep.engine.executors.cluster import Cluster, RemoteWorker  # noqa: E402
-from sweep.engine.executors.origin import Origin  # noqa: E402
+from sweep.engine.executors.cluster import Cluster  # noqa: E402
+from sweep.engine.executors.worker import Origin, RemoteWorker  # noqa: E402
 from sweep.training.task import Task  # noqa: E402
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ class Ray(Cluster):
     def _start(self, origin: Origin) -> None:
         self._actors: dict[str, Any] = {}
         self._starting: dict[Any, tuple[str, Any]] = {}  # first call -> name and actor
-        self._created = self._failed_starts = self._room = 0
+        self._created = self._failed_starts = 0
         self._room_at = 0.0
         self._join()
         self._resources.callback(self._kill_actors)
@@ -96,10 +96,6 @@ class Ray(Cluster):
             self._failed_starts = 0
             self._actors[name] = actor
         return list(self._actors)
-
-    def room(self) -> int:
-        self.slots(0)
-        return max(1, self._room)
 
     def submit(self, slot: str, task: Task) -> Future[Any]:
         future: Future[Any] = self._actors[slot].advance_from.remote(self._origin, task).future()

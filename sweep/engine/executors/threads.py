@@ -28,29 +28,25 @@ class Threads(Executor):
 
     def __init__(self, workers: int | None = None) -> None:
         super().__init__(workers)
-        self._inboxes: dict[str, Inbox] = {}
-        self._threads: dict[str, threading.Thread] = {}
-        self._own: set[str] = set()  # slots with trainers that may have to be closed
+        self._threads: dict[str, tuple[threading.Thread, Inbox]] = {}
 
     def submit(self, slot: str, task: Task) -> Future[Any]:
-        if slot not in self._inboxes:
-            inbox = self._inboxes[slot] = queue.SimpleQueue()
+        if slot not in self._threads:
+            inbox: Inbox = queue.SimpleQueue()
             thread = threading.Thread(target=_serve, args=(inbox,), name=slot, daemon=True)
-            self._threads[slot] = thread
+            self._threads[slot] = thread, inbox
             thread.start()
-        self._own |= {slot for item in task.items or () if not item.spec.trainer.built_in}
         future: Future[Any] = Future()
-        self._inboxes[slot].put((task, future))
+        self._threads[slot][1].put((task, future))
         return future
 
     def close(self) -> None:
-        for inbox in self._inboxes.values():
+        for _, inbox in self._threads.values():
             inbox.put(None)
-        self._inboxes.clear()
         until = time.monotonic() + SECONDS_TO_CLOSE
-        for slot in self._own:
-            self._threads[slot].join(max(0.0, until - time.monotonic()))
-        self._own.clear()
+        for thread, _ in self._threads.values():
+            thread.join(max(0.0, until - time.monotonic()))
+        self._threads.clear()
 
 
 def _serve(inbox: Inbox) -> None:

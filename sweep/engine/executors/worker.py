@@ -1,28 +1,56 @@
-"""What runs in a slot: a worker, and what training code may have left behind in its process."""
+"""What runs in a slot: training, in this process or in one of another command's cluster.
+
+A worker elsewhere may outlive the commands that use it: it imports each command's modules as they
+are then, and refuses to train where other versions would give other numbers.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import importlib
+import os
+import platform
+import socket
 import sys
+import sysconfig
+import threading
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 
+from sweep.errors import RunFailed
 from sweep.training.advance import Worker
+from sweep.training.blas import ONE_THREAD
 from sweep.training.surroundings import environment
 from sweep.training.task import Failure, SliceResult, Task
 
-__all__ = ["SlotWorker"]
+__all__ = ["Origin", "RemoteWorker", "SlotWorker"]
+
+NUMERIC = ("config", "engine", "training", "checks.py", "errors.py")
+"""What of this package runs in a worker."""
+
+OURS = ("__main__", "hydra_plugins", "sweep")
+"""Packages that `versions` covers, or that no trainer imports."""
+
+STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
+
+last_command = ""
+lock = threading.Lock()  # of last_command, in a worker with several threads
 
 
 class SlotWorker(Worker):
     """A worker that leaves MLflow's active run when a training of a user's own has ended."""
 
     def advance(self, task: Task) -> SliceResult | Failure | None:
-        """Advance a task; see Worker."""
         reply = super().advance(task)
         if not self.busy:
             self._leave()
         return reply
 
     def close(self) -> None:
-        """End the training under way."""
         super().close()
         self._leave()
 
@@ -33,3 +61,101 @@ class SlotWorker(Worker):
             with environment(self.environment):
                 active.leave(self.environment)
             self.environment = {}
+
+
+class RemoteWorker(SlotWorker):
+    """A worker in a process that may have other modules than the command."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        os.environ.update(ONE_THREAD)
+
+    def advance_from(self, origin: Origin, task: Task) -> SliceResult | Failure | None:
+        """Advance a task; at its first slice, import the modules of the command afresh."""
+        try:
+            if task.items is not None:
+                origin.enter()
+        except Exception as error:
+            return Failure.of(error)
+        return self.advance(task)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """The command that a task comes from.
+
+    Attributes
+    ----------
+    command
+        A random id.
+    path
+        The folders of its import path that belong to no installation.
+    versions
+        What decides about the last bits of a result, and a hash of this package's source.
+    """
+
+    command: str
+    path: tuple[str, ...]
+    versions: Mapping[str, str]
+
+    @classmethod
+    def here(cls) -> Origin:
+        """Return that of this process."""
+        path = dict.fromkeys(os.path.abspath(entry) for entry in sys.path)
+        own = tuple(entry for entry in path if os.path.isdir(entry) and not _is_installed(entry))
+        return cls(uuid.uuid4().hex, own, _versions())
+
+    def enter(self) -> None:
+        """Make the command's own modules importable in this process, as they are now.
+
+        Raises
+        ------
+        RunFailed
+            This process has other versions.
+        """
+        for name, theirs in self.versions.items():
+            if (here := _versions()[name]) != theirs:
+                raise RunFailed(
+                    f"The worker on {socket.gethostname()} has {name} {here} and this command "
+                    f"{theirs}, so its numbers could differ; install the same, and restart the "
+                    "worker."
+                )
+        global last_command
+        with lock:
+            sys.path += [entry for entry in self.path if entry not in sys.path]
+            if self.command != last_command:
+                self._forget_modules()
+                last_command = self.command
+
+    def _forget_modules(self) -> None:
+        """Forget modules that may have changed since an earlier command imported them."""
+        folders = tuple(os.path.join(folder, "") for folder in self.path)
+        for name, module in list(sys.modules.items()):
+            file = getattr(module, "__file__", None) or ""
+            ours = name.partition(".")[0] in OURS or _is_installed(file)
+            if file.startswith(folders) and not ours:
+                del sys.modules[name]
+        importlib.invalidate_caches()
+
+
+@cache
+def _versions() -> Mapping[str, str]:
+    root = Path(__file__).parents[2]
+    digest = hashlib.sha256()
+    for file in sorted(root.rglob("*.py")):
+        name = file.relative_to(root)
+        if name.parts[0] in NUMERIC:
+            digest.update(name.as_posix().encode() + file.read_bytes())
+    return {
+        "the machine type": f"{platform.machine()} {platform.system()}",
+        "Python": platform.python_version(),
+        "NumPy": version("numpy"),
+        "llvmlite": version("llvmlite"),
+        "numba": version("numba"),
+        "SciPy": version("scipy"),
+        "the source of sweep": digest.hexdigest()[:12],
+    }
+
+
+def _is_installed(path: str) -> bool:
+    return "-packages/" in f"{path}/" or path.startswith(STANDARD)

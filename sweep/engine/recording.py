@@ -1,0 +1,283 @@
+"""Train and record runs: each is a result file first, which the recorder brings into the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Iterable, Mapping, Sequence
+from concurrent.futures import Future, wait
+from contextlib import closing
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sweep import console
+from sweep.config.settings import Settings
+from sweep.engine.driver import Driver, Ended
+from sweep.engine.executors import Executor
+from sweep.engine.member import Listener, Outcome
+from sweep.engine.plan import Cell, Trajectory
+from sweep.engine.signals import StopRequest
+from sweep.errors import StoreError
+from sweep.progress import ProgressDisplay
+from sweep.tracking import active, results
+from sweep.tracking.entities import run_tags
+from sweep.tracking.recorder import Recorder
+from sweep.tracking.results import Content, RunRecord
+from sweep.tracking.session import Session
+from sweep.tracking.settings import from_options
+from sweep.training.surroundings import Failure
+
+if TYPE_CHECKING:
+    from sweep.tracking.runs import Finished
+    from sweep.training.curve import CurveSlice
+
+__all__ = ["Recording"]
+
+TICK = 0.1
+
+BATCH = 16
+"""Result files that the recorder stores at a time; a signal waits for no more of them."""
+
+SOON = 1.0
+"""Seconds after which a run that trains is created; a shorter one is created when it ends."""
+
+RETRY = 3.0
+SERVER_RETURNS = 20.0
+"""Seconds after which a silent server is tried again, and that it is given at the end."""
+
+NOTICE = 10.0
+"""Seconds after which the user is notified how many results are still to be stored."""
+
+
+@dataclass
+class _Begun:
+    """A run that trains."""
+
+    record: RunRecord
+    cell: Cell
+    clock: float
+    created: bool = False
+
+
+class Recording(Listener):
+    """Runs from their training into the store: those of a sweep, or a single one.
+
+    `owner` is ``sweeps/<id>`` or ``runs/<id>``, the folder of their result files below outputs.
+    """
+
+    def __init__(
+        self, options: Settings, owner: str, recorder: Recorder, stop: StopRequest, runs: int = 1
+    ) -> None:
+        self.options, self.recorder, self.stop = options, recorder, stop
+        self.tracking = from_options(options)
+        self.folder = results.folder_of(self.tracking.outputs, owner)
+        self.progress = ProgressDisplay(0, runs)
+        self.waiting: dict[int, Path] = {}  # result files that are not stored yet, by cell
+        self._begun: dict[int, _Begun] = {}
+        self._stored: Future[list[Finished]] | None = None
+        self._shown: list[Future[None]] = []  # runs to create, and parts of curves
+        self._retry_at, self._silent = 0.0, False
+        self._refused: list[str] = []
+
+    def tags(self, cell: Cell) -> dict[str, str]:
+        """Return the tags of a run that begins."""
+        return run_tags(cell.spec)
+
+    def goes_on(self) -> bool:
+        """Return whether training goes on; called at least each `driver.TICK` seconds."""
+        self.stop.check()
+        return True
+
+    def on_finished(self, one: Finished) -> None:
+        """Take note of what became of a result file."""
+
+    def train(
+        self, batches: Sequence[Sequence[Trajectory]], executor: Executor
+    ) -> Generator[Ended]:
+        """Train and yield each cell with its result or failure, in the order in which they end.
+
+        Raises
+        ------
+        Interrupted, SweepError
+            A signal came; the engine cannot be reached any more, or has no worker.
+        """
+        driver = Driver(batches, executor, self, self.options.max_seconds)
+        with closing(driver.outcomes()) as outcomes:
+            for ended in outcomes:
+                if not self.goes_on():
+                    return
+                if ended is not None:
+                    yield ended
+
+    def started(self, trajectory: Trajectory) -> None:
+        for cell in trajectory.cells:
+            self.start(cell)
+
+    def progressed(self, iterations: int) -> None:
+        self.progress.advance(iterations)
+
+    def printed(self, cell: Cell, lines: Sequence[str]) -> None:
+        self.progress.printed(lines, cell.name if cell.values else "")
+
+    def noted(self, sentence: str) -> None:
+        console.say(sentence)
+
+    def start(self, cell: Cell, more: Mapping[str, str] | None = None) -> None:
+        """Begin a cell's run, once; `more` are further tags."""
+        if cell.index in self._begun:
+            return
+        tags, now = {**self.tags(cell), **(more or {})}, time.time_ns() // 1_000_000
+        record = RunRecord(self.tracking.name, cell.index, cell.name, cell.params(), tags, now)
+        self._begun[cell.index] = _Begun(record, cell, time.monotonic())
+
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+        """Return the variables with which training code of a user's own finds MLflow.
+
+        Its active run is that of the trajectory's longest run, which is created now. Code that
+        runs beside others in the threads of one process has none.
+        """
+        if trajectory.spec.trainer.built_in:
+            return {}
+        cell = trajectory.cells[-1]
+        self.start(cell)
+        begun = self._begun[cell.index]
+        begun.created = True
+        experiment_id, run_id = self.recorder.call(Session.active_run, begun.record)
+        own = None if trajectory.spec.trainer.thread_safe else run_id
+        return active.environment(self.tracking, experiment_id, own)
+
+    def charted(self, cell: Cell, part: CurveSlice) -> None:
+        """Show a part of the curve of a run that trains, unless the recorder is behind."""
+        begun = self._begun[cell.index]
+        behind = not all(future.done() for future in self._shown)
+        self._create([begun])
+        if not behind:
+            start = begun.record.start_time
+            shown = self.recorder.submit(Session.log_curve, cell.index, start, part)
+            self._shown.append(shown)
+
+    def finish(self, cell: Cell, outcome: Outcome) -> Path:
+        """Write the result file of a run, which is stored soon; return it."""
+        spec = cell.spec
+        if isinstance(outcome, Failure):
+            text = outcome.traceback or outcome.sentence
+            return self._write(cell, results.failed(text, spec.config, outcome.printed))
+        return self._write(cell, results.completed(outcome, spec.config, spec.preparation))
+
+    def _write(self, cell: Cell, content: Content) -> Path:
+        begun = self._begun[cell.index]
+        record = replace(
+            begun.record,
+            outcome=content.outcome,
+            metrics=content.metrics,
+            tags={**begun.record.tags, **content.tags},
+            end_time=begun.record.start_time + round((time.monotonic() - begun.clock) * 1000),
+        )
+        path = results.write(self.folder, record, content.files)
+        del self._begun[cell.index]
+        self.waiting[cell.index] = path
+        return path
+
+    def poll(self) -> None:
+        """Take what the recorder has done, and submit what is to be done next.
+
+        Raises
+        ------
+        StoreError
+            The recorder died, or the store can take nothing more.
+        """
+        self.recorder.poll()
+        while self._shown and self._shown[0].done():
+            self.recorder.result(self._shown.pop(0))
+        if self._stored is not None and self._stored.done():
+            self._take(self._stored)
+        now = time.monotonic()
+        if self._stored is None and self.waiting and now >= self._retry_at:
+            paths = list(self.waiting.values())[:BATCH]
+            self._stored = self.recorder.submit(Session.finish_runs, paths)
+        self._create(one for one in self._begun.values() if now - one.clock >= SOON)
+
+    def _create(self, begun: Iterable[_Begun]) -> None:
+        new = [one for one in begun if not one.created]
+        if new:
+            for one in new:
+                one.created = True
+            records = [one.record for one in new]
+            self._shown.append(self.recorder.submit(Session.start_runs, records))
+
+    def _take(self, stored: Future[list[Finished]]) -> None:
+        self._stored = None
+        finished = self.recorder.result(stored)
+        self._silent = any(one.state == "waiting" for one in finished)
+        if self._silent:
+            self._retry_at = time.monotonic() + RETRY
+        for one in finished:
+            if one.state == "waiting":
+                continue
+            del self.waiting[one.cell]
+            if one.state == "refused":
+                self._refused.append(one.problem)
+            else:
+                self.on_finished(one)
+
+    def settle(self) -> None:
+        """Wait until the store has every run that has ended.
+
+        Raises
+        ------
+        Interrupted
+            A signal asked the command to end.
+        StoreError
+            The server does not answer, or refused something; that stays on disk.
+        """
+        silent_since = None
+        noticed_at = time.monotonic()
+        while self.waiting:
+            self.stop.check()
+            self.poll()
+            now = time.monotonic()
+            silent_since = (silent_since or now) if self._silent else None
+            if silent_since is not None and now - silent_since > SERVER_RETURNS:
+                raise StoreError(self._silent_server())
+            if not self._silent and now - noticed_at > NOTICE:
+                noticed_at = now
+                console.notice(f"{len(self.waiting)} results are still to be stored.")
+            if self._stored is not None:
+                wait([self._stored], TICK)
+            else:
+                time.sleep(TICK)
+        while self._shown:
+            self.recorder.result(self._shown.pop(0))
+        results.tidy(self.folder)
+        if self._refused:
+            raise StoreError(self._refused[0])
+
+    def _silent_server(self) -> str:
+        owner = self.folder.parent
+        again = "last" if owner.parent.name == "sweeps" else owner.name
+        count = len(self.waiting)
+        return (
+            f"{self.tracking.place} does not answer: {count} "
+            f"{'result waits' if count == 1 else 'results wait'} in {self.folder}; start the "
+            f"server and run the command again with resume={again}."
+        )
+
+    def interrupt(self) -> None:
+        """Close what trains as KILLED; what does not succeed now, the next command closes.
+
+        Raises
+        ------
+        StoreError
+            The store does not answer.
+        """
+        if self._stored is not None:
+            self._take(self._stored)
+        begun = [one.cell for one in self._begun.values()]
+        killed = [self._write(cell, results.interrupted(cell.spec.config)) for cell in begun]
+        others = [path for path in self.waiting.values() if path not in killed][:BATCH]
+        try:
+            self._take(self.recorder.submit(Session.finish_runs, [*killed, *others]))
+        finally:
+            for path in killed:
+                results.remove(path)  # where the store does not have it, its row is closed later
+            results.tidy(self.folder)
