@@ -51,6 +51,11 @@ def predict(config: DictConfig) -> None:
         raise ConfigError("data.file: name the file with the new rows, as data.file=new.csv.")
     plain = plain_values(config)
     data = validated(Data, plain["data"], "data").without_unset()
+    if data["missing"] not in (None, "drop"):
+        raise ConfigError(
+            f"data.missing={data['missing']}: missing values are filled in as the run's were; "
+            "write drop to leave out such rows, or null."
+        )
     target = None if plain["to"] is None else Path.cwd() / str(plain["to"])
     if target is not None and target.suffix != ".csv":
         raise ConfigError(f"to={plain['to']}: name a file that ends with .csv.")
@@ -64,10 +69,11 @@ def predict(config: DictConfig) -> None:
     model = model_of(run.config(), run.weights(), run.preparation(), what=what)
     read = {**model.read, **(data["read"] or {})}
     source = open_source(paths_of(str(data["file"]), Path.cwd()), read)
-    rows, dropped = model.rows(source, drop=data.get("missing") == "drop")
+    rows, dropped = model.rows(source, drop=data["missing"] == "drop")
     if dropped:
         shown = ", ".join(map(str, dropped[:10])) + (", ..." if len(dropped) > 10 else "")
-        console.notice(f"Left out {len(dropped)} rows for a missing value: {shown}")
+        rows_of = "row" if len(dropped) == 1 else "rows"
+        console.notice(f"Left out {len(dropped)} {rows_of} for a missing value: {shown}")
     if target is None:
         try:
             _write(sys.stdout, model.columns, rows)

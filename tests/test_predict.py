@@ -240,6 +240,7 @@ def test_target_of_zeros_and_ones_is_predicted_as_a_class(tmp_path: Path) -> Non
     [
         (["to=never.csv"], "data.file: name the file"),
         (["data.file=new.csv", "to=rows.txt"], "ends with .csv"),
+        (["data.file=new.csv", "data.missing=mean"], "write drop to leave out such rows"),
         (["data.file=new.csv", "data.read.decimal=[1]"], "data.read.decimal=[1]"),
         (["data.file=new.csv", "to=new.csv"], "to=new.csv: it exists already"),
         (["data.file=new.csv", "run=none"], "run=none"),
