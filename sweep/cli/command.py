@@ -20,7 +20,8 @@ from sweep.cli.grid import Planner
 from sweep.cli.plain import configure_log, listed, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems
-from sweep.config.settings import CONTROL_KEYS, Settings, settings, sweeper_settings
+from sweep.config.models import Sweeper, validated
+from sweep.config.settings import CONTROL_KEYS, Settings, settings
 from sweep.config.spec import RunSpec
 from sweep.engine.estimate import Estimate, estimate
 from sweep.engine.executors import available_cpus, create
@@ -143,8 +144,8 @@ def _opening(
     task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
     options = checked_settings(master, Path.cwd(), problems)
     with listed(problems):
-        resolved: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
-        sweeper = sweeper_settings(resolved)
+        said = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
+        sweeper = validated(Sweeper, said, "hydra.sweeper")
     if sweeper is None:
         raise ConfigErrors(problems)
     if master.resume is None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Sequence
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -72,45 +73,44 @@ class Composer:
         HydraException, OmegaConfBaseException
             It cannot be composed, or an interpolation cannot be resolved.
         """
-        self.numbered |= any(map(NUMBER.search, overrides))
-        base = self._set(overrides)
-        if base is not None:
-            try:
-                return Composed(plain_values(base.task), dict(base.choices))
-            except Exception:  # Hydra composes it below, and raises in its own words
-                pass
-        config = self._by_hydra(overrides, number)
-        return Composed(_in_job(config, resolve=True), _choices(config))
+        return self._composed(overrides, number, resolve=True)
 
     def unresolved(self, overrides: Sequence[str], number: int) -> dict[str, Any]:
         """Return the point's values with their interpolations as they are written."""
-        base = self._set(overrides)
-        if base is not None:
-            return plain_values(base.task, resolve=False)
-        return _in_job(self._by_hydra(overrides, number), resolve=False)
+        return self._composed(overrides, number, resolve=False).values
 
-    def _set(self, overrides: Sequence[str]) -> _Base | None:
-        """Return the shared composition with the point's values set; None where there is none."""
+    def _composed(self, overrides: Sequence[str], number: int, *, resolve: bool) -> Composed:
+        self.numbered |= any(map(NUMBER.search, overrides))
         try:
-            parsed = [self._parse(line) for line in overrides]
-            values = [one for one in parsed if self._is_plain(one)]
-            rest = [one for one in parsed if not self._is_plain(one)]
-            keys = [one.key_or_group for one in values]
-            base = self._base(tuple(str(one.input_line) for one in rest), frozenset(keys))
-            if (
-                base is None
-                # the values may belong to another option, or to what another override adds
-                or not all(map(base.has_leaf, values))
-                # their order counts
-                or any(_meets(one, key, base.choices) for one in rest for key in keys)
-                or any(READS_HYDRA.search(str(one.value())) for one in values)
-            ):
-                return None
-            for one in values:
-                OmegaConf.update(base.task, one.key_or_group, one.value(), merge=True)
-        except Exception:  # Hydra raises it in its own words
+            found = self._shared(overrides)
+            if found is not None:
+                base, values = found
+                return Composed(base.with_values(values, resolve=resolve), dict(base.choices))
+        except Exception:  # Hydra composes it below, and raises in its own words
+            pass
+        config = self._noted(self._load(overrides))
+        with open_dict(config):
+            config.hydra.job.id = str(number)
+            config.hydra.job.num = number
+        return Composed(_in_job(config, resolve=resolve), _choices(config))
+
+    def _shared(self, overrides: Sequence[str]) -> tuple[_Base, list[Override]] | None:
+        """Return the shared composition and the values to set on it; None where there is none."""
+        parsed = [self._parse(line) for line in overrides]
+        values = [one for one in parsed if self._is_plain(one)]
+        rest = [one for one in parsed if not self._is_plain(one)]
+        keys = [one.key_or_group for one in values]
+        base = self._base(tuple(str(one.input_line) for one in rest), frozenset(keys))
+        if (
+            base is None
+            # the values may belong to another option, or to what another override adds
+            or not all(map(base.has_leaf, values))
+            # their order counts
+            or any(_meets(one, key, base.choices) for one in rest for key in keys)
+            or any(READS_HYDRA.search(str(one.value())) for one in values)
+        ):
             return None
-        return base
+        return base, values
 
     def _is_plain(self, override: Override) -> bool:
         return (
@@ -146,13 +146,6 @@ class Composer:
         OmegaConf.copy_cache(from_config=self._master, to_config=config)
         return config
 
-    def _by_hydra(self, overrides: Sequence[str], number: int) -> DictConfig:
-        config = self._noted(self._load(overrides))
-        with open_dict(config):
-            config.hydra.job.id = str(number)
-            config.hydra.job.num = number
-        return config
-
     def _noted(self, config: DictConfig) -> DictConfig:
         """Note what a composition asks of its jobs."""
         values: Any = OmegaConf.to_container(config, resolve=False)
@@ -172,8 +165,24 @@ class _Base:
         self.choices = _choices(config)
         self.task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.copy_cache(from_config=config, to_config=self.task)
-        written = plain_values(self.task, resolve=False)
-        self.reads_hydra = READS_HYDRA.search(str(written)) is not None
+        self._written = plain_values(self.task, resolve=False)
+        self.reads_hydra = READS_HYDRA.search(str(self._written)) is not None
+        self._plain = "${" not in str(self._written) and not _is_typed(self.task)
+
+    def with_values(self, overrides: Sequence[Override], *, resolve: bool) -> dict[str, Any]:
+        """Return the values of a point; where none refers to another one, without OmegaConf."""
+        if not self._plain or any("${" in str(one.value()) for one in overrides):
+            for one in overrides:
+                OmegaConf.update(self.task, one.key_or_group, one.value(), merge=True)
+            return plain_values(self.task, resolve=resolve)
+        values = deepcopy(self._written)
+        for one in overrides:
+            *above, last = one.key_or_group.split(".")
+            node = values
+            for name in above:
+                node = node[name]
+            node[last] = one.value()
+        return values
 
     def has_leaf(self, override: Override) -> bool:
         """Whether `override` changes an existing leaf, reached through mappings alone."""
@@ -187,6 +196,16 @@ class _Base:
                 return name == last and not is_list
             node = node[name]
         return isinstance(node, ListConfig) if is_list else not OmegaConf.is_config(node)
+
+
+def _is_typed(node: Any) -> bool:
+    """Whether a structured configuration is below: its fields convert values."""
+    if isinstance(node, DictConfig):
+        if OmegaConf.get_type(node) is not dict:
+            return True
+        keys = [key for key in node if not OmegaConf.is_missing(node, key)]
+        return any(_is_typed(node[key]) for key in keys if OmegaConf.is_config(node[key]))
+    return False
 
 
 def _meets(override: Override, key: str, choices: dict[str, Any]) -> bool:

@@ -163,7 +163,7 @@ def question_problems(
 
 
 class _Checked:
-    """The single run of this process, once it is validated."""
+    """The single run of this process, from its validation to its start."""
 
     run: tuple[RunSpec, Settings] | None = None
 
@@ -176,8 +176,9 @@ def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
     ConfigErrors
         Everything that is wrong with it.
     """
-    if _Checked.run is not None:
-        return _Checked.run
+    found, _Checked.run = _Checked.run, None
+    if found is not None:
+        return found
     from hydra.core.hydra_config import HydraConfig
 
     values, runtime = plain_values(config), HydraConfig.get().runtime
@@ -262,7 +263,7 @@ def _prepare(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     HydraConfig.instance().set_config(config)
-    spec, options = _Checked.run = _check_single(config)
+    spec, options = _check_single(config)
     if options.dry_run:
         from sweep.cli.command import print_run
 
@@ -284,3 +285,4 @@ def _prepare(config: DictConfig) -> None:
         ) from error
     with read_write(hydra.run):
         hydra.run.dir = str(folder)  # one id, resolved once
+    _Checked.run = spec, options

@@ -5,33 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from sweep.checks import invalid_value
 from sweep.errors import ConfigErrors, gathered
 
-if TYPE_CHECKING:
-    from sweep.config.models import Sweeper
-
-__all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
+__all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings"]
 
 CONTROL_KEYS = (
-    "name",
-    "note",
-    "tags",
-    "budget",
-    "outputs",
-    "resume",
-    "reuse",
-    "dry_run",
-    "fail_fast",
-    "max_seconds",
-    "model",
-    "metric",
-    "mode",
-    "repeats",
-    "tracking",
-    "parent",
+    *("name", "note", "tags", "outputs", "tracking", "parent", "resume", "reuse", "dry_run"),
+    *("fail_fast", "max_seconds", "budget", "model", "metric", "mode", "repeats"),
 )
 """The keys of settings; none of them can be an axis."""
 
@@ -44,8 +27,6 @@ class Settings:
     ----------
     about
         The sweep's ``name``, ``note`` and ``tags``, those that are given.
-    budget_seconds, budget_runs
-        Limits of a sweep: it ends with what it has after so many seconds or runs.
     metric, mode, repeats
         None for those of the sweep's plan, or the default.
     """
@@ -108,19 +89,6 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
         budget_runs=budget.runs,
         **values,
     )
-
-
-def sweeper_settings(config: Mapping[str, Any]) -> Sweeper:
-    """Check what ``hydra.sweeper`` says.
-
-    Raises
-    ------
-    ConfigErrors
-        Everything that is wrong, one sentence each.
-    """
-    from sweep.config.models import Sweeper, validated
-
-    return validated(Sweeper, config, "hydra.sweeper")
 
 
 reading_settings = settings
