@@ -13,7 +13,6 @@ from sweep.report.formats import FLOOR, counted, figure, joined, plain
 
 __all__ = ["answer", "distinct"]
 
-
 MOST_ALIKE = 4
 
 LEVEL = 0.05

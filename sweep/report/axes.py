@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LARGEST", "Axis", "axis_of", "by_influence", "effects", "remaining", "scores"]
 
-
 LARGEST = 1e300
 """Numbers beyond are drawn as this one: a whole number may exceed what a float can hold."""
 

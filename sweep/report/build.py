@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Report", "build_comparison", "build_report", "cost"]
 
-
 MOST_UNREAD = 5
 
 

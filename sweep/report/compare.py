@@ -16,7 +16,6 @@ from sweep.report.formats import Table, counted, duration, figure, plain, spread
 __all__ = ["SIDES", "Comparison", "change_table", "compared", "cost_table", "exact_frame"]
 __all__ += ["result_table", "trained"]
 
-
 MOST_VALUES = 12
 
 INPUTS = "data's content, trainer's source or algorithm"

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 __all__ = ["POINT", "Frame", "SweepData", "outcome_of", "planned_value", "sweep_data"]
 
-
 OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}
 
 POINT = ["combination", "lr", "iters"]

@@ -16,7 +16,6 @@ from sweep.report.formats import natural
 
 __all__ = ["csv_text", "final_error_frame", "repeats_frame", "runs_frame", "wide", "write"]
 
-
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 

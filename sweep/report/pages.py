@@ -19,7 +19,6 @@ from sweep.report.formats import Table
 
 __all__ = ["Page", "Section", "escaped", "html", "markdown", "note"]
 
-
 MOST_SVG = 400_000
 """A larger SVG is shown as PNG: thousands of paths would make the page slow."""
 

@@ -33,7 +33,6 @@ __all__ = ["budget_table", "effect_table", "final_error_table", "metrics_table"]
 __all__ += ["missing_table", "repeats_table", "rule_table", "runs_table", "stalled_table"]
 __all__ += ["threshold_table", "top_table", "trouble_table"]
 
-
 HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
 
 TOP = 10

@@ -91,6 +91,7 @@ def draw_lines(
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right, "share": share}
+    how["gap"] = (0.3 if "y" in share else 0.85, 0.45)
     page = Sheet(title, subtitle, panels.titles, labels, **how)
     bands = Counter(line.panel for line in lines if line.kind == "band")
     if max(bands.values(), default=0) > MOST_BANDS:
@@ -104,7 +105,8 @@ def draw_lines(
             ys = [np.ravel(part) for line in parts for part in (line.y, line.top)]
             error_axis(axes, "y", np.concatenate([*ys, []]), ceiling, log=log)
         x_axis(axes)
-        floor_band(axes, named=alone)
+        if "y" in share:  # an error; other metrics have no such floor
+            floor_band(axes, named=alone)
         _counts(axes, counts, named=alone)
         kinds |= _panel(axes, own, key, colours, alone=alone)
     many = len(key.values) >= MANY
