@@ -375,7 +375,8 @@ def test_module_says_what_it_offers(path: Path) -> None:
     tree = ast.parse(path.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
     if path.is_relative_to(ROOT / "sweep"):
-        names = surface(tree) or []
+        names = surface(tree)
+        assert names, "a module has an __all__"
         assert names == sorted(set(names), key=sort_key)
         assert set(names) <= defined(tree)
 

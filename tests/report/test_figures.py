@@ -336,6 +336,7 @@ def test_metrics_of_a_trainer_have_a_panel_each(tmp_path: Path) -> None:
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["accuracy 10", "margin"]
     assert [len(axes.lines) for axes in figure.axes] == [1, 2]
     assert figure.axes[1].get_ylim()[0] < -0.5 and figure.axes[0].get_ylim()[0] > 0
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear"]
     assert overlaps(figure) == []
 
 

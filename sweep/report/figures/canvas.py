@@ -23,6 +23,8 @@ from matplotlib.lines import Line2D
 
 from sweep.report.colours import GRID, INK, QUIET
 
+__all__ = ["MANY", "STYLE", "Picture", "Sheet", "png_bytes", "spread", "svg_bytes", "text_inches"]
+
 MANY = 30
 """From this many values on, a colour scale replaces the legend entries."""
 
@@ -119,7 +121,8 @@ class Sheet:
         columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
         rows = math.ceil(count / columns)
         width, height = size or ((7.2, 4.2) if count == 1 else (3.4, 2.6))
-        wide = columns * width + (columns - 1) * 0.35
+        apart = 0.35 if "y" in share else 0.75
+        wide = columns * width + (columns - 1) * apart
         tall = rows * height + (rows - 1) * gap
         below = max(0.72, gap - 0.18)
         subtitle = f"{subtitle} · {note}" if note else subtitle
@@ -132,7 +135,7 @@ class Sheet:
         self._right, self._low, self._tall = left + wide, below, tall
         ends = {"left": left / x, "right": (left + wide) / x}
         ends |= {"bottom": below / y, "top": (below + tall) / y}
-        ends |= {"wspace": 0.35 / width, "hspace": gap / height}
+        ends |= {"wspace": apart / width, "hspace": gap / height}
         shared: dict[str, Any] = {"sharex": "x" in share, "sharey": "y" in share}
         grid = self.figure.subplots(rows, columns, **shared, squeeze=False, gridspec_kw=ends)
         cells = grid.ravel().tolist()

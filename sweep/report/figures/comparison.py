@@ -16,6 +16,8 @@ from sweep.report.figures.lines import mark_style
 from sweep.report.figures.panels import axis_label, error_axis
 from sweep.report.formats import counted, short
 
+__all__ = ["comparison_picture"]
+
 
 def comparison_picture(comparison: Comparison) -> Picture | None:
     """Return the picture; None where no grid point completed in both sweeps."""

@@ -23,6 +23,8 @@ from sweep.report.figures.panels import (
 )
 from sweep.report.formats import figure, joined
 
+__all__ = ["effects_picture"]
+
 MOST_AXES = 6
 
 

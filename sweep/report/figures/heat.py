@@ -19,6 +19,8 @@ from sweep.report.figures.canvas import Picture, Sheet, text_inches
 from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of, round_ticks
 from sweep.report.formats import counted, figure, power, tick
 
+__all__ = ["heat_axes", "heat_data", "heat_picture"]
+
 MOST_WRITTEN = (45, 14)
 """Rows and columns up to which a cell has room for its number."""
 

@@ -20,6 +20,10 @@ from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import text_inches
 from sweep.report.formats import FLOOR, counted, plain, short, tick
 
+__all__ = ["MOST", "MOST_LINES", "Panels", "axis_label", "ceiling_of", "error_axis", "floor_band"]
+__all__ += ["heading", "inside", "key_axis", "main_axis", "panels_of", "round_ticks", "spaced"]
+__all__ += ["step_axis", "values_of"]
+
 MOST = 6
 MOST_LINES = 60
 

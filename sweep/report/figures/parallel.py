@@ -17,6 +17,8 @@ from sweep.report.figures.canvas import Picture, Sheet, spread, text_inches
 from sweep.report.figures.panels import axis_label, spaced
 from sweep.report.formats import counted, power
 
+__all__ = ["parallel_data", "parallel_picture"]
+
 MOST_AXES = 8
 MOST_RUNS = 1000
 

@@ -16,6 +16,8 @@ from sweep.report.figures.panels import Panels, ceiling_of, key_axis, step_axis
 from sweep.report.figures.weights import flat_weights
 from sweep.report.formats import counted, figure, joined
 
+__all__ = ["rule_pairs", "rules_pictures"]
+
 MOST_RATES = 5
 
 MOST_PAIRS = 400

@@ -22,6 +22,8 @@ from sweep.report.figures.lines import mark_style
 from sweep.report.figures.panels import Panels, main_axis, panels_of
 from sweep.report.formats import counted, figure, plain, tick
 
+__all__ = ["flat_weights", "weights_data", "weights_picture"]
+
 MOST_NAMED = 64
 """Networks of up to this many scalars are drawn by name, larger ones as a cloud."""
 
