@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from sweep.report.build import Report
     from sweep.training.history import RunResult
 
-__all__ = ["error", "interrupted", "notice", "report_built", "resume_command", "reused", "say"]
-__all__ += ["single_interrupted", "single_run", "stored", "sweep_ended", "sweep_started"]
-__all__ += ["table", "ui_command"]
+__all__ = ["error", "interrupted", "notice", "report_built", "reused", "say", "single_interrupted"]
+__all__ += ["single_run", "stored", "sweep_ended", "sweep_started", "table", "ui_command"]
+
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 """Hydra's flags that name the place of configuration files."""

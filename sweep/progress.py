@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgressDisplay"]
 
+
 FEW_RUNS = 100
 """Up to so many runs get a line each; of a larger sweep only what is unusual does."""
 

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Case", "Origin", "case_of"]
 
+
 SIGNATURE = "sweep.signature"
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Verdict", "foreign", "named", "prepared", "totals", "trajectories", "verdicts"]
 
+
 EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "not compared"
 
 

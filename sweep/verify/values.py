@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["FILE", "Values", "flat", "result_values", "stored_metrics"]
 
+
 Values = dict[str, Any]
 """Keys are a kind, a name and a place: ``metric error@100``, ``weights final w1``, ``curve@10``."""
 

@@ -18,13 +18,12 @@ from matplotlib.text import Text
 from sweep.report.data import Frame, SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.canvas import MANY, STYLE, Picture, Sheet, png_bytes, svg_bytes
-from sweep.report.figures.error_curves import curves_data
+from sweep.report.figures.curves import curves_data
 from sweep.report.figures.final_errors import final_errors
 from sweep.report.figures.heat import heat_axes, heat_data
-from sweep.report.figures.panels import MOST_LINES, main_axis, panels_of
+from sweep.report.figures.panels import MOST_LINES, error_axis, inside, main_axis, panels_of
 from sweep.report.figures.parallel import parallel_data
 from sweep.report.figures.rules import rule_pairs
-from sweep.report.figures.scale import error_axis, inside
 from sweep.report.figures.weights import weights_data
 from tests.report import stored
 
@@ -337,6 +336,7 @@ def test_metrics_of_a_trainer_have_a_panel_each(tmp_path: Path) -> None:
     assert [axes.get_title(loc="left") for axes in figure.axes] == ["accuracy 10", "margin"]
     assert [len(axes.lines) for axes in figure.axes] == [1, 2]
     assert figure.axes[1].get_ylim()[0] < -0.5 and figure.axes[0].get_ylim()[0] > 0
+    assert [axes.get_yscale() for axes in figure.axes] == ["linear", "linear"]
     assert overlaps(figure) == []
 
 

@@ -17,7 +17,7 @@ from sweep.report.answer import answer
 from sweep.report.build import build_report
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
-from sweep.report.figures.error_curves import curves_data
+from sweep.report.figures.curves import curves_data
 from sweep.report.figures.panels import main_axis, panels_of
 from sweep.report.figures.rules import rule_pairs
 from tests.report import stored

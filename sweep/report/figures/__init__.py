@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture
+from sweep.report.figures.curves import curves_picture, metrics_picture
 from sweep.report.figures.effects import effects_picture
-from sweep.report.figures.error_curves import curves_picture
-from sweep.report.figures.final_errors import by_iterations, by_rate
+from sweep.report.figures.final_errors import final_picture
 from sweep.report.figures.heat import heat_picture
-from sweep.report.figures.metric_curves import metrics_picture
 from sweep.report.figures.parallel import parallel_picture
 from sweep.report.figures.rules import rules_pictures
 from sweep.report.figures.weights import weights_picture
@@ -24,5 +23,5 @@ def pictures_of(data: SweepData, pairs: Frame) -> list[Picture]:
     overview = [effects_picture(data), heat_picture(data), parallel_picture(data)]
     curves = [curves_picture(data), metrics_picture(data)]
     first = [*overview, *curves] if len(data.varying) > 2 else [*curves, *overview]
-    rest = [by_iterations(data), by_rate(data), weights_picture(data)]
+    rest = [final_picture(data, "iters"), final_picture(data, "lr"), weights_picture(data)]
     return [picture for picture in (*first, *rest) if picture] + rules_pictures(data, pairs)

@@ -92,11 +92,10 @@ class Sheet:
         Of the x and the y axis, at the outer panels.
     note
         Appended to the subtitle.
-    size, small
-        Inches of the axes of a single panel, and of each of several.
-    left, right, gap, foot
-        Inches for the labels of the y axis, for a legend or colour scale, between panels, and
-        below everything.
+    size
+        Inches of the axes of each panel; None for a large one or several small ones.
+    left, right, gap
+        Inches for the labels of the y axis, for a legend or colour scale, and between rows.
     columns
         Panels side by side; 0 chooses.
     share
@@ -111,22 +110,21 @@ class Sheet:
         labels: tuple[str, str],
         *,
         note: str = "",
-        size: tuple[float, float] = (7.2, 4.2),
-        small: tuple[float, float] = (3.4, 2.6),
+        size: tuple[float, float] | None = None,
         left: float = 0.95,
         right: float = 1.75,
-        gap: tuple[float, float] = (0.3, 0.45),
-        foot: float = 0.0,
+        gap: float = 0.45,
         columns: int = 0,
         share: str = "xy",
     ) -> None:
         count = len(titles)
         columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
         rows = math.ceil(count / columns)
-        width, height = size if count == 1 else small
-        wide = columns * width + (columns - 1) * gap[0]
-        tall = rows * height + (rows - 1) * gap[1]
-        below = 0.72 + foot
+        width, height = size or ((7.2, 4.2) if count == 1 else (3.4, 2.6))
+        apart = 0.35 if "y" in share else 0.75
+        wide = columns * width + (columns - 1) * apart
+        tall = rows * height + (rows - 1) * gap
+        below = max(0.72, gap - 0.18)
         subtitle = f"{subtitle} · {note}" if note else subtitle
         x = max(left + wide + right, 0.5 + 0.125 * len(title), 0.5 + 0.083 * len(subtitle))
         y = 0.95 + tall + below + (0.25 if any(titles) else 0)
@@ -137,7 +135,7 @@ class Sheet:
         self._right, self._low, self._tall = left + wide, below, tall
         ends = {"left": left / x, "right": (left + wide) / x}
         ends |= {"bottom": below / y, "top": (below + tall) / y}
-        ends |= {"wspace": gap[0] / width, "hspace": gap[1] / height}
+        ends |= {"wspace": apart / width, "hspace": gap / height}
         shared: dict[str, Any] = {"sharex": "x" in share, "sharey": "y" in share}
         grid = self.figure.subplots(rows, columns, **shared, squeeze=False, gridspec_kw=ends)
         cells = grid.ravel().tolist()

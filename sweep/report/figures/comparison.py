@@ -13,8 +13,7 @@ from sweep.report.compare import SIDES, Comparison
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import MANY, Picture, Sheet, spread
 from sweep.report.figures.lines import mark_style
-from sweep.report.figures.panels import axis_label
-from sweep.report.figures.scale import error_axis
+from sweep.report.figures.panels import axis_label, error_axis
 from sweep.report.formats import counted, short
 
 __all__ = ["comparison_picture"]

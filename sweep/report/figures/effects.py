@@ -12,8 +12,15 @@ from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, Sheet
 from sweep.report.figures.final_errors import RATES_FROM
 from sweep.report.figures.lines import mark_style
-from sweep.report.figures.panels import axis_label, ceiling_of, heading
-from sweep.report.figures.scale import error_axis, floor_band, inside, key_axis
+from sweep.report.figures.panels import (
+    axis_label,
+    ceiling_of,
+    error_axis,
+    floor_band,
+    heading,
+    inside,
+    key_axis,
+)
 from sweep.report.formats import figure, joined
 
 __all__ = ["effects_picture"]
@@ -58,8 +65,7 @@ def _draw(data: SweepData, shown: Frame, mean: str, title: str, subtitle: str) -
         titles,
         ("", axis_label(data)),
         note=f"{len(tables)} of {count} axes" if count > len(tables) else "",
-        gap=(0.35, 1.25 if tall else 0.95),
-        foot=0.35 if tall else 0.0,
+        gap=1.25 if tall else 0.95,
         right=2.1,
         share="y",
     )

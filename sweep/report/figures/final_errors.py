@@ -15,36 +15,25 @@ from sweep.report.figures.panels import (
     axis_label,
     ceiling_of,
     heading,
+    key_axis,
     main_axis,
     panels_of,
     values_of,
 )
-from sweep.report.figures.scale import key_axis
 from sweep.report.formats import figure, tick
 
-__all__ = ["RATES_FROM", "by_iterations", "by_rate", "final_errors"]
+__all__ = ["RATES_FROM", "final_errors", "final_picture"]
 
 RATES_FROM = 6
 """From this many learning rates on there is a picture with them on the x axis."""
 
 
-def by_iterations(data: SweepData) -> Picture | None:
-    """Return final error by iterations; None where all runs have as many."""
-    iters = data.axes["iters"]
-    if data.ranked.empty or len(iters.values) < 2:
+def final_picture(data: SweepData, name: str) -> Picture | None:
+    """Return final error by ``iters`` or ``lr``; None where other pictures show it all."""
+    x = data.axes[name]
+    if data.ranked.empty or len(x.values) < (RATES_FROM if name == "lr" else 2):
         return None
-    return _picture("final_error_by_iterations", data, iters, main_axis(data))
-
-
-def by_rate(data: SweepData) -> Picture | None:
-    """Return final error by learning rate; None for few of them, which other pictures show."""
-    lr = data.axes["lr"]
-    if data.ranked.empty or len(lr.values) < RATES_FROM:
-        return None
-    return _picture("final_error_by_rate", data, lr, data.axes["iters"])
-
-
-def _picture(name: str, data: SweepData, x: Axis, key: Axis) -> Picture:
+    key = data.axes["iters"] if name == "lr" else main_axis(data)
     panels = panels_of(data, x, key)
     lines, note = final_errors(data, x, key, panels)
     draw = partial(
@@ -66,7 +55,8 @@ def _picture(name: str, data: SweepData, x: Axis, key: Axis) -> Picture:
             low, high = figure(inside.value.iloc[0], 2), figure(inside.value.iloc[-1], 2)
             alt += f" At {x.label} {tick(float(end))} from {low} to {high}."
     alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
-    return Picture(name, f"{heading(data)} by {x.label}", alt, "", draw)
+    file = f"final_error_by_{'rate' if name == 'lr' else 'iterations'}"
+    return Picture(file, f"{heading(data)} by {x.label}", alt, "", draw)
 
 
 def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[list[Line], str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -15,8 +16,7 @@ from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, INK, OUTLINE
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, Sheet, text_inches
-from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of
-from sweep.report.figures.scale import round_ticks
+from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of, round_ticks
 from sweep.report.formats import counted, figure, power, tick
 
 __all__ = ["heat_axes", "heat_data", "heat_picture"]
@@ -101,7 +101,6 @@ def _draw(data: SweepData, title: str, subtitle: str) -> Figure:
         (across.label, down.label),
         note=" · ".join(notes),
         size=size,
-        small=size,
         left=0.75 + text_inches(down.labels),
         right=1.5,
         columns=panels.columns,
@@ -116,7 +115,7 @@ def _draw(data: SweepData, title: str, subtitle: str) -> Figure:
         _panel(axes, own, norm, colours)
         if _written(down, across):
             written = 8.0 if len(own) > 12 else 10.5 if len(panels.titles) == 1 else 8.5
-            _write(axes, own, norm, largest, written)
+            _write(axes, own, lambda value: (norm(value) < 0.5) != largest, written)
         axes.set_yticks(list(y), list(y.values()), size=8 if len(own) > 12 else None)
         axes.set_xticks(list(x), list(x.values()))
         axes.tick_params(length=0)
@@ -151,15 +150,14 @@ def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedCo
             axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, ec=colour, lw=width, **box))
 
 
-def _write(axes: Axes, cells: Frame, norm: Normalize, largest: bool, size: float) -> None:
+def _write(axes: Axes, cells: Frame, dark: Callable[[float], bool], size: float) -> None:
+    """Write the number of each cell, or why it has none."""
+    white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     texts = cells.text.fillna("").to_numpy()
     for (y, x), value in np.ndenumerate(cells.value.to_numpy(float)):
-        look: dict[str, Any] = {"color": INK, "size": size}
+        look: dict[str, Any] = {"color": "white" if dark(value) else INK, "size": size}
         if np.isnan(value):
-            look |= {"size": size * 0.9}
-            look |= {"bbox": {"facecolor": "white", "edgecolor": "none", "pad": 1.5}}
-        elif (norm(value) < 0.5) != largest:
-            look["color"] = "white"
+            look = {"color": INK, "size": size * 0.9, "bbox": white}
         axes.text(x, y, texts[y, x], ha="center", va="center", **look)
 
 

@@ -15,8 +15,7 @@ from matplotlib.figure import Figure
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import INK, MARKERS, QUIET, shades
 from sweep.report.figures.canvas import MANY, Sheet, text_inches
-from sweep.report.figures.panels import Panels
-from sweep.report.figures.scale import error_axis, floor_band, inside, spaced
+from sweep.report.figures.panels import Panels, error_axis, floor_band, inside, spaced
 from sweep.report.formats import tick
 
 __all__ = ["Line", "draw_lines", "mark_style"]
@@ -81,7 +80,7 @@ def draw_lines(
     ceiling
         Upper y-limit; larger errors are clipped.
     log
-        Whether the y axis may be logarithmic.
+        Whether the y axis may be logarithmic; one of a panel of its own is from two decades on.
     counts
         Iteration counts to mark at the top.
     dashed
@@ -103,7 +102,9 @@ def draw_lines(
         if "y" not in share or axes is page.panels[0]:
             parts = lines if "y" in share else own
             ys = [np.ravel(part) for line in parts for part in (line.y, line.top)]
-            error_axis(axes, "y", np.concatenate([*ys, []]), ceiling, log=log)
+            values = np.concatenate([*ys, []])
+            wide = "y" in share or 0 < 100 * values.min() < values.max()
+            error_axis(axes, "y", values, ceiling, log=log and bool(wide))
         x_axis(axes)
         if "y" in share:  # an error; other metrics have no such floor
             floor_band(axes, named=alone)

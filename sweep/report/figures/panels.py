@@ -1,23 +1,34 @@
-"""The panels of a picture: one for each combination of the keys that it does not show."""
+"""The panels of a picture, and their axes: for whatever an error or a swept value can be."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.scale import SymmetricalLogScale
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
-from sweep.report.axes import Axis, by_influence, remaining
+from sweep.report.axes import LARGEST, Axis, by_influence, remaining
+from sweep.report.colours import QUIET, SHADE
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import text_inches
-from sweep.report.formats import counted, plain, short
+from sweep.report.formats import FLOOR, counted, plain, short, tick
 
-__all__ = ["MOST_LINES", "Panels", "axis_label", "ceiling_of", "heading", "main_axis", "panels_of"]
-__all__ += ["values_of"]
+__all__ = ["MOST", "MOST_LINES", "Panels", "axis_label", "ceiling_of", "error_axis", "floor_band"]
+__all__ += ["heading", "inside", "key_axis", "main_axis", "panels_of", "round_ticks", "spaced"]
+__all__ += ["step_axis", "values_of"]
 
 MOST = 6
 MOST_LINES = 60
+
+MOST_VALUES = 12
+"""Up to so many values of a key have a tick each."""
 
 
 @dataclass(frozen=True)
@@ -100,3 +111,127 @@ def values_of(key: Axis) -> str:
     """Return the values of a key in words: all of few, else the ends."""
     labels = key.labels
     return ", ".join(labels) if len(labels) <= 5 else f"{labels[0]} to {labels[-1]}"
+
+
+def error_axis(
+    axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = math.inf, *, log: bool = True
+) -> None:
+    """Make the x or y axis one of errors, or of another metric.
+
+    It is logarithmic, linear near zero where some value is 0, and linear where one is negative or
+    `log` is False. Values that are not finite are ignored, those above `ceiling` clipped.
+    """
+    array = np.asarray(values, dtype=np.float64)
+    array = np.clip(array[np.isfinite(array)], -LARGEST, min(ceiling, LARGEST))
+    if len(array) and (not log or (array < 0).any()):
+        pad = 0.05 * float(np.ptp(array)) or abs(float(array[0])) * 0.1 or 1.0
+        _set(axes, which, "linear", array.min() - pad, array.max() + pad)
+        return
+    positive = np.log10(array[array > 1 / LARGEST])
+    low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 0.0)
+    if high - low < 1.0:
+        low, high = (low + high) / 2 - 0.6, (low + high) / 2 + 0.6
+    else:  # a power of ten that is near is the end
+        first, last, room = math.floor(low), math.ceil(high), 0.08 * (high - low)
+        low = first if low - first < room else low
+        high = last if last - high < room else high
+    pad = 0.04 * (high - low)
+    top = min(high + pad, 305.0)
+    if len(positive) == len(array):
+        _set(axes, which, "log", 10.0 ** (low - pad), 10.0**top)
+        return
+    near = 10.0 ** math.floor(low)
+    linear = max(0.09 * (top - math.floor(low)), 0.3)
+    _set(
+        axes,
+        which,
+        SymmetricalLogScale(None, linthresh=near, linscale=linear),
+        -0.04 * near,
+        10.0**top,
+    )
+
+
+def step_axis(axes: Axes, last: float) -> None:
+    """Make the x axis one of iterations from 0 to `last`."""
+    high = min(max(float(min(last, LARGEST)) * 1.25, 1.6), LARGEST)
+    _set(axes, "x", SymmetricalLogScale(None, linthresh=1, linscale=0.5), -0.12, high)
+
+
+def key_axis(axes: Axes, key: Axis) -> None:
+    """Make the x axis that of a swept key: a tick at each value, or round ones for many.
+
+    The names of categories are turned where they do not fit.
+    """
+    places = np.asarray(key.places)
+    log = key.scale == "log"
+    x = np.log10(places) if log else places
+    width = float(np.ptp(x)) or 1.0
+    low, high = float(x[0] - 0.06 * width), float(x[-1] + 0.06 * width)
+    if log:
+        low, high = 10.0 ** max(low, -305.0), 10.0 ** min(high, 305.0)
+    _set(axes, "x", "log" if log else "linear", low, high)
+    if key.numbers and len(places) > MOST_VALUES:
+        return
+    inches = axes.get_window_extent().width / axes.figure.dpi
+    shown = spaced(x, (text_inches(key.labels) + 0.1) * 1.12 * width / inches)
+    if key.scale == "category" and len(shown) < len(x):
+        shown = list(range(len(x)))
+        axes.tick_params(axis="x", labelrotation=20, labelsize=8)
+        for label in axes.get_xticklabels():
+            label.set_horizontalalignment("right")
+    axes.set_xticks(places[shown], [key.labels[at] for at in shown])
+
+
+def _set(axes: Axes, which: str, scale: Any, low: float, high: float) -> None:
+    """Set scale, limits and round ticks."""
+    axes.set(**{f"{which}scale": scale, f"{which}lim": (low, high)})
+    axis = axes.xaxis if which == "x" else axes.yaxis
+    axis.set_minor_locator(NullLocator())
+    ticks = round_ticks(scale, low, high)
+    axis.set_ticks(ticks, [tick(value) for value in ticks])
+
+
+def round_ticks(scale: str | SymmetricalLogScale, low: float, high: float) -> list[float]:
+    """Return round values between two limits."""
+    locator: Any = MaxNLocator(6)
+    if scale == "log":
+        narrow = high / low < 200
+        subs = (1, 2, 5) if narrow else (1,)
+        locator = LogLocator(base=10, subs=subs, numticks=12 if narrow else 8)
+    elif not isinstance(scale, str):
+        locator = SymmetricalLogLocator(scale.get_transform())
+        locator.set_params(numticks=8)
+    with np.errstate(over="ignore"):  # a tick beyond what a float can hold
+        ticks = locator.tick_values(low, high)
+    return [float(value) for value in ticks if low <= value <= high]
+
+
+def inside(axes: Axes, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Return values clipped to the y axis of a panel; NaN stays NaN."""
+    return np.clip(np.asarray(values, dtype=np.float64), *axes.get_ylim())
+
+
+def spaced(places: Iterable[float], least: float) -> list[int]:
+    """Return the indices of ascending places that are at least `least` apart."""
+    kept: list[int] = []
+    last = -math.inf
+    for at, place in enumerate(places):
+        if place - last >= least:
+            kept.append(at)
+            last = place
+    return kept
+
+
+def floor_band(axes: Axes, *, named: bool) -> None:
+    """Shade the errors that double precision cannot distinguish from zero."""
+    low, high = axes.get_ylim()
+    top = min(FLOOR, high)
+    share = axes.transAxes.inverted().transform(axes.transData.transform((1, top)))[1]
+    if axes.get_yscale() == "linear" or share < 0.02:
+        return
+    axes.axhspan(low, top, color=SHADE, zorder=0, linewidth=0)
+    if named and share >= 0.07:
+        text = f"floor of double precision (√E ≤ {math.sqrt(FLOOR):g})"
+        box = {"facecolor": SHADE, "edgecolor": "none", "pad": 1}
+        place = (0.012, share - 0.018)
+        axes.text(*place, text, transform=axes.transAxes, size=9, color=QUIET, va="top", bbox=box)

@@ -12,8 +12,7 @@ from sweep.report.curves import EMPTY, artifact
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, spread
 from sweep.report.figures.lines import Line, draw_lines
-from sweep.report.figures.panels import Panels, ceiling_of
-from sweep.report.figures.scale import key_axis, step_axis
+from sweep.report.figures.panels import Panels, ceiling_of, key_axis, step_axis
 from sweep.report.figures.weights import flat_weights
 from sweep.report.formats import counted, figure, joined
 

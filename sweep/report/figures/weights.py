@@ -119,15 +119,17 @@ def _draw(weights: Frame, key: Axis, note: str, title: str, subtitle: str) -> Fi
     titles = list(dict.fromkeys(weights.panel))
     names = list(dict.fromkeys(weights.weight))
     count, named = len(titles), len(names) <= MOST_NAMED
-    width = min(max(0.42 * len(names), 5.0), 13.0) if named else 5.2
+    width = min(max(0.42 * len(names), 5.0), 13.0 if count == 1 else 9.0 if count <= 3 else 6.6)
+    size = (
+        (width, 4.4 if count == 1 else 2.3) if named else ((5.2, 4.4) if count == 1 else (3.2, 3.2))
+    )
     page = Sheet(
         title,
         subtitle,
         titles,
         ("weight", "value of the weight") if named else ("before training", "after training"),
         note=f"shown: {note}" if note else "",
-        size=(width, 4.4),
-        small=(min(width, 9.0 if count <= 3 else 6.6), 2.3) if named else (3.2, 3.2),
+        size=size,
         right=2.2,
         columns=(1 if count <= 3 else 2) if named else 0,  # names below each other
     )
