@@ -121,7 +121,7 @@ class Sheet:
         columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
         rows = math.ceil(count / columns)
         width, height = size or ((7.2, 4.2) if count == 1 else (3.4, 2.6))
-        apart = 0.35 if "y" in share else 0.75
+        apart = 0.35 if "y" in share else 0.85
         wide = columns * width + (columns - 1) * apart
         tall = rows * height + (rows - 1) * gap
         below = max(0.72, gap - 0.18)

@@ -90,7 +90,6 @@ def draw_lines(
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right, "share": share}
-    how["gap"] = (0.3 if "y" in share else 0.85, 0.45)
     page = Sheet(title, subtitle, panels.titles, labels, **how)
     bands = Counter(line.panel for line in lines if line.kind == "band")
     if max(bands.values(), default=0) > MOST_BANDS:
