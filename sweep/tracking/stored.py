@@ -24,6 +24,11 @@ __all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
 SUPERSEDED = "sweep.superseded_by"
 """The tag of a run that does not count: another attempt at its grid point does."""
 
+ERRORS = ("initial_error", "final_error", "best_error")
+VALUES = (*ERRORS, "final_validation_error", "best_validation_error")
+STEPS = ("best_step", "diverged_at", "stalled_at", "stopped_at")
+"""Metrics that are fields of a result by the same name."""
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -131,37 +136,28 @@ class StoredRun:
         if not len(steps) or not thresholds:
             return None
 
-        def whole(name: str) -> int | None:
-            return int(metrics[name]) if name in metrics else None
-
         validation = columns.pop("validation_error", None)
         curves = {}
         for name, values in columns.items():
             there = np.isfinite(values)
             curves[name.removeprefix("trainer/")] = steps[there], values[there]
+        found: dict[str, Any] = {name: metrics.get(name) for name in VALUES}
+        found |= {name: int(metrics[name]) if name in metrics else None for name in STEPS}
         return RunResult(
             iters=int(self.params["iters"]),
             outcome=self.outcome or "completed",
             steps=steps,
             errors=errors,
-            best_error=metrics.get("best_error"),
-            best_step=whole("best_step"),
-            initial_error=metrics.get("initial_error"),
-            final_error=metrics.get("final_error"),
-            diverged_at=whole("diverged_at"),
-            stalled_at=whole("stalled_at"),
             thresholds=thresholds,
             initial_weights=initial,
             final_weights=final,
+            best_weights=parts.get("best"),
             train_seconds=seconds,
             validation=validation,
-            final_validation_error=metrics.get("final_validation_error"),
-            best_validation_error=metrics.get("best_validation_error"),
-            stopped_at=whole("stopped_at"),
-            best_weights=parts.get("best"),
             curves=curves,
             metrics={name: value for name, value in self._own_metrics() if name not in curves},
             printed=(self._file(files.LOG) or b"").decode("utf-8", "replace"),
+            **found,
         )
 
     def _own_metrics(self) -> Iterator[tuple[str, float]]:
