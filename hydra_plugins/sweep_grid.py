@@ -52,22 +52,18 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the sweep that `arguments` and the configured axes describe.
+        """Run the sweep that the command line and the configured axes describe.
 
         Parameters
         ----------
         arguments
-            The overrides of the command line.
+            The overrides that Hydra composed the sweep's own configuration from. They are part
+            of those that were typed, which `sweep.cli.arguments` keeps.
         """
         from sweep.cli.command import run_sweep
 
         assert self.config is not None and self.hydra_context is not None
-        return run_sweep(
-            self.hydra_context.config_loader,
-            self.config,
-            self.make_launcher,
-            arguments,
-        )
+        return run_sweep(self.hydra_context.config_loader, self.config, self.make_launcher)
 
 
 ConfigStore.instance().store(

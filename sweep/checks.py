@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -22,7 +22,6 @@ __all__ = [
     "number",
     "one_of",
     "plain_text",
-    "refuse_quotes",
     "table",
     "vector",
     "whole",
@@ -120,28 +119,6 @@ def no_such_key(node: str, key: Any, known: Iterable[Any]) -> str:
     names = [str(name) for name in known]
     listed = f"; {node} has {', '.join(names)}." if names else f"; give {node} one whole value."
     return f"{node}.{key}: there is no such key{did_you_mean(str(key), names) or listed}"
-
-
-def refuse_quotes(key: str, value: Any, check: Callable[[Any], Any]) -> None:
-    """Raise ConfigError if `value` is a number in quotes.
-
-    Parameters
-    ----------
-    check
-        Raises ConfigError if the number itself is invalid, which is reported instead.
-    """
-    if not isinstance(value, str):
-        return
-    for kind in (int, float):
-        try:
-            plain = kind(value)
-        except ValueError:
-            continue
-        check(plain)
-        raise ConfigError(
-            f'{key}="{value}": this is text where a number is due; '
-            f"write {key}={value.strip()}, without quotes."
-        )
 
 
 def invalid_value(key: str, value: Any, advice: str) -> str:

@@ -1,4 +1,4 @@
-"""What the terminal shows: plain lines, tables and the progress of a sweep."""
+"""What the terminal shows: plain lines and tables."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -22,26 +22,12 @@ if TYPE_CHECKING:
     from sweep.report.build import Report
     from sweep.training.history import RunResult
 
-__all__ = [
-    "budget_spent",
-    "error",
-    "interrupted",
-    "notice",
-    "report_built",
-    "resume_command",
-    "reused",
-    "say",
-    "single_interrupted",
-    "single_run",
-    "stored",
-    "sweep_ended",
-    "sweep_started",
-    "table",
-    "ui_command",
-]
+__all__ = ["error", "interrupted", "notice", "report_built", "resume_command", "reused", "say"]
+__all__ += ["single_interrupted", "single_run", "stored", "sweep_ended", "sweep_started"]
+__all__ += ["table", "ui_command"]
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
-"""Hydra's flags that say where configuration files are."""
+"""Hydra's flags that name the place of configuration files."""
 
 RESUMED = re.compile(
     r"\+*(outputs|tracking|budget|max_seconds|fail_fast|hydra[/.](launcher|job|sweep|output_subdir))\b"
@@ -68,7 +54,7 @@ def error(text: str) -> None:
 
 
 def _print(text: str, stream: TextIO) -> None:
-    """Print at once. Where nobody reads (`| head`, a closed terminal) the sweep goes on."""
+    """Print at once; the sweep goes on where the reader is gone (`| head`, a closed terminal)."""
     try:
         print(text, file=stream, flush=True)
     except OSError as error:
@@ -102,21 +88,22 @@ def ui_command(options: Settings) -> str:
 
 def single_run(spec: RunSpec, result: RunResult) -> None:
     """Print what the notebook prints of a run: neurons, errors and weights, as plain numbers."""
-    data = spec.data()
-    scalars = {name: value for name, value in result.final_weights.items() if not _is_array(value)}
+    data, final = spec.data(), result.final_weights
+    scalars = {name: value for name, value in final.items() if not getattr(value, "ndim", 0)}
+    after = f"After {spec.iters} iteration{'' if spec.iters == 1 else 's'} (lr={spec.lr!r}"
     if spec.trainer.built_in and len(data.inputs) == 1 and 0 < len(scalars) <= MANY_SCALARS:
-        after = spec.network.replace(np.array(list(scalars.values())))
+        trained = spec.network.replace(np.array(list(scalars.values())))
         say("Before training:")
         _neurons(spec.network.forward(data.inputs))
-        _line("targets", {f"t{i + 1}": value for i, value in enumerate(data.targets[0])})
+        _numbers("targets", "t", data.targets[0])
         say(f"  total error: {result.initial_error!r}")
-        plural = "" if spec.iters == 1 else "s"
-        say(f"After {spec.iters} iteration{plural} (lr={spec.lr!r}, rule={spec.rule}):")
-        _neurons(after.forward(data.inputs))
+        say(f"{after}, rule={spec.rule}):")
+        _neurons(trained.forward(data.inputs))
     else:
         say(f"Error before training: {result.initial_error!r}")
-        say(f"After {spec.iters} iterations (lr={spec.lr!r}):")
-    say(f"  total error: {result.final_error!r}")
+        say(f"{after}):")
+    if result.final_error is not None:
+        say(f"  total error: {result.final_error!r}")
     if remark := _remark(result):
         say(f"  {remark}")
     if 0 < len(scalars) <= MANY_SCALARS:
@@ -124,10 +111,6 @@ def single_run(spec: RunSpec, result: RunResult) -> None:
         width = max(map(len, scalars))
         for name, value in scalars.items():
             say(f"  {name:<{width}} = {value!r}")
-
-
-def _is_array(value: Any) -> bool:
-    return getattr(value, "ndim", 0) > 0
 
 
 def _remark(result: RunResult) -> str:
@@ -144,25 +127,19 @@ def _remark(result: RunResult) -> str:
 
 
 def _neurons(layers: Sequence[Any]) -> None:
-    *hidden, outputs = layers
-    number = 1
-    values: dict[str, float] = {}
-    for layer in hidden:
-        for value in layer[0]:
-            values[f"h{number}"] = value
-            number += 1
-    if values:
-        _line("hidden", values)
-    _line("outputs", {f"o{i + 1}": value for i, value in enumerate(outputs[0])})
+    """Print the values of the neurons; each layer has shape (1, n)."""
+    _numbers("hidden", "h", [value for layer in layers[:-1] for value in layer[0]])
+    _numbers("outputs", "o", layers[-1][0])
 
 
-def _line(label: str, values: Mapping[str, float]) -> None:
-    shown = "  ".join(f"{name}: {float(value)!r}" for name, value in values.items())
-    say(f"  {label + ':':<9}{shown}")
+def _numbers(label: str, letter: str, values: Sequence[float]) -> None:
+    shown = "  ".join(f"{letter}{at}: {float(value)!r}" for at, value in enumerate(values, 1))
+    if shown:
+        say(f"  {label + ':':<9}{shown}")
 
 
 def stored(run_id: str, options: Settings) -> None:
-    """Say where a single run was stored and how to look at it."""
+    """Print where a single run was stored and how to look at it."""
     say(f"Stored as run {run_id} of experiment '{options.experiment}'.")
     say(f"Look at it:  {ui_command(options)}")
 
@@ -172,8 +149,7 @@ def sweep_started(sweep: Sweep) -> None:
     first, *left_out = sweep.plan.lines(sweep.plan.cells)
     if sweep.finished:
         first += f"; {sweep.finished} of them stored already, {len(sweep.pending)} to do"
-    say(plain_text(f"Sweep {sweep.id}: {first}"))
-    for line in left_out:
+    for line in (f"Sweep {sweep.id}: {first}", *left_out):
         say(plain_text(line))
 
 
@@ -185,17 +161,9 @@ def reused(name: str, run_id: str, sweep_id: str | None) -> None:
 
 def interrupted(sweep: Sweep, signum: int) -> None:
     """Print the last line of a sweep that a signal ended: what is done and how to go on."""
-    name = signal.Signals(signum).name
     done = f"{sweep.finished} of {len(sweep.plan.cells)} runs are done"
-    error(f"Ended by {name}: {done}; finish it with: {resume_command(sweep.id)}")
-
-
-def budget_spent(sweep: Sweep) -> None:
-    """Print what a sweep left out that came to the end of its budget, and how to go on."""
-    text = f"The budget is spent; not done: {sweep.left_over} of {len(sweep.plan.cells)} runs"
-    if sweep.cut_off:
-        text += f" ({sweep.cut_off} begun)"
-    say(f"{text}; go on with: {resume_command(sweep.id)}")
+    command = resume_command(sweep.id)
+    error(f"Ended by {signal.Signals(signum).name}: {done}; finish it with: {command}")
 
 
 def single_interrupted(signum: int, how: str) -> None:
@@ -207,13 +175,17 @@ def single_interrupted(signum: int, how: str) -> None:
 def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
     """Print the table of final errors, failures, the best run and the next commands."""
     say()
-    _final_errors(report)
+    if (found := report.final_error) is not None:
+        say(found.title.partition(" by ")[0].removesuffix(" E"))
+        table(found.columns, found.rows, right=range(1, len(found.columns)))
     say()
     for failed in sweep.failures:
         run, why = plain_text(failed.name), plain_text(failed.sentence)
         say(f"Failed: {run}: {why}  (whole traceback: {failed.traceback})")
     if sweep.left_over:
-        budget_spent(sweep)
+        begun = f" ({sweep.cut_off} begun)" if sweep.cut_off else ""
+        runs = f"{sweep.left_over} of {len(sweep.plan.cells)} runs{begun}"
+        say(f"The budget is spent; not done: {runs}; go on with: {resume_command(sweep.id)}")
     report_built(report, sweep.options)
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
     say(f"Done in {seconds:.1f} s{estimated}.")
@@ -226,18 +198,10 @@ def report_built(report: Report, options: Settings) -> None:
     say(f"MLflow UI:   {ui_command(options)}")
 
 
-def _final_errors(report: Report) -> None:
-    found = report.final_error
-    if found is None:
-        return
-    say(found.title.partition(" by ")[0].removesuffix(" E"))
-    table(found.columns, found.rows, right=range(1, len(found.columns)))
-
-
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
 ) -> None:
-    """Print a table of texts; the columns whose numbers are in `right` are aligned right."""
+    """Print a table of texts; the columns in `right` are aligned right."""
     from rich.console import Console
     from rich.table import Table
 

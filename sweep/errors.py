@@ -17,7 +17,7 @@ Messages are one sentence: what is wrong, the value, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 __all__ = [
@@ -67,7 +67,7 @@ class ConfigErrors(ConfigError):
         One sentence for each invalid value, in the order of the grid; duplicates are dropped.
     """
 
-    def __init__(self, messages: Sequence[str]) -> None:
+    def __init__(self, messages: Iterable[str]) -> None:
         self._messages = tuple(dict.fromkeys(messages))
         super().__init__("\n".join(self._messages))
 
@@ -118,6 +118,14 @@ class UnreachableError(StoreError):
     """The server did not answer; what was to be written waits on disk."""
 
 
+class StoreVersionError(StoreError):
+    """The database was written by another version of MLflow."""
+
+
+class StoreBusyError(StoreError):
+    """Another process works on the sweep or the store."""
+
+
 class StoreLost(BaseException):
     """The store failed while a job recorded its run.
 
@@ -128,11 +136,3 @@ class StoreLost(BaseException):
     def __init__(self, error: StoreError) -> None:
         super().__init__(error)
         self.error = error
-
-
-class StoreVersionError(StoreError):
-    """The database was written by another version of MLflow."""
-
-
-class StoreBusyError(StoreError):
-    """Another process works on the sweep or the store."""

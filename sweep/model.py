@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,34 +27,51 @@ class Model:
     read: Mapping[str, Any]
 
     @property
-    def columns(self) -> list[str]:
-        """The names of the outputs."""
-        targets, classes = self.preparation.targets, self.preparation.classes
-        if classes is None:
-            return [column.name for column in targets]
-        name = targets[0].name
-        return [name, *(f"{name}={label}" for label in classes)]
+    def labels(self) -> tuple[str, ...] | None:
+        """The classes that the outputs stand for; None where the outputs are numbers."""
+        binary = self.preparation.binary and self.network.activations[-1] == "sigmoid"
+        return ("0", "1") if binary else self.preparation.classes
 
-    def rows(self, source: Source) -> Iterator[list[str | float]]:
-        """Yield the outputs for each row, in the order of `columns`.
+    @property
+    def columns(self) -> list[str]:
+        """The names of what comes out; with classes the first is the class."""
+        labels = self.labels
+        if labels is None:
+            return [column.name for column in self.preparation.targets]
+        name = self.preparation.targets[0].name
+        shares = labels[1:] if self.preparation.binary else labels
+        return [name, *(f"{name}={label}" for label in shares)]
+
+    def rows(
+        self, source: Source, *, drop: bool = False
+    ) -> tuple[list[list[str | float]], Sequence[int]]:
+        """Return what comes out for each row, in the order of `columns`.
+
+        Parameters
+        ----------
+        drop
+            Leave out rows with a missing value; their numbers, from 1, are returned too.
 
         Raises ConfigError for a row that cannot be prepared.
         """
         from sweep.training.blas import hold_blas
-        from sweep.training.data.new import new_inputs
+        from sweep.training.data.preparation import new_rows
 
-        inputs = new_inputs(self.preparation, source)
+        inputs, dropped = new_rows(self.preparation, source, drop=drop)
         hold_blas()
         outputs = self.preparation.outputs(self.network.forward(inputs)[-1])
-        classes = self.preparation.classes
-        for values in outputs:
-            label = [] if classes is None else [classes[int(values.argmax())]]
-            yield [*label, *values.tolist()]
+        rows: list[list[str | float]] = outputs.tolist()
+        labels = self.labels
+        if labels is not None:
+            binary = self.preparation.binary
+            places = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
+            rows = [[labels[int(at)], *row] for at, row in zip(places, rows, strict=True)]
+        return rows, dropped
 
 
 def model_of(
     config: Mapping[str, Any],
-    final: Mapping[str, Any] | None,
+    weights: Mapping[str, Mapping[str, Any]],
     document: Mapping[str, Any] | None,
     *,
     what: str = "the model",
@@ -65,8 +82,9 @@ def model_of(
     ----------
     config
         The run's resolved configuration.
-    final
-        Its weights after training, by name.
+    weights
+        Its weights by name, as stored: the ``best`` ones where early stopping kept them, else
+        the ``final`` ones.
     document
         How its data was prepared; None where rows are taken as they stand.
     what
@@ -79,7 +97,6 @@ def model_of(
     """
     from sweep.config import models
     from sweep.config.spec import BUILT_IN
-    from sweep.training.data.new import unprepared
     from sweep.training.data.preparation import Preparation
     from sweep.training.network import Network
 
@@ -90,12 +107,13 @@ def model_of(
             f"{what}: trainer {target} made it; only a network of the built-in trainer can be "
             "given back."
         )
+    final = weights.get("best") or weights.get("final")
     if not final:
         raise ConfigError(f"{what}: it has no final weights; name a run that is completed.")
     try:
         data = config["data"]
         if document is None:
-            preparation = unprepared(len(data["inputs"][0]), len(data["targets"][0]))
+            preparation = Preparation.none(len(data["inputs"][0]), len(data["targets"][0]))
         else:
             preparation = Preparation.from_document(document)
         arguments = models.validated(models.Network, config["network"], "network").arguments()

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import plan
 from tests.processes import ROOT, Ended
 
-PAGES = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md"]
+DOCS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))
+PAGES = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", *DOCS]
 
 
 def text(page: str) -> str:
@@ -83,6 +85,47 @@ def test_readme_sample_output_has_the_form_of_the_output(executed: list[tuple[st
         assert any(whole.startswith(start) for whole in printed), line
 
 
+def named_commands(page: str) -> list[list[str]]:
+    """Return every `python -m sweep…` of a page's code, fenced, indented or in a line."""
+    joined = text(page).replace("\\\n", " ")
+    code = "\n".join(
+        re.findall(r"^(?:    +|\$ )?python -m sweep.*$|`python -m sweep[^`]*`", joined, re.M)
+    )
+    found = re.findall(r"python -m (sweep[^`\n]*)", code)
+    return [shlex.split(command, comments=True) for command in found]
+
+
+@pytest.fixture
+def users_folder(tmp_path: Path) -> Path:
+    """Return a folder with the files that the commands of the pages on data and trainers name."""
+    rows = [f"{n};{n * 7 % 5};{n % 3 + 3}" for n in range(40)]
+    (tmp_path / "wine.csv").write_text("\n".join(['"acid";"sugar";"quality"', *rows, ""]))
+    (tmp_path / "descent.py").write_text(
+        "def train(lr):\n    w = 1.0\n    while True:\n"
+        "        yield {'error': w * w, 'accuracy': 1 - w}\n        w -= lr * 2 * w\n"
+    )
+    trainers = tmp_path / "my_conf" / "trainer"
+    trainers.mkdir(parents=True)
+    for name in ("descent", "mine"):
+        (trainers / f"{name}.yaml").write_text("_target_: descent.train\n")
+    (tmp_path / "examples").symlink_to(ROOT / "examples")
+    return tmp_path
+
+
+def is_plan(words: list[str]) -> bool:
+    """Whether a command names a sweep that can be planned in an empty folder on any machine."""
+    elsewhere = ("resume=", "tracking=server", "hydra/launcher=", "hydra.launcher.backend=")
+    return words[0] == "sweep" and not any(word.startswith(elsewhere) for word in words)
+
+
+@pytest.mark.parametrize("page", [page for page in DOCS if page != "docs/grids.md"])
+def test_sweeps_of_the_pages_can_be_planned(page: str, users_folder: Path) -> None:
+    for words in filter(is_plan, named_commands(page)):
+        more = [] if "--config-dir" in words else ["--config-dir", "my_conf"]
+        ended = plan([*words[1:], *more, "dry_run=true"], users_folder)
+        assert ended.code == 0, (words, ended)
+
+
 def test_readme_counts_no_tests() -> None:
     assert not re.search(r"\d+ (passed|tests)", text("README.md"))
 
@@ -104,7 +147,7 @@ def test_contributing_is_one_page() -> None:
 def test_links_lead_to_files(page: str) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", text(page)) + re.findall(r'src="([^"]+)"', text(page))
     local = [target for target in targets if not target.startswith(("http:", "https:"))]
-    missing = [target for target in local if not (ROOT / target).exists()]
+    missing = [target for target in local if not (ROOT / page).parent.joinpath(target).exists()]
     assert not missing
 
 
@@ -117,9 +160,8 @@ def test_paths_in_code_exist(page: str) -> None:
 
 
 def test_pages_name_no_machine() -> None:
-    pages = [*map(ROOT.joinpath, PAGES), *(ROOT / "docs").rglob("*.md")]
-    for page in pages:
-        assert not re.search(r"/(?:home|root|work)/", page.read_text(encoding="utf-8")), page
+    for page in PAGES:
+        assert not re.search(r"/(?:home|root|work)/", text(page)), page
 
 
 def test_every_picture_of_the_docs_is_small() -> None:

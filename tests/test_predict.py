@@ -20,8 +20,8 @@ from sweep.tracking.store import open_store
 from sweep.tracking.stored import StoredRun
 from sweep.training.data import load_data
 from sweep.training.data.files import open_source
-from sweep.training.data.new import new_inputs
-from sweep.training.data.preparation import Column, Preparation
+from sweep.training.data.preparation import Column, Preparation, new_rows
+from sweep.training.network import Network
 from tests.processes import ROOT, run_sweep
 
 HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
@@ -84,7 +84,7 @@ def here(*overrides: str) -> None:
 
 
 def model(run: StoredRun) -> Model:
-    return model_of(run.config(), run.weights()["final"], run.preparation())
+    return model_of(run.config(), run.weights(), run.preparation())
 
 
 def table(path: Path) -> tuple[list[str], list[list[str]]]:
@@ -144,7 +144,7 @@ def test_model_of_the_best_run_gives_the_same(home: Path, runs: list[StoredRun])
     frame = pd.read_csv(home / "new.csv", sep=";")
     given = mlflow.pyfunc.load_model(str(folder)).predict(frame)
     source = open_source([home / "new.csv"], model(best).read)
-    expected = pd.DataFrame(list(model(best).rows(source)), columns=list(given.columns))
+    expected = pd.DataFrame(model(best).rows(source)[0], columns=list(given.columns))
     pd.testing.assert_frame_equal(given, expected, check_exact=True)
 
 
@@ -186,14 +186,14 @@ def test_rows_that_cannot_be_prepared_are_refused(
     (tmp_path / "bad.csv").write_text(content)
     made = model(runs[0])
     with pytest.raises(ConfigError) as caught:
-        list(made.rows(open_source([tmp_path / "bad.csv"], made.read)))
+        made.rows(open_source([tmp_path / "bad.csv"], made.read))
     assert words in str(caught.value)
 
 
 @pytest.mark.parametrize(
     ("cell", "words"),
     [
-        ("", "no value in column 'x', row 1: the network is trained without missing values"),
+        ("", "fill it in, or write data.missing=drop to leave out rows with missing values"),
         ("much", "column 'x', row 1: it must be a number; the network is trained on numbers"),
     ],
 )
@@ -203,9 +203,36 @@ def test_new_rows_are_not_told_to_be_trained_otherwise(
     (tmp_path / "bad.csv").write_text(f"x,z\n{cell},1\n")
     preparation = Preparation((Column("x"),), (Column("y"),))
     with pytest.raises(ConfigError) as caught:
-        new_inputs(preparation, open_source([tmp_path / "bad.csv"], {}))
+        new_rows(preparation, open_source([tmp_path / "bad.csv"], {}))
     assert words in str(caught.value)
-    assert "data." not in str(caught.value).removeprefix("data.file")
+    for key in ("mean", "categories", "one_hot", "drop=["):
+        assert key not in str(caught.value)
+
+
+def test_rows_with_missing_values_are_left_out_and_named(
+    home: Path, runs: list[StoredRun], monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    monkeypatch.chdir(home)
+    here(f"run={runs[0].run_id}", "data.file=new.csv", "data.missing=drop")
+    shown = capsys.readouterr()
+    gaps = [
+        at for at, line in enumerate((home / "new.csv").read_text().splitlines()) if line[-1] == ";"
+    ]
+    assert gaps
+    assert f"for a missing value: {', '.join(map(str, gaps))}" in shown.err
+    assert len(shown.out.splitlines()) == 1 + 20 - len(gaps)
+
+
+def test_target_of_zeros_and_ones_is_predicted_as_a_class(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,y\n-3,0\n3,1\n")
+    data = load_data({"file": "a.csv", "inputs": "all", "targets": ["y"]}, seed=0, base=tmp_path)
+    assert data.preparation.binary
+    network = Network.build(layers=[1, 1], activation="sigmoid", weights=[[[1.0]]], biases=[0.0])
+    made = Model(network, data.preparation, {})
+    rows, _ = made.rows(open_source([tmp_path / "a.csv"], {}))
+    assert made.columns == ["y", "y=1"]
+    assert [row[0] for row in rows] == ["0", "1"]
+    assert [row[1] for row in rows] == network.forward(data.inputs)[-1][:, 0].tolist()
 
 
 @pytest.mark.parametrize(
@@ -229,6 +256,12 @@ def test_command_is_refused_in_one_sentence(
     assert len(str(caught.value).splitlines()) == 1
 
 
+def test_best_weights_are_used_where_they_are_kept(runs: list[StoredRun]) -> None:
+    config, weights = runs[0].config(), runs[0].weights()
+    best = {"final": weights["initial"], "best": weights["final"]}
+    assert model_of(config, best, runs[0].preparation()).network.named() == weights["final"]
+
+
 def test_run_of_another_trainer_has_no_network_to_give_back() -> None:
     with pytest.raises(ConfigError, match="trainer own.Trainer made it"):
-        model_of({"trainer": {"_target_": "own.Trainer"}}, {"w1": 1.0}, None)
+        model_of({"trainer": {"_target_": "own.Trainer"}}, {"final": {"w1": 1.0}}, None)

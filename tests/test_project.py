@@ -30,15 +30,14 @@ SEAMS = {
     "matplotlib": ["sweep.report.figures.*"],
     "mlflow": ["sweep.tracking.*"],
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
-    "numba": ["sweep.training.kernels.general", "sweep.training.kernels.layers"],
+    "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.sweeper"],
-    "pandas": ["sweep.cli.points", "sweep.training.data.*", "sweep.report.*"]
-    + ["sweep.tracking.models"],
-    "pyarrow": ["sweep.training.data.arrays", "sweep.tracking.*"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models"],
+    "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.models"],
+    "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
-    "scipy": ["sweep.training.kernels.general"],
+    "scipy": ["sweep.report.answer", "sweep.training.kernels.general"],
     "sqlalchemy": ["sweep.tracking.*"],
     "threadpoolctl": ["sweep.training.*"],
     "yaml": ["sweep.cli.points", "sweep.tracking.files"],
@@ -78,7 +77,7 @@ ROOMS = [
     (
         ["sweep.tracking.models"],
         ["sweep.checks", "sweep.config.settings", "sweep.model", "sweep.tracking*"]
-        + ["sweep.training.data.new"],
+        + ["sweep.training.data.files"],
     ),
     (
         ["sweep.tracking", "sweep.tracking.*"],
@@ -146,7 +145,8 @@ ROOMS = [
             "sweep.config.settings",
         ]
         + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking.*"]
-        + ["sweep.training.history", "sweep.training.task", "sweep.ui.links"],
+        + ["sweep.training.curve", "sweep.training.history", "sweep.training.task"]
+        + ["sweep.ui.links"],
     ),
     (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),
     (
@@ -197,7 +197,6 @@ ROOMS = [
 HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
 HEAVY_ROOMS = [
     "sweep.training.kernels.general",
-    "sweep.training.kernels.layers",
     "sweep.report.*",
     "sweep.tracking.*",
 ]

@@ -21,12 +21,11 @@ import yaml
 from sweep.checks import plain_text
 from sweep.engine.signals import StopRequest
 from sweep.errors import NotFoundError
-from sweep.tracking import read
 from sweep.tracking.read import histories
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.training.history import RunResult
-from sweep.verify.cases import Origin, paired
+from sweep.verify.cases import Origin
 from sweep.verify.check import Verdict, named, prepared, totals, verdicts
 from sweep.verify.compare import Difference, Near, differences, exact
 from sweep.verify.values import flat
@@ -393,6 +392,11 @@ def test_run_renamed_by_hand_is_still_found(store: Store) -> None:
     assert store.verdicts() == []
 
 
+def test_run_that_names_another_grid_point_is_noticed(store: Store) -> None:
+    tag("sweep.cell", "0")(store)
+    assert {one.name: one.word for one in store.verdicts()}[RUN] == "differs"
+
+
 def test_one_run_of_a_sweep_is_verified_alone(store: Store) -> None:
     assert store.verdicts(run=store.run_id) == []
     curve_point(store)
@@ -632,18 +636,3 @@ def test_difference_cuts_what_is_long_and_escapes_what_is_no_text() -> None:
     assert len(text) < 400
     assert text.isprintable()
     assert plain_text("a\r\u202eb\ud800") == "a\\r\\u202eb\\ud800"
-
-
-def test_runs_find_their_cells_by_what_is_left_of_name_and_signature(store: Store) -> None:
-    opened = open_store(Tracking("local", store.folder / "outputs"), mode="read")
-    sweep = read.find_sweep(opened, "last")
-    one, two, three, four = read.sweep_runs(opened, sweep.sweep_id)
-    runs = [
-        replace(one, name="renamed"),
-        replace(two, tags={}),
-        three,
-        replace(four, name="renamed", tags={}),
-    ]
-    pairs, left = paired(runs, sweep.plan()["cells"])
-    assert [cell and cell["index"] for _, cell in pairs] == [0, 1, 2, None]
-    assert [cell["index"] for cell in left] == [3]

@@ -58,7 +58,7 @@ def main(config: DictConfig) -> float:
     with mlflow.start_run(run_name=f"lr={config.lr},iters={config.iters}") as run:
         mlflow.log_params({"lr": config.lr, "iters": config.iters, "rule": "notebook"})
         mlflow.set_tags({"sweep": HydraConfig.get().sweep.dir, "number": HydraConfig.get().job.num})
-        errors = np.concatenate([[item.error()], trainer.advance(config.iters)[0]])
+        errors = np.concatenate([[item.error()], trainer.advance(config.iters).errors[0]])
         final = item.weights()
         log_numbers(run.info.run_id, errors, final)
         log_files(config, errors, {"initial": initial, "final": final})

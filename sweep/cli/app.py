@@ -73,18 +73,14 @@ def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
 
 def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
-    """Run one of the commands beside `sweep`, whose keys are those of its file and no others.
-
-    Parameters and return value are those of `command`.
-    """
+    """Run one of the commands beside `sweep`, whose keys are those of its file and no others."""
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
-        from sweep.cli.messages import unread
-        from sweep.cli.plain import config_folder
+        from sweep.cli.plain import config_folder, unread
         from sweep.errors import ConfigErrors
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
@@ -105,10 +101,8 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
 
     Parameters
     ----------
-    task
-        The task function.
     config_name
-        Its primary configuration file.
+        The primary configuration file of `task`.
     """
     # What the libraries make while they load stays for good: to look for garbage among it, again
     # and again, would take a fifth of the time.
@@ -116,9 +110,15 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     import hydra
 
     from sweep import console
-    from sweep.cli.arguments import as_typed, prepared
-    from sweep.cli.messages import REFUSALS, is_refusal, one_sentence
-    from sweep.cli.plain import config_folder, main_options, register
+    from sweep.cli.arguments import prepared
+    from sweep.cli.plain import (
+        REFUSALS,
+        config_folder,
+        is_refusal,
+        main_options,
+        one_sentence,
+        register,
+    )
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 
@@ -141,7 +141,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         began = life is not None and life.sweep_began()
         if whole_traceback or not (known or (is_refusal(error) and not began)):
             raise
-        console.error(as_typed(str(error) if known else one_sentence(error)))
+        console.error(str(error) if known else one_sentence(error))
         if isinstance(error, NotFoundError) and began:
             return StoreError.exit_code  # it was there, and was taken away meanwhile
         return error.exit_code if isinstance(error, SweepError) else 2
@@ -177,37 +177,25 @@ def run(config: DictConfig) -> float | None:
     a configuration without parent is a single run.
     """
     if _Ready.outcome is not None:
-        return _record(*_Ready.outcome)
+        from sweep.engine.execute import record
+        from sweep.engine.life import current
+
+        sweep = current()
+        assert sweep is not None
+        return record(sweep, *_Ready.outcome)
+    from sweep.cli.validate import checked_run
+
+    spec, options = checked_run(config)
+    if options.parent is not None:
+        from sweep.engine.execute import run_job
+        from sweep.engine.member import joined_sweep
+
+        with joined_sweep(options, spec) as member:
+            return run_job(member, spec)
     from hydra.core.hydra_config import HydraConfig
 
-    from sweep.cli.plain import plain_values, typed_overrides
-    from sweep.cli.validate import set_keys
-    from sweep.config.run import run_spec
-    from sweep.config.settings import settings
+    from sweep.engine.single import run_single
 
-    plain = plain_values(config)
-    hydra = HydraConfig.get()
-    base = Path(hydra.runtime.cwd)
-    keys = set_keys(typed_overrides(HydraConfig.instance().cfg)["task"])
-    spec = run_spec(plain, dict(hydra.runtime.choices), base, keys)
-    options = settings(plain, base)
-    if options.parent is None:
-        from sweep.engine.single import run_single
-
-        run_id = Path(hydra.runtime.output_dir).name
-        single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
-        return single
-    from sweep.engine.execute import run_job
-    from sweep.engine.member import joined_sweep
-
-    with joined_sweep(options, spec) as sweep:
-        return run_job(sweep, spec)
-
-
-def _record(cell: Cell, outcome: RunResult | Failure) -> float | None:
-    from sweep.engine.execute import record
-    from sweep.engine.life import current
-
-    sweep = current()
-    assert sweep is not None
-    return record(sweep, cell, outcome)
+    run_id = Path(HydraConfig.get().runtime.output_dir).name
+    single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
+    return single

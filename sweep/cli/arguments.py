@@ -2,70 +2,81 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shlex
-import sys
 from collections.abc import Iterable, Sequence
+from itertools import islice
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sweep.checks import without_password
+from sweep.config.settings import CONTROL_KEYS
 from sweep.errors import ConfigError
 
+if TYPE_CHECKING:
+    from hydra.core.config_loader import ConfigLoader
+    from hydra.core.override_parser.types import Override
+
 __all__ = [
-    "KEPT_KEYS",
-    "as_typed",
+    "ONE_VALUE",
     "command_line",
     "config_flags",
     "describes_run",
+    "doubled_keys",
     "in_order",
     "kept",
     "key_of",
-    "names_mode",
+    "lost_numbers",
     "prepared",
-    "with_mode",
+    "typed_overrides",
 ]
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 """Hydra's flags that say where configuration files are; each takes a value."""
 
 VALUED = (*CONFIG_FLAGS, "--cfg", "-c", "--package", "-p", "--experimental-rerun")
-
-FLAGS = [*VALUED, "--help", "-h", "--hydra-help", "--version", "--resolve", "--run", "-r"]
-FLAGS += ["--multirun", "-m", "--shell-completion", "-sc", "--info", "-i"]
+SHOWING = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
+FLAGS = (*VALUED, *SHOWING, "--resolve", "--run", "-r", "--multirun", "-m")
 
 INFO = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 """What may follow ``--info``."""
 
 KEPT_KEYS = (
-    "budget",
-    "fail_fast",
-    "hydra.job.chdir",
-    "hydra.job.env_set",
-    "hydra.output_subdir",
-    "hydra.sweep.dir",
-    "hydra.sweep.subdir",
-    "max_seconds",
-    "metric",
-    "mode",
-    "repeats",
+    *("budget", "fail_fast", "max_seconds", "metric", "mode", "repeats"),
+    *("hydra.job.chdir", "hydra.job.env_set", "hydra.output_subdir"),
+    *("hydra.sweep.dir", "hydra.sweep.subdir"),
 )
 """How a sweep runs, beside what its grid points are: its plan keeps these for `resume`."""
 
-GROUPS = ("data", "network", "trainer")
+
+ONE_VALUE = "a single run takes one value; give several with -m, or write a list as [1,2]."
+
+
+NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+(?![\w.])")
+"""A number with an exponent, which may be one that a float cannot hold."""
+
+QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class _Typed:
-    """The words of this process's command, as they were typed."""
+    """What was typed in this process: all words, and the overrides in order."""
 
     words: Sequence[str] = ()
-    ranges: dict[str, str] = {}  # as Hydra reads it -> as it was typed
+    overrides: Sequence[Override] = ()
 
 
-def as_typed(text: str) -> str:
-    """Return a text with the ranges of this command's overrides as they were typed."""
-    for line, typed in _Typed.ranges.items():
-        text = text.replace(line, typed)
-    return text
+def typed_overrides(loader: ConfigLoader | None = None) -> list[Override]:
+    """Return the overrides of this command, those included that Hydra does not compose.
+
+    Parameters
+    ----------
+    loader
+        Finds the options of a group for ``glob()``.
+    """
+    for override in _Typed.overrides:
+        override.config_loader = loader
+    return list(_Typed.overrides)
 
 
 def key_of(override: str) -> str:
@@ -75,155 +86,156 @@ def key_of(override: str) -> str:
 
 def describes_run(override: str) -> bool:
     """Whether an override describes a run, and not how the command runs."""
-    from sweep.config.settings import CONTROL_KEYS
-
     return re.split(r"[./]", key_of(override))[0] not in (*CONTROL_KEYS, "hydra")
 
 
 def command_line() -> str:
     """Return the command as a user would type it again; a password of an address is left out."""
-    words = [without_password(word) for word in _Typed.words or sys.argv[1:]]
-    return shlex.join(["python", "-m", "sweep", *words])
+    return shlex.join(["python", "-m", "sweep", *map(without_password, _Typed.words)])
 
 
 def kept(overrides: Iterable[str]) -> list[str]:
     """Return the overrides whose key is one of KEPT_KEYS or below it."""
-    return [
-        text
-        for text in overrides
-        if any(key_of(text) == key or key_of(text).startswith(f"{key}.") for key in KEPT_KEYS)
-    ]
+    below = tuple(f"{key}." for key in KEPT_KEYS)
+    return [text for text in overrides if f"{key_of(text)}.".startswith(below)]
 
 
-def config_flags(words: Sequence[str]) -> list[str]:
-    """Return the flags among `words` that say where configuration files are, with their values."""
+def config_flags() -> list[str]:
+    """Return this command's flags that say where configuration files are, with their values."""
     found: list[str] = []
-    for at, word in enumerate(words):
+    for at, word in enumerate(_Typed.words):
         name, equals, _ = word.partition("=")
         if name in CONFIG_FLAGS:
-            found += [word] if equals else list(words[at : at + 2])
+            found += [word] if equals else _Typed.words[at : at + 2]
     return found
 
 
 def in_order(words: Sequence[str]) -> tuple[list[str], list[str]]:
     """Return the overrides and the flags of a command line, each in the order typed.
 
-    argparse takes overrides in one piece only; so they are put together.
+    argparse takes overrides in one piece only, so flags may not stand between them.
 
     Raises
     ------
     ConfigError
-        A word begins with dashes and is no flag of Hydra's.
+        A word begins with dashes and is no flag of Hydra's, or a value with a blank.
     """
     overrides: list[str] = []
     flags: list[str] = []
     rest = iter(words)
     last = ""
     for word in rest:
-        if last.endswith(",") and last in overrides and not word.startswith("-"):
-            whole = last + word.lstrip()
-            raise ConfigError(f"{last} {word}: write values without blanks between them, {whole}.")
         name, equals, value = word.partition("=")
         if not word.startswith("-"):
+            if last.endswith(",") and last in overrides:
+                joined = last + word.lstrip()
+                advice = f"write values without blanks between them, {joined}"
+                raise ConfigError(f"{last} {word}: {advice}.")
             (flags if last in ("--info", "-i") and word in INFO else overrides).append(word)
-        elif word.startswith("--") and any(flag.startswith(name) for flag in FLAGS):
+        elif _names(name, FLAGS):
             flags.append(word)
-            if not equals and any(flag.startswith(name) for flag in VALUED):
-                flags += [text for text in [next(rest, None)] if text is not None]
-        elif name in FLAGS:
-            flags.append(word)
-            if not equals and name in VALUED:
-                flags += [text for text in [next(rest, None)] if text is not None]
+            if not equals and _names(name, VALUED):
+                flags += islice(rest, 1)
         elif re.match(r"--?[a-z_][\w.]*$", name):
-            key = name.lstrip("-")
-            raise ConfigError(
-                f"{word}: keys are written without dashes; write {key}={value or 'VALUE'}."
-            )
+            line = f"{name.lstrip('-')}={value or 'VALUE'}"
+            raise ConfigError(f"{word}: keys are written without dashes; write {line}.")
         else:
-            flags.append(word)  # argparse says what it is not
+            flags.append(word)  # argparse reports it
         last = word
     return overrides, flags
 
 
-def names_mode(overrides: Iterable[str]) -> bool:
-    """Whether an override sets ``hydra.mode``."""
-    return any(key_of(text) == "hydra.mode" for text in overrides)
+def _names(name: str, flags: Sequence[str]) -> bool:
+    """Whether a word is one of the flags; a long one may be shortened."""
+    return name in flags or (name[:2] == "--" and any(flag.startswith(name) for flag in flags))
 
 
-def with_mode(overrides: list[str], flags: Sequence[str], folder: str) -> list[str]:
-    """Return the overrides with ``hydra.mode=MULTIRUN`` where a sweep is meant without ``-m``.
-
-    That is with `resume`, and with a preset that sets the mode: Hydra 1.4 takes it from the
-    command line and the primary file alone.
-
-    Parameters
-    ----------
-    folder
-        The configuration's own folder.
-    """
-    if names_mode(overrides) or any(flag in ("-r", "--run") for flag in flags):
-        return overrides
+def _sweeps(overrides: Sequence[str], flags: Sequence[str], folder: str) -> bool:
+    """Whether the command is a sweep: by ``-m``, `hydra.mode`, `resume`, or its preset."""
     values = {key_of(text): text.partition("=")[2] for text in overrides}
-    resumed = values.get("resume", "null") not in ("null", "")
-    preset = values.get("experiment", "")
-    places = [word.rpartition("=")[2] for word in config_flags(flags)]
-    files = [Path(place, "experiment", f"{preset}.yaml") for place in [*places, folder]]
-    if preset and not resumed:
-        text = next((file.read_text("utf-8") for file in files if file.is_file()), "")
-        resumed = re.search(r"^[^#\n]*\bmode:\s*MULTIRUN\b", text, re.MULTILINE) is not None
-    return [*overrides, "hydra.mode=MULTIRUN"] if resumed else overrides
+    if "hydra.mode" in values:
+        return values["hydra.mode"] == "MULTIRUN"
+    if "-m" in flags or "--multirun" in flags:
+        return True
+    if "-r" in flags or "--run" in flags:
+        return False
+    if values.get("resume", "null") not in ("null", ""):
+        return True
+    preset = f"experiment/{values.get('experiment', '')}.yaml"
+    places = [word.rpartition("=")[2] for word in config_flags()]
+    files = [file for place in [*places, folder] if (file := Path(place, preset)).is_file()]
+    text = files[0].read_text("utf-8") if files else ""
+    return re.search(r"^[^#\n]*\bmode:\s*MULTIRUN\b", text, re.MULTILINE) is not None
 
 
 def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
-    """Return the words of a command line as Hydra can read them.
+    """Return the words of a command line that Hydra composes its own configuration from.
 
     Parameters
     ----------
     folder
         The configuration's own folder.
     grid
-        Whether the command can sweep.
+        Whether the command can sweep. If it does, axes and values below groups are left out: they
+        are part of grid points alone, and may belong to another option of the group than the
+        sweep's own. Hydra 1.4 takes the mode from the command line and the primary file alone, so
+        it is added where a preset sets it.
 
-    Notes
-    -----
-    The option of a group is composed with each grid point alone: the sweep's own configuration
-    may have another option of the group, without such a key. As an axis of one value, tagged
-    ``fixed``, Hydra leaves it out there.
+    Raises
+    ------
+    ConfigError
+        See `in_order`; or a single run has a range of values.
+    OverrideParseException
+        An override cannot be read.
     """
-    from sweep.cli.ranges import expanded
-
-    _Typed.words, _Typed.ranges = list(words), {}
+    _Typed.words = words
     overrides, flags = in_order(words)
-    shown = {"--help", "-h", "--hydra-help", "--cfg", "-c", "--info", "-i", "-sc"}
-    if (
-        not grid
-        or shown & {flag.partition("=")[0] for flag in flags}
-        or "--shell-completion" in flags
-    ):
+    shown = any(flag.partition("=")[0] in (*SHOWING, "--cfg", "-c") for flag in flags)
+    if not grid or shown:
         return [*overrides, *flags]
-    lines = [expanded(text) for text in overrides]
-    both = zip(lines, overrides, strict=True)
-    _Typed.ranges = {line: text for line, text in both if line != text}
-    overrides = with_mode(lines, flags, folder)
-    if "-m" in flags or "--multirun" in flags or "hydra.mode=MULTIRUN" in overrides:
-        overrides = [_held_back(text) for text in overrides]
+    from sweep.cli.axes import OWN_RANGE, parse
+
+    sweeps = _sweeps(overrides, flags, folder)
+    if sweeps and not any(key_of(text) == "hydra.mode" for text in overrides):
+        overrides = [*overrides, "hydra.mode=MULTIRUN"]
+    parsed = parse(None, overrides)
+    _Typed.overrides = parsed
+    pairs = list(zip(overrides, parsed, strict=True))
+    if sweeps:
+        below = ("data.", "network.", "trainer.")
+        overrides = [
+            text
+            for text, override in pairs
+            if not override.is_sweep_override()
+            and (override.is_delete() or not key_of(text).startswith(below))
+        ]
+    for text, override in pairs:
+        if not sweeps and override.is_sweep_override() and OWN_RANGE.search(text):
+            raise ConfigError(f"{text}: {ONE_VALUE}")  # Hydra refuses ranges of its own
     return [*overrides, *flags]
 
 
-def _held_back(text: str) -> str:
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import HydraException
+def lost_numbers(overrides: Iterable[Override]) -> list[str]:
+    """Return the refusal of each number that double precision cannot hold, as it was typed."""
+    return [
+        f"{override.key_or_group}={text}: this number is beyond double precision, which reaches "
+        "from 4.9e-324 to 1.8e308; write one within."
+        for override in overrides
+        for text in NUMBER.findall(QUOTED.sub("", str(override.input_line).partition("=")[2]))
+        if math.isinf(float(text))
+        or (float(text) == 0 and re.search("[1-9]", re.split("[eE]", text)[0]))
+    ]
 
-    key, equals, value = text.partition("=")
-    if not equals or key.startswith("~") or key_of(text).split(".")[0] not in GROUPS:
-        return text
-    if "." not in key_of(text):
-        return text
-    try:
-        override = OverridesParser.create().parse_override(text)
-        if override.is_sweep_override():
-            return text
-        OverridesParser.create().parse_override(held := f"{key}=tag(fixed,choice({value}))")
-    except HydraException:
-        return text  # it is refused below, in the words that were typed
-    return held
+
+def doubled_keys(overrides: Iterable[Override]) -> list[str]:
+    """Return the refusal of each key that is given twice on one command line."""
+    seen: dict[tuple[str, str | None], str] = {}
+    problems = []
+    for override in overrides:
+        name, text = (override.key_or_group, override.package), str(override.input_line)
+        if override.is_delete() or name[0] in ("hydra.mode", "parent"):
+            continue
+        if name in seen:
+            problems.append(f"{seen[name]} and {text}: {name[0]} is given twice; keep one of them.")
+        seen[name] = text
+    return problems

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import glob
+import inspect
 import itertools
 import math
 import random
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from decimal import Decimal
 from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,145 +27,93 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from sweep.cli.arguments import as_typed, describes_run, key_of
-from sweep.cli.ranges import MOST_VALUES, draws, expanded, range_values, value_count
+from sweep.cli.arguments import describes_run, key_of, lost_numbers
+from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
 __all__ = [
-    "default_axes",
-    "doubled_keys",
+    "OWN_RANGE",
     "grid_of",
-    "is_axis",
     "is_drawn",
-    "lost_numbers",
     "parse",
     "quoted",
     "refusals",
-    "typed_text",
 ]
+
+MOST_VALUES = 100_000
+"""A range of more values is a mistake."""
+
+DIGITS = 4
+"""Significant digits of a value, and more where the step needs them: a run's name is exact."""
+
+OWN_RANGE = re.compile(r"\b(linspace|logspace|uniform|loguniform)\(")
 
 PLAIN = re.compile(r"[\w.+-]+")
 """Values that need no quotes, whatever Hydra reads."""
 
-NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+(?![\w.])")
-"""A number with an exponent, which may be one that a float cannot hold."""
-
-QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-
-PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
-"""The problem that the default grid belongs to."""
+ARGUMENTS = inspect.Signature(
+    [inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL, annotation=Any)]
+)
 
 
 def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
-    """Return the parsed overrides; ``sort()`` of a range sorts its values.
+    """Return the parsed overrides, which may have the functions of FORMS.
 
-    Hydra 1.3 turns the ends of the range instead, which gives other values.
+    ``sort()`` of a range sorts its values; Hydra 1.3 turns the ends of the range instead.
 
     Raises
     ------
     OverrideParseException
-        Hydra cannot read one of them.
-    ConfigError
-        A range of ours has other arguments than it needs.
+        One of them cannot be read; its cause is a ConfigError where a range has wrong arguments.
     """
     parser = OverridesParser.create(config_loader=loader)
-    functions = parser.functions.functions
-    functions["sort"] = _with_values(functions["sort"])
-    return parser.parse_overrides([expanded(line) for line in lines])
+    functions, signatures = parser.functions.functions, parser.functions.definitions
+    sort = functions["sort"]
 
+    def with_values(one: Any) -> Any:
+        ranged = isinstance(one, RangeSweep)
+        return ChoiceSweep(list=list(_range_values(one)), tags=one.tags) if ranged else one
 
-def _with_values(function: Callable[..., Any]) -> Callable[..., Any]:
-    def listed(value: object) -> object:
-        if not isinstance(value, RangeSweep):
-            return value
-        return ChoiceSweep(list=list(range_values(value)), tags=value.tags)
+    def sort_values(*values: Any, **named: Any) -> Any:
+        options = {key: with_values(one) for key, one in named.items()}
+        return sort(*map(with_values, values), **options)
 
-    def call(*args: Any, **named: Any) -> Any:
-        return function(*map(listed, args), **{key: listed(one) for key, one in named.items()})
-
-    return call
-
-
-def is_axis(override: Override) -> bool:
-    """Whether an override has several values; an option that was held back has one."""
-    return override.is_sweep_override() and "fixed" not in getattr(override.value(), "tags", ())
-
-
-def typed_text(override: Override) -> str:
-    """Return an override as it was typed, without what holds an option back."""
-    if override.is_sweep_override() and not is_axis(override):
-        return next(_lines(override, Path()))
-    return as_typed(str(override.input_line))
+    functions["sort"] = sort_values
+    for name, (form, values) in FORMS.items():
+        functions[name] = _function(form, values)
+        signatures[name] = ARGUMENTS
+    return parser.parse_overrides(list(lines))
 
 
 def refusals(override: Override, base: Path) -> list[str]:
     """Return why an override can be no part of a grid, whatever else there is."""
-    line, key = typed_text(override), override.key_or_group
+    line, key = override.input_line, override.key_or_group
     problems = lost_numbers([override])
     if problems or not override.is_sweep_override():
         return problems
-    if not describes_run(key) or key == "experiment":
-        return [
-            f"{line}: {key} says how the command runs and cannot be an axis; give it one value."
-        ]
     value: Any = override.value()
-    if isinstance(value, IntervalSweep):
+    if not describes_run(key) or key == "experiment":
+        reason = f"{key} says how the command runs and cannot be an axis; give it one value"
+    elif isinstance(value, IntervalSweep):
         low, high = value.start or 0.0, value.end or 0.0
-        if not (low < high and ("log" not in value.tags or low > 0)):
-            return [f"{line}: write interval(a,b) with a < b, and 0 < a where it is tagged log."]
+        if low < high and ("log" not in value.tags or low > 0):
+            return []
+        reason = "write interval(a,b) with a < b, and 0 < a where it is tagged log"
+    elif isinstance(value, RangeSweep) and _value_count(value) > MOST_VALUES:
+        reason = f"these are {_value_count(value)} values; choose a larger step"
+    elif isinstance(value, ChoiceSweep) and any(isinstance(one, Sweep) for one in value.list):
+        reason = f"a range stands alone; write each value instead, as {key}=1,2,5"
+    elif any(True for _ in _lines(override, base)):
         return []
-    if isinstance(value, RangeSweep) and value_count(value) > MOST_VALUES:
-        return [f"{line}: these are {value_count(value)} values; choose a larger step."]
-    if isinstance(value, ChoiceSweep) and any(isinstance(one, Sweep) for one in value.list or []):
-        return [f"{line}: a range stands alone; write each value instead, as {key}=1,2,5."]
-    if any(True for _ in _lines(override, base)):
-        return []
-    if not isinstance(value, Glob):
-        return [
-            f"{line}: this axis has no values; with a step below 0 a range goes from high to low."
-        ]
-    if key == "data.file":
-        return [f"{line}: no file matches; the pattern is relative to the folder {base}."]
-    return [f"{line}: nothing matches; glob() picks options of a group, or files for data.file."]
-
-
-def lost_numbers(overrides: Iterable[Override]) -> list[str]:
-    """Return the refusal of each number that double precision cannot hold, as it was typed."""
-    return [
-        f"{override.key_or_group}={text}: this number is beyond double precision, which reaches "
-        "from 4.9e-324 to 1.8e308; write one within."
-        for override in overrides
-        for text in NUMBER.findall(QUOTED.sub("", str(override.input_line).partition("=")[2]))
-        if math.isinf(float(text))
-        or (float(text) == 0 and re.search("[1-9]", re.split("[eE]", text)[0]))
-    ]
-
-
-def doubled_keys(overrides: Iterable[Override]) -> list[str]:
-    """Return the refusal of each key that is given twice on one command line."""
-    seen: dict[tuple[str, str | None], str] = {}
-    problems = []
-    for override in overrides:
-        name, text = (override.key_or_group, override.package), typed_text(override)
-        if override.is_delete() or name[0] in ("hydra.mode", "parent"):
-            continue
-        if name in seen:
-            problems.append(f"{seen[name]} and {text}: {name[0]} is given twice; keep one of them.")
-        seen[name] = text
-    return problems
-
-
-def default_axes(overrides: Iterable[Override]) -> bool:
-    """Whether a command line leaves the problem that the default grid belongs to as it is."""
-    for override in overrides:
-        group, *below = override.key_or_group.split(".")
-        if group not in PROBLEM or override.package is not None:
-            continue
-        if group != "trainer" if below else override.value() != PROBLEM[group]:
-            return False
-    return True
+    elif not isinstance(value, Glob):
+        reason = "this axis has no values; with a step below 0 a range goes from high to low"
+    elif key == "data.file":
+        reason = f"no file matches; the pattern is relative to the folder {base}"
+    else:
+        reason = "nothing matches; glob() picks options of a group, or files for data.file"
+    return [f"{line}: {reason}."]
 
 
 def grid_of(
@@ -188,7 +138,7 @@ def grid_of(
             blocks.append([(line,) for line in _lines(override, base)])
         elif key == next(iter(drawn)):
             columns = [
-                [f"{name}={value!r}" for value in draws(name, one.value(), samples, seed)]
+                [f"{name}={value!r}" for value in _draws(name, one.value(), samples, seed)]
                 for name, one in drawn.items()
             ]
             blocks.append(list(zip(*columns, strict=True)))
@@ -198,25 +148,6 @@ def grid_of(
 def is_drawn(override: Override) -> bool:
     """Whether an axis is an interval, which values are drawn from."""
     return override.is_sweep_override() and isinstance(override.value(), IntervalSweep)
-
-
-def _lines(override: Override, base: Path) -> Iterator[str]:
-    """Yield an override line for each value."""
-    key = override.get_key_element()
-    value: Any = override.value()
-    texts: Iterable[str]
-    if isinstance(value, RangeSweep):
-        numbers = list(range_values(value))
-        if value.shuffle:
-            random.shuffle(numbers)
-        texts = map(repr, numbers)
-    elif isinstance(value, Glob) and key_of(key) == "data.file":
-        texts = (QuotedString(name, Quote.double).with_quotes() for name in _files(value, base))
-    elif override.is_sweep_override():
-        texts = map(quoted, override.sweep_string_iterator())
-    else:
-        texts = [override.get_value_element_as_str()]
-    return (f"{key}={text}" for text in texts)
 
 
 def quoted(text: str) -> str:
@@ -231,6 +162,25 @@ def quoted(text: str) -> str:
     return str(QuotedString(text, Quote.single).with_quotes())
 
 
+def _lines(override: Override, base: Path) -> Iterator[str]:
+    """Yield an override line for each value."""
+    key = override.get_key_element()
+    value: Any = override.value()
+    texts: Iterable[str]
+    if isinstance(value, RangeSweep):
+        numbers = list(_range_values(value))
+        if value.shuffle:
+            random.shuffle(numbers)
+        texts = map(repr, numbers)
+    elif isinstance(value, Glob) and key_of(key) == "data.file":
+        texts = (QuotedString(name, Quote.double).with_quotes() for name in _files(value, base))
+    elif override.is_sweep_override():
+        texts = map(quoted, override.sweep_string_iterator())
+    else:
+        texts = [override.get_value_element_as_str()]
+    return (f"{key}={text}" for text in texts)
+
+
 def _files(pattern: Glob, base: Path) -> list[str]:
     found: set[str] = set()
     for include in pattern.include:
@@ -240,3 +190,111 @@ def _files(pattern: Glob, base: Path) -> list[str]:
         for name in found
         if (base / name).is_file() and not any(fnmatch(name, one) for one in pattern.exclude)
     )
+
+
+# --- ranges: Hydra's own in decimals as they were typed, and functions beside it -----------
+
+
+def _value_count(sweep: RangeSweep) -> int:
+    start, stop, step = (Decimal(str(end)) for end in (sweep.start, sweep.stop, sweep.step))
+    return max(0, math.ceil((stop - start) / step)) if step else 0
+
+
+def _range_values(sweep: RangeSweep) -> Iterator[int | float]:
+    """Yield start + i·step up to stop; binary fractions would give 0.30000000000000004."""
+    start, step = Decimal(str(sweep.start)), Decimal(str(sweep.step))
+    whole = all(isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step))
+    for at in range(_value_count(sweep)):
+        value: Any = int(start + at * step) if whole else float(start + at * step)
+        for change in getattr(sweep, "transformers", ()):  # casts, which Hydra 1.4 keeps apart
+            value = change(value)
+        yield value
+
+
+def _draws(key: str, interval: IntervalSweep, count: int, seed: int) -> list[float | int]:
+    """Return `count` values drawn from an interval; with whole ends (``int(…)``) whole numbers.
+
+    The same key and seed give the same values, whatever other axes there are.
+    """
+    generator = random.Random(f"{seed} {key}")
+    low, high = interval.start, interval.end
+    assert low is not None and high is not None
+    log = "log" in interval.tags
+    ends = (math.log(low), math.log(high)) if log else (low, high)
+    values: list[float | int] = []
+    for _ in range(count):
+        drawn = generator.uniform(*ends)
+        value = math.exp(drawn) if log else drawn
+        value = round(value) if isinstance(low, int) else float(f"{value:.{DIGITS}g}")
+        values.append(min(max(value, low), high))
+    return values
+
+
+def _function(form: str, values: Callable[..., Sweep]) -> Callable[..., Sweep]:
+    def call(*arguments: Any) -> Sweep:
+        try:
+            return values(*(Decimal(str(one)) for one in arguments))
+        except (ArithmeticError, TypeError, ValueError) as error:
+            raise ConfigError(f"write {form}.") from error
+
+    return call
+
+
+def _spaced(start: Decimal, stop: Decimal, count: Decimal) -> tuple[list[Decimal], Decimal]:
+    """Return `count` values from `start` to `stop`, and the step."""
+    if count != int(count) or not 2 <= count <= MOST_VALUES:
+        raise ValueError(count)
+    step = (stop - start) / (int(count) - 1)
+    return [*(start + at * step for at in range(int(count) - 1)), stop], step
+
+
+def _linspace(start: Decimal, stop: Decimal, count: Decimal) -> Sweep:
+    (first, *inner, last), step = _spaced(start, stop, count)
+    return _choice([first, *(_rounded(value, step) for value in inner), last])
+
+
+def _logspace(start: Decimal, stop: Decimal, count: Decimal) -> Sweep:
+    exponents, step = _spaced(start, stop, count)
+    change = min(abs(Decimal(10) ** step - 1), Decimal(1))
+    values = [Decimal(10) ** exponent for exponent in exponents]
+    return _choice([_rounded(value, value * change) for value in values])
+
+
+def _choice(values: list[Decimal]) -> Sweep:
+    numbers = [float(value) for value in values]
+    if any(
+        math.isinf(one) or bool(one) != bool(value)
+        for one, value in zip(numbers, values, strict=True)
+    ):
+        raise ValueError(values)
+    return ChoiceSweep(list=list(numbers))
+
+
+def _rounded(value: Decimal, step: Decimal) -> Decimal:
+    """Return a value with DIGITS significant digits, or as many of its step if that is smaller."""
+    if not value or not step:
+        return value
+    unit = min(value.adjusted(), step.adjusted()) + 1 - DIGITS
+    return value.quantize(Decimal(1).scaleb(unit))
+
+
+def _uniform(low: Decimal, high: Decimal) -> Sweep:
+    if not low < high:
+        raise ValueError(low)
+    return IntervalSweep(start=float(low), end=float(high))
+
+
+def _loguniform(low: Decimal, high: Decimal) -> Sweep:
+    if not 0 < low < high:
+        raise ValueError(low)
+    return IntervalSweep(start=float(low), end=float(high), tags={"log"})
+
+
+COUNT = f"n from 2 to {MOST_VALUES}"
+
+FORMS: dict[str, tuple[str, Callable[..., Sweep]]] = {
+    "linspace": (f"linspace(a,b,n): n values from a to b, {COUNT}", _linspace),
+    "logspace": (f"logspace(a,b,n): n values from 10^a to 10^b, {COUNT}", _logspace),
+    "loguniform": ("loguniform(a,b) with 0 < a < b", _loguniform),
+    "uniform": ("uniform(a,b) with a < b", _uniform),
+}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import sys
+import itertools
+import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,27 +12,25 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.checks import did_you_mean, invalid_value, plain_text
-from sweep.cli.arguments import config_flags, describes_run, kept, key_of
-from sweep.cli.axes import parse, typed_text
+from sweep.checks import plain_text
+from sweep.cli.app import handed_over
+from sweep.cli.arguments import config_flags, describes_run, kept, typed_overrides
 from sweep.cli.compose import Composer
-from sweep.cli.grid import expand
-from sweep.cli.launch import launch, runs_alone, workers_of
-from sweep.cli.messages import listed
-from sweep.cli.plain import plain_values, typed_overrides
+from sweep.cli.grid import Planner
+from sweep.cli.plain import configure_log, listed, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
-from sweep.cli.validate import check_launcher
+from sweep.cli.validate import CALLBACK, checked_settings, question_problems
 from sweep.config.settings import CONTROL_KEYS, Settings, settings, sweeper_settings
 from sweep.config.spec import RunSpec
 from sweep.engine.estimate import Estimate, estimate, single_estimate
-from sweep.engine.executors import create
+from sweep.engine.events import Failure
+from sweep.engine.executors import available_cpus, create
 from sweep.engine.life import Opening, sweep_life
-from sweep.engine.plan import Cell, Plan, counted, new_id
+from sweep.engine.plan import Cell, counted, new_id
 from sweep.engine.single import resume_single, waits
 from sweep.engine.stored import stored_cells
+from sweep.engine.sweep import Sweep
 from sweep.errors import ConfigError, ConfigErrors
-from sweep.tracking.entities import BUILT_IN
-from sweep.tracking.question import repeat_problems
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -39,17 +38,16 @@ if TYPE_CHECKING:
     from hydra.plugins.launcher import Launcher
     from omegaconf import DictConfig
 
-__all__ = ["print_run", "run_sweep"]
+    from sweep.training.history import RunResult
+
+__all__ = ["batches", "print_run", "run_sweep"]
 
 SHOWN_POINTS = 5
 """So many points are named first and last."""
 
 
 def run_sweep(
-    loader: ConfigLoader,
-    master: DictConfig,
-    make_launcher: Callable[[], Launcher],
-    arguments: Sequence[str],
+    loader: ConfigLoader, master: DictConfig, make_launcher: Callable[[], Launcher]
 ) -> list[Sequence[JobReturn]]:
     """Run one sweep from the command line to its report.
 
@@ -58,8 +56,6 @@ def run_sweep(
     make_launcher
         Called once the sweep has its id: folders of other people's launchers are below that of
         the sweep.
-    arguments
-        The overrides of the command line.
 
     Returns
     -------
@@ -76,30 +72,58 @@ def run_sweep(
     if master.resume is not None and _single_stored(master):
         return []
     composer = Composer(loader, master)
-    sweeper: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
-    opening, controls = _checked(composer, loader, master, sweeper, arguments)
+    opening, controls = _opening(composer, loader, master)
     launcher = make_launcher()
-    ours = getattr(launcher, "settings", None)  # None: somebody else's launcher
+    ours: Mapping[str, Any] | None = getattr(launcher, "settings", None)
+    plan, options = opening.plan, opening.options
+    alone = False
     if ours is not None:  # refused before anything exists; nothing is started yet
         create(ours["backend"], ours["workers"], ours["options"]).close()
-    elif opening.options.budget_seconds is not None:
+        # a trainer of a user's own may look at the job's environment or its working folder
+        own = not all(cell.spec.trainer.built_in for cell in plan.cells)
+        alone = composer.sets_surroundings and own
+    elif options.budget_seconds is not None:
         raise ConfigError(
-            f"budget.seconds={opening.options.budget_seconds}: jobs of another launcher end by "
+            f"budget.seconds={options.budget_seconds}: jobs of another launcher end by "
             "themselves; use budget.runs, or hydra/launcher=trajectory."
         )
-    alone = ours is not None and runs_alone(composer, opening.plan.cells)
+    one = alone or master.hydra.runtime.choices.get("hydra/launcher") == "basic"
+    one = one or (ours is not None and ours["backend"] == "serial")
     opening = replace(
         opening,
-        plan=replace(opening.plan, shared=ours is not None and not alone),
-        workers=workers_of(master, ours, alone=alone),
+        plan=replace(plan, shared=ours is not None and not alone),
+        workers=1 if one else (ours or {}).get("workers") or available_cpus(),
         elsewhere=ours is not None and "address" in ours["options"],
     )
-    _say_unused_seed(opening.plan)
-    if opening.options.dry_run:
+    if "seed" in plan.axes and not any(cell.spec.uses_seed for cell in plan.cells):
+        console.say(
+            "seed: it changes nothing here, for the weights are given and no samples are drawn; "
+            "leave the axis out, or draw weights with network.init.scheme=xavier."
+        )
+    if options.dry_run:
         _print_sweep(opening)
         return []
     with sweep_life(opening) as sweep:
-        return launch(sweep, launcher, composer, master, controls, sweeper["max_batch_size"])
+        from sweep.engine.execute import execute
+
+        def jobs(cells: Sequence[Cell]) -> list[list[str]]:
+            return [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]
+
+        if ours is None:
+            parts = batches(
+                sweep.pending, master.hydra.sweeper.max_batch_size, apart=composer.numbered
+            )
+            return [launcher.launch(jobs(part), part[0].job) for part in parts]
+        if alone:
+            for cell in itertools.takewhile(lambda _: not sweep.spent, sweep.pending):
+                launcher.launch(jobs([cell]), cell.job)
+        elif composer.needs_jobs or _has_callbacks(master):
+            for cell, outcome in execute(sweep, sweep.pending, ours):
+                with handed_over(cell, outcome):
+                    launcher.launch(jobs([cell]), cell.job)
+        else:
+            _without_jobs(sweep, master, execute(sweep, sweep.pending, ours))
+    return []
 
 
 def _single_stored(master: DictConfig) -> bool:
@@ -114,21 +138,8 @@ def _single_stored(master: DictConfig) -> bool:
     return True
 
 
-def _say_unused_seed(plan: Plan) -> None:
-    """Say where `seed` is an axis and changes nothing: equal numbers are trained again."""
-    if "seed" in plan.axes and not any(cell.spec.uses_seed for cell in plan.cells):
-        console.say(
-            "seed: it changes nothing here, for the weights are given and no samples are drawn; "
-            "leave the axis out, or draw weights with network.init.scheme=xavier."
-        )
-
-
-def _checked(
-    composer: Composer,
-    loader: ConfigLoader,
-    master: DictConfig,
-    said: Mapping[str, Any],
-    arguments: Sequence[str],
+def _opening(
+    composer: Composer, loader: ConfigLoader, master: DictConfig
 ) -> tuple[Opening, list[str]]:
     """Return the sweep that the command line describes, and the overrides that every job has.
 
@@ -138,77 +149,49 @@ def _checked(
         Everything that is wrong with it.
     """
     problems: list[str] = []
-    options = plan = sweeper = parent_run_id = None
+    plan = sweeper = parent_run_id = None
     sweep_id, files = new_id(), {}
-    typed = parse(loader, arguments)
-    shown = [typed_text(override) for override in typed]
-    hydras = typed_overrides(master)["hydra"]
-    kept_words = {"flags": config_flags(sys.argv[1:]), "overrides": kept([*shown, *hydras])}
+    typed = typed_overrides(loader)
+    lines = [str(one.input_line) for one in typed]
+    task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
+    options = checked_settings(master, Path.cwd(), problems)
     with listed(problems):
-        options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
-    with listed(problems):
-        check_launcher(master.hydra.launcher)
-    with listed(problems):
-        sweeper = sweeper_settings(said)
+        resolved: Any = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
+        sweeper = sweeper_settings(resolved)
     if sweeper is None:
         raise ConfigErrors(problems)
     if master.resume is None:
         _set_parent(master, sweep_id)
+        with read_write(master.hydra.overrides):
+            master.hydra.overrides.task = task  # Hydra was not given those of grid points
         with listed(problems):
-            plan = expand(composer, master, sweeper, typed, loader, sweep_id)
-            plan = replace(plan, kept=kept_words)
+            plan = Planner(composer, loader, master, sweeper, typed, sweep_id, problems).plan()
+            saved = {"flags": config_flags(), "overrides": kept(lines), "skip": sweeper.conditions}
+            plan = replace(plan, kept=saved)
         files = {
             "multirun.yaml": OmegaConf.to_yaml(master),
-            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(shown)),
+            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(task)),
         }
     elif options is not None:
         stored, document = stored_sweep(options)
         sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
         with listed(problems):
-            added = settings_of(document, master, kept_words["overrides"])
+            added = settings_of(document, master, kept(lines))
             options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
-            arguments = [*(text for text in added if key_of(text)[:6] != "hydra."), *arguments]
-            plan = resumed_plan(composer, master, sweeper, typed, options, document)
+            task = [*(text for text in added if not text.lstrip("+~").startswith("hydra.")), *task]
+            planner = Planner(composer, loader, master, sweeper, typed, sweep_id, problems)
+            plan = resumed_plan(planner, options, document)
     if options is not None and plan is not None:
-        plan = replace(plan, repeats=options.repeats or ())
-        problems += _question_problems(options, plan)
+        specs = [cell.spec for cell in plan.cells]
+        problems += question_problems(options, specs, plan.axes)
     if options is None or plan is None or problems:
         raise ConfigErrors(problems)
-    plan = replace(plan, about={**plan.about, **options.about})
+    about = {**plan.about, **options.about}
+    plan = replace(plan, repeats=options.repeats or (), about=about)
     folder = Path(str(master.hydra.sweep.dir))
     opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
-    return opening, [text for text in arguments if not describes_run(text)]
-
-
-def _question_problems(options: Settings, plan: Plan) -> Iterator[str]:
-    """Yield why the plan's runs cannot be compared by what the options ask."""
-    if options.mode == "max" and options.metric is None:
-        yield invalid_value("mode", "max", "name the metric too, as metric=accuracy")
-    yield from repeat_problems(plan.repeats, plan.axes)
-    configs = [cell.spec.config for cell in plan.cells]
-    if options.metric is None or not all(cell.spec.trainer.built_in for cell in plan.cells):
-        return
-    if options.metric not in BUILT_IN and not options.metric.startswith("weights/"):
-        known = did_you_mean(options.metric, BUILT_IN) or f"; it has {', '.join(BUILT_IN)}"
-        yield invalid_value(
-            "metric", options.metric, f"the built-in trainer has no such metric{known}"
-        )
-    elif "validation" in options.metric and not any(
-        config["data"].get("validation") or config["data"].get("folds") for config in configs
-    ):
-        yield invalid_value(
-            "metric", options.metric, "no samples are kept back; set data.validation=0.2"
-        )
-    elif "accuracy" in options.metric and not any(
-        config["data"].get("one_hot") or config["network"].get("loss") == "cross_entropy"
-        for config in configs
-    ):
-        yield invalid_value(
-            "metric",
-            options.metric,
-            "the targets are no classes; set data.one_hot=true, or network.loss=cross_entropy",
-        )
+    return opening, [text for text in task if not describes_run(text)]
 
 
 def _set_parent(master: DictConfig, sweep_id: str) -> None:
@@ -217,25 +200,78 @@ def _set_parent(master: DictConfig, sweep_id: str) -> None:
         master.parent = sweep_id
 
 
+# --- training: without jobs, in jobs of Hydra's, or by another launcher --------------------
+
+
+def _without_jobs(
+    sweep: Sweep, master: DictConfig, outcomes: Iterator[tuple[Cell, RunResult | Failure]]
+) -> None:
+    hydra = master.hydra
+    with read_write(hydra.runtime), open_dict(hydra.runtime):
+        hydra.runtime.output_dir = str(hydra.sweep.dir)
+    configure_log(hydra.job_logging, hydra.verbose)
+    logging.getLogger(__name__).info("%d runs without jobs", len(sweep.pending))
+    for cell, outcome in outcomes:
+        if isinstance(outcome, Failure):
+            sweep.fail(cell, outcome)
+        else:
+            sweep.record(cell, outcome)
+    configure_log(hydra.hydra_logging, hydra.verbose)
+
+
+def _has_callbacks(master: DictConfig) -> bool:
+    """Whether the configuration has callbacks beside ours: jobs may be what they wait for."""
+    callbacks = master.hydra.callbacks or {}
+    return any(str(one.get("_target_")) != CALLBACK for one in callbacks.values() if one)
+
+
+def batches(cells: Sequence[Cell], size: int | None, *, apart: bool) -> Iterator[Sequence[Cell]]:
+    """Yield cells to be launched together, of at most `size`.
+
+    Parameters
+    ----------
+    apart
+        Other people's launchers number jobs one after the other. Where it must be the number
+        that the cell was composed under, cells whose numbers do not follow wait for each other.
+    """
+    batch: list[Cell] = []
+    for cell in cells:
+        gap = apart and batch and cell.job != batch[-1].job + 1
+        if batch and (gap or len(batch) == size):
+            yield batch
+            batch = []
+        batch.append(cell)
+    if batch:
+        yield batch
+
+
 # --- what dry_run=true prints -------------------------------------------------------------
 
 
 def _print_sweep(opening: Opening) -> None:
     """Print the plan of a sweep; the iterations shown are those that the store does not have."""
     options, plan = opening.options, opening.plan
-    stored = stored_cells(plan, options, opening.sweep_id)
-    new = [cell for cell in plan.cells if cell not in stored]
+    stored = {cell.index for cell in stored_cells(plan, options, opening.sweep_id)}
+    new = [cell for cell in plan.cells if cell.index not in stored]
     first, *left_out = plan.lines(new)
-    lines = [f"Plan: {first}", *left_out, *_points(plan, new)]
-    console.say("\n".join(map(plain_text, lines)))
+    points = []
+    for cell in plan.cells:
+        times = plan.doubled.get(cell.name, 1)
+        twice = f"  (asked for {times} times, runs once)" if times > 1 else ""
+        known = "  (stored already)" if cell.index in stored else ""
+        points.append(f"  {cell.name}{twice}{known}")
+    if len(points) > 2 * SHOWN_POINTS:
+        points[SHOWN_POINTS:-SHOWN_POINTS] = [f"  ... {len(points) - 2 * SHOWN_POINTS} more ..."]
+    console.say("\n".join(map(plain_text, [f"Plan: {first}", *left_out, *points])))
     console.say(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
-    _estimated(
+    server = options.tracking_kind == "server"
+    _print_estimate(
         [cell.spec for cell in new],
         lambda: estimate(
             plan,
             new,
             opening.workers,
-            server=options.tracking_kind == "server",
+            server=server,
             elsewhere=opening.elsewhere,
             max_seconds=options.max_seconds,
         ),
@@ -246,24 +282,10 @@ def print_run(spec: RunSpec, options: Settings) -> None:
     """Print the plan of a single run."""
     console.say(f"Plan: {counted(1, 1, spec.iters)}")
     console.say("New: 1, stored already: 0")
-    _estimated([spec], lambda: single_estimate(spec, options.max_seconds))
+    _print_estimate([spec], lambda: single_estimate(spec, options.max_seconds))
 
 
-def _points(plan: Plan, new: Sequence[Cell]) -> list[str]:
-    """Return the grid points by name, those that are stored and those asked for twice."""
-    missing = {cell.index for cell in new}
-    lines = []
-    for cell in plan.cells:
-        times = plan.doubled.get(cell.name, 1)
-        twice = f"  (asked for {times} times, runs once)" if times > 1 else ""
-        stored = "" if cell.index in missing else "  (stored already)"
-        lines.append(f"  {cell.name}{twice}{stored}")
-    if len(lines) > 2 * SHOWN_POINTS:
-        lines[SHOWN_POINTS:-SHOWN_POINTS] = [f"  ... {len(lines) - 2 * SHOWN_POINTS} more ..."]
-    return lines
-
-
-def _estimated(specs: Sequence[RunSpec], estimate: Callable[[], Estimate]) -> None:
+def _print_estimate(specs: Sequence[RunSpec], estimate: Callable[[], Estimate]) -> None:
     if all(spec.trainer.built_in for spec in specs):
         found = estimate()
         console.say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -76,46 +76,55 @@ class Composer:
         base = self._set(overrides)
         if base is not None:
             try:
-                return Composed(_plain(base.task, resolve=True), dict(base.choices))
+                return Composed(plain_values(base.task), dict(base.choices))
             except Exception:  # Hydra composes it below, and raises in its own words
-                base = None
-        config = self._whole(overrides, number)
+                pass
+        config = self._by_hydra(overrides, number)
         return Composed(_in_job(config, resolve=True), _choices(config))
 
     def unresolved(self, overrides: Sequence[str], number: int) -> dict[str, Any]:
         """Return the point's values with their interpolations as they are written."""
         base = self._set(overrides)
         if base is not None:
-            return _plain(base.task, resolve=False)
-        return _in_job(self._whole(overrides, number), resolve=False)
+            return plain_values(base.task, resolve=False)
+        return _in_job(self._by_hydra(overrides, number), resolve=False)
 
     def _set(self, overrides: Sequence[str]) -> _Base | None:
         """Return the shared composition with the point's values set; None where there is none."""
         try:
             parsed = [self._parse(line) for line in overrides]
-        except Exception:  # Hydra raises it in its own words
-            return None
-        values = [one for one in parsed if _is_plain(one, self._groups)]
-        rest = [one for one in parsed if not _is_plain(one, self._groups)]
-        keys = tuple(one.key_or_group for one in values)
-        base = self._base(tuple(str(one.input_line) for one in rest), keys)
-        if base is None or not all(map(base.has_leaf, values)):
-            # The values may belong to another option, or to what another override adds.
-            return None
-        if any(_meets(one, key, base.choices) for one in rest for key in keys):
-            return None  # their order counts
-        if any(READS_HYDRA.search(str(one.value())) for one in values):
-            return None
-        try:
+            values = [one for one in parsed if self._is_plain(one)]
+            rest = [one for one in parsed if not self._is_plain(one)]
+            keys = [one.key_or_group for one in values]
+            base = self._base(tuple(str(one.input_line) for one in rest), frozenset(keys))
+            if (
+                base is None
+                # the values may belong to another option, or to what another override adds
+                or not all(map(base.has_leaf, values))
+                # their order counts
+                or any(_meets(one, key, base.choices) for one in rest for key in keys)
+                or any(READS_HYDRA.search(str(one.value())) for one in values)
+            ):
+                return None
             for one in values:
                 OmegaConf.update(base.task, one.key_or_group, one.value(), merge=True)
         except Exception:  # Hydra raises it in its own words
             return None
         return base
 
-    def _base(self, lines: tuple[str, ...], keys: tuple[str, ...]) -> _Base | None:
+    def _is_plain(self, override: Override) -> bool:
+        return (
+            override.type is OverrideType.CHANGE
+            and override.value_type is ValueType.ELEMENT
+            and override.package is None
+            and override.key_or_group not in self._groups
+            and not override.is_hydra_override()
+            and not isinstance(override.value(), dict)
+        )
+
+    def _base(self, lines: tuple[str, ...], keys: frozenset[str]) -> _Base | None:
         """Return the composition of `lines`, on which every point sets the same `keys`."""
-        name = (lines, frozenset(keys))
+        name = (lines, keys)
         if name not in self._bases:
             try:
                 self._bases[name] = _Base(self._noted(self._load(lines)))
@@ -137,7 +146,7 @@ class Composer:
         OmegaConf.copy_cache(from_config=self._master, to_config=config)
         return config
 
-    def _whole(self, overrides: Sequence[str], number: int) -> DictConfig:
+    def _by_hydra(self, overrides: Sequence[str], number: int) -> DictConfig:
         config = self._noted(self._load(overrides))
         with open_dict(config):
             config.hydra.job.id = str(number)
@@ -146,15 +155,13 @@ class Composer:
 
     def _noted(self, config: DictConfig) -> DictConfig:
         """Note what a composition asks of its jobs."""
-        hydra = OmegaConf.to_container(config.hydra, resolve=False)
-        assert isinstance(hydra, dict)
-        job = hydra["job"]
+        values: Any = OmegaConf.to_container(config, resolve=False)
+        hydra, job = values["hydra"], values["hydra"]["job"]
         moves = job["chdir"] not in (None, False)
         own = hydra["output_subdir"] is not None or moves
         self.sets_surroundings |= moves or bool(job["env_set"])
         self.needs_jobs |= own or bool(job["env_set"]) or hydra["sweep"]["subdir"] != FOLDER
-        text = str(OmegaConf.to_container(config, resolve=False)).replace(FOLDER, "")
-        self.numbered |= own or NUMBER.search(text) is not None
+        self.numbered |= own or NUMBER.search(str(values).replace(FOLDER, "")) is not None
         return config
 
 
@@ -163,35 +170,23 @@ class _Base:
 
     def __init__(self, config: DictConfig) -> None:
         self.choices = _choices(config)
-        names = [str(key) for key in config if str(key) != "hydra"]
-        self.task = OmegaConf.masked_copy(config, names)
+        self.task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.copy_cache(from_config=config, to_config=self.task)
-        self.reads_hydra = READS_HYDRA.search(str(_plain(self.task, resolve=False))) is not None
+        written = plain_values(self.task, resolve=False)
+        self.reads_hydra = READS_HYDRA.search(str(written)) is not None
 
     def has_leaf(self, override: Override) -> bool:
         """Whether `override` changes an existing leaf, reached through mappings alone."""
         *above, last = override.key_or_group.split(".")
+        is_list = isinstance(override.value(), list)
         node: Any = self.task
         for name in [*above, last]:
             if not isinstance(node, DictConfig) or name not in list(node.keys()):
                 return False
             if OmegaConf.is_interpolation(node, name) or OmegaConf.is_missing(node, name):
-                return name == last and not isinstance(override.value(), list)
+                return name == last and not is_list
             node = node[name]
-        if isinstance(node, ListConfig):
-            return isinstance(override.value(), list)
-        return not isinstance(node, DictConfig) and not isinstance(override.value(), list)
-
-
-def _is_plain(override: Override, groups: Collection[str]) -> bool:
-    return (
-        override.type is OverrideType.CHANGE
-        and override.value_type is ValueType.ELEMENT
-        and override.package is None
-        and override.key_or_group not in groups
-        and not override.is_hydra_override()
-        and not isinstance(override.value(), dict)
-    )
+        return isinstance(node, ListConfig) if is_list else not OmegaConf.is_config(node)
 
 
 def _meets(override: Override, key: str, choices: dict[str, Any]) -> bool:
@@ -206,12 +201,6 @@ def _choices(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in config.hydra.runtime.choices.items()}
 
 
-def _plain(task: DictConfig, *, resolve: bool) -> dict[str, Any]:
-    values = OmegaConf.to_container(task, resolve=resolve)
-    assert isinstance(values, dict)
-    return {str(key): value for key, value in values.items()}
-
-
 def _in_job(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
     """Return the task's values as the job sees them, ``${hydra:…}`` included."""
     holder = HydraConfig.instance()
@@ -222,12 +211,6 @@ def _in_job(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = os.path.abspath(folder)
         holder.set_config(config)
-        return plain_values(config) if resolve else _unresolved(config)
+        return plain_values(config, resolve=resolve)
     finally:
         holder.cfg = before
-
-
-def _unresolved(config: DictConfig) -> dict[str, Any]:
-    values = _plain(config, resolve=False)
-    del values["hydra"]
-    return values

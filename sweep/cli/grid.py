@@ -4,57 +4,44 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf
 
 from sweep import console
-from sweep.cli.arguments import command_line, describes_run
-from sweep.cli.axes import (
-    default_axes,
-    doubled_keys,
-    grid_of,
-    is_axis,
-    is_drawn,
-    parse,
-    refusals,
-    typed_text,
-)
+from sweep.cli.arguments import command_line, describes_run, doubled_keys
+from sweep.cli.axes import grid_of, is_drawn, parse, refusals
 from sweep.cli.compose import Composer
-from sweep.cli.messages import REFUSALS, listed
-from sweep.cli.points import conditions, fold_axis, points_of, skipped
+from sweep.cli.plain import listed
+from sweep.cli.points import conditions, points_of
 from sweep.cli.validate import Validation
 from sweep.config.run import value_of
-from sweep.config.spec import RunSpec
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigError, ConfigErrors, MisfitError
 
 if TYPE_CHECKING:
-    from hydra.core.config_loader import ConfigLoader
+    from sweep.config.models import Sweeper
 
-    from sweep.config.sweeper import Sweeper
-
-__all__ = ["checked_cells", "expand", "joined", "named_axes", "sound"]
+__all__ = ["Planner"]
 
 MANY_CELLS = 100
 """Checking more takes seconds, and is said."""
 
+PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
+"""The problem that the default grid belongs to."""
 
-def expand(
-    composer: Composer,
-    master: DictConfig,
-    sweeper: Sweeper,
-    typed: Sequence[Override],
-    loader: ConfigLoader,
-    sweep_id: str,
-) -> Plan:
-    """Compose and check every cell of the grid before anything exists.
 
-    Parameters
+@dataclass
+class Planner:
+    """Makes the cells of one sweep, and collects what is wrong with them in `problems`.
+
+    Attributes
     ----------
     sweeper
         The configuration's axes, which one that is typed replaces, its points, and what is left
@@ -63,229 +50,206 @@ def expand(
         The overrides of the command line.
     sweep_id
         Given to every job as ``parent``.
-
-    Raises
-    ------
-    ConfigErrors
-        Every refused value of the grid, one sentence each.
-    ConfigError
-        The sweep's folder holds something already.
     """
-    problems: list[str] = []
-    with listed(problems):
-        _check_folder(Path(str(master.hydra.sweep.dir)))
-    named = {override.key_or_group for override in typed}
-    by_default = master.hydra.runtime.choices.get("experiment") == "none"
-    ours = default_axes(typed)
-    lines = [
-        f"{key}={value}"
-        for key, value in (sweeper.params or {}).items()
-        # the notebook's grid says nothing of another problem, and points stand in its place
-        if value is not None and not (by_default and (sweeper.points or not (ours or key in named)))
-    ]
-    configured: list[Override] = []
-    with listed(problems):
-        configured = parse(loader, lines)
-    problems += doubled_keys(typed)
-    # The others are looked at all the same, for their mistakes.
-    overrides = sound([*configured, *typed], problems)
-    with listed(problems):
-        overrides += fold_axis(composer, overrides, sweep_id)
-    keys = {override.key_or_group for override in configured}
-    points: list[list[Override]] = []
-    with listed(problems):
-        if sweeper.points is not None:
-            points = points_of(sweeper.points, Path.cwd(), loader)
-    grid, axes = joined(overrides, keys, points, sweeper, master, problems)
-    cells: list[Cell] = []
-    left_out: dict[str, int] = {}
-    with listed(problems):
-        cells, left_out = checked_cells(composer, master, grid, axes, sweep_id, Path.cwd(), sweeper)
-    if problems:
-        raise ConfigErrors(problems)
-    return Plan(
-        tuple(unique(cells)),
-        axes,
-        len(cells),
-        command_line(),
-        Path.cwd(),
-        default_axes=tuple(key for key in axes if by_default and key in keys - named),
-        doubled=doubled(cells),
-        left_out=left_out,
-    )
 
+    composer: Composer
+    loader: ConfigLoader
+    master: DictConfig
+    sweeper: Sweeper
+    typed: Sequence[Override]
+    sweep_id: str
+    problems: list[str] = field(default_factory=list)
 
-def joined(
-    overrides: Sequence[Override],
-    keys: Collection[str],
-    points: Sequence[Sequence[Override]],
-    sweeper: Sweeper,
-    master: DictConfig,
-    problems: list[str],
-) -> tuple[list[list[str]], tuple[str, ...]]:
-    """Return the lines of each grid point, and the axes.
+    def plan(self) -> Plan:
+        """Compose and check every cell of the grid before anything exists.
 
-    An axis multiplies the points that do not name its key. Where points name the key of an axis,
-    the grid of the axes is joined to them; else the points stand in its place.
-    """
-    axes = named_axes(overrides, keys)
-    of_points = dict.fromkeys(one.key_or_group for point in points for one in point)
-    for override in overrides:
-        if override.key_or_group in of_points and override.key_or_group not in axes:
-            problems.append(
-                f"{override.input_line} and hydra.sweeper.points: {override.key_or_group} is given "
-                "twice; keep one of them."
+        Raises
+        ------
+        ConfigErrors
+            Everything that is wrong, one sentence each.
+        """
+        problems = self.problems
+        with listed(problems):
+            _check_folder(Path(str(self.master.hydra.sweep.dir)))
+        named = {override.key_or_group for override in self.typed}
+        by_default = self.master.hydra.runtime.choices.get("experiment") == "none"
+        # The notebook's grid says nothing of another problem, and points stand in its place.
+        ours = _leaves_problem(self.typed)
+        lines = [
+            f"{key}={value}"
+            for key, value in (self.sweeper.params or {}).items()
+            if value is not None
+            and (not by_default or (self.sweeper.points is None and (ours or key in named)))
+        ]
+        configured: list[Override] = []
+        with listed(problems):
+            configured = parse(self.loader, lines)
+        keys = {override.key_or_group for override in configured}
+        overrides = self.sound([*configured, *self.typed])
+        with listed(problems):
+            overrides += self._fold_axis(overrides)
+        grid, axes = self.lines(overrides, keys)
+        cells: list[Cell] = []
+        left_out: dict[str, int] = {}
+        with listed(problems):
+            cells, left_out = self.cells(grid, axes, Path.cwd(), self.sweeper.conditions)
+        if problems:
+            raise ConfigErrors(problems)
+        names = {cell.key: cell.name for cell in cells}
+        asked = Counter(cell.key for cell in cells)
+        return Plan(
+            tuple(unique(cells)),
+            axes,
+            len(cells),
+            command_line(),
+            Path.cwd(),
+            default_axes=tuple(key for key in axes if by_default and key in keys - named),
+            doubled={names[key]: times for key, times in asked.items() if times > 1},
+            left_out=left_out,
+        )
+
+    def sound(self, overrides: Iterable[Override]) -> list[Override]:
+        """Return the overrides that may be part of a grid; those of Hydra's own node are none."""
+        self.problems += doubled_keys(self.typed)
+        fine = []
+        for override in overrides:
+            found = refusals(override, Path.cwd())
+            self.problems += found
+            if not found and not override.is_hydra_override():
+                fine.append(override)
+        return fine
+
+    def lines(
+        self, overrides: Sequence[Override], keys: Collection[str]
+    ) -> tuple[list[list[str]], tuple[str, ...]]:
+        """Return the lines of each grid point, and the axes: `keys` and each list of values.
+
+        An axis multiplies the points that do not name its key. Where points name the key of an
+        axis, the grid of the axes is joined to them; else the points stand in its place.
+        """
+        points: list[list[Override]] = []
+        with listed(self.problems):
+            points = points_of(self.sweeper.points, Path.cwd(), self.loader)
+        axes = dict.fromkeys(
+            one.key_or_group
+            for one in overrides
+            if one.is_sweep_override() or one.key_or_group in keys
+        )
+        of_points = dict.fromkeys(one.key_or_group for point in points for one in point)
+        self.problems += [
+            f"{one.input_line} and hydra.sweeper.points: {one.key_or_group} is given twice; keep "
+            "one of them."
+            for one in overrides
+            if one.key_or_group in of_points and one.key_or_group not in axes
+        ]
+        groups = [list(overrides)] if not points or set(axes) & set(of_points) else []
+        for point in points:
+            own = {one.key_or_group for one in point}
+            groups.append([*point, *(one for one in overrides if one.key_or_group not in own)])
+        samples = self.sweeper.samples
+        drawn = [one.input_line for group in groups for one in group if is_drawn(one)]
+        if drawn and samples is None:
+            self.problems.append(
+                f"{drawn[0]}: say how many points are drawn from it, as hydra.sweeper.samples=20."
             )
-    groups = [list(overrides)] if not points or set(axes) & set(of_points) else []
-    for point in points:
-        own = {one.key_or_group for one in point}
-        groups.append([*point, *(one for one in overrides if one.key_or_group not in own)])
-    drawn = [typed_text(one) for group in groups for one in group if is_drawn(one)]
-    if drawn and sweeper.samples is None:
-        problems.append(
-            f"{drawn[0]}: say how many points are drawn from it, as hydra.sweeper.samples=20."
-        )
-    if sweeper.samples is not None and not drawn:
-        problems.append(
-            f"hydra.sweeper.samples={sweeper.samples}: no axis is drawn; write one as "
-            "lr=loguniform(1e-4,1), or leave it out."
-        )
-    samples, seed = sweeper.samples or 1, master.seed if drawn else 0
-    grid = [line for group in groups for line in grid_of(group, Path.cwd(), samples, seed)]
-    return grid, tuple(dict.fromkeys([*of_points, *axes]))
+        if samples is not None and not drawn:
+            self.problems.append(
+                f"hydra.sweeper.samples={samples}: no axis is drawn; write one as "
+                "lr=loguniform(1e-4,1), or leave it out."
+            )
+        seed = self.master.seed if drawn else 0
+        grid = [line for group in groups for line in grid_of(group, Path.cwd(), samples or 1, seed)]
+        return grid, tuple({**of_points, **axes})
+
+    def cells(
+        self,
+        grid: Sequence[Sequence[str]],
+        axes: Sequence[str],
+        base: Path,
+        skip: Sequence[str],
+        first_job: int = 0,
+    ) -> tuple[list[Cell], dict[str, int]]:
+        """Compose and check the point of each override list, numbered as jobs from `first_job` on.
+
+        Returns
+        -------
+        The cells, and why others were left out -> how many.
+
+        Raises
+        ------
+        ConfigErrors
+            A condition of `skip` cannot be read.
+        """
+        if len(grid) > MANY_CELLS:
+            console.say(f"Checking {len(grid)} cells ...")
+        hydra: Any = OmegaConf.to_container(self.master.hydra, resolve=False)
+        validation = Validation(base, hydra)
+        skipped = conditions(skip, axes)
+        reasons = Counter({f"where {text}": 0 for text in skipped})
+        cells: list[Cell] = []
+        problems: list[str] = []
+        for point in grid:
+            number, lines = first_job + len(cells), [*point, f"parent={self.sweep_id}"]
+            unresolved = partial(self.composer.unresolved, lines, number)
+            with listed(problems):
+                values, choices = self.composer.compose(lines, number)
+                found = {axis: _found(axis, values, choices) for axis in axes}
+                met = [text for text, condition in skipped.items() if condition(found)]
+                if met:
+                    reasons[f"where {met[0]}"] += 1
+                    continue
+                try:
+                    spec = validation.run(values, choices, point, unresolved)
+                except MisfitError as error:
+                    if self.sweeper.misfits == "refuse":
+                        raise
+                    reasons[error.messages[0]] += 1
+                    continue
+                swept = {axis: _found(axis, spec.config, choices) for axis in axes}
+                if "rule" in swept:  # null stands for the network's own
+                    swept["rule"] = spec.rule
+                own = tuple(text for text in point if describes_run(text))
+                cells.append(Cell(len(cells), own, swept, spec, number))
+        left_out = {reason: count for reason, count in reasons.items() if count}
+        if left_out and not cells and not problems:
+            why, s = "; ".join(left_out), "" if len(grid) == 1 else "s"
+            problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why}.")
+        self.problems += [*problems, *validation.unread()]
+        return cells, left_out
+
+    def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:
+        """Return the axis of the parts that ``data.folds`` makes, unless the command names them."""
+        if any(override.key_or_group == "data.fold" for override in overrides):
+            return []
+        first = [grid_of([override], Path.cwd(), 1)[0][0] for override in overrides]
+        data = self.composer.compose([*first, f"parent={self.sweep_id}"], 0).values.get("data")
+        folds = data.get("folds") if isinstance(data, Mapping) else None
+        if not isinstance(folds, int) or folds < 2:
+            return []
+        return parse(None, [f"data.fold={','.join(map(str, range(folds)))}"])
 
 
-def sound(overrides: Sequence[Override], problems: list[str]) -> list[Override]:
-    """Return the overrides that may be part of a grid; why others may not goes to `problems`."""
-    fine = []
+def _leaves_problem(overrides: Iterable[Override]) -> bool:
+    """Whether a command line leaves the problem that the default grid belongs to as it is."""
     for override in overrides:
-        found = refusals(override, Path.cwd())
-        problems += found
-        if not found:
-            fine.append(override)
-    return fine
-
-
-def doubled(cells: Sequence[Cell]) -> dict[str, int]:
-    """Return the name of each grid point that was asked for several times -> how often."""
-    names = {cell.key: cell.name for cell in cells}
-    counted = Counter(cell.key for cell in cells)
-    return {names[key]: times for key, times in counted.items() if times > 1}
-
-
-def checked_cells(
-    composer: Composer,
-    master: DictConfig,
-    grid: Sequence[Sequence[str]],
-    axes: Sequence[str],
-    sweep_id: str,
-    base: Path,
-    sweeper: Sweeper,
-    first_job: int = 0,
-) -> tuple[list[Cell], dict[str, int]]:
-    """Compose and check the point of each override list, numbered as jobs from `first_job` on.
-
-    Returns
-    -------
-    The cells, and why others were left out -> how many.
-
-    Raises
-    ------
-    ConfigErrors
-        Every refused value, one sentence each.
-    """
-    if len(grid) > MANY_CELLS:
-        console.say(f"Checking {len(grid)} cells ...")
-    hydra: Any = OmegaConf.to_container(master.hydra, resolve=False)
-    validation = Validation(base, hydra)
-    out = _skipped(composer, grid, axes, sweep_id, sweeper.conditions)
-    reasons: Counter[str] = Counter(f"where {text}" for text in out.values())
-    cells: list[Cell] = []
-    for index, point in enumerate(grid):
-        if index in out:
+        group, *below = override.key_or_group.split(".")
+        if group not in PROBLEM or override.package is not None:
             continue
-        number, lines = first_job + len(cells), [*point, f"parent={sweep_id}"]
-        with listed(validation.problems):
-            composed = composer.compose(lines, number)
-            try:
-                spec = validation.run(
-                    composed.values,
-                    composed.choices,
-                    point,
-                    partial(composer.unresolved, lines, number),
-                )
-            except MisfitError as error:
-                if sweeper.misfits == "refuse":
-                    raise
-                reasons[error.messages[0]] += 1
-                continue
-            own = tuple(text for text in point if describes_run(text))
-            values = {axis: _value(axis, spec, composed.choices) for axis in axes}
-            cells.append(Cell(len(cells), own, values, spec, number))
-    if not cells and reasons and not validation.problems:
-        validation.problems.append(
-            f"Nothing is left of {len(grid)} grid points: {'; '.join(reasons)}."
-        )
-    validation.end()
-    return cells, dict(reasons)
-
-
-def _skipped(
-    composer: Composer,
-    grid: Sequence[Sequence[str]],
-    axes: Sequence[str],
-    sweep_id: str,
-    texts: Sequence[str],
-) -> dict[int, str]:
-    """Return the number of each point that a condition leaves out -> the condition.
-
-    Raises
-    ------
-    ConfigError
-        A condition cannot be read or applied.
-    """
-    if not texts:
-        return {}
-    queries = conditions(texts, axes)
-    values = {}
-    for index, point in enumerate(grid):
-        try:
-            composed = composer.compose([*point, f"parent={sweep_id}"], index)
-        except REFUSALS:
-            continue  # it is refused where it is checked
-        values[index] = {axis: _found(axis, composed.values, composed.choices) for axis in axes}
-    return skipped(queries, axes, values)
-
-
-def named_axes(overrides: Sequence[Override], keys: Collection[str]) -> tuple[str, ...]:
-    """Return the swept keys in the order of the grid: `keys` and each list of values."""
-    names = dict.fromkeys(
-        override.key_or_group
-        for override in overrides
-        if is_axis(override) or override.key_or_group in keys
-    )
-    return tuple(key for key in names if not key.startswith("hydra."))
+        if group != "trainer" if below else override.value() != PROBLEM[group]:
+            return False
+    return True
 
 
 def _check_folder(folder: Path) -> None:
     """Refuse a folder of the user's own that holds something: the sweep would write over it."""
-    advice = "name a folder that is new or empty, or leave this key out"
     try:
-        taken = os.path.lexists(folder) and not (folder.is_dir() and not any(folder.iterdir()))
+        if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
+            return
+        reason = "there is something already that the sweep's files could overwrite"
     except OSError as error:
-        raise ConfigError(
-            f"hydra.sweep.dir={folder}: it cannot be read ({error.strerror}); {advice}."
-        ) from error
-    if taken:
-        raise ConfigError(
-            f"hydra.sweep.dir={folder}: there is something already that the sweep's files could "
-            f"overwrite; {advice}."
-        )
-
-
-def _value(axis: str, spec: RunSpec, choices: Mapping[str, Any]) -> Any:
-    # a null rule stands for the network's own
-    return spec.rule if axis == "rule" else _found(axis, spec.config, choices)
+        reason = f"it cannot be read ({error.strerror})"
+    advice = "name a folder that is new or empty, or leave this key out"
+    raise ConfigError(f"hydra.sweep.dir={folder}: {reason}; {advice}.")
 
 
 def _found(axis: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> Any:

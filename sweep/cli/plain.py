@@ -1,29 +1,54 @@
-"""Hydra's configuration as plain values; its resolvers; what differs between 1.3 and 1.4."""
+"""What Hydra gives, as plain values and sentences; its resolvers; what differs in 1.3 and 1.4."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+import re
+import shlex
+import traceback
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
+import hydra
+import omegaconf
 from hydra import utils
 from hydra.core import utils as utils_of_jobs
+from hydra.errors import HydraException, OverrideParseException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
+from sweep.checks import did_you_mean, no_such_key
+from sweep.cli.arguments import ONE_VALUE
+from sweep.config.run import RUN_KEYS
+from sweep.config.settings import CONTROL_KEYS
 from sweep.engine.plan import new_id
+from sweep.errors import ConfigError, gathered
 
 __all__ = [
+    "REFUSALS",
     "UNCHECKED",
     "config_folder",
     "configure_log",
+    "is_refusal",
+    "listed",
     "main_options",
+    "one_sentence",
     "plain_values",
     "register",
-    "typed_overrides",
+    "strange_keys",
+    "unread",
 ]
 
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's word for a configuration that may name any ``_target_``; None under 1.3."""
+
+REFUSALS = (HydraException, OmegaConfBaseException)
+"""What Hydra raises when it refuses a command line or a configuration."""
+
+
+OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra")
 
 
 def main_options() -> dict[str, Any]:
@@ -40,8 +65,10 @@ def configure_log(config: Any, verbose: Any) -> None:
     utils_of_jobs.configure_log(config, verbose, **more)
 
 
-def plain_values(config: DictConfig, keys: Collection[str] | None = None) -> dict[str, Any]:
-    """Return the resolved values of `keys` (default: all but Hydra's own node).
+def plain_values(
+    config: DictConfig, keys: Collection[str] | None = None, *, resolve: bool = True
+) -> dict[str, Any]:
+    """Return the values of `keys` (default: all but Hydra's own node).
 
     Raises
     ------
@@ -49,15 +76,10 @@ def plain_values(config: DictConfig, keys: Collection[str] | None = None) -> dic
         An interpolation cannot be resolved.
     """
     chosen = [str(key) for key in config if str(key) != "hydra"] if keys is None else list(keys)
-    plain = OmegaConf.to_container(OmegaConf.masked_copy(config, chosen), resolve=True)
+    part = config if len(chosen) == len(config) else OmegaConf.masked_copy(config, chosen)
+    plain = OmegaConf.to_container(part, resolve=resolve)
     assert isinstance(plain, dict)
     return {str(key): value for key, value in plain.items()}
-
-
-def typed_overrides(config: Any) -> dict[str, list[str]]:
-    """Return the overrides of a composition as they were typed: ``task`` and ``hydra``."""
-    overrides: Any = OmegaConf.to_container(config.hydra.overrides, resolve=False)
-    return {kind: [str(text) for text in overrides[kind]] for kind in ("task", "hydra")}
 
 
 def config_folder() -> str:
@@ -69,9 +91,12 @@ def config_folder() -> str:
 
 def register() -> None:
     """Register the resolvers; safe to call again."""
-    _register("sweep_new_id", new_id, use_cache=True)
-    _register("sweep_job_folder", _job_folder)
-    _register("sweep_conf", config_folder)  # where the data files of presets are
+    # OmegaConf 2.3 has a method of the new name too, from before 2.1, which does something else.
+    name = "register_new_resolver" if UNCHECKED is None else "register_resolver"
+    add: Any = getattr(OmegaConf, name)
+    add("sweep_new_id", new_id, use_cache=True, replace=True)
+    add("sweep_job_folder", _job_folder, replace=True)
+    add("sweep_conf", config_folder, replace=True)  # where the data files of presets are
 
 
 def _job_folder(output_subdir: Any, number: Any, chdir: Any = False) -> str:
@@ -79,9 +104,176 @@ def _job_folder(output_subdir: Any, number: Any, chdir: Any = False) -> str:
     return "." if output_subdir is None and not chdir else str(number)
 
 
-def _register(name: str, resolver: Callable[..., Any], *, use_cache: bool = False) -> None:
-    # OmegaConf 2.3 has a method of the new name too, from before 2.1, which does something else.
-    register: Any = getattr(
-        OmegaConf, "register_new_resolver" if UNCHECKED is None else "register_resolver"
-    )
-    register(name, resolver, use_cache=use_cache, replace=True)
+# --- what Hydra and OmegaConf refuse, in one sentence --------------------------------------
+
+
+def is_refusal(error: BaseException) -> bool:
+    """Return whether Hydra or OmegaConf raised an error while they read the configuration.
+
+    Some of what they refuse is a plain ValueError.
+    """
+    if isinstance(error, REFUSALS):
+        return True
+    frames = traceback.extract_tb(error.__traceback__)
+    last = Path(frames[-1].filename) if frames else Path()
+    rooms = (Path(str(library.__file__)).parent for library in (hydra, omegaconf))
+    return isinstance(error, ValueError) and any(map(last.is_relative_to, rooms))
+
+
+@contextmanager
+def listed(problems: list[str]) -> Iterator[None]:
+    """Add what is refused within to `problems`, also by Hydra; see `errors.gathered`."""
+    try:
+        with gathered(problems):
+            yield
+    except REFUSALS as error:
+        problems.append(one_sentence(error))
+
+
+def one_sentence(error: BaseException) -> str:
+    """Return what Hydra or OmegaConf refused as one line: what, and what to do.
+
+    Hydra's own text has several lines, with the cause in a second exception.
+    """
+    text = str(error)
+    for pattern, sentence in SENTENCES:
+        found = re.search(pattern, text)
+        if found is not None and (answer := sentence(found, error)):
+            return answer
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    if (cause := str(error.__cause__ or "").strip()) not in text:
+        lines += [line.strip() for line in cause.splitlines()]
+    where = next((line for line in lines if line.startswith("full_key: ")), "")
+    message = [line for line in lines if not line.startswith(("full_key:", "object_type="))]
+    place = where.removeprefix("full_key: ")
+    return (f"{place}: " if place else "") + " ".join(message or [type(error).__name__])
+
+
+def _unreadable(found: re.Match[str], error: BaseException) -> str:
+    """Return the refusal of an override that cannot be parsed, and what may have been meant."""
+    if not isinstance(error, OverrideParseException):
+        return ""
+    override = str(error.override)
+    key, equals, value = override.partition("=")
+    if not equals:
+        return f"{override}: this sets no value; write it as KEY=VALUE."
+    if isinstance(error.__cause__, ConfigError):
+        return f"{override}: {error.__cause__}"
+    if value.endswith(","):
+        return f"{override} ends with a comma; write the values without blanks between them."
+    if not value.isascii() and not re.search("[\"']", value):
+        line = shlex.quote(f'{key}="{value}"')
+        return f"{override}: put names with non-ASCII characters in quotes: {line}"
+    return f"{override}: Hydra cannot read this ({found[0]}); quote what is special."
+
+
+def _unknown_key(found: re.Match[str], error: BaseException) -> str:
+    """Return the refusal of a key that the configuration does not have.
+
+    OmegaConf's exception knows the first part of a dotted name that is missing, and the node
+    that misses it; only that node's keys can have been meant.
+    """
+    node = getattr(error.__cause__, "parent_node", None)
+    keys = [str(key) for key in node] if isinstance(node, DictConfig) else []
+    name = str(getattr(error.__cause__, "full_key", None) or found[1])
+    above, _, missing = name.rpartition(".")
+    group = above.split(".")[0]
+    if above and ((isinstance(node, DictConfig) and not keys) or "init" in (missing, above[-4:])):
+        typed = re.search(r"To append to your config use \+(.*)", str(error))
+        line = typed[1] if typed and group != "hydra" else f"{name}=VALUE"
+        plus = "+" if group == "hydra" else "++"
+        return f"{name}: there is no such key yet; add it with {plus}{line}."
+    if above:
+        return no_such_key(above, missing, keys)
+    known = [key for key in keys if key not in ("hydra", "parent")]
+    if "lr" in known:
+        known.append("experiment")  # a group of presets, which leaves no node
+    hint = did_you_mean(missing, known) or "; --help lists those that exist."
+    return f"{missing}: there is no such key{hint}"
+
+
+def _unknown_option(found: re.Match[str], error: BaseException) -> str:
+    group, word = found.groups()
+    offered = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)*)", str(error))
+    names = offered[1].split() if offered else []
+    choices = f"; the options are {', '.join(names)}." if names else "."
+    return f"{group}={word}: there is no such option{did_you_mean(word, names) or choices}"
+
+
+def _not_merged(found: re.Match[str], error: BaseException) -> str:
+    return f"{found[1]}: {str(error.__cause__).splitlines()[0]}." if error.__cause__ else ""
+
+
+def _no_target(found: re.Match[str], error: BaseException) -> str:
+    place = getattr(error, "full_key", None)
+    before = f"{place}: " if place else ""
+    return f"{before}${{{found[1]}}} names no key of the configuration; correct it."
+
+
+def _no_option(found: re.Match[str], error: BaseException) -> str:
+    what = "null" if found[1].endswith("NoneType") else "a value that is no name"
+    return f"a group of the configuration was given {what}; name one of its options instead."
+
+
+def strange_keys(
+    values: Iterable[str], groups: Iterable[str], overrides: Iterable[str]
+) -> dict[str, str]:
+    """Return each top-level key that something should read -> the override or file that sets it.
+
+    That is a key that an override adds with ``+``, and one of a file that looks like one of ours;
+    others are the user's own.
+    """
+    known = {*OWN_KEYS, *groups}
+    added: dict[str, str] = {}
+    for text in overrides:
+        group, _, package = text.lstrip("+").partition("=")[0].partition("@")
+        top = (package or group).split(".")[0]
+        if text.startswith("+") and top not in OWN_KEYS and (package or group not in groups):
+            added.setdefault(top, text)
+    strange = (key for key in values if key not in known)
+    return {key: key for key in strange if get_close_matches(key, OWN_KEYS, 1, 0.8)} | added
+
+
+def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:
+    """Return the refusal of a key that nothing reads.
+
+    Parameters
+    ----------
+    override
+        What added it on the command line, or the key itself where a file holds it.
+    known
+        The keys that the command has.
+    """
+    hint = did_you_mean(key, known)
+    if override == key:
+        return f"{key}: a file of the configuration sets this key, and nothing reads it{hint}"
+    shown = override if len(override) <= 80 else override[:77] + "..."
+    advice = "leave it out"
+    if known is OWN_KEYS:
+        advice += f", use it as ${{{key}}}, or add it to a file of your --config-dir"
+    return f"{shown}: there is no key {key}, and nothing would read it{hint or f'; {advice}.'}"
+
+
+SENTENCES: tuple[tuple[str, Callable[[re.Match[str], BaseException], str]], ...] = (
+    (r"^.*", _unreadable),
+    (r"Could not override '([^']*)'", _unknown_key),
+    (
+        r"^(?:Ambiguous value for argument|Sweep parameters) '(.*)'",
+        lambda found, _: f"{found[1]}: {ONE_VALUE}",
+    ),
+    (
+        r"^Additional config directory '(.*)' not found",
+        lambda found, _: f"--config-dir {found[1]}: there is no such folder; name one that exists.",
+    ),
+    (r"Could not find '([^']*)/([^'/]*)'", _unknown_option),
+    (r"^Error merging override (.*)", _not_merged),
+    (r"^Interpolation key '(.*)' not found", _no_target),
+    (r"^(Config group override must be a string.*)", _no_option),
+    (
+        r"^invalid literal for int\(\) with base 10: '(.*)'",
+        lambda found, _: (
+            f"{found[1]}: a list is between it and its node; name a place of the list by number."
+        ),
+    ),
+)
+"""Pattern of a message -> the sentence that is printed; empty where it does not fit."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+import operator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,32 +15,21 @@ from yaml import MarkedYAMLError
 
 from sweep.checks import did_you_mean
 from sweep.cli.arguments import describes_run
-from sweep.cli.axes import grid_of, parse, quoted, refusals
-from sweep.cli.messages import listed
+from sweep.cli.axes import parse, quoted, refusals
+from sweep.cli.plain import listed
 from sweep.config.spec import shown
 from sweep.errors import ConfigError, ConfigErrors
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-    from sweep.cli.compose import Composer
+__all__ = ["Condition", "conditions", "points_of"]
 
-__all__ = ["conditions", "fold_axis", "points_of", "skipped"]
+Condition = Callable[[Mapping[str, Any]], Any]
+"""Whether a point is left out, from its values of the axes."""
 
 KEY = "hydra.sweeper.points"
 FORM = "give a list of mappings, [{lr: 0.1, iters: 10}, ...], or the path of a .csv or .yaml file"
-
-
-def fold_axis(composer: Composer, overrides: Sequence[Override], sweep_id: str) -> list[Override]:
-    """Return the axis of the parts that ``data.folds`` makes, unless the command names them."""
-    if any(override.key_or_group == "data.fold" for override in overrides):
-        return []
-    first = [grid_of([override], Path.cwd(), 1)[0][0] for override in overrides]
-    data = composer.compose([*first, f"parent={sweep_id}"], 0).values.get("data")
-    folds = data.get("folds") if isinstance(data, Mapping) else None
-    if not isinstance(folds, int) or folds < 2:
-        return []
-    return parse(None, [f"data.fold={','.join(map(str, range(folds)))}"])
 
 
 def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[Override]]:
@@ -48,10 +38,10 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
     Parameters
     ----------
     given
-        A list of mappings from key to value, or the path of a CSV or YAML file. In a mapping a
-        list is several values, and text is read as on the command line: the mapping is a grid of
-        its own. In a CSV file the header names the keys, each row is one point, and an empty
-        cell leaves its key as it is.
+        None, a list of mappings from key to value, or the path of a CSV or YAML file. In a
+        mapping a list is several values, and text is read as on the command line: the mapping is
+        a grid of its own. In a CSV file the header names the keys, each row is one point, and an
+        empty cell leaves its key as it is.
     base
         The folder that a relative path is relative to.
 
@@ -64,7 +54,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
     points: list[list[Override]] = []
     parsed: dict[str, tuple[Override, list[str]]] = {}
     with listed(problems):
-        for where, entry in _entries(given, base):
+        for where, entry in _entries(given, base) if given is not None else ():
             point = []
             for key, value in entry.items():
                 if not isinstance(key, str) or not describes_run(key) or key == "experiment":
@@ -89,7 +79,7 @@ def _entries(given: Any, base: Path) -> Iterator[tuple[str, Mapping[Any, Any]]]:
         path, where = base / Path(given).expanduser(), f"{KEY}={given}"
         try:
             if path.suffix.lower() == ".csv":
-                yield from _rows(path, given)
+                yield from _rows(path, where)
                 return
             if path.suffix.lower() not in (".yaml", ".yml"):
                 raise ConfigError(f"{where}: {FORM}.")
@@ -109,27 +99,27 @@ def _entries(given: Any, base: Path) -> Iterator[tuple[str, Mapping[Any, Any]]]:
         yield f"{where}, entry {number}", entry
 
 
-def _rows(path: Path, name: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         keys = [key.strip() for key in next(reader, [])]
         if len(keys) == 1 and ";" in keys[0]:
-            raise ConfigError(f"{KEY}={name}: it looks separated by ';'; separate it by commas.")
+            raise ConfigError(f"{where}: it looks separated by ';'; separate it by commas.")
         if not all(keys) or len(set(keys)) < len(keys) or not keys:
-            raise ConfigError(f"{KEY}={name}: name one key a column in the first line, none twice.")
+            raise ConfigError(f"{where}: name one key a column in the first line, none twice.")
         empty = True
         for row in reader:
-            where = f"{KEY}={name}, line {reader.line_num}"
+            line = f"{where}, line {reader.line_num}"
             cells = [cell.strip() for cell in row]
             if not any(cells):
                 continue
             if len(cells) != len(keys):
-                raise ConfigError(f"{where}: {len(cells)} cells where the header has {len(keys)}.")
+                raise ConfigError(f"{line}: {len(cells)} cells where the header has {len(keys)}.")
             pairs = zip(keys, cells, strict=True)
-            yield where, {key: _Cell(cell) for key, cell in pairs if cell}
+            yield line, {key: _Cell(cell) for key, cell in pairs if cell}
             empty = False
         if empty:
-            raise ConfigError(f"{KEY}={name}: it has no points; write a row for each.")
+            raise ConfigError(f"{where}: it has no points; write a row for each.")
 
 
 class _Cell(str):
@@ -155,11 +145,22 @@ def _text(value: Any) -> str:
 
 # --- leaving points out ------------------------------------------------------------------
 
+COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+    ast.In: lambda one, several: one in several,
+    ast.NotIn: lambda one, several: one not in several,
+}
 
-def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, str]:
-    """Return each condition of ``hydra.sweeper.skip`` as pandas' `query` reads it.
 
-    Columns are named c0, c1, … in the order of `axes`.
+def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition]:
+    """Return each text of ``hydra.sweeper.skip`` with its condition.
+
+    A condition raises ConfigError where values cannot be compared.
 
     Raises
     ------
@@ -176,92 +177,81 @@ def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _condition(text: str, axes: Sequence[str]) -> str:
+def _condition(text: str, axes: Sequence[str]) -> Condition:
     where = f"hydra.sweeper.skip={text}"
     refusal = ConfigError(
         f"{where}: compare axes with values, as in lr > 1 and iters > 1000; joined by and, or, not."
     )
 
-    def condition(node: ast.expr) -> ast.expr:
+    def condition(node: ast.expr) -> Condition:
         match node:
-            case ast.BoolOp(op, values):
-                return ast.BoolOp(op, [condition(value) for value in values])
+            case ast.BoolOp(joined, values):
+                parts = [condition(value) for value in values]
+                every = all if isinstance(joined, ast.And) else any
+                return lambda point: every(part(point) for part in parts)
             case ast.UnaryOp(ast.Not(), denied):
-                return ast.UnaryOp(ast.Not(), condition(denied))
-            case ast.Compare(left, operators, others) if all(map(plain, operators)):
-                parts = [operand(left), *map(operand, others)]
-                # pandas reads == with a list as `in`, and < with one as nothing sensible
-                of_in = [False, *(isinstance(one, ast.In | ast.NotIn) for one in operators)]
-                if of_in != [isinstance(part, ast.List) for part in parts]:
-                    raise ConfigError(
-                        f"{where}: a list stands after in, as lr in [1, 2]; an axis of lists is "
-                        "compared with text, as network.layers == '[4,3,2]'."
-                    )
-                if any(isinstance(part, ast.Name) for part in parts):
-                    return ast.Compare(parts[0], operators, parts[1:])
+                part = condition(denied)
+                return lambda point: not part(point)
+            case ast.Compare(left, operators, others):
+                return comparison([left, *others], [type(one) for one in operators])
         raise refusal
 
-    def plain(operator: ast.cmpop) -> bool:
-        return not isinstance(operator, ast.Is | ast.IsNot)
+    def comparison(sides: list[ast.expr], operators: list[type[ast.cmpop]]) -> Condition:
+        values = [operand(side) for side in sides]
+        if not set(operators) <= set(COMPARISONS):
+            raise refusal
+        lists = [isinstance(side, ast.List | ast.Tuple) for side in sides]
+        if lists != [False, *(one in (ast.In, ast.NotIn) for one in operators)]:
+            raise ConfigError(
+                f"{where}: a list stands after in, as lr in [1, 2]; an axis of lists is "
+                "compared with text, as network.layers == '[4,3,2]'."
+            )
+        if not any(isinstance(side, ast.Name | ast.Attribute) for side in sides):
+            raise refusal
+        tests = [COMPARISONS[one] for one in operators]
 
-    def operand(node: ast.expr) -> ast.expr:
+        def compare(point: Mapping[str, Any]) -> bool:
+            own = [value(point) for value in values]
+            return all(
+                test(one, other) for test, one, other in zip(tests, own, own[1:], strict=False)
+            )
+
+        return compare
+
+    def operand(node: ast.expr) -> Condition:
         match node:
             case ast.Name() | ast.Attribute():
                 name = ast.unparse(node)
                 if name not in axes:
                     hint = did_you_mean(name, axes) or f"; the axes are {', '.join(axes)}."
                     raise ConfigError(f"{where}: {name} is no axis{hint}")
-                return ast.Name(f"c{list(axes).index(name)}", ast.Load())
+                return lambda point: _comparable(point.get(name))
             case ast.Constant(bool() | int() | float() | str()):
-                return node
+                pass
             case ast.UnaryOp(ast.USub() | ast.UAdd(), ast.Constant(int() | float())):
-                return node
-            case ast.List(items) | ast.Tuple(items):
-                values = [operand(item) for item in items]
-                if not any(isinstance(value, ast.Name | ast.List) for value in values):
-                    return ast.List(values, ast.Load())
-        raise refusal
+                pass
+            case ast.List(items) | ast.Tuple(items) if not any(
+                isinstance(item, ast.Name | ast.Attribute | ast.List | ast.Tuple) for item in items
+            ):
+                for item in items:
+                    operand(item)
+            case _:
+                raise refusal
+        constant = ast.literal_eval(node)
+        return lambda _: constant
 
     try:
-        tree = ast.parse(text.strip().replace("`", ""), mode="eval")
+        found = condition(ast.parse(text.strip().replace("`", ""), mode="eval").body)
     except (SyntaxError, ValueError) as error:
         raise refusal from error
-    return ast.unparse(condition(tree.body))
 
-
-def skipped(
-    queries: Mapping[str, str], axes: Sequence[str], values: Mapping[int, Mapping[str, Any]]
-) -> dict[int, str]:
-    """Return the points that a condition leaves out: their number -> the first such condition.
-
-    Parameters
-    ----------
-    queries
-        As `conditions` returns them.
-    values
-        The number of each point -> its values of the axes.
-
-    Raises
-    ------
-    ConfigError
-        A condition compares what cannot be compared.
-    """
-    import pandas as pd
-
-    rows = [[_comparable(point.get(axis)) for axis in axes] for point in values.values()]
-    names = [f"c{at}" for at in range(len(axes))]
-    table = pd.DataFrame(rows, index=list(values), columns=names).infer_objects()
-    found: dict[int, str] = {}
-    for text, query in queries.items():
+    def checked(point: Mapping[str, Any]) -> Any:
         try:
-            chosen = table.query(query, engine="python").index
-        except (TypeError, ValueError) as error:
-            raise ConfigError(
-                f"hydra.sweeper.skip={text}: these values cannot be compared ({error})."
-            ) from error
-        for number in chosen:
-            found.setdefault(int(number), text)
-    return found
+            return found(point)
+        except TypeError as error:
+            raise ConfigError(f"{where}: these values cannot be compared ({error}).") from error
+
+    return checked
 
 
 def _comparable(value: Any) -> Any:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -14,11 +13,9 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep import console
 from sweep.cli.arguments import command_line, config_flags, describes_run, kept, key_of
-from sweep.cli.axes import doubled_keys, grid_of, is_axis, parse
-from sweep.cli.compose import Composer
-from sweep.cli.grid import checked_cells, joined, sound
-from sweep.cli.messages import REFUSALS, listed, one_sentence
-from sweep.cli.points import points_of
+from sweep.cli.axes import grid_of, parse
+from sweep.cli.grid import Planner
+from sweep.cli.plain import REFUSALS, one_sentence
 from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
@@ -29,7 +26,6 @@ from sweep.errors import ConfigError, ConfigErrors, NotFoundError
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
     from sweep.config.spec import RunSpec
-    from sweep.config.sweeper import Sweeper
     from sweep.tracking.stored import StoredSweep
 
 __all__ = ["resumed_plan", "settings_of", "stored_sweep"]
@@ -92,21 +88,13 @@ def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence
     return added
 
 
-def resumed_plan(
-    composer: Composer,
-    master: DictConfig,
-    sweeper: Sweeper,
-    typed: Sequence[Override],
-    options: Settings,
-    document: Mapping[str, Any],
-) -> Plan:
+def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any]) -> Plan:
     """Return the stored plan, checked against today's configuration, with the cells added.
 
     Parameters
     ----------
-    typed
-        The overrides of the command line. An axis named there adds its values, with each
-        stored cell's values of the other axes.
+    planner
+        An axis of its overrides adds its values, with each stored cell's values of other axes.
     document
         The sweep's plan.json. What it holds is data: a trainer that it names is built only
         where today's configuration names the same, from the same source.
@@ -116,18 +104,17 @@ def resumed_plan(
     ConfigErrors
         Today's configuration would give a stored cell other numbers, or a new cell is wrong.
     """
-    problems = doubled_keys(typed)
-    typed = sound(typed, problems)
-    if problems:
-        raise ConfigErrors(problems)
-    sweep_id, stored, base = document["sweep_id"], document["cells"], Path(document["base"])
+    typed = planner.sound(planner.typed)
+    if planner.problems:
+        raise ConfigErrors(planner.problems)
+    stored, base = document["cells"], Path(document["base"])
     changed = []
     specs: dict[int, RunSpec] = {}
     mended: dict[int, RunSpec] = {}
     for place, cell in enumerate(stored):
-        lines = [*cell["overrides"], f"parent={sweep_id}"]
+        lines = [*cell["overrides"], f"parent={planner.sweep_id}"]
         try:
-            found = composer.compose(lines, cell.get("number", place))
+            found = planner.composer.compose(lines, cell.get("number", place))
             keys = set_keys(cell["overrides"])
             today = run_spec(found.values, found.choices, base, keys)
         except (*REFUSALS, ConfigError) as error:
@@ -146,10 +133,11 @@ def resumed_plan(
         if cell["signature"] != today.signature:
             mended[place] = today
         specs[place] = _with_source(today, cell.get("source"))
-    _refuse(options, changed, document)
+    if changed:
+        raise ConfigErrors(_refusal(options, changed, document))
     plan = Plan.from_document(document, specs)
     if mended:
-        plan = _trained_anew(plan, mended, options, sweep_id)
+        plan = _trained_anew(plan, mended, options, planner.sweep_id)
     known = {text for cell in stored for text in cell["overrides"]}
     named = [
         override
@@ -158,9 +146,9 @@ def resumed_plan(
         and override.key_or_group != "experiment"
         and _as_stored(override) not in known  # it says what every cell says already
     ]
-    if not named and sweeper.points is None:
+    if not named and planner.sweeper.points is None:
         return plan
-    return _with_cells(composer, master, sweeper, plan, named, sweep_id)
+    return _with_cells(planner, plan, named)
 
 
 def _with_source(spec: RunSpec, source: Any) -> RunSpec:
@@ -182,33 +170,35 @@ def _trained_anew(
         for cell in plan.cells
     )
     old = len(done & mended.keys())
-    console.say(
-        f"The trainer's source has changed: {len(mended) - old} grid points are trained with the "
-        f"new one, {old} were made by the old one and stay as they are."
-    )
+    new = len(mended) - old
+    points = "1 grid point is" if new == 1 else f"{new} grid points are"
+    others = "1 was made by the old one and stays as it is"
+    if old != 1:
+        others = f"{old} were made by the old one and stay as they are"
+    console.say(f"The trainer's source has changed: {points} trained with the new one, {others}.")
     return replace(plan, cells=cells)
 
 
 def _as_stored(override: Override) -> str:
     """Return the text of an override as a cell keeps it, with what is special escaped."""
-    if is_axis(override) or override.is_delete():
+    if override.is_sweep_override() or override.is_delete():
         return str(override.input_line)
     return grid_of([override], Path())[0][0]
 
 
-def _refuse(options: Settings, changed: Sequence[str], document: Mapping[str, Any]) -> None:
-    if not changed:
-        return
+def _refusal(
+    options: Settings, changed: Sequence[str], document: Mapping[str, Any]
+) -> Iterator[str]:
+    """Yield that cells would have other numbers today, and which."""
     advice = "put back what changed, or start a new sweep"
     flags = [str(word) for word in document.get("kept", {}).get("flags", ())]
-    if flags and flags != config_flags(sys.argv[1:]):
+    if flags and flags != config_flags():
         advice = f"name {' '.join(flags)} as the sweep did when it began, or {advice}"
-    more = [f"... and {len(changed) - SHOWN} more."] if len(changed) > SHOWN else []
-    first = (
-        f"resume={options.resume}: {len(changed)} of its cells would have other numbers today; "
-        f"{advice}."
-    )
-    raise ConfigErrors([first, *changed[:SHOWN], *more])
+    count = f"{len(changed)} of its cells would have other numbers today"
+    yield f"resume={options.resume}: {count}; {advice}."
+    yield from changed[:SHOWN]
+    if len(changed) > SHOWN:
+        yield f"... and {len(changed) - SHOWN} more."
 
 
 def _differences(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterator[str]:
@@ -216,24 +206,14 @@ def _differences(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterato
     yield from keys or ["the data's content, the trainer's source or the algorithm"]
 
 
-def _with_cells(
-    composer: Composer,
-    master: DictConfig,
-    sweeper: Sweeper,
-    plan: Plan,
-    named: Sequence[Override],
-    sweep_id: str,
-) -> Plan:
-    """Return the plan with the points that are named, by the stored values of all other keys."""
-    problems: list[str] = []
-    points: list[list[Override]] = []
-    with listed(problems):
-        if sweeper.points is not None:
-            points = points_of(sweeper.points, Path.cwd(), None)
-    keys = {override.key_or_group for override in named}
-    lines, axes = joined(named, keys, points, sweeper, master, problems)
-    if problems:
-        raise ConfigErrors(problems)
+def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan:
+    """Return the plan with the points that are named, by the stored values of all other keys.
+
+    What the sweep left out when it began, it leaves out of them too.
+    """
+    lines, axes = planner.lines(named, {override.key_or_group for override in named})
+    if planner.problems:
+        raise ConfigErrors(planner.problems)
 
     @cache
     def others(own: frozenset[str]) -> list[tuple[str, ...]]:
@@ -242,18 +222,17 @@ def _with_cells(
 
     grid = [[*rest, *point] for point in lines for rest in others(frozenset(map(key_of, point)))]
     axes = tuple(dict.fromkeys([*plan.axes, *axes]))
+    skip = list(dict.fromkeys([*map(str, plan.kept.get("skip", ())), *planner.sweeper.conditions]))
     first_job = 1 + max((cell.job for cell in plan.cells), default=-1)
-    cells, left_out = checked_cells(
-        composer, master, grid, axes, sweep_id, plan.base, sweeper, first_job
-    )
+    cells, left_out = planner.cells(grid, axes, plan.base, skip, first_job)
     both = tuple(unique([*plan.cells, *cells]))
-    command = f"{plan.command} && {command_line()}"
     counts = {key: plan.left_out.get(key, 0) + count for key, count in left_out.items()}
     return replace(
         plan,
         cells=both,
         axes=axes,
         asked=len(both),
-        command=command,
+        command=f"{plan.command} && {command_line()}",
+        kept={**plan.kept, "skip": skip},
         left_out={**plan.left_out, **counts},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,29 +12,46 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweep import console
-from sweep.cli.arguments import describes_run, key_of
-from sweep.cli.messages import REFUSALS, is_read, listed, one_sentence, strange_keys, unread
-from sweep.cli.plain import plain_values
+from sweep.checks import did_you_mean, invalid_value
+from sweep.cli.arguments import describes_run, doubled_keys, key_of, lost_numbers, typed_overrides
+from sweep.cli.plain import REFUSALS, listed, one_sentence, plain_values, strange_keys, unread
 from sweep.config.run import run_spec
-from sweep.config.settings import Settings, settings
+from sweep.config.settings import CONTROL_KEYS, Settings, settings
 from sweep.config.spec import RunSpec
 from sweep.engine.executors import check
 from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError
 
-__all__ = ["Validate", "Validation", "check_launcher", "set_keys"]
+__all__ = [
+    "Validate",
+    "Validation",
+    "checked_run",
+    "checked_settings",
+    "question_problems",
+    "set_keys",
+]
 
 SWEEPER = "hydra_plugins.sweep_grid.GridSweeper"
+CALLBACK = "sweep.cli.validate.Validate"
 LAUNCHER = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
 
+SINGLE = {
+    "resume": "say it as it is on the command line; a sweep is resumed by "
+    "python -m sweep -m resume=...",
+    "parent": "the sweep gives this key to its jobs; leave it out.",
+    "reuse": "a single run is always trained; take over results with python -m sweep -m, "
+    "or leave it out.",
+}
+"""Key -> why a single run cannot have it; of `about` and `budget` it has none either."""
 
-def set_keys(overrides: Sequence[str]) -> list[str]:
+
+def set_keys(overrides: Iterable[str]) -> list[str]:
     """Return the keys that describe a run and are set by overrides; a preset's name is none."""
     keys = [key_of(text) for text in overrides if describes_run(text)]
     return [key for key in keys if key != "experiment"]
 
 
 class Validation:
-    """Everything that is wrong with the runs of one command, gathered.
+    """Validates runs of one command, and collects keys that nothing reads.
 
     Parameters
     ----------
@@ -45,9 +62,9 @@ class Validation:
     """
 
     def __init__(self, base: Path, hydra: Mapping[str, Any]) -> None:
-        self.problems: list[str] = []
         self._base = base
-        self._hydra = {"hydra": hydra}
+        # What Hydra keeps of the overrides repeats them, and reads nothing.
+        self._hydra = {name: value for name, value in hydra.items() if name != "overrides"}
         self._strange: dict[str, str] = {}
         self._read: set[str] = set()
 
@@ -74,8 +91,8 @@ class Validation:
         """
         strange = strange_keys(values, choices, overrides)
         if strange.keys() - self._read:
-            config = {**unresolved(), **self._hydra}
-            self._read |= {key for key in strange if is_read(key, config)}
+            written = unresolved()
+            self._read |= {key for key in strange if self._reads(written, key)}
             self._strange = {**strange, **self._strange}
         spec = run_spec(values, choices, self._base, set_keys(overrides))
         if values.get("model") is not None and not spec.trainer.built_in:
@@ -85,40 +102,131 @@ class Validation:
             )
         return spec
 
-    def end(self, lost: Sequence[str] = ()) -> None:
-        """Raise what was gathered.
+    def unread(self) -> list[str]:
+        """Return the refusal of each key that nothing reads in any of the runs."""
+        return [unread(key, text) for key, text in self._strange.items() if key not in self._read]
 
-        Parameters
-        ----------
-        lost
-            Refusals of numbers that a float cannot hold; what was said of the infinity in their
-            place is left out.
+    def _reads(self, config: Mapping[str, Any], key: str) -> bool:
+        """Whether an interpolation of an unresolved configuration names `key`."""
+        others = {name: value for name, value in config.items() if name not in (key, "hydra")}
+        interpolation = rf"\$\{{[^'\"]*(?<!\w){re.escape(key)}(?!\w)"
+        return re.search(interpolation, str([self._hydra, others])) is not None
 
-        Raises
-        ------
-        ConfigErrors
-            Every problem, one sentence each.
-        """
-        left = {key: text for key, text in self._strange.items() if key not in self._read}
-        self.problems += [unread(key, text) for key, text in left.items()]
-        keys = [re.escape(text.partition("=")[0]) for text in lost]
-        seen = re.compile(rf"({'|'.join(keys)})\b") if keys else None
-        problems = [*lost, *(text for text in self.problems if not (seen and seen.match(text)))]
-        if problems:
-            raise ConfigErrors(problems)
+
+def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Settings | None:
+    """Return the command's settings; what is wrong with them or the launcher goes to `problems`."""
+    options = None
+    with listed(problems):
+        options = settings(plain_values(config, CONTROL_KEYS), base)
+    launcher = config.hydra.launcher
+    with listed(problems):  # a single run does not use it, and it is a mistake all the same
+        if launcher.get("_target_") == LAUNCHER:
+            check(launcher.backend, launcher.workers)
+    return options
+
+
+def question_problems(
+    options: Settings, specs: Sequence[RunSpec], axes: Sequence[str]
+) -> Iterator[str]:
+    """Yield why runs cannot be compared by what the options ask.
+
+    The metrics of a trainer of one's own are known at the end alone.
+    """
+    from sweep.tracking.entities import BUILT_IN
+    from sweep.tracking.question import repeat_problems
+
+    metric = options.metric
+    if options.mode == "max" and metric is None:
+        yield invalid_value("mode", "max", "name the metric too, as metric=accuracy")
+    yield from repeat_problems(options.repeats or (), axes)
+    if metric is None or not all(spec.trainer.built_in for spec in specs):
+        return
+    data = [spec.config["data"] for spec in specs]
+    if metric not in BUILT_IN and not metric.startswith("weights/"):
+        known = did_you_mean(metric, BUILT_IN) or f"; it has {', '.join(BUILT_IN)}"
+        advice = f"the built-in trainer has no such metric{known}"
+    elif "validation" in metric and not any(
+        one.get("validation") or one.get("folds") for one in data
+    ):
+        advice = "no samples are kept back; set data.validation=0.2"
+    elif "accuracy" in metric and not any(
+        spec.config["data"].get("one_hot") or spec.network.classifies(spec.data().targets)
+        for spec in specs
+    ):
+        advice = "the targets are no classes; set data.one_hot=true, or network.loss=cross_entropy"
+    else:
+        return
+    yield invalid_value("metric", metric, advice)
+
+
+# --- a single run ------------------------------------------------------------------------
+
+
+class _Checked:
+    """The single run of this process, once it is validated."""
+
+    run: tuple[RunSpec, Settings] | None = None
+
+
+def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
+    """Return the run and the settings of a job's configuration, validated once.
+
+    Raises
+    ------
+    ConfigErrors
+        Everything that is wrong with it.
+    """
+    if _Checked.run is not None:
+        return _Checked.run
+    from hydra.core.hydra_config import HydraConfig
+
+    values, runtime = plain_values(config), HydraConfig.get().runtime
+    base, keys = Path(runtime.cwd), set_keys(map(str, HydraConfig.get().overrides.task))
+    return run_spec(values, dict(runtime.choices), base, keys), settings(values, base)
+
+
+def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
+    raw: Any = OmegaConf.to_container(config, resolve=False)
+    runtime = config.hydra.runtime
+    typed, base = typed_overrides(), Path(runtime.cwd)
+    validation = Validation(base, raw["hydra"])
+    problems: list[str] = []
+    spec = None
+    with listed(problems):
+        overrides = raw["hydra"]["overrides"]["task"]
+        choices = dict(runtime.choices)
+        spec = validation.run(plain_values(config), choices, overrides, lambda: raw)
+    options = checked_settings(config, base, problems)
+    problems += [*doubled_keys(typed), *validation.unread()]
+    lost = lost_numbers(typed)
+    if lost:  # of the infinity in its place nothing is said
+        keys = "|".join(re.escape(text.partition("=")[0]) for text in lost)
+        seen = re.compile(rf"({keys})\b")
+        problems = [*lost, *(text for text in problems if not seen.match(text))]
+    if spec is not None and options is not None and not problems:
+        budget = {"budget.seconds": options.budget_seconds, "budget.runs": options.budget_runs}
+        keys_given = {"resume": options.resume, "parent": options.parent, **options.about, **budget}
+        if options.reuse:
+            keys_given["reuse"] = "true"
+        problems += [
+            f"{key}={value}: "
+            + SINGLE.get(key, f"a single run has no {key}; sweep with -m, or leave it out.")
+            for key, value in keys_given.items()
+            if value is not None
+        ]
+        problems += question_problems(options, [spec], ())
+    if spec is None or options is None or problems:
+        raise ConfigErrors(problems)
+    return spec, options
 
 
 class Validate(Callback):
     """Hydra's callback: refuse a configuration before its folder exists."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check a single run and make its folder, or end the command.
+        """Check a single run and make its folder, or end the command by SystemExit.
 
-        Raises
-        ------
-        SystemExit
-            With the error's exit code: Hydra turns every other exception of a callback into
-            a warning and goes on.
+        Hydra turns every other exception of a callback into a warning and goes on.
         """
         try:
             _prepare(config)
@@ -134,27 +242,17 @@ class Validate(Callback):
             raise SystemExit(1) from None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse another sweeper, and axes of a preset that read Hydra's own node.
-
-        Raises
-        ------
-        SystemExit
-            With code 2.
-        """
-        sweeper = config.hydra.sweeper
-        problems = []
-        if str(sweeper.get("_target_")) != SWEEPER:
+        """Refuse another sweeper, and axes of a preset that read Hydra's own node."""
+        sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
+        problems = [
+            f"{key}={value}: an axis of a preset cannot read Hydra's settings; write "
+            f"`{key}: {value}` as a key of the preset, or {key}='{value}' on the command line."
+            for key, value in (sweeper.get("params") or {}).items()
+            if re.search(r"\$\{\s*hydra\b", str(value))
+        ]
+        if sweeper.get("_target_") != SWEEPER:
             name = config.hydra.runtime.choices.get("hydra/sweeper")
             problems.append(f"hydra/sweeper={name} is not supported; use grid.")
-        raw = OmegaConf.to_container(sweeper, resolve=False)
-        assert isinstance(raw, dict)
-        for key, value in (raw.get("params") or {}).items():
-            if re.search(r"\$\{\s*hydra\b", str(value)):
-                problems.append(
-                    f"{key}={value}: an axis of a preset cannot read Hydra's settings; write "
-                    f"`{key}: {value}` as a key of the preset, or {key}='{value}' on the command "
-                    "line."
-                )
         if problems:
             console.error("\n".join(problems))
             raise SystemExit(2)
@@ -164,28 +262,7 @@ def _prepare(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     HydraConfig.instance().set_config(config)
-    hydra = config.hydra
-    spec, options = _checked(config)
-    if options.resume is not None:
-        raise ConfigError(
-            f"resume={options.resume}: say it as it is on the command line; a sweep is resumed "
-            "by python -m sweep -m resume=..."
-        )
-    if options.parent is not None:
-        raise ConfigError(
-            f"parent={options.parent}: the sweep gives this key to its jobs; leave it out."
-        )
-    budget = {"budget.seconds": options.budget_seconds, "budget.runs": options.budget_runs}
-    for key, value in {**options.about, **budget}.items():
-        if value is not None:
-            raise ConfigError(
-                f"{key}={value}: a single run has no {key}; sweep with -m, or leave it out."
-            )
-    if options.reuse:
-        raise ConfigError(
-            "reuse=true: a single run is always trained; take over results with "
-            "python -m sweep -m, or leave it out."
-        )
+    spec, options = _Checked.run = _check_single(config)
     if options.dry_run:
         from sweep.cli.command import print_run
 
@@ -195,6 +272,7 @@ def _prepare(config: DictConfig) -> None:
         from sweep.tracking.settings import from_options, probe_server
 
         probe_server(from_options(options))
+    hydra = config.hydra
     folder = Path(hydra.run.dir)
     named = any(str(text).startswith("hydra.run.dir=") for text in hydra.overrides.hydra)
     try:
@@ -204,40 +282,5 @@ def _prepare(config: DictConfig) -> None:
             f"outputs={config.outputs}: the folder {folder} cannot be made "
             f"({error.strerror}); choose a folder that you can write with outputs=..."
         ) from error
-    with read_write(config.hydra.run):
-        config.hydra.run.dir = str(folder)  # one id, resolved once
-
-
-def check_launcher(launcher: DictConfig) -> None:
-    """Refuse a backend or a number of workers that our launcher does not know.
-
-    Raises
-    ------
-    ConfigError
-        No such backend, or a number of workers below 1.
-    """
-    if launcher.get("_target_") == LAUNCHER:
-        check(launcher.backend, launcher.workers)
-
-
-def _checked(config: DictConfig) -> tuple[RunSpec, Settings]:
-    """Return what a single run's configuration describes, or raise all that is wrong with it."""
-    from sweep.cli.axes import doubled_keys, lost_numbers, parse
-
-    hydra = config.hydra
-    raw: Any = OmegaConf.to_container(config, resolve=False)
-    typed = raw["hydra"]["overrides"]["task"]
-    lines = parse(None, [*typed, *raw["hydra"]["overrides"]["hydra"]])
-    values, base = plain_values(config), Path(hydra.runtime.cwd)
-    validation = Validation(base, raw["hydra"])
-    spec = options = None
-    with listed(validation.problems):
-        spec = validation.run(values, dict(hydra.runtime.choices), typed, lambda: raw)
-    with listed(validation.problems):
-        options = settings(values, base)
-    with listed(validation.problems):  # it is not used here, and a mistake all the same
-        check_launcher(hydra.launcher)
-    validation.problems += doubled_keys(lines)
-    validation.end(lost_numbers(lines))
-    assert spec is not None and options is not None
-    return spec, options
+    with read_write(hydra.run):
+        hydra.run.dir = str(folder)  # one id, resolved once

@@ -1,31 +1,46 @@
-"""Messages for the fields of a configuration model that are invalid."""
+"""Validate values by a configuration model, with one message for each invalid field."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, get_args
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
 from sweep.checks import did_you_mean, invalid_value, no_such_key
+from sweep.errors import ConfigErrors
 
-__all__ = ["field_message"]
+__all__ = ["validated"]
+
+Model = TypeVar("Model", bound=BaseModel)
 
 
-def field_message(
-    model: type[BaseModel], values: Mapping[Any, Any], group: str, name: str, kind: str
-) -> str:
-    """Return the message for an invalid field.
+def validated(model: type[Model], values: Any, group: str = "") -> Model:
+    """Return `values` as a model.
 
     Parameters
     ----------
-    values
-        The values of the group.
-    group, name
-        The group's key, empty for top-level keys, and the field.
-    kind
-        The type of pydantic's error.
+    group
+        The key of the group; empty for top-level keys.
+
+    Raises
+    ------
+    ConfigErrors
+        One message for each invalid value.
     """
+    if not isinstance(values, Mapping):
+        raise ConfigErrors([invalid_value(group, values, f"choose one with {group}=NAME")])
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        wrong = {str(one["loc"][0]): one["type"] for one in error.errors(include_url=False)}
+    raise ConfigErrors([_message(model, values, group, *one) for one in wrong.items()])
+
+
+def _message(
+    model: type[BaseModel], values: Mapping[Any, Any], group: str, name: str, kind: str
+) -> str:
+    """Return the message for the field `name` of a group, by the type of pydantic's error."""
     from sweep.config.run import RUN_KEYS
 
     fields = model.model_fields

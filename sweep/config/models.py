@@ -8,29 +8,28 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from sweep.checks import invalid_value
-from sweep.config.messages import field_message
-from sweep.errors import ConfigErrors
+from sweep.config.messages import validated
 
 __all__ = [
+    "Backprop",
+    "Budget",
     "Control",
     "Data",
     "Network",
     "Read",
     "Run",
+    "Stop",
+    "Sweeper",
     "Tracking",
     "validated",
 ]
 
-Model = TypeVar("Model", bound=BaseModel)
-
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
-TAG = r"^\w[\w\-]{0,99}$"
+TAG = r"^\w[\w\-]*$"  # a bound within would take pydantic 70 ms to compile
 
 
 def _whole(value: Any) -> Any:
@@ -59,19 +58,24 @@ def _name(value: Any) -> Any:
 
 Whole = Annotated[int, BeforeValidator(_whole)]
 Positive = Annotated[float, BeforeValidator(_double), Field(gt=0, allow_inf_nan=False)]
-
-
-_Text = Annotated[str, Field(min_length=1)] | None
+Flag = Annotated[bool, Field(description="write true or false")]
+MaybeFlag = Annotated[bool | None, Field(description="write true or false")]
+Texts = Annotated[list[str] | None, Field(description="give a list of texts")]
+Character = Annotated[str | None, Field(min_length=1, description="give one character")]
 
 
 class _Group(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class Run(BaseModel):
-    """The single values of a run; a user may add own keys."""
+class _Open(BaseModel):
+    """Keys beside others, which a user may add to."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
+
+
+class Run(_Open):
+    """The single values of a run."""
 
     lr: Positive = Field(description="the learning rate must be a finite number above 0")
     iters: Whole = Field(ge=1, description="the iterations must be a whole number of at least 1")
@@ -88,6 +92,15 @@ class Stop(_Group):
     patience: Whole | None = Field(
         None, ge=1, description="give a whole number of iterations of at least 1, or null"
     )
+
+
+class Backprop(_Group):
+    """The settings of the built-in trainer."""
+
+    batch_size: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="give a whole number of at least 1, or null for all samples"
+    )
+    shuffle: bool = Field(True, description="say true or false")
 
 
 class Network(_Group):
@@ -112,7 +125,11 @@ class Network(_Group):
 class Read(_Group):
     """Options of pandas.read_csv that are plain values; null is pandas' own default."""
 
-    sep: _Text = Field(None, description="give the text between two cells, as ';'")
+    model_config = ConfigDict(defer_build=True)  # few commands set one
+
+    sep: str | None = Field(
+        None, min_length=1, description="give the text between two cells, as ';'"
+    )
     header: Literal["infer", 0] | None = Field(
         "infer",
         description="write null where the first row holds data, 0 where it holds names; "
@@ -122,30 +139,32 @@ class Read(_Group):
     index_col: int | str | list[int | str] | None = Field(
         None, description="give the column that labels the rows, by name or position"
     )
-    decimal: _Text = Field(None, description="give the decimal point, one character")
-    thousands: _Text = Field(None, description="give the character between thousands")
+    decimal: Character = Field(None, description="give the decimal point, one character")
+    thousands: Character = Field(None, description="give the character between thousands")
     na_values: str | list[str | int | float] | dict[str, Any] | None = Field(
         None, description="give a list of texts that stand for a missing value"
     )
-    keep_default_na: bool | None = Field(None, description="write true or false")
-    true_values: list[str] | None = Field(None, description="give a list of texts")
-    false_values: list[str] | None = Field(None, description="give a list of texts")
-    encoding: _Text = Field(None, description="give a name as utf-8, latin-1 or utf-16")
+    keep_default_na: MaybeFlag = None
+    true_values: Texts = None
+    false_values: Texts = None
+    encoding: str | None = Field(
+        None, min_length=1, description="give a name as utf-8, latin-1 or utf-16"
+    )
     encoding_errors: Literal["strict", "replace", "ignore"] | None = Field(
         None, description="use strict, replace or ignore"
     )
-    comment: _Text = Field(None, description="give the character that begins a comment")
-    quotechar: _Text = Field(None, description="give one character")
-    quoting: Annotated[int, Field(ge=0, le=3)] | None = Field(
-        None, description="give 0 (minimal), 1 (all), 2 (nonnumeric) or 3 (none)"
+    comment: Character = Field(None, description="give the character that begins a comment")
+    quotechar: Character = None
+    quoting: int | None = Field(
+        None, ge=0, le=3, description="give 0 (minimal), 1 (all), 2 (nonnumeric) or 3 (none)"
     )
-    doublequote: bool | None = Field(None, description="write true or false")
-    escapechar: _Text = Field(None, description="give one character")
-    skipinitialspace: bool | None = Field(None, description="write true or false")
+    doublequote: MaybeFlag = None
+    escapechar: Character = None
+    skipinitialspace: MaybeFlag = None
     skiprows: int | list[int] | None = Field(None, description="give a number of lines or a list")
-    skip_blank_lines: bool | None = Field(None, description="write true or false")
-    nrows: Annotated[int, Field(ge=1)] | None = Field(None, description="give a number of rows")
-    lineterminator: _Text = Field(None, description="give one character")
+    skip_blank_lines: MaybeFlag = None
+    nrows: int | None = Field(None, ge=1, description="give a number of rows")
+    lineterminator: Character = None
     compression: Literal["infer", "gzip", "bz2", "zip", "xz"] | None = Field(
         None, description="use infer, gzip, bz2, zip or xz"
     )
@@ -168,28 +187,27 @@ class Data(_Group):
         None, description="use auto, or a list of columns, or null to refuse text"
     )
     standardize: bool | Literal["all"] = Field(False, description="use true, false or all")
-    one_hot: bool = Field(False, description="write true or false")
+    one_hot: Flag = False
     validation: Annotated[float, Field(ge=0, lt=1)] | str | None = Field(
         0.0,
         description="give a share from 0 to below 1, a column of data.file, or a second file",
     )
-    folds: Annotated[int, Field(ge=2)] | None = Field(
-        None, description="give a number of parts of at least 2"
-    )
-    fold: Annotated[int, Field(ge=0)] | None = Field(None, description="give a part, from 0 on")
-    split_seed: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="give a whole number of at least 0, or null for the seed"
+    folds: int | None = Field(None, ge=2, description="give a number of parts of at least 2")
+    fold: int | None = Field(None, ge=0, description="give a part, from 0 on")
+    split_seed: int | None = Field(
+        None, ge=0, description="give a whole number of at least 0, or null for the seed"
     )
 
     def without_unset(self) -> dict[str, Any]:
         """Return what is set: options of `read` at pandas' own default say nothing."""
         given = {key: value for key, value in self if key in self.model_fields_set}
-        read = validated(Read, self.read or {}, "data.read")
         options = {
             key: value
-            for key, value in read
-            if key in read.model_fields_set and value != ("infer" if key == "header" else None)
+            for key, value in (self.read or {}).items()
+            if key not in Read.model_fields or value != ("infer" if key == "header" else None)
         }
+        if options:
+            validated(Read, options, "data.read")
         return {**given, **({"read": options or None} if "read" in given else {})}
 
 
@@ -197,60 +215,67 @@ class Tracking(_Group):
     """The group `tracking`."""
 
     kind: Literal["local", "server"] = Field(description="use local or server")
-    experiment: Annotated[str, Field(pattern=r"\S", max_length=250)] = Field(
-        description="give a name of 1 to 250 characters"
+    experiment: str = Field(
+        pattern=r"\S", max_length=250, description="give a name of 1 to 250 characters"
     )
     uri: str | None = Field(None, description="give the server's address")
 
 
-class Control(BaseModel):
+class Control(_Open):
     """The keys of settings.Settings."""
 
-    model_config = ConfigDict(strict=True, extra="ignore")
-
-    outputs: Annotated[str, Field(pattern=r"^[^\x00]*[^\x00\s][^\x00]*$")] = Field(
-        description="give the path of a folder"
+    outputs: str = Field(
+        pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="give the path of a folder"
     )
     name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
         None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
     )
     note: str | None = Field(None, description="give a text")
-    tags: dict[Annotated[str, Field(pattern=TAG)], str | int | float | bool] | None = Field(
+    tags: (
+        dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | float | bool] | None
+    ) = Field(
         None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
     )
     resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
-    reuse: bool = Field(False, description="write true or false")
-    dry_run: bool = Field(False, description="write true or false")
-    fail_fast: bool = Field(False, description="write true or false")
+    reuse: Flag = False
+    dry_run: Flag = False
+    fail_fast: Flag = False
     max_seconds: Positive | None = Field(
         None, description="give a finite number of seconds above 0, or null for no limit"
     )
     model: Literal["best"] | None = Field(None, description="write best, or null for no model")
-    metric: Annotated[str, Field(pattern=r"\S")] | None = Field(
-        None, description="give the name of one of the runs' metrics"
+    metric: str | None = Field(
+        None, pattern=r"\S", description="give the name of one of the runs' metrics"
     )
     mode: Literal["min", "max"] | None = Field(None, description="use min or max")
     repeats: list[str] | None = Field(None, description="list the axes, as [seed]")
     parent: Annotated[str | None, BeforeValidator(_text)] = None
 
 
-def validated(model: type[Model], values: Any, group: str = "") -> Model:
-    """Return `values` as a model.
+class Budget(_Group):
+    """The group `budget`: what a whole sweep may take."""
 
-    Parameters
-    ----------
-    group
-        The key of the group; empty for top-level keys.
+    seconds: Positive | None = Field(
+        None, description="give a finite number of seconds above 0, or null for no limit"
+    )
+    runs: Whole | None = Field(
+        None, ge=1, description="give a whole number of at least 1, or null for no limit"
+    )
 
-    Raises
-    ------
-    ConfigErrors
-        One message for each invalid value.
-    """
-    if not isinstance(values, Mapping):
-        raise ConfigErrors([invalid_value(group, values, f"choose one with {group}=NAME")])
-    try:
-        return model.model_validate(values)
-    except ValidationError as error:
-        wrong = {str(one["loc"][0]): one["type"] for one in error.errors(include_url=False)}
-    raise ConfigErrors([field_message(model, values, group, *one) for one in wrong.items()])
+
+class Sweeper(_Open):
+    """What ``hydra.sweeper`` can say; the axes and points in it are read where they are parsed."""
+
+    max_batch_size: int | None = Field(None, ge=1, description="give a whole number above 0")
+    params: dict[str, Any] | None = Field(None, description="give a mapping, as {lr: '0.1,0.2'}")
+    points: Any = None
+    skip: str | list[str] = Field(
+        [], description="give a list of conditions, as ['lr > 1 and iters > 1000']"
+    )
+    misfits: Literal["refuse", "skip"] = Field("refuse", description="use refuse or skip")
+    samples: Whole | None = Field(None, ge=1, description="give a whole number above 0")
+
+    @property
+    def conditions(self) -> list[str]:
+        """Return the conditions that leave points out."""
+        return [self.skip] if isinstance(self.skip, str) else self.skip

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.checks import invalid_value
 from sweep.config.settings import CONTROL_KEYS
@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from sweep.training.network import Network
 
 __all__ = ["RUN_KEYS", "run_spec", "value_of"]
+
+T = TypeVar("T")
 
 PARAM = re.compile(r"[\w.\-/ ]+")
 """Keys that are valid names of MLflow params."""
@@ -60,39 +62,43 @@ def run_spec(
     MisfitError
         Each option is valid, but they do not fit each other.
     """
-    from sweep.config.models import Run, validated
+    from sweep.config.models import Data, Run, validated
+    from sweep.training.data import load_data
     from sweep.training.network import check_fit
 
     problems: list[str] = []
     misfits: list[str] = []
 
-    def checked(check: Any, *arguments: Any) -> Any:
+    def checked(make: Callable[[], T]) -> T | None:
         try:
-            return check(*arguments)
+            return make()
         except MisfitError as error:
             misfits.extend(error.messages)
         except ConfigError as error:
             problems.extend(error.messages)
         return None
 
-    run: Run | None = checked(validated, Run, config)
+    run = checked(lambda: validated(Run, config))
     seed = run.seed if run else 0
-    samples = checked(_samples, config.get("data"))
-    data = None if samples is None else checked(_data, samples, seed, base)
-    network = checked(_network, config.get("network"), seed, data)
-    trainer = checked(_trainer, config.get("trainer"), data)
+    samples = checked(lambda: validated(Data, config.get("data"), "data").without_unset())
+    data = None
+    if samples is not None:
+        data = checked(lambda: load_data(samples, seed=seed, base=base))
+    network = checked(lambda: _network(config.get("network"), seed, data))
+    trainer = checked(lambda: _trainer(config.get("trainer"), data))
     names = {group: str(choices.get(group) or "custom") for group in ("network", "data", "trainer")}
     rule = None
     if run is not None and network is not None and trainer is not None:
-        rule = checked(_rule, run.rule, names["network"], network, trainer)
+        rule = checked(lambda: _rule(run.rule, names["network"], network, trainer))
     if network is not None and data is not None and trainer is not None and trainer.built_in:
-        checked(check_fit, network, data.inputs, data.targets)
-    stop = checked(_stop, config.get("stop"), data, trainer)
+        checked(lambda: check_fit(network, data.inputs, data.targets))
+    stop = checked(lambda: _stop(config.get("stop"), data, trainer))
     plain = {key: value for key, value in config.items() if key not in (*CONTROL_KEYS, "stop")}
     if stop:
         plain["stop"] = stop
-    if network is not None:
-        plain["network"] = _without_unset(plain["network"])
+    if network is not None and isinstance(plain["network"].get("init"), Mapping):
+        init = {key: value for key, value in plain["network"]["init"].items() if value is not None}
+        plain["network"] = {**plain["network"], "init": init or None}
     if samples is not None:
         plain["data"] = samples
     others = {key: value for key, value in plain.items() if key not in ("lr", "iters", "seed")}
@@ -106,6 +112,7 @@ def run_spec(
         raise ConfigErrors([*problems, *misfits])
     if misfits:
         raise MisfitError("\n".join(misfits))
+    assert network is not None and trainer is not None
     return RunSpec(
         lr=run.lr,
         iters=run.iters,
@@ -201,7 +208,7 @@ def _network(value: Any, seed: int, data: Data | None) -> Network | None:
 
     arguments = models.validated(models.Network, value, "network").arguments()
     layers = arguments["layers"]
-    if isinstance(layers, list) and AUTO in (layers[0], layers[-1]) and len(layers) > 1:
+    if isinstance(layers, list) and len(layers) > 1 and AUTO in (layers[0], layers[-1]):
         if data is None:
             return None  # the data's own message is enough
         sizes = (data.inputs.shape[1], data.targets.shape[1])
@@ -213,42 +220,16 @@ def _network(value: Any, seed: int, data: Data | None) -> Network | None:
     return Network.build(**arguments, seed=seed)
 
 
-def _without_unset(network: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the group without the options of `init` that are null."""
-    if not isinstance(network.get("init"), Mapping):
-        return dict(network)
-    init = {key: value for key, value in network["init"].items() if value is not None}
-    return {**network, "init": init or None}
-
-
-def _samples(value: Any) -> dict[str, Any]:
-    from sweep.config import models
-
-    return models.validated(models.Data, value, "data").without_unset()
-
-
-def _data(samples: Mapping[str, Any], seed: int, base: Path) -> Data:
-    from sweep.training.data import load_data
-
-    return load_data(samples, seed=seed, base=base)
-
-
 def _trainer(value: Any, data: Data | None) -> TrainerSpec:
     if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
         raise ConfigError(
             "trainer: `_target_` must name what trains; trainer=backprop is the built-in."
         )
-    from sweep.training.trainers import (
-        built_in_options,
-        check_options,
-        locate,
-        logs_by_itself,
-        source_hash,
-    )
+    from sweep.training.trainers import check_options, locate, logs_by_itself, source_hash
 
     options = {str(key): item for key, item in value.items() if key != "_target_"}
     if value["_target_"] == BUILT_IN:
-        return TrainerSpec(BUILT_IN, built_in_options(options, data))
+        return TrainerSpec(BUILT_IN, _built_in(options, data))
     cls = locate(value["_target_"])
     check_options(cls, options)
     return TrainerSpec(
@@ -259,3 +240,16 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         # MLflow finds its active run by a variable of the process's environment.
         thread_safe=bool(getattr(cls, "thread_safe", False)) and not logs_by_itself(cls),
     )
+
+
+def _built_in(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
+    """Return the settings that change a number, so that equal numbers have one signature.
+
+    A batch of all samples is the full batch, whose order says nothing.
+    """
+    from sweep.config import models
+
+    found = models.validated(models.Backprop, options, "trainer")
+    if found.batch_size is None or (data is not None and found.batch_size >= len(data.inputs)):
+        return {}
+    return found.model_dump()

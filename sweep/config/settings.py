@@ -11,7 +11,7 @@ from sweep.checks import invalid_value
 from sweep.errors import ConfigErrors, gathered
 
 if TYPE_CHECKING:
-    from sweep.config.sweeper import Sweeper
+    from sweep.config.models import Sweeper
 
 __all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings", "sweeper_settings"]
 
@@ -77,8 +77,7 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Control, Tracking, validated
-    from sweep.config.sweeper import Budget
+    from sweep.config.models import Budget, Control, Tracking, validated
 
     problems: list[str] = []
     control = tracking = None
@@ -119,8 +118,7 @@ def sweeper_settings(config: Mapping[str, Any]) -> Sweeper:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import validated
-    from sweep.config.sweeper import Sweeper
+    from sweep.config.models import Sweeper, validated
 
     return validated(Sweeper, config, "hydra.sweeper")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from sweep.config.spec import RunSpec, canonical
 from sweep.training.curve import CurveSlice, Landmarks
-from sweep.training.history import Saved
+from sweep.training.task import Saved
 
 __all__ = ["Checkpoint", "checkpoint_name"]
 

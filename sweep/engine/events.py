@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from sweep.engine.plan import Cell, Trajectory
-from sweep.training.history import CurvePart, RunResult
+from sweep.training.curve import CurveSlice
+from sweep.training.history import RunResult
 from sweep.training.surroundings import Failure
 
 __all__ = ["Charted", "Ended", "Event", "Failure", "Noted", "Printed", "Progressed", "Started"]
@@ -30,7 +31,7 @@ class Charted:
     """New curve points of cells that are still in training."""
 
     cells: tuple[Cell, ...]
-    part: CurvePart
+    part: CurveSlice
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ from dataclasses import replace
 from sweep.engine.checkpoint import Checkpoint
 from sweep.engine.events import Charted, Ended, Event, Failure, Noted, Printed, Progressed, Started
 from sweep.engine.plan import Trajectory
-from sweep.training.history import History, Part, RunResult, Saved
-from sweep.training.task import Item
+from sweep.training.history import History, RunResult
+from sweep.training.task import Item, Part, Saved
 
 __all__ = ["Member"]
 
@@ -96,7 +96,7 @@ class Member:
         saved = self.history.saved
         if self.checkpoint and saved is not None:
             self.history.rewind()
-            self.checkpoint.save(saved, self.history.curve.kept)
+            self.checkpoint.save(saved, self.history.curve)
 
     def fail(self, failure: Failure) -> Iterator[Event]:
         """End all open cells, each with what was printed until then."""

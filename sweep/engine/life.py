@@ -267,6 +267,11 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     totals, note, folder = sweep.totals(), built.note, built.folder
     found = recorder.call(Session.finish_sweep, ended, totals, note, folder)
     console.sweep_ended(built, sweep, time.monotonic() - began)
+    options = sweep.options
+    question = question_of({}, options.metric, options.mode, options.repeats)
+    if unanswered := question.unanswered(runs):  # known at the end where a trainer is the user's
+        console.error(unanswered)
+        _Process.exit_code = 1
     if sweep.options.model is not None and built.best is not None:
         from sweep.tracking.models import log_model
 

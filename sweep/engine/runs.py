@@ -20,7 +20,7 @@ from sweep.tracking.settings import Tracking
 
 if TYPE_CHECKING:
     from sweep.tracking.runs import Finished
-    from sweep.training.history import CurvePart
+    from sweep.training.curve import CurveSlice
 
 __all__ = ["Runs"]
 
@@ -118,7 +118,7 @@ class Runs:
         own = None if trajectory.spec.trainer.thread_safe else run_id
         return active.environment(self._tracking, experiment_id, own)
 
-    def show(self, cell: Cell, part: CurvePart) -> None:
+    def show(self, cell: Cell, part: CurveSlice) -> None:
         """Show a part of the curve of a run that trains, unless the recorder is behind."""
         begun = self._begun[cell.index]
         self._create([begun])

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.runs import Finished
-    from sweep.training.history import CurvePart, RunResult
+    from sweep.training.curve import CurveSlice
+    from sweep.training.history import RunResult
 
 __all__ = ["resume_single", "run_single", "waits"]
 
@@ -91,7 +92,17 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
                 f"The run was ended after max_seconds={options.max_seconds}; its curve up to then "
                 "is stored."
             )
+        _check_metric(options.metric, spec, content)
         return outcome.final_error
+
+
+def _check_metric(metric: str | None, spec: RunSpec, content: results.Content) -> None:
+    """Refuse a metric that a trainer of a user's own does not give; others are checked before."""
+    names = {point.key for point in content.metrics}
+    if metric is None or spec.trainer.built_in or metric in names:
+        return
+    shown = ", ".join(sorted(name for name in names if not name.startswith("weights/")))
+    raise RunFailed(f"metric={metric}: the run has no such metric; it has {shown}.")
 
 
 def _shown(result: RunResult) -> tuple[str, float | None]:
@@ -162,7 +173,7 @@ class _Single:
         self._recorder.result(self._open())
         return self.runs.environment(trajectory)
 
-    def show(self, cell: Cell, part: CurvePart) -> None:
+    def show(self, cell: Cell, part: CurveSlice) -> None:
         """Show a part of the curve; what the store has against it is said at the end."""
         if self._opened is None:
             self._open()

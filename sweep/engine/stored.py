@@ -27,12 +27,12 @@ def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
 
 def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
     """Return the cells that need no training, looked up without changing anything."""
+    if options.resume is None and not options.reuse:
+        return []
     from sweep.tracking import read, results
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
-    if options.resume is None and not options.reuse:
-        return []
     try:
         store = open_store(from_options(options), mode="read")
     except NotFoundError:

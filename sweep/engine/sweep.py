@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.runs import Finished
     from sweep.tracking.stored import StoredRun
-    from sweep.training.history import CurvePart, RunResult
+    from sweep.training.curve import CurveSlice
+    from sweep.training.history import RunResult
     from sweep.training.task import Failure
 
 __all__ = ["Failed", "Sweep"]
@@ -174,10 +175,10 @@ class Sweep:
         folder = self.options.outputs / "sweeps" / self.id / "checkpoints"
         return Checkpoint(folder / checkpoint_name(spec), platform_tags()["sweep.platform"])
 
-    def show(self, cell: Cell, part: CurvePart) -> None:
+    def show(self, cell: Cell, part: CurveSlice) -> None:
         """Write what is known of the curve of a cell that still trains."""
         with self._store_needed():
-            self.runs.show(cell, part.up_to(cell.spec.iters))
+            self.runs.show(cell, part.at(part.steps <= cell.spec.iters))
 
     def record(self, cell: Cell, result: RunResult, *, quietly: bool = False) -> float | None:
         """Have a cell's result stored, the run's status last; return its final error.

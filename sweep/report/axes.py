@@ -14,7 +14,8 @@ from sweep.report.formats import plain, short
 if TYPE_CHECKING:
     from sweep.report.data import SweepData
 
-__all__ = ["Axis", "axis_of", "by_influence", "effects", "remaining", "scores"]
+__all__ = ["LARGEST", "Axis", "axis_of", "by_influence", "effects", "remaining", "scores"]
+
 
 LARGEST = 1e300
 """Numbers beyond are drawn as this one: a whole number may exceed what a float can hold."""
@@ -85,7 +86,8 @@ def effects(data: SweepData) -> Any:
     is the geometric one where values are compared by their logarithms. The influence of a key,
     by which rows are sorted, is the spread of its values' means (in decades).
     """
-    frames = []
+    numbers = ["mean", "low", "high"]
+    frames = [pd.DataFrame(columns=["axis", "value", "runs", *numbers, "influence"])]
     score = scores(data)
     for axis in data.varying:
         found = score.groupby(data.values[axis.name].loc[score.index]).agg(
@@ -94,13 +96,9 @@ def effects(data: SweepData) -> Any:
         found = found.reindex(list(axis.values)).rename_axis("value").reset_index()
         spread = found["mean"].max() - found["mean"].min()
         frames.append(found.assign(axis=axis.name, influence=0.0 if np.isnan(spread) else spread))
-    if not frames:
-        columns = ["axis", "value", "runs", "mean", "low", "high", "influence"]
-        return pd.DataFrame(columns=columns)
-    every = pd.concat(frames, ignore_index=True)
+    every = pd.concat(frames[1:] or frames, ignore_index=True)
     if data.logarithmic:
-        for name in ("mean", "low", "high"):
-            every[name] = 10.0 ** every[name]
+        every[numbers] = 10.0 ** every[numbers]
     return every.sort_values("influence", ascending=False, kind="stable", ignore_index=True)
 
 

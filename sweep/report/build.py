@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
-import os
-import secrets
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.report import compare
-from sweep.report.content import content_of
-from sweep.report.data import sweep_data
+import pandas as pd
+
+from sweep.report import compare, files, tables
+from sweep.report.answer import answer
+from sweep.report.colours import shades
+from sweep.report.data import Frame, SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.canvas import Picture, png_bytes, svg_bytes
 from sweep.report.figures.comparison import comparison_picture
+from sweep.report.figures.panels import main_axis
 from sweep.report.figures.rules import rule_pairs
-from sweep.report.formats import counted, plain
+from sweep.report.formats import Table, counted, duration, grouped, plain
 from sweep.report.pages import Page, Section, html, markdown, note
-from sweep.report.results import final_error_table
-from sweep.report.tables import Table, csv_text, final_error_frame, repeats_frame, runs_frame
 from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
@@ -27,25 +28,19 @@ if TYPE_CHECKING:
 
     Stored = tuple[StoredSweep, Sequence[StoredRun]]
 
-__all__ = ["Report", "build_comparison", "build_report", "write"]
+__all__ = ["Report", "build_comparison", "build_report", "cost"]
+
+
+MOST_UNREAD = 5
 
 
 @dataclass(frozen=True)
 class Report:
     """What a report, or a comparison, came to.
 
-    Attributes
-    ----------
-    folder, files
-        Where it is, and every file that was written.
-    headline
-        The answer in words, plain text on one line.
-    note
-        A short summary in Markdown: the headline as first line, then the tables.
-    final_error
-        The table of a report for the terminal.
-    best
-        The best run of a report; of repeats the first of the best point.
+    `headline` is the answer, plain text on one line; `note` a short summary in Markdown that
+    begins with it; `final_error` the table for the terminal; `best` the best run, of repeats the
+    first of the best point. `files` are all that were written into `folder`.
     """
 
     folder: Path
@@ -91,49 +86,55 @@ def build_report(
         The folder cannot be written.
     """
     data = sweep_data(sweep, runs, question)
-    folder.mkdir(parents=True, exist_ok=True)
-    frames = {"runs": runs_frame, "final_error": final_error_frame}
-    if data.repeats:
-        frames["repeats"] = repeats_frame
-    files = [write(folder / f"{name}.csv", csv_text(make(data))) for name, make in frames.items()]
     pairs = rule_pairs(data)
-    subtitle = f"sweep {plain(sweep.sweep_id)} · {counted(len(data.started), 'run')}"
-    drawn = _drawn(pictures_of(data, pairs), subtitle)
-    page = content_of(data, pairs, drawn, command_ui, links, place)
-    files += _written(page, folder)
+    sweep_id, about = plain(sweep.sweep_id), data.plan.get("about") or {}
+    drawn = _drawn(
+        pictures_of(data, pairs), f"sweep {sweep_id} · {counted(len(data.started), 'run')}"
+    )
+    frames = {"runs.csv": files.runs_frame(data), "final_error.csv": files.final_error_frame(data)}
+    if data.repeats:
+        frames["repeats.csv"] = files.repeats_frame(data)
+    safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
+    final = tables.final_error_table(data)
+    sections = [
+        *_tables(data, pairs, final, drawn),
+        *_runs(data, safe.pop("runs", "")),
+        Section("cost", "Time and cost", entries=cost(data)),
+        Section("repeat", "How to go on", entries=_commands(data, command_ui, place), code=True),
+        Section("origin", "What made it", entries=_origin(data)),
+    ]
+    name = about.get("name")
+    page = Page(
+        f"Sweep {plain(str(name))} ({sweep_id})" if name else f"Sweep {sweep_id}",
+        answer(data),
+        [part for part in sections if part.table or part.picture or part.entries],
+        safe,
+        _notes(data),
+        [*frames, "index.html"],
+        plain(str(about.get("note") or ""), 2000),
+    )
+    written = _written(folder, frames, page)
     best = None if data.best is None else data.best.run
-    return Report(folder, tuple(files), page.answer, note(page), final_error_table(data), best)
+    return Report(folder, written, page.answer, note(page), final, best)
 
 
 def build_comparison(
     first: Stored, second: Stored, folder: Path, question: Question | None = None
 ) -> Report:
-    """Compare two stored sweeps, write the files into `folder` and return what they say.
-
-    Parameters
-    ----------
-    first, second
-        A sweep and its runs, as `sweep.tracking.read` gives them.
-    folder
-        Made if it is not there; gets comparison.csv, report.md, index.html and the picture.
-    question
-        What decides between runs; None for what the first sweep's plan says.
-    """
+    """Compare two stored sweeps as `build_report` reports one; the first's question decides."""
     question = question or question_of(first[0].plan())
     if len({question.deciding(runs) for _, runs in (first, second)}) > 1:
         question = replace(question, metric="final_error")  # one of them has no validation
     found = compare.compared(sweep_data(*first, question), sweep_data(*second, question))
-    folder.mkdir(parents=True, exist_ok=True)
-    files = [write(folder / "comparison.csv", csv_text(compare.exact_frame(found)))]
     ids = [plain(data.sweep.sweep_id) for data in found.data]
     picture = comparison_picture(found)
     sections = _drawn([picture] if picture else [], f"sweeps {ids[0]} and {ids[1]}")
-    tables = [compare.result_table(found), compare.change_table(found), compare.cost_table(found)]
-    sections += [Section(f"table-{i}", table.title, table) for i, table in enumerate(tables)]
+    made = [compare.result_table(found), compare.change_table(found), compare.cost_table(found)]
+    sections += [Section(f"table-{i}", table.title, table) for i, table in enumerate(made)]
     title = f"Sweep {ids[0]} (first) and sweep {ids[1]} (second)"
     page = Page(title, found.answer, sections, files=["comparison.csv", "index.html"])
-    files += _written(page, folder)
-    return Report(folder, tuple(files), found.answer)
+    frames = {"comparison.csv": compare.exact_frame(found)}
+    return Report(folder, _written(folder, frames, page), found.answer)
 
 
 def _drawn(pictures: Sequence[Picture], subtitle: str) -> list[Section]:
@@ -145,24 +146,118 @@ def _drawn(pictures: Sequence[Picture], subtitle: str) -> list[Section]:
     return sections
 
 
-def _written(page: Page, folder: Path) -> list[Path]:
-    """Write the pictures of a page, then the page itself."""
-    files = []
+def _written(folder: Path, frames: Mapping[str, Frame], page: Page) -> tuple[Path, ...]:
+    """Write all files of a report, the page last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    contents: dict[str, str | bytes] = {n: files.csv_text(frame) for n, frame in frames.items()}
     for part in page.sections:
-        for content, kind in zip(part.drawn, ("png", "svg"), strict=False):
-            files.append(write(folder / f"{part.anchor}.{kind}", content))
-    files.append(write(folder / "report.md", markdown(page)))
-    return [*files, write(folder / "index.html", html(page))]
+        for kind, content in zip(("png", "svg"), part.drawn, strict=False):
+            contents[f"{part.anchor}.{kind}"] = content
+    contents |= {"report.md": markdown(page), "index.html": html(page)}
+    return tuple(files.write(folder / name, content) for name, content in contents.items())
 
 
-def write(path: Path, content: str | bytes) -> Path:
-    """Write a file under a temporary name and move it into place; return `path`."""
-    if isinstance(content, str):
-        content = content.encode("utf-8", errors="backslashreplace")
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+def _tables(data: SweepData, pairs: Frame, final: Table, drawn: list[Section]) -> list[Section]:
+    """Return the tables that have rows, pictures after those that matter most.
+
+    With many keys the best runs come first; the table of all runs holds the rest.
+    """
+    several, many = len(data.axes["iters"].values) > 1, len(data.varying) > 2
+    top = [("top", tables.top_table(data))] if len(data.ranked) > 1 else []
+    spread = ("spread", tables.repeats_table(data))
+    errors = [("errors", final)] if several or not many else []
+    head = [*top, *errors, spread] if many else [*errors, spread, *top]
+    tail = [
+        *([("effects", tables.effect_table(data))] if many else []),
+        ("thresholds", tables.threshold_table(data)),
+        *([("budgets", tables.budget_table(data))] if several else []),
+        ("both-rules", tables.rule_table(data, pairs)),
+        ("metrics", tables.metrics_table(data)),
+        ("stalled", tables.stalled_table(data)),
+        ("trouble", tables.trouble_table(data)),
+        ("missing", tables.missing_table(data)),
+    ]
+    short = ("top" if many else "errors", "stalled", "trouble")
+    before, after = (
+        [Section(n, table.title, table, short=n in short) for n, table in part if table.rows]
+        for part in (head, tail)
+    )
+    return [*before, *drawn, *after]
+
+
+def _runs(data: SweepData, base: str) -> list[Section]:
+    """Return the table of all runs, each with its colour and its page."""
+    if data.started.empty:
+        return []
+    table, key = tables.runs_table(data), main_axis(data)
+    colours = dict(zip(key.values, shades(key.name, len(key.values)), strict=True))
+    shown = data.values.loc[data.started.index, key.name].map(colours)
+    addresses = [base + run.run_id if base else "" for run in data.started.run]
+    return [Section("runs", table.title, table, dots=list(zip(shown, addresses, strict=True)))]
+
+
+def _commands(data: SweepData, command_ui: str, place: str) -> dict[str, str]:
+    """Return what to run next, in the order of use; MLflow's own command comes last."""
+    words = " ".join(filter(None, (f"sweep={data.sweep.sweep_id}", place)))
+    found = {
+        "the sweep again": str(data.plan.get("command", "")),
+        "this report again": f"python -m sweep.report {words}",
+        "the runs in MLflow": f"python -m sweep.ui {words}",
+        "train again and compare": f"python -m sweep.verify {words}",
+        "MLflow by itself": command_ui,
+    }
+    return {name: text for name, text in found.items() if text}
+
+
+def _origin(data: SweepData) -> dict[str, str]:
+    """Return the user's tags, the data's preparation, versions, platform, the best signature."""
+    tags = (data.plan.get("about") or {}).get("tags") or {}
+    found = {"tags": plain(", ".join(f"{key}={value}" for key, value in tags.items()), 500)}
+    for name in ("data", "versions", "platform"):
+        seen = dict.fromkeys(_flat(run.tags.get(f"sweep.{name}", "")) for run in data.started.run)
+        found[name] = " | ".join(filter(None, seen))
+    if data.best is not None:
+        found["signature of the best run"] = data.best.run.tags.get("sweep.signature", "")
+    return {name: text for name, text in found.items() if text}
+
+
+def _flat(text: str) -> str:
+    """Return a tag that holds JSON as name value, name value; any other as it is."""
     try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-    return path
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if isinstance(value, dict):
+        text = ", ".join(f"{name} {item}" for name, item in value.items())
+    return plain(text, 500)
+
+
+def _notes(data: SweepData) -> list[str]:
+    """Return what could not be read, and what the plan left out."""
+    found = []
+    if data.unread:
+        shown = "; ".join(plain(text, 160) for text in data.unread[:MOST_UNREAD])
+        more = len(data.unread) - MOST_UNREAD
+        found.append(f"Could not be read: {shown}{f'; and {more} more' if more > 0 else ''}.")
+    for reason, count in (data.plan.get("left_out") or {}).items():
+        were = "s were" if count != 1 else " was"
+        found.append(f"{count} grid point{were} left out: {plain(reason, 500)}")
+    return found
+
+
+def cost(data: SweepData) -> dict[str, str]:
+    """Return what the sweep took."""
+    count = len(data.trajectories)
+    found = {"runs": grouped(len(data.started)), "trajectories": grouped(count)}
+    iterations, seconds = compare.trained(data)
+    found["iterations trained"] = grouped(iterations)
+    alone = sum(data.started.iters)
+    times = f"{alone / iterations:.2f}" if iterations else ""
+    if alone > iterations > 0 and times != "1.00":
+        found["separate training"] = f"{grouped(alone)} iterations ({times} times as many)"
+    found["training"] = duration(seconds)
+    ends = pd.Series([data.sweep.end_time, *(run.end_time for run in data.started.run)]).max()
+    start = data.sweep.start_time
+    if start is not None and ends >= start:
+        found["from start to end"] = duration((ends - start) / 1000)
+    return found

@@ -10,26 +10,18 @@ import numpy as np
 import pandas as pd
 
 from sweep.report.answer import distinct
-from sweep.report.content import trained
 from sweep.report.data import Frame, SweepData, planned_value
-from sweep.report.formats import counted, duration, figure, plain, spread
-from sweep.report.tables import Table, table_of
+from sweep.report.formats import Table, counted, duration, figure, plain, spread, table_of
 
-__all__ = [
-    "SIDES",
-    "Comparison",
-    "change_table",
-    "compared",
-    "cost_table",
-    "exact_frame",
-    "result_table",
-]
+__all__ = ["SIDES", "Comparison", "change_table", "compared", "cost_table", "exact_frame"]
+__all__ += ["result_table", "trained"]
+
 
 MOST_VALUES = 12
 
 INPUTS = "data's content, trainer's source or algorithm"
 
-MEASURED = ["error", "value", "decisive", "sd", "n"]
+MEASURED = ["error", "value", "decisive", "sd", "n", "log", "log_sd"]
 KEPT = ["lr", "iters", "run", "cell", "outcome", *MEASURED]
 
 SIDES = ("first", "second")
@@ -45,9 +37,9 @@ class Comparison:
         The keys beside lr and iters that either sweep has swept, without repeats.
     points
         The grid points that both ran, in the order of the first sweep: lr, iters, the axes,
-        and from each sweep the columns of `SweepData.grid` in KEPT with the suffixes ``_first``
-        and ``_second``; ``same`` is True where both ended alike to the last bit, ``inputs``
-        where only what the configuration does not show differs.
+        and columns of both `SweepData.grid` with the suffixes ``_first`` and ``_second``;
+        ``same`` is True where both ended alike to the last bit, ``inputs`` where only what the
+        configuration does not show differs.
     alone
         How many grid points only the first and only the second ran.
     """
@@ -84,10 +76,12 @@ class Comparison:
         points = f"{counted(count, 'grid point')} that both ran"
         if self.points.same.all():
             return f"The {points} {'ends' if count == 1 else 'end'} the same to the last bit."
-        one, two = (self.points[[f"{name}_{which}" for name in MEASURED]] for which in SIDES)
-        one, two = (side.set_axis(MEASURED, axis=1) for side in (one, two))
+        one, two = (
+            self.points[[f"{name}_{which}" for name in MEASURED]].set_axis(MEASURED, axis=1)
+            for which in SIDES
+        )
+        apart = distinct(one, two, log=all(data.logarithmic for data in self.data))
         first, second = one.decisive.fillna(np.inf), two.decisive.fillna(np.inf)
-        apart = distinct(one, two)
         better, worse = int((apart & (second < first)).sum()), int((apart & (second > first)).sum())
         equal = count - better - worse
         text = f"Of {points} the second sweep is better at {better}, worse at {worse}"
@@ -98,7 +92,7 @@ class Comparison:
 
 
 def compared(first: SweepData, second: SweepData) -> Comparison:
-    """Match the grid points of two sweeps.
+    """Match the grid points of two sweeps by their configuration.
 
     An axis that only one of them has is matched by what the other's plan says of that key; one
     that repeats the points of either is left out.
@@ -108,22 +102,21 @@ def compared(first: SweepData, second: SweepData) -> Comparison:
     keys = ["lr", "iters", *(f"axis {axis}" for axis in axes)]
     frames = []
     for data in (first, second):
-        grid = data.grid[data.grid.run.notna()]
-        texts = {
-            f"axis {axis}": [
-                planned_value(cell, axis) or run.params.get(axis, "")
-                for cell, run in zip(grid.cell, grid.run, strict=True)
+        grid = data.grid.loc[
+            data.grid.run.notna(), [*keys[:2], "run", "cell", "outcome", *MEASURED]
+        ]
+        for axis in axes:
+            both = zip(grid.cell, grid.run, strict=True)
+            grid[f"axis {axis}"] = [
+                planned_value(cell, axis) or run.params.get(axis, "") for cell, run in both
             ]
-            for axis in axes
-        }
-        frames.append(grid[KEPT].assign(**texts, order=range(len(grid))))
+        frames.append(grid.assign(order=range(len(grid))))
     suffixes = tuple(f"_{which}" for which in SIDES)
     both = frames[0].merge(frames[1], "outer", keys, suffixes=suffixes, indicator=True)
     counts = both._merge.value_counts()
     points = both[both._merge == "both"].sort_values("order_first", ignore_index=True)
-    alike = (points.value_first == points.value_second) | (
-        points.value_first.isna() & points.value_second.isna()
-    )
+    one, two = points.value_first, points.value_second
+    alike = (one == two) | (one.isna() & two.isna())
     points["same"] = alike & (points.outcome_first == points.outcome_second)
     points["inputs"] = [
         bool(a.get("signature") and b.get("signature") and "config" in a)
@@ -148,12 +141,8 @@ def result_table(comparison: Comparison) -> Table:
     ratio = points.value_second / points.value_first.where(points.value_first != 0)
     frame["ratio"] = [figure(value, 3) for value in ratio.where(ratio.abs() < 1e300)]
     frame["bits"] = points.same.map({True: "the same", False: "differs"})
-    return table_of(
-        f"{'Final error E' if metric == 'final_error' else metric} in both sweeps",
-        frame,
-        "The ratio is second / first.",
-        text=[*comparison.axes, "bits"],
-    )
+    title = f"{'Final error E' if metric == 'final_error' else metric} in both sweeps"
+    return table_of(title, frame, "The ratio is second / first.", text=[*comparison.axes, "bits"])
 
 
 def exact_frame(comparison: Comparison) -> Frame:
@@ -165,14 +154,15 @@ def exact_frame(comparison: Comparison) -> Frame:
     points, (first, second) = comparison.points, comparison.data
     named = {f"axis {axis}": axis for axis in comparison.axes}
     frame = points[["lr", "iters", *named]].rename(columns=named)
+    columns = {"outcome": "outcome", "error": "final_error"}
+    if first.metric != "final_error":
+        columns["value"] = first.metric
+    if first.repeats or second.repeats:
+        columns |= {"sd": "sd", "n": "n"}
     for which in SIDES:
         frame[f"{which}_run_id"] = [run.run_id for run in points[f"run_{which}"]]
-        frame[f"{which}_outcome"] = points[f"outcome_{which}"]
-        frame[f"{which}_final_error"] = points[f"error_{which}"]
-        if first.metric != "final_error":
-            frame[f"{which}_{first.metric}"] = points[f"value_{which}"]
-        if first.repeats or second.repeats:
-            frame[f"{which}_sd"], frame[f"{which}_n"] = points[f"sd_{which}"], points[f"n_{which}"]
+        for column, name in columns.items():
+            frame[f"{which}_{name}"] = points[f"{column}_{which}"]
     return frame
 
 
@@ -180,7 +170,7 @@ def change_table(comparison: Comparison) -> Table:
     """Return every key of the configuration whose values differ between the sweeps."""
     first, second = (_configuration(data) for data in comparison.data)
     rows = []
-    for key in dict.fromkeys([*first.columns, *second.columns]):
+    for key in dict.fromkeys([*first, *second]):
         a, b = (_texts(frame, key) for frame in (first, second))
         if set(a) != set(b):
             rows.append((key, _listed(a), _listed(b)))
@@ -189,25 +179,43 @@ def change_table(comparison: Comparison) -> Table:
         where = f"not the same, under an equal configuration, in {counted(differ, 'run')}"
         rows.append((INPUTS, "", where))
     columns = ["key", *SIDES]
-    frame = pd.DataFrame(rows, columns=columns)
     note = "" if rows else "Nothing."
+    frame = pd.DataFrame(rows, columns=columns)
     return table_of("What changed in the configuration", frame, note, text=columns)
 
 
 def cost_table(comparison: Comparison) -> Table:
     """Return runs, iterations and training time of both sweeps."""
-    columns: dict[str, list[Any]] = {
-        "what": ["runs", "completed", "iterations trained", "training"]
-    }
+    frame = pd.DataFrame({"what": ["runs", "completed", "iterations trained", "training"]})
     for which, data in zip(SIDES, comparison.data, strict=True):
-        iterations, seconds = trained(data)
-        done = int(data.cells.value.notna().sum())
-        columns[which] = [len(data.started), done, iterations, duration(seconds)]
-    return table_of("Time and cost", pd.DataFrame(columns), text=["what"])
+        (iterations, seconds), done = trained(data), int(data.cells.value.notna().sum())
+        frame[which] = pd.Series(
+            [len(data.started), done, iterations, duration(seconds)], dtype=object
+        )
+    return table_of("Time and cost", frame, text=["what"])
+
+
+def trained(data: SweepData) -> tuple[int, float]:
+    """Return the iterations that this sweep trained itself, and the seconds they took.
+
+    Runs that were taken over from another sweep cost nothing. The runs of a trajectory share
+    its training, unless the sweep's launcher or trainer cannot.
+    """
+    rows = [
+        (at, min(data.runs.iters[row], line.reach or 0), row)
+        for at, line in enumerate(data.trajectories)
+        for row in line.rows
+        if "sweep.reused_from" not in data.runs.run[row].tags
+    ]
+    own = pd.DataFrame(rows, columns=["line", "steps", "row"])
+    seconds = data.metrics.reindex(own.row, columns=["train_seconds"]).train_seconds
+    lines = own.assign(seconds=seconds.fillna(0.0).to_numpy(float)).groupby("line")
+    each = lines.max() if data.plan.get("shared", True) else lines.sum()
+    return int(each.steps.sum()), float(each.seconds.sum())
 
 
 def _configuration(data: SweepData) -> Frame:
-    """Return a row a grid point with its params and its whole configuration, keys dotted."""
+    """Return a row a grid point with its params and its configuration, keys dotted."""
     configs = pd.json_normalize([cell.get("config") or {} for cell in data.runs.cell])
     params = pd.DataFrame([cell.get("params") or {} for cell in data.runs.cell])
     frame = pd.concat([params[params.columns.difference(configs.columns)], configs], axis=1)

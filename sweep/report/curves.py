@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-if TYPE_CHECKING:
-    from sweep.tracking.stored import StoredRun
+__all__ = ["EMPTY", "Curve", "Frame", "Trajectory", "artifact", "best_of_all", "repeated"]
+__all__ += ["thinned", "trajectories_of"]
 
-__all__ = ["Curve", "Frame", "Trajectory", "artifact", "best_of_all", "repeated", "thinned"]
-__all__ += ["trajectories_of"]
 
 T = TypeVar("T")
 
@@ -30,11 +28,11 @@ EMPTY: Curve = (np.empty(0, dtype=np.int64), np.empty(0))
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The rows of its runs by iterations, and the curve of the one that got furthest.
+    """The rows of its runs by iterations, and the curves of the one that got furthest.
 
-    `curve` and `validation` are thinned for drawing, both empty where there are none;
-    `thresholds` are exact. `reach` is the last step that was trained. Of repeats `curve` is the
-    mean, and `band` their lowest and highest error at its steps, shape (n,) each.
+    `curve` and `validation` are thinned for drawing, empty where there are none; `thresholds`
+    are exact. `reach` is the last step that was trained. Of repeats the curves are means, and
+    `band` the lowest and highest error at the steps of `curve`, shape (n,) each.
     """
 
     rows: tuple[int, ...]
@@ -46,86 +44,82 @@ class Trajectory:
 
 
 def trajectories_of(runs: Frame, unread: list[str]) -> list[Trajectory]:
-    """Return the trajectories of the runs, each with its longest curve.
+    """Return the trajectories of `SweepData.started`, each with the curves of its longest run.
 
-    Parameters
-    ----------
-    runs
-        The rows of `SweepData.runs` that have a run.
-    unread
-        Gets the name of every file that cannot be read.
+    The names of files that cannot be read are added to `unread`.
     """
-    groups: dict[tuple[Any, ...], list[Any]] = {}
-    for row in runs.assign(done=runs.error.notna()).itertuples():
-        key = (row.combination, row.lr, str(row.cell.get("trajectory", "")))
-        groups.setdefault(key, []).append(row)
-    size = 600 if len(groups) <= MANY else 120
-    return [_trajectory(group, size, unread) for group in groups.values()]
+    shared = [str(cell.get("trajectory", "")) for cell in runs.cell]
+    runs = runs.assign(shared=shared, done=runs.error.notna())
+    groups = runs.groupby(["combination", "lr", "shared"], sort=False)
+    size = 600 if groups.ngroups <= MANY else 120
+    return [_trajectory(list(group.itertuples()), size, unread) for _, group in groups]
 
 
 def _trajectory(group: list[Any], size: int, unread: list[str]) -> Trajectory:
-    """Read the curve that got furthest: a longer run may have been killed before."""
-    group = sorted(group, key=lambda row: (row.iters, row.done))
+    """Read the curves that got furthest: a longer run may have been killed before."""
+    group.sort(key=lambda row: (row.iters, row.done))
     found = Trajectory(tuple(row.Index for row in group))
     for row in reversed(group):
         if found.reach is not None and row.iters <= found.reach:
             break
-        run: StoredRun = row.run
-        curve = _read(run, "curve", unread)
+        curve = _read(row.run, "curve", unread)
         if curve is None or not len(curve[0]):
-            if curve is not None and row.error == row.error:
-                unread.append(f"curve of run {run.name}: not there")
+            if curve is not None and row.done:
+                unread.append(f"curve of run {row.run.name}: not there")
             continue
-        reach = int(curve[0][-1])
-        if found.reach is not None and reach <= found.reach:
+        if found.reach is not None and curve[0][-1] <= found.reach:
             continue
-        thresholds = _read(run, "thresholds", unread)
+        thresholds = _read(row.run, "thresholds", unread)
         if thresholds == {}:
-            unread.append(f"thresholds of run {run.name}: not there")
-        validation = _read(run, "validation", unread)
+            unread.append(f"thresholds of run {row.run.name}: not there")
+        validation = _read(row.run, "validation", unread)
         known = validation is not None and len(validation) == len(curve[0])
         found = Trajectory(
             found.rows,
             thinned(curve[0], curve[1], size),
             thinned(curve[0], validation, size) if known else EMPTY,
             thresholds or {},
-            reach,
+            int(curve[0][-1]),
         )
     return found
 
 
+def _read(run: Any, what: str, unread: list[str]) -> Any:
+    return artifact(getattr(run, what), f"{what} of run {run.name}", unread)
+
+
 def repeated(lines: list[Trajectory], runs: Frame) -> list[Trajectory]:
     """Return one trajectory for the repeats of each grid point; `runs` as in `SweepData`."""
-    groups: dict[Any, list[Trajectory]] = {}
-    last = runs.loc[[line.rows[-1] for line in lines], ["combination", "lr", "iters"]]
-    for line, point in zip(lines, last.itertuples(index=False, name=None), strict=True):
-        groups.setdefault(point, []).append(line)
     bad = set(runs.index[runs.outcome == "diverged"])
-    return [_averaged(own, bad) for own in groups.values()]
+    last = runs.loc[[line.rows[-1] for line in lines]].assign(line=lines)
+    groups = last.groupby(["combination", "lr", "iters"], sort=False).line
+    return [_averaged(list(own), bad) for _, own in groups]
 
 
 def _averaged(lines: list[Trajectory], diverged: set[int]) -> Trajectory:
-    """Return the trajectory that stands for repeats: the mean of their curves, with a band.
-
-    Parameters
-    ----------
-    diverged
-        Rows of runs that diverged; their curves are left out where there are others.
-    """
+    """Return the mean of repeats; those that diverged are left out where there are others."""
     rows = tuple(row for line in lines for row in line.rows)
     known = [line for line in lines if len(line.curve[0])]
     lines = [line for line in known if not diverged.intersection(line.rows)] or known
     if not lines:
         return Trajectory(rows)
-    reach = max(line.reach or 0 for line in lines)
-    steps, table = _table([line.curve for line in lines], 300)
-    validations = [line.validation for line in lines if len(line.validation[0])]
-    validation = EMPTY
-    if validations:
-        at, others = _table(validations, 300)
-        validation = at, np.nanmean(others, axis=1)
-    band = np.nanmin(table, axis=1), np.nanmax(table, axis=1)
-    return Trajectory(rows, (steps, np.nanmean(table, axis=1)), validation, None, reach, band)
+    _, table = _table([line.curve for line in lines], 300)
+    return Trajectory(
+        rows,
+        _mean(line.curve for line in lines),
+        _mean(line.validation for line in lines),
+        reach=max(line.reach or 0 for line in lines),
+        band=(np.nanmin(table, axis=1), np.nanmax(table, axis=1)),
+    )
+
+
+def _mean(curves: Iterable[Curve]) -> Curve:
+    curves = [curve for curve in curves if len(curve[0])]
+    if not curves:
+        return EMPTY
+    steps, table = _table(curves, 300)
+    there = ~np.isnan(table).all(axis=1)
+    return steps[there], np.nanmean(table[there], axis=1)
 
 
 def _table(curves: list[Curve], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -134,10 +128,6 @@ def _table(curves: list[Curve], size: int) -> tuple[npt.NDArray[np.int64], npt.N
     grid = np.unique(np.concatenate([[0], np.geomspace(1, max(last, 1), size).astype(np.int64)]))
     grid = grid[grid <= last]
     return grid, np.column_stack([_interpolated(grid, *curve) for curve in curves])
-
-
-def _read(run: StoredRun, what: str, unread: list[str]) -> Any:
-    return artifact(getattr(run, what), f"{what} of run {run.name}", unread)
 
 
 def artifact(call: Callable[[], T], what: str, unread: list[str]) -> T | None:
@@ -154,11 +144,7 @@ def thinned(steps: npt.ArrayLike, errors: npt.ArrayLike, size: int) -> Curve:
 
     Each stretch keeps its smallest and its largest error, so that an oscillation keeps its
     full height; the first and the last point always stay. Non-finite points are dropped.
-
-    Parameters
-    ----------
-    steps, errors
-        Shape (n,), steps ascending from 0.
+    `steps` and `errors` have shape (n,), steps ascend from 0.
     """
     curve = pd.Series(np.asarray(errors, dtype=np.float64), np.asarray(steps, dtype=np.int64))
     curve = curve[np.isfinite(curve)]

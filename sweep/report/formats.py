@@ -1,13 +1,16 @@
-"""How the report writes numbers and names, and what counts as no difference."""
+"""How the report writes numbers, names and tables, and what counts as no difference."""
 
 from __future__ import annotations
 
 import math
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
 
-__all__ = ["FLOOR", "counted", "duration", "figure", "grouped", "joined", "natural", "plain"]
-__all__ += ["power", "short", "spread", "tick"]
+__all__ = ["FLOOR", "Table", "counted", "duration", "exact", "figure", "grouped", "joined"]
+__all__ += ["natural", "plain", "power", "short", "spread", "table_of", "tick"]
+
 
 FLOOR = 1e-26
 """Smaller squared errors count as equal: an output is as near to its target as doubles allow."""
@@ -16,20 +19,20 @@ _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def figure(value: float | None, digits: int = 4) -> str:
-    """Return a number with `digits` significant digits, an empty text for none.
-
-    >>> figure(0.0423), figure(1.5e-33), figure(None)
-    ('0.0423', '1.5e-33', '')
-    """
+    """Return a number with `digits` significant digits, an empty text for none."""
     return "" if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
-def spread(mean: float, sd: float, n: float) -> str:
-    """Return a mean over repeats: 0.042 ± 0.003 (10); of one run without repeats the number.
+def exact(metric: str, value: float) -> str:
+    """Return a metric with all its digits, a step as a whole number."""
+    if metric == "train_seconds" or math.isnan(value):
+        return figure(value, 3)
+    whole = metric.endswith(("_step", "_at")) and value.is_integer() and abs(value) < 1e15
+    return str(int(value)) if whole else repr(float(value))
 
-    >>> spread(0.0423, 0.00311, 10), spread(0.0423, math.nan, 1)
-    ('0.0423 ± 0.0031 (10)', '0.0423')
-    """
+
+def spread(mean: float, sd: float, n: float) -> str:
+    """Return a mean over repeats: 0.042 ± 0.003 (10); of one run the number."""
     return f"{figure(mean)} ± {figure(sd, 2)} ({n:.0f})" if n > 1 else figure(mean)
 
 
@@ -109,3 +112,32 @@ def joined(names: Iterable[str], values: Iterable[str], length: int = 60) -> str
 def natural(name: str) -> list[object]:
     """Return a sort key that orders w2 before w10: texts and numbers in turn."""
     return [int(p) if p.isdigit() else p for p in re.split(r"([0-9]+)", name)]
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to show: every cell a text, numbers aligned right where `numeric` says so.
+
+    `marked` are (row, column) pairs to stand out: the best.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[bool, ...]
+    note: str = ""
+    marked: frozenset[tuple[int, int]] = frozenset()
+
+
+def table_of(
+    title: str,
+    frame: Any,
+    note: str = "",
+    marked: Iterable[tuple[int, int]] = (),
+    text: Iterable[str] = (),
+) -> Table:
+    """Return a table of plain texts; columns hold numbers but for those named in `text`."""
+    names, words = tuple(map(plain, map(str, frame.columns))), {plain(name) for name in text}
+    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in frame.to_numpy().tolist())
+    numeric = tuple(name not in words for name in names)
+    return Table(title, names, cells, numeric, note.strip(), frozenset(marked))

@@ -15,9 +15,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from sweep.report.figures.canvas import Picture
-from sweep.report.tables import Table
+from sweep.report.formats import Table
 
 __all__ = ["Page", "Section", "escaped", "html", "markdown", "note"]
+
 
 MOST_SVG = 400_000
 """A larger SVG is shown as PNG: thousands of paths would make the page slow."""
@@ -38,16 +39,9 @@ _SPECIAL = re.compile(r"[\\*_\[\]~]|[<>&|$`@]|:(?=//)|(?<=www)\.", re.IGNORECASE
 class Section:
     """One part of a report: a table, a picture, all runs, or named texts.
 
-    Attributes
-    ----------
-    drawn
-        The picture as PNG and SVG.
-    dots
-        Of the table of all runs each row's colour and address (or an empty one).
-    code
-        Whether the texts are commands.
-    short
-        Whether the parent run's note shows it.
+    `drawn` is the picture as PNG and SVG; `dots` are colour and address (or an empty one) of each
+    row of all runs; `code` is True where the texts are commands, `short` where the parent run's
+    note shows the table.
     """
 
     anchor: str

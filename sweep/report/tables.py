@@ -1,138 +1,300 @@
-"""Tables of plain texts to show, and exact frames for the CSV files."""
+"""The tables that a report shows: cells are plain texts.
+
+Where grid points were repeated a row is a point and a number reads ``mean ± sd (n)``: the
+standard deviation is that of the sample, n - 1 in its denominator.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from sweep.report.data import POINT, Frame, SweepData, outcome_of
-from sweep.report.formats import natural, plain
+from sweep.report.axes import axis_of, effects
+from sweep.report.curves import Trajectory, artifact
+from sweep.report.data import POINT, Frame, SweepData
+from sweep.report.files import wide
+from sweep.report.formats import (
+    FLOOR,
+    Table,
+    counted,
+    exact,
+    figure,
+    grouped,
+    natural,
+    plain,
+    spread,
+    table_of,
+)
 
-__all__ = ["Table", "csv_text", "final_error_frame", "repeats_frame", "runs_frame", "table_of"]
-__all__ += ["wide"]
-
-_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table to show: every cell a text, numbers aligned right where `numeric` says so.
-
-    `marked` are (row, column) pairs to stand out: the best.
-    """
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    numeric: tuple[bool, ...]
-    note: str = ""
-    marked: frozenset[tuple[int, int]] = frozenset()
+__all__ = ["budget_table", "effect_table", "final_error_table", "metrics_table"]
+__all__ += ["missing_table", "repeats_table", "rule_table", "runs_table", "stalled_table"]
+__all__ += ["threshold_table", "top_table", "trouble_table"]
 
 
-def table_of(
-    title: str,
-    frame: Frame,
-    note: str = "",
-    marked: Iterable[tuple[int, int]] = (),
-    text: Iterable[str] = (),
-) -> Table:
-    """Return a table of plain texts; columns hold numbers but for those named in `text`."""
-    names, words = tuple(map(plain, map(str, frame.columns))), {plain(name) for name in text}
-    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in frame.to_numpy().tolist())
-    numeric = tuple(name not in words for name in names)
-    return Table(title, names, cells, numeric, note.strip(), frozenset(marked))
+HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
+
+TOP = 10
+MOST_VALUES = 12
+"""So many values of a key stand in the table of effects, evenly over all of them."""
+MOST_ROWS = 200
+"""Of more grid points the other metrics stand in the table of all runs alone."""
+
+EARLY = ["final_error", "best_error", "best_step", "final_validation_error"]
+LATE = ["initial_error", "final_error_log10", "train_seconds"]
+"""Metrics that come first and last in the table of all runs."""
+USUAL = {*EARLY[:3], *LATE, "diverged_at", "stalled_at"}
+"""Metrics of every run that the report shows elsewhere."""
 
 
-def runs_frame(data: SweepData) -> Frame:
-    """Return a row a run, a column a param and metric, named as in the store.
+def _over(data: SweepData) -> str:
+    if not data.repeats:
+        return ""
+    return f"Mean ± standard deviation (runs) over {', '.join(data.repeats)}."
 
-    Columns: run_id, name, status, outcome, params in the order of the first runs, metrics
-    by name. A name that stands for two things becomes params.x and metrics.x.
-    """
-    runs = data.stored
-    fixed = [(run.run_id, run.name, run.status, outcome_of(run)) for run in runs]
-    frame = pd.DataFrame(fixed, columns=["run_id", "name", "status", "outcome"], dtype=object)
-    params = pd.DataFrame([run.params for run in runs], frame.index, dtype=object)
-    metrics = pd.DataFrame([run.metrics for run in runs], frame.index)
-    names = sorted({"diverged_at", "stalled_at", *metrics.columns}, key=natural)
-    doubled = {name for name in params if name in frame or name in names}
-    clash = doubled | {name for name in names if name in frame}
-    return pd.concat(
-        [
-            frame,
-            params.rename(columns={name: f"params.{name}" for name in doubled}),
-            metrics.reindex(columns=names).rename(columns={n: f"metrics.{n}" for n in clash}),
-        ],
-        axis=1,
+
+def _shown(data: SweepData, points: Frame) -> Frame:
+    """Return ``value`` of grid points as text, "0.1 ± 0.02 (3)" where there are repeats."""
+    texts = [
+        f"{figure(value)} (1)" if data.repeats and n == 1 else spread(value, sd, n)
+        for value, sd, n in points[["value", "sd", "n"]].to_numpy(float)
+    ]
+    return pd.Series(texts, points.index, dtype=object)
+
+
+def final_error_table(data: SweepData) -> Table:
+    """Return the deciding metric of every point; one without it says what became of it."""
+    final = data.metric == "final_error"
+    points = data.grid.assign(rank=data.grid.combination)
+    endings = pd.Series([_ending(data, row) for row in points.itertuples()], points.index, object)
+    table = wide(
+        data, points, _shown(data, points).where(points.value.notna(), endings), data.others
+    )
+    marked = []
+    if data.best is not None:
+        order = points.drop_duplicates(["rank", "lr"]).sort_values(["rank", "lr"])
+        same = (order["rank"] == data.best.combination) & (order.lr == data.best.lr)
+        marked = [(int(same.argmax()), table.columns.get_loc(str(data.best.iters)))]
+    return table_of(
+        f"{'Final error E' if final else data.metric} by learning rate and iterations",
+        table.assign(lr=table.lr.map(repr)).fillna(""),
+        f"Columns: iterations. {'E: the error' if final else f'The value is {data.metric}'} after "
+        f"that many. {_over(data)}",
+        marked,
+        data.others,
     )
 
 
-def final_error_frame(data: SweepData) -> Frame:
-    """Return the final errors: a row for lr and the other keys, a column for each iters.
-
-    A cell is one run's final error, NaN where there is none, and never an aggregate; rows are
-    in plan order of the other keys, repeats among them, then by lr.
-    """
-    others = [key for key in data.swept if key not in ("lr", "iters")]
-    texts = data.values.loc[data.cells.index]
-    rank = texts.groupby(others, sort=False).ngroup() if others else 0
-    return wide(data, data.cells.assign(rank=rank), data.cells.error, others)
+def _ending(data: SweepData, row: Any) -> str:
+    """Return what became of a grid point, for one without a value."""
+    if row.run is None:
+        return "not run"
+    if "diverged_at" in row.run.metrics:
+        return f"diverged at {int(row.run.metrics['diverged_at'])}"
+    odd = row.run.not_finite().get(data.metric, "none")
+    return odd if row.outcome == "completed" else str(row.outcome)
 
 
-def wide(data: SweepData, rows: Frame, shown: Any, others: Iterable[str]) -> Frame:
-    """Return lr and the other keys down, iteration counts across."""
-    rows = rows.assign(shown=shown)
-    wide = rows.pivot(index=["rank", "lr"], columns="iters", values="shown")
-    first = rows.drop_duplicates(["rank", "lr"]).sort_values(["rank", "lr"])
-    keys = data.values.loc[first.index, ["lr", *others]].reset_index(drop=True)
-    numbers = [float(text) for text in keys.lr]
-    wide.columns = pd.Index(map(str, wide.columns))
-    return pd.concat([keys.assign(lr=numbers), wide.reset_index(drop=True)], axis=1)
+def _ranks(data: SweepData, points: Frame, title: str, head: str, first: Iterable[int]) -> Table:
+    """Return a row for each of some points: keys, the deciding metric, the final error, seconds."""
+    names = [axis.name for axis in data.varying if axis.name != "iters"]
+    frame = data.values.loc[points.index, names]
+    frame.insert(0, head, list(first))
+    if len(data.axes["iters"].values) > 1:
+        frame["iterations"] = [
+            f"{needed} of {iters}" if needed < iters else str(iters)
+            for needed, iters in zip(points.needed, points.iters, strict=True)
+        ]
+    frame[data.label] = _shown(data, points)
+    if data.metric != "final_error":
+        frame["final error"] = points.error.map(figure)
+    seconds = data.metrics.reindex(points.index, columns=["train_seconds"]).train_seconds
+    frame["seconds"] = [figure(value, 3) for value in seconds]
+    return table_of(title, frame, _over(data), text=names)
 
 
-def repeats_frame(data: SweepData) -> Frame:
-    """Return a row a grid point: its keys, how many runs, and of each metric the aggregates.
-
-    Columns: the keys, ``runs``, then for each metric ``_mean``, ``_sd`` (of the sample),
-    ``_median``, ``_min``, ``_max`` and ``_n`` (completed runs that have it).
-    """
-    cells = data.cells[data.cells.run.notna()]
-    done = data.metrics.loc[cells.index[cells.outcome == "completed"]]
-    keys = cells[POINT]
-    found = done.join(keys).groupby(POINT, sort=False)[sorted(done.columns, key=natural)]
-    table = found.agg(["mean", "std", "median", "min", "max", "count"])
-    ends = {"std": "sd", "count": "n"}
-    table.columns = pd.Index([f"{name}_{ends.get(what, what)}" for name, what in table.columns])
-    texts = data.values.loc[data.grid.index, list(data.keys)]
-    counts = keys.groupby(POINT, sort=False).size().rename("runs")
-    points = data.grid[POINT].join(counts, on=POINT).join(table, on=POINT)
-    return pd.concat([texts, points.drop(columns=POINT)], axis=1).reset_index(drop=True)
+def top_table(data: SweepData) -> Table:
+    """Return the best grid points with the keys that vary."""
+    best = data.ranked.head(TOP)
+    things = counted(len(data.grid), "grid point" if data.repeats else "run")
+    title = f"The best {len(best)} of {things}, by {data.label}"
+    return _ranks(data, best, title, "", range(1, len(best) + 1))
 
 
-def csv_text(frame: pd.DataFrame) -> str:
-    """Return a frame as CSV: numbers by repr, no text that a spreadsheet would run."""
-    cells = [[_cell(value) for value in frame.iloc[:, at]] for at in range(frame.shape[1])]
-    names = [_safe(str(name)) for name in frame.columns]
-    shown = pd.DataFrame(dict(enumerate(cells)), dtype=object).set_axis(names, axis=1)
-    return shown.to_csv(index=False, lineterminator="\n")
+def budget_table(data: SweepData) -> Table:
+    """Return the best grid point for each budget of iterations."""
+    budgets = sorted(set(data.ranked.iters))
+    best = data.ranked.loc[[data.ranked.index[data.ranked.iters <= n][0] for n in budgets]]
+    return _ranks(data, best, "Best run for each budget of iterations", "at most", budgets)
 
 
-def _cell(value: object) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return repr(float(value)) if isinstance(value, float) else _safe(str(value))
+def repeats_table(data: SweepData) -> Table:
+    """Return number, mean, spread, median and range of the deciding metric at every point."""
+    points = data.ranked if data.repeats else data.ranked[:0]
+    names = {"value": "mean", "sd": "standard deviation", "median": "median"}
+    names |= {"low": "lowest", "high": "highest"}
+    frame = data.values.loc[points.index, list(data.keys)].assign(runs=points.n)
+    frame = frame.join(points[[*names]].map(figure).rename(columns=names))
+    title = f"Spread of {data.label} over {', '.join(data.repeats)}"
+    return table_of(title, frame, "The best comes first.", text=data.others)
 
 
-def _safe(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would take for a formula."""
-    if not text.startswith(_FORMULA):
-        return text
-    try:
-        float(text)
-    except ValueError:
-        return "'" + text
-    return text
+def effect_table(data: SweepData) -> Table:
+    """Return mean and range of the deciding metric by each value of each key that varies."""
+    every = effects(data)
+    place = every.groupby("axis").cumcount()
+    size = every["axis"].map(every["axis"].value_counts())
+    names = {"mean": "geometric mean" if data.logarithmic else "mean"}
+    names |= {"low": "lowest", "high": "highest"}
+    kept = every[place % -(-size // MOST_VALUES) == 0]
+    numbers = kept[[*names]].map(figure).rename(columns=names)
+    frame = kept[["axis", "value", "runs"]].join(numbers)
+    what = "Final errors" if data.metric == "final_error" else data.label
+    note = f"{what} of all runs with that value; the axis that matters most comes first."
+    return table_of("Effect of each axis", frame, note, text=["axis", "value"])
+
+
+def threshold_table(data: SweepData) -> Table:
+    """Return the first step at which each trajectory's error is at most 10^-k."""
+    lines = data.trajectories
+    reached = [k for line in lines for k, at in (line.thresholds or {}).items() if at is not None]
+    levels = [k for k in (1, *range(3, 31, 3)) if k <= max(reached, default=0)]
+    points = data.runs.loc[[line.rows[-1] for line in lines], POINT].reset_index()
+    groups = points.groupby(POINT if data.repeats else "index", sort=False).indices.values()
+    groups = sorted(map(list, groups)) if levels else []
+    frame = data.values.loc[points["index"][[own[0] for own in groups]], ["lr", *data.others]]
+    for k in levels:
+        frame[f"E ≤ 1e-{k}"] = [_reached([lines[at] for at in own], k) for own in groups]
+    return table_of(
+        "Iterations needed to reach an error",
+        frame,
+        "Exact, from every step of the training; “> n” means not within the n steps trained. "
+        + _over(data),
+        text=data.others,
+    )
+
+
+def _reached(lines: list[Trajectory], k: int) -> str:
+    """Return when an error was reached, of repeats the mean of those that did."""
+    known = [(line.thresholds[k], line.reach or 0) for line in lines if line.thresholds]
+    steps = pd.Series([step for step, _ in known if step is not None], dtype=float)
+    if steps.empty:
+        return f"> {grouped(max(reach for _, reach in known))}" if known else ""
+    if len(lines) == 1:
+        return grouped(int(steps.iloc[0]))
+    count = f"{len(steps)}" if len(steps) == len(lines) else f"{len(steps)} of {len(lines)}"
+    sd = f" ± {figure(steps.std(), 2)}" if len(steps) > 1 else ""
+    return f"{grouped(round(steps.mean()))}{sd} ({count})"
+
+
+def trouble_table(data: SweepData) -> Table:
+    """Return the runs that diverged, failed or did not finish, with where."""
+    runs = data.started
+    bad = runs[(runs.outcome != "completed") | (runs.error.isna() & runs.value.isna())]
+    columns = ["run", "what", "where"]
+    rows = [(plain(row.name), *_trouble(row.run, row.outcome)) for row in bad.itertuples()]
+    frame = pd.DataFrame(rows, columns=columns)
+    return table_of("Runs that diverged, failed or did not finish", frame, text=columns)
+
+
+def _trouble(run: Any, outcome: str) -> tuple[str, str]:
+    if outcome == "completed":
+        return "no final error", "the store has none for this run"
+    step = run.metrics.get("diverged_at", math.nan)
+    if math.isfinite(step):
+        best = run.metrics.get("best_error")
+        kept = "" if best is None else f"; best error before: {figure(best)}"
+        return outcome, f"NaN or infinity at step {int(step)}{kept}"
+    if outcome == "failed":
+        lines = (artifact(run.traceback, "traceback", []) or "").split("\n")
+        return outcome, next((x for x in reversed(lines) if x.strip()), "no traceback stored")
+    curve = artifact(run.curve, "curve", [])
+    known = curve is not None and len(curve[0]) > 0
+    return (
+        outcome,
+        f"its curve ends at step {curve[0][-1]}" if curve and known else "no curve stored",
+    )
+
+
+def stalled_table(data: SweepData) -> Table:
+    """Return the runs whose weights stopped changing above the floor of double precision."""
+    still = data.started.assign(at=data.metrics.reindex(columns=["stalled_at"]).stalled_at)
+    still = still[(still.error > FLOOR) & still["at"].notna()]
+    frame = still[["name"]].set_axis(["run"], axis=1)
+    frame["stalled at iteration"] = still.needed.map(grouped)
+    frame["final error"] = still.error.map(figure)
+    note = "Training longer changes nothing of them; another learning rate or start may."
+    return table_of("Runs that stopped changing", frame, note, text=["run"])
+
+
+def missing_table(data: SweepData) -> Table:
+    """Return the runs that are planned and not stored."""
+    names = data.missing[["name"]].rename(columns={"name": "run"})
+    return table_of("Runs that are missing", names, text=["run"])
+
+
+def metrics_table(data: SweepData) -> Table:
+    """Return the other metrics of every grid point, those of the validation first."""
+    rest = {*data.metrics, *data.not_finite} - {*USUAL, data.metric}
+    found = sorted(rest, key=lambda name: ("validation_error" not in name, name))
+    points = data.grid[data.grid.run.notna()]
+    points = points if found and len(points) <= MOST_ROWS else points[:0]
+    frame = data.values.loc[points.index, ["lr", *data.others, "iters"]]
+    each = [data.runs[column] for column in POINT]
+    for name in found:
+        odd = data.not_finite.get(name, pd.Series(dtype=object)).reindex(data.runs.index)
+        values = data.metrics.get(name, pd.Series(dtype=float)).reindex(data.runs.index)
+        numbers = values.groupby(each).agg(value="mean", sd="std", n="count")
+        numbers["odd"] = odd.groupby(each).agg(lambda texts: ", ".join(texts.dropna().unique()))
+        numbers = points[POINT].join(numbers, on=POINT)
+        both = zip(_shown(data, numbers), numbers.odd, strict=True)
+        texts = [", ".join(filter(None, pair)) for pair in both]
+        frame[data.metric_names.get(name, name)] = texts
+    title = f"Other metrics at the end of each {'grid point' if data.repeats else 'run'}"
+    return table_of(title, frame, _over(data), text=data.others)
+
+
+def runs_table(data: SweepData) -> Table:
+    """Return all runs with every swept key and every metric, numbers as the store has them."""
+    runs, odd = data.started, data.not_finite
+    early = dict.fromkeys([data.metric, *EARLY])
+    names = sorted({*data.metrics, *odd} - {*early}, key=lambda name: (name in LATE, natural(name)))
+    names = [name for name in [*early, *names] if name in data.metrics or name in odd]
+    metrics = data.metrics.loc[runs.index].reindex(columns=names)
+    texts = {name: [exact(name, value) for value in metrics[name]] for name in names}
+    shown = pd.DataFrame(texts, runs.index, dtype=object)
+    shown = shown.mask(odd.reindex(columns=names).notna(), odd)
+    shown = shown.rename(columns=data.metric_names)
+    first = runs[["name"]].set_axis(["run"], axis=1)
+    frame = pd.concat([first, data.values.loc[runs.index], runs.outcome, shown], axis=1)
+    weights = any(name.startswith("weights/") for run in runs.run for name in run.metrics)
+    words = [key for key in data.swept if not axis_of(key, data.values[key]).numbers]
+    hint = HINT + (". Weights are in runs.csv." if weights else "")
+    return table_of("All runs", frame, hint, text=["run", "outcome", *words])
+
+
+def rule_table(data: SweepData, pairs: Frame) -> Table:
+    """Return errors and weights of both rules at every grid point."""
+    rest = [key for key in data.others if key != "rule"]
+    frame = pd.DataFrame() if pairs.empty else pairs[["lr", "iters", *rest]].copy()
+    if not pairs.empty:
+        ratio = pairs.error_notebook / pairs.error_gradient.where(pairs.error_gradient > 0)
+        frame["lr"] = frame.lr.map(repr)
+        frame["E notebook"] = pairs.error_notebook.map(figure)
+        frame["E gradient"] = pairs.error_gradient.map(figure)
+        frame["E ratio"] = [figure(one, 3) for one in ratio.where(ratio < 1e300)]
+        frame["largest weight difference"] = [figure(value, 3) for value in pairs.difference]
+        frame["where"] = [
+            f"{where}: {figure(one)} against {figure(two)}" if isinstance(where, str) else ""
+            for where, one, two in pairs[["where", "from", "to"]].to_numpy()
+        ]
+        frame["RMS"] = [figure(value, 3) for value in pairs.rms]
+    return table_of(
+        "The notebook’s rule against the gradient",
+        frame.rename(columns={"iters": "iterations"}),
+        "Under notebook b2 moves by ∂E/∂b1 and b1 never; under gradient every bias by its own "
+        "derivative. RMS is the root mean square of the differences of all weights.",
+        text=[*rest, "where"],
+    )

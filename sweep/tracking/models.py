@@ -21,7 +21,7 @@ from sweep.model import model_of
 from sweep.tracking import files, read
 from sweep.tracking.settings import from_options
 from sweep.tracking.store import open_store
-from sweep.training.data.new import FrameSource
+from sweep.training.data.files import Source
 
 __all__ = ["Served", "log_model"]
 
@@ -49,7 +49,7 @@ class Served(PythonModel):
         document = found.get(files.PREPARATION)
         self.model = model_of(
             files.read_config(found[files.CONFIG]),
-            files.read_weights(found[weights], weights)["final"],
+            files.read_weights(found[weights], weights),
             None if document is None else json.loads(document),
         )
 
@@ -60,7 +60,7 @@ class Served(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Return a row for each row, with a column a target, or a label and its shares."""
-        rows = list(self.model.rows(FrameSource.of(model_input)))
+        rows, _ = self.model.rows(Source.of(model_input))
         return pd.DataFrame(rows, columns=self.model.columns)
 
 
@@ -76,9 +76,8 @@ def log_model(options: Settings, run_id: str) -> str:
     """
     store = open_store(from_options(options), mode="read")
     run = read.find_run(store, run_id)
-    weights = run.weights().get("final")
-    model = model_of(run.config(), weights, run.preparation(), what=f"run {run_id}")
-    labels = model.columns[:1] if model.preparation.classes is not None else []
+    model = model_of(run.config(), run.weights(), run.preparation(), what=f"run {run_id}")
+    labels = model.columns[:1] if model.labels is not None else []
     # Of the outputs alone: MLflow would refuse a whole number where the schema has a double.
     outputs: list[Any] = [
         ColSpec("string" if one in labels else "double", one) for one in model.columns

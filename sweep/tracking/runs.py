@@ -19,7 +19,7 @@ from sweep.tracking.results import RunRecord
 if TYPE_CHECKING:
     from sweep.tracking.locks import Beat
     from sweep.tracking.store import Store
-    from sweep.training.history import CurvePart
+    from sweep.training.curve import CurveSlice
 
 __all__ = ["UPLOADS", "Finished", "RunWriter", "busy"]
 
@@ -107,7 +107,7 @@ class RunWriter:
         self._ids[record.cell] = run_id = write.create_run(self.store, record, more)
         self._keep_beating(run_id, beat)
 
-    def log_curve(self, cell: int, start_time: int, part: CurvePart) -> None:
+    def log_curve(self, cell: int, start_time: int, part: CurveSlice) -> None:
         """Show a part of the curve of a run that still trains; its end writes all of it again."""
         from sweep.tracking import write
 

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from sweep.tracking import files
 from sweep.tracking.artifacts import Artifacts
 from sweep.tracking.entities import NOT_FINITE, ORIGINAL, OURS
+from sweep.training.curve import Points
 from sweep.training.history import RunResult
 
 __all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
@@ -79,6 +80,10 @@ class StoredRun:
         """Return the validation errors at the curve's steps; None where there are none."""
         return self._columns().get("validation_error")
 
+    def named_curves(self) -> dict[str, Points]:
+        """Return the steps and values of each metric that a user's trainer yielded by name."""
+        return _named(self._columns())
+
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         content = self._file(files.CURVE)
         if content is None:
@@ -129,18 +134,14 @@ class StoredRun:
         try:
             columns, weights, thresholds = self._columns(), self.weights(), self.thresholds()
             parts = {part: _numbers(named) for part, named in weights.items()}
-            steps, errors = columns.pop("step"), columns.pop("error")
+            steps, errors = columns["step"], columns["error"]
             initial, final, seconds = parts["initial"], parts["final"], metrics["train_seconds"]
         except (KeyError, OSError, ValueError):
             return None
         if not len(steps) or not thresholds:
             return None
 
-        validation = columns.pop("validation_error", None)
-        curves = {}
-        for name, values in columns.items():
-            there = np.isfinite(values)
-            curves[name.removeprefix("trainer/")] = steps[there], values[there]
+        curves = _named(columns)
         found: dict[str, Any] = {name: metrics.get(name) for name in VALUES}
         found |= {name: int(metrics[name]) if name in metrics else None for name in STEPS}
         return RunResult(
@@ -153,7 +154,7 @@ class StoredRun:
             final_weights=final,
             best_weights=parts.get("best"),
             train_seconds=seconds,
-            validation=validation,
+            validation=columns.get("validation_error"),
             curves=curves,
             metrics={name: value for name, value in self._own_metrics() if name not in curves},
             printed=(self._file(files.LOG) or b"").decode("utf-8", "replace"),
@@ -168,6 +169,15 @@ class StoredRun:
                 yield names.get(key, key), value
         for key, text in self.not_finite().items():
             yield names.get(key, key), float(text)
+
+
+def _named(columns: dict[str, npt.NDArray[Any]]) -> dict[str, Points]:
+    curves = {}
+    for name, values in columns.items():
+        if name.startswith("trainer/"):
+            there = np.isfinite(values)
+            curves[name.removeprefix("trainer/")] = columns["step"][there], values[there]
+    return curves
 
 
 def _numbers(value: Any) -> Any:

@@ -32,8 +32,7 @@ from sweep.tracking.entities import (
 from sweep.tracking.results import RunRecord
 from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
-from sweep.training.curve import charted
-from sweep.training.history import CurvePart
+from sweep.training.curve import CurveSlice, charted
 
 __all__ = [
     "check_same_cells",
@@ -154,7 +153,7 @@ def _metrics(points: Iterable[Point], start_time: int, end_time: int) -> list[Me
     ]
 
 
-def log_curve(store: Store, run_id: str, start_time: int, part: CurvePart) -> None:
+def log_curve(store: Store, run_id: str, start_time: int, part: CurveSlice) -> None:
     """Show a part of a long run's curve while it trains: those points that its chart will have."""
     if len(part.steps):
         chosen = np.flatnonzero(np.isin(part.steps, np.append(0, charted(int(part.steps[-1])))))

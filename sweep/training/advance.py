@@ -13,18 +13,10 @@ import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 
-import numpy as np
-
-from sweep.training.curve import ErrorCurve
-from sweep.training.history import History, Part, RunResult, Saved, Snapshot
-from sweep.training.protocol import (
-    Batch,
-    checked_error,
-    resumable,
-    snapshot,
-)
+from sweep.training.history import History, RunResult
+from sweep.training.protocol import Batch, checked_state, resumable, snapshot
 from sweep.training.surroundings import Failure, captured, environment, take
-from sweep.training.task import Item, SliceResult, Task
+from sweep.training.task import Item, Saved, SliceResult, Snapshot, Task
 from sweep.training.trainers import build_batch
 from sweep.training.trajectory import Trajectory
 
@@ -42,18 +34,12 @@ STATE_SECONDS = 20.0
 
 
 class Worker:
-    """Advances tasks one after another, and keeps the training under way between them.
-
-    Attributes
-    ----------
-    environment
-        The variables that were set for the last training.
-    """
+    """Advances tasks one after another, and keeps the training under way between them."""
 
     def __init__(self) -> None:
         self._training: Training | None = None
         self._next = (-1, -1)
-        self.environment: Mapping[str, str] = {}
+        self.environment: Mapping[str, str] = {}  # of the last training
 
     @property
     def busy(self) -> bool:
@@ -66,13 +52,11 @@ class Worker:
         Whatever the trainer raises is a Failure: SystemExit ends its run, not the worker. What
         came before it in the slice is kept.
         """
-        if task.items is None and (
-            self._training is None or self._next != (task.batch, task.number)
-        ):
-            self.close()
-            return None
         if task.items is not None:
             self.environment = task.items[0].environment
+        elif self._training is None or self._next != (task.batch, task.number):
+            self.close()
+            return None
         with captured(), environment(self.environment):
             return self._advance(task)
 
@@ -120,11 +104,8 @@ class Training:
         Where earlier trainings ended, all at one step.
     max_seconds
         See Item, one for each.
-
-    Attributes
-    ----------
-    environment
-        Variables that each call into a trainer finds.
+    variables
+        Environment variables that each call into a trainer finds.
 
     Raises
     ------
@@ -138,49 +119,41 @@ class Training:
         cuts: Sequence[Sequence[int]],
         saved: Sequence[Saved | None] | None = None,
         max_seconds: Sequence[float] | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
-        self.environment: Mapping[str, str] = {}
         self._batch = batch
+        self._variables = variables or {}
         self._calls = 1
         self._state_size, self._state_age = 0, 0.0
-        first = batch.validation_errors()
-        self._validated = first is not None
-        self._items = []
-        for at, trainer in enumerate(batch.items):
-            initial = Snapshot(snapshot(trainer), {}, None)
-            start = saved[at] if saved else None
-            item = Trajectory(
-                trainer,
-                ErrorCurve(start.marks if start else None),
-                deque(cuts[at]),
-                max_seconds[at] if max_seconds else math.inf,
-                start.seconds if start else 0.0,
-            )
+        limits = max_seconds or [math.inf] * len(cuts)
+        self._items = [
+            Trajectory(batch, at, deque(ends), limit)
+            for at, (ends, limit) in enumerate(zip(cuts, limits, strict=True))
+        ]
+        starts = saved or [None] * len(cuts)
+        now = batch.now()
+        initial = [Snapshot(snapshot(trainer)) for trainer in batch.items]
+        if states := [start.trainer for start in starts if start]:
+            batch.restore(states)
+        for item, start, weights in zip(self._items, starts, initial, strict=True):
             if start:
-                trainer.restore(start.trainer)
+                item.marks, item.seconds = start.marks, start.seconds
             else:
-                error = np.array([checked_error(trainer)])
-                item.curve.extend(error, None if first is None else first[at], batch.curves())
-            item.parts.append(
-                Part(item.curve.take(), item.seconds, initial, initial=True, printed=take())
-            )
-            self._end_part(item)
-            self._items.append(item)
-        if saved and any(saved):
-            batch.resume()
+                item.append(now)
+            item.end_part(weights, initial=True)
+            item.end_run()
         self._resumable = [batch.savable and resumable(trainer) for trainer in batch.items]
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Training:
         """Build the trainers of a task, and let them go on from where they were."""
-        training = cls(
+        return cls(
             build_batch([item.spec for item in items]),
             [item.cuts for item in items],
             [item.saved for item in items],
             [item.max_seconds for item in items],
+            items[0].environment,
         )
-        training.environment = items[0].environment
-        return training
 
     @property
     def done(self) -> bool:
@@ -190,22 +163,20 @@ class Training:
     def advance(self, seconds: float = math.inf, iterations: float = math.inf) -> SliceResult:
         """Train until `seconds` or `iterations` have passed, or all is done."""
         started = time.perf_counter()
-        while under_way := [(at, one) for at, one in enumerate(self._items) if one.under_way]:
-            count = int(min(self._calls, iterations, *(i.cuts[0] - i.step for _, i in under_way)))
+        while under_way := [item for item in self._items if item.under_way]:
+            count = int(min(self._calls, iterations, *(i.cuts[0] - i.step for i in under_way)))
             if not count:
                 break
-            os.environ.update(self.environment)  # a library may take a variable as it reads it
+            os.environ.update(self._variables)  # a library may take a variable as it reads it
             began = time.perf_counter()
-            errors = self._batch.advance(count)
-            others = self._batch.validation_errors() if self._validated else None
+            values = self._batch.advance(count)
             elapsed = time.perf_counter() - began
-            for at, item in under_way:
+            for item in under_way:
                 item.seconds += elapsed / len(under_way)
-                validation = None if others is None else others[at]
-                item.curve.extend(errors[at], validation, self._batch.curves())
-                self._end_part(item)
+                item.append(values)
+                item.end_run()
                 if not item.under_way:
-                    self._batch.leave(at)
+                    self._batch.leave(item.at)
             iterations -= count
             self._state_age += elapsed
             if count == self._calls:
@@ -214,14 +185,8 @@ class Training:
                 break
         states = tuple(self._states())
         if self.done and len(self._items) == 1:
-            self._items[0].close(self._batch)
+            self._items[0].close()
         return SliceResult(tuple(item.end_slice() for item in self._items), states)
-
-    def _end_part(self, item: Trajectory) -> None:
-        if self._batch.stopped and item.curve.marks.diverged_at is None:
-            item.curve.stop()
-        item.best = self._batch.best
-        item.close_part()
 
     def close(self) -> None:
         """End the training where it is."""
@@ -242,9 +207,10 @@ class Training:
         due = self._state_size <= SMALL_STATE or self._state_age >= STATE_SECONDS
         size = 0
         for item, can in zip(self._items, self._resumable, strict=True):
-            wanted = can and item.cuts and item.curve.marks.diverged_at is None
-            state = item.save() if wanted and (due or item.ended) else None
-            if state is not None:
+            wanted = can and item.cuts and item.marks.diverged_at is None
+            state = None
+            if wanted and (due or item.ended):
+                state = Saved(item.marks, item.seconds, checked_state(item.trainer))
                 size += sum(array.nbytes for array in state.trainer.values())
             yield state
         if due:
@@ -252,23 +218,8 @@ class Training:
 
 
 def train(
-    batch: Batch,
-    cuts: Sequence[int],
-    *,
-    max_seconds: float = math.inf,
+    batch: Batch, cuts: Sequence[int], *, max_seconds: float = math.inf
 ) -> Iterator[RunResult]:
-    """Train one trajectory here and yield a result at each of `cuts`, ascending.
-
-    Parameters
-    ----------
-    batch
-        Of one trainer, fresh at step 0.
-
-    Raises
-    ------
-    TrainerError
-        The trainer returned something else than its protocol says.
-    """
+    """Train a batch of one trajectory here; yield a result at each of `cuts`, ascending."""
     training = Training(batch, [cuts], None, [max_seconds])
-    history = History(cuts)
-    yield from history.add(training.advance().parts[0])
+    yield from History(cuts).add(training.advance().parts[0])

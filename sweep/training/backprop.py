@@ -16,13 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.checks import number
-from sweep.errors import ConfigError
 from sweep.training.batches import Batches
 from sweep.training.kernels import load_kernel
 from sweep.training.kernels.spec import LANES, kernel_spec
 from sweep.training.network import Network, check_fit, check_rule
-from sweep.training.protocol import Batch
+from sweep.training.protocol import Batch, StepValues
 
 if TYPE_CHECKING:
     from sweep.training.data import Data
@@ -45,6 +43,10 @@ class Item:
     ----------
     step
         The number of iterations done.
+    flat
+        The weights in the order of Network.names.
+    values
+        The error, NaN once it diverged, and with validation samples the validation error.
     stalled_at
         The first step whose update changes no bit of any weight; every later step equals it.
         None with a batch size, where the next batch may change one.
@@ -53,12 +55,12 @@ class Item:
         are those of this step.
     """
 
-    def __init__(self, network: Network, data: Data) -> None:
+    def __init__(self, network: Network, data: Data, place: tuple[int, int]) -> None:
         self._network = network
         self._data = data
-        self._flat = network.flat()
-        self._error = np.nan
-        self._validation_error = np.nan
+        self.place = place  # group and lane
+        self.flat = network.flat()
+        self.values: Array = np.empty(0)
         self.step = 0
         self.stalled_at: int | None = None
         self.diverged_at: int | None = None
@@ -70,19 +72,18 @@ class Item:
         return self.stalled_at is None and self.diverged_at is None and not self.left
 
     def error(self) -> float:
-        """Return the current error; NaN once it diverged."""
-        return self._error
+        """Return the current error."""
+        return float(self.values[0])
 
     def weights(self) -> dict[str, float | Array]:
         """Return the current weights, as Network.named."""
-        return self._network.replace(self._flat).named()
+        return self._network.replace(self.flat).named()
 
     def metrics(self) -> dict[str, float]:
         """Return the accuracy now, where targets are classes; not once it diverged."""
-        data = self._data
-        if data.preparation.classes is None and self._network.loss != "cross_entropy":
+        data, network = self._data, self._network.replace(self.flat)
+        if data.preparation.classes is None and not network.classifies(data.targets):
             return {}
-        network = self._network.replace(self._flat)
         found = {"accuracy": network.accuracy(data.inputs, data.targets)}
         if data.validation_inputs is not None and data.validation_targets is not None:
             found["validation_accuracy"] = network.accuracy(
@@ -93,11 +94,11 @@ class Item:
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs; invalid once it diverged."""
         stalled = -1 if self.stalled_at is None else self.stalled_at
-        return {"step": self.step, "weights": self._flat.copy(), "stalled_at": stalled}
+        return {"step": self.step, "weights": self.flat.copy(), "stalled_at": stalled}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Load a state; Backprop.resume must follow."""
-        self._flat = self._network.replace(np.asarray(state["weights"], dtype=np.float64)).flat()
+        """Load a state; see Backprop.restore."""
+        self.flat = self._network.replace(np.asarray(state["weights"], dtype=np.float64)).flat()
         self.step = int(state["step"])
         stalled = int(state.get("stalled_at", -1))
         self.stalled_at = None if stalled < 0 else stalled
@@ -132,8 +133,7 @@ class Backprop(Batch):
     Raises
     ------
     ConfigError
-        The rule does not apply to the network, the data does not fit it, or a rate or the
-        batch size is invalid.
+        The rule does not apply to the network, or the data does not fit it.
 
     Attributes
     ----------
@@ -152,138 +152,118 @@ class Backprop(Batch):
         batch_size: int | None = None,
         shuffle: bool = True,
     ) -> None:
-        for lr in lrs:
-            if number(lr, "lr") <= 0:
-                raise ConfigError(f"lr is {lr!r}: it must be above 0.")
         check_rule(networks[0], rule)
-        training = _samples(networks[0], data.inputs, data.targets)
-        self._validated = data.validation_inputs is not None
-        validation = None
+        training, validation = _samples(networks[0], data.inputs, data.targets), None
         if data.validation_inputs is not None and data.validation_targets is not None:
             validation = _samples(networks[0], data.validation_inputs, data.validation_targets)
+        self._validated = validation is not None
         self._batches = Batches(len(data.inputs), batch_size, seed=seed, shuffle=shuffle)
+        batched = not self._batches.full
         spec = kernel_spec(
-            networks[0],
-            len(data.inputs),
-            rule,
-            batched=not self._batches.full,
-            validated=self._validated,
+            networks[0], len(data.inputs), rule, batched=batched, validated=self._validated
         )
-        self._width = LANES if spec.small and len(networks) > 1 else 1
-        self._kernel = load_kernel(spec, self._width, training, validation)
-        self.items = [Item(network, data) for network in networks]
+        width = self._width = LANES if spec.small and len(networks) > 1 else 1
+        self._kernel = load_kernel(spec, width, training, validation)
+        self.items = [Item(network, data, divmod(at, width)) for at, network in enumerate(networks)]
         # Groups of `width` share a kernel; unused lanes repeat the first trajectory.
-        self._order = [*range(len(networks))] + [0] * (-len(networks) % self._width)
-        self._rates = np.array([float(lrs[at]) for at in self._order]).reshape(-1, self._width)
-        self.resume()
+        self._order = [*range(len(networks))] + [0] * (-len(networks) % width)
+        self._rates = np.array([float(lrs[at]) for at in self._order]).reshape(-1, width)
+        self.restore([item.state() for item in self.items])
 
-    def resume(self) -> None:
+    def now(self) -> StepValues:
+        """Return the values of the step that was restored, shape (items, 1) each."""
+        return self._now
+
+    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue from the items' states, which must be at one step."""
+        super().restore(states)
         (self._step,) = {item.step for item in self.items}
-        flats = np.array([self.items[at]._flat for at in self._order])
+        flats = np.array([self.items[at].flat for at in self._order])
         start = np.ascontiguousarray(
             flats.reshape(-1, self._width, flats.shape[1]).transpose(0, 2, 1)
         )
         # The kernel takes the error of a state and then updates it, so the state kept is that
         # of the next step. Comparing the two detects a stall without further training.
         self._ahead = start.copy()
-        errors, validation = self._empty(1)
-        self._train(range(len(start)), self._step, errors, validation)
-        for at in range(len(self.items)):
-            self._update(at, start, errors, validation)
-        self._report(errors, validation)
+        values = self._empty(1)
+        self._train(range(len(start)), self._step, values)
+        for item in self.items:
+            self._update(item, start, values)
+        self._now = self._step_values(values)
 
-    def advance(self, iterations: int) -> Array:
-        """Train; return the errors after each update, shape (items, iterations).
-
-        Errors are NaN from the first non-finite step on, and undefined for items left.
-        """
-        errors, validation = self._empty(iterations)
+    def advance(self, iterations: int) -> StepValues:
+        """Train; errors are NaN from the first non-finite step on, undefined for items left."""
+        values = self._empty(iterations)
         most = min(PART, self._batches.most)
         for first in range(0, iterations, most):
-            self._advance(errors[..., first : first + most], validation[..., first : first + most])
-        return self._report(errors, validation)
-
-    def validation_errors(self) -> Array | None:
-        """Return those of the last advance, shape (items, iterations).
-
-        Before any advance those of step 0, shape (items, 1); NaN once an item diverged; None
-        without validation samples.
-        """
-        return self._validation_errors if self._validated else None
+            self._advance(values[..., first : first + most])
+        return self._step_values(values)
 
     def leave(self, at: int) -> None:
         """Stop training an item; its lane may run on with the other ones."""
         self.items[at].left = True
 
-    def _empty(self, steps: int) -> tuple[Array, Array]:
-        """Return empty arrays of errors and validation errors, shape (groups, width, steps)."""
-        shape = *self._rates.shape, steps
-        return np.empty(shape), np.empty(shape if self._validated else (*shape[:2], 0))
+    def _empty(self, steps: int) -> Array:
+        """Return an array of errors, and of validation errors if any, for each group and lane."""
+        return np.empty((1 + self._validated, *self._rates.shape, steps))
 
-    def _advance(self, errors: Array, validation: Array) -> None:
-        """Train for the steps of `errors`, at least one, and fill it."""
-        steps = errors.shape[2]
-        moving = [at for at, item in enumerate(self.items) if item.moving]
-        groups = sorted({at // self._width for at in moving})
+    def _step_values(self, values: Array) -> StepValues:
+        """Return the values of the items, without the lanes that repeat the first one."""
+        rows = values.reshape(len(values), len(self._order), -1)[:, : len(self.items)]
+        return StepValues(rows[0], rows[1] if self._validated else None)
+
+    def _advance(self, values: Array) -> None:
+        """Train for the steps of `values`, at least one, and fill it."""
+        steps = values.shape[-1]
+        moving = [item for item in self.items if item.moving]
+        groups = sorted({item.place[0] for item in moving})
         before = self._ahead.copy()
-        self._train(groups, self._step + 1, errors[..., :-1], validation[..., :-1])
+        self._train(groups, self._step + 1, values[..., :-1])
         state = self._ahead.copy()
-        self._train(groups, self._step + steps, errors[..., -1:], validation[..., -1:])
-        if steps > 1 and any(self._end(at, state, errors) for at in moving):
+        self._train(groups, self._step + steps, values[..., -1:])
+        if steps > 1 and any(self._end(item, state, values) for item in moving):
             # An item stalls or diverges within: bisect to find the step.
             self._ahead = before
-            half = steps // 2
-            self._advance(errors[..., :half], validation[..., :half])
-            self._advance(errors[..., half:], validation[..., half:])
+            self._advance(values[..., : steps // 2])
+            self._advance(values[..., steps // 2 :])
             return
         self._step += steps
-        for at, item in enumerate(self.items):
+        for item in self.items:
             item.step = self._step
-            if at in moving:
-                self._update(at, state, errors, validation)
+            if item.moving:
+                self._update(item, state, values)
             else:
-                group, lane = divmod(at, self._width)
-                errors[group, lane] = item._error
-                validation[group, lane] = item._validation_error
+                values[:, *item.place] = item.values[:, np.newaxis]
 
-    def _train(self, groups: Sequence[int], update: int, errors: Array, validation: Array) -> None:
-        """Run the kernel for the steps of `errors`, from update number `update` on."""
-        rows, bounds = self._batches.rows(update, errors.shape[2])
+    def _train(self, groups: Sequence[int], update: int, values: Array) -> None:
+        """Run the kernel for the steps of `values`, from update number `update` on."""
+        rows, bounds = self._batches.rows(update, values.shape[-1])
         for at in groups:
-            self._kernel(self._ahead[at], self._rates[at], rows, bounds, errors[at], validation[at])
+            # Without validation samples the last argument is not written.
+            errors, others = values[0, at], values[-1, at]
+            self._kernel(self._ahead[at], self._rates[at], rows, bounds, errors, others)
 
-    def _end(self, at: int, state: Array, errors: Array) -> str:
-        """Return whether an item diverged or stalled by the last step of `errors`, of `state`."""
-        group, lane = divmod(at, self._width)
-        flat = state[group, :, lane]
+    def _end(self, item: Item, state: Array, values: Array) -> str:
+        """Return whether an item diverged or stalled by the last step of `values`, of `state`."""
+        group, lane = item.place
+        flat, ahead = state[group, :, lane], self._ahead[group, :, lane]
         # A non-finite weight stays non-finite.
-        if not (np.isfinite(errors[group, lane]).all() and np.isfinite(flat).all()):
+        if not (np.isfinite(values[0, group, lane]).all() and np.isfinite(flat).all()):
             return "diverged"
-        ahead = self._ahead[group, :, lane]
         # To the bit: 0.0 is not -0.0.
         return "stalled" if self._batches.full and flat.tobytes() == ahead.tobytes() else ""
 
-    def _update(self, at: int, state: Array, errors: Array, validation: Array) -> None:
-        """Update an item from `state`, which belongs to the last step of `errors`."""
-        item, (group, lane) = self.items[at], divmod(at, self._width)
-        end = self._end(at, state, errors)
+    def _update(self, item: Item, state: Array, values: Array) -> None:
+        """Update an item from `state`, which belongs to the last step of `values`."""
+        group, lane = item.place
+        end = self._end(item, state, values)
         if end == "diverged":
             item.diverged_at = self._step
-            errors[group, lane, -1] = np.nan
-            validation[group, lane, -1:] = np.nan
+            values[:, group, lane, -1] = np.nan
         elif end == "stalled" and item.stalled_at is None:
             item.stalled_at = self._step
-        item._flat = state[group, :, lane].copy()
-        item._error = float(errors[group, lane, -1])
-        if self._validated:
-            item._validation_error = float(validation[group, lane, -1])
-
-    def _report(self, errors: Array, validation: Array) -> Array:
-        """Return errors, shape (items, steps), and keep the validation errors."""
-        shape, count = (len(self._order), -1), len(self.items)
-        self._validation_errors = validation.reshape(shape)[:count]
-        return errors.reshape(shape)[:count]
+        item.flat = state[group, :, lane].copy()
+        item.values = values[:, group, lane, -1].copy()
 
 
 def _samples(network: Network, inputs: Array, targets: Array) -> tuple[Array, Array]:

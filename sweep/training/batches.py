@@ -8,8 +8,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-from sweep.checks import whole
-
 __all__ = ["Batches", "epoch_order"]
 
 ORDERED = 2**20
@@ -41,16 +39,11 @@ class Batches:
         Whether each update takes all samples.
     most
         Upper limit of `count` in `rows`.
-
-    Raises
-    ------
-    ConfigError
-        The size is no whole number of at least 1.
     """
 
     def __init__(self, samples: int, size: int | None, *, seed: int, shuffle: bool) -> None:
         self._samples, self._seed, self._shuffle = samples, seed, shuffle
-        self._size = samples if size is None else whole(size, "batch_size", least=1)
+        self._size = size or samples
         self.full = self._size >= samples
         self.most = sys.maxsize if self.full else max(1, ORDERED // self._size)
 

@@ -1,8 +1,7 @@
 """The error curve of a trajectory: thinned points, with exact landmarks.
 
-A worker extends a curve by the errors of each call into a trainer and takes the new points; the
-driver appends them. Thinning depends on the step alone and landmarks cover the whole curve, so
-merging is appending.
+Thinning depends on the step alone and landmarks cover all steps, so the slices of a curve are
+joined by appending them.
 """
 
 from __future__ import annotations
@@ -10,26 +9,37 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-
-from sweep.training.thinning import CHART_POINTS, FULL_CURVE, charted, kept_steps
 
 __all__ = [
     "CHART_POINTS",
     "FULL_CURVE",
     "THRESHOLDS",
     "CurveSlice",
-    "ErrorCurve",
     "Landmarks",
     "Points",
     "charted",
+    "joined",
     "kept_steps",
+    "measured",
 ]
+
+FULL_CURVE = 100_000
+"""Up to this step a stored curve holds every step; beyond it is thinned (see kept_steps)."""
 
 THRESHOLDS = tuple(range(1, 33))
 """The k of the error levels 10^-k whose first crossing is recorded."""
+
+CHART_POINTS = 320
+PER_DECADE = 12
+"""Points a decade of the curve for charts: looks smooth, and each costs 45 µs to store."""
+
+LAST_STEP = 2**62
+"""The last kept step; at 10 ns an iteration it takes 1400 years."""
 
 Steps = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
@@ -74,144 +84,129 @@ class Landmarks:
 
 @dataclass(frozen=True)
 class CurveSlice:
-    """Points of a curve, shapes (n,), and the landmarks of the whole curve up to their end.
+    """Points of a curve, shapes (n,), and the landmarks of all its steps up to their end.
 
     `named` holds the finite points of further curves, which need not have one at each step.
     """
 
     marks: Landmarks
-    steps: Steps
-    errors: Values
-    validation: Values | None
+    steps: Steps = field(default_factory=lambda: np.empty(0, np.int64))
+    errors: Values = field(default_factory=lambda: np.empty(0))
+    validation: Values | None = None
     named: Mapping[str, Points] = field(default_factory=dict)
+
+    def at(self, chosen: npt.NDArray[Any] | slice) -> CurveSlice:
+        """Return the points at these positions."""
+        validation = None if self.validation is None else self.validation[chosen]
+        return replace(
+            self, steps=self.steps[chosen], errors=self.errors[chosen], validation=validation
+        )
 
     def until(self, marks: Landmarks) -> CurveSlice:
         """Return the points up to earlier landmarks."""
         end = int(np.searchsorted(self.steps, marks.last, side="right"))
-        validation = None if self.validation is None else self.validation[:end]
         named = {name: _up_to(points, marks.last) for name, points in self.named.items()}
-        return CurveSlice(marks, self.steps[:end], self.errors[:end], validation, named)
+        return replace(self.at(slice(end)), marks=marks, named=named)
+
+    def completed(self) -> CurveSlice:
+        """Return the curve with its best and its last point, and the last of further curves."""
+        marks, steps, errors, validation = self.marks, self.steps, self.errors, self.validation
+        landmarks = (marks.best_step, marks.best_values), (marks.last, marks.last_values)
+        for step, (error, other) in landmarks if marks.last >= 0 else ():
+            at = int(np.searchsorted(steps, step))
+            if at == len(steps) or steps[at] != step:
+                steps, errors = np.insert(steps, at, step), np.insert(errors, at, error)
+                validation = None if validation is None else np.insert(validation, at, other)
+        named = dict(self.named)
+        for name, (step, value) in marks.named.items():
+            before = named.get(name, (steps[:0], errors[:0]))
+            if math.isfinite(value) and step not in before[0][-1:]:
+                named[name] = np.append(before[0], step), np.append(before[1], value)
+        named = {name: points for name, points in named.items() if len(points[0])}
+        return CurveSlice(marks, steps, errors, validation, named)
 
 
-class ErrorCurve:
-    """An error curve that grows from step 0 on.
+def joined(parts: Sequence[CurveSlice]) -> CurveSlice:
+    """Return consecutive slices as one."""
+    if len(parts) == 1:
+        return parts[0]
+    named = {}
+    for name in dict.fromkeys(name for part in parts for name in part.named):
+        steps, values = zip(
+            *(part.named[name] for part in parts if name in part.named), strict=True
+        )
+        named[name] = np.concatenate(steps), np.concatenate(values)
+    validation = [part.validation for part in parts if part.validation is not None]
+    return CurveSlice(
+        parts[-1].marks,
+        np.concatenate([part.steps for part in parts]),
+        np.concatenate([part.errors for part in parts]),
+        np.concatenate(validation) if validation else None,
+        named,
+    )
 
-    Memory stays below FULL_CURVE + 1150 points for each decade beyond it.
+
+def measured(
+    marks: Landmarks,
+    errors: Values,
+    validation: Values | None = None,
+    named: Mapping[str, Points] | None = None,
+) -> CurveSlice:
+    """Return what the next steps add to a curve; a non-finite error ends it.
 
     Parameters
     ----------
     marks
-        The landmarks of the steps before the first point.
+        The landmarks of the steps before.
+    errors, validation
+        Those of the next steps, shape (n,).
+    named
+        New points of further curves, at these steps.
     """
+    first, diverged_at = marks.last + 1, None
+    if not np.isfinite(errors).all():
+        end = int(np.argmin(np.isfinite(errors)))
+        diverged_at, errors = first + end, errors[:end]
+    marks = replace(marks, diverged_at=diverged_at)
+    if not len(errors):
+        return CurveSlice(marks)
+    if validation is not None:
+        validation = validation[: len(errors)]
+    last = marks.last + len(errors)
+    new = {name: _up_to(points, last) for name, points in (named or {}).items()}
+    ends = {name: (int(at[-1]), float(values[-1])) for name, (at, values) in new.items() if len(at)}
+    marks = replace(_extended(marks, errors, validation), named={**marks.named, **ends})
+    steps = kept_steps(last, first)
+    thinned = {}
+    for name, (at, values) in new.items():
+        kept = np.isin(at, steps) & np.isfinite(values)
+        thinned[name] = at[kept], values[kept]
+    others = None if validation is None else validation[steps - first]
+    return CurveSlice(marks, steps, errors[steps - first], others, thinned)
 
-    def __init__(self, marks: Landmarks | None = None) -> None:
-        self._slices = [_empty(marks or Landmarks())]
 
-    @property
-    def marks(self) -> Landmarks:
-        """The landmarks so far."""
-        return self._slices[-1].marks
+def _extended(marks: Landmarks, errors: Values, validation: Values | None) -> Landmarks:
+    """Return the landmarks after these finite errors, at least one."""
 
-    @property
-    def kept(self) -> CurveSlice:
-        """All points that do not depend on where the curve ends."""
-        if len(self._slices) > 1:
-            parts = self._slices
-            others = [part.validation for part in parts if part.validation is not None]
-            validation = np.concatenate(others) if others else None
-            steps = np.concatenate([part.steps for part in parts])
-            errors = np.concatenate([part.errors for part in parts])
-            self._slices = [CurveSlice(self.marks, steps, errors, validation, _named(parts))]
-        return self._slices[0]
+    def values(at: int) -> tuple[float, float]:
+        return float(errors[at]), math.nan if validation is None else float(validation[at])
 
-    def extend(
-        self,
-        errors: Values,
-        validation: Values | None = None,
-        named: Mapping[str, Points] | None = None,
-    ) -> None:
-        """Add the errors of the next steps, shape (n,); a non-finite one ends the curve.
-
-        Parameters
-        ----------
-        named
-            New points of further curves, at steps of this one.
-        """
-        marks, first = self.marks, self.marks.last + 1
-        if marks.diverged_at is not None or not len(errors):
-            return
-        diverged_at = None
-        if not np.isfinite(errors[-1]) or not np.isfinite(errors).all():
-            bad = int(np.argmin(np.isfinite(errors)))
-            diverged_at, errors = first + bad, errors[:bad]
-        if not len(errors):
-            self.append(_empty(replace(marks, diverged_at=diverged_at)))
-            return
-        if validation is not None:
-            validation = validation[: len(errors)]
-        marks = _extended(marks, errors, validation, diverged_at)
-        steps = kept_steps(marks.last, first)
-        at = steps - first
-        kept = None if validation is None else validation[at]
-        new = {name: _up_to(points, marks.last) for name, points in (named or {}).items()}
-        ends = {
-            name: (int(one[0][-1]), float(one[1][-1])) for name, one in new.items() if len(one[0])
-        }
-        marks = replace(marks, named={**marks.named, **ends})
-        thinned = {name: _chosen(points, steps) for name, points in new.items()}
-        self.append(CurveSlice(marks, steps, errors[at], kept, thinned))
-
-    def stop(self) -> None:
-        """End the curve at its last step: its training has ended by itself."""
-        self.append(_empty(replace(self.marks, stopped_at=self.marks.last)))
-
-    def take(self) -> CurveSlice:
-        """Return and remove the points since the last call."""
-        taken, self._slices = self.kept, [_empty(self.marks)]
-        return taken
-
-    def append(self, new: CurveSlice) -> None:
-        """Append the points of a curve that continued from this one's landmarks."""
-        self._slices.append(new)
-
-    def rewind(self, marks: Landmarks) -> None:
-        """Go back to earlier landmarks of this curve."""
-        self._slices = [self.kept.until(marks)]
-
-    def points(self, marks: Landmarks | None = None) -> tuple[Steps, Values, Values | None]:
-        """Return the steps, errors and validation errors, with the best and the last step.
-
-        Parameters
-        ----------
-        marks
-            Earlier landmarks of this curve, where it is to end.
-        """
-        marks = marks or self.marks
-        part = self.kept.until(marks)
-        steps, errors, others = part.steps, part.errors, part.validation
-        if marks.last < 0:
-            return steps, errors, others
-        for step, values in (
-            (marks.best_step, marks.best_values),
-            (marks.last, marks.last_values),
-        ):
-            at = int(np.searchsorted(steps, step))
-            if at == len(steps) or steps[at] != step:
-                steps = np.insert(steps, at, step)
-                errors = np.insert(errors, at, values[0])
-                others = None if others is None else np.insert(others, at, values[1])
-        return steps, errors, others
-
-    def named(self, marks: Landmarks | None = None) -> dict[str, Points]:
-        """Return the points of each further curve, with the last one; see `points`."""
-        marks, found = marks or self.marks, {}
-        for name, (steps, values) in self.kept.until(marks).named.items():
-            step, value = marks.named.get(name, (-1, math.nan))
-            if math.isfinite(value) and not (len(steps) and steps[-1] == step):
-                steps, values = np.append(steps, step), np.append(values, value)
-            if len(steps):
-                found[name] = steps, values
-        return found
+    first, best_at = marks.last + 1, int(np.argmin(errors))
+    if errors[best_at] < marks.best_values[0]:
+        thresholds = marks.thresholds
+        for k in THRESHOLDS[len(thresholds) :]:
+            if errors[best_at] > float(f"1e-{k}"):
+                break
+            thresholds += (first + int(np.argmax(errors <= float(f"1e-{k}"))),)
+        marks = replace(
+            marks, best_step=first + best_at, best_values=values(best_at), thresholds=thresholds
+        )
+    least = marks.best_validation_error
+    if validation is not None:
+        least = float(np.fmin.reduce(validation[np.isfinite(validation)], initial=least))
+    return replace(
+        marks, last=marks.last + len(errors), last_values=values(-1), best_validation_error=least
+    )
 
 
 def _up_to(points: Points, last: int) -> Points:
@@ -219,55 +214,46 @@ def _up_to(points: Points, last: int) -> Points:
     return points[0][:end], points[1][:end]
 
 
-def _chosen(points: Points, steps: Steps) -> Points:
-    """Return the finite points at the kept `steps`."""
-    wanted = np.isin(points[0], steps) & np.isfinite(points[1])
-    return points[0][wanted], points[1][wanted]
+@cache
+def _thinned() -> Steps:
+    """Return the steps beyond FULL_CURVE that a curve keeps, each 1/500 above the one before.
+
+    Integers only, so that every machine keeps the same ones: about 1150 a decade.
+    """
+    steps = [FULL_CURVE + FULL_CURVE // 500]
+    while steps[-1] < LAST_STEP:
+        steps.append(steps[-1] + steps[-1] // 500)
+    return np.array(steps, dtype=np.int64)
 
 
-def _named(parts: Sequence[CurveSlice]) -> dict[str, Points]:
-    """Join the further curves of consecutive slices."""
-    joined = {}
-    for name in dict.fromkeys(name for part in parts for name in part.named):
-        points = [part.named[name] for part in parts if name in part.named]
-        steps, values = zip(*points, strict=True)
-        joined[name] = np.concatenate(steps), np.concatenate(values)
-    return joined
+def kept_steps(last: int, first: int = 0) -> Steps:
+    """Return the steps from `first` to `last` that a curve keeps, shape (n,), int64.
+
+    Every step up to FULL_CURVE, then a fixed log-spaced list that depends on the step
+    alone. (A run adds its best and its last step.)
+    """
+    head = np.arange(first, min(last, FULL_CURVE) + 1, dtype=np.int64)
+    if last <= FULL_CURVE:
+        return head
+    low, high = np.searchsorted(_thinned(), [first, last + 1])
+    return np.concatenate([head, _thinned()[low:high]])
 
 
-def _empty(marks: Landmarks) -> CurveSlice:
-    return CurveSlice(marks, np.empty(0, np.int64), np.empty(0), None)
+def charted(last: int) -> Steps:
+    """Return the kept steps from 1 to `last` that charts show, ascending, int64.
 
-
-def _extended(
-    marks: Landmarks, errors: Values, validation: Values | None, diverged_at: int | None
-) -> Landmarks:
-    """Return the landmarks after these finite errors, at least one."""
-    first = marks.last + 1
-    best_step, best_values, thresholds = marks.best_step, marks.best_values, marks.thresholds
-    best_at = int(np.argmin(errors))
-    if errors[best_at] < best_values[0]:
-        best_step, best_values = first + best_at, _values(errors, validation, best_at)
-        for k in THRESHOLDS[len(thresholds) :]:
-            if best_values[0] > float(f"1e-{k}"):
-                break
-            thresholds += (first + int(np.argmax(errors <= float(f"1e-{k}"))),)
-    least = marks.best_validation_error
-    if validation is not None:
-        finite = validation[np.isfinite(validation)]
-        least = float(np.fmin(least, finite.min())) if len(finite) else least
-    return Landmarks(
-        first + len(errors) - 1,
-        _values(errors, validation, -1),
-        best_step,
-        best_values,
-        thresholds,
-        least,
-        diverged_at,
-        None,
-        marks.named,
-    )
-
-
-def _values(errors: Values, validation: Values | None, at: int) -> tuple[float, float]:
-    return float(errors[at]), math.nan if validation is None else float(validation[at])
+    Spaced evenly in log(step), by a list that depends on the step alone, so that the points
+    charted while a run trains are among those charted at its end. (A run adds its first, its
+    best and its last step.)
+    """
+    per_decade = PER_DECADE
+    decades = math.log10(max(last, 1))
+    if decades * per_decade > CHART_POINTS - 4:
+        per_decade = max(1, int((CHART_POINTS - 4) / decades))
+    wanted = np.round(10.0 ** (np.arange(math.floor(decades * per_decade) + 1) / per_decade))
+    chosen = np.unique(wanted.astype(np.int64))
+    if last > FULL_CURVE:  # beyond it, the first kept step that is no smaller
+        kept = kept_steps(last)
+        at = np.searchsorted(kept, chosen)
+        chosen = np.unique(kept[at[at < len(kept)]])
+    return chosen[chosen <= last]

@@ -10,89 +10,19 @@ import math
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.curve import THRESHOLDS, CurveSlice, ErrorCurve, Landmarks, Points, charted
-from sweep.training.surroundings import Failure
+from sweep.training.curve import THRESHOLDS, CurveSlice, Landmarks, Points, charted, joined
+from sweep.training.task import Failure, Part, Saved, Weights
 
-__all__ = ["CurvePart", "History", "Part", "RunResult", "Saved", "Snapshot"]
-
-Weights = Mapping[str, Any]
+__all__ = ["History", "RunResult"]
 
 MOST_PRINTED = 2**20
 """Characters of what a trajectory prints that are kept."""
 
 LEFT_OUT = f"\n(What was printed after the first {MOST_PRINTED} characters is left out.)\n"
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """Weights and a trainer's own metrics at a step, and the step from which nothing changes.
-
-    With what `weights()` or `metrics()` raised, and the weights that early stopping keeps.
-    """
-
-    weights: Weights
-    metrics: Mapping[str, float]
-    stalled_at: int | None
-    failure: Failure | None = None
-    best: Weights | None = None
-
-
-@dataclass(frozen=True)
-class Saved:
-    """Where a trajectory can go on from, with its training time and what it has printed."""
-
-    marks: Landmarks
-    seconds: float
-    trainer: Mapping[str, npt.NDArray[Any]]
-    printed: str = ""
-
-
-@dataclass(frozen=True)
-class Part:
-    """A stretch of a trajectory.
-
-    Attributes
-    ----------
-    seconds
-        Training time from step 0 to its end. Of trajectories that train in one batch each has
-        its share: a call's time divided by the number of those that were under way.
-    snapshot
-        Taken at its end, where that is a cut point or where the trajectory ends.
-    ended
-        Whether no more is trained: the trajectory diverged or has stopped, or `max_seconds` has
-        passed.
-    initial
-        Whether `snapshot` is that of step 0, where a training begins.
-    printed
-        What was printed in it.
-    """
-
-    curve: CurveSlice
-    seconds: float
-    snapshot: Snapshot | None
-    ended: bool = False
-    initial: bool = False
-    printed: str = ""
-
-
-@dataclass(frozen=True)
-class CurvePart:
-    """What charts show of a stretch of a curve, while training goes on; shapes (n,)."""
-
-    steps: npt.NDArray[np.int64]
-    errors: npt.NDArray[np.float64]
-    validation: npt.NDArray[np.float64] | None
-
-    def up_to(self, iters: int) -> CurvePart:
-        """Return the part that belongs to a run of `iters` iterations."""
-        inside = self.steps <= iters
-        others = None if self.validation is None else self.validation[inside]
-        return CurvePart(self.steps[inside], self.errors[inside], others)
 
 
 @dataclass(frozen=True)
@@ -179,6 +109,8 @@ class History:
         The cut points without a result.
     saved
         The last state that came back; None where the trajectory can only begin anew.
+    seconds
+        The training time so far.
     printed
         What was printed so far.
     """
@@ -188,25 +120,28 @@ class History:
     ) -> None:
         self.left = deque(cuts)
         self.saved = saved
-        self.seconds = 0.0
-        self.curve = ErrorCurve()
+        self.seconds = saved.seconds if saved and points else 0.0
         self.printed = saved.printed if saved else ""
+        self._slices = [points or CurveSlice(Landmarks())]
         self._initial: Weights = {}
         self._shown = -1
-        if saved is not None and points is not None:
-            self.curve.append(points)
-            self.seconds = saved.seconds
 
     @property
     def step(self) -> int:
         """The last step that is known."""
-        return max(0, self.curve.marks.last)
+        return max(0, self._slices[-1].marks.last)
+
+    @property
+    def curve(self) -> CurveSlice:
+        """The curve so far: all points that do not depend on where it ends."""
+        self._slices = [joined(self._slices)]
+        return self._slices[0]
 
     def rewind(self) -> None:
         """Go back to the last state: what came after it is trained again."""
-        self.curve.rewind(self.saved.marks if self.saved else Landmarks())
-        self.seconds = self.saved.seconds if self.saved else 0.0
-        self.printed = self.saved.printed if self.saved else ""
+        saved = self.saved or Saved(Landmarks(), 0.0, {})
+        self._slices = [self.curve.until(saved.marks)]
+        self.seconds, self.printed = saved.seconds, saved.printed
 
     def add(self, parts: Sequence[Part], state: Saved | None = None) -> Iterator[RunResult]:
         """Append the parts of a slice; return a result for each run that ends with one.
@@ -224,10 +159,13 @@ class History:
         return (self._result(*ending) for ending in endings)
 
     def _append(self, part: Part) -> Iterator[tuple[int, str, Part, str]]:
-        """Append a part; yield iterations, outcome and output of each run that ends with it."""
-        self.curve.append(part.curve)
+        """Append a part; yield iterations, outcome, part and output of each run it ends."""
+        self._slices.append(part.curve)
         self.seconds = part.seconds
-        self._print(part.printed)
+        room = MOST_PRINTED - len(self.printed)
+        if part.printed and room >= 0:
+            left_out = LEFT_OUT if len(part.printed) > room else ""
+            self.printed += part.printed[:room] + left_out
         if part.snapshot is None:
             return
         if part.initial:
@@ -244,40 +182,33 @@ class History:
                 outcome = "failed" if part.snapshot.failure else "completed"
             yield iters, outcome, part, self.printed
 
-    def _print(self, text: str) -> None:
-        room = MOST_PRINTED - len(self.printed)
-        if text and room >= 0:
-            self.printed += text if len(text) <= room else text[:room] + LEFT_OUT
-
-    def charted(self) -> CurvePart | None:
-        """Return what is new of what charts show, each point once; None where nothing is."""
-        steps, errors, others = self.curve.points()
+    def charted(self) -> CurveSlice | None:
+        """Return the new points that charts show, each once; None where there is none."""
+        curve = self.curve.completed()
         chosen = np.append(0, charted(self.step))
         chosen = chosen[chosen > self._shown]
-        if not len(chosen) or not len(steps):
+        if not len(chosen) or not len(curve.steps):
             return None
         self._shown = int(chosen[-1])
-        at = np.searchsorted(steps, chosen)
-        return CurvePart(steps[at], errors[at], None if others is None else others[at])
+        return curve.at(np.searchsorted(curve.steps, chosen))
 
     def _result(self, iters: int, outcome: str, part: Part, printed: str) -> RunResult:
         marks, at_end = part.curve.marks, part.snapshot
         assert at_end is not None
-        steps, errors, others = self.curve.points(marks)
-        finite, reached = len(steps) > 0, outcome in ("completed", "failed")
-        curves = self.curve.named(marks)
+        curve = self.curve.until(marks).completed()
+        finite, reached = len(curve.steps) > 0, outcome in ("completed", "failed")
         last = {name: value for name, (_, value) in marks.named.items()}
         stalled_at = at_end.stalled_at
         crossed = dict(zip(THRESHOLDS, marks.thresholds, strict=False))
         return RunResult(
             iters=iters,
             outcome=outcome,
-            steps=steps,
-            errors=errors,
+            steps=curve.steps,
+            errors=curve.errors,
             best_error=marks.best_values[0] if finite else None,
             best_step=marks.best_step if finite else None,
-            initial_error=float(errors[0]) if finite else None,
-            final_error=float(errors[-1]) if reached else None,
+            initial_error=float(curve.errors[0]) if finite else None,
+            final_error=float(curve.errors[-1]) if reached else None,
             diverged_at=marks.diverged_at,
             stalled_at=stalled_at if stalled_at is not None and stalled_at <= iters else None,
             thresholds={k: crossed.get(k) for k in THRESHOLDS},
@@ -285,11 +216,11 @@ class History:
             final_weights=at_end.weights,
             train_seconds=part.seconds,
             metrics={**{n: v for n, v in last.items() if not math.isfinite(v)}, **at_end.metrics},
-            validation=others,
+            validation=curve.validation,
             final_validation_error=_finite(marks.last_values[1]) if reached else None,
             best_validation_error=_finite(marks.best_validation_error),
             stopped_at=marks.stopped_at,
-            curves=curves,
+            curves=curve.named,
             failure=at_end.failure if outcome == "failed" else None,
             printed=printed,
             best_weights=at_end.best,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -13,10 +14,9 @@ from sweep.training.curve import Points
 __all__ = [
     "Batch",
     "BatchOfOne",
-    "Trained",
+    "StepValues",
     "Trainer",
     "TrainerError",
-    "checked_error",
     "checked_metrics",
     "checked_state",
     "resumable",
@@ -31,19 +31,7 @@ class TrainerError(TypeError):
     """A trainer broke its protocol; the message names the class and the method."""
 
 
-class Trained(Protocol):
-    """What tells where a trajectory is."""
-
-    def error(self) -> float:
-        """Return the error now (step 0 before any advance)."""
-        ...
-
-    def weights(self) -> Mapping[str, float | npt.ArrayLike]:
-        """Return the weights now, by name."""
-        ...
-
-
-class Trainer(Trained, Protocol):
+class Trainer(Protocol):
     """What trains: one trajectory from its start, forward only.
 
     ``advance(a)`` then ``advance(b)`` equals ``advance(a + b)`` to the bit. A class that
@@ -63,16 +51,42 @@ class Trainer(Trained, Protocol):
         """Train on; return the errors after each iteration, shape (iterations,)."""
         ...
 
+    def error(self) -> float:
+        """Return the error now (step 0 before any advance)."""
+        ...
 
-class Batch(Protocol):
+    def weights(self) -> Mapping[str, float | npt.ArrayLike]:
+        """Return the weights now, by name."""
+        ...
+
+
+@dataclass(frozen=True)
+class StepValues:
+    """What a batch gives for some steps.
+
+    Attributes
+    ----------
+    errors, validation
+        Shape (items, steps); without validation None.
+    named
+        New points of a single trajectory's further curves, at these steps.
+    stopped
+        Whether the training of a batch of one has ended by itself, after these steps.
+    """
+
+    errors: Values
+    validation: Values | None = None
+    named: Mapping[str, Points] = field(default_factory=dict)
+    stopped: bool = False
+
+
+class Batch:
     """Trajectories that are trained together; what each gives does not depend on the others.
 
     Attributes
     ----------
     items
-        The trajectories, each a Trainer without `advance`.
-    stopped
-        Whether the training of a batch of one has ended by itself.
+        The trajectories, each with the methods of a Trainer but `advance` and `error`.
     savable
         Whether the items' states are all that is needed to continue.
     best
@@ -80,36 +94,27 @@ class Batch(Protocol):
     """
 
     items: Sequence[Any]
-    stopped: bool = False
     savable: bool = True
     best: Mapping[str, Any] | None = None
 
-    def advance(self, iterations: int) -> Values:
-        """Train all on; return the errors after each iteration, shape (items, iterations).
+    def now(self) -> StepValues:
+        """Return the values of step 0, before any advance."""
+        raise NotImplementedError
 
-        Fewer where a batch of one has stopped.
-        """
-        ...
+    def advance(self, iterations: int) -> StepValues:
+        """Train all on, by at least one iteration; fewer where a batch of one has stopped."""
+        raise NotImplementedError
 
-    def curves(self) -> Mapping[str, Points]:
-        """Return new points of a single trajectory's further curves, of the last advance."""
-        return {}
-
-    def close(self) -> None:
-        """End the training: nothing more is asked of it."""
-        return
-
-    def validation_errors(self) -> Values | None:
-        """Return those of the last advance, in its shape; before any, of step 0, (items, 1)."""
-        ...
-
-    def resume(self) -> None:
-        """Go on from where the items were restored: at one step."""
-        ...
+    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
+        """Continue from a state of each item, all at one step."""
+        for item, state in zip(self.items, states, strict=True):
+            item.restore(state)
 
     def leave(self, at: int) -> None:
         """Train an item no further: nobody needs its errors."""
-        ...
+
+    def close(self) -> None:
+        """End the training: nothing more is asked of it."""
 
 
 class BatchOfOne(Batch):
@@ -123,88 +128,68 @@ class BatchOfOne(Batch):
 
     def __init__(self, trainer: Trainer) -> None:
         self.items = [trainer]
-        self._count: int | None = None
-        self._told = f"{_name(trainer)}.validation_errors()"
+        self._validated = hasattr(trainer, "validation_errors")
 
-    def advance(self, iterations: int) -> Values:
-        """Train on; return the errors, shape (1, iterations)."""
-        (trainer,) = self.items
-        call = f"{_name(trainer)}.advance({iterations})"
-        errors = _numbers(_called(trainer, "advance", iterations), call)
+    def now(self) -> StepValues:
+        """Return the error and the validation error, shape (1, 1) each."""
+        call, value = _called(self.items[0], "error")
+        error = _one_number(value, call)
+        validation = self._validation(1, "before any advance")
+        self._validated = validation is not None
+        return StepValues(np.array([[error]]), validation)
+
+    def advance(self, iterations: int) -> StepValues:
+        """Train on; validation errors are NaN where a trainer that had some gives none."""
+        call, value = _called(self.items[0], "advance", iterations)
+        errors = _numbers(value, call)
         if errors.shape != (iterations,):
             raise TrainerError(
                 f"{call} returned shape {errors.shape}; "
                 f"it must return one error for each iteration, shape ({iterations},)."
             )
-        self._count = iterations
-        return errors[np.newaxis]
+        validation = self._validation(iterations, "after that many iterations")
+        if self._validated and validation is None:
+            validation = np.full((1, iterations), np.nan)
+        return StepValues(errors[np.newaxis], validation)
 
-    def validation_errors(self) -> Values | None:
-        """Return the validation errors; NaN where a trainer that had some gives none."""
-        (trainer,) = self.items
-        if not hasattr(trainer, "validation_errors"):
-            return None
-        count = 1 if self._count is None else self._count
-        value = _called(trainer, "validation_errors")
+    def _validation(self, count: int, when: str) -> Values | None:
+        call, value = "", None
+        if self._validated:
+            call, value = _called(self.items[0], "validation_errors")
         if value is None:
-            return None if self._count is None else np.full((1, count), np.nan)
-        errors = _numbers(value, self._told)
+            return None
+        errors = _numbers(value, call)
         if errors.shape != (count,):
-            when = "before any advance" if self._count is None else "after that many iterations"
             raise TrainerError(
-                f"{self._told} returned shape {errors.shape}; {when} it must have shape ({count},)."
+                f"{call} returned shape {errors.shape}; {when} it must have shape ({count},)."
             )
         return errors[np.newaxis]
 
-    def resume(self) -> None:
-        """Do nothing: a trainer goes on from what it was restored to."""
 
-    def leave(self, at: int) -> None:
-        """Do nothing: a batch without items under way is not advanced."""
-
-
-def checked_error(trainer: Trained) -> float:
-    """Return the error now."""
-    call = f"{_name(trainer)}.error()"
-    value = _numbers(_called(trainer, "error"), call)
-    if value.ndim:
-        raise TrainerError(f"{call} returned shape {value.shape}; it must return one number.")
-    return float(value)
-
-
-def checked_metrics(trainer: Trained) -> dict[str, float]:
+def checked_metrics(trainer: object) -> dict[str, float]:
     """Return the extra metrics now; a trainer need not have any."""
     if not hasattr(trainer, "metrics"):
         return {}
-    metrics = {}
-    for name, array in _named_numbers(trainer, "metrics").items():
-        if array.ndim:
-            raise TrainerError(
-                f"{_name(trainer)}.metrics() returned {name!r} of shape {array.shape}; "
-                "it must be one number."
-            )
-        metrics[name] = float(array)
-    return metrics
+    call, values = _named(trainer, "metrics")
+    return {name: _one_number(value, f"{call}, {name!r}") for name, value in values.items()}
 
 
-def snapshot(trainer: Trained) -> dict[str, Any]:
+def snapshot(trainer: object) -> dict[str, Any]:
     """Return copies of the weights now, scalars as float."""
-    weights = _named_numbers(trainer, "weights")
-    return {name: array if array.ndim else float(array) for name, array in weights.items()}
+    call, values = _named(trainer, "weights")
+    arrays = {name: _numbers(value, f"{call}, {name!r}") for name, value in values.items()}
+    return {name: array if array.ndim else float(array) for name, array in arrays.items()}
 
 
 def resumable(trainer: object) -> bool:
-    """Tell whether a trainer can be continued: it has both state() and restore()."""
+    """Return whether a trainer can be continued: it has both state() and restore()."""
     return all(callable(getattr(trainer, name, None)) for name in ("state", "restore"))
 
 
-def checked_state(trainer: Trained) -> dict[str, npt.NDArray[Any]]:
+def checked_state(trainer: object) -> dict[str, npt.NDArray[Any]]:
     """Return the state now: copies as arrays of numbers, truth values or text."""
-    call = f"{_name(trainer)}.state()"
-    values = _called(trainer, "state")
-    if not isinstance(values, Mapping):
-        raise TrainerError(f"{call} returned {short(values)}; it must map names to arrays.")
-    arrays = {str(name): np.array(value) for name, value in values.items()}
+    call, values = _named(trainer, "state")
+    arrays = {name: np.array(value) for name, value in values.items()}
     for name, array in arrays.items():
         if array.dtype.kind not in "biufcSU":
             raise TrainerError(
@@ -214,27 +199,25 @@ def checked_state(trainer: Trained) -> dict[str, npt.NDArray[Any]]:
     return arrays
 
 
-def _named_numbers(trainer: Trained, method: str) -> dict[str, npt.NDArray[np.float64]]:
-    """Call a method that names numbers; return copies, as the trainer may go on to change them."""
-    call = f"{_name(trainer)}.{method}()"
-    values = _called(trainer, method)
-    if not isinstance(values, Mapping):
-        raise TrainerError(f"{call} returned {short(values)}; it must map names to numbers.")
-    return {str(name): _numbers(item, f"{call}, {name!r}") for name, item in values.items()}
-
-
-def _name(trainer: object) -> str:
-    """Return what sentences call a trainer: its class, or the function that it is."""
-    return str(getattr(trainer, "__name__", type(trainer).__name__))
-
-
-def _called(trainer: Trained, method: str, *arguments: int) -> Any:
+def _called(trainer: object, method: str, *arguments: int) -> tuple[str, Any]:
+    """Call a method; return the call as messages show it, and what it returned."""
+    name = getattr(trainer, "__name__", type(trainer).__name__)
     if not callable(getattr(trainer, method, None)):
-        raise TrainerError(f"{_name(trainer)} has no method {method}; a trainer needs it.")
-    return getattr(trainer, method)(*arguments)
+        raise TrainerError(f"{name} has no method {method}; a trainer needs it.")
+    call = f"{name}.{method}({', '.join(map(str, arguments))})"
+    return call, getattr(trainer, method)(*arguments)
 
 
-def _numbers(value: Any, call: str) -> npt.NDArray[np.float64]:
+def _named(trainer: object, method: str) -> tuple[str, dict[str, Any]]:
+    """Call a method that returns values by name."""
+    call, values = _called(trainer, method)
+    if not isinstance(values, Mapping):
+        kind = "arrays" if method == "state" else "numbers"
+        raise TrainerError(f"{call} returned {short(values)}; it must map names to {kind}.")
+    return call, {str(name): value for name, value in values.items()}
+
+
+def _numbers(value: Any, call: str) -> Values:
     """Return a float64 copy; None is no number here, though NumPy reads it as NaN."""
     try:
         if value is not None:
@@ -244,7 +227,14 @@ def _numbers(value: Any, call: str) -> npt.NDArray[np.float64]:
     raise TrainerError(f"{call} returned {short(value)}; it must be a number or an array of them.")
 
 
+def _one_number(value: Any, call: str) -> float:
+    number = _numbers(value, call)
+    if number.ndim:
+        raise TrainerError(f"{call} returned shape {number.shape}; it must be one number.")
+    return float(number)
+
+
 def short(value: Any) -> str:
-    """Return a value as a sentence shows it."""
+    """Return a value for a message, cut to 60 characters."""
     text = repr(value).replace("\n", " ")
     return text if len(text) <= 60 else text[:57] + "..."

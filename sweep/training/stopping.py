@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from sweep.training.curve import Points
 from sweep.training.protocol import (
     Batch,
+    StepValues,
     TrainerError,
-    checked_error,
     checked_state,
     resumable,
     snapshot,
 )
 
 __all__ = ["Stopping"]
-
-Values = npt.NDArray[np.float64]
 
 
 class Stopping(Batch):
@@ -58,86 +55,69 @@ class Stopping(Batch):
         self._target = -math.inf if error is None else error
         self._patience = patience
         self._rewinds = resumable(self._trainer)
-        self._validation = batch.validation_errors()
-        self._curves = dict(batch.curves())
         self._step = self._best_step = 0
         self._least = math.inf
         self.savable = patience is None  # else the best weights would have to be saved, too
-        if patience is not None and self._validation is None:
-            raise TrainerError(
-                f"stop.patience={patience}: the trainer has no validation errors; give it some, or "
-                "leave this key out."
-            )
-        if patience is not None and self._validation is not None:
-            self._improve(self._validation[0].tolist(), 0)
+        first = batch.now()
+        self._first = replace(first, stopped=bool(first.errors[0, 0] <= self._target))
+        if patience is not None:
+            if first.validation is None:
+                raise TrainerError(
+                    f"stop.patience={patience}: the trainer has no validation errors; give it "
+                    "some, or leave this key out."
+                )
+            self._improve(first.validation[0].tolist(), 0)
             self.best = snapshot(self._trainer)
-        self.stopped = checked_error(self._trainer) <= self._target
 
-    def advance(self, iterations: int) -> Values:
-        """Train; return the errors, shape (1, n), fewer than asked for where it ends."""
-        calls = [iterations] if self._rewinds else [1] * iterations
-        errors, validation = [np.empty(0)], [np.empty(0)]
-        curves: dict[str, Points] = {}
-        for count in calls:
-            some, others = self._advance(count)
-            errors.append(some)
-            if others is not None:
-                validation.append(others)
-            for name, (steps, values) in self._batch.curves().items():
-                there, before = curves.get(name, (steps[:0], values[:0]))
-                curves[name] = np.append(there, steps), np.append(before, values)
-            if self.stopped:
-                break
-        if self._validation is not None:
-            self._validation = np.concatenate(validation)[np.newaxis]
-        self._curves = curves
-        return np.concatenate(errors)[np.newaxis]
+    def now(self) -> StepValues:
+        """Return the values of step 0."""
+        return self._first
 
-    def validation_errors(self) -> Values | None:
-        """Return those of the last advance, shape (1, n)."""
-        return self._validation
-
-    def curves(self) -> Mapping[str, Points]:
-        """Return the points of further curves, of the last advance."""
-        return self._curves
-
-    def resume(self) -> None:
+    def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue from the trainer's state."""
-        self._batch.resume()
-
-    def leave(self, at: int) -> None:
-        """Train no further."""
-        self._batch.leave(at)
+        self._batch.restore(states)
 
     def close(self) -> None:
         """Close the trainer."""
         self._batch.close()
 
-    def _advance(self, count: int) -> tuple[Values, Values | None]:
+    def advance(self, iterations: int) -> StepValues:
+        """Train; return the values up to the step where it ends."""
+        found = []
+        for count in [iterations] if self._rewinds else [1] * iterations:
+            found.append(self._advance(count))
+            if found[-1].stopped:
+                break
+        return found[0] if len(found) == 1 else _joined(found)
+
+    def _advance(self, count: int) -> StepValues:
         """Train on; end at the step that the curve tells, with the best weights up to it."""
         before = checked_state(self._trainer) if self._rewinds else {}
-        (errors,) = self._batch.advance(count)
-        others = self._batch.validation_errors()
+        values = self._batch.advance(count)
+        (errors,), validation = values.errors, values.validation
         reached = np.flatnonzero(errors <= self._target)
         end = int(reached[0]) + 1 if len(reached) else None
-        best = None
-        if self._patience is not None and others is not None:
-            best, late = self._improve(others[0, :end].tolist(), self._step + 1)
+        at, best = len(errors), None
+        if self._patience is not None and validation is not None:
+            best, late = self._improve(validation[0, :end].tolist(), self._step + 1)
             end = late or end
-        at, stop = len(errors), len(errors) if end is None else end
         if best is not None:
             at = self._at(before, at, best)
             self.best = snapshot(self._trainer)
+        stop = len(errors) if end is None else end
         self._at(before, at, stop)
-        self.stopped = end is not None or self._batch.stopped
         self._step += stop
-        return errors[:stop], None if others is None else others[0, :stop]
+        return StepValues(
+            values.errors[:, :stop],
+            None if validation is None else validation[:, :stop],
+            values.named,
+            stopped=end is not None or values.stopped,
+        )
 
     def _at(self, state: Mapping[str, Any], at: int, wanted: int) -> int:
         """Take the trainer, `at` iterations after a state, to another count; return that."""
         if wanted != at:
-            self._trainer.restore(state)
-            self._batch.resume()
+            self._batch.restore([state])
             self._batch.advance(wanted)
         return wanted
 
@@ -155,3 +135,21 @@ class Stopping(Batch):
             elif self._patience is not None and first + at - self._best_step >= self._patience:
                 return best, at + 1
         return best, None
+
+
+def _joined(found: Sequence[StepValues]) -> StepValues:
+    """Return consecutive values as one."""
+    named: dict[str, list[Any]] = {}
+    for values in found:
+        for name, points in values.named.items():
+            named.setdefault(name, []).append(points)
+    validation = [values.validation for values in found if values.validation is not None]
+    return StepValues(
+        np.concatenate([values.errors for values in found], axis=1),
+        np.concatenate(validation, axis=1) if validation else None,
+        {
+            name: (np.concatenate([at for at, _ in some]), np.concatenate([v for _, v in some]))
+            for name, some in named.items()
+        },
+        stopped=found[-1].stopped,
+    )

@@ -30,13 +30,7 @@ class Failure:
         return cls(lines[0], "".join(traceback.format_exception(error)), printed)
 
 
-class _Held(threading.local):
-    """What the thread has printed; None where it trains nothing."""
-
-    text: io.StringIO | None = None
-
-
-_held = _Held()
+_held = threading.local()  # `text`: what a thread prints while it trains
 _lock = threading.Lock()
 _threads = 0
 _before: dict[str, str | None] = {}
@@ -50,11 +44,11 @@ class _Output:
         self.original = original
 
     def write(self, text: str) -> int:
-        written: int = (_held.text or self.original).write(text)
+        written: int = getattr(_held, "text", self.original).write(text)
         return written
 
     def writelines(self, lines: Iterable[str]) -> None:
-        (_held.text or self.original).writelines(lines)
+        getattr(_held, "text", self.original).writelines(lines)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.original, name)
@@ -72,7 +66,7 @@ def captured() -> Iterator[None]:
     try:
         yield
     finally:
-        _held.text = None
+        del _held.text
         with _lock:
             _threads -= 1
             if not _threads and isinstance(sys.stdout, _Output):
@@ -81,12 +75,11 @@ def captured() -> Iterator[None]:
 
 def take() -> str:
     """Return what this thread has printed since the last call."""
-    if _held.text is None:
-        return ""
-    text = _held.text.getvalue()
-    _held.text.seek(0)
-    _held.text.truncate()
-    return text
+    text = getattr(_held, "text", io.StringIO())
+    printed: str = text.getvalue()
+    text.seek(0)
+    text.truncate()
+    return printed
 
 
 @contextmanager

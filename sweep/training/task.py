@@ -1,19 +1,33 @@
-"""What travels between the driver and its workers: tasks, results and failures; plain values."""
+"""What travels between the driver and its workers: tasks and results; plain values."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from sweep.training.history import Part, Saved
+import numpy.typing as npt
+
+from sweep.training.curve import CurveSlice, Landmarks
 from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
 
-__all__ = ["Failure", "Item", "SliceResult", "Task"]
+__all__ = ["Failure", "Item", "Part", "Saved", "SliceResult", "Snapshot", "Task"]
+
+Weights = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Saved:
+    """Where a trajectory can go on from, with its training time and what it has printed."""
+
+    marks: Landmarks
+    seconds: float
+    trainer: Mapping[str, npt.NDArray[Any]]
+    printed: str = ""
 
 
 @dataclass(frozen=True)
@@ -58,6 +72,48 @@ class Task:
     number: int
     seconds: float
     items: tuple[Item, ...] | None
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Weights and a trainer's own metrics at a step, and the step from which nothing changes.
+
+    With what `weights()` or `metrics()` raised, and the weights that early stopping keeps.
+    """
+
+    weights: Weights = field(default_factory=dict)
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    stalled_at: int | None = None
+    failure: Failure | None = None
+    best: Weights | None = None
+
+
+@dataclass(frozen=True)
+class Part:
+    """A stretch of a trajectory.
+
+    Attributes
+    ----------
+    seconds
+        Training time from step 0 to its end. Of trajectories that train in one batch each has
+        its share: a call's time divided by the number of those that were under way.
+    snapshot
+        Taken at its end, where that is a cut point or where the trajectory ends.
+    ended
+        Whether no more is trained: the trajectory diverged or has stopped, or `max_seconds` has
+        passed.
+    initial
+        Whether `snapshot` is that of step 0, where a training begins.
+    printed
+        What was printed in it.
+    """
+
+    curve: CurveSlice
+    seconds: float
+    snapshot: Snapshot | None
+    ended: bool = False
+    initial: bool = False
+    printed: str = ""
 
 
 @dataclass(frozen=True)

@@ -12,20 +12,18 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import did_you_mean, invalid_value, no_such_key, refuse_quotes
+from sweep.checks import did_you_mean
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.blas import hold_blas
-from sweep.training.function import BatchOfFunction, Function
+from sweep.training.function import Function
 from sweep.training.protocol import Batch, BatchOfOne
 from sweep.training.stopping import Stopping
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
-    from sweep.training.data import Data
 
 __all__ = [
     "build_batch",
-    "built_in_options",
     "check_options",
     "is_function",
     "locate",
@@ -37,8 +35,6 @@ METHODS = ("advance", "error", "weights")
 
 GIVEN = ("data", "lr", "network", "seed")
 """What a user's trainer gets from the program where it has a parameter of the name."""
-
-BUILT_IN_KEYS = ("batch_size", "shuffle")
 
 
 def locate(target: str) -> Callable[..., Any]:
@@ -116,41 +112,6 @@ def logs_by_itself(trainer: Callable[..., Any]) -> bool:
     return path is not None and b"mlflow" in Path(path).read_bytes()
 
 
-def built_in_options(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
-    """Check the settings of the built-in trainer; return those that change a number.
-
-    A batch size that takes all samples is the full batch and `shuffle` then says nothing, so
-    that equal numbers have one signature.
-
-    Raises
-    ------
-    ConfigErrors
-        Everything that is wrong, one sentence each.
-    """
-    problems = [
-        no_such_key("trainer", key, BUILT_IN_KEYS) for key in options if key not in BUILT_IN_KEYS
-    ]
-    size, shuffle = options.get("batch_size"), options.get("shuffle", True)
-    try:
-        _check_batch_size(size)
-    except ConfigError as error:
-        problems.append(str(error))
-    if not isinstance(shuffle, bool):
-        problems.append(invalid_value("trainer.shuffle", shuffle, "say true or false"))
-    if problems:
-        raise ConfigErrors(problems)
-    if size is None or (data is not None and size >= len(data.inputs)):
-        return {}
-    return {"batch_size": size, "shuffle": shuffle}
-
-
-def _check_batch_size(size: Any) -> None:
-    refuse_quotes("trainer.batch_size", size, _check_batch_size)
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        advice = "give a whole number of at least 1, or null for all samples"
-        raise ConfigError(invalid_value("trainer.batch_size", size, advice))
-
-
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Raise ConfigErrors unless a user's trainer takes these keyword arguments, and no fewer."""
     called = trainer.__name__
@@ -193,36 +154,30 @@ def _advice(name: str, trainer: Callable[..., Any]) -> str:
 def build_batch(specs: Sequence[RunSpec]) -> Batch:
     """Build fresh trainers at step 0 for trajectories that train in one batch.
 
-    Several have the built-in trainer and are equal in all but weights and rate. A user's trainer
-    gets its own options, and those of GIVEN for which it has a parameter.
+    Several have the built-in trainer without `stop`, and are equal in all but weights and rate.
+    A user's trainer gets its own options, and those of GIVEN for which it has a parameter.
 
     Raises
     ------
     RunFailed
         The trainer's source, or the data, is not what a run's signature is made of.
     """
-    if specs[0].stop:
-        (alone,) = specs
-        return Stopping(_batch(specs), **alone.stop)
-    return _batch(specs)
-
-
-def _batch(specs: Sequence[RunSpec]) -> Batch:
     first = specs[0]
-    if not first.trainer.built_in:
-        (alone,) = specs
-        return _own(alone)
-    from sweep.training.backprop import Backprop  # late: it loads SciPy or LLVM
+    if first.trainer.built_in:
+        from sweep.training.backprop import Backprop  # late: it loads SciPy or LLVM
 
-    assert first.rule is not None
-    return Backprop(
-        [spec.network for spec in specs],
-        first.data(),
-        lrs=[spec.lr for spec in specs],
-        rule=first.rule,
-        seed=first.seed,
-        **first.trainer.options,
-    )
+        assert first.rule is not None
+        batch: Batch = Backprop(
+            [spec.network for spec in specs],
+            first.data(),
+            lrs=[spec.lr for spec in specs],
+            rule=first.rule,
+            seed=first.seed,
+            **first.trainer.options,
+        )
+    else:
+        batch = _own(first)
+    return Stopping(batch, **first.stop) if first.stop else batch
 
 
 def _own(spec: RunSpec) -> Batch:
@@ -238,9 +193,7 @@ def _own(spec: RunSpec) -> Batch:
         if name in parameters and name not in options:
             options[name] = spec.data() if name == "data" else getattr(spec, name)
     hold_blas()
-    if is_function(found):
-        batch: Batch = BatchOfFunction(Function(found.__name__, found(**options)))
-    else:
-        batch = BatchOfOne(found(**options))
+    made = found(**options)
+    batch = Function(found.__name__, made) if is_function(found) else BatchOfOne(made)
     hold_blas()  # what it loaded
     return batch

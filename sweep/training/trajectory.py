@@ -1,65 +1,83 @@
-"""One trajectory under way in a worker: its trainer, its curve, and what its runs are given."""
+"""One trajectory under way in a worker: its curve, and the snapshots of its runs."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sweep.training.curve import ErrorCurve
-from sweep.training.history import Part, Saved, Snapshot
-from sweep.training.protocol import Batch, Trainer, checked_metrics, checked_state, snapshot
+from sweep.training.curve import CurveSlice, Landmarks, joined, measured
+from sweep.training.protocol import Batch, StepValues, checked_metrics, snapshot
 from sweep.training.surroundings import Failure, take
+from sweep.training.task import Part, Snapshot
 
 __all__ = ["Trajectory"]
 
 
 @dataclass
 class Trajectory:
-    """One trajectory under way."""
+    """One trajectory of a batch under way."""
 
-    trainer: Trainer
-    curve: ErrorCurve
+    batch: Batch
+    at: int
     cuts: deque[int]
     max_seconds: float
     seconds: float = 0.0
+    marks: Landmarks = field(default_factory=Landmarks)
+    slices: list[CurveSlice] = field(default_factory=list)
     parts: list[Part] = field(default_factory=list)
     ended: bool = False
-    best: Mapping[str, Any] | None = None
+
+    @property
+    def trainer(self) -> Any:
+        return self.batch.items[self.at]
 
     @property
     def step(self) -> int:
-        return max(0, self.curve.marks.last)
+        return max(0, self.marks.last)
 
     @property
     def under_way(self) -> bool:
         return bool(self.cuts) and not self.ended
 
-    def close_part(self) -> None:
+    def append(self, values: StepValues) -> None:
+        """Add the next steps to the curve."""
+        validation = None if values.validation is None else values.validation[self.at]
+        new = measured(self.marks, values.errors[self.at], validation, values.named)
+        self.marks = new.marks
+        if values.stopped and new.marks.diverged_at is None:
+            self.marks = replace(new.marks, stopped_at=new.marks.last)
+        self.slices.append(new)
+
+    def end_run(self) -> None:
         """End a part at a cut point, a divergence, a stop or `max_seconds`."""
-        marks = self.curve.marks
-        diverged = marks.diverged_at is not None
-        cut = bool(self.cuts) and marks.last == self.cuts[0]
+        diverged = self.marks.diverged_at is not None
+        cut = bool(self.cuts) and self.marks.last == self.cuts[0]
         if cut:
             self.cuts.popleft()
         late = bool(self.cuts) and self.seconds >= self.max_seconds
-        self.ended = diverged or marks.stopped_at is not None or late
+        self.ended = diverged or self.marks.stopped_at is not None or late
         if cut or self.ended:
-            self._add(self._snapshot(diverged))
+            self.end_part(self._snapshot(diverged))
+
+    def end_part(self, taken: Snapshot | None, *, initial: bool = False) -> None:
+        curve = replace(joined([*self.slices, CurveSlice(self.marks)]), marks=self.marks)
+        self.slices = []
+        ended = self.ended and taken is not None
+        self.parts.append(Part(curve, self.seconds, taken, ended, initial, take()))
 
     def end_slice(self) -> tuple[Part, ...]:
-        """Return the parts of the slice."""
+        """Return and remove the parts of the slice."""
         if self.under_way:
-            self._add(None)
+            self.end_part(None)
         parts, self.parts = tuple(self.parts), []
         return parts
 
-    def close(self, batch: Batch) -> None:
+    def close(self) -> None:
         """Close the trainer after the last part; what that raises or prints belongs to it."""
         failure = None
         try:
-            batch.close()
+            self.batch.close()
         except BaseException as error:
             failure = Failure.of(error)
         part = self.parts.pop()
@@ -68,22 +86,12 @@ class Trajectory:
             taken = replace(taken, failure=failure)
         self.parts.append(replace(part, snapshot=taken, printed=part.printed + take()))
 
-    def _add(self, taken: Snapshot | None) -> None:
-        ended = self.ended and taken is not None
-        self.parts.append(Part(self.curve.take(), self.seconds, taken, ended, printed=take()))
-
     def _snapshot(self, diverged: bool) -> Snapshot:
         """Take a snapshot; what cannot be taken loses nothing of what was trained."""
-        weights: Mapping[str, Any] = {}
-        metrics: Mapping[str, float] = {}
-        failure = None
-        try:
-            weights = snapshot(self.trainer)
-            metrics = {} if diverged else checked_metrics(self.trainer)
-        except BaseException as error:
-            failure = Failure.of(error)
         stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
-        return Snapshot(weights, metrics, stalled_at, failure, self.best)
-
-    def save(self) -> Saved:
-        return Saved(self.curve.marks, self.seconds, checked_state(self.trainer))
+        taken = Snapshot(stalled_at=stalled_at, best=self.batch.best)
+        try:
+            taken = replace(taken, weights=snapshot(self.trainer))
+            return taken if diverged else replace(taken, metrics=checked_metrics(self.trainer))
+        except BaseException as error:
+            return replace(taken, failure=Failure.of(error))

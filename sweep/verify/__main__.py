@@ -48,13 +48,12 @@ def verify(config: DictConfig) -> None:
     store = open_store(from_options(reading_settings(plain, Path.cwd())), mode="read")
     sweep, plan, runs = named(store, str(plain["sweep"]), plain["run"])
     base = store.tracking.outputs / str(plan.get("base") or Path.cwd())
-    # The configuration's other keys may lean on keys that this command does not have.
-    origin = Origin(base, str(config.trainer.get("_target_")))
-    settled, cases = prepared(runs, plan, origin)
-    whole = sweep if plain["run"] is None else None
+    # The configuration's other keys may refer to keys that this command does not have.
+    settled, cases = prepared(runs, plan, Origin(base, str(config.trainer.get("_target_"))))
+    complete = sweep if plain["run"] is None else None
     needed = trajectories(cases)
     _say(
-        f"{f'Sweep {whole.sweep_id}' if whole else 'One run'} in {store.where}: "
+        f"{f'Sweep {complete.sweep_id}' if complete else 'One run'} in {store.where}: "
         f"{len(cases)} runs to train again, {len(needed)} trajectories, "
         f"{sum(one.stops[-1] for one in needed)} iterations"
     )
@@ -65,8 +64,8 @@ def verify(config: DictConfig) -> None:
     count: Counter[str] = Counter(map(_shown, settled))
     with stop_on_signals() as stop:
         count.update(map(_shown, verdicts(cases, platform, partial(histories, store), stop)))
-    if whole:
-        count.update(map(_shown, totals(whole, runs)))
+    if complete:
+        count.update(map(_shown, totals(complete, runs)))
     text = (
         f"{count['equal']} runs verified, {count['differs']} differ, "
         f"{count['not verified']} not verified"
@@ -75,13 +74,11 @@ def verify(config: DictConfig) -> None:
         text += f", {count['not compared']} not compared (they did not finish)"
     _say(text)
     if count["differs"]:
-        raise RunFailed(
-            "What is stored is not what training gives; the differences are listed above."
-        )
+        raise RunFailed("Stored and retrained values differ; the differences are listed above.")
 
 
 def _shown(verdict: Verdict) -> str:
-    """Say what came of a run; return the word for it."""
+    """Print the verdict on a run; return its word."""
     near = " within the tolerance" if verdict.near and verdict.word == "equal" else ""
     reason = f": {verdict.reason}" if verdict.reason else ""
     _say(f"  {verdict.word}{near}  {verdict.name}{reason}")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,16 +12,15 @@ from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.plan import Cell
 from sweep.errors import ConfigError
 from sweep.tracking.entities import entity_name, short
-from sweep.tracking.files import CONFIG
+from sweep.tracking.files import CONFIG, read_config
 from sweep.verify.compare import MISSING
 from sweep.verify.values import FILE, Values, flat
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["Case", "Origin", "case_of", "paired"]
+__all__ = ["Case", "Origin", "case_of"]
 
-GROUPS = ("network", "data", "trainer")
 SIGNATURE = "sweep.signature"
 
 
@@ -36,14 +34,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class Case:
-    """A stored run, what is compared without any training, and the cell to train.
+    """A run, what store and plan say of its configuration, what they should, and what to train.
 
-    Attributes
-    ----------
-    stored, expected
-        What run and plan say of its configuration, and what they should.
-    cell
-        None where it is not trained; `reason` says why.
+    `cell` is None where it is not trained; `reason` says why.
     """
 
     run: StoredRun
@@ -53,92 +46,56 @@ class Case:
     reason: str = ""
 
 
-def paired(
-    runs: Sequence[StoredRun], cells: Sequence[Mapping[str, Any]]
-) -> tuple[list[tuple[StoredRun, Mapping[str, Any] | None]], list[Mapping[str, Any]]]:
-    """Return each run with its cell of the plan, and the cells that no run is stored for.
-
-    A run whose name or signature was changed still finds its cell by the other one.
-    """
-    left = dict(enumerate(cells))
-    found: dict[str, Mapping[str, Any]] = {}
-    for fields in (("name", "signature"), ("signature",), ("name",)):
-        waiting: dict[Any, deque[int]] = defaultdict(deque)
-        for position, cell in left.items():
-            waiting[tuple(str(cell.get(field)) for field in fields)].append(position)
-        for run in runs:
-            values = {"name": run.name, "signature": run.tags.get(SIGNATURE)}
-            key = tuple(values[field] for field in fields)
-            if run.run_id not in found and waiting[key]:
-                found[run.run_id] = left.pop(waiting[key].popleft())
-    return [(run, found.get(run.run_id)) for run in runs], list(left.values())
-
-
 def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) -> Case:
-    """Return the case of a run.
+    """Return the case of a run; `document` is its grid point in plan.json, if it has one.
 
     The configuration to train is the plan's; the run's own ``config.yaml`` where there is no
     plan, or where that one gives the stored signature and the plan's does not.
-
-    Parameters
-    ----------
-    document
-        Its cell as plan.json holds it; None for a run that no plan knows.
     """
     own, plan = _own_config(run), document or {}
-    planned, values = plan.get("config"), plan.get("values")
     choices, keys = plan.get("choices"), plan.get("params")
     if not isinstance(choices, Mapping):
-        choices = {group: run.params.get(group) for group in GROUPS}
+        choices = {group: run.params.get(group) for group in ("network", "data", "trainer")}
     keys = keys if isinstance(keys, Mapping) else run.params
     known = [run.tags.get(SIGNATURE), plan.get("signature")]
-    configs = [config for config in (planned, own) if isinstance(config, Mapping)]
+    configs = [config for config in (plan.get("config"), own) if isinstance(config, Mapping)]
     found = [_trainable(config, choices, known, keys, origin) for config in configs]
     specs = [spec for spec in found if isinstance(spec, RunSpec)]
+    there = isinstance(own, Mapping)
     if not specs:
-        reasons = [reason for reason in found if isinstance(reason, str)]
-        config = configs[0] if configs else FILE
-        expected = flat({CONFIG: config if isinstance(own, Mapping) else FILE})
+        expected = configs[0] if configs and there else FILE
+        reasons = [text for text in found if isinstance(text, str)]
         reason = (*reasons, "its configuration is missing")[0]
-        return Case(run, flat({CONFIG: own}), expected, None, reason)
+        return Case(run, flat({CONFIG: own}), flat({CONFIG: expected}), None, reason)
     spec = next((spec for spec in specs if spec.signature == known[0]), specs[0])
+    values = plan.get("values")
     cell = Cell(0, (), values if isinstance(values, Mapping) else {}, spec)
-    file = spec.config["data"].get("file")
-    changed = file and spec.signature not in known
-    reason = f"has its data file {file} changed?" if changed else ""
-    return Case(run, *_described(run, own, document, cell), cell, reason)
-
-
-def _described(
-    run: StoredRun, own: Any, document: Mapping[str, Any] | None, cell: Cell
-) -> tuple[Values, Values]:
-    """Return what run and plan say of the cell that is trained, and what they should."""
-    spec, params = cell.spec, cell.params()
-    stored = {CONFIG: own, "param": run.params}
-    stored["tag"] = {SIGNATURE: run.tags.get(SIGNATURE, MISSING)}
+    params = cell.params()
+    tags = {SIGNATURE: known[0] or MISSING}
+    stored = {CONFIG: own, "param": run.params, "tag": tags}
     expected = {
-        CONFIG: spec.config if isinstance(own, Mapping) else FILE,
+        CONFIG: spec.config if there else FILE,
         "param": {entity_name(key): short(value) for key, value in params.items()},
         "tag": {SIGNATURE: spec.signature},
     }
     if document is not None:
         says = {"config": spec.config, "params": params, "signature": spec.signature}
-        stored["plan.json"] = {field: document.get(field, MISSING) for field in says}
+        stored["plan.json"] = {field: plan.get(field, MISSING) for field in says}
         expected["plan.json"] = {
-            field: value if field in document else "a field" for field, value in says.items()
+            field: value if field in plan else "a field" for field, value in says.items()
         }
-    return flat(stored), flat(expected)
+    file = spec.config["data"].get("file")
+    changed = f"has its data file {file} changed?" if file and spec.signature not in known else ""
+    return Case(run, flat(stored), flat(expected), cell, changed)
 
 
 def _own_config(run: StoredRun) -> Any:
     """Return the run's config.yaml; a sentence where it cannot be read, MISSING without it."""
-    from sweep.tracking import files
-
-    content = run.artifacts.read(run.run_id, files.CONFIG) if run.artifacts else None
+    content = run.artifacts.read(run.run_id, CONFIG) if run.artifacts else None
     if content is None:
         return MISSING
     try:
-        return files.read_config(content) or "what holds no configuration"
+        return read_config(content) or "what holds no configuration"
     except Exception as error:  # whatever a YAML reader makes of damaged bytes
         return f"what cannot be read ({type(error).__name__})"
 
@@ -150,10 +107,7 @@ def _trainable(
     keys: Iterable[str],
     origin: Origin,
 ) -> RunSpec | str:
-    """Return the specification of a stored configuration, or why it is not trained.
-
-    Its class is one that the user names.
-    """
+    """Return the specification of a stored configuration, or why it is not trained."""
     trainer = config.get("trainer")
     target = trainer.get("_target_") if isinstance(trainer, Mapping) else None
     if target != BUILT_IN and (target != origin.trainer or not isinstance(target, str)):

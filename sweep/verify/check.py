@@ -1,4 +1,4 @@
-"""Verify a sweep: the verdict on each of its runs, and on its own totals."""
+"""Which stored runs are trained again, and the verdict on each of them."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from sweep.engine.events import Ended, Failure
 from sweep.engine.executors import create
 from sweep.engine.plan import Plan, Trajectory
 from sweep.engine.signals import StopRequest
+from sweep.errors import StoreError
 from sweep.tracking.active import scratch
 from sweep.tracking.question import question_of
 from sweep.training.history import RunResult
-from sweep.verify.cases import Case, Origin, case_of, paired
+from sweep.verify.cases import Case, Origin, case_of
 from sweep.verify.compare import MISSING, Difference, Near, differences, exact
-from sweep.verify.values import Values, file_values, flat, stored_values, trained_values
+from sweep.verify.values import Values, flat, result_values, stored_metrics
 
 if TYPE_CHECKING:
     from sweep.tracking.read import History
@@ -32,15 +33,10 @@ EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "no
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of one run.
+    """The result for one run: ``equal``, ``differs``, ``not verified`` or ``not compared``.
 
-    Attributes
-    ----------
-    word
-        ``equal``, ``differs``, ``not verified`` (it cannot be trained again here) or
-        ``not compared`` (it has no curve, so it promises nothing).
-    near
-        It was compared to the tolerance: it trained on another kind of machine.
+    A run is not verified where it cannot be trained again here, and not compared where it has
+    no curve. `near`: it was trained on another kind of machine and compared to the tolerance.
     """
 
     name: str
@@ -62,20 +58,15 @@ def named(
     NotFoundError, StoreError
         There is no such sweep or run, or its plan cannot be read.
     """
-    from sweep.errors import StoreError
     from sweep.tracking import read
 
-    if run_id is None:
-        sweep = read.find_sweep(store, sweep_id)
-        runs = read.sweep_runs(store, sweep.sweep_id)
-    else:
-        runs = [read.find_run(store, str(run_id))]
-        parent = runs[0].tags.get("sweep.id")
-        if parent is None:
-            return None, {}, runs
-        sweep = read.find_sweep(store, parent)
+    runs = [] if run_id is None else [read.find_run(store, str(run_id))]
+    parent = runs[0].tags.get("sweep.id") if runs else sweep_id
+    if parent is None:
+        return None, {}, runs
+    sweep = read.find_sweep(store, parent)
     try:
-        return sweep, sweep.plan(), runs
+        return sweep, sweep.plan(), runs or read.sweep_runs(store, sweep.sweep_id)
     except ValueError as error:
         raise StoreError(f"plan.json of sweep {sweep.sweep_id}: {error}.") from error
 
@@ -83,22 +74,17 @@ def named(
 def prepared(
     runs: Sequence[StoredRun], plan: Mapping[str, Any], origin: Origin
 ) -> tuple[list[Verdict], list[Case]]:
-    """Return the verdicts that need no training, and the cases to train, numbered anew.
-
-    Parameters
-    ----------
-    plan
-        plan.json; empty for a run that belongs to no sweep.
-    """
+    """Return the verdicts that need no training, and the cases to train."""
     settled: list[Verdict] = []
     cases: list[Case] = []
-    for run, document in paired(runs, _planned(plan))[0]:
+    cells = _cells(plan)
+    for run in runs:
         last = _last_step(run) if run.status == "KILLED" else None
         if run.status != "FINISHED" and not last:
             settled.append(Verdict(run.name, UNCOMPARED, f"it is {run.status}"))
             continue
-        case = case_of(run, document, origin)
-        if plan and document is None:
+        case = case_of(run, cells.get(_index(run)), origin)
+        if plan and _index(run) not in cells:
             case.stored["run"] = run.run_id
         if case.cell is None:
             found = differences(case.stored, case.expected, exact)
@@ -110,10 +96,16 @@ def prepared(
     return settled, cases
 
 
-def _planned(plan: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the cells of a plan as data, whatever else stands there left out."""
+def _cells(plan: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    """Return the grid points of a plan by their index."""
     cells = plan.get("cells")
-    return [cell for cell in cells if isinstance(cell, Mapping)] if isinstance(cells, list) else []
+    found = enumerate(cells if isinstance(cells, list) else [])
+    return {index: cell if isinstance(cell, Mapping) else {} for index, cell in found}
+
+
+def _index(run: StoredRun) -> int:
+    text = run.tags.get("sweep.cell", "")
+    return int(text) if text.isdecimal() else -1
 
 
 def _last_step(run: StoredRun) -> int | None:
@@ -127,10 +119,8 @@ def _last_step(run: StoredRun) -> int | None:
 
 def trajectories(cases: Sequence[Case]) -> list[Trajectory]:
     """Return the trainings that the cases need."""
-    cells = [case.cell for case in cases if case.cell is not None]
-    if not cells:
-        return []
-    return Plan(tuple(cells), (), len(cells), "", cells[0].spec.base).trajectories()
+    cells = tuple(case.cell for case in cases if case.cell is not None)
+    return Plan(cells, (), len(cells), "", Path()).trajectories()
 
 
 def verdicts(
@@ -141,10 +131,7 @@ def verdicts(
 ) -> Iterator[Verdict]:
     """Train each trajectory once, on all cores; yield a verdict on each run as it ends.
 
-    Parameters
-    ----------
-    platform
-        The kind of this machine, as runs are tagged with it.
+    `platform` is the kind of this machine, as runs are tagged with it.
 
     Raises
     ------
@@ -156,7 +143,7 @@ def verdicts(
     with TemporaryDirectory() as folder, create("threads", thread_safe=safe) as executor:
 
         def environment(one: Trajectory) -> Mapping[str, str]:
-            """What a trainer of a user's own logs again goes to a store that is thrown away."""
+            """Give a user's trainer that logs to MLflow a store that is thrown away."""
             own = Path(folder, str(one.cells[0].index))
             return {} if one.spec.trainer.built_in else scratch(own)
 
@@ -185,19 +172,14 @@ def _compared(
     if run.status == "KILLED" and result.outcome == "completed":  # as far as it had come
         without: dict[str, Any] = {"final_error": None, "final_validation_error": None}
         result = replace(result, outcome="interrupted", **without)
-    stored, trained = file_values(run, result)
-    trained = case.expected | trained | trained_values(result)
-    there = stored_values(run, history(run))
-    if case.cell is not None and not case.cell.spec.trainer.built_in:  # it may log by itself
-        there = {key: value for key, value in there.items() if _of_sweep(key, trained)}
-    stored = case.stored | stored | there
+    stored, trained = result_values(run, result)
+    for key, value in stored_metrics(run, history(run)).items():
+        # A user's trainer may log metrics by itself.
+        own = case.cell is not None and not case.cell.spec.trainer.built_in
+        if not own or not key.startswith("metric ") or key.partition("@")[0] in trained:
+            stored[key] = value
     same = Near(result, run.metrics.get("best_step")) if near else exact
-    return differences(stored, trained, same)
-
-
-def _of_sweep(key: str, trained: Mapping[str, Any]) -> bool:
-    """Return whether a value of the store is no metric, or one that a result has."""
-    return not key.startswith("metric ") or key.partition("@")[0] in trained
+    return differences(case.stored | stored, case.expected | trained, same)
 
 
 def foreign(run: StoredRun, platform: str) -> str:
@@ -207,16 +189,16 @@ def foreign(run: StoredRun, platform: str) -> str:
 
 
 def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
-    """Return verdicts on what belongs to no run: cells without one, the sweep's own metrics."""
-    cells = _planned(sweep.plan())
+    """Return verdicts on grid points without a run, and on the sweep's own metrics."""
+    cells = _cells(sweep.plan())
     found = []
-    for cell in paired(runs, cells)[1]:
-        name = str(cell.get("name"))
+    for index in sorted(cells.keys() - {_index(run) for run in runs}):
+        name = str(cells[index].get("name"))
         if sweep.status == "FINISHED":
             gone = Difference("run", MISSING, "a finished run")
             found.append(Verdict(name, DIFFERS, differences=[gone]))
         else:
-            found.append(Verdict(name, UNCOMPARED, "no run of it was begun"))
+            found.append(Verdict(name, UNCOMPARED, "it was not started"))
     if sweep.status not in ("FINISHED", "FAILED"):
         return found
     expected: Values = {

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from sweep.checks import plain_text
+from sweep.tracking.entities import CURVES
 from sweep.training.history import RunResult
 from sweep.verify.values import Values
 
@@ -26,8 +27,8 @@ __all__ = ["MISSING", "Difference", "Near", "differences", "exact"]
 RELATIVE = 1e-9
 FLOOR = 1e-13
 
-TIME = "train_seconds"
-"""The one metric that the specification does not determine: any time is as good."""
+TIME = "metric train_seconds"
+"""The one metric that the specification does not determine."""
 
 NAMED = 3
 """So many differing points of one curve or array are named; the others are counted."""
@@ -36,7 +37,7 @@ LONGEST = 120
 
 
 class _Missing:
-    """What stands for a value that is not there."""
+    """A value that is not there."""
 
     def __repr__(self) -> str:
         return "nothing"
@@ -54,15 +55,14 @@ class Difference:
     expected: Any
 
     def __str__(self) -> str:
-        text = f"{self.key}: stored {_shown(self.stored)}, expected {_shown(self.expected)}"
+        shown = []
+        for value in (self.stored, self.expected):
+            text = value if isinstance(value, str) and value else repr(value)
+            shown.append(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
+        text = f"{self.key}: stored {shown[0]}, expected {shown[1]}"
         if isinstance(self.stored, float) and isinstance(self.expected, float):
             text += f" (off by {abs(self.stored - self.expected):.3g})"
         return plain_text(text)
-
-
-def _shown(value: Any) -> str:
-    text = value if isinstance(value, str) and value else repr(value)
-    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def differences(
@@ -86,58 +86,50 @@ def exact(key: str, stored: Any, expected: Any) -> bool:
     """Return whether two values are one: of one type, floats with the same bits."""
     if not isinstance(stored, float) or not isinstance(expected, float):
         return type(stored) is type(expected) and bool(stored == expected)
-    if not key.startswith("metric "):
-        return struct.pack("d", stored) == struct.pack("d", expected)
-    if key.partition("@")[0] == f"metric {TIME}":
+    if key.partition("@")[0] == TIME:
         return 0 <= stored < math.inf
-    return stored == expected  # SQLite keeps no sign of a zero
+    if key.startswith("metric "):
+        return stored == expected  # SQLite keeps no sign of a zero
+    return struct.pack("d", stored) == struct.pack("d", expected)
 
 
+@dataclass(frozen=True)
 class Near:
     """Whether values of two kinds of machine count as equal; called like `exact`.
 
-    Parameters
-    ----------
-    result
-        What was trained again: steps are judged by its curve.
-    best_step
-        The stored best step, which a thinned curve keeps beside its own steps.
+    Steps are judged by the curve of the `result` that was trained again. `best_step` is the
+    stored one, which a thinned curve keeps beside its own steps.
     """
 
-    def __init__(self, result: RunResult, best_step: float | None = None) -> None:
-        self.result = result
-        self.best_steps = {str(int(step)) for step in (best_step, result.best_step) if step}
+    result: RunResult
+    best_step: float | None = None
 
     def __call__(self, key: str, stored: Any, expected: Any) -> bool:
-        """Return whether the values of `key` are equal or near, each kind in its way."""
-        if exact(key, stored, expected):
-            return True
+        """Return whether the values of `key` are equal, or near in the way of its kind."""
         series, _, place = key.partition("@")
         kind, _, name = series.partition(" ")
-        curve = kind == "curve" or series in ("metric error", "metric validation_error")
+        curve = kind == "curve" or (kind == "metric" and name in CURVES)
+        if exact(key, stored, expected):
+            return True
         if MISSING in (stored, expected):
-            return curve and place in self.best_steps
-        if curve:
+            best = {str(int(step)) for step in (self.best_step, self.result.best_step) if step}
+            return curve and place in best
+        # A user's metric that is only named so is no value of the result.
+        if curve or (name.endswith("_error") and getattr(self.result, name, None) is not None):
             return _near_error(stored, expected)
         if kind == "weights" or series.startswith("metric weights/"):
             return _near_weight(stored, expected)
         if kind == "threshold":
             return self._near_threshold(float(name), stored, expected)
-        return kind == "metric" and self._near_metric(name, stored, expected)
-
-    def _near_metric(self, name: str, stored: float, expected: float) -> bool:
-        # A metric that only sounds so, of a trainer of the user's, is no value of the result.
-        if name.endswith("_error") and getattr(self.result, name, None) is not None:
-            return _near_error(stored, expected)
-        if name == "final_error_log10":
-            return stored < 309 and _near_error(10.0**stored, 10.0**expected)
-        if name == "best_step":
+        if series == "metric final_error_log10":
+            return bool(stored < 309) and _near_error(10.0**stored, 10.0**expected)
+        if series == "metric best_step":
             return _near_error(self._error_at(stored), self.result.best_error or 0.0)
-        if name == "diverged_at":
-            return abs(stored - expected) <= 1
-        # The step from which on not one bit changes is each machine's own. What a trainer of
-        # the user's measures has no known tolerance.
-        return name == "stalled_at"
+        if series == "metric diverged_at":
+            return bool(abs(stored - expected) <= 1)
+        # The step from which no bit changes depends on the machine. No tolerance is known of
+        # what a user's trainer measures.
+        return series == "metric stalled_at"
 
     def _near_threshold(self, level: float, stored: Any, expected: Any) -> bool:
         """Return whether all errors between two first steps at or below `level` are near it."""

@@ -11,13 +11,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sweep.tracking import files
+from sweep.tracking.entities import run_metrics
 from sweep.training.history import RunResult
 
 if TYPE_CHECKING:
     from sweep.tracking.read import History
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["FILE", "Values", "file_values", "flat", "stored_values", "trained_values"]
+__all__ = ["FILE", "Values", "flat", "result_values", "stored_metrics"]
 
 Values = dict[str, Any]
 """Keys are a kind, a name and a place: ``metric error@100``, ``weights final w1``, ``curve@10``."""
@@ -36,7 +38,7 @@ def flat(value: Any, path: str = "", separator: str = " ") -> Values:
     return found
 
 
-def stored_values(run: StoredRun, history: History) -> Values:
+def stored_metrics(run: StoredRun, history: History) -> Values:
     """Return a run's outcome, the last value of each metric, and each value that it ever had."""
     found: Values = {"tag sweep.outcome": run.tags.get("sweep.outcome")}
     found |= {f"metric {name}": value for name, value in run.metrics.items()}
@@ -47,45 +49,28 @@ def stored_values(run: StoredRun, history: History) -> Values:
     return found
 
 
-def trained_values(result: RunResult) -> Values:
-    """Return what a result is stored with, in the form of `stored_values`."""
-    from sweep.tracking.entities import run_metrics
-
-    found: Values = {"tag sweep.outcome": result.outcome}
-    for point in run_metrics(result):
-        found[f"metric {point.key}@{point.step}"] = point.value
-        found[f"metric {point.key}"] = point.value  # the steps ascend: the last one stays
-    return found
-
-
-def file_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
-    """Return the values in a run's files, and those in the files that training it gives."""
-    from sweep.tracking import files
-
+def result_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
+    """Return the values in a run's files, and all that training it gives."""
     stored: Values = {}
-    trained: Values = {}
-    ours = files.result_files(result, {})
-    del ours[files.CONFIG]  # described by the specification
-    ours.pop(files.LOG, None)  # it may tell the time
-    for name, content in ours.items():
+    trained: Values = {"tag sweep.outcome": result.outcome}
+    for point in run_metrics(result):
+        trained[f"metric {point.key}@{point.step}"] = point.value
+        trained[f"metric {point.key}"] = point.value  # the steps ascend: the last one stays
+    for name, content in files.result_files(result, {}).items():
         theirs = run.artifacts.read(run.run_id, name) if run.artifacts else None
-        if theirs == content:
+        # The specification describes the configuration; the log may hold the time.
+        if theirs == content or name in (files.CONFIG, files.LOG):
             continue
         try:
             found = None if theirs is None else _contents(name, theirs)
         except Exception as error:  # whatever its reader makes of damaged bytes
             found, stored[name] = None, f"what cannot be read ({type(error).__name__}: {error})"
-        if found is None:
-            trained[name] = FILE
-        else:
-            stored |= found
-            trained |= _contents(name, content)
+        stored |= found or {}
+        trained |= {name: FILE} if found is None else _contents(name, content)
     return stored, trained
 
 
 def _contents(name: str, content: bytes) -> Values:
-    from sweep.tracking import files
-
     if name == files.CURVE:
         return _curve(content)
     if name == files.THRESHOLDS:
@@ -101,7 +86,6 @@ def _contents(name: str, content: bytes) -> Values:
 
 
 def _curve(content: bytes) -> Values:
-    from sweep.tracking import files
 
     columns = files.read_curve(content)
     steps = columns.pop("step")

@@ -190,6 +190,18 @@ def test_what_is_no_grid_is_refused(arguments: list[str], told: str, tmp_path: P
 
 
 @pytest.mark.slow
+def test_resumed_sweep_leaves_out_what_it_did(tmp_path: Path) -> None:
+    skip = 'hydra.sweeper.skip=["lr > 1 and iters > 2"]'
+    first = run_sweep(["-m", "lr=1,3", "iters=2,4", skip], tmp_path)
+    assert first.code == 0 and "Left out: 1 grid point, where lr > 1 and iters > 2" in first.out
+    assert plan_of(["resume=last", "lr=0.5,5"], tmp_path)[3:] == [
+        "lr=0.5,iters=2", "lr=5.0,iters=2", "lr=0.5,iters=4",
+    ]  # fmt: skip
+    more = run_sweep(["resume=last", "lr=5", "iters=3"], tmp_path)
+    assert more.code == 2 and "Nothing is left of 1 grid point:" in more.err
+
+
+@pytest.mark.slow
 def test_points_of_a_file_are_resumed_after_a_kill_and_verified(tmp_path: Path) -> None:
     """The file may be gone by then: plan.json has every point."""
     points = tmp_path / "points.csv"

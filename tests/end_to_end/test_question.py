@@ -14,6 +14,7 @@ from mlflow.entities import Run
 
 from sweep.tracking import views
 from tests.end_to_end.test_main_job import open_store, search
+from tests.faults.support import trainer
 from tests.processes import Ended, run_sweep
 
 REPEATS = ["-m", "network=exclusive_or", "data=exclusive_or", "lr=2,10,40", "iters=100"]
@@ -137,6 +138,17 @@ def test_question_that_has_no_answer_is_refused(
     for sentence in told:
         assert sentence in ended.err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mode", [[], ["-m"]])
+def test_metric_that_ones_own_trainer_does_not_give_is_said_at_the_end(
+    mode: list[str], tmp_path: Path
+) -> None:
+    ended = run_sweep([*mode, *trainer(tmp_path, "Lasting"), "metric=f1"], tmp_path)
+    assert ended.code == 1 and "metric=f1: " in ended.err and "best_error" in ended.err, ended
+    (run,) = search(open_store(tmp_path), "run")
+    assert run.info.status == "FINISHED"
 
 
 @pytest.mark.slow

@@ -35,6 +35,10 @@ SINGLE = [
     ("lr=0.1,0.2", "lr=0.1,0.2: a single run takes one value; give several with -m"),
     ("--config-dir=nope", "there is no such folder"),
     ("network=null", "a group of the configuration was given null; name one of its options"),
+    ("metric=nonsense", "metric=nonsense: the built-in trainer has no such metric; it has"),
+    ("mode=max", "mode=max: name the metric too"),
+    ("lr=linspace(1,2,3)", "lr=linspace(1,2,3): a single run takes one value; give several with"),
+    ("network.layers=[]", "network.layers"),
     ("data.inputs.0.x=1", "x: a list is between it and its node; name a place of the list"),
 ]
 

@@ -192,7 +192,7 @@ def test_mended_source_trains_again_what_had_failed(
     finally:
         source.write_text(SOURCE)
     assert (ended.code, ended.err) == (0, ""), ended
-    assert "1 grid points are trained with the new one, 3 were made by the old one" in ended.out
+    assert "1 grid point is trained with the new one, 3 were made by the old one" in ended.out
     client = client_of(folder, "four")
     experiment = client.get_experiment_by_name("sweep")
     name = "lr=0.5,iters=3,trainer=halving"

@@ -11,7 +11,7 @@ import pytest
 
 from sweep.engine.checkpoint import Checkpoint
 from sweep.training.curve import CurveSlice, Landmarks
-from sweep.training.history import Saved
+from sweep.training.task import Saved
 
 MARKS = Landmarks(7, (0.5, math.nan), 6, (0.25, math.nan), (6,), math.nan)
 SAVED = Saved(MARKS, 1.5, {"w": np.arange(3.0), "name": np.array("é")})

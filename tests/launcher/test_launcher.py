@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.cli.launch import batches
+from sweep.cli.command import batches
 from sweep.engine.plan import Cell
 from tests.configuration import spec
 from tests.processes import run_sweep

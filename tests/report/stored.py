@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from sweep.tracking import files
 from sweep.tracking.artifacts import LocalArtifacts
@@ -140,6 +141,7 @@ def stored_run(
         "tags": {"sweep.signature": cell["signature"], "sweep.versions": '{"numpy": "2.1"}'},
         "start_time": START,
         "end_time": START + 5000,
+        "cell": cell["index"],
     }
     return StoredRun(**{**fields, **changed}, artifacts=store)
 
@@ -151,6 +153,17 @@ def grid(
     plan_cells = cells(axes)
     runs = [stored_run(folder, cell) for cell in plan_cells]
     return stored_sweep(folder, plan_cells, **question), runs
+
+
+def points_of(lines: Iterable[Any]) -> pd.DataFrame:
+    """Return the points of a picture's lines as one table; ``line`` counts the lines."""
+    frames = []
+    for number, one in enumerate(lines):
+        places = {"x": np.asarray(one.x, float), "y": np.asarray(one.y, float)}
+        top = np.asarray(one.top, float) if len(one.top) else np.nan
+        named = {"line": number, "kind": one.kind, "panel": one.panel, "value": one.value}
+        frames.append(pd.DataFrame(places).assign(top=top, **named))
+    return pd.concat(frames, ignore_index=True)
 
 
 DEFAULT = {"lr": [0.01, 0.05, 1.0], "iters": [1, 10, 100, 1000]}

@@ -113,7 +113,7 @@ def test_answer_tells_what_became_of_the_others(tmp_path: Path) -> None:
     text = answer(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
     assert text.endswith(
         "1 run diverged. 1 run failed. 1 run did not finish. "
-        "1 of 5 runs is missing; `resume=20250101-120000-abcd` trains it."
+        "1 of 5 runs is missing; `resume=20250101-120000-abcd` finishes it."
     )
 
 

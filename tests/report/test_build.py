@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.report.build import Report, build_report, write
-from sweep.report.content import cost
+from sweep.report.build import Report, build_report, cost
 from sweep.report.data import sweep_data
-from sweep.report.results import trouble_table
-from sweep.report.tables import Table
+from sweep.report.files import write
+from sweep.report.formats import Table
+from sweep.report.tables import trouble_table
 from tests.report import stored
 
 FILES = {"runs.csv", "final_error.csv", "report.md", "index.html"}

@@ -133,6 +133,14 @@ def test_missing_cells_are_those_without_a_run(tmp_path: Path) -> None:
     assert data.axes["iters"].values == ("1", "10")
 
 
+def test_missing_runs_keep_their_place_in_the_plan(tmp_path: Path) -> None:
+    axes = {"rule": ["notebook", "gradient"], "lr": [0.1], "iters": [10]}
+    sweep, runs = stored.grid(tmp_path, axes)
+    data = sweep_data(sweep, runs[1:])
+    assert list(data.values.rule) == ["notebook", "gradient"]
+    assert list(data.runs.outcome) == ["missing", "completed"]
+
+
 def test_missing_cell_is_missing_though_another_has_its_signature(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1], "iters": [10], "rule": ["null", "notebook"]})
     for cell in plan:

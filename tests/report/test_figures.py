@@ -21,8 +21,7 @@ from sweep.report.figures.canvas import MANY, STYLE, Picture, Sheet, png_bytes, 
 from sweep.report.figures.error_curves import curves_data
 from sweep.report.figures.final_errors import final_errors
 from sweep.report.figures.heat import heat_axes, heat_data
-from sweep.report.figures.lines import MOST_LINES
-from sweep.report.figures.panels import main_axis, panels_of
+from sweep.report.figures.panels import MOST_LINES, main_axis, panels_of
 from sweep.report.figures.parallel import parallel_data
 from sweep.report.figures.rules import rule_pairs
 from sweep.report.figures.scale import error_axis, inside
@@ -127,15 +126,15 @@ def test_pictures_of_a_sweep_without_results_are_none(tmp_path: Path) -> None:
 def curves(data: SweepData) -> tuple[Frame, str]:
     """Return the points of the error curves and their note."""
     key = main_axis(data)
-    points, note = curves_data(data, key, panels_of(data, key, data.axes["iters"]))
-    assert points is not None
-    return points, note
+    lines, note = curves_data(data, key, panels_of(data, key, data.axes["iters"]))
+    return stored.points_of(lines), note
 
 
 def ends(data: SweepData, x: str, key: str) -> tuple[Frame, str]:
     """Return the points of the final errors by `x` and their note."""
     one, other = data.axes[x], data.axes[key]
-    return final_errors(data, one, other, panels_of(data, one, other))
+    lines, note = final_errors(data, one, other, panels_of(data, one, other))
+    return stored.points_of(lines), note
 
 
 def kind(points: Frame, name: str) -> Frame:
@@ -158,11 +157,11 @@ def test_curves_mark_every_iteration_count_on_its_curve(tmp_path: Path) -> None:
     data = grid(tmp_path, **stored.DEFAULT)
     points, note = curves(data)
     assert note == ""
-    lines = kind(points, "line").groupby("line")
+    lines = kind(points, "line").groupby("value")
     assert lines.ngroups == 3
-    for number, line in lines:
+    for value, line in lines:
         runs = kind(points, "run")
-        runs = runs[runs.line == number]
+        runs = runs[runs.value == value]
         assert list(runs.x) == [1, 10, 100, 1000]
         for x, y in zip(runs.x, runs.y, strict=True):
             assert line.y.iloc[(line.x - x).abs().argmin()] == pytest.approx(y)
@@ -321,6 +320,24 @@ def test_effects_and_parallel_coordinates_hold_every_run(tmp_path: Path) -> None
     (lines,) = drawn(data, "parallel_coordinates").axes[0].collections
     assert len(lines.get_paths()) == 72
     assert 0 <= lines.get_datalim(lines.axes.transData).y0
+
+
+def test_metrics_of_a_trainer_have_a_panel_each(tmp_path: Path) -> None:
+    runs, plan = [], stored.cells({"lr": [0.1, 1.0], "iters": [5]})
+    for cell in plan:
+        result = stored.result_of(0.1, 5, stored.decay(0.1, 5))
+        steps = np.array([1, 3, 5])
+        curves = {"margin": (steps, -0.1 * steps), "accuracy 10": (steps, steps / 5)}
+        if cell["values"]["lr"] == 1.0:
+            del curves["accuracy 10"]
+        run = stored.stored_run(tmp_path, cell, result=replace(result, curves=curves))
+        runs.append(run)
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
+    figure = drawn(data, "metric_curves")
+    assert [axes.get_title(loc="left") for axes in figure.axes] == ["accuracy 10", "margin"]
+    assert [len(axes.lines) for axes in figure.axes] == [1, 2]
+    assert figure.axes[1].get_ylim()[0] < -0.5 and figure.axes[0].get_ylim()[0] > 0
+    assert overlaps(figure) == []
 
 
 def weights_of(data: SweepData) -> tuple[Frame | None, str]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.report import results
+from sweep.report import tables
 from sweep.report.answer import answer
 from sweep.report.build import build_comparison, build_report
 from sweep.report.data import SweepData, sweep_data
@@ -38,11 +38,11 @@ def test_largest_of_a_metric_of_ones_own(tmp_path: Path) -> None:
     assert answer(data).startswith(
         "Best of 3 runs by max accuracy: lr=0.1, 100 iterations, accuracy 0.9, final error 0.2."
     )
-    table = results.final_error_table(data)
+    table = tables.final_error_table(data)
     assert table.title == "accuracy by learning rate and iterations"
     assert table.rows == (("0.1", "0.7", "0.9", "0.8"),) and table.marked == {(0, 2)}
-    assert [row[2] for row in results.budget_table(data).rows] == ["0.7", "0.9", "0.9"]
-    top = results.top_table(data)
+    assert [row[2] for row in tables.budget_table(data).rows] == ["0.7", "0.9", "0.9"]
+    top = tables.top_table(data)
     assert top.columns == ("", "iterations", "accuracy", "final error", "seconds")
     assert [row[1] for row in top.rows] == ["100", "1000", "10"]
 

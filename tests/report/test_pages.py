@@ -13,8 +13,8 @@ import pandas as pd
 import pytest
 
 from sweep.report.build import build_report
+from sweep.report.formats import table_of
 from sweep.report.pages import Page, Section, escaped, markdown
-from sweep.report.tables import table_of
 from tests.report import stored
 
 VOID = {"meta", "img", "input", "circle"}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.report import results, tables
+from sweep.report import files, tables
 from sweep.report.answer import answer
 from sweep.report.build import build_report
 from sweep.report.data import SweepData, sweep_data
@@ -44,7 +44,7 @@ def ended(folder: Path, ends: Mapping[float, list[float]], **question: Any) -> S
 LUCKY = {
     0.1: [0.30 + 0.001 * seed for seed in SEEDS],
     0.5: [0.10 + 0.001 * seed for seed in SEEDS],
-    0.7: [0.01, *(0.25 + 0.001 * seed for seed in SEEDS[1:])],
+    0.7: [0.05, *(0.25 + 0.001 * seed for seed in SEEDS[1:])],
 }
 """At 0.7 one seed is the best of all, at 0.5 the mean is."""
 
@@ -62,7 +62,7 @@ def test_best_by_the_mean_is_not_the_luckiest_run(lucky: SweepData) -> None:
         "Best of 3 grid points by final error, the mean of 10 seeds: lr=0.5, 10 iterations, "
         "final error 0.1045 ± 0.003 (0.1 to 0.109)."
     )
-    assert "The best single run is another: lr=0.7,iters=10,seed=0 with 0.01." in text
+    assert "The best single run is another: lr=0.7,iters=10,seed=0 with 0.05." in text
     assert "equal" not in text
 
 
@@ -72,6 +72,14 @@ def test_points_that_their_spread_cannot_tell_apart_are_equal(tmp_path: Path) ->
     assert "0.5 and 0.7 are equal within the spread of 10 seeds." in answer(data)
 
 
+def test_errors_that_span_decades_are_compared_by_their_logarithms(tmp_path: Path) -> None:
+    """One large error makes the standard deviation as large as the mean."""
+    small = [1e-8 * 2**seed for seed in SEEDS]
+    wide = [10.0 ** -(1 + 0.5 * seed) for seed in SEEDS]
+    assert np.mean(wide) - np.mean(small) < 2 * np.std(wide, ddof=1) / np.sqrt(len(SEEDS))
+    assert "equal" not in answer(ended(tmp_path, {0.5: small, 0.7: wide}))
+
+
 def test_errors_below_the_floor_are_equal(tmp_path: Path) -> None:
     low, lower = ([(1 + seed) * unit for seed in SEEDS] for unit in (1e-29, 1e-33))
     data = ended(tmp_path, {0.1: [3.0] * 10, 0.5: low, 0.7: lower})
@@ -79,16 +87,16 @@ def test_errors_below_the_floor_are_equal(tmp_path: Path) -> None:
 
 
 def test_every_table_has_a_line_for_each_point(lucky: SweepData) -> None:
-    table = results.final_error_table(lucky)
+    table = tables.final_error_table(lucky)
     assert table.rows[1] == ("0.5", "0.1045 ± 0.003 (10)") and len(table.rows) == 3
     assert table.marked == {(1, 1)}
-    assert [row[1] for row in results.top_table(lucky).rows] == ["0.5", "0.7", "0.1"]
-    spread = results.repeats_table(lucky)
+    assert [row[1] for row in tables.top_table(lucky).rows] == ["0.5", "0.7", "0.1"]
+    spread = tables.repeats_table(lucky)
     assert spread.columns[2:] == (
         ("runs", "mean", "standard deviation", "median", "lowest", "highest")
     )
     assert spread.rows[0] == ("0.5", "10", "10", "0.1045", "0.003028", "0.1045", "0.1", "0.109")
-    assert len(results.threshold_table(lucky).rows) == 3
+    assert len(tables.threshold_table(lucky).rows) == 3
     assert [axis.name for axis in lucky.varying] == ["lr"]
 
 
@@ -98,7 +106,7 @@ def test_single_runs_stay_in_the_files_and_on_the_page(tmp_path: Path) -> None:
     rows = list(csv.DictReader((tmp_path / "out" / "final_error.csv").read_text().splitlines()))
     assert len(rows) == 30 and list(rows[0]) == ["lr", "seed", "10"]
     found = {(float(row["lr"]), int(row["seed"])): float(row["10"]) for row in rows}
-    assert found[0.7, 0] == 0.01 and found[0.5, 9] == LUCKY[0.5][9]
+    assert found[0.7, 0] == 0.05 and found[0.5, 9] == LUCKY[0.5][9]
     page = (tmp_path / "out" / "index.html").read_text(encoding="utf-8")
     assert page.count("lr=0.5,iters=10,seed=") >= 10 and 'data-key="seed"' in page
     assert tmp_path / "out" / "repeats.csv" in report.files
@@ -106,7 +114,7 @@ def test_single_runs_stay_in_the_files_and_on_the_page(tmp_path: Path) -> None:
 
 
 def test_repeats_csv_has_exact_aggregates_of_every_metric(lucky: SweepData) -> None:
-    text = tables.csv_text(tables.repeats_frame(lucky))
+    text = files.csv_text(files.repeats_frame(lucky))
     rows = list(csv.DictReader(io.StringIO(text, newline="")))
     assert [row["lr"] for row in rows] == ["0.1", "0.5", "0.7"] and rows[0]["runs"] == "10"
     for row, ends in zip(rows, LUCKY.values(), strict=True):
@@ -122,7 +130,7 @@ def test_repeats_csv_has_exact_aggregates_of_every_metric(lucky: SweepData) -> N
 def test_point_of_which_a_repeat_diverged_comes_after_all_others(tmp_path: Path) -> None:
     data = ended(tmp_path, {0.1: [0.2, 0.2], 2.0: [1e-9, np.nan]})
     assert data.best.lr == 0.1
-    assert results.final_error_table(data).rows[1] == ("2.0", "1e-09 (1)")
+    assert tables.final_error_table(data).rows[1] == ("2.0", "1e-09 (1)")
     assert "1 run diverged." in answer(data)
 
 
@@ -130,7 +138,7 @@ def test_repeats_that_are_missing_count_as_missing(tmp_path: Path) -> None:
     data = ended(tmp_path, {0.1: [0.2, 0.3], 0.2: [0.1]})
     assert len(data.grid) == 2 and len(data.missing) == 1
     assert "1 of 4 runs is missing" in answer(data)
-    assert results.final_error_table(data).rows == (("0.1", "0.25 ± 0.071 (2)"), ("0.2", "0.1 (1)"))
+    assert tables.final_error_table(data).rows == (("0.1", "0.25 ± 0.071 (2)"), ("0.2", "0.1 (1)"))
 
 
 def test_any_axis_can_repeat_and_none_has_to(tmp_path: Path) -> None:
@@ -187,8 +195,8 @@ def test_pictures_show_means_with_bands(tmp_path: Path) -> None:
     data = sweep_data(stored.stored_sweep(tmp_path, plan, repeats=["seed"]), runs)
     key = main_axis(data)
     panels = panels_of(data, key, data.axes["iters"])
-    points, _ = curves_data(data, key, panels)
-    assert points is not None and panels.titles == ("",), "a repeat makes no panel"
+    points = stored.points_of(curves_data(data, key, panels)[0])
+    assert panels.titles == ("",), "a repeat makes no panel"
     assert points[points.kind == "line"].line.nunique() == 6
     bands = points[points.kind == "band"]
     np.testing.assert_allclose(bands.top, 3 * bands.y, rtol=1e-3)

@@ -10,7 +10,7 @@ import pytest
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures.rules import rule_pairs, rules_pictures
 from sweep.report.figures.weights import flat_weights
-from sweep.report.results import rule_table
+from sweep.report.tables import rule_table
 from tests.report import stored
 
 AXES = {"lr": [0.1, 1.0], "iters": [10, 100], "rule": ["notebook", "gradient", "fixed_bias"]}

@@ -19,8 +19,7 @@ from sweep.tracking.entities import CHART_POINTS, chart_steps
 from sweep.tracking.question import question_of, totals_of
 from sweep.tracking.read import stored_run
 from sweep.tracking.store import Store
-from sweep.training.curve import kept_steps
-from sweep.training.history import CurvePart
+from sweep.training.curve import CurveSlice, Landmarks, kept_steps
 from sweep.training.surroundings import Failure
 from tests.tracking.support import (
     CONFIG,
@@ -202,7 +201,7 @@ def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store)
     run_id = start_run(store, name="long", params=PARAMS, tags={})
     start = store.client.get_run(run_id).info.start_time
     for at in range(0, 4000, 1000):
-        part = CurvePart(value.steps[at : at + 1000], value.errors[at : at + 1000], None)
+        part = CurveSlice(Landmarks(), value.steps[at : at + 1000], value.errors[at : at + 1000])
         for _ in range(2):
             write.log_curve(store, run_id, start, part)
     shown = store.client.get_metric_history(run_id, "error")

@@ -15,19 +15,19 @@ class Alone:
     def __init__(self, network: Network, data: Data, *, lr: float, rule: str, **options: Any):
         self.trainer = Backprop([network], data, lrs=[lr], rule=rule, **options)
         self.item = self.trainer.items[0]
+        self.values = self.trainer.now()
 
     def advance(self, iterations: int) -> Any:
         """Return the errors, shape (iterations,)."""
-        return self.trainer.advance(iterations)[0]
+        self.values = self.trainer.advance(iterations)
+        return self.values.errors[0]
 
     def validation_errors(self) -> Any:
         """Return the validation errors of the last advance, shape (iterations,)."""
-        errors = self.trainer.validation_errors()
-        return None if errors is None else errors[0]
+        return None if self.values.validation is None else self.values.validation[0]
 
     def restore(self, state: Any) -> None:
-        self.item.restore(state)
-        self.trainer.resume()
+        self.trainer.restore([state])
 
     @property
     def flat(self) -> Any:

@@ -21,9 +21,12 @@ from sweep.training.curve import (
     CHART_POINTS,
     FULL_CURVE,
     THRESHOLDS,
-    ErrorCurve,
+    CurveSlice,
+    Landmarks,
     charted,
+    joined,
     kept_steps,
+    measured,
 )
 from sweep.training.data import Data
 from sweep.training.history import History, RunResult
@@ -156,12 +159,6 @@ def test_thresholds_of_an_error_of_zero_are_all_at_its_step() -> None:
     assert result.best_step == 7
 
 
-def test_thresholds_count_a_crossing_that_does_not_last() -> None:
-    result = only(train(Scripted(lambda steps: np.where(steps == 3, 0.05, 1.0)), [10]))
-    assert result.thresholds[1] == 3
-    assert result.thresholds[2] is None
-
-
 def test_best_step_is_the_first_of_equals_over_slices() -> None:
     result = only(train(Scripted(lambda steps: np.where(steps < 5, 1.0, 0.5)), [5000]))
     assert result.best_step == 5
@@ -265,59 +262,6 @@ def test_weights_are_copied_and_lists_are_taken() -> None:
 
 
 @pytest.mark.parametrize(
-    "curve",
-    [
-        lambda steps: np.ones(len(steps) + 1),
-        lambda steps: np.ones((len(steps), 1)),
-        lambda steps: 1.0,
-        lambda steps: [],
-    ],
-)
-def test_advance_of_another_shape_is_told_with_class_and_method(
-    curve: Callable[[Any], Any],
-) -> None:
-    it = Scripted(curve)
-    it.error = lambda: 1.0  # type: ignore[method-assign]
-    with pytest.raises(TrainerError, match=r"Scripted\.advance\(1\) returned shape"):
-        list(train(it, [3]))
-
-
-def test_error_of_another_shape_is_told_with_class_and_method() -> None:
-    it = Scripted(wave)
-    it.error = lambda: np.ones(2)  # type: ignore[assignment, method-assign, return-value]
-    with pytest.raises(TrainerError, match=r"Scripted\.error\(\) returned shape \(2,\)"):
-        list(train(it, [3]))
-
-
-@pytest.mark.parametrize("value", ["text", None, ["a"], {"a": 1}])
-def test_advance_of_another_kind_is_told_with_class_and_method(value: Any) -> None:
-    it = Scripted(lambda steps: value)
-    it.error = lambda: 1.0  # type: ignore[method-assign]
-    with pytest.raises(TrainerError, match=r"Scripted\.advance"):
-        list(train(it, [1]))
-
-
-def test_weights_of_another_kind_are_told_with_class_and_method() -> None:
-    it = Scripted(wave)
-    it.weights = lambda: [1.0]  # type: ignore[assignment, method-assign, return-value]
-    with pytest.raises(TrainerError, match=r"Scripted\.weights"):
-        list(train(it, [3]))
-    it.weights = lambda: {"w": "text"}  # type: ignore[method-assign]
-    with pytest.raises(TrainerError, match=r"Scripted\.weights"):
-        list(train(it, [3]))
-
-
-class NoMethod:
-    def error(self) -> float:
-        return 1.0
-
-
-def test_missing_method_is_told_with_class_and_method() -> None:
-    with pytest.raises(TrainerError, match=r"NoMethod has no method (weights|advance)"):
-        list(train(NoMethod(), [3]))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize(
     "metrics",
     [{"accuracy": "high"}, {"accuracy": None}, {"accuracy": [1.0, 2.0]}, "text", None, [1.0]],
 )
@@ -349,38 +293,25 @@ def test_what_metrics_and_weights_raise_is_the_end_of_that_run_alone() -> None:
 @given(cuts=st.lists(st.integers(0, 60), max_size=12))
 def test_curve_does_not_depend_on_slices(cuts: list[int]) -> None:
     errors = wave(np.arange(sum(cuts) + 1))
-    whole, worker, driver = ErrorCurve(), ErrorCurve(), ErrorCurve()
-    whole.extend(errors)
-    at = 0
+    whole, slices, at = measured(Landmarks(), errors), [CurveSlice(Landmarks())], 0
     for cut in [1, *cuts]:
-        worker.extend(errors[at : at + cut])
-        driver.append(worker.take())
+        slices.append(measured(slices[-1].marks, errors[at : at + cut]))
         at += cut
-    for one, other in zip(whole.points()[:2], driver.points()[:2], strict=True):
+    found = joined(slices)
+    assert found.marks == whole.marks
+    for one, other in zip(whole.steps, found.steps, strict=True):
         assert one.tobytes() == other.tobytes()
-    assert whole.marks == driver.marks
-
-
-def test_curve_takes_a_copy_of_the_errors() -> None:
-    curve, errors = ErrorCurve(), np.full(3, 0.5)
-    curve.extend(errors)
-    errors[:] = 9.0
-    assert curve.points()[1].tolist() == [0.5, 0.5, 0.5]
+    assert whole.errors.tobytes() == found.errors.tobytes()
 
 
 @given(end=st.integers(0, 400), more=st.integers(0, 400))
 def test_curve_goes_back_to_what_it_was(end: int, more: int) -> None:
     errors = wave(np.arange(1000))
-    curve, expected = ErrorCurve(), ErrorCurve()
-    for one in (curve, expected):
-        one.extend(errors[: end + 1])
-    marks = curve.marks
-    curve.extend(errors[end + 1 : end + 1 + more])
-    curve.rewind(marks)
-    for one in (curve, expected):
-        one.extend(errors[end + 1 :])
-    assert curve.marks == expected.marks
-    assert (curve.points()[1] == expected.points()[1]).all()
+    first = measured(Landmarks(), errors[: end + 1])
+    second = measured(first.marks, errors[end + 1 : end + 1 + more])
+    again = joined([first, second]).until(first.marks)
+    assert again.marks == first.marks
+    assert again.completed().errors.tobytes() == first.completed().errors.tobytes()
 
 
 # --- validation errors, beside the curve -------------------------------------------------------
@@ -442,13 +373,6 @@ def test_validation_none_at_all_is_no_curve() -> None:
     assert only(train(it, [5])).validation is None
 
 
-def test_validation_of_another_shape_is_told_with_class_and_method() -> None:
-    it = Watched(wave)
-    it.validation_errors = lambda: np.ones(3)  # type: ignore[method-assign]
-    with pytest.raises(TrainerError, match=r"Watched\.validation_errors\(\) returned shape \(3,\)"):
-        list(train(it, [5]))
-
-
 @given(last=st.integers(0, 10**12), more=st.integers(0, 10**12))
 def test_charted_steps_of_a_part_are_charted_of_the_whole(last: int, more: int) -> None:
     part, whole = charted(last), charted(last + more)
@@ -476,6 +400,7 @@ def built_in() -> list[tuple[str, Callable[[], Any]]]:
     many = Data(inputs[:7], targets[:7])
 
     split = Data(inputs[:7], targets[:7], inputs[7:], targets[7:])
+    large = Network.build(layers=[4, 9, 2], activation="tanh", init={"scheme": "he"})
 
     def full(lr: float) -> Batch:
         return Backprop([net], one, lrs=[lr], rule="notebook")
@@ -489,6 +414,7 @@ def built_in() -> list[tuple[str, Callable[[], Any]]]:
         ("stalled", lambda: full(1e4)),
         ("batches", lambda: batches(many)),
         ("validated", lambda: batches(split)),
+        ("large", lambda: Backprop([large], many, lrs=[0.1], rule="gradient")),
     ]
 
 
@@ -635,6 +561,45 @@ def test_memory_does_not_grow_with_iterations() -> None:
     assert peak(batch) < 40e6
 
 
+# --- a trainer that breaks its protocol
+
+BROKEN = [
+    ("advance", np.ones(2), r"advance\(1\) returned shape \(2,\)"),
+    ("advance", np.ones((1, 1)), r"advance\(1\) returned shape \(1, 1\)"),
+    ("advance", 1.0, r"advance\(1\) returned shape \(\)"),
+    ("advance", [], r"advance\(1\) returned shape \(0,\)"),
+    ("advance", "text", r"advance\(1\) returned 'text'"),
+    ("advance", None, r"advance\(1\) returned None"),
+    ("advance", ["a"], r"advance\(1\) returned \['a'\]"),
+    ("error", np.ones(2), r"error\(\) returned shape \(2,\)"),
+    ("weights", [1.0], r"weights\(\) returned \[1.0\]; it must map"),
+    ("weights", {"w": "text"}, r"weights\(\), 'w' returned 'text'"),
+    ("validation_errors", np.ones(3), r"validation_errors\(\) returned shape \(3,\)"),
+    ("state", [1, 2], r"state\(\) returned \[1, 2\]; it must map"),
+    ("state", None, r"state\(\) returned None; it must map"),
+    ("state", {"model": object()}, r"state\(\), 'model' is <object"),
+    ("state", {"model": [None]}, r"state\(\), 'model' is \[None\]"),
+]
+
+
+@pytest.mark.parametrize(("method", "value", "told"), BROKEN)
+def test_value_of_another_kind_is_told_with_class_and_method(
+    method: str, value: Any, told: str
+) -> None:
+    it = Kept(wave)
+    setattr(it, method, lambda *arguments: value)
+    with pytest.raises(TrainerError, match=rf"Kept\.{told}"):
+        Training(BatchOfOne(it), [[10]]).advance(iterations=3)
+
+
+@pytest.mark.parametrize("method", ["advance", "error", "weights"])
+def test_missing_method_is_told_with_its_class(method: str) -> None:
+    it = Kept(wave)
+    setattr(it, method, None)
+    with pytest.raises(TrainerError, match=rf"Kept has no method {method}; a trainer needs it"):
+        list(train(it, [3]))
+
+
 # --- the worker
 
 
@@ -681,11 +646,3 @@ def test_whatever_a_trainer_raises_is_a_failure_as_text(
     assert isinstance(failure, Failure)
     assert failure.sentence == f"{type(error).__name__}: {error}".splitlines()[0]
     assert failure.traceback is not None and "in raises" in failure.traceback
-
-
-@pytest.mark.parametrize("value", [[1, 2], None, {"model": object()}, {"model": [None]}])
-def test_state_of_another_kind_is_told_with_class_and_method(value: Any) -> None:
-    it = Kept(wave)
-    it.state = lambda: value  # type: ignore[method-assign]
-    with pytest.raises(TrainerError, match=r"Kept\.state\(\)"):
-        Training(BatchOfOne(it), [[10]]).advance(iterations=3)

@@ -14,7 +14,7 @@ import pytest
 from sweep.engine.executors import create
 from sweep.errors import ConfigError, ConfigErrors
 from sweep.training.advance import Training, Worker, train
-from sweep.training.function import BatchOfFunction, Function
+from sweep.training.function import Function
 from sweep.training.history import History, RunResult
 from sweep.training.protocol import TrainerError
 from sweep.training.task import Item, SliceResult, Task
@@ -38,7 +38,7 @@ def halving(stop: int | None = None, closed: list[int] | None = None) -> Values:
 
 
 def results(values: Values, *cuts: int) -> list[RunResult]:
-    return list(train(BatchOfFunction(Function("train", values)), cuts))
+    return list(train(Function("train", values), cuts))
 
 
 def test_first_value_is_the_error_before_training() -> None:
@@ -65,7 +65,7 @@ def test_generator_that_ends_early_completes_the_runs_beyond() -> None:
 
 @pytest.mark.parametrize("seconds", [0.0, 1e9])
 def test_slices_change_nothing(seconds: float) -> None:
-    training = Training(BatchOfFunction(Function("train", halving(stop=700))), [[30, 5000]])
+    training = Training(Function("train", halving(stop=700)), [[30, 5000]])
     history, found = History([30, 5000]), []
     while not training.done:
         found += history.add(training.advance(seconds).parts[0])

@@ -279,12 +279,6 @@ def test_notebook_rule_is_refused_where_it_has_no_meaning(changes: dict[str, Any
     check_rule(net, "fixed_bias")
 
 
-@pytest.mark.parametrize("rule", ["magic", None, 3])
-def test_unknown_rule_is_refused(rule: Any) -> None:
-    with pytest.raises(ConfigError, match=repr(rule)):
-        check_rule(notebook.notebook_network(), rule)
-
-
 def test_data_that_does_not_fit_is_refused() -> None:
     net = notebook.notebook_network()
     check_fit(net, np.zeros((1, 4)), np.zeros((1, 2)))

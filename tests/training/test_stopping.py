@@ -11,7 +11,7 @@ import pytest
 from sweep.config.spec import RunSpec
 from sweep.errors import ConfigErrors
 from sweep.training.advance import Training, train
-from sweep.training.function import BatchOfFunction, Function
+from sweep.training.function import Function
 from sweep.training.history import History, RunResult
 from sweep.training.protocol import BatchOfOne, TrainerError
 from sweep.training.stopping import Stopping
@@ -65,7 +65,7 @@ def function() -> Iterator[dict[str, Any]]:
 
 def batch(kind: str) -> Any:
     if kind == "function":
-        return BatchOfFunction(Function("function", function()))  # type: ignore[arg-type]
+        return Function("function", function())  # type: ignore[arg-type]
     return BatchOfOne(Plain() if kind == "plain" else Kept())
 
 

@@ -12,13 +12,12 @@ from typing import Any
 import pytest
 from mlflow.tracking import MlflowClient
 
-from sweep.config.spec import RunSpec
+from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.plan import Cell, Plan
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
 from sweep.training.advance import train
 from sweep.training.trainers import (
     build_batch,
-    built_in_options,
     check_options,
     locate,
     source_hash,
@@ -259,20 +258,21 @@ def test_arguments_of_any_name_are_taken_where_the_class_does() -> None:
         check_options(Open, {"anything": 2})
 
 
-def test_options_of_the_built_in_trainer_are_checked() -> None:
-    assert built_in_options({}, None) == {}
-    assert built_in_options({"batch_size": None, "shuffle": False}, None) == {}
-    assert built_in_options({"batch_size": 5}, None) == {"batch_size": 5, "shuffle": True}
-    for options, told in (
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
         ({"batchsize": 5}, r"trainer\.batchsize: .* did you mean 'batch_size'"),
         ({"batch_size": 0}, r"trainer\.batch_size=0: "),
         ({"batch_size": 1.5}, r"trainer\.batch_size=1\.5: "),
         ({"batch_size": True}, r"trainer\.batch_size=True: "),
         ({"batch_size": "all"}, r"trainer\.batch_size=all: "),
+        ({"batch_size": "8"}, r'trainer\.batch_size="8": this is text where a number is due'),
         ({"shuffle": "yes"}, r"trainer\.shuffle=yes: "),
-    ):
-        with pytest.raises(ConfigErrors, match=told):
-            built_in_options(options, None)
+    ],
+)
+def test_options_of_the_built_in_trainer_are_checked(options: dict[str, Any], told: str) -> None:
+    with pytest.raises(ConfigErrors, match=told):
+        configuration.spec(trainer={"_target_": BUILT_IN, **options})
 
 
 def test_batch_of_everything_is_the_full_batch_with_its_signature(folder: Path) -> None:

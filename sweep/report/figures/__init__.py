@@ -8,6 +8,7 @@ from sweep.report.figures.effects import effects_picture
 from sweep.report.figures.error_curves import curves_picture
 from sweep.report.figures.final_errors import by_iterations, by_rate
 from sweep.report.figures.heat import heat_picture
+from sweep.report.figures.metric_curves import metrics_picture
 from sweep.report.figures.parallel import parallel_picture
 from sweep.report.figures.rules import rules_pictures
 from sweep.report.figures.weights import weights_picture
@@ -20,9 +21,8 @@ def pictures_of(data: SweepData, pairs: Frame) -> list[Picture]:
 
     Where more than two keys vary, what each of them does comes first.
     """
-    whole = [effects_picture(data), heat_picture(data), parallel_picture(data)]
-    curves = [curves_picture(data)]
-    first = [*whole, *curves] if len(data.varying) > 2 else [*curves, *whole]
+    overview = [effects_picture(data), heat_picture(data), parallel_picture(data)]
+    curves = [curves_picture(data), metrics_picture(data)]
+    first = [*overview, *curves] if len(data.varying) > 2 else [*curves, *overview]
     rest = [by_iterations(data), by_rate(data), weights_picture(data)]
-    found = [picture for picture in (*first, *rest) if picture is not None]
-    return found + rules_pictures(data, pairs)
+    return [picture for picture in (*first, *rest) if picture] + rules_pictures(data, pairs)

@@ -1,6 +1,6 @@
 """Figures without pyplot: panels of fixed inches under a title, one style, files as bytes.
 
-Margins are computed, not searched for: a layout engine takes as long as the drawing.
+Margins are computed: a layout engine would take as long as the drawing.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,20 +23,10 @@ from matplotlib.lines import Line2D
 
 from sweep.report.colours import GRID, INK, QUIET
 
-__all__ = [
-    "MANY",
-    "STYLE",
-    "Picture",
-    "Sheet",
-    "inches_of",
-    "png_bytes",
-    "spread",
-    "svg_bytes",
-    "text_inches",
-]
+__all__ = ["MANY", "STYLE", "Picture", "Sheet", "png_bytes", "spread", "svg_bytes", "text_inches"]
 
 MANY = 30
-"""From here on lines are set apart by a colour scale, not by a legend entry each."""
+"""From this many values on, a colour scale replaces the legend entries."""
 
 STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # names come from the store
@@ -52,6 +42,7 @@ STYLE: dict[Any, Any] = {
     "axes.titlesize": 10,
     "grid.color": GRID,
     "grid.linewidth": 0.7,
+    "hatch.color": GRID,
     "legend.borderaxespad": 0,
     "legend.frameon": False,
     "lines.solid_joinstyle": "round",
@@ -62,62 +53,54 @@ STYLE: dict[Any, Any] = {
     "ytick.major.size": 3,
 }
 
-_TOP, _BOTTOM = 0.95, 0.72
-
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: `plot(subtitle)` makes the figure, `alt` says what it shows."""
+    """One picture: `plot(title, subtitle)` makes the figure, `alt` describes it."""
 
     name: str
     title: str
     alt: str
     caption: str
-    plot: Callable[[str], Figure]
+    plot: Callable[[str, str], Figure]
 
     def draw(self, subtitle: str) -> Figure:
         """Return the figure, drawn in the style of all pictures."""
         with mpl.rc_context(STYLE):
-            return self.plot(subtitle)
+            return self.plot(self.title, subtitle)
 
 
 def text_inches(texts: Sequence[str], size: float = 10) -> float:
-    """Return about how wide the longest text is on paper."""
-    return max((len(text) for text in texts), default=0) * size * 0.0087
-
-
-def inches_of(axes: Axes) -> tuple[float, float]:
-    """Return width and height of a panel on paper."""
-    box, dpi = axes.get_window_extent(), axes.figure.dpi
-    return box.width / dpi, box.height / dpi
+    """Return the approximate width of the longest text."""
+    return max(map(len, texts), default=0) * size * 0.0087
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Return at most `most` indices of `count`, evenly apart, the ends among them."""
+    """Return at most `most` indices of `count`, evenly spaced, both ends included."""
     at = np.linspace(0, count - 1, min(count, most)).round().astype(int)
     return [int(i) for i in np.unique(at)]
 
 
 class Sheet:
-    """A titled figure and its panels row by row, all of one size.
+    """A titled figure and its panels of equal size, row by row.
 
     Parameters
     ----------
     titles
         One a panel.
     labels
-        Of the x and the y axis; they stand at the outer panels.
+        Of the x and the y axis, at the outer panels.
     note
-        Added to the subtitle.
+        Appended to the subtitle.
     size, small
-        Inches of the axes of a single panel, and those of several.
+        Inches of the axes of a single panel, and of each of several.
     left, right, gap, foot
-        Inches kept free: for the labels of the y axis, for a legend or colour scale, between
-        panels, and below all for a line of words.
+        Inches for the labels of the y axis, for a legend or colour scale, between panels, and
+        below everything.
     columns
         Panels side by side; 0 chooses.
-    shared
-        Whether panels share their x axis; they always share the y axis.
+    share
+        Which axes the panels share: ``xy``, ``x`` or ``y``.
     """
 
     def __init__(
@@ -135,7 +118,7 @@ class Sheet:
         gap: tuple[float, float] = (0.3, 0.45),
         foot: float = 0.0,
         columns: int = 0,
-        shared: bool = True,
+        share: str = "xy",
     ) -> None:
         count = len(titles)
         columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
@@ -143,10 +126,10 @@ class Sheet:
         width, height = size if count == 1 else small
         wide = columns * width + (columns - 1) * gap[0]
         tall = rows * height + (rows - 1) * gap[1]
-        below = _BOTTOM + foot
+        below = 0.72 + foot
         subtitle = f"{subtitle} · {note}" if note else subtitle
         x = max(left + wide + right, 0.5 + 0.125 * len(title), 0.5 + 0.083 * len(subtitle))
-        y = _TOP + tall + below + (0.25 if any(titles) else 0)
+        y = 0.95 + tall + below + (0.25 if any(titles) else 0)
         self.figure = Figure(figsize=(x, y))
         FigureCanvasAgg(self.figure)
         self.figure.text(0.25 / x, 1 - 0.18 / y, title, size=15, weight="bold", va="top")
@@ -155,8 +138,9 @@ class Sheet:
         ends = {"left": left / x, "right": (left + wide) / x}
         ends |= {"bottom": below / y, "top": (below + tall) / y}
         ends |= {"wspace": gap[0] / width, "hspace": gap[1] / height}
-        share: dict[str, Any] = {"sharex": shared, "sharey": True, "squeeze": False}
-        cells = self.figure.subplots(rows, columns, **share, gridspec_kw=ends).ravel().tolist()
+        shared: dict[str, Any] = {"sharex": "x" in share, "sharey": "y" in share}
+        grid = self.figure.subplots(rows, columns, **shared, squeeze=False, gridspec_kw=ends)
+        cells = grid.ravel().tolist()
         self.panels: list[Axes] = cells[:count]
         for spare in cells[count:]:
             spare.remove()
@@ -165,10 +149,11 @@ class Sheet:
             axes.set_title(titles[at])
             axes.set(xlabel=labels[0] if last else "", ylabel=labels[1] if first else "")
             axes.tick_params(labelsize=10 if count == 1 else 9)
-            axes.tick_params(labelbottom=last or not shared, labelleft=first)
+            axes.tick_params(labelbottom=last or "x" not in share)
+            axes.tick_params(labelleft=first or "y" not in share)
 
     def legend(self, title: str, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Put a legend into the free margin at the right, level with the panels' top."""
+        """Put a legend at the right, level with the panels' top."""
         if not entries:
             return
         width, height = self.figure.get_size_inches()
@@ -189,13 +174,12 @@ class Sheet:
         title: str,
         norm: Normalize,
         colours: Colormap,
-        ticks: Sequence[float],
-        labels: Sequence[str],
+        ticks: Mapping[float, str],
         *,
         room: float = 0.0,
         gap: float = 0.2,
     ) -> None:
-        """Draw the scale of colours at the right, with as many of its ticks as have room.
+        """Draw the colour scale at the right with as many of its ticks as fit.
 
         `room` inches at the top are left for a legend, `gap` inches beside the panels.
         """
@@ -204,7 +188,8 @@ class Sheet:
         cax = self.figure.add_axes((x, y, 0.16 / width, tall / height))
         bar = self.figure.colorbar(ScalarMappable(norm, colours), cax=cax)
         kept = spread(len(ticks), max(int(tall / 0.24), 2))
-        bar.set_ticks([ticks[at] for at in kept], labels=[labels[at] for at in kept])
+        places, labels = list(ticks), list(ticks.values())
+        bar.set_ticks([places[at] for at in kept], labels=[labels[at] for at in kept])
         bar.minorticks_off()
         bar.outline.set_visible(False)
         for cells in cax.collections:
@@ -216,19 +201,18 @@ class Sheet:
 def png_bytes(figure: Figure) -> bytes:
     """Return a figure as PNG."""
     # Level 3: a fifth larger than the default, and drawn in less time.
-    how = {"metadata": {"Software": None}, "pil_kwargs": {"compress_level": 3}}
-    return _saved(figure, format="png", dpi=160, **how)
+    fast = {"compress_level": 3}
+    return _saved(figure, format="png", dpi=160, metadata={"Software": None}, pil_kwargs=fast)
 
 
 def svg_bytes(figure: Figure, salt: str) -> bytes:
     """Return a figure as SVG with its text as text; the same bytes for the same figure."""
-    with mpl.rc_context({"svg.hashsalt": salt}):
-        return _saved(figure, format="svg", metadata={"Date": None, "Creator": None})
+    return _saved(figure, salt, format="svg", metadata={"Date": None, "Creator": None})
 
 
-def _saved(figure: Figure, **how: Any) -> bytes:
+def _saved(figure: Figure, salt: str | None = None, **how: Any) -> bytes:
     out = io.BytesIO()
-    with warnings.catch_warnings(), mpl.rc_context(STYLE):
+    with warnings.catch_warnings(), mpl.rc_context(STYLE | {"svg.hashsalt": salt}):
         warnings.filterwarnings("ignore", message="Glyph .* missing from")  # names in CJK
         figure.savefig(out, **how)
     return out.getvalue()

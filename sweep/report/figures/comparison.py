@@ -19,8 +19,6 @@ from sweep.report.formats import counted, short
 
 __all__ = ["comparison_picture"]
 
-TITLE = "The sweeps against each other"
-
 
 def comparison_picture(comparison: Comparison) -> Picture | None:
     """Return the picture; None where no grid point completed in both sweeps."""
@@ -32,13 +30,14 @@ def comparison_picture(comparison: Comparison) -> Picture | None:
         f"{data.label} of the second sweep against that of the first at "
         f"{counted(len(points), 'grid point')}. {comparison.answer}"
     )
+    title = "The sweeps against each other"
     caption = "Marks below the dashed line: the second sweep ended lower."
-    return Picture("comparison", TITLE, alt, caption, partial(_draw, data, points))
+    return Picture("comparison", title, alt, caption, partial(_draw, data, points))
 
 
-def _draw(data: SweepData, points: Frame, subtitle: str) -> Figure:
+def _draw(data: SweepData, points: Frame, title: str, subtitle: str) -> Figure:
     labels = (f"{axis_label(data)}, first sweep", f"{axis_label(data)}, second sweep")
-    page = Sheet(TITLE, subtitle, ("",), labels, size=(7.2, 5.0))
+    page = Sheet(title, subtitle, ("",), labels, size=(7.2, 5.0))
     (axes,) = page.panels
     errors = points[["value_first", "value_second"]]
     for which in "xy":

@@ -24,14 +24,11 @@ MOST_AXES = 6
 def effects_picture(data: SweepData) -> Picture | None:
     """Return the effect of each axis; None where nothing varies or other pictures show it all."""
     names = {axis.name for axis in data.varying}
-    shown_elsewhere = len(names) < 3 and "iters" in names
-    if names == {"lr"} and len(data.axes["lr"].values) >= RATES_FROM:
-        shown_elsewhere = True
-    if data.ranked.empty or not names or shown_elsewhere:
+    by_rate = names == {"lr"} and len(data.axes["lr"].values) >= RATES_FROM
+    if data.ranked.empty or not names or by_rate or (len(names) < 3 and "iters" in names):
         return None
     every = effects(data)  # the axis that matters most first
-    names_shown = every["axis"].drop_duplicates()[:MOST_AXES]
-    shown = every[every["axis"].isin(names_shown)]
+    shown = every[every["axis"].isin(every["axis"].drop_duplicates()[:MOST_AXES])]
     means = shown.groupby("axis", sort=False)["mean"]
     best = shown.loc[means.idxmax() if data.question.mode == "max" else means.idxmin()]
     mean = "geometric mean" if data.logarithmic else "mean"
@@ -46,19 +43,25 @@ def effects_picture(data: SweepData) -> Picture | None:
     return Picture("effect_of_each_axis", "Effect of each axis", alt, caption, draw)
 
 
-def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
+def _draw(data: SweepData, shown: Frame, mean: str, title: str, subtitle: str) -> Figure:
     tables = [(data.axes[str(name)], rows) for name, rows in shown.groupby("axis", sort=False)]
     count, tall = len(data.varying), any(axis.scale == "category" for axis, _ in tables)
+    titles = []
+    for _, rows in tables:
+        influence = rows.influence.iloc[0]
+        times = f"×{figure(10.0 ** min(influence, 300.0), 3)}"
+        apart = times if data.logarithmic else figure(influence, 3)
+        titles.append(f"spread of the means: {apart}")
     page = Sheet(
-        "Effect of each axis",
+        title,
         subtitle,
-        [_spread(rows.influence.iloc[0], data.logarithmic) for _, rows in tables],
+        titles,
         ("", axis_label(data)),
         note=f"{len(tables)} of {count} axes" if count > len(tables) else "",
         gap=(0.35, 1.25 if tall else 0.95),
         foot=0.35 if tall else 0.0,
         right=2.1,
-        shared=False,
+        share="y",
     )
     ends = shown[["low", "high"]]
     error_axis(page.panels[0], "y", ends, ceiling_of(data), log=data.logarithmic)
@@ -78,9 +81,3 @@ def _draw(data: SweepData, shown: Frame, mean: str, subtitle: str) -> Figure:
         entries.append(("lowest to highest", {"color": QUIET, "linewidth": 1.4}))
     page.legend("", entries)
     return page.figure
-
-
-def _spread(influence: float, logarithmic: bool) -> str:
-    """Return the title of a panel: by how much the means differ."""
-    times = f"×{figure(10.0 ** min(influence, 300.0), 3)}"
-    return f"spread of the means: {times if logarithmic else figure(influence, 3)}"

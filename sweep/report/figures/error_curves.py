@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
-
-import pandas as pd
 
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.curves import Trajectory, best_of_all
-from sweep.report.data import Frame, SweepData
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import MANY, Picture, spread
-from sweep.report.figures.lines import MOST_LINES, draw_lines, points_of
+from sweep.report.figures.lines import Line, draw_lines
 from sweep.report.figures.panels import Panels, ceiling_of, main_axis, panels_of, values_of
 from sweep.report.figures.scale import step_axis
 from sweep.report.formats import counted, figure, grouped
@@ -25,94 +22,84 @@ def curves_picture(data: SweepData) -> Picture | None:
     """Return the picture of the error curves; None without any."""
     key = main_axis(data)
     panels = panels_of(data, key, data.axes["iters"])
-    points, note = curves_data(data, key, panels)
-    if points is None:
+    lines, note = curves_data(data, key, panels)
+    if not lines:
         return None
-    title, counts = "Error while training", data.axes["iters"].numbers
     caption = "A line for each training; every iteration count of the grid is marked on it."
     if data.repeats:
         caption = (
             f"Lines: means over {', '.join(data.repeats)}. Bands: from the lowest to the highest."
         )
-    if "dashed" in set(points.kind):
+    if any(line.kind == "dashed" for line in lines):
         caption += " Dashed: the error on the samples that were kept back for validation."
+    last = max((line.reach or 0 for line in data.trajectories), default=0)
+    counts = data.axes["iters"].numbers
     draw = partial(
         draw_lines,
-        title=title,
         labels=("iteration (0 is before training)", "error E"),
-        points=points,
+        lines=lines,
         key=key,
         panels=panels,
-        x_axis=partial(step_axis, last=_last(data)),
+        x_axis=partial(step_axis, last=last),
         ceiling=ceiling_of(data),
         counts=[counts[at] for at in spread(len(counts), MOST_MARKS)],
         note=note,
     )
-    return Picture("error_curves", title, _alt(data, key, points), caption, draw)
+    number = sum(line.kind == "line" for line in lines)
+    alt = f"{counted(number, 'error curve')} from before training to iteration {grouped(last)}"
+    alt += f", coloured by {key.label} ({values_of(key)}).{_ends(data)}"
+    return Picture("error_curves", "Error while training", alt, caption, draw)
 
 
-def curves_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | None, str]:
-    """Return the points of every curve, each run's last step marked, and what is left out.
-
-    None in place of the points where there is no curve.
-    """
+def curves_data(data: SweepData, key: Axis, panels: Panels) -> tuple[list[Line], str]:
+    """Return the curves with each run's last step marked, and what is left out."""
     order = {text: at for at, text in enumerate(key.values)}
     texts = data.values[key.name]
     known = [line for line in data.curves if len(line.curve[0])]
     known.sort(key=lambda line: order[texts[line.rows[0]]])
-    parts, drawn = [], 0
+    lines: list[Line] = []
+    drawn = 0
     for title in panels.titles:
         own = [line for line in known if panels.of[line.rows[0]] == title]
-        for at in spread(len(own), max(MOST_LINES // len(panels.titles), 8)):
-            parts += _line(data, own[at], title, drawn, texts[own[at].rows[0]])
-            drawn += 1
+        kept = [own[at] for at in spread(len(own), panels.most_lines)]
+        drawn += len(kept)
+        for line in kept:
+            lines += _lines(data, line, title, texts[line.rows[0]])
         if len(own) >= MANY:
-            lowest = best_of_all([line.curve for line in own])
-            parts.append(points_of(title, "lowest", *lowest))
+            lines.append(Line("lowest", title, None, *best_of_all([one.curve for one in own])))
         if own and data.best is not None and panels.of[data.best.name] == title:
-            parts.append(points_of(title, "best", [_step(data.best.iters)], [data.best.error]))
-    some = f"{drawn} of {counted(len(known), 'curve')}" if drawn < len(known) else ""
-    note = ", ".join(filter(None, (panels.note, some)))
-    return (pd.concat(parts, ignore_index=True) if parts else None), note
+            lines.append(Line("best", title, None, [_step(data.best.iters)], [data.best.error]))
+    return lines, panels.noted(drawn, len(known), "curve")
 
 
-def _line(data: SweepData, line: Trajectory, panel: str, number: int, value: str) -> list[Frame]:
-    runs: Frame = data.runs.loc[list(line.rows)]
-    done = data.grid.loc[data.grid.index.intersection(line.rows)].dropna(subset="error")
-    one: dict[str, Any] = {"panel": panel, "line": number, "value": value}
-    parts = [points_of(kind="line", x=line.curve[0], y=line.curve[1], **one)]
+def _lines(data: SweepData, line: Trajectory, panel: str, value: str) -> list[Line]:
+    steps, errors = line.curve
+    found = [Line("line", panel, value, steps, errors)]
     if len(line.validation[0]):
-        parts.append(points_of(kind="dashed", x=line.validation[0], y=line.validation[1], **one))
-    parts.append(points_of(kind="run", x=done.iters.map(_step), y=done.error, **one))
+        found.append(Line("dashed", panel, value, *line.validation))
+    done = data.grid.loc[data.grid.index.intersection(line.rows)].dropna(subset="error")
+    found.append(Line("run", panel, value, [_step(n) for n in done.iters], list(done.error)))
     if line.band is not None:
-        band = points_of(kind="band", x=line.curve[0], y=line.band[0], **one)
-        return [band.assign(top=line.band[1]), *parts]
-    if (runs.outcome == "diverged").any():
-        parts.append(parts[0].tail(1).assign(kind="diverged"))
-    return parts
+        return [Line("band", panel, value, steps, *line.band), *found]
+    if (data.runs.outcome[list(line.rows)] == "diverged").any():
+        found.append(Line("diverged", panel, value, steps[-1:], errors[-1:]))
+    return found
 
 
 def _step(iters: int) -> float:
     return float(min(iters, int(LARGEST)))
 
 
-def _last(data: SweepData) -> int:
-    return max((line.reach or 0 for line in data.trajectories), default=0)
-
-
-def _alt(data: SweepData, key: Axis, points: Frame) -> str:
-    lines = points[points.kind == "line"].line.nunique()
-    words = (
-        f"{counted(lines, 'error curve')} from before training to iteration "
-        f"{grouped(_last(data))}, coloured by {key.label} ({values_of(key)})."
-    )
+def _ends(data: SweepData) -> str:
+    """Return where the lowest and the highest curve end, and how many runs diverged."""
     longest = data.grid.sort_values("iters", kind="stable")
     ends = longest.drop_duplicates(["combination", "lr"], keep="last").error.dropna()
+    words = ""
     if len(ends) > 1:
         low, high = (data.words(data.grid.loc[at]) for at in (ends.idxmin(), ends.idxmax()))
-        words += f" The lowest ends at {figure(ends.min(), 2)} ({low}), "
+        words = f" The lowest ends at {figure(ends.min(), 2)} ({low}), "
         words += f"the highest at {figure(ends.max(), 2)} ({high})."
-    elif len(ends) == 1:
-        words += f" It ends at {figure(ends.iloc[0], 2)}."
+    elif len(ends):
+        words = f" It ends at {figure(ends.iloc[0], 2)}."
     bad = int((data.runs.outcome == "diverged").sum())
     return f"{words} {counted(bad, 'run')} diverged." if bad else words

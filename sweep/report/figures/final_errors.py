@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from sweep.report.axes import Axis
-from sweep.report.data import Frame, SweepData
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import MANY, Picture, spread
-from sweep.report.figures.lines import MOST_LINES, draw_lines, points_of
+from sweep.report.figures.lines import Line, draw_lines
 from sweep.report.figures.panels import (
     Panels,
     axis_label,
@@ -46,13 +45,12 @@ def by_rate(data: SweepData) -> Picture | None:
 
 
 def _picture(name: str, data: SweepData, x: Axis, key: Axis) -> Picture:
-    panels, title = panels_of(data, x, key), f"{heading(data)} by {x.label}"
-    points, note = final_errors(data, x, key, panels)
+    panels = panels_of(data, x, key)
+    lines, note = final_errors(data, x, key, panels)
     draw = partial(
         draw_lines,
-        title=title,
         labels=(x.label, axis_label(data)),
-        points=points,
+        lines=lines,
         key=key,
         panels=panels,
         x_axis=partial(key_axis, key=x),
@@ -60,63 +58,56 @@ def _picture(name: str, data: SweepData, x: Axis, key: Axis) -> Picture:
         log=data.logarithmic,
         note=note,
     )
-    return Picture(name, title, _alt(data, x, key), "", draw)
-
-
-def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[Frame, str]:
-    """Return the points of the deciding metric over the values of `x`, and what is left out.
-
-    There is a line for each combination of the other keys.
-    """
-    rest = [axis.name for axis in data.varying if axis is not x]
-    order = {text: at for at, text in enumerate(key.values)}
-    runs = data.grid[data.grid.value.notna() | (data.grid.outcome == "diverged")]
-    every = pd.DataFrame(
-        {
-            "panel": panels.of,
-            "line": data.values.groupby(rest, sort=False).ngroup() if rest else 0,
-            "value": data.values[key.name],
-            "x": data.values[x.name].map(dict(zip(x.values, x.places, strict=True))),
-            "y": data.grid.value,
-            "low": data.grid.low,
-            "top": data.grid.high,
-            "rank": data.values[key.name].map(order),
-        }
-    ).loc[runs.index]
-    every = every.sort_values(["rank", "line", "x"], kind="stable")
-    parts, drawn = [], 0
-    for title in panels.titles:
-        own = every[every.panel == title]
-        lines = own.line.unique()
-        kept = lines[spread(len(lines), max(MOST_LINES // len(panels.titles), 8))]
-        shown, drawn = own[own.line.isin(kept)], drawn + len(kept)
-        done = shown[shown.y.notna()]
-        if data.repeats:
-            parts.append(done.assign(kind="band", y=done.low))
-        parts += [done.assign(kind="line"), done.assign(kind="run")]
-        parts.append(shown[shown.y.isna()].assign(kind="diverged", y=np.inf))
-        if len(lines) >= MANY:
-            lowest = own.groupby("x").y.agg(data.question.mode).dropna()
-            parts.append(points_of(title, "lowest", lowest.index, lowest))
-        if data.best is not None and data.best.name in own.index:
-            best = own.loc[data.best.name]
-            parts.append(points_of(title, "best", [best.x], [best.y]))
-    count = every.line.nunique()
-    some = f"{drawn} of {count} lines" if drawn < count else ""
-    note = ", ".join(filter(None, (panels.note, some)))
-    return pd.concat(parts, ignore_index=True), note
-
-
-def _alt(data: SweepData, x: Axis, key: Axis) -> str:
-    text = (
-        f"{heading(data)} against {x.label}, a line for each value of {key.label} "
-        f"({values_of(key)})."
-    )
-    words = [text]
+    alt = f"{heading(data)} against {x.label}, a line for each value of {key.label} "
+    alt += f"({values_of(key)})."
     for end in dict.fromkeys((x.values[0], x.values[-1])):
         inside = data.ranked[data.values[x.name].loc[data.ranked.index] == end]
         if len(inside) > 1:
             low, high = figure(inside.value.iloc[0], 2), figure(inside.value.iloc[-1], 2)
-            words.append(f"At {x.label} {tick(float(end))} from {low} to {high}.")
-    words.append(f"Best: {figure(data.best.value)} at {data.words(data.best)}.")
-    return " ".join(words)
+            alt += f" At {x.label} {tick(float(end))} from {low} to {high}."
+    alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
+    return Picture(name, f"{heading(data)} by {x.label}", alt, "", draw)
+
+
+def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[list[Line], str]:
+    """Return the deciding metric over the values of `x`, and what is left out.
+
+    There is a line for each combination of the other keys.
+    """
+    rest = [axis.name for axis in data.varying if axis is not x]
+    grid = data.grid[data.grid.value.notna() | (data.grid.outcome == "diverged")]
+    values = data.values.loc[grid.index]
+    every = pd.DataFrame(
+        {
+            "panel": panels.of[grid.index],
+            "line": values.groupby(rest, sort=False).ngroup() if rest else 0,
+            "rank": values[key.name].map(key.values.index),
+            "x": values[x.name].map(dict(zip(x.values, x.places, strict=True))),
+            "y": grid.value,
+            "low": grid.low,
+            "top": grid.high,
+        }
+    ).sort_values(["rank", "line", "x"], kind="stable")
+    lines: list[Line] = []
+    drawn = 0
+    for title in panels.titles:
+        own = every[every.panel == title]
+        numbers = own.line.unique()
+        kept = numbers[spread(len(numbers), panels.most_lines)]
+        drawn += len(kept)
+        for number in kept:
+            rows = own[own.line == number]
+            done, bad = rows[rows.y.notna()], rows[rows.y.isna()]
+            value = key.values[rows["rank"].iloc[0]]
+            if data.repeats:
+                lines.append(Line("band", title, value, done.x, done.low, done.top))
+            lines += [Line(kind, title, value, done.x, done.y) for kind in ("line", "run")]
+            if len(bad):
+                lines.append(Line("diverged", title, value, bad.x, bad.y.fillna(float("inf"))))
+        if len(numbers) >= MANY:
+            lowest = own.groupby("x").y.agg(data.question.mode).dropna()
+            lines.append(Line("lowest", title, None, lowest.index, lowest))
+        if data.best is not None and data.best.name in own.index:
+            best = own.loc[[data.best.name]]
+            lines.append(Line("best", title, None, best.x, best.y))
+    return lines, panels.noted(drawn, every.line.nunique(), "line")

@@ -1,29 +1,25 @@
-"""Draw a table of points as lines and marks: error curves, and final errors by one key."""
+"""Draw lines and marks in panels: error curves, and final errors by one key."""
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import INK, MARKERS, QUIET, shades
-from sweep.report.data import Frame
 from sweep.report.figures.canvas import MANY, Sheet, text_inches
 from sweep.report.figures.panels import Panels
 from sweep.report.figures.scale import error_axis, floor_band, inside, spaced
 from sweep.report.formats import tick
 
-__all__ = ["MOST_LINES", "draw_lines", "mark_style", "points_of"]
-
-MOST_LINES = 60
+__all__ = ["Line", "draw_lines", "mark_style"]
 
 MOST_BANDS = 12
 """The bands of more lines in a panel would hide each other."""
@@ -37,32 +33,35 @@ LOOKS: dict[str, dict[str, Any]] = {
     "above": {"marker": "^", "markersize": 9, "markerfacecolor": "white"},
     "diverged": {"marker": "x", "markersize": 9, "markeredgewidth": 2.4},
 }
-"""How matplotlib draws each kind of points; a ``run`` is drawn by `mark_style`."""
+"""How each kind of line is drawn; a ``run`` is drawn by `mark_style`."""
 
 NAMES = {"best": "best", "band": "lowest to highest", "lowest": "best of all"}
 NAMES |= {"above": "above the axis", "diverged": "diverged"}
 """Kinds that the legend explains."""
 
 
-def points_of(
-    panel: str,
-    kind: str,
-    x: npt.ArrayLike,
-    y: npt.ArrayLike,
-    line: int = -1,
-    value: str | None = None,
-) -> Frame:
-    """Return rows of the table that `draw_lines` draws."""
-    same: dict[str, Any] = {"panel": panel, "line": line, "value": value, "kind": kind}
-    return pd.DataFrame({"x": np.asarray(x, float), "y": np.asarray(y, float)}).assign(**same)
+class Line(NamedTuple):
+    """A line, or marks, of one kind in the panel of that title.
+
+    `value` is the key's value, as text; a ``band`` reaches from `y` up to `top`. Kinds: ``line``
+    with a second one (``dashed``), and marks where a ``run`` of it ended or ``diverged``; ``best``
+    is the best of all, ``lowest`` the least of many lines.
+    """
+
+    kind: str
+    panel: str
+    value: str | None
+    x: Any
+    y: Any
+    top: Any = ()
 
 
 def draw_lines(
+    title: str,
     subtitle: str,
     *,
-    title: str,
     labels: tuple[str, str],
-    points: Frame,
+    lines: Sequence[Line],
     key: Axis,
     panels: Panels,
     x_axis: Callable[[Axes], None],
@@ -71,45 +70,44 @@ def draw_lines(
     counts: Sequence[float] = (),
     dashed: str = "validation",
     note: str = "",
+    share: str = "xy",
 ) -> Figure:
-    """Draw a panel for each combination, one legend or colour scale.
+    """Draw the lines of each panel, with one legend or colour scale.
 
     Parameters
     ----------
-    points
-        Columns ``panel``, ``line``, ``value`` (of the key, as text), ``kind``, ``x``, ``y``.
-        A ``line`` may have a second one (``dashed``) and a mark where a ``run`` of it ended or
-        ``diverged``; ``best`` is the best of all, ``lowest`` the least of many lines. A ``band``
-        reaches from ``y`` up to ``top``, a column that others do not need.
     x_axis
         Sets the x axis of a panel.
     ceiling
-        The largest error worth its room.
+        Upper y-limit; larger errors are clipped.
     log
         Whether the y axis may be logarithmic.
     counts
         Iteration counts to mark at the top.
     dashed
         What the second lines are.
+    share
+        As `Sheet` takes it.
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
-    how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right}
+    how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right, "share": share}
     page = Sheet(title, subtitle, panels.titles, labels, **how)
-    shown = page.panels
-    points = points if "top" in points else points.assign(top=np.nan)
-    bands = points[points.kind == "band"].groupby("panel").line.nunique()
-    if bands.max() > MOST_BANDS:
-        points = points[points.kind != "band"]
-    error_axis(shown[0], "y", points[["y", "top"]], ceiling, log=log)
-    above = (points.kind == "run") & (points.y > shown[0].get_ylim()[1])
-    points = points.assign(kind=points.kind.mask(above, "above"))
-    colours = shades(key.name, len(key.values))
-    for name, axes in zip(panels.titles, shown, strict=True):
+    bands = Counter(line.panel for line in lines if line.kind == "band")
+    if max(bands.values(), default=0) > MOST_BANDS:
+        lines = [line for line in lines if line.kind != "band"]
+    colours, alone = shades(key.name, len(key.values)), len(page.panels) == 1
+    kinds: set[str] = set()
+    for name, axes in zip(panels.titles, page.panels, strict=True):
+        own = [line for line in lines if line.panel == name]
+        if "y" not in share or axes is page.panels[0]:
+            parts = lines if "y" in share else own
+            ys = [np.ravel(part) for line in parts for part in (line.y, line.top)]
+            error_axis(axes, "y", np.concatenate([*ys, []]), ceiling, log=log)
         x_axis(axes)
-        floor_band(axes, named=len(shown) == 1)
-        _counts(axes, counts, named=len(shown) == 1)
-        _panel(axes, points[points.panel == name], key, colours, alone=len(shown) == 1)
-    many, kinds = len(key.values) >= MANY, set(points.kind)
+        floor_band(axes, named=alone)
+        _counts(axes, counts, named=alone)
+        kinds |= _panel(axes, own, key, colours, alone=alone)
+    many = len(key.values) >= MANY
     entries = []
     for at in () if many else reversed(range(len(key.values))):
         look = mark_style(colours[at], MARKERS[at % len(MARKERS)], 6)
@@ -121,7 +119,7 @@ def draw_lines(
     if many:
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
         room = 0.55 + 0.25 * len(entries)
-        page.colour_bar(key.label, norm, scale, range(len(colours)), key.labels, room=room)
+        page.colour_bar(key.label, norm, scale, dict(enumerate(key.labels)), room=room)
     return page.figure
 
 
@@ -137,26 +135,38 @@ def _look(kind: str, colour: str, width: float = 1.7) -> dict[str, Any]:
     return look | LOOKS[kind]
 
 
-def _panel(axes: Axes, points: Frame, key: Axis, colours: Sequence[str], *, alone: bool) -> None:
+def _panel(
+    axes: Axes, lines: Sequence[Line], key: Axis, colours: Sequence[str], *, alone: bool
+) -> set[str]:
+    """Draw the lines of one panel; return their kinds, ``above`` for marks above the axis."""
     many = len(key.values) >= MANY
-    crowded = many or points[points.kind == "line"].line.nunique() >= MANY
+    crowded = many or sum(line.kind == "line" for line in lines) >= MANY
     place = {value: at for at, value in enumerate(key.values)}
-    for (_, kind), rows in points.groupby(["line", "kind"], sort=False):
-        at = place.get(rows.value.iloc[0], 0)
-        marker = "o" if many else MARKERS[at % len(MARKERS)]
-        size = 3.0 if crowded or len(rows) >= 35 else 7.0 if alone else 5.0
+    low, high = axes.get_ylim()
+    kinds = set()
+    for kind, _, value, x, y, top in lines:
+        at = place.get(value or "", 0)
+        colour, marker = colours[at], "o" if many else MARKERS[at % len(MARKERS)]
+        kinds.add(kind)
         if kind == "band":
-            ends = [np.clip(rows[name], axes.get_ylim()[0], LARGEST) for name in ("y", "top")]
-            axes.fill_between(rows.x, *ends, color=colours[at], alpha=0.12, linewidth=0, zorder=1)
+            ends = [np.clip(end, low, LARGEST) for end in (y, top)]
+            axes.fill_between(x, *ends, color=colour, alpha=0.12, linewidth=0, zorder=1)
             for end in ends:
-                axes.plot(rows.x, end, color=colours[at], alpha=0.5, linewidth=0.7, zorder=1)
+                axes.plot(x, end, color=colour, alpha=0.5, linewidth=0.7, zorder=1)
         elif kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
-            look = _look(str(kind), colours[at], 0.9 if crowded else 1.7)
-            axes.plot(rows.x, np.clip(rows.y, axes.get_ylim()[0], LARGEST), **look)
+            look = _look(kind, colour, 0.9 if crowded else 1.7)
+            axes.plot(x, np.clip(y, low, LARGEST), **look)
+        elif kind != "run":
+            axes.plot(x, inside(axes, y), **_look(kind, colour), clip_on=False, zorder=3)
         else:
-            run = mark_style(colours[at], marker, size)
-            look = run if kind == "run" else _look(str(kind), colours[at])
-            axes.plot(rows.x, inside(axes, rows.y), **look, clip_on=False, zorder=3)
+            x, y = np.asarray(x, float), np.asarray(y, float)
+            size = 3.0 if crowded or len(x) >= 35 else 7.0 if alone else 5.0
+            looks = {"run": mark_style(colour, marker, size), "above": _look("above", colour)}
+            for (name, look), marks in zip(looks.items(), (y <= high, y > high), strict=True):
+                if marks.any():
+                    kinds.add(name)
+                    axes.plot(x[marks], inside(axes, y[marks]), **look, clip_on=False, zorder=3)
+    return kinds
 
 
 def _counts(axes: Axes, counts: Sequence[float], *, named: bool) -> None:

@@ -1,4 +1,4 @@
-"""Which panels a picture has: one for each combination of the keys that it does not show."""
+"""The panels of a picture: one for each combination of the keys that it does not show."""
 
 from __future__ import annotations
 
@@ -13,24 +13,34 @@ from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import text_inches
 from sweep.report.formats import counted, plain, short
 
-__all__ = ["Panels", "axis_label", "ceiling_of", "heading", "main_axis", "panels_of", "values_of"]
+__all__ = ["MOST_LINES", "Panels", "axis_label", "ceiling_of", "heading", "main_axis", "panels_of"]
+__all__ += ["values_of"]
 
 MOST = 6
+MOST_LINES = 60
 
 
 @dataclass(frozen=True)
 class Panels:
     """Titles of the panels, and for each row of `SweepData.runs` the title of its panel.
 
-    `columns` stand side by side (0: any number); `whole` is True where one panel holds several
-    combinations, and `note` says so.
+    `columns` stand side by side (0: any number); `note` says which combinations share a panel.
     """
 
-    titles: tuple[str, ...]
-    of: Frame
+    titles: tuple[str, ...] = ("",)
+    of: Frame = None
     columns: int = 0
-    whole: bool = False
     note: str = ""
+
+    @property
+    def most_lines(self) -> int:
+        """Return how many lines a panel has at most."""
+        return max(MOST_LINES // len(self.titles), 8)
+
+    def noted(self, drawn: int, count: int, noun: str) -> str:
+        """Return the picture's note: combinations that share a panel, and what is not drawn."""
+        some = f"{drawn} of {counted(count, noun)}" if drawn < count else ""
+        return ", ".join(filter(None, (self.note, some)))
 
 
 def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
@@ -41,7 +51,7 @@ def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
     rest = remaining(data, *used)
     one = pd.Series("", index=data.runs.index)
     if not rest:
-        return Panels(("",), one)
+        return Panels(of=one)
     names = [axis.label for axis in rest]
     groups = data.values.groupby([axis.name for axis in rest], sort=False)
     titles = tuple(
@@ -50,11 +60,10 @@ def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
     )
     if len(titles) > MOST or len(set(titles)) < len(titles) or text_inches(titles) > inches:
         note = f"all {counted(len(titles), 'combination')} of {', '.join(names)}"
-        return Panels(("",), one, whole=True, note=plain(note, 90))
+        return Panels(of=one, note=plain(note, 90))
     counts = [len(axis.values) for axis in rest]
     table = len(counts) == 2 and math.prod(counts) == len(titles) and counts[1] <= 3
-    of = groups.ngroup().map(dict(enumerate(titles)))
-    return Panels(titles, of, counts[1] if table else 0)
+    return Panels(titles, groups.ngroup().map(dict(enumerate(titles))), counts[1] if table else 0)
 
 
 def main_axis(data: SweepData) -> Axis:
@@ -75,10 +84,9 @@ def heading(data: SweepData) -> str:
 
 
 def ceiling_of(data: SweepData) -> float:
-    """Return the error above which a picture shows only that it is above; other metrics have none.
+    """Return the largest error to draw, a thousand times the largest first error.
 
-    A thousand times the largest first error: more room for a run that diverges would press
-    what one wants to compare into a thin line.
+    A run that diverges would press all others into a thin line. Other metrics have no ceiling.
     """
     if not data.metric.endswith("error"):
         return math.inf

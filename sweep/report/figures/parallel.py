@@ -6,13 +6,11 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
 from matplotlib.figure import Figure
 
-from sweep.report.axes import Axis, by_influence, scores
+from sweep.report.axes import by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, Sheet, spread, text_inches
@@ -33,17 +31,15 @@ def parallel_picture(data: SweepData) -> Picture | None:
     if len(data.varying) < 3 or len(data.ranked) < 2:
         return None
     runs = parallel_data(data)
-    keys = [data.axes[name] for name in runs.columns[:-1]]
     what = "grid point" if data.repeats else "run"
-    alt = (
-        f"{counted(len(runs), what)} as lines over {', '.join(key.label for key in keys)} and "
-        f"{data.label}. The best: {data.words(data.best)}."
-    )
+    keys = ", ".join(data.axes[name].label for name in runs.columns[:-1])
+    alt = f"{counted(len(runs), what)} as lines over {keys} and {data.label}."
+    alt += f" The best: {data.words(data.best)}."
     small = "large" if data.question.mode == "max" else "small"
     caption = f"A line for each {what}, dark where {data.label} is {small}; the best one is thick."
     every = len(data.ranked)
     note = f"{len(runs)} of {counted(every, what)}" if len(runs) < every else ""
-    draw = partial(_draw, data, runs, keys, note)
+    draw = partial(_draw, data, runs, note)
     return Picture("parallel_coordinates", "Parallel coordinates", alt, caption, draw)
 
 
@@ -60,10 +56,11 @@ def parallel_data(data: SweepData) -> Frame:
     return runs.assign(score=scores(data)[kept].astype(float))
 
 
-def _draw(data: SweepData, runs: Frame, keys: list[Axis], note: str, subtitle: str) -> Figure:
+def _draw(data: SweepData, runs: Frame, note: str, title: str, subtitle: str) -> Figure:
+    keys = [data.axes[name] for name in runs.columns[:-1]]
     wide = max(1.5, *(text_inches(key.labels, 9) + 0.45 for key in keys))
     page = Sheet(
-        "Parallel coordinates",
+        title,
         f"{subtitle} · thick: the best",
         ("",),
         ("", ""),
@@ -74,50 +71,34 @@ def _draw(data: SweepData, runs: Frame, keys: list[Axis], note: str, subtitle: s
     )
     (axes,) = page.panels
     low, high = runs.score.min(), runs.score.max()
-    places = [_placed(key) for key in keys]
-    columns = [
-        runs[key.name].map(dict(zip(key.values, at, strict=True)))
-        for key, at in zip(keys, places, strict=True)
-    ]
+    columns = []
+    box = {"facecolor": "white", "edgecolor": GRID, "pad": 1.2, "alpha": 0.85}
+    look: dict[str, Any] = {"size": 9, "zorder": 6, "ha": "right", "va": "center", "bbox": box}
+    for number, key in enumerate(keys):
+        places = np.log10(key.places) if key.scale == "log" else np.asarray(key.places)
+        places = (places - places[0]) / ((places[-1] - places[0]) or 1.0)
+        columns.append(runs[key.name].map(dict(zip(key.values, places, strict=True))))
+        axes.axvline(number, color=QUIET, linewidth=1.0, zorder=3)
+        for at in spaced(places, 0.05):
+            axes.text(number - 0.03, places[at], key.labels[at], **look)
     lines = np.column_stack([*columns, (runs.score - low) / (high - low or 1.0)])
-    sign = -1 if data.question.mode == "max" else 1
-    _lines(axes, lines, sign)
+    colours = _COLOURS[:: -1 if data.question.mode == "max" else 1]
+    x, many = np.arange(lines.shape[1]), len(lines) > 200
+    drawn = LineCollection(
+        [np.column_stack([x, line]) for line in lines],
+        colors=[colours[int(end * 99)] for end in lines[:, -1]],
+        linewidths=0.8 if many else 1.3,
+        alpha=0.45 if many else 0.75,
+    )
+    axes.add_collection(drawn)
+    axes.plot(x, lines[-1], color=INK, linewidth=3, clip_on=False, zorder=4)  # the best
     axes.spines[:].set_visible(False)
     axes.grid(False)
     axes.set(xlim=(0, len(keys)), ylim=(0, 1), yticks=[])
-    axes.set_xticks(range(len(keys) + 1), [*(key.label for key in keys), axis_label(data)])
+    axes.set_xticks(x, [*(key.label for key in keys), axis_label(data)])
     axes.tick_params(length=0, labelsize=11, pad=12)
-    for at, key in enumerate(keys):
-        _ticks(axes, at, places[at], key)
-    norm, colours = Normalize(0, 1), ListedColormap(_COLOURS[::sign])
     values = np.linspace(low, high, 6)
-    names = [power(value) for value in (10.0**values if data.logarithmic else values)]
-    page.colour_bar("", norm, colours, [0, 0.2, 0.4, 0.6, 0.8, 1], names, gap=0.0)
+    names = map(power, 10.0**values if data.logarithmic else values)
+    ticks = dict(zip(np.linspace(0, 1, 6), names, strict=True))
+    page.colour_bar("", Normalize(0, 1), ListedColormap(colours), ticks, gap=0.0)
     return page.figure
-
-
-def _placed(key: Axis) -> npt.NDArray[np.float64]:
-    """Return the places of a key's values from 0 to 1."""
-    places = np.asarray(key.places)
-    places = np.log10(places) if key.scale == "log" else places
-    return np.asarray((places - places[0]) / ((places[-1] - places[0]) or 1.0))
-
-
-def _lines(axes: Axes, lines: npt.NDArray[np.float64], sign: int) -> None:
-    """Draw a line a row, dark where the last column is small times `sign`; the last row thick."""
-    x = np.arange(lines.shape[1])
-    many = len(lines) > 200
-    look: dict[str, Any] = {"linewidths": 0.8 if many else 1.3, "alpha": 0.45 if many else 0.75}
-    paths = [np.column_stack([x, line]) for line in lines]
-    colours = [_COLOURS[::sign][int(end * 99)] for end in lines[:, -1]]
-    axes.add_collection(LineCollection(paths, colors=colours, **look))
-    axes.plot(x, lines[-1], color=INK, linewidth=3, clip_on=False, zorder=4)
-
-
-def _ticks(axes: Axes, x: int, places: npt.NDArray[np.float64], key: Axis) -> None:
-    """Draw one vertical axis with the labels that have room."""
-    axes.axvline(x, color=QUIET, linewidth=1.0, zorder=3)
-    box = {"facecolor": "white", "edgecolor": GRID, "pad": 1.2, "alpha": 0.85}
-    look: dict[str, Any] = {"size": 9, "zorder": 6, "ha": "right", "va": "center", "bbox": box}
-    for at in spaced(places, 0.05):
-        axes.text(x - 0.03, places[at], key.labels[at], **look)

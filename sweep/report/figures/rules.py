@@ -11,7 +11,7 @@ import pandas as pd
 from sweep.report.curves import EMPTY, artifact
 from sweep.report.data import Frame, SweepData
 from sweep.report.figures.canvas import Picture, spread
-from sweep.report.figures.lines import draw_lines, points_of
+from sweep.report.figures.lines import Line, draw_lines
 from sweep.report.figures.panels import Panels, ceiling_of
 from sweep.report.figures.scale import key_axis, step_axis
 from sweep.report.figures.weights import flat_weights
@@ -35,13 +35,12 @@ def rule_pairs(data: SweepData) -> Frame:
     of the one that differs most), ``difference`` (by how much), ``from`` and ``to`` (its values)
     and ``rms`` (the root mean square of all differences); missing where no weights are stored.
     """
+    if "rule" not in data.keys:
+        return pd.DataFrame()
     rest = [key for key in data.others if key != "rule"]
     done = data.grid[data.grid.error.notna()]
     table = done[["lr", "iters", "error", "run"]].join(data.values[rest]).assign(row=done.index)
-    if "rule" not in data.keys:
-        return pd.DataFrame()
-    rule = data.values.rule.loc[done.index]
-    one, two = (table[rule == name] for name in RULES)
+    one, two = (table[data.values.rule.loc[done.index] == name] for name in RULES)
     pairs = one.merge(two, on=["lr", "iters", *rest], suffixes=("_notebook", "_gradient"))
     longest = pairs.groupby(["lr", *rest]).iters.transform("max") if len(pairs) else []
     near = pairs if len(pairs) <= MOST_PAIRS else pairs[pairs.iters == longest]
@@ -55,10 +54,10 @@ def rule_pairs(data: SweepData) -> Frame:
 
 def _difference(row: Any) -> tuple[Any, ...]:
     """Return which weight is furthest apart, by how much, its values, and the RMS of all."""
-    both = []
-    for run in (row.run_notebook, row.run_gradient):
-        both.append(flat_weights((artifact(run.weights, "weights", []) or {}).get("final", {})))
-    (names, first), (others, second) = both
+    (names, first), (others, second) = (
+        flat_weights((artifact(run.weights, "weights", []) or {}).get("final", {}))
+        for run in (row.run_notebook, row.run_gradient)
+    )
     differences = np.abs(first - second) if names == others else np.empty(0)
     if not np.isfinite(differences).any():
         return None, np.nan, np.nan, np.nan, np.nan
@@ -83,44 +82,34 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
     if len(inside) < len(pairs):
         notes.append(joined(rest, (str(best[key]) for key in rest), 20))
     curve_of = {row: line.curve for line in data.trajectories for row in line.rows}
-    curves: list[pd.DataFrame] = []
-    differences: list[pd.DataFrame] = []
-    for number, lr in enumerate(kept):
-        own = inside[inside.lr == lr].sort_values("iters")
-        one: dict[str, Any] = {"panel": "", "line": number, "value": repr(float(lr))}
+    curves: list[Line] = []
+    weights: list[Line] = []
+    for lr in kept:
+        own, value = inside[inside.lr == lr].sort_values("iters"), repr(float(lr))
         for kind, rule in zip(("dashed", "line"), RULES, strict=True):
-            steps, errors = curve_of.get(own.iloc[-1][f"row_{rule}"], EMPTY)
-            curves.append(points_of(kind=kind, x=steps, y=errors, **one))
-        known = own.dropna(subset="difference")
-        differences += [
-            points_of(kind=k, x=known.iters, y=known.difference, **one) for k in ("line", "run")
-        ]
-    both: Frame = pd.concat(curves, ignore_index=True)
-    weights: Frame = pd.concat(differences, ignore_index=True)
-    alone: dict[str, Any] = {
-        "key": data.axes["lr"],
-        "panels": Panels(("",), None),
-        "note": ", ".join(notes),
-    }
-    title, other = "Error under both rules", "Weights apart under both rules"
+            curves.append(Line(kind, "", value, *curve_of.get(own.iloc[-1][f"row_{rule}"], EMPTY)))
+        own = own.dropna(subset="difference")
+        x = own.iters.astype(float)
+        weights += [Line(kind, "", value, x, own.difference) for kind in ("line", "run")]
+    one: dict[str, Any] = {"key": data.axes["lr"], "panels": Panels(), "note": ", ".join(notes)}
+    last = max((line.x[-1] for line in curves if len(line.x)), default=1)
     draw = partial(
         draw_lines,
-        title=title,
         labels=("iteration (0 is before training)", "error E"),
-        points=both,
-        x_axis=partial(step_axis, last=both.x.max() if len(both) else 1),
+        lines=curves,
+        x_axis=partial(step_axis, last=last),
         ceiling=ceiling_of(data),
         dashed=RULES[0],
-        **alone,
+        **one,
     )
     draw_weights = partial(
         draw_lines,
-        title=other,
         labels=("iterations", "largest difference"),
-        points=weights,
+        lines=weights,
         x_axis=partial(key_axis, key=data.axes["iters"]),
-        **alone,
+        **one,
     )
+    title, other = "Error under both rules", "Weights apart under both rules"
     solid = "Solid: every bias by its own derivative. Dashed: the notebook’s slip."
     most = "The weight that differs most between the rules, after so many iterations."
     return [

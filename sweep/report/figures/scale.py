@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -14,15 +14,13 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, SymmetricalL
 
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import QUIET, SHADE
-from sweep.report.figures.canvas import inches_of, text_inches
+from sweep.report.figures.canvas import text_inches
 from sweep.report.formats import FLOOR, tick
 
 __all__ = ["error_axis", "floor_band", "inside", "key_axis", "round_ticks", "spaced", "step_axis"]
 
 MOST_VALUES = 12
 """Up to so many values of a key have a tick each."""
-
-_TICKS = 8
 
 
 def error_axis(
@@ -31,14 +29,7 @@ def error_axis(
     """Make the x or y axis one of errors, or of another metric.
 
     It is logarithmic, linear near zero where some value is 0, and linear where one is negative or
-    `log` is False.
-
-    Parameters
-    ----------
-    values
-        What will be drawn; what is not finite is passed over.
-    ceiling
-        The largest value worth its room; what is above is drawn at the edge.
+    `log` is False. Values that are not finite are ignored, those above `ceiling` clipped.
     """
     array = np.asarray(values, dtype=np.float64)
     array = np.clip(array[np.isfinite(array)], -LARGEST, min(ceiling, LARGEST))
@@ -55,18 +46,17 @@ def error_axis(
         low = first if low - first < room else low
         high = last if last - high < room else high
     pad = 0.04 * (high - low)
-    top = 10.0 ** min(high + pad, 305.0)
+    top = min(high + pad, 305.0)
     if len(positive) == len(array):
-        _set(axes, which, "log", 10.0 ** (low - pad), top)
+        _set(axes, which, "log", 10.0 ** (low - pad), 10.0**top)
         return
-    least = 10.0 ** math.floor(low)
-    linear = max(0.09 * (math.log10(top) - math.log10(least)), 0.3)  # their ratio may overflow
-    near = SymmetricalLogScale(None, linthresh=least, linscale=linear)
-    _set(axes, which, near, -0.04 * least, top)
+    first = math.floor(low)
+    near = SymmetricalLogScale(None, linthresh=10.0**first, linscale=max(0.09 * (top - first), 0.3))
+    _set(axes, which, near, -0.04 * 10.0**first, 10.0**top)
 
 
 def step_axis(axes: Axes, last: float) -> None:
-    """Make the x axis that of iterations up to `last`; step 0 has a place."""
+    """Make the x axis one of iterations from 0 to `last`."""
     high = min(max(float(min(last, LARGEST)) * 1.25, 1.6), LARGEST)
     _set(axes, "x", SymmetricalLogScale(None, linthresh=1, linscale=0.5), -0.12, high)
 
@@ -83,35 +73,26 @@ def key_axis(axes: Axes, key: Axis) -> None:
     low, high = float(x[0] - 0.06 * width), float(x[-1] + 0.06 * width)
     if log:
         low, high = 10.0 ** max(low, -305.0), 10.0 ** min(high, 305.0)
-    ticks, turned = None, False
-    if not key.numbers or len(places) <= MOST_VALUES:
-        each = (text_inches(key.labels) + 0.1) * 1.12 * width / inches_of(axes)[0]
-        shown = spaced(x, each)
-        turned = key.scale == "category" and len(shown) < len(x)
-        shown = list(range(len(x))) if turned else shown
-        ticks = {float(places[at]): key.labels[at] for at in shown}
-    _set(axes, "x", "log" if log else "linear", low, high, ticks)
-    if turned:
+    _set(axes, "x", "log" if log else "linear", low, high)
+    if key.numbers and len(places) > MOST_VALUES:
+        return
+    inches = axes.get_window_extent().width / axes.figure.dpi
+    shown = spaced(x, (text_inches(key.labels) + 0.1) * 1.12 * width / inches)
+    if key.scale == "category" and len(shown) < len(x):
+        shown = list(range(len(x)))
         axes.tick_params(axis="x", labelrotation=20, labelsize=8)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
+    axes.set_xticks(places[shown], [key.labels[at] for at in shown])
 
 
-def _set(
-    axes: Axes,
-    which: str,
-    scale: Any,
-    low: float,
-    high: float,
-    ticks: Mapping[float, str] | None = None,
-) -> None:
-    """Set scale and limits, and ticks with their labels: round ones where none are given."""
+def _set(axes: Axes, which: str, scale: Any, low: float, high: float) -> None:
+    """Set scale, limits and round ticks."""
     axes.set(**{f"{which}scale": scale, f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_minor_locator(NullLocator())
-    if ticks is None:
-        ticks = {value: tick(value) for value in round_ticks(scale, low, high)}
-    axis.set_ticks(list(ticks), list(ticks.values()))
+    ticks = round_ticks(scale, low, high)
+    axis.set_ticks(ticks, [tick(value) for value in ticks])
 
 
 def round_ticks(scale: str | SymmetricalLogScale, low: float, high: float) -> list[float]:
@@ -120,22 +101,22 @@ def round_ticks(scale: str | SymmetricalLogScale, low: float, high: float) -> li
     if scale == "log":
         narrow = high / low < 200
         subs = (1, 2, 5) if narrow else (1,)
-        locator = LogLocator(base=10, subs=subs, numticks=12 if narrow else _TICKS)
+        locator = LogLocator(base=10, subs=subs, numticks=12 if narrow else 8)
     elif not isinstance(scale, str):
         locator = SymmetricalLogLocator(scale.get_transform())
-        locator.set_params(numticks=_TICKS)
+        locator.set_params(numticks=8)
     with np.errstate(over="ignore"):  # a tick beyond what a float can hold
         ticks = locator.tick_values(low, high)
     return [float(value) for value in ticks if low <= value <= high]
 
 
 def inside(axes: Axes, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return errors clipped to the y axis of a panel; NaN stays NaN."""
+    """Return values clipped to the y axis of a panel; NaN stays NaN."""
     return np.clip(np.asarray(values, dtype=np.float64), *axes.get_ylim())
 
 
 def spaced(places: Iterable[float], least: float) -> list[int]:
-    """Return the indices of ascending places that are at least so far from each other."""
+    """Return the indices of ascending places that are at least `least` apart."""
     kept: list[int] = []
     last = -math.inf
     for at, place in enumerate(places):

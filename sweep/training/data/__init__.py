@@ -1,14 +1,237 @@
 """The samples that a network is trained on: inline, or columns of data files.
 
-files, text, arrays    rows of files, piece by piece
-columns, rows          the chosen columns, gathered
-split, preparation     training rows, and what is fitted on them
-load, samples          all of it, once in a process
+files, formats     which files there are, and their rows in pieces
+selection, table   the chosen columns, as arrays; rows that are kept back
+preparation        what is fitted on the training rows, and applied to any others
+
+A file is read in pieces into the arrays that are kept, so that it is never held twice, and once
+in a process: all runs of a sweep share one read-only object. What cannot be used is refused with
+ConfigError, here and in all modules.
 """
 
 from __future__ import annotations
 
-from sweep.training.data.load import load_data
-from sweep.training.data.samples import Data
+import hashlib
+import json
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep import checks
+from sweep.errors import ConfigError
+from sweep.training.data.files import is_file_name, open_source, paths_of
+from sweep.training.data.preparation import Preparation, fit
+from sweep.training.data.selection import choose, column_rows, random_rows
+from sweep.training.data.table import Table, gather, text_of
 
 __all__ = ["Data", "load_data"]
+
+FILE_KEYS = ("read", "drop", "missing", "categories")
+"""Keys of the group `data` that have a meaning with a file alone."""
+
+KEYS = (
+    *("inputs", "targets", "file", *FILE_KEYS, "standardize", "one_hot"),
+    *("validation", "folds", "fold", "split_seed"),
+)
+"""What a configuration of the group `data` can say; a key that it lacks is as null."""
+
+Array = npt.NDArray[np.float64]
+
+_lock = threading.Lock()
+
+
+@dataclass(frozen=True, eq=False)
+class Data:
+    """Samples, a row each; all arrays float64, C-contiguous and read-only.
+
+    Attributes
+    ----------
+    inputs, targets
+        Shapes (samples, features) and (samples, outputs).
+    validation_inputs, validation_targets
+        The samples that are kept back from training, or None.
+    preparation
+        How they were prepared.
+    summary
+        What was done with the rows of a file, one sentence; empty for inline rows.
+    """
+
+    inputs: Array
+    targets: Array
+    validation_inputs: Array | None = None
+    validation_targets: Array | None = None
+    preparation: Preparation = Preparation((), ())
+    summary: str = ""
+
+    def __post_init__(self) -> None:
+        for array in self._arrays():
+            array.setflags(write=False)
+
+    @property
+    def prepared(self) -> bool:
+        """Whether new rows need the preparation: columns have names, or anything was done."""
+        columns = (*self.preparation.inputs, *self.preparation.targets)
+        scaled = any(column.mean is not None for column in columns)
+        return bool(self.summary) or scaled or self.preparation.classes is not None
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the SHA-256 of all arrays, their shapes and bytes, as hexadecimal digits."""
+        total = hashlib.sha256()
+        for array in self._arrays():
+            total.update(repr(array.shape).encode())
+            total.update(np.ascontiguousarray(array).data)
+        return total.hexdigest()
+
+    def _arrays(self) -> list[Array]:
+        arrays = (self.inputs, self.targets, self.validation_inputs, self.validation_targets)
+        return [array for array in arrays if array is not None]
+
+
+def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
+    """Load the samples that a configuration of the group `data` names; see docs/data.md.
+
+    Parameters
+    ----------
+    config
+        Keys of KEYS, each of its type. Without `file`, `inputs` and `targets` are rows of
+        numbers; with it, columns.
+    seed
+        For the split, unless `split_seed` is given.
+    base
+        The folder that a relative data file is relative to.
+
+    Raises
+    ------
+    ConfigError
+        A key, file, column or value that cannot be used; one sentence.
+    """
+    checks.known_keys(config, KEYS, "data")
+    config = {**dict.fromkeys(KEYS), **config}
+    for key in ("inputs", "targets"):
+        if config[key] is None:
+            raise ConfigError(f"data.{key} is missing: give rows of numbers, or file and columns.")
+    validation, folds = config["validation"], config["folds"]
+    if folds is not None:
+        if validation:
+            raise ConfigError(f"data.folds is {folds} beside data.validation: keep one of them.")
+        if config["fold"] is None:
+            raise ConfigError(
+                f"data.folds is {folds}: sweep the parts with -m, or name one with data.fold=0."
+            )
+    if config["fold"] is not None and not 0 <= config["fold"] < (folds or 0):
+        raise ConfigError(
+            f"data.fold is {config['fold']}: "
+            + (f"it must be 0 to {folds - 1}." if folds else "write data.folds=5 too.")
+        )
+    random = folds or (validation and not isinstance(validation, str))
+    if config["split_seed"] is None:
+        config["split_seed"] = seed if random else 0
+    if config["file"] is None:
+        return _inline(config)
+    paths = paths_of(str(config["file"]), base)
+    others: tuple[Path, ...] = ()
+    if isinstance(validation, str) and is_file_name(validation):
+        others = paths_of(validation, base, "data.validation")
+    stats = [path.stat() for path in (*paths, *others)]
+    version = tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)
+    with _lock:  # threads that need the same file read it once
+        return _read(paths, others, json.dumps(config, sort_keys=True), version)
+
+
+def _inline(config: Mapping[str, Any]) -> Data:
+    for key in FILE_KEYS:
+        if config[key]:
+            raise ConfigError(
+                f"data.{key} is {config[key]}: it has a meaning with data.file alone."
+            )
+    if isinstance(config["validation"], str):
+        raise ConfigError(
+            f"data.validation is {config['validation']!r}: without data.file it must be a share "
+            "from 0 to below 1."
+        )
+    inputs = checks.table(config["inputs"], "data.inputs")
+    targets = checks.table(config["targets"], "data.targets")
+    if len(inputs) != len(targets):
+        raise ConfigError(
+            f"data.inputs has {len(inputs)} rows, but data.targets has {len(targets)}."
+        )
+    names = [list(map(str, range(1, array.shape[1] + 1))) for array in (inputs, targets)]
+    rows = Table(inputs, targets, (names[0], names[1]))
+    if config["one_hot"]:
+        if targets.shape[1] != 1:
+            raise ConfigError(f"data.targets has {targets.shape[1]} columns: one_hot needs one.")
+        different, codes = np.unique(targets, return_inverse=True)
+        labels = [text_of(label) for label in different]
+        rows = replace(rows, targets=codes.reshape(-1, 1).astype(np.float64), labels=labels)
+    kept = random_rows(len(rows), config)
+    return _prepared(rows, rows.split_off(kept, ~kept), config)
+
+
+@lru_cache(maxsize=8)
+def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _version: Any) -> Data:
+    config = json.loads(settings)
+    source = open_source(paths, config["read"] or {})
+    columns = choose(source, config)
+    rows = gather(source, columns, config["missing"])
+    found = len(rows) + len(rows.dropped)
+    left_out = 0
+    if rows.split is not None:
+        kept, back = column_rows(rows.split, config["validation"])
+        left_out = int((~(kept | back)).sum())
+        validation = rows.split_off(kept, back)
+    elif others:
+        second = open_source(others, config["read"] or {})
+        same = config | {"drop": None, "validation": None}
+        same |= dict(zip(("inputs", "targets"), rows.names, strict=True))
+        same["categories"] = [rows.names[0][place] for place in rows.levels]
+        validation = gather(second, choose(second, same), config["missing"])
+    elif isinstance(config["validation"], str):
+        raise ConfigError(
+            f"data.validation is {config['validation']!r}: it must be a share from 0 to below 1, "
+            "a column of data.file, or a second file."
+        )
+    else:
+        kept = random_rows(len(rows), config)
+        validation = rows.split_off(kept, ~kept)
+    summary = _summary(config["missing"], rows, validation, found, left_out)
+    return _prepared(rows, validation, config, summary)
+
+
+def _prepared(rows: Table, others: Table, config: Mapping[str, Any], summary: str = "") -> Data:
+    """Fit the preparation on the training rows, and apply it to all."""
+    preparation = fit(rows, others, config)
+    inputs, targets = preparation.apply(rows)
+    back = preparation.apply(others) if len(others) else (None, None)
+    return Data(inputs, targets, back[0], back[1], preparation, summary)
+
+
+def _summary(missing: str | None, rows: Table, others: Table, found: int, left_out: int) -> str:
+    """Return what was done with the rows of a file, for the run's tags and the report."""
+    parts = [f"{found} rows: {len(rows)} trained on"]
+    if len(others):
+        parts.append(f"{len(others)} kept back")
+    if missing == "drop":
+        dropped = len(rows.dropped) + len(others.dropped)
+        parts.append(f"{dropped} left out for a missing value")
+    if left_out:
+        parts.append(f"{left_out} of the test part left out")
+    text = ", ".join(parts)
+    if missing in ("mean", "median"):
+        gaps = np.zeros(rows.inputs.shape[1], dtype=np.intp)
+        for one in (rows, others):
+            gaps += np.isnan(one.inputs).sum(axis=0)
+        categories = int(sum(gaps[place] for place in rows.levels))
+        numbers = int(gaps.sum()) - categories
+        text += f"; {numbers} missing number{'s' * (numbers != 1)} filled in with the column's "
+        text += missing
+        if categories:
+            shown = "category" if categories == 1 else "categories"
+            text += f", {categories} missing {shown} with 0 in each column"
+    return text

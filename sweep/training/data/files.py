@@ -1,7 +1,6 @@
-"""Data files: which there are, their columns, and their rows piece by piece.
+"""Data files: which there are, what their columns are called, and their rows in pieces.
 
-A file is never held as a whole, nothing in it is run or unpickled, and no address is opened:
-what is read is a local path. pandas and pyarrow are imported when a file is opened.
+Only local paths are opened. pandas and pyarrow are imported when a file is opened.
 """
 
 from __future__ import annotations
@@ -12,23 +11,21 @@ import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.checks import known_keys, one_of
 from sweep.errors import ConfigError
-from sweep.training.data.arrays import npz_groups, npz_pieces, parquet_names, parquet_pieces
+from sweep.training.data import formats
 from sweep.training.data.hints import encoding_hint, quoted
-from sweep.training.data.text import READ, text_names, text_pieces
 
 if TYPE_CHECKING:
     import pandas as pd
 
 __all__ = ["Source", "is_file_name", "open_source", "paths_of"]
-
-PIECE_ROWS = 65_536
 
 TEXT = (".csv", ".tsv", ".data", ".txt")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
@@ -43,79 +40,68 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Source:
-    """One or several files with the same columns.
+    """Files with the same columns, or a frame."""
 
-    Attributes
-    ----------
-    paths
-        The files, in the order of their rows.
-    names
-        The name of each column, without blanks at its ends; its position where it has none.
-    groups
-        What a configuration can name -> positions: a column, or a matrix of an NPZ file.
-    read
-        Options of pandas.read_csv.
-    """
+    paths: tuple[Path, ...]  # in the order of their rows
+    names: tuple[str, ...]  # of the columns; its position where one has none
+    read: Mapping[str, Any] = field(default_factory=dict)  # options of pandas.read_csv
+    matrices: Mapping[str, Sequence[int]] = field(default_factory=dict)  # NPZ array -> positions
+    frame: pd.DataFrame | None = None  # rows in memory, in place of those of the files
 
-    paths: tuple[Path, ...]
-    names: tuple[str, ...]
-    groups: Mapping[str, Sequence[int]]
-    read: Mapping[str, Any]
+    @classmethod
+    def of(cls, frame: pd.DataFrame) -> Source:
+        """Return the source of a frame; columns are found by their names."""
+        names = tuple(str(name).strip() for name in frame.columns)
+        rows = frame.set_axis(range(len(names)), axis=1)
+        return cls((Path("(frame)"),), names, frame=rows)
+
+    @cached_property
+    def groups(self) -> dict[str, Sequence[int]]:
+        """What a configuration can name -> positions: a column, or a matrix."""
+        return {name: [at] for at, name in enumerate(self.names)} | {**self.matrices}
 
     def positions(self, column: Any, what: str) -> Sequence[int]:
-        """Return the positions of a column that is named, or else given by its position from 0.
-
-        Raises
-        ------
-        ConfigError
-            There is no such column, or there are two of that name.
-        """
-        if isinstance(column, int) and str(column) not in self.groups:
-            if -len(self.names) <= column < len(self.names):
-                return [column % len(self.names)]
-            raise ConfigError(f"{what} is {column}: the columns are 0 to {len(self.names) - 1}.")
-        name = str(column).strip()
+        """Return the positions of a column that is named, or else given by its position from 0."""
+        name, file = str(column).strip(), self.paths[0].name
         if self.names.count(name) > 1:
             raise ConfigError(
-                f"{what} is {name!r}: {self.paths[0].name} has two columns named {name!r}; say "
-                "which by its position, from 0."
+                f"{what} is {name!r}: {file} has two columns named {name!r}; say which by its "
+                "position, from 0."
             )
         if name in self.groups:
             return self.groups[name]
+        if isinstance(column, int):
+            if -len(self.names) <= column < len(self.names):
+                return [column % len(self.names)]
+            raise ConfigError(f"{what} is {column}: the columns are 0 to {len(self.names) - 1}.")
         near = get_close_matches(name, self.groups, n=1)
         if near:
             raise ConfigError(f"{what} is {name!r}: did you mean {quoted(near[0])}?")
-        known = ", ".join(map(quoted, list(self.groups)[:40]))
-        more = ", ..." if len(self.groups) > 40 else ""
-        raise ConfigError(
-            f"{what} is {name!r}: it must be one of {known}{more}, the columns of "
-            f"{self.paths[0].name}."
-        )
+        known = [*map(quoted, self.groups)]
+        listed = ", ".join([*known[:40], *["..."] * (len(known) > 40)])
+        raise ConfigError(f"{what} is {name!r}: it must be one of {listed}, the columns of {file}.")
 
     def pieces(
         self, columns: Sequence[int], text: Collection[int]
-    ) -> Iterator[tuple[Path, int, pd.DataFrame]]:
-        """Yield a file, how many of its rows came before, and rows with at least the `columns`.
+    ) -> Iterator[tuple[Path, pd.DataFrame]]:
+        """Yield a file, and rows with at least the `columns`, by position; the index is the row.
 
-        Those of `text` come as text where the file is one.
-
-        Raises
-        ------
-        ConfigError
-            A file cannot be read.
+        Those of `text` come as text from a text file.
         """
         for path in self.paths:
-            first = 0
+            first = 1
             with _reading(path):
-                kind = _kind(path)
-                if kind == ".parquet":
-                    frames = parquet_pieces(path, columns, PIECE_ROWS)
+                if self.frame is not None:
+                    frames = iter([self.frame])
+                elif (kind := _kind(path)) == ".parquet":
+                    frames = formats.parquet_frames(path, columns)
                 elif kind == ".npz":
-                    frames = npz_pieces(path, self.groups, columns, PIECE_ROWS)
+                    arrays = {name: of for name, of in self.matrices.items() if {*of} & {*columns}}
+                    frames = formats.npz_frames(path, arrays)
                 else:
-                    frames = text_pieces(path, self.read, len(self.names), text, PIECE_ROWS)
+                    frames = formats.text_frames(path, self.read, self.names, text)
                 for frame in frames:
-                    yield path, first, frame
+                    yield path, frame.set_axis(range(first, first + len(frame)))
                     first += len(frame)
 
 
@@ -126,13 +112,7 @@ def is_file_name(text: str) -> bool:
 
 
 def paths_of(file: str, base: Path, what: str = "data.file") -> tuple[Path, ...]:
-    """Return the files of a path or pattern, sorted; relative to `base`.
-
-    Raises
-    ------
-    ConfigError
-        There is none, or one of them is no file.
-    """
+    """Return the files of a path or pattern, sorted; relative to `base`."""
     path = base / Path(file).expanduser()
     found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not found:
@@ -152,43 +132,41 @@ def open_source(paths: Sequence[Path], read: Mapping[str, Any]) -> Source:
     Parameters
     ----------
     read
-        Options of pandas.read_csv, of READ alone; None stands for pandas' own default, but
-        for `header`, where it says that there is none.
-
-    Raises
-    ------
-    ConfigError
-        A file cannot be read, is not what its name says or looks misread, or the files have
-        different columns.
+        Options of pandas.read_csv, of formats.READ alone; None is pandas' own default, except
+        that `header` None is a file without header.
     """
-    known_keys(read, READ, "data.read")
+    known_keys(read, formats.READ, "data.read")
     options = {key: value for key, value in read.items() if value is not None}
     options["header"] = read.get("header", "infer")
-    columns = []
+    sources = []
     for path in paths:
         with _reading(path):
-            columns.append(_columns(path, options))
-        if columns[-1] != columns[0]:
+            sources.append(_source(path, options))
+        if sources[-1].names != sources[0].names:
             raise ConfigError(
                 f"data.file {path} has other columns than {paths[0].name}: files of one pattern "
                 "must have the same header."
             )
-    names, groups = columns[0]
-    return Source(tuple(paths), tuple(names), groups, options)
+    return replace(sources[0], paths=tuple(paths))
 
 
-def _columns(path: Path, read: Mapping[str, Any]) -> tuple[list[str], dict[str, list[int]]]:
+def _source(path: Path, read: Mapping[str, Any]) -> Source:
     kind = _kind(path)
     if kind not in TEXT and read != {"header": "infer"}:
         raise ConfigError(f"data.read is for text files: leave it out for {path.name}.")
-    if kind != ".npz":
-        names = parquet_names(path) if kind == ".parquet" else text_names(path, read)
-        return names, {name: [at] for at, name in enumerate(names)}
-    names, groups = [], {}
-    for name, wide in npz_groups(path).items():
-        groups[name] = list(range(len(names), len(names) + (wide or 1)))
-        names += [f"{name}[{at}]" for at in range(wide)] or [name]
-    return names, {name: [at] for at, name in enumerate(names)} | groups
+    names: list[str] = []
+    matrices = {}
+    if kind in TEXT:
+        names = formats.text_names(path, read)
+    elif kind == ".parquet":
+        from pyarrow import parquet
+
+        names = parquet.read_schema(path).names
+    else:
+        for name, wide in formats.npz_widths(path).items():
+            matrices[name] = list(range(len(names), len(names) + (wide or 1)))
+            names += [f"{name}[{at}]" for at in range(wide)] or [name]
+    return Source((path,), tuple(name.strip() for name in names), read, matrices)
 
 
 def _kind(path: Path) -> str:
@@ -207,7 +185,7 @@ def _kind(path: Path) -> str:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Turn what goes wrong with a file within into one sentence."""
+    """Report what is wrong with a file that is read within as ConfigError."""
     try:
         yield
     except PermissionError as error:

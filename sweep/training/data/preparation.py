@@ -1,10 +1,11 @@
 """How inputs and targets are prepared: fitted on the training rows, applied to any others.
 
-A preparation is stored with each run, so that new rows go the same way to the last bit.
+A preparation is stored with each run, so that new rows are prepared the same, to the last bit.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -13,9 +14,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import ConfigError
-from sweep.training.data.rows import Table
+from sweep.training.data.files import Source
+from sweep.training.data.selection import Columns
+from sweep.training.data.table import Table, gather
 
-__all__ = ["Column", "Preparation", "class_order", "fit"]
+__all__ = ["Column", "Preparation", "fit", "new_rows"]
 
 MOST_VALUES = 1000
 FEW_VALUES = 20
@@ -45,10 +48,24 @@ class Column:
     mean: float | None = None
     deviation: float | None = None
 
-    @property
-    def width(self) -> int:
-        """The columns that it becomes."""
-        return 1 if self.values is None else len(self.values)
+    def scaled(self, values: Array, what: str) -> Column:
+        """Return the column with the mean and deviation of its `values`."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, deviation = float(values.mean()), float(values.std())
+        if not np.isfinite(deviation):
+            raise ConfigError(
+                f"{what} column {self.name} is too wide to standardize: scale it first."
+            )
+        return replace(self, mean=mean, deviation=deviation)
+
+    def apply(self, values: Array) -> None:
+        """Prepare numbers in place."""
+        if self.fill is not None:
+            values[np.isnan(values)] = self.fill
+        if self.mean is not None:
+            values -= self.mean
+        if self.deviation:
+            values /= self.deviation
 
 
 @dataclass(frozen=True)
@@ -59,184 +76,145 @@ class Preparation:
     ----------
     classes
         The labels, in the order of the targets' columns; None where targets are numbers.
+    binary
+        Whether the only target is a number that is 0 or 1 in each row.
     """
 
     inputs: tuple[Column, ...]
     targets: tuple[Column, ...]
     classes: tuple[str, ...] | None = None
+    binary: bool = False
+
+    @classmethod
+    def none(cls, inputs: int, outputs: int) -> Preparation:
+        """Return that of rows that are taken as they stand, columns in their order."""
+        return cls(
+            tuple(Column(str(at)) for at in range(inputs)),
+            tuple(Column(f"output_{at}") for at in range(1, outputs + 1)),
+        )
 
     @property
     def widths(self) -> tuple[int, int]:
         """How many numbers an input row and a target row have."""
         outputs = len(self.targets) if self.classes is None else len(self.classes)
-        return sum(column.width for column in self.inputs), outputs
+        return sum(1 if one.values is None else len(one.values) for one in self.inputs), outputs
 
-    def prepared_inputs(self, table: Table) -> Array:
-        """Return the inputs of a table, shape (rows, widths[0]); numbers are taken over in place.
+    def apply(self, table: Table) -> tuple[Array, Array]:
+        """Return inputs and targets, shapes (rows, widths[0]) and (rows, widths[1]).
 
-        A category that training did not have becomes 0 in each of its columns.
+        Numbers are prepared in place. A category that training did not have becomes 0 in each
+        of its columns.
         """
-        if table.categories:
-            result = np.zeros((len(table), self.widths[0]))
-            numbers = iter(table.numbers.T)
-            start = 0
-            for place, column in enumerate(self.inputs):
-                if column.values is None:
-                    result[:, start] = next(numbers)
-                else:
-                    texts = table.categories[place]
-                    for at, value in enumerate(column.values):
-                        result[:, start + at] = texts == value
-                start += column.width
-        else:
-            result = table.numbers
+        inputs, targets = table.inputs, table.targets
+        if table.levels:
+            inputs = np.zeros((len(table), self.widths[0]))
         start = 0
-        for column in self.inputs:
+        for place, column in enumerate(self.inputs):
+            given = table.inputs[:, place]
             if column.values is None:
-                values = result[:, start]
-                if column.fill is not None:
-                    values[np.isnan(values)] = column.fill
-                _scale(values, column)
-            start += column.width
-        return result
-
-    def prepared_targets(self, table: Table) -> Array:
-        """Return the targets of a table, shape (rows, widths[1]), taken over in place."""
-        if self.classes is not None:
-            place = {label: at for at, label in enumerate(self.classes)}
-            assert table.labels is not None
-            shares: Array = np.eye(len(place))[[place[label] for label in table.labels]]
-            return shares
-        for values, column in zip(table.targets.T, self.targets, strict=True):
-            _scale(values, column)
-        return table.targets
+                inputs[:, start] = given
+                column.apply(inputs[:, start])
+                start += 1
+                continue
+            codes = {text: code for code, text in enumerate(table.levels[place])}
+            for value in column.values:
+                inputs[:, start] = given == codes.get(value, -1)
+                start += 1
+        if self.classes is not None and table.labels is not None:
+            order = {label: at for at, label in enumerate(self.classes)}
+            places = np.array([order.get(text, -1) for text in table.labels])
+            return inputs, np.eye(len(order))[places[targets[:, 0].astype(np.intp)]]
+        for values, column in zip(targets.T, self.targets, strict=False):
+            column.apply(values)
+        return inputs, targets
 
     def outputs(self, values: Array) -> Array:
         """Return a network's outputs in the units of the targets, shape (rows, targets)."""
         result = values.copy()
         for of_one, column in zip(result.T, self.targets, strict=False):
-            if column.mean is not None and column.deviation is not None:
-                if column.deviation > 0:
-                    of_one *= column.deviation
+            if column.deviation:
+                of_one *= column.deviation
+            if column.mean is not None:
                 of_one += column.mean
         return result
 
     def document(self) -> dict[str, Any]:
         """Return plain values that JSON keeps to the last bit."""
-        kept = {
-            kind: [
-                {
-                    key: list(value) if isinstance(value, tuple) else value
-                    for key, value in asdict(column).items()
-                    if value is not None
-                }
-                for column in getattr(self, kind)
+        kept = asdict(self)
+        for kind in ("inputs", "targets"):
+            kept[kind] = [
+                {key: value for key, value in column.items() if value is not None}
+                for column in kept[kind]
             ]
-            for kind in ("inputs", "targets")
-        }
-        return {**kept, "classes": None if self.classes is None else list(self.classes)}
+        return dict(json.loads(json.dumps(kept)))
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Preparation:
-        """Return what `document` returned.
+        """Return what `document` returned; raise KeyError, TypeError or ValueError if damaged."""
 
-        Raises
-        ------
-        KeyError, TypeError, ValueError
-            It is damaged.
-        """
+        def column(given: Mapping[str, Any]) -> Column:
+            texts = tuple(map(str, given["values"])) if "values" in given else None
+            numbers = {key: float(given[key]) for key in given if key not in ("name", "values")}
+            return Column(str(given["name"]), values=texts, **numbers)
 
-        def columns(kind: str) -> tuple[Column, ...]:
-            return tuple(
-                Column(
-                    str(one["name"]),
-                    values=tuple(map(str, one["values"])) if "values" in one else None,
-                    **{k: float(one[k]) for k in ("fill", "mean", "deviation") if k in one},
-                )
-                for one in document[kind]
-            )
-
+        inputs, targets = (tuple(map(column, document[kind])) for kind in ("inputs", "targets"))
         classes = document["classes"]
-        return cls(
-            columns("inputs"),
-            columns("targets"),
-            None if classes is None else tuple(map(str, classes)),
-        )
+        labels = None if classes is None else tuple(map(str, classes))
+        return cls(inputs, targets, labels, bool(document.get("binary", False)))
 
 
-def fit(
-    table: Table,
-    inputs: Sequence[str],
-    targets: Sequence[str],
-    *,
-    classes: Sequence[str] | None,
-    missing: str | None,
-    standardize: bool | str,
-    limited: bool,
-) -> Preparation:
-    """Return the preparation that the training rows determine.
-
-    Parameters
-    ----------
-    inputs, targets
-        The names of the columns.
-    standardize
-        True gives each input that is a number mean 0 and deviation 1, ``all`` each target too.
-    limited
-        Whether a category with a value for most rows is refused.
-
-    Raises
-    ------
-    ConfigError
-        A column that cannot be prepared so; one sentence.
-    """
-    numbers = iter(table.numbers.T)
+def fit(table: Table, others: Table, config: Mapping[str, Any]) -> Preparation:
+    """Return the preparation that the training rows determine; of the `others` the labels count."""
+    names, target_names = table.names
     columns = []
-    for place, name in enumerate(inputs):
-        if place in table.categories:
-            columns.append(Column(name, values=_values(table, place, name, limited)))
+    for place, name in enumerate(names):
+        values = table.inputs[:, place]
+        if place in table.levels:
+            texts = _different(values, table.levels[place])
+            _check_few(texts, len(table), name, config["categories"] == "auto")
+            columns.append(Column(name, values=_ordered(texts)))
             continue
-        values = next(numbers)
-        fill = _fill(values, name, missing)
-        if fill is not None:
-            values = np.where(np.isnan(values), fill, values)
-        column = Column(name, fill)
-        columns.append(_scaled(column, values, "data.inputs") if standardize else column)
-    if classes is not None:
-        return Preparation(tuple(columns), (Column(targets[0]),), tuple(classes))
-    scaled = [Column(name) for name in targets]
-    if standardize == "all":
-        scaled = [
-            _scaled(column, values, "data.targets")
-            for column, values in zip(scaled, table.targets.T, strict=True)
-        ]
-    return Preparation(tuple(columns), tuple(scaled))
+        column = Column(name, _fill(values, name, config["missing"]))
+        if column.fill is not None:
+            values = np.where(np.isnan(values), column.fill, values)
+        columns.append(column.scaled(values, "data.inputs") if config["standardize"] else column)
+    targets = tuple(map(Column, target_names))
+    if table.labels is not None and others.labels is not None:
+        labels = _different(table.targets, table.labels) | _different(others.targets, others.labels)
+        return Preparation(tuple(columns), targets, _ordered(labels))
+    if config["standardize"] == "all":
+        pairs = zip(targets, table.targets.T, strict=True)
+        targets = tuple(column.scaled(values, "data.targets") for column, values in pairs)
+        return Preparation(tuple(columns), targets)
+    binary = len(targets) == 1 and np.array_equal(np.unique(table.targets), [0, 1])
+    return Preparation(tuple(columns), targets, binary=binary)
 
 
-def class_order(texts: npt.NDArray[np.object_]) -> tuple[str, ...]:
-    """Return the different texts: in the order of numbers where all are numbers, else sorted.
+def _different(codes: Array, texts: Sequence[str]) -> set[str]:
+    return {texts[int(code)] for code in np.unique(codes[~np.isnan(codes)])}
+
+
+def _ordered(texts: set[str]) -> tuple[str, ...]:
+    """Return texts in the order of numbers where all are numbers, else sorted.
 
     Texts that differ are kept apart, also where they are the same number, as 01 and 1.
     """
-    different = sorted({text for text in texts if text})
+    found = sorted(texts)
     try:
-        numbers = [float(text) for text in different]
+        numbers = {text: float(text) for text in found}
     except ValueError:
-        return tuple(different)
-    if not np.isfinite(numbers).all():
-        return tuple(different)
-    return tuple(sorted(different, key=lambda text: (float(text), text)))
+        return tuple(found)
+    if not np.isfinite(list(numbers.values())).all():
+        return tuple(found)
+    return tuple(sorted(found, key=numbers.__getitem__))
 
 
-def _values(table: Table, place: int, name: str, limited: bool) -> tuple[str, ...]:
-    values = class_order(table.categories[place])
-    rows = len(table)
-    if len(values) > MOST_VALUES or (limited and len(values) > max(FEW_VALUES, rows / 2)):
+def _check_few(texts: set[str], rows: int, name: str, auto: bool) -> None:
+    if len(texts) > MOST_VALUES or (auto and len(texts) > max(FEW_VALUES, rows / 2)):
         raise ConfigError(
-            f"data.categories: the column {name!r} has {len(values)} values in {rows} rows, too "
-            f"many for one column a value; leave it out of data.inputs, or with data.drop."
+            f"data.categories: the column {name!r} has {len(texts)} values in {rows} rows, too "
+            "many for one column a value; leave it out of data.inputs, or with data.drop."
         )
-    return values
 
 
 def _fill(values: Array, name: str, missing: str | None) -> float | None:
@@ -252,19 +230,27 @@ def _fill(values: Array, name: str, missing: str | None) -> float | None:
     return float(there.mean() if missing == "mean" else np.median(there))
 
 
-def _scaled(column: Column, values: Array, what: str) -> Column:
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, deviation = float(values.mean()), float(values.std())
-    if not np.isfinite(deviation):
-        raise ConfigError(
-            f"{what} column {column.name} is too wide to standardize: scale it first."
-        )
-    return replace(column, mean=mean, deviation=deviation)
+def new_rows(
+    preparation: Preparation, source: Source, *, drop: bool = False
+) -> tuple[Array, Sequence[int]]:
+    """Return the prepared inputs of new rows, shape (rows, preparation.widths[0]).
 
+    Columns are found by the names that the inputs had; others are left alone.
 
-def _scale(values: Array, column: Column) -> None:
-    if column.mean is None or column.deviation is None:
-        return
-    values -= column.mean
-    if column.deviation > 0:
-        values /= column.deviation
+    Parameters
+    ----------
+    drop
+        Leave out rows with a missing value; their numbers, from 1, are returned too.
+    """
+    columns = {}
+    for column in preparation.inputs:
+        # a column without a name is found by its position
+        by_position = column.name.isdecimal() and column.name not in source.groups
+        name = int(column.name) if by_position else column.name
+        for at in source.positions(name, "an input of the run"):
+            columns[at] = column
+    known = {at: column.values for at, column in columns.items() if column.values is not None}
+    chosen = Columns(tuple(columns), (), frozenset(known), known=known, trained=True)
+    filled = any(column.fill is not None for column in preparation.inputs)
+    table = gather(source, chosen, "drop" if drop else "mean" if filled else None)
+    return preparation.apply(table)[0], table.dropped

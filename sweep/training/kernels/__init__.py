@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import threading
+
 from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 __all__ = ["load_kernel"]
+
+_lock = threading.Lock()  # so that two threads compile a kernel once
 
 
 def load_kernel(
     spec: KernelSpec, width: int, training: Samples, validation: Samples | None
 ) -> Kernel:
     """Return the compiled kernel for `width` trajectories, 1 unless `spec` is small."""
-    if spec.small:
-        from sweep.training.kernels.generated import generated_kernel  # loads LLVM
+    with _lock:
+        if spec.small:
+            from sweep.training.kernels.generated import generated_kernel  # loads LLVM
 
-        return generated_kernel(spec, width, training, validation)
-    from sweep.training.kernels.general import general_kernel  # loads numba
+            return generated_kernel(spec, width, training, validation)
+        from sweep.training.kernels.general import general_kernel  # loads numba
 
-    return general_kernel(spec, training, validation)
+        return general_kernel(spec, training, validation)

@@ -26,6 +26,18 @@ def _like(kind: Any, value: float) -> Any:
     return ir.Constant(kind, [value] * kind.count if isinstance(kind, ir.VectorType) else value)
 
 
+def _operators(instruction: str) -> tuple[Callable[[Any, Any], Value], Callable[[Any, Any], Value]]:
+    """Return the methods of an operator, for a `Value` on its left and on its right."""
+
+    def left(one: Value, other: Value | float) -> Value:
+        return one._do(instruction, one, other)
+
+    def right(other: Value, one: float) -> Value:
+        return other._do(instruction, one, other)
+
+    return left, right
+
+
 class Value:
     """A scalar or vector in the code; `+ - * /` takes another one or a float."""
 
@@ -45,29 +57,10 @@ class Value:
     def __neg__(self) -> Value:
         return self._do("fneg", self)
 
-    def __add__(self, other: Value | float) -> Value:
-        return self._do("fadd", self, other)
-
-    def __radd__(self, other: float) -> Value:
-        return self._do("fadd", other, self)
-
-    def __sub__(self, other: Value | float) -> Value:
-        return self._do("fsub", self, other)
-
-    def __rsub__(self, other: float) -> Value:
-        return self._do("fsub", other, self)
-
-    def __mul__(self, other: Value | float) -> Value:
-        return self._do("fmul", self, other)
-
-    def __rmul__(self, other: float) -> Value:
-        return self._do("fmul", other, self)
-
-    def __truediv__(self, other: Value | float) -> Value:
-        return self._do("fdiv", self, other)
-
-    def __rtruediv__(self, other: float) -> Value:
-        return self._do("fdiv", other, self)
+    __add__, __radd__ = _operators("fadd")
+    __sub__, __rsub__ = _operators("fsub")
+    __mul__, __rmul__ = _operators("fmul")
+    __truediv__, __rtruediv__ = _operators("fdiv")
 
     def where_greater(self, other: Value | float, yes: Value | float, no: Value | float) -> Value:
         """Return `yes` where this is greater than `other`, else `no` (also for a NaN)."""

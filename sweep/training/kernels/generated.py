@@ -10,7 +10,6 @@ backprop.py.
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -43,8 +42,6 @@ ARGUMENTS = {
 
 Values = list[Value]
 
-_lock = threading.Lock()  # so that two threads compile a kernel once
-
 
 @dataclass(frozen=True)
 class Scalars:
@@ -58,8 +55,7 @@ def generated_kernel(
     spec: KernelSpec, width: int, training: Samples, validation: Samples | None
 ) -> Kernel:
     """Return the kernel of `width` trajectories of a small network."""
-    with _lock:
-        function = _compiled(spec, width)
+    function = _compiled(spec, width)
     samples = (*(array.ctypes.data for array in training), len(training[0]))
     held_out: tuple[int, ...] = (0, 0, 0)
     if validation:

@@ -60,8 +60,6 @@ class KernelSpec:
         One name a weight layer.
     shared
         Whether a layer's neurons share one bias.
-    loss
-        ``squared_error`` or ``cross_entropy``.
     rule
         How biases move: ``notebook``, ``gradient`` or ``fixed_bias``.
     single
@@ -75,7 +73,6 @@ class KernelSpec:
     layers: tuple[int, ...]
     activations: tuple[str, ...]
     shared: bool
-    loss: str
     rule: str
     single: bool
     batched: bool = False
@@ -101,7 +98,6 @@ def kernel_spec(
         layers=network.layers,
         activations=network.activations,
         shared=network.bias == "shared",
-        loss=network.loss,
         rule=rule,
         single=samples == 1,
         batched=batched,

@@ -6,7 +6,7 @@ matrix with a row a sample; nothing is trained in place.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,8 +15,7 @@ import numpy.typing as npt
 
 from sweep.checks import one_of
 from sweep.errors import ConfigError, MisfitError
-from sweep.training.network.activations import ACTIVATIONS, activation_names, check_softmax
-from sweep.training.network.initial import drawn_weights, given_biases, given_weights, layer_sizes
+from sweep.training.network import initial
 
 __all__ = ["NAMED_SCALARS", "RULES", "Network", "check_fit", "check_rule", "step"]
 
@@ -27,6 +26,29 @@ NAMED_SCALARS = 64
 """Up to this size a network's weights are shown one by one, each by its name."""
 
 Array = npt.NDArray[np.float64]
+
+
+def _sigmoid(z: Array) -> Array:
+    # exp(-z) may become infinite, and 1 / inf is the right 0: no branch is needed.
+    with np.errstate(over="ignore"):
+        return 1.0 / (1.0 + np.exp(-z))
+
+
+def _softmax(z: Array) -> Array:
+    powers = np.exp(z - z.max(axis=1, keepdims=True))
+    shares: Array = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]] = {
+    "sigmoid": (_sigmoid, lambda a: a * (1.0 - a)),
+    "tanh": (np.tanh, lambda a: 1.0 - a * a),
+    "relu": (lambda z: np.maximum(z, 0.0), lambda a: (a > 0.0).astype(np.float64)),
+    "identity": (lambda z: z, np.ones_like),
+    # Softmax stands only before cross-entropy, where dE/dz = a - t: its slope cancels.
+    "softmax": (_softmax, np.ones_like),
+}
+"""From the sums z to the outputs a, and from a to da/dz; shape (samples, neurons) all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,24 +111,24 @@ class Network:
         ConfigError
             A value of the wrong kind, or values that do not fit each other; one sentence.
         """
-        sizes = layer_sizes(layers)
-        names = activation_names(activation, len(sizes) - 1)
+        sizes = initial.layer_sizes(layers)
+        names = initial.activation_names(activation, len(sizes) - 1, ACTIVATIONS)
         bias = one_of(bias, ("shared", "per_neuron"), "network.bias")
         loss = one_of(loss, ("squared_error", "cross_entropy"), "network.loss")
-        check_softmax(names, loss)
+        initial.check_softmax(names, loss)
         shared = bias == "shared"
         if weights is None and init is None:
             raise ConfigError("network has neither weights nor init: give one of them.")
         if weights is not None and init is not None:
             raise ConfigError("network has both weights and init: give one of them.")
         if weights is not None:
-            matrices = given_weights(weights, sizes)
+            matrices = initial.given_weights(weights, sizes)
             if biases is None:
                 raise ConfigError("network has weights without biases: give one a weight layer.")
         else:
-            matrices, vectors = drawn_weights(init, sizes, shared=shared, seed=seed)
+            matrices, vectors = initial.drawn_weights(init, sizes, shared=shared, seed=seed)
         if biases is not None:
-            vectors = given_biases(biases, sizes, shared=shared)
+            vectors = initial.given_biases(biases, sizes, shared=shared)
         return cls(sizes, names, bias, loss, tuple(matrices), tuple(vectors))
 
     @property
@@ -132,7 +154,12 @@ class Network:
 
     def replace(self, flat: Array) -> Network:
         """Return the same network with other scalars, shape (size,), in the order of `names`."""
-        parts = list(self._split(flat))
+        arrays = (*self.weights, *self.biases)
+        ends = np.cumsum([array.size for array in arrays])[:-1]
+        parts = [
+            part.reshape(array.shape).copy()
+            for part, array in zip(np.split(flat, ends), arrays, strict=True)
+        ]
         depth = len(self.weights)
         return replace(self, weights=tuple(parts[:depth]), biases=tuple(parts[depth:]))
 
@@ -150,7 +177,7 @@ class Network:
         outputs = []
         a = inputs
         for matrix, vector, name in zip(self.weights, self.biases, self.activations, strict=True):
-            a = ACTIVATIONS[name].output(a @ matrix + vector)
+            a = ACTIVATIONS[name][0](a @ matrix + vector)
             outputs.append(a)
         return outputs
 
@@ -165,10 +192,20 @@ class Network:
         log_output = z - np.log(np.exp(z).sum(axis=1, keepdims=True))
         return float(-np.sum(targets * log_output) / len(inputs))
 
+    def classifies(self, targets: Array) -> bool:
+        """Return whether the targets are classes: shares of them, or 0 and 1 for one sigmoid."""
+        binary = self.activations[-1] == "sigmoid" and targets.shape[1] == 1
+        return self.loss == "cross_entropy" or (binary and bool(np.isin(targets, (0, 1)).all()))
+
     def accuracy(self, inputs: Array, targets: Array) -> float:
-        """Return the share of samples whose largest output is that of the largest target."""
-        chosen = self.forward(inputs)[-1].argmax(axis=1)
-        return float(np.mean(chosen == targets.argmax(axis=1)))
+        """Return the share of samples whose largest output is that of the largest target.
+
+        One output stands for 0 or 1, with the threshold 0.5.
+        """
+        chosen, right = self.forward(inputs)[-1], targets
+        if targets.shape[1] == 1:
+            return float(np.mean((chosen >= 0.5) == (right >= 0.5)))
+        return float(np.mean(chosen.argmax(axis=1) == right.argmax(axis=1)))
 
     def gradient(self, inputs: Array, targets: Array) -> Array:
         """Return dE/d(scalar) for every scalar in the order of `names`, shape (size,).
@@ -181,17 +218,11 @@ class Network:
         weights: list[Array] = []
         biases: list[Array] = []
         for layer in range(len(self.weights), 0, -1):
-            d = above * ACTIVATIONS[self.activations[layer - 1]].slope(outputs[layer])
+            d = above * ACTIVATIONS[self.activations[layer - 1]][1](outputs[layer])
             weights.insert(0, (outputs[layer - 1].T @ d).ravel())
             biases.insert(0, d.sum(keepdims=True)[0] if self.bias == "shared" else d.sum(axis=0))
             above = d @ self.weights[layer - 1].T
         return np.concatenate([*weights, *biases])
-
-    def _split(self, flat: Array) -> Iterator[Array]:
-        start = 0
-        for array in (*self.weights, *self.biases):
-            yield flat[start : start + array.size].reshape(array.shape).copy()
-            start += array.size
 
 
 def step(network: Network, inputs: Array, targets: Array, lr: float, rule: str) -> Network:
@@ -210,9 +241,8 @@ def step(network: Network, inputs: Array, targets: Array, lr: float, rule: str) 
     return network.replace(network.flat() - lr * moves)
 
 
-def check_rule(network: Network, rule: Any) -> None:
-    """Raise ConfigError if `rule` is unknown or has no meaning for `network`."""
-    one_of(rule, RULES, "rule")
+def check_rule(network: Network, rule: str) -> None:
+    """Raise ConfigError if `rule` has no meaning for `network`."""
     if rule == "notebook" and (len(network.weights) != 2 or network.bias != "shared"):
         raise MisfitError(
             "rule is 'notebook': it moves b2 by the derivative of b1, so it needs exactly two "

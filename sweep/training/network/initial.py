@@ -1,8 +1,8 @@
-"""Layers, and initial weights and biases: given, or drawn from a seed by a named scheme."""
+"""Layers, activations and initial weights: given, or drawn from a seed by a named scheme."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,14 @@ import numpy.typing as npt
 from sweep.checks import known_keys, number, one_of, table, vector, whole
 from sweep.errors import ConfigError, MisfitError
 
-__all__ = ["SCHEMES", "drawn_weights", "given_biases", "given_weights", "layer_sizes"]
+__all__ = [
+    "activation_names",
+    "check_softmax",
+    "drawn_weights",
+    "given_biases",
+    "given_weights",
+    "layer_sizes",
+]
 
 Array = npt.NDArray[np.float64]
 Draw = Callable[[np.random.Generator, tuple[int, int], Mapping[str, Any]], Array]
@@ -64,6 +71,30 @@ def layer_sizes(layers: Any) -> tuple[int, ...]:
             f"network.layers is {layers!r}: it must be a list of at least two sizes, as [4, 3, 2]."
         )
     return tuple(whole(n, f"network.layers[{at}]", least=1) for at, n in enumerate(layers))
+
+
+def activation_names(activation: Any, count: int, known: Collection[str]) -> tuple[str, ...]:
+    """Return `count` names from one name for all, or from a list, one a weight layer."""
+    names = [activation] * count if isinstance(activation, str) else activation
+    if not isinstance(names, Sequence) or len(names) != count:
+        raise ConfigError(
+            f"network.activation is {activation!r}: it must be one name, or a list of {count}, "
+            "one a weight layer."
+        )
+    return tuple(one_of(name, known, "network.activation") for name in names)
+
+
+def check_softmax(names: Sequence[str], loss: str) -> None:
+    """Raise ConfigError unless softmax and cross-entropy stand together, in the last layer."""
+    if "softmax" in names[:-1]:
+        raise MisfitError(
+            f"network.activation is {list(names)}: softmax can stand only in the last layer."
+        )
+    if (names[-1] == "softmax") != (loss == "cross_entropy"):
+        raise MisfitError(
+            f"network.loss is {loss!r} with the last activation {names[-1]!r}: softmax and "
+            "cross_entropy go together or not at all."
+        )
 
 
 def given_weights(weights: Any, layers: Sequence[int]) -> list[Array]:

@@ -16,7 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.training.kernels import layers
+from sweep.training.kernels import general
 from sweep.training.kernels.code import INTEGER, Code
 from sweep.training.kernels.exponential import COEFFICIENTS, SATURATED, exp, sigmoid
 from sweep.training.kernels.spec import LANES
@@ -29,13 +29,13 @@ VANISH = -745.1332191019411  # the last one with a result above 0
 SUBNORMAL = -708.3964185322641  # the last one with a normal result
 
 
-@layers.compiled
+@general.compiled
 def exponentials_in_numba(arguments: Array, results: Array) -> None:
     for at in range(len(arguments)):
         results[at] = exp(arguments[at])
 
 
-@layers.compiled
+@general.compiled
 def sigmoids_in_numba(arguments: Array, results: Array) -> None:
     for at in range(len(arguments)):
         results[at] = sigmoid(arguments[at])

@@ -19,7 +19,7 @@ from sweep.training.network import Network
 data = Data(np.array([[2.0, 5.0, 1.0, 4.0]]), np.array([[0.05, 0.1]]))
 def last(hidden):
     net = Network.build(layers=[4, hidden, 2], init={"scheme": "he"})
-    return Backprop([net], data, lrs=[0.1], rule="gradient").advance(1000)[0, -1].hex()
+    return Backprop([net], data, lrs=[0.1], rule="gradient").advance(1000).errors[0, -1].hex()
 print(last(3))
 assert "numba" not in sys.modules
 print(last(30))

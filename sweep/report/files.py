@@ -1,0 +1,124 @@
+"""The files of a report: exact frames as CSV, and how each file is written."""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sweep.report.data import POINT, Frame, SweepData, outcome_of
+from sweep.report.formats import natural
+
+__all__ = ["csv_text", "final_error_frame", "repeats_frame", "runs_frame", "wide", "write"]
+
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+
+
+def runs_frame(data: SweepData) -> Frame:
+    """Return a row a run, a column a param and metric, named as in the store.
+
+    Columns: run_id, name, status, outcome, params in the order of the first runs, metrics
+    by name. A name that stands for two things becomes params.x and metrics.x.
+    """
+    runs = data.stored
+    fixed = [(run.run_id, run.name, run.status, outcome_of(run)) for run in runs]
+    frame = pd.DataFrame(fixed, columns=["run_id", "name", "status", "outcome"], dtype=object)
+    params = pd.DataFrame([run.params for run in runs], frame.index, dtype=object)
+    metrics = pd.DataFrame([run.metrics for run in runs], frame.index)
+    names = sorted({"diverged_at", "stalled_at", *metrics.columns}, key=natural)
+    doubled = {name for name in params if name in frame or name in names}
+    clash = doubled | {name for name in names if name in frame}
+    return pd.concat(
+        [
+            frame,
+            params.rename(columns={name: f"params.{name}" for name in doubled}),
+            metrics.reindex(columns=names).rename(columns={n: f"metrics.{n}" for n in clash}),
+        ],
+        axis=1,
+    )
+
+
+def final_error_frame(data: SweepData) -> Frame:
+    """Return the final errors: a row for lr and the other keys, a column for each iters.
+
+    A cell is one run's final error, NaN where there is none, and never an aggregate; rows are
+    in plan order of the other keys, repeats among them, then by lr.
+    """
+    others = [key for key in data.swept if key not in ("lr", "iters")]
+    texts = data.values.loc[data.cells.index]
+    rank = texts.groupby(others, sort=False).ngroup() if others else 0
+    return wide(data, data.cells.assign(rank=rank), data.cells.error, others)
+
+
+def wide(data: SweepData, rows: Frame, shown: Any, others: Iterable[str]) -> Frame:
+    """Return lr and the other keys down, iteration counts across."""
+    rows = rows.assign(shown=shown)
+    wide = rows.pivot(index=["rank", "lr"], columns="iters", values="shown")
+    first = rows.drop_duplicates(["rank", "lr"]).sort_values(["rank", "lr"])
+    keys = data.values.loc[first.index, ["lr", *others]].reset_index(drop=True)
+    numbers = [float(text) for text in keys.lr]
+    wide.columns = pd.Index(map(str, wide.columns))
+    return pd.concat([keys.assign(lr=numbers), wide.reset_index(drop=True)], axis=1)
+
+
+def repeats_frame(data: SweepData) -> Frame:
+    """Return a row a grid point: its keys, how many runs, and of each metric the aggregates.
+
+    Columns: the keys, ``runs``, then for each metric ``_mean``, ``_sd`` (of the sample),
+    ``_median``, ``_min``, ``_max`` and ``_n`` (completed runs that have it).
+    """
+    cells = data.cells[data.cells.run.notna()]
+    done = data.metrics.loc[cells.index[cells.outcome == "completed"]]
+    keys = cells[POINT]
+    found = done.join(keys).groupby(POINT, sort=False)[sorted(done.columns, key=natural)]
+    table = found.agg(["mean", "std", "median", "min", "max", "count"])
+    ends = {"std": "sd", "count": "n"}
+    table.columns = pd.Index([f"{name}_{ends.get(what, what)}" for name, what in table.columns])
+    texts = data.values.loc[data.grid.index, list(data.keys)]
+    counts = keys.groupby(POINT, sort=False).size().rename("runs")
+    points = data.grid[POINT].join(counts, on=POINT).join(table, on=POINT)
+    return pd.concat([texts, points.drop(columns=POINT)], axis=1).reset_index(drop=True)
+
+
+def csv_text(frame: pd.DataFrame) -> str:
+    """Return a frame as CSV: numbers by repr, no text that a spreadsheet would run."""
+    cells = [[_cell(value) for value in frame.iloc[:, at]] for at in range(frame.shape[1])]
+    names = [_safe(str(name)) for name in frame.columns]
+    shown = pd.DataFrame(dict(enumerate(cells)), dtype=object).set_axis(names, axis=1)
+    return shown.to_csv(index=False, lineterminator="\n")
+
+
+def _cell(value: object) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return ""
+    return repr(float(value)) if isinstance(value, float) else _safe(str(value))
+
+
+def _safe(text: str) -> str:
+    """Put an apostrophe before text that a spreadsheet would take for a formula."""
+    if not text.startswith(_FORMULA):
+        return text
+    try:
+        float(text)
+    except ValueError:
+        return "'" + text
+    return text
+
+
+def write(path: Path, content: str | bytes) -> Path:
+    """Write a file under a temporary name and move it into place; return `path`."""
+    if isinstance(content, str):
+        content = content.encode("utf-8", errors="backslashreplace")
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return path

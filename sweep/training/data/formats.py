@@ -1,0 +1,165 @@
+"""Read data files in pieces: text by pandas.read_csv, Parquet by pyarrow, NPZ by NumPy.
+
+Columns of the frames are positions. Nothing in a file is run or unpickled.
+"""
+
+from __future__ import annotations
+
+import warnings
+import zipfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from sweep.errors import ConfigError
+from sweep.training.data.hints import check_head
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["READ", "npz_frames", "npz_widths", "parquet_frames", "text_frames", "text_names"]
+
+ROWS = 65_536
+"""The most rows of a frame."""
+
+SPLIT = (
+    *("sep", "quotechar", "quoting", "doublequote", "escapechar", "comment", "skipinitialspace"),
+    *("skiprows", "skip_blank_lines", "lineterminator"),
+    *("encoding", "encoding_errors", "compression"),
+)
+"""Options of read_csv that say how a file is split into cells."""
+
+VALUES = (
+    *("decimal", "thousands", "na_values", "keep_default_na", "true_values", "false_values"),
+    "nrows",
+)
+
+READ = (*SPLIT, *VALUES, "header", "names", "index_col")
+"""Options of pandas.read_csv that `data.read` takes: plain values, none that runs code."""
+
+
+def text_names(path: Path, read: Mapping[str, Any]) -> list[str]:
+    """Return the name of each column; its position where there is no header."""
+    import pandas as pd
+
+    split = _split(path, read)
+    first = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False, **split)
+    cells = [str(cell).strip() for cell in first.iloc[0]]
+    check_head(path, cells, read, split)
+    if "names" in read:
+        if len(read["names"]) != len(cells):
+            raise ConfigError(
+                f"data.read.names has {len(read['names'])} names, but {path.name} has "
+                f"{len(cells)} columns."
+            )
+        return list(read["names"])
+    if read["header"] is None:
+        return list(map(str, range(len(cells))))
+    return [cell or f"Unnamed: {at}" for at, cell in enumerate(cells)]
+
+
+def text_frames(
+    path: Path, read: Mapping[str, Any], names: Sequence[str], text: Collection[int]
+) -> Iterator[pd.DataFrame]:
+    """Yield all columns; those of `text` as text."""
+    import pandas as pd
+
+    options = _split(path, read) | {key: read[key] for key in VALUES if key in read}
+    marks = options.get("na_values")
+    if isinstance(marks, Mapping):
+        for name in marks:
+            if name not in names:
+                raise ConfigError(f"data.read.na_values: {path.name} has no column {name!r}.")
+        options["na_values"] = {names.index(name): mark for name, mark in marks.items()}
+    header = read["header"]
+    options["header"] = header if header != "infer" else None if "names" in read else 0
+    if "engine" not in options:
+        options["low_memory"] = False
+        if pd.__version__ < "3":
+            options["float_precision"] = "round_trip"  # the default is exact from pandas 3 on
+    options |= {"names": range(len(names)), "dtype": dict.fromkeys(text, str)}
+    with warnings.catch_warnings():
+        # pandas warns of rows that it cuts; with `usecols` it would cut them without a warning
+        warnings.simplefilter("error", pd.errors.ParserWarning)
+        yield from pd.read_csv(path, index_col=False, chunksize=ROWS, **options)
+
+
+def _split(path: Path, read: Mapping[str, Any]) -> dict[str, Any]:
+    options = {key: read[key] for key in SPLIT if key in read}
+    sep = options.setdefault("sep", "\t" if ".tsv" in path.name.lower() else ",")
+    if sep == r"\t":
+        options["sep"] = "\t"
+    elif len(sep) > 1 and sep != r"\s+":
+        options["engine"] = "python"  # a regular expression
+    return options
+
+
+def parquet_frames(path: Path, columns: Sequence[int]) -> Iterator[pd.DataFrame]:
+    """Yield the chosen columns."""
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        names = [file.schema_arrow.names[at] for at in columns]
+        for batch in file.iter_batches(ROWS, columns=names):
+            yield batch.select(names).to_pandas().set_axis(list(columns), axis=1)
+
+
+def npz_widths(path: Path) -> dict[str, int]:
+    """Return each array and how many columns it has: 0 for a vector."""
+    lengths, widths = {}, {}
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.namelist():
+            name = member.removesuffix(".npy")
+            with archive.open(member) as stream:
+                shape, _, dtype = _npy_header(stream)
+            if dtype.hasobject:
+                raise ConfigError(
+                    f"data.file {path} holds {name!r} as pickled objects, which are never loaded: "
+                    "save it as numbers."
+                )
+            if len(shape) not in (1, 2):
+                raise ConfigError(
+                    f"data.file {path} holds {name!r} with shape {shape}: it must be a vector, or "
+                    "a matrix with a row a sample."
+                )
+            lengths[name], *rest = shape
+            widths[name] = sum(rest)
+    if len(set(lengths.values())) > 1:
+        raise ConfigError(f"data.file {path} has arrays of unlike length: {lengths}.")
+    return widths
+
+
+def npz_frames(path: Path, arrays: Mapping[str, Sequence[int]]) -> Iterator[pd.DataFrame]:
+    """Yield the columns of `arrays`."""
+    import pandas as pd
+
+    with zipfile.ZipFile(path) as archive, ExitStack() as stack:
+        streams: dict[str, tuple[IO[bytes], Any]] = {}
+        held = {}
+        for name in arrays:
+            stream = stack.enter_context(archive.open(f"{name}.npy"))
+            (length, *_), by_column, dtype = _npy_header(stream)
+            streams[name] = stream, dtype
+            if by_column:  # a row is not in one place of the file
+                held[name] = np.frombuffer(stream.read(), dtype).reshape(-1, length).T
+        for first in range(0, length, ROWS):
+            count = min(ROWS, length - first)
+            frame: dict[int, Any] = {}
+            for name, (stream, dtype) in streams.items():
+                if name in held:
+                    rows = held[name][first : first + count]
+                else:
+                    content = stream.read(count * len(arrays[name]) * dtype.itemsize)
+                    rows = np.frombuffer(content, dtype).reshape(count, -1)
+                frame |= dict(zip(arrays[name], rows.T, strict=True))
+            yield pd.DataFrame(frame)
+
+
+def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
+    """Return an array's shape, whether its columns come first, and its type."""
+    if np.lib.format.read_magic(stream) == (1, 0):
+        return np.lib.format.read_array_header_1_0(stream)
+    return np.lib.format.read_array_header_2_0(stream)

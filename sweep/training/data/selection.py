@@ -1,0 +1,147 @@
+"""Which columns of a data file are used, and which of its rows are kept back from training."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import ConfigError
+from sweep.training.data.files import Source
+from sweep.training.data.hints import quoted
+
+__all__ = ["SPLITTING", "Columns", "choose", "column_rows", "random_rows"]
+
+TRAINED = ("train", "training", "0", "false", "no")
+KEPT_BACK = ("validation", "valid", "val", "dev", "1", "true", "yes")
+TESTED = ("test", "testing", "holdout")
+SPLITTING = (*TRAINED[:2], *KEPT_BACK[:4], *TESTED)
+"""Texts that stand for a part of a split and hardly for anything else."""
+
+Rows = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Columns of a source, by position, none twice among the inputs or the targets."""
+
+    inputs: tuple[int, ...]
+    targets: tuple[int, ...]
+    text: frozenset[int] = frozenset()  # read as text: labels, categories, what splits
+    split: int | None = None  # says which rows are kept back
+    auto: bool = False  # inputs that hold text are categories without being named
+    trained: bool = False  # for a network that is trained already: nothing can be chosen any more
+    known: Mapping[int, Sequence[str]] = field(default_factory=dict)  # category -> its texts then
+
+
+def choose(source: Source, config: Mapping[str, Any]) -> Columns:
+    """Return the columns that `inputs`, `targets`, `drop`, `categories` and `validation` name."""
+    targets = _positions(source, config["targets"], "data.targets")
+    if config["one_hot"] and len(targets) != 1:
+        raise ConfigError(f"data.targets is {config['targets']}: one_hot needs exactly one column.")
+    dropped = _positions(source, config["drop"], "data.drop") if config["drop"] else []
+    validation = config["validation"]
+    split = source.groups.get(validation.strip(), ()) if isinstance(validation, str) else ()
+    if config["inputs"] == "all" and "all" not in source.groups:
+        inputs = _all_but(source, {*targets, *dropped, *split})
+    else:
+        inputs = _positions(source, config["inputs"], "data.inputs")
+    for what, others in (("data.targets", targets), ("data.drop", dropped), ("validation", split)):
+        for at in {*inputs} & {*others}:
+            raise ConfigError(
+                f"data.inputs has the column {source.names[at]!r}, which {what} names too."
+            )
+    named = config["categories"]
+    auto = named == "auto"
+    categories = _positions(source, named, "data.categories") if named and not auto else []
+    for at in {*categories} - {*inputs}:
+        raise ConfigError(f"data.categories has {source.names[at]!r}, which is no input.")
+    text = frozenset([*categories, *split, *(targets if config["one_hot"] else ())])
+    return Columns(tuple(inputs), tuple(targets), text, split[0] if split else None, auto)
+
+
+def _positions(source: Source, value: Any, what: str) -> list[int]:
+    items = value if isinstance(value, list | tuple) else [value]
+    if not items or not all(type(one) in (str, int) for one in items):
+        raise ConfigError(
+            f"{what} is {value!r}: with data.file it must be a list of columns, by name or "
+            f"position; as data.inputs=all 'data.targets=[{quoted(source.names[-1])}]'."
+        )
+    found = [at for one in items for at in source.positions(one, what)]
+    for at in found:
+        if found.count(at) > 1:
+            raise ConfigError(f"{what} has the column {source.names[at]!r} twice: name it once.")
+    return found
+
+
+def _all_but(source: Source, others: set[int]) -> list[int]:
+    """Return all columns but `others` and those that label the rows."""
+    index = source.read.get("index_col")
+    for one in index if isinstance(index, list) else [] if index is None else [index]:
+        others |= set(source.positions(one, "data.read.index_col"))
+    inputs = [at for at in range(len(source.names)) if at not in others]
+    if not inputs:
+        raise ConfigError("data.inputs is all: no column is left beside the targets.")
+    file = source.paths[0].name
+    for at in inputs:
+        if source.names[at].startswith("Unnamed: "):
+            raise ConfigError(
+                f"data.inputs is all: column {at} of {file} has no name. If it numbers the rows, "
+                f"write data.read.index_col={at}; to leave it out, data.drop=[{at}]."
+            )
+        if source.names.count(source.names[at]) > 1:
+            raise ConfigError(
+                f"data.inputs is all: {file} has two columns named {source.names[at]!r}; leave "
+                f"one out by its position, as data.drop=[{at}]."
+            )
+    return inputs
+
+
+def random_rows(rows: int, config: Mapping[str, Any]) -> Rows:
+    """Return which rows are trained on, shape (rows,).
+
+    Kept back is the share `validation` that `split_seed` picks, or part `fold` of `folds` in
+    the order that it gives; the parts differ by at most one row in size.
+    """
+    folds, share = config["folds"], config["validation"]
+    kept = np.ones(rows, dtype=np.bool_)
+    if not folds and not share:
+        return kept
+    order = np.random.default_rng(config["split_seed"]).permutation(rows)
+    if folds:
+        if folds > rows:
+            raise ConfigError(f"data.folds is {folds}: there are only {rows} rows.")
+        kept[np.array_split(order, folds)[config["fold"]]] = False
+        return kept
+    count = max(1, round(rows * share))
+    if count >= rows:
+        raise ConfigError(
+            f"data.validation is {share!r}: of {rows} rows it leaves none to train on."
+        )
+    kept[order[:count]] = False
+    return kept
+
+
+def column_rows(values: npt.NDArray[np.str_], column: str) -> tuple[Rows, Rows]:
+    """Return which rows are trained on and which kept back, shape (rows,) each.
+
+    Rows of a test part are kept back where no others are, else left out altogether.
+    """
+    words = np.char.lower(values)
+    strange = ~np.isin(words, (*TRAINED, *KEPT_BACK, *TESTED))
+    if strange.any():
+        row = int(strange.argmax())
+        raise ConfigError(
+            f"data.validation={column}: row {row + 1} is {str(values[row])!r}; write train, "
+            "validation or test, or 0 and 1, in this column."
+        )
+    kept, others = np.isin(words, TRAINED), np.isin(words, KEPT_BACK)
+    if not others.any():
+        others = np.isin(words, TESTED)
+    for rows, what in ((kept, "train on"), (others, "keep back")):
+        if not rows.any():
+            raise ConfigError(f"data.validation={column}: it names no row to {what}.")
+    return kept, others

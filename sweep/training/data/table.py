@@ -1,0 +1,246 @@
+"""The chosen columns of data files as arrays of numbers.
+
+Text (labels, categories, the column that splits) is held as codes: a number for each different
+text. NaN is a missing value, in numbers and codes alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from numbers import Number
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from sweep.errors import ConfigError, ConfigErrors
+from sweep.training.data.files import Source
+from sweep.training.data.hints import number_hints, quoted
+from sweep.training.data.selection import SPLITTING, Columns
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Table", "gather", "text_of"]
+
+MOSTLY = 0.5
+"""A column of which more is numbers is no category, whatever else it holds."""
+
+Array = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Table:
+    """Rows of the chosen columns, before they are prepared."""
+
+    inputs: Array  # shape (rows, inputs), C-contiguous
+    targets: Array  # shape (rows, targets), likewise
+    names: tuple[Sequence[str], Sequence[str]]  # of the inputs, of the targets
+    levels: Mapping[int, Sequence[str]] = field(default_factory=dict)  # by place: texts of codes
+    labels: Sequence[str] | None = None  # texts of the target's codes; None where it is no text
+    split: npt.NDArray[np.str_] | None = None  # texts of the column that splits, shape (rows,)
+    dropped: Sequence[int] = ()  # rows, from 1, that were left out for a missing value
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def split_off(self, kept: Rows, others: Rows) -> Table:
+        """Keep the rows that `kept` says and return a table of the `others`, shape (rows,) both.
+
+        The numbers move within their memory: a table is never held twice.
+        """
+        other = replace(self, inputs=self.inputs[others], targets=self.targets[others], dropped=())
+        if not kept.all():
+            for array in (self.inputs, self.targets):
+                end = 0
+                for first in range(0, len(array), 65_536):
+                    block = array[first : first + 65_536][kept[first : first + 65_536]]
+                    array[end : end + len(block)] = block
+                    end += len(block)
+                array.resize((end, array.shape[1]), refcheck=False)
+        return other
+
+
+def gather(source: Source, columns: Columns, missing: str | None) -> Table:
+    """Read the chosen columns.
+
+    Parameters
+    ----------
+    missing
+        ``drop`` leaves out rows with a missing value; ``mean`` and ``median`` keep them, in
+        inputs; None refuses them.
+    """
+    import pandas as pd
+
+    split = () if columns.split is None else (columns.split,)
+    parts = (columns.inputs, columns.targets, split)
+    chosen = [at for part in parts for at in part]
+    required = [] if missing == "drop" else [*columns.targets, *split]
+    if missing is None:
+        required = chosen
+    texts = {
+        at: {text: code for code, text in enumerate(columns.known.get(at, ()))}
+        for at in columns.text
+    }
+    arrays = [np.empty((0, len(part))) for part in parts]
+    dropped: list[int] = []
+    total = 0
+    for path, frame in source.pieces(chosen, columns.text):
+        likely, refusals = _not_numbers(source, columns, path, frame)
+        if refusals:
+            raise ConfigErrors(refusals)
+        if likely:  # read these as text, from the first row on
+            return gather(source, replace(columns, text=columns.text | {*likely}), missing)
+        read = {
+            at: _codes(frame[at], texts[at]) if at in texts else _floats(frame[at]) for at in chosen
+        }
+        block = pd.DataFrame(read, frame.index)
+        if missing == "drop":
+            gone = block.isna().any(axis=1)
+            dropped += (total + 1 + np.flatnonzero(gone)).tolist()
+            block = block[~gone]
+        total += len(frame)
+        _check(source, columns, path, frame, block, required)
+        for array, part in zip(arrays, parts, strict=True):
+            end = len(array)
+            array.resize((end + len(block), len(part)), refcheck=False)  # in place, without a copy
+            array[end:] = block[list(part)]
+    inputs, targets, words = arrays
+    if not len(inputs):
+        what = "a row without a missing value" if dropped else "at least one sample"
+        raise ConfigError(f"data.file {source.paths[0]} holds no rows: it needs {what}.")
+    levels = {at: list(found) for at, found in texts.items()}
+    return Table(
+        inputs,
+        targets,
+        ([source.names[at] for at in columns.inputs], [source.names[at] for at in columns.targets]),
+        {place: levels[at] for place, at in enumerate(columns.inputs) if at in levels},
+        levels.get(columns.targets[0]) if columns.targets else None,
+        np.array(levels[split[0]])[words[:, 0].astype(np.intp)] if split else None,
+        dropped,
+    )
+
+
+def _check(
+    source: Source,
+    columns: Columns,
+    path: Path,
+    frame: pd.DataFrame,
+    block: pd.DataFrame,
+    required: Sequence[int],
+) -> None:
+    """Raise ConfigError for a value of `block` that cannot be used; `frame` is as it was read."""
+    gap = "write data.missing=drop to leave out rows with missing values"
+    if columns.trained:
+        gap = f"the network is trained without missing values; fill it in, or {gap}"
+    new = block[[*columns.known]].ge([len(texts) for texts in columns.known.values()])
+    for mask, what, advice in (
+        (block[[*required]].isna(), "no value", gap),
+        (block.abs() == np.inf, "no finite number ({})", "mend it or leave the row out"),
+        (new, "{!r}", "no row that the network is trained on has this value"),
+    ):
+        found = np.argwhere(mask.to_numpy().T)  # by column, then by row
+        if len(found):
+            at, row = int(mask.columns[found[0, 0]]), mask.index[found[0, 1]]
+            if advice is gap and at in columns.inputs and not columns.trained:
+                advice += ", or data.missing=mean or median to fill them in"
+            raise ConfigError(
+                f"data.file {path} holds {what.format(str(frame.at[row, at]))} in column "
+                f"{source.names[at]!r}, row {row}: {advice}."
+            )
+
+
+def _not_numbers(
+    source: Source, columns: Columns, path: Path, frame: pd.DataFrame
+) -> tuple[list[int], list[str]]:
+    """Return columns that are read as numbers but look like categories, and why others are none.
+
+    Unless columns.auto, text in all of them is refused.
+    """
+    numbers = [at for at in (*columns.inputs, *columns.targets) if at not in columns.text]
+    masks = {at: _text_cells(frame[at]) for at in numbers}
+    masks = {at: mask for at, mask in masks.items() if mask.any()}
+    rows = {at: mask.idxmax() for at, mask in masks.items()}
+    cells = {at: str(frame.at[row, at]) for at, row in rows.items()}
+    hints = number_hints(cells)
+    likely = [
+        at
+        for at, mask in masks.items()
+        if at in columns.inputs and at not in hints
+        if mask.sum() >= MOSTLY * frame[at].notna().sum()
+    ]
+    alike: dict[str, list[int]] = {}
+    for at in cells:
+        if not (columns.auto and at in likely):
+            advice = hints.get(at) or _advice(source, columns, cells, at, likely)
+            alike.setdefault(advice, []).append(at)
+    refusals = []
+    for advice, (at, *others) in alike.items():
+        more = f" (and in {len(others)} other column{'s' * (len(others) > 1)})" if others else ""
+        refusals.append(
+            f"data.file {path} holds {cells[at]!r} in column {source.names[at]!r}, row "
+            f"{rows[at]}{more}: it must be a number; {advice}."
+        )
+    return (likely if columns.auto else []), refusals
+
+
+def _advice(
+    source: Source, columns: Columns, cells: Mapping[int, str], at: int, likely: Sequence[int]
+) -> str:
+    """Return what to write for a column that holds text."""
+    if columns.trained:
+        return "the network is trained on numbers in this column; mend it, or leave the row out"
+    if at in columns.targets:
+        return "if it is the label of a class, write data.one_hot=true"
+    if at not in likely:
+        return "mend it, or leave the column out with data.inputs=all and data.drop"
+    listed = ",".join(quoted(source.names[one]) for one in likely)
+    advice = (
+        "for one column a value write data.categories=auto; to leave out what holds text, "
+        f"data.inputs=all 'data.drop=[{listed}]'"
+    )
+    for one in likely:
+        if cells[one].lower() in SPLITTING:
+            advice += f"; to split by it, 'data.validation={quoted(source.names[one])}'"
+    return advice
+
+
+def _text_cells(column: pd.Series[Any]) -> pd.Series[bool]:
+    """Return which cells are neither numbers nor missing."""
+    import pandas as pd
+
+    kind = column.dtype.kind
+    if kind in "iuf":
+        return pd.Series(False, column.index)
+    if kind in "bcmM":  # truth values, complex numbers, durations and dates
+        return column.notna()
+    truth = column.map(lambda cell: isinstance(cell, bool)).astype(bool)
+    return column.notna() & (pd.to_numeric(column, errors="coerce").isna() | truth)
+
+
+def _floats(column: pd.Series[Any]) -> Array:
+    import pandas as pd
+
+    numbers = pd.to_numeric(column, errors="coerce")
+    return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
+
+
+def _codes(column: pd.Series[Any], texts: dict[str, int]) -> Array:
+    """Return a column's codes, shape (rows,); `texts` gets those that it lacks."""
+    import pandas as pd
+
+    # the place of a missing value is -1, the last
+    places, found = pd.factorize(column.map(text_of, na_action="ignore"))
+    codes = [texts.setdefault(text, len(texts)) if text else np.nan for text in found]
+    return np.array([*codes, np.nan])[places]
+
+
+def text_of(value: Any) -> str:
+    """Return a label or category as text without blanks, a whole number without a point."""
+    if isinstance(value, Number) and not isinstance(value, bool | np.bool_):
+        if float(value).is_integer():  # type: ignore[arg-type]
+            return str(int(value))  # type: ignore[call-overload]
+    return str(value).strip()
