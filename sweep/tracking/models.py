@@ -83,7 +83,7 @@ def log_model(options: Settings, run_id: str) -> str:
         ColSpec("string" if one in labels else "double", one) for one in model.columns
     ]
     with tempfile.TemporaryDirectory(prefix="sweep-") as aside:
-        code = Path(aside, "code.py")
+        code = Path(aside, "served.py")
         code.write_text(CODE, encoding="utf-8")
         artifacts = {}
         for name in NAMES:

@@ -95,12 +95,9 @@ def from_options(options: Settings) -> Tracking:
 
 
 def check_address(database: Path) -> None:
-    """Refuse a path that a SQLite address cannot carry: MLflow would open another file.
+    """Raise StoreError for a path that a SQLite address cannot carry.
 
-    Raises
-    ------
-    StoreError
-        The path holds a ``?``, a ``%`` with two hexadecimal digits, or bytes that are no text.
+    MLflow would open another file.
     """
     folder = str(database.parent)
     if re.search("[\ud800-\udfff]", folder):
@@ -117,13 +114,7 @@ def check_address(database: Path) -> None:
 
 
 def exists(tracking: Tracking) -> bool:
-    """Return whether a database is there.
-
-    Raises
-    ------
-    StoreError
-        It cannot be read, or is empty though runs lie beside it.
-    """
+    """Return whether a database is there; raise StoreError for an empty one beside runs."""
     try:
         size = tracking.database.stat().st_size
     except FileNotFoundError:
@@ -139,13 +130,7 @@ def exists(tracking: Tracking) -> bool:
 
 
 def probe_folder(outputs: Path) -> None:
-    """Make the folder if need be and write a file in it.
-
-    Raises
-    ------
-    StoreError
-        A file is in its place, or it cannot be written.
-    """
+    """Make the folder if need be; raise StoreError if no file can be written in it."""
     below = [outputs / name for name in ("artifacts", "sweeps", "runs", "reports")]
     for path in (*below, outputs, *outputs.parents):
         if path.exists() and not path.is_dir():
@@ -172,13 +157,7 @@ def probe_space(outputs: Path, need_bytes: int) -> None:
 
 
 def probe_server(tracking: Tracking) -> None:
-    """Check that something answers at the server's address.
-
-    Raises
-    ------
-    StoreError
-        No address is given, it is not one of HTTP, or nothing answers in time.
-    """
+    """Raise StoreError unless something answers in time at the server's address."""
     from urllib.error import HTTPError
     from urllib.parse import urlsplit
     from urllib.request import urlopen

@@ -225,12 +225,7 @@ def copy_run(
 ) -> str:
     """Create a run in another store with the tags and every value of every metric of one.
 
-    Its files and, last, `end_copy` are for the caller to add.
-
-    Parameters
-    ----------
-    parent
-        Its parent run in the other store.
+    Its files and, last, `end_copy` are for the caller to add. `parent` is its parent run there.
     """
     tags = {key: text for key, text in stored.tags.items() if key not in NOT_COPIED}
     tags |= {} if parent is None else {"mlflow.parentRunId": parent}

@@ -25,6 +25,11 @@ __all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
 SUPERSEDED = "sweep.superseded_by"
 """The tag of a run that does not count: another attempt at its grid point does."""
 
+ERRORS = ("initial_error", "final_error", "best_error")
+VALUES = (*ERRORS, "final_validation_error", "best_validation_error")
+STEPS = ("best_step", "diverged_at", "stalled_at", "stopped_at")
+"""Metrics that are fields of a result by the same name."""
+
 
 @dataclass(frozen=True)
 class StoredRun:
@@ -77,13 +82,7 @@ class StoredRun:
 
     def named_curves(self) -> dict[str, Points]:
         """Return the steps and values of each metric that a user's trainer yielded by name."""
-        columns = self._columns()
-        curves = {}
-        for name, values in columns.items():
-            if name not in ("step", "error", "validation_error"):
-                there = np.isfinite(values)
-                curves[name.removeprefix("trainer/")] = columns["step"][there], values[there]
-        return curves
+        return _named(self._columns())
 
     def _columns(self) -> dict[str, npt.NDArray[Any]]:
         content = self._file(files.CURVE)
@@ -142,33 +141,24 @@ class StoredRun:
         if not len(steps) or not thresholds:
             return None
 
-        def whole(name: str) -> int | None:
-            return int(metrics[name]) if name in metrics else None
-
-        curves = self.named_curves()
+        curves = _named(columns)
+        found: dict[str, Any] = {name: metrics.get(name) for name in VALUES}
+        found |= {name: int(metrics[name]) if name in metrics else None for name in STEPS}
         return RunResult(
             iters=int(self.params["iters"]),
             outcome=self.outcome or "completed",
             steps=steps,
             errors=errors,
-            best_error=metrics.get("best_error"),
-            best_step=whole("best_step"),
-            initial_error=metrics.get("initial_error"),
-            final_error=metrics.get("final_error"),
-            diverged_at=whole("diverged_at"),
-            stalled_at=whole("stalled_at"),
             thresholds=thresholds,
             initial_weights=initial,
             final_weights=final,
+            best_weights=parts.get("best"),
             train_seconds=seconds,
             validation=columns.get("validation_error"),
-            final_validation_error=metrics.get("final_validation_error"),
-            best_validation_error=metrics.get("best_validation_error"),
-            stopped_at=whole("stopped_at"),
-            best_weights=parts.get("best"),
             curves=curves,
             metrics={name: value for name, value in self._own_metrics() if name not in curves},
             printed=(self._file(files.LOG) or b"").decode("utf-8", "replace"),
+            **found,
         )
 
     def _own_metrics(self) -> Iterator[tuple[str, float]]:
@@ -179,6 +169,15 @@ class StoredRun:
                 yield names.get(key, key), value
         for key, text in self.not_finite().items():
             yield names.get(key, key), float(text)
+
+
+def _named(columns: dict[str, npt.NDArray[Any]]) -> dict[str, Points]:
+    curves = {}
+    for name, values in columns.items():
+        if name.startswith("trainer/"):
+            there = np.isfinite(values)
+            curves[name.removeprefix("trainer/")] = columns["step"][there], values[there]
+    return curves
 
 
 def _numbers(value: Any) -> Any:
