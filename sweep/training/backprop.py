@@ -113,13 +113,10 @@ class Backprop(Batch):
 
     Parameters
     ----------
-    networks
-        The network of each trajectory; they differ in their initial weights only.
+    networks, lrs
+        The network and the rate of each trajectory; networks differ in their initial weights only.
     data
-        The samples: `inputs` and `targets` are trained on; with `validation_inputs` and
-        `validation_targets` the error over these is computed at each step as well.
-    lrs
-        The learning rate of each trajectory, > 0.
+        The samples; with validation samples the error over these is computed at each step as well.
     rule
         How biases move: one of network.RULES.
     seed
@@ -134,11 +131,6 @@ class Backprop(Batch):
     ------
     ConfigError
         The rule does not apply to the network, or the data does not fit it.
-
-    Attributes
-    ----------
-    items
-        The trajectories, in the order of `networks`.
     """
 
     def __init__(

@@ -41,10 +41,9 @@ class Trainer(Protocol):
 
     Optional methods: ``state()`` returns all that is needed to go on from here, arrays, numbers
     and texts by name, and ``restore(state)`` takes it in a fresh object; ``metrics()`` names
-    numbers at the end of a run;
-    ``validation_errors()`` returns the errors on other samples at each step of the last
-    advance, shape (iterations,), before any advance that of step 0, shape (1,); NaN where
-    none was taken; None where there is nothing to validate on.
+    numbers at the end of a run; ``validation_errors()`` returns the errors on other samples at
+    each step of the last advance, shape (iterations,), before any that of step 0, shape (1,):
+    NaN where none was taken, or None where there is nothing to validate on.
     """
 
     def advance(self, iterations: int) -> npt.ArrayLike:
@@ -81,21 +80,16 @@ class StepValues:
 
 
 class Batch:
-    """Trajectories that are trained together; what each gives does not depend on the others.
-
-    Attributes
-    ----------
-    items
-        The trajectories, each with the methods of a Trainer but `advance` and `error`.
-    savable
-        Whether the items' states are all that is needed to continue.
-    best
-        The weights of a batch of one that early stopping keeps, if it is asked for.
-    """
+    """Trajectories that are trained together; what each gives does not depend on the others."""
 
     items: Sequence[Any]
+    """The trajectories, each with the methods of a Trainer but `advance` and `error`."""
+
     savable: bool = True
+    """Whether the items' states are all that is needed to continue."""
+
     best: Mapping[str, Any] | None = None
+    """The weights of a batch of one that early stopping keeps, if it is asked for."""
 
     def now(self) -> StepValues:
         """Return the values of step 0, before any advance."""

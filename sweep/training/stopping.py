@@ -34,12 +34,8 @@ class Stopping(Batch):
     error
         The training ends at the first step whose error is not above this.
     patience
-        It ends at the first step that comes so many steps after the best validation error.
-
-    Attributes
-    ----------
-    best
-        With `patience`, the weights at the first step with the smallest validation error.
+        It ends at the first step that comes so many steps after the best validation error, and
+        `best` is the weights at the first step with the smallest one.
 
     Raises
     ------
