@@ -108,7 +108,7 @@ class History:
     left
         The cut points without a result.
     saved
-        The last state that came back; None where the trajectory can only begin anew.
+        The last state that came back; None where the trajectory starts again at step 0.
     seconds
         The training time so far.
     printed

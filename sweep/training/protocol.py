@@ -89,7 +89,7 @@ class Batch:
     """Whether the items' states are all that is needed to continue."""
 
     best: Mapping[str, Any] | None = None
-    """The weights of a batch of one that early stopping keeps, if it is asked for."""
+    """The weights of a batch of one that early stopping keeps, with `patience`."""
 
     def now(self) -> StepValues:
         """Return the values of step 0, before any advance."""
@@ -105,10 +105,10 @@ class Batch:
             item.restore(state)
 
     def leave(self, at: int) -> None:
-        """Train an item no further: nobody needs its errors."""
+        """Train an item no further."""
 
     def close(self) -> None:
-        """End the training: nothing more is asked of it."""
+        """End the training."""
 
 
 class BatchOfOne(Batch):
@@ -117,7 +117,7 @@ class BatchOfOne(Batch):
     Raises
     ------
     TrainerError
-        By each method: the trainer returned something else than its protocol says.
+        By each method: the trainer returned something else than the protocol requires.
     """
 
     def __init__(self, trainer: Trainer) -> None:

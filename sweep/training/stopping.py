@@ -87,7 +87,7 @@ class Stopping(Batch):
         return found[0] if len(found) == 1 else _joined(found)
 
     def _advance(self, count: int) -> StepValues:
-        """Train on; end at the step that the curve tells, with the best weights up to it."""
+        """Train on; go back to the step where the training ends, if one of these is it."""
         before = checked_state(self._trainer) if self._rewinds else {}
         values = self._batch.advance(count)
         (errors,), validation = values.errors, values.validation
