@@ -61,22 +61,14 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True)
 class StepValues:
-    """What a batch gives for some steps.
+    """What a batch gives for some steps."""
 
-    Attributes
-    ----------
-    errors, validation
-        Shape (items, steps); without validation None.
-    named
-        New points of a single trajectory's further curves, at these steps.
-    stopped
-        Whether the training of a batch of one has ended by itself, after these steps.
-    """
-
-    errors: Values
-    validation: Values | None = None
+    errors: Values  # shape (items, steps)
+    validation: Values | None = None  # likewise
     named: Mapping[str, Points] = field(default_factory=dict)
-    stopped: bool = False
+    """New points of a single trajectory's further curves, at these steps."""
+
+    stopped: bool = False  # the training of a batch of one has ended by itself
 
 
 class Batch:

@@ -76,29 +76,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a trajectory.
+    """A stretch of a trajectory, and what was printed in it.
 
-    Attributes
-    ----------
-    seconds
-        Training time from step 0 to its end. Of trajectories that train in one batch each has
-        its share: a call's time divided by the number of those that were under way.
-    snapshot
-        Taken at its end, where that is a cut point or where the trajectory ends.
-    ended
-        Whether no more is trained: the trajectory diverged or has stopped, or `max_seconds` has
-        passed.
-    initial
-        Whether `snapshot` is that of step 0, where a training begins.
-    printed
-        What was printed in it.
+    `seconds` is the training time from step 0 to its end. Of trajectories that train in one batch
+    each has its share: a call's time divided by the number of those that were under way.
     """
 
     curve: CurveSlice
     seconds: float
-    snapshot: Snapshot | None
-    ended: bool = False
-    initial: bool = False
+    snapshot: Snapshot | None  # at a cut point, or where the trajectory ends
+    ended: bool = False  # no more is trained: diverged, stopped, or `max_seconds` have passed
+    initial: bool = False  # `snapshot` is that of step 0
     printed: str = ""
 
 
