@@ -79,7 +79,7 @@ class Worker:
         return result
 
     def close(self) -> None:
-        """End the training under way, if there is one: nobody asks for more of it."""
+        """End the training under way, if there is one."""
         training, self._training = self._training, None
         if training is not None:
             with environment(self.environment):
@@ -110,7 +110,7 @@ class Training:
     Raises
     ------
     TrainerError
-        A trainer returned something else than its protocol says.
+        A trainer returned something else than the protocol requires.
     """
 
     def __init__(

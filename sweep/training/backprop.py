@@ -37,34 +37,22 @@ Array = npt.NDArray[np.float64]
 
 
 class Item:
-    """One trajectory of a trainer, at the trainer's step.
-
-    Attributes
-    ----------
-    step
-        The number of iterations done.
-    flat
-        The weights in the order of Network.names.
-    values
-        The error, NaN once it diverged, and with validation samples the validation error.
-    stalled_at
-        The first step whose update changes no bit of any weight; every later step equals it.
-        None with a batch size, where the next batch may change one.
-    diverged_at
-        The first step at which a weight, an output or the error is not finite; the weights
-        are those of this step.
-    """
+    """One trajectory of a trainer, at the trainer's step."""
 
     def __init__(self, network: Network, data: Data, place: tuple[int, int]) -> None:
         self._network = network
         self._data = data
         self.place = place  # group and lane
-        self.flat = network.flat()
-        self.values: Array = np.empty(0)
+        self.flat = network.flat()  # the weights in the order of Network.names
+        self.values: Array = np.empty(0)  # the error, NaN once it diverged, and the validation one
         self.step = 0
-        self.stalled_at: int | None = None
-        self.diverged_at: int | None = None
         self.left = False
+        # The first step whose update changes no bit of any weight; every later step equals it.
+        # None with a batch size, where the next batch may change one.
+        self.stalled_at: int | None = None
+        # The first step at which a weight, an output or the error is not finite; the weights
+        # are those of this step.
+        self.diverged_at: int | None = None
 
     @property
     def moving(self) -> bool:
@@ -113,13 +101,10 @@ class Backprop(Batch):
 
     Parameters
     ----------
-    networks
-        The network of each trajectory; they differ in their initial weights only.
+    networks, lrs
+        The network and the rate of each trajectory; networks differ in their initial weights only.
     data
-        The samples: `inputs` and `targets` are trained on; with `validation_inputs` and
-        `validation_targets` the error over these is computed at each step as well.
-    lrs
-        The learning rate of each trajectory, > 0.
+        The samples; with validation samples the error over these is computed at each step as well.
     rule
         How biases move: one of network.RULES.
     seed
@@ -134,11 +119,6 @@ class Backprop(Batch):
     ------
     ConfigError
         The rule does not apply to the network, or the data does not fit it.
-
-    Attributes
-    ----------
-    items
-        The trajectories, in the order of `networks`.
     """
 
     def __init__(

@@ -51,35 +51,19 @@ Points = tuple[Steps, Values]
 class Landmarks:
     """Exact facts about all steps of a curve, independent of the points it keeps.
 
-    Attributes
-    ----------
-    last
-        The last finite step; -1 before step 0.
-    last_values, best_values
-        Error and validation error at `last` and at `best_step`; NaN where there is none.
-    best_step
-        The first step with the smallest error.
-    thresholds
-        The first step with error <= 10^-k, for k = 1, 2, … as far as they were reached.
-    best_validation_error
-        The smallest finite validation error; NaN without one.
-    diverged_at
-        The first step whose error is not finite; the curve ends before it.
-    stopped_at
-        The last step of a training that ended by itself.
-    named
-        The last step and value of each further curve, finite or not.
+    A pair of values is an error and a validation error, NaN where there is none.
     """
 
-    last: int = -1
+    last: int = -1  # the last finite step; -1 before step 0
     last_values: tuple[float, float] = (math.nan, math.nan)
-    best_step: int = 0
+    best_step: int = 0  # the first step with the smallest error
     best_values: tuple[float, float] = (math.inf, math.nan)
-    thresholds: tuple[int, ...] = ()
-    best_validation_error: float = math.nan
-    diverged_at: int | None = None
-    stopped_at: int | None = None
+    thresholds: tuple[int, ...] = ()  # first step with error <= 10^-k, for each k reached
+    best_validation_error: float = math.nan  # the smallest finite one
+    diverged_at: int | None = None  # first step whose error is not finite; the curve ends before it
+    stopped_at: int | None = None  # last step of a training that ended by itself
     named: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """The last step and value of each further curve, finite or not."""
 
 
 @dataclass(frozen=True)

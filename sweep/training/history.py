@@ -27,70 +27,31 @@ LEFT_OUT = f"\n(What was printed after the first {MOST_PRINTED} characters is le
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run produced; plain values that travel between processes.
+    """What one run produced; plain values that travel between processes."""
 
-    Attributes
-    ----------
-    iters
-        Iterations asked for.
-    outcome
-        ``completed``, ``diverged`` (NaN or infinity at ``diverged_at``), ``interrupted``, or
-        ``failed``: see `failure`.
-    steps, errors
-        The kept curve: int64 steps ascending from 0 and their finite errors, same shape.
-    best_error, best_step
-        The smallest error of **all** steps and the first step that has it.
-    final_error
-        Error after the last iteration; None where that was not reached.
-    diverged_at, stalled_at, stopped_at
-        First step with a non-finite value; first step from which on no weight changes; last step
-        of a training that ended by itself.
-    thresholds
-        For each k of THRESHOLDS the first step with error <= 10^-k, or None.
-    initial_weights, final_weights
-        By name; scalars as float, arrays as float64 arrays. A diverged run's may be non-finite.
-    train_seconds
-        Seconds of training from the start of the trajectory to this run's last step; see Part.
-    metrics
-        Extra metrics of a user's trainer at the end of the run, not all of them finite.
-    curves
-        Name -> steps and finite values of a further curve, shape (n,) each. Its last value is in
-        `metrics` too where that is not finite.
-    validation
-        Validation errors at `steps`, NaN where none was taken; None without validation.
-    final_validation_error, best_validation_error
-        That after the last iteration, None where that was not reached; the smallest of all steps.
-    failure
-        What the trainer raised after the last iteration; all else is what came before.
-    printed
-        What was printed up to the run's end.
-    best_weights
-        With early stopping, those at the first step with the smallest validation error.
-    """
-
-    iters: int
-    outcome: str
-    steps: npt.NDArray[np.int64]
-    errors: npt.NDArray[np.float64]
-    best_error: float | None
-    best_step: int | None
+    iters: int  # iterations asked for
+    outcome: str  # completed, diverged, interrupted or failed
+    steps: npt.NDArray[np.int64]  # of the kept curve, ascending from 0
+    errors: npt.NDArray[np.float64]  # at `steps`, all finite
+    best_error: float | None  # the smallest of all steps, kept or not
+    best_step: int | None  # the first step that has it
     initial_error: float | None
-    final_error: float | None
-    diverged_at: int | None
-    stalled_at: int | None
-    thresholds: Mapping[int, int | None]
-    initial_weights: Weights
-    final_weights: Weights
-    train_seconds: float
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    validation: npt.NDArray[np.float64] | None = None
-    final_validation_error: float | None = None
-    best_validation_error: float | None = None
-    stopped_at: int | None = None
-    curves: Mapping[str, Points] = field(default_factory=dict)
-    failure: Failure | None = None
-    printed: str = ""
-    best_weights: Weights | None = None
+    final_error: float | None  # after the last iteration; None where that was not reached
+    diverged_at: int | None  # the first step with a non-finite value
+    stalled_at: int | None  # the first step from which on no weight changes
+    thresholds: Mapping[int, int | None]  # k of THRESHOLDS -> the first step with error <= 10^-k
+    initial_weights: Weights  # by name; scalars as float, arrays as float64 arrays
+    final_weights: Weights  # those of a diverged run may be non-finite
+    train_seconds: float  # from the start of the trajectory to this run's last step; see Part
+    metrics: Mapping[str, float] = field(default_factory=dict)  # not all of them finite
+    validation: npt.NDArray[np.float64] | None = None  # errors at `steps`, NaN where none was taken
+    final_validation_error: float | None = None  # None where the last iteration was not reached
+    best_validation_error: float | None = None  # the smallest of all steps
+    stopped_at: int | None = None  # the last step of a training that ended by itself
+    curves: Mapping[str, Points] = field(default_factory=dict)  # finite points of further curves
+    failure: Failure | None = None  # what the trainer raised after the last iteration
+    printed: str = ""  # up to the run's end
+    best_weights: Weights | None = None  # of early stopping: at the smallest validation error
 
 
 class History:
@@ -102,24 +63,13 @@ class History:
         The iteration counts at which a run ends, ascending.
     saved, points
         Where an earlier training ended, and the points of its curve up to there.
-
-    Attributes
-    ----------
-    left
-        The cut points without a result.
-    saved
-        The last state that came back; None where the trajectory can only begin anew.
-    seconds
-        The training time so far.
-    printed
-        What was printed so far.
     """
 
     def __init__(
         self, cuts: Sequence[int], saved: Saved | None = None, points: CurveSlice | None = None
     ) -> None:
-        self.left = deque(cuts)
-        self.saved = saved
+        self.left = deque(cuts)  # those without a result
+        self.saved = saved  # the last state that came back; without one it starts at step 0
         self.seconds = saved.seconds if saved and points else 0.0
         self.printed = saved.printed if saved else ""
         self._slices = [points or CurveSlice(Landmarks())]

@@ -41,10 +41,9 @@ class Trainer(Protocol):
 
     Optional methods: ``state()`` returns all that is needed to go on from here, arrays, numbers
     and texts by name, and ``restore(state)`` takes it in a fresh object; ``metrics()`` names
-    numbers at the end of a run;
-    ``validation_errors()`` returns the errors on other samples at each step of the last
-    advance, shape (iterations,), before any advance that of step 0, shape (1,); NaN where
-    none was taken; None where there is nothing to validate on.
+    numbers at the end of a run; ``validation_errors()`` returns the errors on other samples at
+    each step of the last advance, shape (iterations,), before any that of step 0, shape (1,):
+    NaN where none was taken, or None where there is nothing to validate on.
     """
 
     def advance(self, iterations: int) -> npt.ArrayLike:
@@ -62,40 +61,27 @@ class Trainer(Protocol):
 
 @dataclass(frozen=True)
 class StepValues:
-    """What a batch gives for some steps.
+    """What a batch gives for some steps."""
 
-    Attributes
-    ----------
-    errors, validation
-        Shape (items, steps); without validation None.
-    named
-        New points of a single trajectory's further curves, at these steps.
-    stopped
-        Whether the training of a batch of one has ended by itself, after these steps.
-    """
-
-    errors: Values
-    validation: Values | None = None
+    errors: Values  # shape (items, steps)
+    validation: Values | None = None  # likewise
     named: Mapping[str, Points] = field(default_factory=dict)
-    stopped: bool = False
+    """New points of a single trajectory's further curves, at these steps."""
+
+    stopped: bool = False  # the training of a batch of one has ended by itself
 
 
 class Batch:
-    """Trajectories that are trained together; what each gives does not depend on the others.
-
-    Attributes
-    ----------
-    items
-        The trajectories, each with the methods of a Trainer but `advance` and `error`.
-    savable
-        Whether the items' states are all that is needed to continue.
-    best
-        The weights of a batch of one that early stopping keeps, if it is asked for.
-    """
+    """Trajectories that are trained together; what each gives does not depend on the others."""
 
     items: Sequence[Any]
+    """The trajectories, each with the methods of a Trainer but `advance` and `error`."""
+
     savable: bool = True
+    """Whether the items' states are all that is needed to continue."""
+
     best: Mapping[str, Any] | None = None
+    """The weights of a batch of one that early stopping keeps, with `patience`."""
 
     def now(self) -> StepValues:
         """Return the values of step 0, before any advance."""
@@ -111,10 +97,10 @@ class Batch:
             item.restore(state)
 
     def leave(self, at: int) -> None:
-        """Train an item no further: nobody needs its errors."""
+        """Train an item no further."""
 
     def close(self) -> None:
-        """End the training: nothing more is asked of it."""
+        """End the training."""
 
 
 class BatchOfOne(Batch):
@@ -123,7 +109,7 @@ class BatchOfOne(Batch):
     Raises
     ------
     TrainerError
-        By each method: the trainer returned something else than its protocol says.
+        By each method: the trainer returned something else than the protocol requires.
     """
 
     def __init__(self, trainer: Trainer) -> None:

@@ -34,12 +34,8 @@ class Stopping(Batch):
     error
         The training ends at the first step whose error is not above this.
     patience
-        It ends at the first step that comes so many steps after the best validation error.
-
-    Attributes
-    ----------
-    best
-        With `patience`, the weights at the first step with the smallest validation error.
+        It ends at the first step that comes so many steps after the best validation error, and
+        `best` is the weights at the first step with the smallest one.
 
     Raises
     ------
@@ -91,7 +87,7 @@ class Stopping(Batch):
         return found[0] if len(found) == 1 else _joined(found)
 
     def _advance(self, count: int) -> StepValues:
-        """Train on; end at the step that the curve tells, with the best weights up to it."""
+        """Train on; go back to the step where the training ends, if one of these is it."""
         before = checked_state(self._trainer) if self._rewinds else {}
         values = self._batch.advance(count)
         (errors,), validation = values.errors, values.validation

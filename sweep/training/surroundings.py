@@ -56,7 +56,7 @@ class _Output:
 
 @contextmanager
 def captured() -> Iterator[None]:
-    """Keep what this thread prints within, until `take` asks for it."""
+    """Keep what this thread prints within, for `take`."""
     global _threads
     with _lock:
         _threads += 1

@@ -32,18 +32,11 @@ class Saved:
 
 @dataclass(frozen=True)
 class Item:
-    """One trajectory of a task.
+    """One trajectory of a task, from step 0 or from where an earlier training ended.
 
-    Attributes
-    ----------
-    cuts
-        The iteration counts at which a run ends, ascending, beyond `saved`.
-    saved
-        Where an earlier training ended; None for step 0.
-    max_seconds
-        Training time of the trajectory, from step 0 on, at which it is ended.
-    environment
-        Variables that are set while it trains.
+    `cuts` are the iteration counts at which a run ends, ascending; `max_seconds` is the training
+    time from step 0 on at which the trajectory is ended; `environment` holds variables that are
+    set while it trains.
     """
 
     spec: RunSpec
@@ -55,17 +48,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Task:
-    """Advance a batch by a slice; plain values that any worker can be sent.
+    """Advance a batch by a slice of about so many seconds.
 
-    Attributes
-    ----------
-    batch, number
-        The batch, and which of its slices this is: a worker goes on with a live training only
-        where that is its next slice.
-    seconds
-        How long to train, about.
-    items
-        The trajectories, all at one step; None where the worker has them.
+    A worker goes on with a live training only where its next slice is `number` of `batch`. The
+    `items` are all at one step; None where the worker has them.
     """
 
     batch: int
@@ -90,29 +76,17 @@ class Snapshot:
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a trajectory.
+    """A stretch of a trajectory, and what was printed in it.
 
-    Attributes
-    ----------
-    seconds
-        Training time from step 0 to its end. Of trajectories that train in one batch each has
-        its share: a call's time divided by the number of those that were under way.
-    snapshot
-        Taken at its end, where that is a cut point or where the trajectory ends.
-    ended
-        Whether no more is trained: the trajectory diverged or has stopped, or `max_seconds` has
-        passed.
-    initial
-        Whether `snapshot` is that of step 0, where a training begins.
-    printed
-        What was printed in it.
+    `seconds` is the training time from step 0 to its end. Of trajectories that train in one batch
+    each has its share: a call's time divided by the number of those that were under way.
     """
 
     curve: CurveSlice
     seconds: float
-    snapshot: Snapshot | None
-    ended: bool = False
-    initial: bool = False
+    snapshot: Snapshot | None  # at a cut point, or where the trajectory ends
+    ended: bool = False  # no more is trained: diverged, stopped, or `max_seconds` have passed
+    initial: bool = False  # `snapshot` is that of step 0
     printed: str = ""
 
 
@@ -120,15 +94,8 @@ class Part:
 class SliceResult:
     """What a slice gave, for each trajectory of the batch.
 
-    Attributes
-    ----------
-    parts
-        New parts of each trajectory, in order; each ends at a cut point or with the slice.
-    states
-        Where each can go on from; None where its trainer cannot, or the state is large and not
-        due.
-    failure
-        What the trainer raised in this slice, after `parts`.
+    Each of the `parts` ends at a cut point or with the slice. A state is None where the trainer
+    has none, or it is large and not due. `failure` is what the trainer raised after the parts.
     """
 
     parts: tuple[tuple[Part, ...], ...]

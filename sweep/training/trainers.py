@@ -86,7 +86,7 @@ def is_function(trainer: object) -> bool:
 def source_hash(trainer: Callable[..., Any]) -> str:
     """Return SHA-256 of the source file of a class or function: a changed one makes new runs.
 
-    The file is read once, soon after it was imported: what it says later is not what runs.
+    The file is read once, soon after its import: later changes of it do not run.
 
     Raises
     ------
@@ -118,7 +118,7 @@ def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> No
     try:
         parameters = inspect.signature(trainer).parameters
     except (TypeError, ValueError):
-        return  # a class of native code does not say what it takes
+        return  # a class of native code has no signature
     named = {
         name: parameter
         for name, parameter in parameters.items()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import pickle
 import tracemalloc
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import fields, replace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -495,8 +497,13 @@ def test_member_of_a_batch_that_diverges_ends_all_its_cuts_and_no_other() -> Non
         assert_equal(result, other)
 
 
-def test_max_seconds_is_the_time_of_each_trajectory_itself() -> None:
-    """In company, too: one that trains for longer does not end the others, nor they it."""
+def test_max_seconds_is_the_time_of_each_trajectory_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a batch, too: one that trains for longer does not end the others, nor they it."""
+    ticks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks) / 100)
+    monkeypatch.setattr("sweep.training.advance.time", clock)
     cuts = [[10**12], [10**12]]
     training = Training(side_by_side([0.1, 0.2]), cuts, None, [0.05, 0.2])
     histories = [History(one) for one in cuts]

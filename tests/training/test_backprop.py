@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.errors import ConfigError
 from sweep.training import network as plain
 from sweep.training.data import Data
 from sweep.training.network import RULES, Network
@@ -77,12 +76,6 @@ def assert_agrees(it: Alone, net: Network, data: Data, lr: float, rule: str, n: 
         assert errors[at] == pytest.approx(expected, rel=1e-9, abs=1e-20)
     for name, value in net.named().items():
         assert np.asarray(it.weights()[name]) == pytest.approx(value, rel=1e-9, abs=1e-13), name
-
-
-def test_point_that_nobody_listed_agrees() -> None:
-    for rule in RULES:
-        net, data = notebook.notebook_network(), notebook.notebook_data()
-        assert_agrees(trainer(0.3, rule), net, data, 0.3, rule, 777)
 
 
 def problem(
@@ -167,17 +160,6 @@ def test_stall_is_the_first_step_that_changes_no_weight() -> None:
     assert after.stalled_at == it.stalled_at
 
 
-@pytest.mark.parametrize("size", [1, 7, 1000, 4096, 100_000])
-def test_stall_does_not_depend_on_slices(size: int) -> None:
-    whole, sliced = trainer(1.0), trainer(1.0)
-    whole.advance(100_000)
-    while sliced.stalled_at is None:
-        sliced.advance(size)
-    assert sliced.stalled_at == whole.stalled_at
-    assert sliced.weights() == whole.weights()
-    assert (sliced.advance(3) == whole.error()).all()
-
-
 def test_huge_rate_saturates_and_stalls_at_its_floor() -> None:
     it = trainer(1000.0)
     errors = it.advance(50)
@@ -253,12 +235,6 @@ def test_error_that_overflows_for_one_step_ends_the_run_there() -> None:
     it = Alone(net, data, lr=1e60, rule="fixed_bias")
     assert np.isnan(it.advance(3)).all()
     assert it.diverged_at == 1
-
-
-def test_data_that_does_not_fit_is_refused() -> None:
-    net = notebook.notebook_network()
-    with pytest.raises(ConfigError, match="columns"):
-        Alone(net, Data(np.ones((1, 3)), np.ones((1, 2))), lr=0.1, rule="gradient")
 
 
 @pytest.mark.parametrize(

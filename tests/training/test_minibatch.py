@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.errors import ConfigError
 from sweep.training.backprop import Backprop
 from sweep.training.batches import epoch_order
 from sweep.training.data import Data
@@ -139,13 +138,6 @@ def test_divergence_is_found_at_its_step_whatever_the_slices(cut: int) -> None:
     assert again.flat.tobytes() == it.flat.tobytes() != before.tobytes()
 
 
-def test_divergence_at_the_start_trains_nothing() -> None:
-    net, samples = linear(1e200)
-    it = Alone(net, samples, lr=0.1, rule="gradient", batch_size=2)
-    assert it.diverged_at == 0
-    assert np.isnan(it.advance(3)).all()
-
-
 # --- validation ------------------------------------------------------------------------------
 
 
@@ -205,10 +197,3 @@ def test_validation_ends_with_the_training() -> None:
     at = it.diverged_at
     assert np.isnan(errors[at - 1 :]).all() and np.isnan(others[at - 1 :]).all()
     assert others[: at - 1].tobytes() == errors[: at - 1].tobytes()
-
-
-def test_validation_samples_that_do_not_fit_are_refused() -> None:
-    one = data()
-    wrong = Data(one.inputs, one.targets, one.inputs[:, :2], one.targets)
-    with pytest.raises(ConfigError, match="columns"):
-        Alone(network(), wrong, lr=0.1, rule="gradient")

@@ -195,19 +195,6 @@ def test_batches_and_validation_in_any_slices(
     ]
 
 
-def test_divergence_of_one_item_is_found_at_its_exact_step() -> None:
-    net = Network.build(layers=[2, 2, 1], activation="identity", init={"scheme": "he", "bias": 0.5})
-    rng = np.random.default_rng(1)
-    data = Data(rng.random((2, 2)) + 1.0, rng.random((2, 1)))
-    rates = [0.9, 0.01, 1.5, 0.02]
-    many = Backprop([net] * 4, data, lrs=rates, rule="gradient")
-    singles = [Alone(net, data, lr=lr, rule="gradient") for lr in rates]
-    assert_as_alone(many, singles, [2000, 3, 1000], range(4))
-    ends = [item.diverged_at for item in many.items]
-    assert ends[0] is not None and ends[2] is not None and ends[0] != ends[2]
-    assert ends[1] is None and ends[3] is None
-
-
 def test_start_that_is_not_finite_is_an_item_like_any_other() -> None:
     def net(weight: float) -> Network:
         return Network.build(

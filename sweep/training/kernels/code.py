@@ -94,12 +94,10 @@ class Value:
     def call(self, name: str) -> Value:
         """Return a function of the C library, such as ``tanh``, of each lane."""
         module = self._builder.module
-        function = module.globals.get(name)
-        if function is None:
-            function = ir.Function(module, ir.FunctionType(DOUBLE, [DOUBLE]), name)
-        called = [
-            Value(self._builder, self._builder.call(function, [one.result])) for one in self.lanes()
-        ]
+        kind = ir.FunctionType(DOUBLE, [DOUBLE])
+        function = module.globals.get(name) or ir.Function(module, kind, name)
+        results = [self._builder.call(function, [lane.result]) for lane in self.lanes()]
+        called = [Value(self._builder, result) for result in results]
         return called[0] if self.result.type == DOUBLE else Value.joined(called)
 
 

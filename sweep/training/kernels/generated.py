@@ -10,9 +10,11 @@ backprop.py.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from sweep.training.kernels.code import DOUBLE, INTEGER, Code, Value, Variable
 from sweep.training.kernels.exponential import exp, greater, sigmoid
@@ -40,15 +42,11 @@ ARGUMENTS = {
     "stride": "int",
 }
 
-Values = list[Value]
+Values = npt.NDArray[np.object_]
+"""An array of `Value`: its operators work element by element, as those of numbers do."""
 
-
-@dataclass(frozen=True)
-class Scalars:
-    """The scalars of a network: ``weights[layer][i][j]`` and ``biases[layer][j]``."""
-
-    weights: list[list[Values]]
-    biases: list[Values]
+Layers = list[tuple[Values, Values]]
+"""The matrix and the biases of each layer."""
 
 
 def generated_kernel(
@@ -85,19 +83,19 @@ def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
     stride = code.arguments["stride"]
     only = _sample(code, spec, "", INTEGER(0)) if spec.single else None
     with code.loop(INTEGER(0), code.arguments["steps"]) as step:
-        scalars = _shaped(spec, [scalar.get() for scalar in state])
+        layers = _layers(spec, [scalar.get() for scalar in state])
         if spec.validated:
-            error = _mean_error(code, spec, scalars, "validation_", held_out)
+            error = _mean_error(code, spec, layers, "validation_", held_out)
             code.scatter("validation_errors", step, stride, error)
         if only:
-            outputs, error = _forward(spec, scalars, *only)
-            for scalar, (a, d) in zip(state, _slopes(spec, scalars, outputs, only[1]), strict=True):
+            outputs, error = _forward(spec, layers, *only)
+            for scalar, (a, d) in zip(state, _slopes(spec, layers, outputs, only[1]), strict=True):
                 if d:
                     scalar.set(scalar.get() - (rate * a if a else rate) * d)
         else:
-            error = _update(code, spec, state, scalars, step, rate)
+            error = _update(code, spec, state, layers, step, rate)
         if spec.batched:
-            error = _mean_error(code, spec, scalars, "", samples)
+            error = _mean_error(code, spec, layers, "", samples)
         code.scatter("errors", step, stride, error)
     for at, scalar in enumerate(state):
         code.store("state", INTEGER(at), scalar.get())
@@ -105,7 +103,7 @@ def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
 
 
 def _update(
-    code: Code, spec: KernelSpec, state: list[Variable], scalars: Scalars, step: Any, rate: Value
+    code: Code, spec: KernelSpec, state: list[Variable], layers: Layers, step: Any, rate: Value
 ) -> Value:
     """Generate an update by several samples; return their mean error before it."""
     begin, end = INTEGER(0), code.arguments["samples"]
@@ -117,10 +115,10 @@ def _update(
     with code.loop(begin, end) as at:
         row = code.integer("rows", at) if spec.batched else at
         inputs, targets = _sample(code, spec, "", row)
-        outputs, error = _forward(spec, scalars, inputs, targets)
+        outputs, error = _forward(spec, layers, inputs, targets)
         total.set(total.get() + error)
         moving = []
-        for at, (a, d) in enumerate(_slopes(spec, scalars, outputs, targets)):
+        for at, (a, d) in enumerate(_slopes(spec, layers, outputs, targets)):
             if d:
                 sums[at].set(sums[at].get() + (a * d if a else d))
                 moving.append(at)
@@ -130,11 +128,11 @@ def _update(
     return total.get() / count
 
 
-def _mean_error(code: Code, spec: KernelSpec, scalars: Scalars, which: str, count: Any) -> Value:
+def _mean_error(code: Code, spec: KernelSpec, layers: Layers, which: str, count: Any) -> Value:
     """Generate the mean error of the training samples, or of the ``validation_`` ones."""
     total = Variable(code, code.constant(0.0))
     with code.loop(INTEGER(0), count) as row:
-        _, error = _forward(spec, scalars, *_sample(code, spec, which, row))
+        _, error = _forward(spec, layers, *_sample(code, spec, which, row))
         total.set(total.get() + error)
     return total.get() / code.as_float(count)
 
@@ -145,104 +143,94 @@ def _sample(code: Code, spec: KernelSpec, which: str, row: Any) -> tuple[Values,
     def numbers(array: str, count: int) -> Values:
         first = code.builder.mul(row, INTEGER(count))
         places = [code.builder.add(first, INTEGER(at)) for at in range(count)]
-        return [code.number(which + array, place) for place in places]
+        return np.array([code.number(which + array, place) for place in places], dtype=object)
 
     return numbers("inputs", spec.layers[0]), numbers("targets", spec.layers[-1])
 
 
-def _shaped(spec: KernelSpec, flat: Values) -> Scalars:
+def _layers(spec: KernelSpec, flat: list[Value]) -> Layers:
     """Return scalars, in the order of Network.names, by layer; a shared bias once a neuron."""
     left = iter(flat)
     sizes = list(zip(spec.layers[:-1], spec.layers[1:], strict=True))
-    weights = [[[next(left) for _ in range(to)] for _ in range(n)] for n, to in sizes]
+    weights = [np.array([[next(left) for _ in range(to)] for _ in range(n)]) for n, to in sizes]
     biases = [
-        [next(left)] * to if spec.shared else [next(left) for _ in range(to)] for _, to in sizes
+        np.array([next(left)] * to if spec.shared else [next(left) for _ in range(to)])
+        for _, to in sizes
     ]
-    return Scalars(weights, biases)
+    return list(zip(weights, biases, strict=True))
 
 
 def _forward(
-    spec: KernelSpec, scalars: Scalars, inputs: Values, targets: Values
+    spec: KernelSpec, layers: Layers, inputs: Values, targets: Values
 ) -> tuple[list[Values], Value]:
     """Return the outputs of each layer, inputs first, and the error of one sample."""
     outputs = [inputs]
-    layers = zip(scalars.weights, scalars.biases, spec.activations, strict=True)
-    for weights, biases, activation in layers:
-        below = outputs[-1]
-        sums = [
-            _tree([*(a * row[j] for a, row in zip(below, weights, strict=True)), bias])
-            for j, bias in enumerate(biases)
-        ]
+    for (weights, biases), activation in zip(layers, spec.activations, strict=True):
+        sums = _tree([*(outputs[-1][:, np.newaxis] * weights), biases])
         if activation == "softmax":
             shares, error = _softmax(sums, targets)
             return [*outputs, shares], error
         outputs.append(_activated(activation, sums))
-    off = [o - t for o, t in zip(outputs[-1], targets, strict=True)]
-    return outputs, _tree([0.5 * o * o for o in off])
+    off = outputs[-1] - targets
+    return outputs, _tree(0.5 * off * off)
 
 
 def _activated(activation: str, sums: Values) -> Values:
+    if activation == "identity":
+        return sums
     if activation == "sigmoid" and len(sums) > 1 and sums[0].result.type == DOUBLE:
-        groups = [sums[first : first + GROUP] for first in range(0, len(sums), GROUP)]
-        return [
-            value
-            for group in groups
-            for value in sigmoid(Value.joined(group + group[:1] * (GROUP - len(group)))).lanes()
-        ][: len(sums)]
-    if activation == "sigmoid":
-        return [sigmoid(z) for z in sums]
-    if activation == "tanh":
-        return [z.call("tanh") for z in sums]
-    if activation == "relu":
-        return [greater(-z, 0.0, 0.0, z) for z in sums]
-    return sums
+        found: list[Value] = []
+        for first in range(0, len(sums), GROUP):
+            group = list(sums[first : first + GROUP])
+            found += sigmoid(Value.joined(group + group[:1] * (GROUP - len(group)))).lanes()
+        return np.array(found[: len(sums)])
+    functions: dict[str, Callable[[Value], Value]] = {
+        "sigmoid": sigmoid,
+        "tanh": lambda z: z.call("tanh"),
+        "relu": lambda z: greater(-z, 0.0, 0.0, z),
+    }
+    return np.array([functions[activation](z) for z in sums])
 
 
 def _softmax(sums: Values, targets: Values) -> tuple[Values, Value]:
     """Return the outputs and their cross-entropy, -sum t log(o), by log-sum-exp."""
-    top = sums[0]
-    for z in sums[1:]:
-        top = greater(z, top, z, top)
-    below = [z - top for z in sums]
-    powers = [exp(z) for z in below]
+    top = functools.reduce(lambda top, z: greater(z, top, z, top), sums)
+    below = sums - top
+    powers = np.array([exp(z) for z in below])
     total = _tree(powers)
     log = total.call("log")
-    error = _tree([t * (log - z) for t, z in zip(targets, below, strict=True)])
-    return [power / total for power in powers], error
+    return powers / total, _tree(targets * np.array([log - z for z in below]))
 
 
 def _slopes(
-    spec: KernelSpec, scalars: Scalars, outputs: list[Values], targets: Values
+    spec: KernelSpec, layers: Layers, outputs: list[Values], targets: Values
 ) -> list[tuple[Value | None, Value | None]]:
     """Return for each scalar two factors whose product is the derivative for its update.
 
     The first is None for a bias, both are for one that does not move.
     """
-    above = [o - t for o, t in zip(outputs[-1], targets, strict=True)]
+    above = outputs[-1] - targets
     deltas: list[Values] = []  # dE/dz of each layer
-    for layer in range(len(spec.activations) - 1, -1, -1):
-        pairs = zip(above, outputs[layer + 1], strict=True)
-        delta = [_chain(spec.activations[layer], up, a) for up, a in pairs]
+    for layer in range(len(layers) - 1, -1, -1):
+        delta = _chain(spec.activations[layer], above, outputs[layer + 1])
         deltas.insert(0, delta)
         if layer:
-            above = [
-                _tree([d * w for d, w in zip(delta, row, strict=True)])
-                for row in scalars.weights[layer]
-            ]
+            above = _tree((delta * layers[layer][0]).T)
     weights = [
         (a, d) for below, delta in zip(outputs, deltas, strict=False) for a in below for d in delta
     ]
     return [*weights, *((None, d) for d in _bias_slopes(spec, deltas))]
 
 
-def _chain(activation: str, above: Value, a: Value) -> Value:
-    """Return dE/dz from dE/da for the output `a` (softmax: `above` is dE/dz already)."""
+def _chain(activation: str, above: Values, a: Values) -> Values:
+    """Return dE/dz from dE/da for the outputs `a` (softmax: `above` is dE/dz already)."""
     if activation == "sigmoid":
-        return above * (a * (1.0 - a))
-    if activation == "tanh":
-        return above * (1.0 - a * a)
-    if activation == "relu":
-        return a.where_greater(0.0, above, 0.0)
+        above = above * (a * (1.0 - a))
+    elif activation == "tanh":
+        above = above * (1.0 - a * a)
+    elif activation == "relu":
+        pairs = zip(above, a, strict=True)
+        above = np.array([one.where_greater(0.0, up, 0.0) for up, one in pairs])
     return above
 
 
@@ -255,7 +243,7 @@ def _bias_slopes(spec: KernelSpec, deltas: list[Values]) -> Iterator[Value | Non
         yield from slopes if spec.rule == "gradient" else [None] * len(slopes)
 
 
-def _tree(terms: Sequence[Value]) -> Value:
+def _tree(terms: Any) -> Any:
     """Return the sum of `terms` as a balanced tree: the shortest chain of additions."""
     if len(terms) == 1:
         return terms[0]

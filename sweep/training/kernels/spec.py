@@ -50,33 +50,15 @@ amortises its overhead.
 
 @dataclass(frozen=True)
 class KernelSpec:
-    """All that a kernel's code depends on; the rest is passed as arguments.
-
-    Attributes
-    ----------
-    layers
-        Neurons of each layer, the inputs first.
-    activations
-        One name a weight layer.
-    shared
-        Whether a layer's neurons share one bias.
-    rule
-        How biases move: ``notebook``, ``gradient`` or ``fixed_bias``.
-    single
-        Whether there is exactly one sample, whose inputs are kept in registers.
-    batched
-        Whether an update takes a mini-batch.
-    validated
-        Whether validation errors are computed.
-    """
+    """All that a kernel's code depends on; the rest is passed as arguments."""
 
     layers: tuple[int, ...]
     activations: tuple[str, ...]
-    shared: bool
+    shared: bool  # one bias for all neurons of a layer
     rule: str
-    single: bool
-    batched: bool = False
-    validated: bool = False
+    single: bool  # exactly one sample, whose inputs are kept in registers
+    batched: bool = False  # an update takes a mini-batch
+    validated: bool = False  # validation errors are computed
 
     @property
     def size(self) -> int:
@@ -94,12 +76,5 @@ def kernel_spec(
     network: Network, samples: int, rule: str, *, batched: bool = False, validated: bool = False
 ) -> KernelSpec:
     """Return the specification for a network, a number of samples and a rule."""
-    return KernelSpec(
-        layers=network.layers,
-        activations=network.activations,
-        shared=network.bias == "shared",
-        rule=rule,
-        single=samples == 1,
-        batched=batched,
-        validated=validated,
-    )
+    shared, single = network.bias == "shared", samples == 1
+    return KernelSpec(network.layers, network.activations, shared, rule, single, batched, validated)

@@ -55,29 +55,16 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]
 class Network:
     """A fully connected network and its weights; all arrays float64 and read-only.
 
-    Attributes
-    ----------
-    layers
-        Neurons of each layer, the inputs first.
-    activations
-        One name a weight layer.
-    bias
-        ``shared`` by all neurons of a layer, or ``per_neuron``.
-    loss
-        ``squared_error``, 1/2 sum (o - t)^2, or ``cross_entropy``, -sum t log(o); both summed
-        over outputs and averaged over samples.
-    weights
-        One matrix a weight layer, shape (layers[i], layers[i + 1]).
-    biases
-        One vector a weight layer, shape (1,) if shared, else (layers[i + 1],).
+    The loss is ``squared_error``, 1/2 sum (o - t)^2, or ``cross_entropy``, -sum t log(o); both
+    summed over outputs and averaged over samples.
     """
 
-    layers: tuple[int, ...]
-    activations: tuple[str, ...]
-    bias: str
+    layers: tuple[int, ...]  # neurons of each, the inputs first
+    activations: tuple[str, ...]  # one a weight layer
+    bias: str  # "shared" by all neurons of a layer, or "per_neuron"
     loss: str
-    weights: tuple[Array, ...]
-    biases: tuple[Array, ...]
+    weights: tuple[Array, ...]  # one a weight layer, shape (layers[i], layers[i + 1])
+    biases: tuple[Array, ...]  # one a weight layer, shape (1,) if shared, else (layers[i + 1],)
 
     def __post_init__(self) -> None:
         for array in (*self.weights, *self.biases):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,47 +21,19 @@ __all__ = [
 ]
 
 Array = npt.NDArray[np.float64]
-Draw = Callable[[np.random.Generator, tuple[int, int], Mapping[str, Any]], Array]
 
 DRAW = "network.init.scheme=xavier to draw them in place of those given"
 """What a message advises where given values do not fit the layers."""
 
 
-def _uniform(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
-    low = number(init.get("low", -0.5), "network.init.low")
-    high = number(init.get("high", 0.5), "network.init.high")
-    if not low < high:
-        raise ConfigError(f"network.init.low is {low!r}: it must lie below high, {high!r}.")
-    return rng.uniform(low, high, shape)
-
-
-def _normal(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
-    mean = number(init.get("mean", 0.0), "network.init.mean")
-    std = number(init.get("std", 0.1), "network.init.std")
-    if std <= 0:
-        raise ConfigError(f"network.init.std is {std!r}: it must be above 0.")
-    return rng.normal(mean, std, shape)
-
-
-def _xavier(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
-    """Glorot and Bengio 2010, equation 16: uniform within sqrt(6 / (fan_in + fan_out))."""
-    bound = float(np.sqrt(6.0 / sum(shape)))
-    return rng.uniform(-bound, bound, shape)
-
-
-def _he(rng: np.random.Generator, shape: tuple[int, int], init: Mapping[str, Any]) -> Array:
-    """He et al. 2015, equation 10: normal with standard deviation sqrt(2 / fan_in)."""
-    return rng.normal(0.0, float(np.sqrt(2.0 / shape[0])), shape)
-
-
-SCHEMES: Mapping[str, tuple[Draw, tuple[str, ...]]] = {
-    "uniform": (_uniform, ("low", "high")),
-    "normal": (_normal, ("mean", "std")),
-    "xavier": (_xavier, ()),
-    "glorot": (_xavier, ()),
-    "he": (_he, ()),
+SCHEMES: Mapping[str, Mapping[str, float]] = {
+    "uniform": {"low": -0.5, "high": 0.5},
+    "normal": {"mean": 0.0, "std": 0.1},
+    "xavier": {},
+    "glorot": {},
+    "he": {},
 }
-"""Every scheme by its name, with the options it takes beside ``bias``."""
+"""Every scheme by its name, with the options it takes beside ``bias``, and their defaults."""
 
 
 def layer_sizes(layers: Any) -> tuple[int, ...]:
@@ -148,12 +120,35 @@ def drawn_weights(
     if "scheme" not in init:
         raise ConfigError(f"network.init names no scheme: it must be one of {', '.join(SCHEMES)}.")
     scheme = one_of(init["scheme"], SCHEMES, "network.init.scheme")
-    draw, options = SCHEMES[scheme]
-    known_keys(init, ("scheme", "bias", *options), "network.init")
-    start = number(init.get("bias", 0.0), "network.init.bias")
+    known_keys(init, ("scheme", "bias", *SCHEMES[scheme]), "network.init")
+    options = {
+        name: number(init.get(name, default), f"network.init.{name}")
+        for name, default in {"bias": 0.0, **SCHEMES[scheme]}.items()
+    }
+    if scheme == "uniform" and not options["low"] < options["high"]:
+        raise ConfigError(
+            f"network.init.low is {options['low']!r}: it must lie below high, {options['high']!r}."
+        )
+    if scheme == "normal" and options["std"] <= 0:
+        raise ConfigError(f"network.init.std is {options['std']!r}: it must be above 0.")
     rng = np.random.default_rng(seed)
-    weights = [draw(rng, shape, init) for shape in zip(layers[:-1], layers[1:], strict=True)]
-    return weights, [np.full(1 if shared else size, start) for size in layers[1:]]
+    weights = [
+        _draw(rng, shape, scheme, options) for shape in zip(layers[:-1], layers[1:], strict=True)
+    ]
+    return weights, [np.full(1 if shared else size, options["bias"]) for size in layers[1:]]
+
+
+def _draw(
+    rng: np.random.Generator, shape: tuple[int, int], scheme: str, options: Mapping[str, float]
+) -> Array:
+    if scheme == "uniform":
+        return rng.uniform(options["low"], options["high"], shape)
+    if scheme == "normal":
+        return rng.normal(options["mean"], options["std"], shape)
+    if scheme == "he":  # He et al. 2015, equation 10
+        return rng.normal(0.0, float(np.sqrt(2.0 / shape[0])), shape)
+    bound = float(np.sqrt(6.0 / sum(shape)))  # Glorot and Bengio 2010, equation 16
+    return rng.uniform(-bound, bound, shape)
 
 
 def _check_count(values: Any, count: int, what: str, kind: str) -> None:
