@@ -8,6 +8,7 @@ machine too. It is written beside its place and moved there when it is complete.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
 import secrets
@@ -17,6 +18,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,24 +29,25 @@ if TYPE_CHECKING:
 
     from sweep.config.settings import Settings
     from sweep.tracking.store import Store
+    from sweep.tracking.stored import StoredRun, StoredSweep
 
 __all__ = ["export"]
 
 README = """\
 # Sweep {sweep_id}
 
-One sweep with its report, as a store that needs no other file.
-
-- `reports/{sweep_id}/index.html`, `report.md`: the report; beside them `runs.csv` (a row a run)
-  and `final_error.csv` (a column for each number of iterations)
-- `mlflow.db`, `artifacts/`: every param, metric and file of every run, as MLflow keeps them
-- `data/`: the data files that the runs trained on, if there were any
+A sweep as a store of its own: `mlflow.db` and `artifacts/` hold its runs, `data/` the files that
+they trained on, `reports/{sweep_id}/` the report.
 
     python -m sweep.verify outputs=FOLDER                train every run again and compare
     python -m sweep.report outputs=FOLDER                build the report again
     python -m sweep.ui outputs=FOLDER                    look at the runs in MLflow
     python -m sweep outputs=FOLDER resume=last           finish it, or add grid points
 """
+
+NOTE = "mlflow.note.content"
+FILE_KEYS = ("file", "validation")
+"""Keys of ``data`` that may name a data file."""
 
 
 def export(config: DictConfig) -> None:
@@ -64,32 +67,33 @@ def export(config: DictConfig) -> None:
     from sweep.config.settings import reading_settings
     from sweep.errors import ConfigError, StoreError
     from sweep.tracking import read
-    from sweep.tracking.settings import Tracking, from_options
+    from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
     from sweep.ui.links import place_words
 
     plain = plain_values(config)
     options = reading_settings(plain, Path.cwd())
     store = open_store(from_options(options), mode="read")
-    sweep_id = read.find_sweep(store, str(plain["sweep"])).sweep_id
+    sweep = read.find_sweep(store, str(plain["sweep"]))
+    runs = read.sweep_runs(store, sweep.sweep_id)
     to = plain["to"]
-    target = options.outputs / "exports" / sweep_id if to is None else Path.cwd() / str(to)
+    target = options.outputs / "exports" / sweep.sweep_id if to is None else Path.cwd() / str(to)
     if target.exists() or target.is_symlink():
         raise ConfigError(f"to={target}: it exists already; name one that does not.")
     there = replace(
         options, outputs=target, tracking_kind="local", tracking_uri=None, experiment="sweep"
     )
     try:
-        with _appearing(target) as folder:
-            count, left_out = _copy(store, sweep_id, folder, there)
+        with _appearing(target) as folder, _new_store(folder) as new:
+            left_out = _copy(store, sweep, runs, new, there)
         if target.is_dir():  # MLflow keeps addresses of artifacts: they are those of this place
-            open_store(Tracking("local", target), mode="write", say=lambda sentence: None)
-            _close(target)
+            with _new_store(target):
+                pass
     except OSError as error:
         raise StoreError(f"to={target}: it cannot be written ({error.strerror}).") from error
     for file in left_out:
         console.say(f"Left out: data file {file} is not there as the runs trained on it.")
-    console.say(f"Sweep {sweep_id}, {count} runs, is in {os.path.relpath(target)}")
+    console.say(f"Sweep {sweep.sweep_id}, {len(runs)} runs, is in {os.path.relpath(target)}")
     if target.suffix == ".zip":
         there = replace(there, outputs=Path.cwd() / target.stem)
     unpack = "Unpack it, then verify it: " if target.suffix == ".zip" else "Verify it: "
@@ -116,134 +120,159 @@ def _appearing(target: Path) -> Iterator[Path]:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _copy(store: Store, sweep_id: str, folder: Path, there: Settings) -> tuple[int, list[str]]:
-    """Make the store of a sweep in `folder`; return how many runs it has, and the data left out."""
+@contextmanager
+def _new_store(folder: Path) -> Iterator[Store]:
+    """Open the store of a folder and close it: no log stays beside the database, and no lock."""
+    from sweep.tracking import database
+    from sweep.tracking.settings import Tracking
+    from sweep.tracking.store import open_store
+
+    store = open_store(Tracking("local", folder), mode="write", say=lambda sentence: None)
+    yield store
+    database.close_all()
+    shutil.rmtree(store.tracking.locks, ignore_errors=True)
+
+
+# --- the copy ----------------------------------------------------------------------------
+
+
+def _copy(
+    source: Store, sweep: StoredSweep, runs: Sequence[StoredRun], target: Store, there: Settings
+) -> list[str]:
+    """Copy a sweep with its report and data files; return the data files that were left out.
+
+    MLflow gives the copies ids of their own; the links of the sweep's note are changed with
+    them. What still runs is copied as KILLED: no process trains it there.
+    """
     from sweep import console
     from sweep.errors import StoreError
     from sweep.report.build import build_report
     from sweep.tracking import pages, read
-    from sweep.tracking.copies import copy_sweep
-    from sweep.tracking.settings import Tracking
-    from sweep.tracking.store import open_store
+    from sweep.tracking.store import copy_run, end_copy
 
-    sweep = read.find_sweep(store, sweep_id)
-    base = store.tracking.outputs / str(sweep.plan().get("base"))
+    sweep_id, folder, plan = sweep.sweep_id, target.tracking.outputs, sweep.plan()
     try:
-        plan, data_files, left_out = _with_copies(sweep.plan(), base, folder)
+        plan, copies, left_out = _with_copies(plan, source.tracking.outputs, folder)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise StoreError(
             f"plan.json of sweep {sweep_id} is damaged: {type(error).__name__}: {error}."
         ) from error
-    new = open_store(Tracking("local", folder), mode="write", say=lambda sentence: None)
-    copy_sweep(store, sweep, read.sweep_runs(store, sweep_id), new, plan, data_files)
-    copy, runs = read.find_sweep(new, sweep_id), read.sweep_runs(new, sweep_id)
-    pages.arrange(new, copy, runs)
+    parent = copy_run(source, sweep, target, sweep_id)
+    text = json.dumps(plan, allow_nan=False, ensure_ascii=False)
+    target.artifacts.copy(parent, {"plan.json": text.encode()})
+    note = sweep.tags.get(NOTE, "").replace(sweep.run_id, parent)
+    for run in runs:
+        params = _renamed(run.params, copies, "data.")
+        run_id = copy_run(source, run, target, run.name, params, parent)
+        target.artifacts.copy(run_id, _files(run, copies))
+        end_copy(target, run_id, run)
+        note = note.replace(run.run_id, run_id)
+    here = f"#/experiments/{source.experiment_id}/"
+    note = note.replace(here, f"#/experiments/{target.experiment_id}/")
+    if note:
+        target.call(partial(target.client.set_tag, parent, NOTE, note))
+    end_copy(target, parent, sweep)
+    copy, copied = read.find_sweep(target, sweep_id), read.sweep_runs(target, sweep_id)
+    pages.arrange(target, copy, copied)
     report = folder / "reports" / sweep_id
-    build_report(copy, runs, report, command_ui=console.ui_command(there))
-    shutil.copytree(report, folder / "artifacts" / copy.run_id / "artifacts" / "report")
+    build_report(copy, copied, report, command_ui=console.ui_command(there))
+    shutil.copytree(report, folder / "artifacts" / parent / "artifacts" / "report")
     (folder / "README.md").write_text(README.format(sweep_id=sweep_id), encoding="utf-8")
-    _close(folder)
-    return len(runs), left_out
+    return left_out
 
 
-def _close(folder: Path) -> None:
-    """Close the new store: SQLite folds its log into the database, and no lock is left."""
-    from sweep.tracking import database
+def _files(run: StoredRun, copies: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the files of a run; its configuration names the copies of its data files."""
+    from sweep.tracking import files
 
-    database.close_all()
-    shutil.rmtree(folder / ".locks", ignore_errors=True)
+    found = {
+        name: content
+        for name in files.NAMES
+        if run.artifacts and (content := run.artifacts.read(run.run_id, name)) is not None
+    }
+    try:
+        config = run.config()
+    except Exception:  # damaged bytes are copied as they are
+        return found
+    new = _moved(config, copies)
+    return found if new == config else {**found, files.CONFIG: files.config_bytes(new)}
+
+
+# --- its data files ----------------------------------------------------------------------
 
 
 def _with_copies(
-    plan: Mapping[str, Any], base: Path, folder: Path
+    plan: Mapping[str, Any], outputs: Path, folder: Path
 ) -> tuple[dict[str, Any], dict[str, str], list[str]]:
-    """Copy the data files of a plan below `folder`.
+    """Copy the data files of a plan; return the new plan, file -> copy, and the files left out.
 
     A file is copied only where it holds what the runs trained on: a plan that names another
     file of this machine does not get it into the folder.
-
-    Returns
-    -------
-    The plan with the copies in their place, data file -> copy, and the files left out.
     """
-    from sweep.tracking.copies import moved, moved_params
-    from sweep.training.data.files import paths_of
+    from sweep.config.spec import trajectory_key
+    from sweep.errors import ConfigError
+    from sweep.training.data import load_data
+    from sweep.training.data.files import is_file_name, paths_of
 
-    data_files: dict[str, str] = {}
-    left_out: dict[str, None] = {}
+    base = outputs / str(plan.get("base"))
+    copies: dict[str, str] = {}
+    left_out: list[str] = []
     cells = []
     for cell in plan.get("cells", ()):
-        config = cell["config"]
-        named = _named_files(config["data"])
-        digest = _digest(config, base) if named else None
-        if digest is None or _trajectory(config, digest) != cell.get("trajectory"):
-            left_out |= dict.fromkeys(named.values())
+        config, data = cell["config"], cell["config"]["data"]
+        named = {"file": str(data["file"])} if data.get("file") is not None else {}
+        if named and is_file_name(str(data.get("validation"))):
+            named["validation"] = str(data["validation"])
+        try:
+            digest = load_data(data, seed=config["seed"], base=base).digest
+        except ConfigError:
+            digest = ""
+        if trajectory_key(config, digest) != cell.get("trajectory"):
+            left_out += named.values()
             cells.append(cell)
             continue
         for key, file in named.items():
-            if file not in data_files:
-                data_files[file] = _copied(paths_of(file, base, key), folder)
-        new = moved(config, data_files)
+            if file not in copies:
+                copies[file] = _copied(paths_of(file, base, f"data.{key}"), folder)
+        new = _moved(config, copies)
         keys = "|".join(named)
-        kept = [text for text in cell["overrides"] if not re.match(rf"\+*({keys})=", text)]
-        kept += [f"++{key}={data_files[file]}" for key, file in named.items()]
-        trajectory = _trajectory(new, digest)
-        changes = {"config": new, "overrides": kept, "trajectory": trajectory}
+        kept = [text for text in cell["overrides"] if not re.match(rf"\+*data\.({keys})=", text)]
+        kept += [f"++data.{key}={copies[file]}" for key, file in named.items()]
+        changed = {"config": new, "overrides": kept, "trajectory": trajectory_key(new, digest)}
         if isinstance(cell.get("params"), Mapping):
-            changes["params"] = moved_params(cell["params"], data_files)
-        cells.append({**cell, **changes})
-    missing = [file for file in left_out if file not in data_files]
-    return {**plan, "base": ".", "cells": cells}, data_files, missing
+            changed["params"] = _renamed(cell["params"], copies, "data.")
+        cells.append({**cell, **changed})
+    missing = [file for file in dict.fromkeys(left_out) if file not in copies]
+    return {**plan, "base": ".", "cells": cells}, copies, missing
 
 
-def _named_files(data: Mapping[str, Any]) -> dict[str, str]:
-    """Return the keys that name data files -> what they name."""
-    from sweep.training.data.files import is_file_name
+def _moved(config: Mapping[str, Any], copies: Mapping[str, str]) -> dict[str, Any]:
+    """Return a configuration that names the copies of its data files."""
+    data = config.get("data")
+    new = {"data": _renamed(data, copies)} if isinstance(data, Mapping) else {}
+    return {**config, **new}
 
-    file, second = data.get("file"), data.get("validation")
-    if file is None:
-        return {}
-    if isinstance(second, str) and is_file_name(second):
-        return {"data.file": str(file), "data.validation": second}
-    return {"data.file": str(file)}
+
+def _renamed(values: Mapping[str, Any], copies: Mapping[str, str], at: str = "") -> dict[str, Any]:
+    keys = [at + key for key in FILE_KEYS]
+    return {key: copies.get(str(one), one) if key in keys else one for key, one in values.items()}
 
 
 def _copied(paths: Sequence[Path], folder: Path) -> str:
-    """Copy the files of a data set, named by their content; return their place below `folder`."""
+    """Copy the files of a data set, named by their content; return their path below `folder`."""
     total = hashlib.sha256(b"".join(hashlib.sha256(one.read_bytes()).digest() for one in paths))
-    place = f"data/{total.hexdigest()[:32]}"
-    if len(paths) > 1:
-        (folder / place).mkdir(parents=True, exist_ok=True)
-        for number, path in enumerate(paths):  # in their order
-            shutil.copyfile(path, folder / place / f"{number:06d}{_ending(path)}")
-        return f"{place}/*{_ending(paths[0])}"
-    (folder / "data").mkdir(exist_ok=True)
-    shutil.copyfile(paths[0], folder / f"{place}{_ending(paths[0])}")
-    return f"{place}{_ending(paths[0])}"
-
-
-def _ending(path: Path) -> str:
-    found = re.search(r"(\.\w+){1,2}$", path.name, re.ASCII)
-    return found[0].lower() if found else ""
-
-
-def _digest(config: Mapping[str, Any], base: Path) -> str | None:
-    """Return the digest of the samples that a configuration takes from files."""
-    from sweep.errors import ConfigError
-    from sweep.training.data import load_data
-
-    try:
-        return load_data(config["data"], seed=config["seed"], base=base).digest
-    except ConfigError:
-        return None
-
-
-def _trajectory(config: Mapping[str, Any], digest: str) -> str:
-    """Return what plan.json calls the trajectory of a configuration with these samples."""
-    from sweep.config.spec import canonical
-
-    shared = {key: value for key, value in config.items() if key != "iters"}
-    return hashlib.sha256(canonical([shared, digest]).encode()).hexdigest()
+    name = f"data/{total.hexdigest()[:32]}"
+    found = re.search(r"(\.\w+){1,2}$", paths[0].name, re.ASCII)
+    ending = found[0].lower() if found else ""
+    if len(paths) == 1:
+        copies, named = [f"{name}{ending}"], f"{name}{ending}"
+    else:  # in their order
+        copies = [f"{name}/{at:06d}{ending}" for at in range(len(paths))]
+        named = f"{name}/*{ending}"
+    for path, copy in zip(paths, copies, strict=True):
+        (folder / copy).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, folder / copy)
+    return named
 
 
 if __name__ == "__main__":

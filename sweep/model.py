@@ -1,4 +1,4 @@
-"""A trained network with the preparation of its data: rows in, what it gives out."""
+"""A trained network with the preparation of its data, for new rows."""
 
 from __future__ import annotations
 
@@ -20,32 +20,27 @@ __all__ = ["Model", "model_of"]
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network with the preparation of its data.
-
-    Attributes
-    ----------
-    read
-        Options of data.read that the run had.
-    """
+    """A trained network, how its data was prepared, and the run's options of ``data.read``."""
 
     network: Network
     preparation: Preparation
     read: Mapping[str, Any]
 
     @property
-    def labelled(self) -> bool:
-        """Whether the targets are classes, so that the first of `columns` is a label."""
-        return self.preparation.classes is not None or self.preparation.binary
+    def labels(self) -> tuple[str, ...] | None:
+        """The classes that the outputs stand for; None where the outputs are numbers."""
+        binary = self.preparation.binary and self.network.activations[-1] == "sigmoid"
+        return ("0", "1") if binary else self.preparation.classes
 
     @property
     def columns(self) -> list[str]:
-        """The names of what comes out."""
-        name = self.preparation.targets[0].name
-        if self.preparation.binary:
-            return [name, f"{name}=1"]
-        if self.preparation.classes is None:
+        """The names of what comes out; with classes the first is the class."""
+        labels = self.labels
+        if labels is None:
             return [column.name for column in self.preparation.targets]
-        return [name, *(f"{name}={label}" for label in self.preparation.classes)]
+        name = self.preparation.targets[0].name
+        shares = labels[1:] if self.preparation.binary else labels
+        return [name, *(f"{name}={label}" for label in shares)]
 
     def rows(
         self, source: Source, *, drop: bool = False
@@ -57,10 +52,7 @@ class Model:
         drop
             Leave out rows with a missing value; their numbers, from 1, are returned too.
 
-        Raises
-        ------
-        ConfigError
-            A row that cannot be prepared.
+        Raises ConfigError for a row that cannot be prepared.
         """
         from sweep.training.blas import hold_blas
         from sweep.training.data.preparation import new_rows
@@ -69,10 +61,10 @@ class Model:
         hold_blas()
         outputs = self.preparation.outputs(self.network.forward(inputs)[-1])
         rows: list[list[str | float]] = outputs.tolist()
-        if self.labelled:
-            classes = self.preparation.classes
-            places = outputs.argmax(axis=1) if classes else outputs[:, 0] >= 0.5
-            labels = classes or ("0", "1")
+        labels = self.labels
+        if labels is not None:
+            binary = self.preparation.binary
+            places = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
             rows = [[labels[int(at)], *row] for at, row in zip(places, rows, strict=True)]
         return rows, dropped
 
@@ -96,7 +88,7 @@ def model_of(
     document
         How its data was prepared; None where rows are taken as they stand.
     what
-        The run, as the refusal names it.
+        The run, for messages.
 
     Raises
     ------

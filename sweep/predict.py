@@ -60,12 +60,8 @@ def predict(config: DictConfig) -> None:
     run = _run(store, str(plain["run"]), str(plain["sweep"]))
     if run.outcome != "completed":
         raise ConfigError(f"run={run.run_id} is {run.outcome}: name a run that is completed.")
-    model = model_of(
-        run.config(),
-        run.weights(),
-        run.preparation(),
-        what=f"run={run.run_id}",
-    )
+    what = f"run={run.run_id}"
+    model = model_of(run.config(), run.weights(), run.preparation(), what=what)
     read = {**model.read, **(data["read"] or {})}
     source = open_source(paths_of(str(data["file"]), Path.cwd()), read)
     rows, dropped = model.rows(source, drop=data.get("missing") == "drop")

@@ -226,7 +226,7 @@ def test_rows_with_missing_values_are_left_out_and_named(
 def test_target_of_zeros_and_ones_is_predicted_as_a_class(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,y\n-3,0\n3,1\n")
     data = load_data({"file": "a.csv", "inputs": "all", "targets": ["y"]}, seed=0, base=tmp_path)
-    assert data.classes
+    assert data.preparation.binary
     network = Network.build(layers=[1, 1], activation="sigmoid", weights=[[[1.0]]], biases=[0.0])
     made = Model(network, data.preparation, {})
     rows, _ = made.rows(open_source([tmp_path / "a.csv"], {}))

@@ -33,7 +33,7 @@ SEAMS = {
     "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
     "pydantic": ["sweep.config.messages", "sweep.config.models"],
-    "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.served"],
+    "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.models"],
     "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],
@@ -74,7 +74,7 @@ ROOMS = [
     (["sweep", "sweep.config", "sweep.errors"], []),
     (NUMERIC, ["sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
-        ["sweep.tracking.models", "sweep.tracking.served"],
+        ["sweep.tracking.models"],
         ["sweep.checks", "sweep.config.settings", "sweep.model", "sweep.tracking*"]
         + ["sweep.training.data.files"],
     ),
@@ -106,7 +106,7 @@ ROOMS = [
     (
         ["sweep.ui.__main__"],
         ["sweep.cli.*", "sweep.console", "sweep.engine.signals", "sweep.config.settings"]
-        + ["sweep.tracking*", "sweep.ui*"],
+        + ["sweep.errors", "sweep.tracking*", "sweep.ui*"],
     ),
     (
         ["sweep.ui", "sweep.ui.*"],
@@ -177,7 +177,7 @@ ROOMS = [
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data*"]
         + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]
-        + ["sweep.tracking.copies", "sweep.tracking.database", "sweep.tracking.pages"]
+        + ["sweep.tracking.database", "sweep.tracking.pages"]
         + ["sweep.ui.links"],
     ),
     (

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sweep.training.data import Data
     from sweep.training.network import Network
 
-__all__ = ["BUILT_IN", "RunSpec", "TrainerSpec", "canonical", "shown"]
+__all__ = ["BUILT_IN", "RunSpec", "TrainerSpec", "canonical", "shown", "trajectory_key"]
 
 BUILT_IN = "sweep.backprop.Backprop"
 """The built-in trainer."""
@@ -80,8 +80,7 @@ class RunSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "signature", _signature(self))
-        shared = {key: value for key, value in self.config.items() if key != "iters"}
-        object.__setattr__(self, "trajectory", _sha256([shared, self.data_digest]))
+        object.__setattr__(self, "trajectory", trajectory_key(self.config, self.data_digest))
 
     def data(self) -> Data:
         """Return the data, loaded once in each process.
@@ -134,6 +133,12 @@ def shown(value: Any) -> str:
     if isinstance(value, str):
         return value
     return "null" if value is None else canonical(value)
+
+
+def trajectory_key(config: Mapping[str, Any], data_digest: str) -> str:
+    """Return what the runs of one trajectory share: their configuration without iters, and data."""
+    shared = {key: value for key, value in config.items() if key != "iters"}
+    return _sha256([shared, data_digest])
 
 
 def _sha256(value: Any) -> str:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Stored = tuple[StoredSweep, Sequence[StoredRun]]
 
+__all__ = ["Report", "build_comparison", "build_report", "cost"]
+
 
 MOST_UNREAD = 5
 

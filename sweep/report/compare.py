@@ -13,6 +13,10 @@ from sweep.report.answer import distinct
 from sweep.report.data import Frame, SweepData, planned_value
 from sweep.report.formats import Table, counted, duration, figure, plain, spread, table_of
 
+__all__ = ["SIDES", "Comparison", "change_table", "compared", "cost_table", "exact_frame"]
+__all__ += ["result_table", "trained"]
+
+
 MOST_VALUES = 12
 
 INPUTS = "data's content, trainer's source or algorithm"

@@ -17,13 +17,14 @@ import numpy as np
 import pandas as pd
 
 from sweep.report.axes import Axis, axis_of
-from sweep.report.curves import Frame as Frame
-from sweep.report.curves import Trajectory, artifact, repeated, trajectories_of
+from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of
 from sweep.report.formats import FLOOR, joined
 from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun, StoredSweep
+
+__all__ = ["POINT", "Frame", "SweepData", "outcome_of", "planned_value", "sweep_data"]
 
 
 OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}

@@ -14,6 +14,9 @@ import pandas as pd
 from sweep.report.data import POINT, Frame, SweepData, outcome_of
 from sweep.report.formats import natural
 
+__all__ = ["csv_text", "final_error_frame", "repeats_frame", "runs_frame", "wide", "write"]
+
+
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 

@@ -29,22 +29,24 @@ from sweep.report.formats import (
     table_of,
 )
 
-TOP = 10
+__all__ = ["budget_table", "effect_table", "final_error_table", "metrics_table"]
+__all__ += ["missing_table", "repeats_table", "rule_table", "runs_table", "stalled_table"]
+__all__ += ["threshold_table", "top_table", "trouble_table"]
 
+
+HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
+
+TOP = 10
 MOST_VALUES = 12
 """So many values of a key stand in the table of effects, evenly over all of them."""
-
 MOST_ROWS = 200
 """Of more grid points the other metrics stand in the table of all runs alone."""
 
 EARLY = ["final_error", "best_error", "best_step", "final_validation_error"]
 LATE = ["initial_error", "final_error_log10", "train_seconds"]
 """Metrics that come first and last in the table of all runs."""
-
 USUAL = {*EARLY[:3], *LATE, "diverged_at", "stalled_at"}
 """Metrics of every run that the report shows elsewhere."""
-
-HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
 
 
 def _over(data: SweepData) -> str:
@@ -124,9 +126,8 @@ def top_table(data: SweepData) -> Table:
 def budget_table(data: SweepData) -> Table:
     """Return the best grid point for each budget of iterations."""
     budgets = sorted(set(data.ranked.iters))
-    best = [data.ranked.index[data.ranked.iters <= budget][0] for budget in budgets]
-    title = "Best run for each budget of iterations"
-    return _ranks(data, data.ranked.loc[best], title, "at most", budgets)
+    best = data.ranked.loc[[data.ranked.index[data.ranked.iters <= n][0] for n in budgets]]
+    return _ranks(data, best, "Best run for each budget of iterations", "at most", budgets)
 
 
 def repeats_table(data: SweepData) -> Table:
@@ -163,8 +164,7 @@ def threshold_table(data: SweepData) -> Table:
     points = data.runs.loc[[line.rows[-1] for line in lines], POINT].reset_index()
     groups = points.groupby(POINT if data.repeats else "index", sort=False).indices.values()
     groups = sorted(map(list, groups)) if levels else []
-    first = points["index"].loc[[own[0] for own in groups]]
-    frame = data.values.loc[first, ["lr", *data.others]]
+    frame = data.values.loc[points["index"][[own[0] for own in groups]], ["lr", *data.others]]
     for k in levels:
         frame[f"E ≤ 1e-{k}"] = [_reached([lines[at] for at in own], k) for own in groups]
     return table_of(
@@ -231,14 +231,14 @@ def stalled_table(data: SweepData) -> Table:
 
 def missing_table(data: SweepData) -> Table:
     """Return the runs that are planned and not stored."""
-    frame = data.missing[["name"]].set_axis(["run"], axis=1)
-    return table_of("Runs that are missing", frame, text=["run"])
+    names = data.missing[["name"]].rename(columns={"name": "run"})
+    return table_of("Runs that are missing", names, text=["run"])
 
 
 def metrics_table(data: SweepData) -> Table:
     """Return the other metrics of every grid point, those of the validation first."""
-    found = sorted({*data.metrics, *data.not_finite} - {*USUAL, data.metric})
-    found.sort(key=lambda name: "validation_error" not in name)
+    rest = {*data.metrics, *data.not_finite} - {*USUAL, data.metric}
+    found = sorted(rest, key=lambda name: ("validation_error" not in name, name))
     points = data.grid[data.grid.run.notna()]
     points = points if found and len(points) <= MOST_ROWS else points[:0]
     frame = data.values.loc[points.index, ["lr", *data.others, "iters"]]
@@ -266,8 +266,9 @@ def runs_table(data: SweepData) -> Table:
     texts = {name: [exact(name, value) for value in metrics[name]] for name in names}
     shown = pd.DataFrame(texts, runs.index, dtype=object)
     shown = shown.mask(odd.reindex(columns=names).notna(), odd)
-    frame = runs[["name"]].set_axis(["run"], axis=1).join(data.values).join(runs.outcome)
-    frame = pd.concat([frame, shown.rename(columns=data.metric_names)], axis=1)
+    shown = shown.rename(columns=data.metric_names)
+    first = runs[["name"]].set_axis(["run"], axis=1)
+    frame = pd.concat([first, data.values.loc[runs.index], runs.outcome, shown], axis=1)
     weights = any(name.startswith("weights/") for run in runs.run for name in run.metrics)
     words = [key for key in data.swept if not axis_of(key, data.values[key]).numbers]
     hint = HINT + (". Weights are in runs.csv." if weights else "")

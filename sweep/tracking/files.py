@@ -19,6 +19,7 @@ __all__ = [
     "CONFIG",
     "CURVE",
     "LOG",
+    "NAMES",
     "PREPARATION",
     "SCALARS",
     "THRESHOLDS",
@@ -44,6 +45,7 @@ THRESHOLDS = "thresholds.json"
 TRACEBACK = "traceback.txt"
 WEIGHTS = "weights.json"
 WEIGHTS_LARGE = "weights.npz"
+NAMES = (CONFIG, CURVE, LOG, PREPARATION, THRESHOLDS, TRACEBACK, WEIGHTS, WEIGHTS_LARGE)
 
 SCALARS = 64
 """Networks of up to so many weights and biases are kept by the name of each."""

@@ -1,12 +1,19 @@
-"""Log a run's network as a model of MLflow's, from the run's own files; nothing is pickled."""
+"""A run's network as a model of MLflow's, from the run's own files; nothing is pickled."""
 
 from __future__ import annotations
 
+import json
 import tempfile
 import warnings
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+
+import mlflow.pyfunc
+import pandas as pd
+from mlflow.models import ModelSignature
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
+from mlflow.types import ColSpec, Schema
 
 from sweep.checks import without_password
 from sweep.config.settings import Settings
@@ -14,13 +21,47 @@ from sweep.model import model_of
 from sweep.tracking import files, read
 from sweep.tracking.settings import from_options
 from sweep.tracking.store import open_store
+from sweep.training.data.files import Source
 
-__all__ = ["MODEL", "log_model"]
+__all__ = ["Served", "log_model"]
 
 MODEL = "model"
 """The artifact folder of a run's model: ``runs:/<run id>/model``."""
 
 NAMES = (files.CONFIG, files.PREPARATION, files.WEIGHTS, files.WEIGHTS_LARGE)
+
+CODE = """\
+from mlflow.models import set_model
+from sweep.tracking.models import Served
+
+set_model(Served())
+"""
+"""What MLflow runs in the program that serves the model."""
+
+
+class Served(PythonModel):
+    """A run's network, for frames with the columns that its inputs had."""
+
+    def load_context(self, context: PythonModelContext) -> None:
+        """Read the run's files."""
+        found = {name: Path(path).read_bytes() for name, path in context.artifacts.items()}
+        weights = next(name for name in (files.WEIGHTS, files.WEIGHTS_LARGE) if name in found)
+        document = found.get(files.PREPARATION)
+        self.model = model_of(
+            files.read_config(found[files.CONFIG]),
+            files.read_weights(found[weights], weights),
+            None if document is None else json.loads(document),
+        )
+
+    def predict(
+        self,
+        context: PythonModelContext,
+        model_input: pd.DataFrame,
+        params: dict[str, Any] | None = None,
+    ) -> pd.DataFrame:
+        """Return a row for each row, with a column a target, or a label and its shares."""
+        rows, _ = self.model.rows(Source.of(model_input))
+        return pd.DataFrame(rows, columns=self.model.columns)
 
 
 def log_model(options: Settings, run_id: str) -> str:
@@ -33,19 +74,17 @@ def log_model(options: Settings, run_id: str) -> str:
     StoreError
         The store cannot be written.
     """
-    import mlflow.pyfunc
-    from mlflow.models import ModelSignature
-    from mlflow.types import ColSpec, Schema
-
     store = open_store(from_options(options), mode="read")
     run = read.find_run(store, run_id)
     model = model_of(run.config(), run.weights(), run.preparation(), what=f"run {run_id}")
-    labels = model.columns[:1] if model.labelled else []
+    labels = model.columns[:1] if model.labels is not None else []
     # Of the outputs alone: MLflow would refuse a whole number where the schema has a double.
     outputs: list[Any] = [
         ColSpec("string" if one in labels else "double", one) for one in model.columns
     ]
     with tempfile.TemporaryDirectory(prefix="sweep-") as aside:
+        code = Path(aside, "code.py")
+        code.write_text(CODE, encoding="utf-8")
         artifacts = {}
         for name in NAMES:
             file = store.artifacts.read(run_id, name)
@@ -57,7 +96,7 @@ def log_model(options: Settings, run_id: str) -> str:
             warnings.simplefilter("ignore", UserWarning)  # it asks for an example of the input
             mlflow.pyfunc.save_model(
                 path=str(Path(aside, MODEL)),
-                python_model=str(Path(__file__).with_name("served.py")),
+                python_model=str(code),
                 artifacts=artifacts,
                 signature=ModelSignature(outputs=Schema(outputs)),
                 pip_requirements=[f"{name}=={version(name)}" for name in ("sweep", "mlflow")],

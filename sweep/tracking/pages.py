@@ -1,9 +1,8 @@
-"""A sweep in MLflow's page: its saved views, the links to them, and its note in words.
+"""A sweep in MLflow's page: its saved views, the links to them, and its note.
 
 Links are addresses below the server's own, by name: ``compare`` (the sweep's view; the plain
 comparison of its runs where there is none), ``weights``, ``best run``, ``report``,
-``all sweeps`` and ``plain`` (for a page that does not know the views). One that leads nowhere is
-left out.
+``all sweeps`` and ``plain`` (for a page that does not know the views).
 """
 
 from __future__ import annotations
@@ -11,72 +10,57 @@ from __future__ import annotations
 import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 from urllib.parse import quote
 
-from sweep.tracking import views
+import mlflow
+
+from sweep.tracking import read, views
 from sweep.tracking.entities import entity_name, short_lines
 from sweep.tracking.question import POINT, question_of
+from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun, StoredSweep
-
-if TYPE_CHECKING:
-    from sweep.tracking.store import Store
 
 __all__ = ["arrange", "describe", "plain_comparison"]
 
-KEPT = 20
-"""The views of so many sweeps stay in the page's menu."""
-
-COMPARED = 50
-"""Up to so many runs stand in a plain comparison's address by their ids."""
+KEPT = 20  # sweeps whose views stay in the page's menu
+COMPARED = 50  # most runs that stand in a plain comparison's address by their ids
+SERVER_SECONDS = 4.0
 
 NOTE = "mlflow.note.content"
-NOTE_BEGINS = "Sweeps of `python -m sweep`"
-"""A note of the experiment that begins otherwise is the user's own and stays."""
-
-LONGEST = 7500
-"""Characters of a note; MLflow cuts a tag at 8000."""
-
-LARGEST_PICTURE = 400_000
-"""Bytes of an SVG that a note shows; beyond it the note shows the PNG."""
-
-WIDEST_PICTURE = 760.0
-"""Points; a wider picture in a note would push aside what the page shows beside the note."""
+NOTE_BEGINS = "Sweeps of `python -m sweep`"  # another note of the experiment is the user's own
+LONGEST_NOTE = 7500  # characters; MLflow cuts a tag at 8000
+LARGEST_PICTURE = 400_000  # bytes of an SVG; beyond it a note shows the PNG
+WIDEST_PICTURE = 760.0  # points; a wider one would push aside what stands beside the note
 
 TRAINING = "workflowType=machine_learning"
 """Without it an experiment's address ends on an empty page for traces of language models."""
 
-TOTALS = ("best_final_error", "runs_total", "runs_finished", "runs_failed", "runs_diverged")
-SERVER_SECONDS = 4.0
-
 
 def arrange(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> dict[str, str]:
-    """Save a sweep's views, remove those of old sweeps, and return the links.
-
-    Raises
-    ------
-    StoreError
-        The store cannot be read or written.
-    """
-    runs_page = f"#/experiments/{quote(store.experiment_id, safe='')}/runs"
-    saved = _save_views(store, sweep, runs) if views.is_known(_version(store)) else {}
+    """Save a sweep's views, remove those of old sweeps, and return the links."""
+    page = f"#/experiments/{quote(store.experiment_id, safe='')}/runs"
     charts = f"compareRunsMode=CHART&{TRAINING}"
-    links = {
-        name: f"{runs_page}?viewStateShareKey={quote(key, safe='')}&{charts}"
-        for name, key in saved.items()
+    plan = sweep.plan()
+    saved = {
+        name: f"{page}?viewStateShareKey={quote(key, safe='')}&{charts}"
+        for name, key in _save_views(store, sweep.sweep_id, plan, runs).items()
     }
     ids = [run.run_id for run in runs]
     plain = plain_comparison(store.experiment_id, sweep.sweep_id, ids)
-    links["plain" if "compare" in links else "compare"] = plain
-    best = question_of(sweep.plan()).best_run(runs)
-    if best is not None:
-        links["best run"] = f"{runs_page}/{best.run_id}?{TRAINING}"
-    links["report"] = f"{runs_page}/{sweep.run_id}/artifacts/report/index.html?{TRAINING}"
-    order = ("compare", "weights", "best run", "report", "all sweeps", "plain")
-    return {name: links[name] for name in order if name in links}
+    best = question_of(plan).best_run(runs)
+    links = {
+        "compare": saved.get("compare", plain),
+        "weights": saved.get("weights"),
+        "best run": None if best is None else f"{page}/{best.run_id}?{TRAINING}",
+        "report": f"{page}/{sweep.run_id}/artifacts/report/index.html?{TRAINING}",
+        "all sweeps": saved.get("all sweeps"),
+        "plain": plain if "compare" in saved else None,
+    }
+    return {name: link for name, link in links.items() if link is not None}
 
 
 def plain_comparison(experiment_id: str, sweep_id: str, run_ids: Sequence[str]) -> str:
@@ -85,78 +69,70 @@ def plain_comparison(experiment_id: str, sweep_id: str, run_ids: Sequence[str]) 
         runs = quote(json.dumps(list(run_ids), separators=(",", ":")), safe="")
         experiments = quote(json.dumps([experiment_id]), safe="")
         return f"#/compare-runs?runs={runs}&experiments={experiments}"
-    condition = f"tags.`sweep.id` = '{sweep_id}' and tags.`sweep.role` = 'run'"
+    condition = quote(f"tags.`sweep.id` = '{sweep_id}' and tags.`sweep.role` = 'run'", safe="")
     return (
-        f"#/experiments/{quote(experiment_id, safe='')}/runs?searchFilter="
-        f"{quote(condition, safe='')}&startTime=ALL&compareRunsMode=CHART&{TRAINING}"
+        f"#/experiments/{quote(experiment_id, safe='')}/runs?searchFilter={condition}"
+        f"&startTime=ALL&compareRunsMode=CHART&{TRAINING}"
     )
-
-
-def _version(store: Store) -> str:
-    """Return the version of MLflow whose page will show the store, empty where it is silent."""
-    import mlflow
-    from mlflow.exceptions import MlflowException
-    from mlflow.utils.credentials import get_default_host_creds
-    from mlflow.utils.rest_utils import http_request
-
-    if store.tracking.kind == "local":
-        return mlflow.__version__
-    try:  # by MLflow's own way, which knows the user's password
-        creds = get_default_host_creds(store.tracking.address)  # type: ignore[no-untyped-call]
-        answer = http_request(  # type: ignore[no-untyped-call]
-            creds, "/version", "GET", max_retries=0, timeout=SERVER_SECONDS
-        )
-    except (MlflowException, OSError):
-        return ""
-    return str(answer.text[:100]).strip() if answer.status_code == 200 else ""
 
 
 # --- views -------------------------------------------------------------------------------
 
 
-def _save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> dict[str, str]:
-    """Save the views and remove old ones; return link -> the view's key."""
-    from sweep.tracking import read
+def _version(store: Store) -> str:
+    """Return the version of MLflow whose page will show the store, as far as it is known."""
+    from mlflow.utils import credentials, rest_utils
 
-    plan = sweep.plan()
+    if store.tracking.kind == "local":
+        return mlflow.__version__
+    get: Any = rest_utils.http_request  # MLflow's own way, which knows the user's password
+    creds: Any = credentials.get_default_host_creds
+    try:
+        address = creds(store.tracking.address)
+        return str(get(address, "/version", "GET", max_retries=0, timeout=SERVER_SECONDS).text)
+    except (mlflow.MlflowException, OSError):
+        return ""
+
+
+def _save_views(
+    store: Store, sweep_id: str, plan: Mapping[str, Any], runs: Sequence[StoredRun]
+) -> dict[str, str]:
+    """Save the views and remove old ones; return link -> the view's key."""
+    if not views.is_known(_version(store)):
+        return {}
     question = question_of(plan)
     axes = [entity_name(axis) for axis in plan.get("axes") or ("lr", "iters")]
-    metrics = [run.metrics for run in runs]
-    params = [run.params for run in runs]
-    words = views.words_of(sweep.sweep_id, axes, params, metrics, question.deciding(runs))
-    own = f"sweep-{sweep.sweep_id}"
-    wanted = (
-        ("compare", own, "sweep", set[str]().union(*metrics)),
-        ("weights", f"{own}-weights", "weights", set[str]().union(*metrics)),
-        ("all sweeps", "all-sweeps", "all-sweeps", set(TOTALS)),
-    )
+    params, metrics = [run.params for run in runs], [run.metrics for run in runs]
+    words = views.words_of(sweep_id, axes, params, metrics, question.deciding(runs))
+    names = {name for each in metrics for name in each}
+    order: dict[str, Any] = {"orderByAsc": question.mode == "min"}
+    means = views.template("means") if any(POINT in run.tags for run in runs) else {}
+    own = f"sweep-{sweep_id}"
     saved = {}
-    for link, key, template, names in wanted:
-        made = views.view(template, words, sorted(names))
-        if made is not None and link != "all sweeps":
-            made[1]["orderByAsc"] = question.mode == "min"
-        if made is not None and link == "compare" and any(POINT in run.tags for run in runs):
-            made[1].update(views.grouped(POINT))
-        value = made and views.view_tag(*made, now=time.time_ns() // 1_000_000)
-        if made is not None and value is not None:
-            _set_tag(store, views.PREFIX + key, value)
+    for link, key, made in (
+        ("compare", own, views.view("sweep", words, names, {**order, **means})),
+        ("weights", f"{own}-weights", views.view("weights", words, names, order)),
+        ("all sweeps", "all-sweeps", views.view("all-sweeps", words, ["best_final_error"])),
+    ):
+        value = None if made is None else views.view_tag(*made, now=time.time_ns() // 1_000_000)
+        if value is not None:
+            _change(store, store.client.set_experiment_tag, views.PREFIX + key, value)
             saved[link] = key
-    newest = [one.sweep_id for one in read.list_sweeps(store)][:KEPT]
-    kept = {f"sweep-{ident}{part}" for ident in newest for part in ("", "-weights")}
+    newest = read.search(store, read.SWEEPS, *read.NEWEST, most=KEPT)
+    kept = {own, *(f"sweep-{run.data.tags.get('sweep.id')}" for run in newest)}
     for tag in _tags(store):
         key = tag.removeprefix(views.PREFIX)
-        if tag.startswith(f"{views.PREFIX}sweep-") and key not in {*kept, own, f"{own}-weights"}:
-            delete = partial(store.client.delete_experiment_tag, store.experiment_id, tag)
-            store.call(delete)
+        if tag.startswith(f"{views.PREFIX}sweep-") and key.removesuffix("-weights") not in kept:
+            _change(store, store.client.delete_experiment_tag, tag)
     return saved
 
 
 def _tags(store: Store) -> dict[str, str]:
-    return dict(store.call(lambda: store.client.get_experiment(store.experiment_id)).tags)
+    return dict(store.call(partial(store.client.get_experiment, store.experiment_id)).tags)
 
 
-def _set_tag(store: Store, key: str, value: str) -> None:
-    store.call(lambda: store.client.set_experiment_tag(store.experiment_id, key, value))
+def _change(store: Store, change: Callable[..., None], *words: str) -> None:
+    store.call(partial(change, store.experiment_id, *words))
 
 
 # --- notes -------------------------------------------------------------------------------
@@ -172,8 +148,7 @@ def describe(
     Parameters
     ----------
     text
-        Markdown whose first line is the answer; its tables follow, and are cut where the
-        whole would become too long.
+        Markdown: the answer in the first line, then tables, cut where the note would be too long.
     report
         The folder whose pictures the note shows; they are the parent run's artifacts.
     """
@@ -181,8 +156,9 @@ def describe(
     if not before.strip() or before.startswith(NOTE_BEGINS):
         newest = {f"the newest sweep, {sweep.sweep_id}": links["compare"]}
         others = {name: url for name, url in links.items() if name == "all sweeps"}
-        _set_tag(
+        _change(
             store,
+            store.client.set_experiment_tag,
             NOTE,
             f"{NOTE_BEGINS}: each is one parent run with the answer, the report and its runs "
             f"below it. Look at {_linked({**newest, **others})}.\n\nA sweep's runs draw no chart "
@@ -193,25 +169,23 @@ def describe(
     named = {"Compare the runs": links["compare"], **links}
     named = {name: url for name, url in named.items() if name not in ("compare", "plain")}
     head = f"{answer}\n\n{_linked(named)}\n\n"
-    pictures = _pictures(sweep.run_id, report)
-    shown = "".join(f"\n![{name}]({url})\n" for name, url in pictures.items())
+    shown = _pictures(sweep.run_id, report)
     # MLflow's style sheet sets no padding between the cells of a table.
-    lines = tables.strip("\n").split("\n")
-    spaced = [line.replace(" |", " &emsp;|") if line[:2] == "| " else line for line in lines]
-    room = max(LONGEST - len(head) - len(shown), 1)
-    return head + short_lines("\n".join(spaced), room) + "\n" + shown
+    spaced = re.sub(r"^\| .*", lambda row: row[0].replace(" |", " &emsp;|"), tables, flags=re.M)
+    room = max(LONGEST_NOTE - len(head) - len(shown), 1)
+    return head + short_lines(spaced.strip("\n"), room) + "\n" + shown
 
 
 def _linked(links: Mapping[str, str]) -> str:
     return " · ".join(f"[{name}]({url})" for name, url in links.items())
 
 
-def _pictures(run_id: str, report: Path | None) -> dict[str, str]:
-    """Return what each picture of a report shows -> where the server gives it.
+def _pictures(run_id: str, report: Path | None) -> str:
+    """Return Markdown that shows the pictures of a report from where the server gives them.
 
     SVG, because MLflow shows a picture in its own size and that of the PNG is for print.
     """
-    found = {}
+    shown = ""
     for png in sorted(report.glob("*.png")) if report else ():
         svg = png.with_suffix(".svg")
         head = svg.read_bytes() if svg.is_file() else b""
@@ -219,7 +193,7 @@ def _pictures(run_id: str, report: Path | None) -> dict[str, str]:
         if width is not None and float(width[1]) > WIDEST_PICTURE:
             continue
         file = svg if 0 < len(head) <= LARGEST_PICTURE else png
-        place = quote(f"report/{file.name}", safe="")
+        path = quote(f"report/{file.name}", safe="")
         name = png.stem.replace("_", " ").capitalize()
-        found[name] = f"get-artifact?path={place}&run_uuid={run_id}"
-    return found
+        shown += f"\n![{name}](get-artifact?path={path}&run_uuid={run_id})\n"
+    return shown

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment
+from mlflow.entities import Experiment, Metric, Param
 from mlflow.exceptions import MlflowException
 
 from sweep.checks import without_password
@@ -26,8 +27,9 @@ from sweep.tracking.settings import (
     probe_server,
     probe_space,
 )
+from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["Store", "open_store"]
+__all__ = ["Store", "copy_run", "end_copy", "open_store"]
 
 T = TypeVar("T")
 Mode = Literal["read", "write"]
@@ -35,6 +37,12 @@ Say = Callable[[str], None]
 
 SILENCE = 3.0
 """Seconds for which a server that did not answer is left alone, so that training goes on."""
+
+NOT_COPIED = (
+    *("mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"),  # written anew
+    "sweep.heartbeat",  # of the process that wrote the run
+)
+BATCH = 900  # metrics in one request; MLflow takes 1000 entries
 
 
 def _to_stderr(sentence: str) -> None:
@@ -202,3 +210,44 @@ def _check_active(tracking: Tracking, experiment: Experiment | None) -> Experime
         f"restore --experiment-id {experiment.experiment_id if experiment else 'ID'}, or choose "
         "another name."
     )
+
+
+# --- copies ------------------------------------------------------------------------------
+
+
+def copy_run(
+    source: Store,
+    stored: StoredRun | StoredSweep,
+    target: Store,
+    name: str,
+    params: Mapping[str, str] = {},
+    parent: str | None = None,
+) -> str:
+    """Create a run in another store with the tags and every value of every metric of one.
+
+    Its files and, last, `end_copy` are for the caller to add.
+
+    Parameters
+    ----------
+    parent
+        Its parent run in the other store.
+    """
+    tags = {key: text for key, text in stored.tags.items() if key not in NOT_COPIED}
+    tags |= {} if parent is None else {"mlflow.parentRunId": parent}
+    create = partial(target.client.create_run, target.experiment_id, stored.start_time, tags, name)
+    run_id = str(target.call(create).info.run_id)
+    values: list[Metric] = []
+    for key in stored.metrics:
+        history = source.call(partial(source.client.get_metric_history, stored.run_id, key))
+        values += [Metric(one.key, one.value, one.timestamp, one.step) for one in history]
+    for at in range(0, len(values), BATCH):
+        target.call(partial(target.client.log_batch, run_id, values[at : at + BATCH]))
+    texts = [Param(key, value) for key, value in params.items()]
+    target.call(partial(target.client.log_batch, run_id, params=texts))
+    return run_id
+
+
+def end_copy(target: Store, run_id: str, stored: StoredRun | StoredSweep) -> None:
+    """End a copy as the run ended; KILLED where that still runs, for nobody trains the copy."""
+    status = "KILLED" if stored.status == "RUNNING" else stored.status
+    target.call(partial(target.client.set_terminated, run_id, status, stored.end_time))

@@ -1,32 +1,28 @@
 """Saved views of MLflow's own page, filled in from the templates in ``page/``.
 
-Left alone the page shows nested runs as one row without a chart, the curves on linear axes
-and the ten newest runs. A saved view arranges it: an experiment's tag that the page reads. The
-format belongs to the page's own program and is documented nowhere; it was written for MLflow
-3.17, and a later 3.x takes of it what it knows.
+Left alone the page shows nested runs as one row without a chart, and curves on linear axes. A
+saved view, a tag of the experiment, arranges it. Its format belongs to the page's own program
+and is documented nowhere; the templates were written for MLflow 3.17, and a later 3.x uses what
+it knows of them.
 """
 
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import re
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PREFIX", "grouped", "is_known", "view", "view_tag", "words_of"]
+__all__ = ["PREFIX", "is_known", "template", "view", "view_tag", "words_of"]
 
-PREFIX = "mlflow.sharedViewState."
-"""How the names of the tags that hold a view begin."""
-
-OLDEST = (3, 17)
-LONGEST = 5000
-"""No view is larger: what every MLflow 3 takes as the value of an experiment's tag."""
-
+OLDEST = (3, 17)  # version of MLflow
 TEMPLATES = Path(__file__).parent / "page"
-WEIGHT = "weights/"
+PREFIX = "mlflow.sharedViewState."  # of the tags that hold a view
+LONGEST = 5000  # characters; what every MLflow 3 takes as the value of an experiment's tag
 
 Words = Mapping[str, Sequence[str]]
 
@@ -44,20 +40,17 @@ def words_of(
     metrics: Sequence[Mapping[str, float]],
     deciding: str = "final_error",
 ) -> dict[str, list[str]]:
-    """Return what stands for each ``$word`` of the templates.
+    """Return what stands for each ``$word`` of the templates, with params and metrics by run.
 
-    Parameters
-    ----------
-    params, metrics
-        Those of each run. A coordinate whose values are all equal tells nothing: the words
-        ``varied_axis`` and ``varied_weight`` leave it out.
-    deciding
-        The metric that decides: ``$metric``. It has a chart of its own (``$own``) unless it is
-        the final error, which is drawn by its logarithm; ``$also`` names the final error beside
-        another metric.
+    `deciding` is the metric that decides between runs. The final error is drawn by its
+    logarithm; another metric has a chart of its own beside it.
     """
+
+    def varied(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[str]:
+        return [name for name in names if len({run[name] for run in runs if name in run}) > 1]
+
     usual = deciding == "final_error"
-    weights = {name for run in metrics for name in run if name.startswith(WEIGHT)}
+    weights = {name for run in metrics for name in run if name.startswith("weights/")}
     ordered = sorted(weights, key=_natural)
     return {
         "sweep": [sweep_id],
@@ -66,106 +59,77 @@ def words_of(
         "own": [] if usual or deciding == "final_error_log10" else [deciding],
         "drawn": ["final_error_log10" if usual else deciding],
         "axis": list(axes),
-        "varied_axis": [name for name in axes if _varies(name, params)],
+        "varied_axis": varied(axes, params),
         "weight": ordered,
-        "varied_weight": [name for name in ordered if _varies(name, metrics)],
+        "varied_weight": varied(ordered, metrics),
     }
-
-
-def _varies(name: str, runs: Sequence[Mapping[str, Any]]) -> bool:
-    return len({run[name] for run in runs if name in run}) > 1
 
 
 def _natural(name: str) -> tuple[Any, ...]:
     """Return a sort key: weights before biases, w2 before w10."""
-    parts = re.split(r"(\d+)", name.removeprefix(WEIGHT))
+    parts = re.split(r"(\d+)", name.removeprefix("weights/"))
     return (parts[0] == "b", [int(part) if part.isdecimal() else part for part in parts])
 
 
-def view(template: str, words: Words, metrics: Sequence[str]) -> tuple[str, dict[str, Any]] | None:
+def view(
+    name: str, words: Words, metrics: Collection[str], more: Mapping[str, Any] = {}
+) -> tuple[str, dict[str, Any]] | None:
     """Return the name of a view and the page's state; None where it would have no chart.
 
-    Parameters
-    ----------
-    template
-        ``sweep``, ``weights`` or ``all-sweeps``.
-    metrics
-        Every metric of the runs. The page adds a chart for each that it finds none for, so those
-        that are not shown get a deleted one.
+    The page adds a chart for each of the runs' `metrics` that it finds none for, so those that
+    are not shown get a deleted one. `more` are further values of the state.
     """
-    page, own = (
-        json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
-        for name in ("page", template)
-    )
-    drawn = [
-        {**page["chart"], **page[chart["type"]], **chart, "uuid": _uuid(chart)}
-        for chart in _filled(own["charts"], words)
+    page = template("page")
+    (own,) = _filled(template(name), words)
+    charts = [
+        {**page["chart"], **page[chart["type"]], **chart}
+        for chart in own["charts"]
         if chart["type"] != "PARALLEL"
         or len(chart["selectedParams"]) + len(chart["selectedMetrics"]) > 1
     ]
-    if not drawn:
+    if not charts:
         return None
-    used = {chart["metricSectionId"] for chart in drawn}
-    named = _filled(own["sections"], words)
-    sections = [{**page["section"], **one} for one in named if one["uuid"] in used]
-    shown = {chart.get("metricKey") for chart in drawn}
-    hidden = {"type": "BAR", "metricSectionId": sections[-1]["uuid"]}
-    drawn += [
-        {**page["chart"], **hidden, "metricKey": name, "uuid": _uuid({**hidden, "metricKey": name})}
-        | {"deleted": True, "isGenerated": True}
-        for name in sorted(set(metrics) - shown)
+    used = {chart["metricSectionId"] for chart in charts}
+    sections = [{**page["section"], **one} for one in own["sections"] if one["uuid"] in used]
+    hidden = {"type": "BAR", "metricSectionId": sections[-1]["uuid"], "deleted": True}
+    charts += [
+        {**page["chart"], **hidden, "metricKey": name, "isGenerated": True}
+        for name in sorted(set(metrics) - {chart.get("metricKey") for chart in charts})
     ]
-    state = {**page["state"], **_filled(own["state"], words)}
-    state |= {"columnOrder": state["selectedColumns"]}
-    state |= {"compareRunSections": sections, "compareRunCharts": drawn}
-    return _filled([own["name"]], words)[0], state
+    for chart in charts:
+        key = chart.get("metricKey", chart["metricSectionId"])
+        chart["uuid"] = f"{chart['type'].lower()}-{key}"
+    state = {
+        **page["state"],
+        **own["state"],
+        **more,
+        "columnOrder": own["state"]["selectedColumns"],
+    }
+    return own["name"], {**state, "compareRunSections": sections, "compareRunCharts": charts}
 
 
-def grouped(tag: str) -> dict[str, Any]:
-    """Return the state that shows runs of one value of a tag as one line, by their mean."""
-    keys = [{"mode": "tag", "groupByData": tag}]
-    how = {"aggregateFunction": "average", "groupByKeys": keys}
-    return {"groupBy": how, "groupsExpanded": {}, "useGroupedValuesInCharts": True}
+def template(name: str) -> dict[str, Any]:
+    """Return a file of ``page/``."""
+    loaded: dict[str, Any] = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
+    return loaded
 
 
-def _uuid(chart: Mapping[str, Any]) -> str:
-    return f"{chart['type'].lower()}-{chart.get('metricKey', chart['metricSectionId'])}"
-
-
-def _filled(value: Any, words: Words) -> Any:
-    """Return a template with its words filled in; an item of a list once for each value."""
-    if isinstance(value, Mapping):
-        return {
-            key: _filled([item], words)[0] if isinstance(item, str) else _filled(item, words)
-            for key, item in value.items()
-        }
+def _filled(value: Any, words: Words) -> list[Any]:
+    """Return a template once for each value of the ``$word`` in it."""
+    if isinstance(value, str):
+        found = re.search(r"\$(\w+)", value)
+        return [value.replace(found[0], one) for one in words[found[1]]] if found else [value]
     if isinstance(value, list):
-        return [filled for item in value for filled in _each(item, words)]
-    return value
-
-
-def _each(item: Any, words: Words) -> Iterator[Any]:
-    text = item if isinstance(item, str) else item.get("metricKey", "")
-    found = re.search(r"\$(\w+)", text)
-    if found is None:
-        yield _filled(item, words)
-        return
-    for value in words[found[1]]:
-        if isinstance(item, str):
-            yield text.replace(found[0], value)
-        else:
-            yield {**item, "metricKey": value}
+        return [[one for item in value for one in _filled(item, words)]]
+    if isinstance(value, dict):
+        items = [_filled(item, words) for item in value.values()]
+        return [dict(zip(value, each, strict=True)) for each in itertools.product(*items)]
+    return [value]
 
 
 def view_tag(name: str, state: Mapping[str, Any], now: int) -> str | None:
-    """Return the tag's value; None for a view that is larger than every MLflow takes.
-
-    Parameters
-    ----------
-    now
-        Milliseconds since the epoch.
-    """
-    text = json.dumps(state, separators=(",", ":"), ensure_ascii=True)
+    """Return the tag's value at a time in milliseconds; None for a view that is too large."""
+    text = json.dumps(state, separators=(",", ":"))
     packed = base64.b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
     outer = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}
     value = json.dumps(outer)

@@ -1,19 +1,42 @@
-"""``python -m sweep.ui``: serve MLflow's page of a stored sweep and print the links to it."""
+"""``python -m sweep.ui``: serve MLflow's page of a stored sweep and print the links to it.
+
+The server inherits a socket that already listens: the port is reserved before the server starts,
+and nothing that answers there can be another program.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
+import socket
+import subprocess
 import sys
-from collections.abc import Mapping
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep.cli.app import tool
+from sweep.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.tracking.settings import Tracking
+
+HOST = "127.0.0.1"
+START_SECONDS = 120.0
+END_SECONDS = 5.0
+POLL_SECONDS = 0.1
+
+QUIET = {
+    # Without it MLflow starts eight more processes, for evaluations of language models.
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 def ui(config: DictConfig) -> None:
@@ -23,7 +46,6 @@ def ui(config: DictConfig) -> None:
     from sweep.config.settings import reading_settings
     from sweep.engine.signals import stop_on_signals
     from sweep.tracking.settings import from_options
-    from sweep.ui import server
     from sweep.ui.links import server_address
 
     plain = plain_values(config)
@@ -31,25 +53,17 @@ def ui(config: DictConfig) -> None:
     tracking, wanted = from_options(options), str(plain["sweep"])
     with stop_on_signals() as stop:
         if tracking.kind != "local":
-            _print(*_arranged(tracking, wanted), server_address(options), tracking.outputs)
+            _links(tracking, wanted)(server_address(options))
             return
-        with server.listen(plain["port"]) as listening:
-            sweep_id, links = _arranged(tracking, wanted)
+        with listen(plain["port"]) as listening:
+            show = _links(tracking, wanted)
             console.say(f"Starting MLflow's server on {os.path.relpath(tracking.database)} ...")
-            port = listening.getsockname()[1]
-            with server.serve(tracking.address, listening, stop) as process:
-                stop.check()
-                _print(sweep_id, links, f"http://{server.HOST}:{port}/", tracking.outputs)
-                console.say(
-                    "Only this machine can open it (from another one: "
-                    f"ssh -L {port}:127.0.0.1:{port} HOST); Ctrl-C ends it."
-                )
-                server.wait(process, stop)
+            _serve(tracking.address, listening, stop, show)
         stop.check()
 
 
-def _arranged(tracking: Tracking, wanted: str) -> tuple[str, dict[str, str]]:
-    """Return a sweep's id and the links to it, its views saved again."""
+def _links(tracking: Tracking, wanted: str) -> Callable[[str], None]:
+    """Save a sweep's views again; return what prints its links below a server's address."""
     from sweep import console
     from sweep.tracking import locks, pages, read
     from sweep.tracking.store import open_store
@@ -59,19 +73,113 @@ def _arranged(tracking: Tracking, wanted: str) -> tuple[str, dict[str, str]]:
     for sentence in locks.recover(store):
         console.say(sentence)
     sweep = read.find_sweep(store, wanted)
-    runs = read.sweep_runs(store, sweep.sweep_id)
-    return sweep.sweep_id, pages.arrange(store, sweep, runs)
+    links = pages.arrange(store, sweep, read.sweep_runs(store, sweep.sweep_id))
+
+    def show(address: str) -> None:
+        console.say(f"Sweep {sweep.sweep_id} in MLflow:")
+        for name, link in links.items():
+            console.say(f"  {name + ':':<12}{address}{link}")
+        page = tracking.outputs / "reports" / sweep.sweep_id / "index.html"
+        if page.is_file():
+            console.say(f"  {'on disk:':<12}{os.path.relpath(page)}")
+        if tracking.kind == "local":
+            port = address.rstrip("/").rpartition(":")[2]
+            console.say(
+                "Only this machine can open it (from another one: "
+                f"ssh -L {port}:{HOST}:{port} HOST); Ctrl-C ends it."
+            )
+
+    return show
 
 
-def _print(sweep_id: str, links: Mapping[str, str], address: str, outputs: Path) -> None:
-    from sweep import console
+def listen(port: Any) -> socket.socket:
+    """Return a socket that listens on a port of the loopback; 0 takes a free one.
 
-    console.say(f"Sweep {sweep_id} in MLflow:")
-    for name, link in links.items():
-        console.say(f"  {name + ':':<12}{address}{link}")
-    page = outputs / "reports" / sweep_id / "index.html"
-    if page.is_file():
-        console.say(f"  {'on disk:':<12}{os.path.relpath(page)}")
+    Raises
+    ------
+    ConfigError
+        It is no port, or cannot be used.
+    """
+    if type(port) is not int or not 0 <= port <= 65535:
+        raise ConfigError(f"port={port}: this is no port; give a whole number up to 65535.")
+    try:
+        return socket.create_server((HOST, port))
+    except OSError as error:
+        denied = isinstance(error, PermissionError)
+        what = "needs administrator rights" if denied else "is in use by another program"
+        raise ConfigError(f"port={port} {what}; choose another, as port=0 does.") from error
+
+
+def _serve(
+    address: str, listening: socket.socket, stop: Callable[[], bool], ready: Callable[[str], None]
+) -> None:
+    """Serve the store of a SQLite `address` until the command is asked to end.
+
+    `ready` is called with the server's address once it answers.
+
+    Raises
+    ------
+    StoreError
+        The server ended, or did not answer in time; with the last line of its log.
+    """
+    port = listening.getsockname()[1]
+    page = f"http://{HOST}:{port}/"
+    command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
+    # MLflow passes on standard descriptors only, so the socket is its standard input.
+    command += ["--workers", "1", "--uvicorn-opts", "--fd 0", "--backend-store-uri", address]
+    with tempfile.TemporaryDirectory(prefix="sweep-ui-") as folder:
+        log = Path(folder) / "server.log"
+        with log.open("wb") as output, listening:
+            process = subprocess.Popen(
+                command,
+                cwd=folder,  # for files that it writes beside the store
+                env={**os.environ, **QUIET},
+                stdin=listening.fileno(),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,  # so that one signal reaches its children
+            )
+        answered, deadline = False, time.monotonic() + START_SECONDS
+        try:
+            while not stop():
+                ended = process.poll()
+                if not answered and (ended is not None or time.monotonic() > deadline):
+                    raise StoreError(f"MLflow's server did not start: {_last_line(log)}")
+                if ended is not None:
+                    raise StoreError(f"MLflow's server ended (exit code {ended}); start it again.")
+                if not answered and _answers(page):
+                    answered = True
+                    ready(page)
+                time.sleep(POLL_SECONDS)
+        finally:
+            _end(process)
+
+
+def _answers(page: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{page}health", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except (OSError, ValueError):
+        return False
+
+
+def _last_line(log: Path) -> str:
+    """Return the last line about an error, else the last line."""
+    lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
+    lines = [line for line in lines if line] or ["it printed nothing"]
+    return ([line for line in lines if "rror" in line] or lines)[-1][:300]
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End the server and its children; further signals are ignored meanwhile."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        # The group may be gone; macOS then says PermissionError.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(END_SECONDS)
 
 
 if __name__ == "__main__":

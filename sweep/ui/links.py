@@ -1,4 +1,4 @@
-"""The command that shows a sweep in MLflow's page, and the links that it serves."""
+"""The command that shows a sweep in MLflow's page, and the addresses that it serves."""
 
 from __future__ import annotations
 

@@ -91,6 +91,14 @@ FILES: list[tuple[str, str | bytes, dict[str, Any], str, dict[str, Any], tuple[i
         (4, 2, 1),
     ),
     (
+        "marks.csv",
+        XOR.replace("0,1,1", "0,-,1"),
+        {**ALL, "missing": "mean"},
+        r"""na_values=\["-"\]""",
+        {"read": {"na_values": {"x2": ["-"]}}},
+        (4, 2, 1),
+    ),
+    (
         "truth.csv",
         "x1,x2,y\nFalse,0,0\nFalse,1,1\nTrue,0,1\n",
         ALL,
@@ -374,6 +382,26 @@ def test_second_file_is_prepared_as_the_first(tmp_path: Path) -> None:
     assert data.validation_inputs is not None and data.validation_targets is not None
     assert data.validation_inputs.tolist() == [[5, 0, 1], [0, 0, 0]]
     assert data.validation_targets.tolist() == [[5], [6]]
+
+
+def test_second_file_has_the_categories_of_the_first(tmp_path: Path) -> None:
+    write(tmp_path / "a.csv", "x,k,y\n1,7,1\n3,v,2\n")
+    write(tmp_path / "b.csv", "x,k,y\n7,7,5\n")
+    write(tmp_path / "c.csv", "x,k,y\nu,7,5\n")
+    asked = {"file": "a.csv", **ALL, "categories": "auto"}
+    data = load(tmp_path, **asked, validation="b.csv")
+    assert data.validation_inputs is not None
+    assert data.validation_inputs.tolist() == [[7, 1, 0]]
+    with pytest.raises(ConfigError, match="c.csv holds 'u' in column 'x', row 1"):
+        load(tmp_path, **asked, validation="c.csv")
+
+
+@pytest.mark.parametrize("cells", [["2020-01-01", "2021-01-01"], [1 + 2j, 3]])
+def test_dates_and_complex_numbers_are_no_numbers(tmp_path: Path, cells: list[Any]) -> None:
+    kind = complex if isinstance(cells[0], complex) else "datetime64[D]"
+    np.savez(tmp_path / "a.npz", x=np.array(cells, kind), y=np.ones(2))
+    with pytest.raises(ConfigError, match="in column 'x', row 1: it must be a number"):
+        load(tmp_path, file="a.npz", inputs=["x"], targets=["y"])
 
 
 def test_preparation_survives_json_to_the_last_bit(tmp_path: Path) -> None:

@@ -80,11 +80,6 @@ class Data:
         scaled = any(column.mean is not None for column in columns)
         return bool(self.summary) or scaled or self.preparation.classes is not None
 
-    @property
-    def classes(self) -> bool:
-        """Whether the targets are classes: a column a label, or one column of 0 and 1."""
-        return self.preparation.classes is not None or self.preparation.binary
-
     @cached_property
     def digest(self) -> str:
         """Return the SHA-256 of all arrays, their shapes and bytes, as hexadecimal digits."""
@@ -193,9 +188,10 @@ def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _ver
         validation = rows.split_off(kept, back)
     elif others:
         second = open_source(others, config["read"] or {})
-        chosen = dict(zip(("inputs", "targets"), rows.names, strict=True))
-        same = choose(second, config | chosen | {"drop": None, "validation": None})
-        validation = gather(second, same, config["missing"])
+        same = config | {"drop": None, "validation": None}
+        same |= dict(zip(("inputs", "targets"), rows.names, strict=True))
+        same["categories"] = [rows.names[0][place] for place in rows.levels]
+        validation = gather(second, choose(second, same), config["missing"])
     elif isinstance(config["validation"], str):
         raise ConfigError(
             f"data.validation is {config['validation']!r}: it must be a share from 0 to below 1, "

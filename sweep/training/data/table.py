@@ -78,14 +78,13 @@ def gather(source: Source, columns: Columns, missing: str | None) -> Table:
     split = () if columns.split is None else (columns.split,)
     parts = (columns.inputs, columns.targets, split)
     chosen = [at for part in parts for at in part]
-    required = (
-        chosen if missing is None else [] if missing == "drop" else [*columns.targets, *split]
-    )
+    required = [] if missing == "drop" else [*columns.targets, *split]
+    if missing is None:
+        required = chosen
     texts = {
         at: {text: code for code, text in enumerate(columns.known.get(at, ()))}
         for at in columns.text
     }
-    limits = pd.Series({at: len(known) for at, known in columns.known.items()}, dtype=int)
     arrays = [np.empty((0, len(part))) for part in parts]
     dropped: list[int] = []
     total = 0
@@ -104,22 +103,7 @@ def gather(source: Source, columns: Columns, missing: str | None) -> Table:
             dropped += (total + 1 + np.flatnonzero(gone)).tolist()
             block = block[~gone]
         total += len(frame)
-        for mask, what, advice in (
-            (block[required].isna(), "no value", ""),
-            (block.abs() == np.inf, "no finite number ({})", "mend it or leave the row out"),
-            (
-                block[[*limits.index]].ge(limits),
-                "{!r}",
-                "no row that the network is trained on has this value",
-            ),
-        ):
-            found = np.argwhere(mask.to_numpy().T)  # by column, then by row
-            if len(found):
-                at, row = int(mask.columns[found[0, 0]]), mask.index[found[0, 1]]
-                raise ConfigError(
-                    f"data.file {path} holds {what.format(str(frame.at[row, at]))} in column "
-                    f"{source.names[at]!r}, row {row}: {advice or _missing_advice(columns, at)}."
-                )
+        _check(source, columns, path, frame, block, required)
         for array, part in zip(arrays, parts, strict=True):
             end = len(array)
             array.resize((end + len(block), len(part)), refcheck=False)  # in place, without a copy
@@ -140,12 +124,33 @@ def gather(source: Source, columns: Columns, missing: str | None) -> Table:
     )
 
 
-def _missing_advice(columns: Columns, at: int) -> str:
-    advice = "write data.missing=drop to leave out rows with missing values"
+def _check(
+    source: Source,
+    columns: Columns,
+    path: Path,
+    frame: pd.DataFrame,
+    block: pd.DataFrame,
+    required: Sequence[int],
+) -> None:
+    """Raise ConfigError for a value of `block` that cannot be used; `frame` is as it was read."""
+    gap = "write data.missing=drop to leave out rows with missing values"
     if columns.trained:
-        return f"the network is trained without missing values; fill it in, or {advice}"
-    filled = ", or data.missing=mean or median to fill them in"
-    return advice + (filled if at in columns.inputs else "")
+        gap = f"the network is trained without missing values; fill it in, or {gap}"
+    new = block[[*columns.known]].ge([len(texts) for texts in columns.known.values()])
+    for mask, what, advice in (
+        (block[[*required]].isna(), "no value", gap),
+        (block.abs() == np.inf, "no finite number ({})", "mend it or leave the row out"),
+        (new, "{!r}", "no row that the network is trained on has this value"),
+    ):
+        found = np.argwhere(mask.to_numpy().T)  # by column, then by row
+        if len(found):
+            at, row = int(mask.columns[found[0, 0]]), mask.index[found[0, 1]]
+            if advice is gap and at in columns.inputs and not columns.trained:
+                advice += ", or data.missing=mean or median to fill them in"
+            raise ConfigError(
+                f"data.file {path} holds {what.format(str(frame.at[row, at]))} in column "
+                f"{source.names[at]!r}, row {row}: {advice}."
+            )
 
 
 def _not_numbers(
