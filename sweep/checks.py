@@ -14,20 +14,6 @@ import numpy.typing as npt
 
 from sweep.errors import ConfigError
 
-__all__ = [
-    "did_you_mean",
-    "invalid_value",
-    "known_keys",
-    "no_such_key",
-    "number",
-    "one_of",
-    "plain_text",
-    "table",
-    "vector",
-    "whole",
-    "without_password",
-]
-
 Array = npt.NDArray[np.float64]
 
 

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from sweep.report.build import Report
     from sweep.training.history import RunResult
 
-__all__ = ["error", "interrupted", "notice", "report_built", "reused", "say", "single_interrupted"]
-__all__ += ["single_run", "stored", "sweep_ended", "sweep_started", "table", "ui_command"]
-
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 """Hydra's flags that name the place of configuration files."""

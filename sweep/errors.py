@@ -20,22 +20,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-__all__ = [
-    "ConfigError",
-    "ConfigErrors",
-    "MisfitError",
-    "NotFoundError",
-    "RunFailed",
-    "RunGoneError",
-    "StoreBusyError",
-    "StoreError",
-    "StoreLost",
-    "StoreVersionError",
-    "SweepError",
-    "UnreachableError",
-    "gathered",
-]
-
 
 class SweepError(Exception):
     """Base of errors that are printed as one sentence, without a traceback."""

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from sweep.tracking.store import Store
     from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["export"]
-
 README = """\
 # Sweep {sweep_id}
 

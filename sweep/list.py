@@ -14,8 +14,6 @@ if TYPE_CHECKING:
 
     from sweep.tracking.stored import StoredSweep
 
-__all__ = ["list_sweeps"]
-
 COLUMNS = ("sweep", "name", "begun", "status", "runs", "failed", "best final error", "about")
 MOST_WORDS = 60
 """Characters of a note that are shown."""

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from sweep.training.data.preparation import Preparation
     from sweep.training.network import Network
 
-__all__ = ["Model", "model_of"]
-
 
 @dataclass(frozen=True)
 class Model:
@@ -96,6 +94,7 @@ def model_of(
         There is no network of the built-in trainer in them.
     """
     from sweep.config import models
+    from sweep.config.messages import validated
     from sweep.config.spec import BUILT_IN
     from sweep.training.data.preparation import Preparation
     from sweep.training.network import Network
@@ -116,7 +115,7 @@ def model_of(
             preparation = Preparation.none(len(data["inputs"][0]), len(data["targets"][0]))
         else:
             preparation = Preparation.from_document(document)
-        arguments = models.validated(models.Network, config["network"], "network").arguments()
+        arguments = validated(models.Network, config["network"], "network").arguments()
         first, *hidden, last = arguments["layers"]
         inputs, outputs = preparation.widths
         arguments["layers"] = [

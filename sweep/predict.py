@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sweep.tracking.store import Store
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["predict"]
-
 
 def predict(config: DictConfig) -> None:
     """Write the network's outputs for the rows of ``data.file`` into ``to``.
@@ -39,7 +37,8 @@ def predict(config: DictConfig) -> None:
     """
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.config.models import Data, validated
+    from sweep.config.messages import validated
+    from sweep.config.models import Data
     from sweep.config.settings import reading_settings
     from sweep.errors import ConfigError, StoreError
     from sweep.model import model_of

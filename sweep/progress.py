@@ -15,9 +15,6 @@ from sweep.checks import plain_text
 if TYPE_CHECKING:
     from sweep.training.history import RunResult
 
-__all__ = ["ProgressDisplay"]
-
-
 FEW_RUNS = 100
 """Up to so many runs get a line each; of a larger sweep only what is unusual does."""
 

@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from sweep.engine.member import Outcome
     from sweep.engine.plan import Cell
 
-__all__ = ["command", "handed_over", "main", "one_job", "run", "tool"]
-
 
 def main() -> None:
     """Run the sweep command and end the process with its exit code."""

@@ -18,20 +18,6 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
     from hydra.core.override_parser.types import Override
 
-__all__ = [
-    "ONE_VALUE",
-    "command_line",
-    "config_flags",
-    "describes_run",
-    "doubled_keys",
-    "in_order",
-    "kept",
-    "key_of",
-    "lost_numbers",
-    "prepared",
-    "typed_overrides",
-]
-
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 """Hydra's flags that say where configuration files are; each takes a value."""
 

@@ -33,15 +33,6 @@ from sweep.errors import ConfigError
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-__all__ = [
-    "OWN_RANGE",
-    "grid_of",
-    "is_drawn",
-    "parse",
-    "quoted",
-    "refusals",
-]
-
 MOST_VALUES = 100_000
 """A range of more values is a mistake."""
 

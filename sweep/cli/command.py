@@ -20,7 +20,8 @@ from sweep.cli.grid import Planner
 from sweep.cli.plain import configure_log, listed, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems
-from sweep.config.models import Sweeper, validated
+from sweep.config.messages import validated
+from sweep.config.models import Sweeper
 from sweep.config.settings import CONTROL_KEYS, Settings, settings
 from sweep.config.spec import RunSpec
 from sweep.engine.estimate import Estimate, estimate
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.engine.driver import Ended
-
-__all__ = ["batches", "print_run", "run_sweep"]
 
 SHOWN_POINTS = 5
 """So many points are named first and last."""

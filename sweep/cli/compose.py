@@ -24,8 +24,6 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from sweep.cli.plain import plain_values
 
-__all__ = ["Composed", "Composer"]
-
 KEPT = 32
 """Compositions kept at once: one for each choice of groups."""
 

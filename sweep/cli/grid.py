@@ -28,8 +28,6 @@ from sweep.errors import ConfigError, ConfigErrors, MisfitError
 if TYPE_CHECKING:
     from sweep.config.models import Sweeper
 
-__all__ = ["Planner"]
-
 MANY_CELLS = 100
 """Checking more takes seconds, and is said."""
 

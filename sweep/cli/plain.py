@@ -26,21 +26,6 @@ from sweep.config.settings import CONTROL_KEYS
 from sweep.engine.plan import new_id
 from sweep.errors import ConfigError, gathered
 
-__all__ = [
-    "REFUSALS",
-    "UNCHECKED",
-    "config_folder",
-    "configure_log",
-    "is_refusal",
-    "listed",
-    "main_options",
-    "one_sentence",
-    "plain_values",
-    "register",
-    "strange_keys",
-    "unread",
-]
-
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's word for a configuration that may name any ``_target_``; None under 1.3."""
 

@@ -23,8 +23,6 @@ from sweep.errors import ConfigError, ConfigErrors
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-__all__ = ["Condition", "conditions", "points_of"]
-
 Condition = Callable[[Mapping[str, Any]], Any]
 """Whether a point is left out, from its values of the axes."""
 

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
     from sweep.tracking.stored import StoredSweep
 
-__all__ = ["resumed_plan", "settings_of", "stored_sweep"]
-
 SHOWN = 5
 """So many changed cells are named; the rest is counted."""
 

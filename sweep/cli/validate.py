@@ -21,15 +21,6 @@ from sweep.config.spec import RunSpec
 from sweep.engine.executors import check
 from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError
 
-__all__ = [
-    "Validate",
-    "Validation",
-    "checked_run",
-    "checked_settings",
-    "question_problems",
-    "set_keys",
-]
-
 SWEEPER = "hydra_plugins.sweep_grid.GridSweeper"
 CALLBACK = "sweep.cli.validate.Validate"
 LAUNCHER = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"

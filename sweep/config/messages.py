@@ -10,8 +10,6 @@ from pydantic import BaseModel, ValidationError
 from sweep.checks import did_you_mean, invalid_value, no_such_key
 from sweep.errors import ConfigErrors
 
-__all__ = ["validated"]
-
 Model = TypeVar("Model", bound=BaseModel)
 
 

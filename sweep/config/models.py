@@ -14,20 +14,6 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sweep.config.messages import validated
 
-__all__ = [
-    "Backprop",
-    "Budget",
-    "Control",
-    "Data",
-    "Network",
-    "Read",
-    "Run",
-    "Stop",
-    "Sweeper",
-    "Tracking",
-    "validated",
-]
-
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
 TAG = r"^\w[\w\-]*$"  # a bound within would take pydantic 70 ms to compile
 

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from sweep.training.data import Data
     from sweep.training.network import Network
 
-__all__ = ["RUN_KEYS", "run_spec", "value_of"]
-
 T = TypeVar("T")
 
 PARAM = re.compile(r"[\w.\-/ ]+")
@@ -62,7 +60,8 @@ def run_spec(
     MisfitError
         Each option is valid, but they do not fit each other.
     """
-    from sweep.config.models import Data, Run, validated
+    from sweep.config.messages import validated
+    from sweep.config.models import Data, Run
     from sweep.training.data import load_data
     from sweep.training.network import check_fit
 
@@ -133,7 +132,8 @@ def run_spec(
 
 def _stop(value: Any, data: Data | None, trainer: TrainerSpec | None) -> dict[str, Any]:
     """Return what ends a training early, of that alone which is set."""
-    from sweep.config.models import Stop, validated
+    from sweep.config.messages import validated
+    from sweep.config.models import Stop
 
     found = validated(Stop, {} if value is None else value, "stop").model_dump(exclude_none=True)
     without = data is not None and data.validation_inputs is None
@@ -204,9 +204,10 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
 
 def _network(value: Any, seed: int, data: Data | None) -> Network | None:
     from sweep.config import models
+    from sweep.config.messages import validated
     from sweep.training.network import Network
 
-    arguments = models.validated(models.Network, value, "network").arguments()
+    arguments = validated(models.Network, value, "network").arguments()
     layers = arguments["layers"]
     if isinstance(layers, list) and len(layers) > 1 and AUTO in (layers[0], layers[-1]):
         if data is None:
@@ -248,8 +249,9 @@ def _built_in(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
     A batch of all samples is the full batch, whose order says nothing.
     """
     from sweep.config import models
+    from sweep.config.messages import validated
 
-    found = models.validated(models.Backprop, options, "trainer")
+    found = validated(models.Backprop, options, "trainer")
     if found.batch_size is None or (data is not None and found.batch_size >= len(data.inputs)):
         return {}
     return found.model_dump()

@@ -10,8 +10,6 @@ from typing import Any
 from sweep.checks import invalid_value
 from sweep.errors import ConfigErrors, gathered
 
-__all__ = ["CONTROL_KEYS", "Settings", "reading_settings", "settings"]
-
 CONTROL_KEYS = (
     *("name", "note", "tags", "outputs", "tracking", "parent", "resume", "reuse", "dry_run"),
     *("fail_fast", "max_seconds", "budget", "model", "metric", "mode", "repeats"),
@@ -58,7 +56,8 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     ConfigErrors
         Everything that is wrong, one sentence each.
     """
-    from sweep.config.models import Budget, Control, Tracking, validated
+    from sweep.config.messages import validated
+    from sweep.config.models import Budget, Control, Tracking
 
     problems: list[str] = []
     control = tracking = None

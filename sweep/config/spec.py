@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from sweep.training.data import Data
     from sweep.training.network import Network
 
-__all__ = ["BUILT_IN", "RunSpec", "TrainerSpec", "canonical", "shown", "trajectory_key"]
-
 BUILT_IN = "sweep.backprop.Backprop"
 """The built-in trainer."""
 

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
     from sweep.engine.plan import Trajectory
 
-__all__ = ["COST", "batches"]
-
 WORTH = 2e8
 """Least number of scalar updates (iterations x samples x scalars) of a batch.
 

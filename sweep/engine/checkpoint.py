@@ -16,8 +16,6 @@ from sweep.config.spec import RunSpec, canonical
 from sweep.training.curve import CurveSlice, Landmarks
 from sweep.training.task import Saved
 
-__all__ = ["Checkpoint", "checkpoint_name"]
-
 DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 

@@ -20,8 +20,6 @@ from sweep.engine.plan import Cell, Trajectory
 from sweep.training.surroundings import Failure
 from sweep.training.task import Task
 
-__all__ = ["Driver", "Ended"]
-
 Ended = tuple[Cell, Outcome]
 
 TICK = 0.1

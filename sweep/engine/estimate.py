@@ -15,8 +15,6 @@ from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.training.curve import FULL_CURVE
 from sweep.training.trainers import build_batch
 
-__all__ = ["Estimate", "Pace", "calibrate", "disk_bytes", "estimate", "pace_of"]
-
 CALIBRATION_SECONDS = 0.05
 """Least length of the measurement; a slow network trains two iterations."""
 

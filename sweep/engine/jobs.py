@@ -21,8 +21,6 @@ from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
 from sweep.training.surroundings import Failure
 
-__all__ = ["joined_sweep", "record", "run_job"]
-
 
 @contextmanager
 def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:

@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["Opening", "process", "sweep_life"]
-
 
 class _Process:
     """What this process does."""

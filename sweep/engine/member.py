@@ -14,8 +14,6 @@ from sweep.training.history import History, RunResult
 from sweep.training.surroundings import Failure
 from sweep.training.task import Item, Part, Saved
 
-__all__ = ["Listener", "Member", "Outcome"]
-
 CHART_SECONDS = 3.0
 KEEP_SECONDS = 20.0
 """Seconds between two updates of a curve in the store, and between two checkpoints."""

@@ -16,8 +16,6 @@ from typing import Any
 from sweep.config.spec import RunSpec, canonical, shown
 from sweep.errors import RunFailed
 
-__all__ = ["Cell", "Plan", "Trajectory", "cell_name", "counted", "new_id", "unique"]
-
 PLAN_VERSION = 1
 MAX_NAME = 200
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from sweep.tracking.runs import Finished
     from sweep.training.curve import CurveSlice
 
-__all__ = ["Recording"]
-
 TICK = 0.1
 
 BATCH = 16

@@ -9,8 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-__all__ = ["Interrupted", "StopRequest", "stop_on_signals"]
-
 WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from sweep.training.curve import CurveSlice
     from sweep.training.history import RunResult
 
-__all__ = ["resume_single", "run_single"]
-
 log = logging.getLogger(__name__)
 
 

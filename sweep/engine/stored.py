@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from sweep.engine.sweep import Sweep
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["finished_cells", "stored_cells", "take_over", "take_results"]
-
 
 def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
     """Return the cells of which a sweep's `runs` hold a finished one, whole and as planned."""

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from sweep.tracking.runs import Finished
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["Failed", "Sweep", "execute", "store_needed"]
-
 log = logging.getLogger(__name__)
 """Its lines go to the sweep's log file, or to the job's where each has one."""
 

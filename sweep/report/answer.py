@@ -11,8 +11,6 @@ from sweep.report.axes import effects, scores
 from sweep.report.data import SweepData
 from sweep.report.formats import FLOOR, counted, figure, joined, plain
 
-__all__ = ["answer", "distinct"]
-
 MOST_ALIKE = 4
 
 LEVEL = 0.05

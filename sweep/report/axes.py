@@ -14,8 +14,6 @@ from sweep.report.formats import plain, short
 if TYPE_CHECKING:
     from sweep.report.data import SweepData
 
-__all__ = ["LARGEST", "Axis", "axis_of", "by_influence", "effects", "remaining", "scores"]
-
 LARGEST = 1e300
 """Numbers beyond are drawn as this one: a whole number may exceed what a float can hold."""
 

@@ -13,7 +13,8 @@ import pandas as pd
 from sweep.report import compare, files, tables
 from sweep.report.answer import answer
 from sweep.report.colours import shades
-from sweep.report.data import Frame, SweepData, sweep_data
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.canvas import Picture, png_bytes, svg_bytes
 from sweep.report.figures.comparison import comparison_picture
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun, StoredSweep
 
     Stored = tuple[StoredSweep, Sequence[StoredRun]]
-
-__all__ = ["Report", "build_comparison", "build_report", "cost"]
 
 MOST_UNREAD = 5
 

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-__all__ = ["ERROR_STOPS", "GRID", "INK", "MARKERS", "OUTLINE", "QUIET", "SHADE"]
-__all__ += ["colour_scale", "ramp", "shades"]
-
-
 INK, QUIET, GRID, SHADE = "#1f2328", "#59636e", "#dde2e8", "#eceff2"
 """Text and axes, secondary text, grid lines, the band of errors that count as zero."""
 

@@ -10,11 +10,9 @@ import numpy as np
 import pandas as pd
 
 from sweep.report.answer import distinct
-from sweep.report.data import Frame, SweepData, planned_value
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData, planned_value
 from sweep.report.formats import Table, counted, duration, figure, plain, spread, table_of
-
-__all__ = ["SIDES", "Comparison", "change_table", "compared", "cost_table", "exact_frame"]
-__all__ += ["result_table", "trained"]
 
 MOST_VALUES = 12
 

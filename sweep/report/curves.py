@@ -10,9 +10,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-__all__ = ["EMPTY", "Curve", "Frame", "Trajectory", "artifact", "best_of_all", "repeated"]
-__all__ += ["thinned", "trajectories_of"]
-
 T = TypeVar("T")
 
 Frame: TypeAlias = Any

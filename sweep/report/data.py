@@ -24,8 +24,6 @@ from sweep.tracking.question import Question, question_of
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["POINT", "Frame", "SweepData", "outcome_of", "planned_value", "sweep_data"]
-
 OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}
 
 POINT = ["combination", "lr", "iters"]

@@ -11,10 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from sweep.report.data import POINT, Frame, SweepData, outcome_of
+from sweep.report.curves import Frame
+from sweep.report.data import POINT, SweepData, outcome_of
 from sweep.report.formats import natural
-
-__all__ = ["csv_text", "final_error_frame", "repeats_frame", "runs_frame", "wide", "write"]
 
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 

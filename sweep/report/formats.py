@@ -8,9 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["FLOOR", "Table", "counted", "duration", "exact", "figure", "grouped", "joined"]
-__all__ += ["natural", "plain", "power", "short", "spread", "table_of", "tick"]
-
 FLOOR = 1e-26
 """Smaller squared errors count as equal: an output is as near to its target as doubles allow."""
 

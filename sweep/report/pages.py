@@ -17,8 +17,6 @@ from markupsafe import Markup
 from sweep.report.figures.canvas import Picture
 from sweep.report.formats import Table
 
-__all__ = ["Page", "Section", "escaped", "html", "markdown", "note"]
-
 MOST_SVG = 400_000
 """A larger SVG is shown as PNG: thousands of paths would make the page slow."""
 

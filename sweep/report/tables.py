@@ -13,8 +13,8 @@ from typing import Any
 import pandas as pd
 
 from sweep.report.axes import axis_of, effects
-from sweep.report.curves import Trajectory, artifact
-from sweep.report.data import POINT, Frame, SweepData
+from sweep.report.curves import Frame, Trajectory, artifact
+from sweep.report.data import POINT, SweepData
 from sweep.report.files import wide
 from sweep.report.formats import (
     FLOOR,
@@ -28,10 +28,6 @@ from sweep.report.formats import (
     spread,
     table_of,
 )
-
-__all__ = ["budget_table", "effect_table", "final_error_table", "metrics_table"]
-__all__ += ["missing_table", "repeats_table", "rule_table", "runs_table", "stalled_table"]
-__all__ += ["threshold_table", "top_table", "trouble_table"]
 
 HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
 

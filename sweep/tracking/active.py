@@ -14,8 +14,6 @@ from pathlib import Path
 from sweep.tracking import DEFAULTS
 from sweep.tracking.settings import Tracking
 
-__all__ = ["environment", "leave", "scratch"]
-
 RUN_ID = "MLFLOW_RUN_ID"
 
 

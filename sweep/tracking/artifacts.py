@@ -17,8 +17,6 @@ from sweep.tracking.retry import http_status
 if TYPE_CHECKING:
     from mlflow.entities import Run
 
-__all__ = ["Artifacts", "LocalArtifacts", "ServerArtifacts"]
-
 
 @dataclass(frozen=True)
 class LocalArtifacts:

@@ -25,17 +25,6 @@ from sweep.errors import StoreError, StoreVersionError
 from sweep.tracking.retry import retry, translated
 from sweep.tracking.settings import Tracking, exists
 
-__all__ = [
-    "adopt",
-    "check_version",
-    "close_all",
-    "create",
-    "create_experiment",
-    "expected_version",
-    "is_locked",
-    "readdress",
-]
-
 STORE_TAG = "sweep.store"
 """Tag of an experiment whose artifacts we keep below `outputs` and may readdress."""
 

@@ -19,32 +19,11 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.tracking.files import scalars
-from sweep.training.curve import CHART_POINTS, charted
+from sweep.training.curve import charted
 from sweep.training.history import RunResult
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
-
-__all__ = [
-    "BUILT_IN",
-    "CHART_POINTS",
-    "CURVES",
-    "NOT_FINITE",
-    "ORIGINAL",
-    "OURS",
-    "Point",
-    "chart_steps",
-    "curve_points",
-    "entity_name",
-    "is_plain_id",
-    "metric_tags",
-    "platform_tags",
-    "run_metrics",
-    "run_tags",
-    "short",
-    "short_lines",
-    "source_tags",
-]
 
 NAME_LENGTH = 250
 VALUE_LENGTH = 500

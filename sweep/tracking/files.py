@@ -15,28 +15,6 @@ import yaml
 from sweep.training.curve import Points
 from sweep.training.history import RunResult
 
-__all__ = [
-    "CONFIG",
-    "CURVE",
-    "LOG",
-    "NAMES",
-    "PREPARATION",
-    "SCALARS",
-    "THRESHOLDS",
-    "TRACEBACK",
-    "WEIGHTS",
-    "WEIGHTS_LARGE",
-    "config_bytes",
-    "json_bytes",
-    "read_config",
-    "read_curve",
-    "read_thresholds",
-    "read_weights",
-    "result_files",
-    "scalars",
-    "text_files",
-]
-
 CONFIG = "config.yaml"
 CURVE = "curve.parquet"
 LOG = "log.txt"

@@ -34,8 +34,6 @@ from sweep.tracking.files import CONFIG, config_bytes
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store
 
-__all__ = ["HEARTBEAT", "Beat", "acquire", "close_abandoned", "is_held", "recover", "release"]
-
 HEARTBEAT = "sweep.heartbeat"
 """The tag of a sweep or a run with its process and the time of the last heartbeat."""
 

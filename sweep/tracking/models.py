@@ -23,8 +23,6 @@ from sweep.tracking.settings import from_options
 from sweep.tracking.store import open_store
 from sweep.training.data.files import Source
 
-__all__ = ["Served", "log_model"]
-
 MODEL = "model"
 """The artifact folder of a run's model: ``runs:/<run id>/model``."""
 

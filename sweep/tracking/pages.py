@@ -24,8 +24,6 @@ from sweep.tracking.question import POINT, question_of
 from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["arrange", "describe", "plain_comparison"]
-
 KEPT = 20  # sweeps whose views stay in the page's menu
 COMPARED = 50  # most runs that stand in a plain comparison's address by their ids
 SERVER_SECONDS = 4.0

@@ -16,8 +16,6 @@ from sweep.tracking.entities import entity_name
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["POINT", "REPEATS", "Question", "question_of", "repeat_problems", "totals_of"]
-
 REPEATS = ("seed", "data.fold")
 """The axes that make repeats where the sweep names no others."""
 

@@ -13,26 +13,6 @@ from sweep.tracking.entities import is_plain_id
 from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
 
-__all__ = [
-    "NAME",
-    "SUPERSEDED",
-    "SWEEPS",
-    "History",
-    "StoredRun",
-    "StoredSweep",
-    "counting",
-    "find_run",
-    "find_sweep",
-    "finished_by_signature",
-    "histories",
-    "list_sweeps",
-    "next_sequence",
-    "search",
-    "stored_run",
-    "stored_sweep",
-    "sweep_runs",
-]
-
 PAGE = 1000
 CELL = "sweep.cell"
 """The tag of a grid point's index in the plan, by which its runs are found."""

@@ -37,8 +37,6 @@ from sweep.errors import StoreError, SweepError
 if TYPE_CHECKING:  # it loads NumPy: the process is started first
     from sweep.tracking.session import Session
 
-__all__ = ["Recorder", "discard", "prepare", "recorder"]
-
 log = logging.getLogger(__name__)
 
 P = ParamSpec("P")

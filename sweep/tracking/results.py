@@ -31,21 +31,6 @@ from sweep.tracking.files import (
 from sweep.tracking.retry import os_trouble
 from sweep.training.history import RunResult
 
-__all__ = [
-    "FILES",
-    "Content",
-    "RunRecord",
-    "completed",
-    "failed",
-    "folder_of",
-    "interrupted",
-    "read",
-    "remove",
-    "tidy",
-    "waiting",
-    "write",
-]
-
 FILES = "artifacts"
 RECORD = "run.json"
 

@@ -13,8 +13,6 @@ from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableEr
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
-__all__ = ["http_status", "os_trouble", "retry", "translated"]
-
 T = TypeVar("T")
 Say = Callable[[str], None]
 

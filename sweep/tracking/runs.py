@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from sweep.tracking.store import Store
     from sweep.training.curve import CurveSlice
 
-__all__ = ["UPLOADS", "Finished", "RunWriter", "busy"]
-
 UPLOADS = 4
 """Runs that are uploaded at once; a server with several processors gains by it."""
 

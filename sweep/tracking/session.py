@@ -16,8 +16,6 @@ from sweep.tracking.runs import RunWriter, busy
 from sweep.tracking.settings import Tracking, probe_space
 from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["Session"]
-
 
 class Session(RunWriter):
     """A sweep or a single run in its store, as one process writes it."""

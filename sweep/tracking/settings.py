@@ -16,16 +16,6 @@ from sweep.errors import StoreError
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
 
-__all__ = [
-    "Tracking",
-    "check_address",
-    "exists",
-    "from_options",
-    "probe_folder",
-    "probe_server",
-    "probe_space",
-]
-
 SERVER_SECONDS = 4.0
 
 

@@ -29,8 +29,6 @@ from sweep.tracking.settings import (
 )
 from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["Store", "copy_run", "end_copy", "open_store"]
-
 T = TypeVar("T")
 Mode = Literal["read", "write"]
 Say = Callable[[str], None]

@@ -20,8 +20,6 @@ from sweep.tracking.entities import NOT_FINITE, ORIGINAL, OURS
 from sweep.training.curve import Points
 from sweep.training.history import RunResult
 
-__all__ = ["SUPERSEDED", "StoredRun", "StoredSweep"]
-
 SUPERSEDED = "sweep.superseded_by"
 """The tag of a run that does not count: another attempt at its grid point does."""
 

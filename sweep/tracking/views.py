@@ -17,8 +17,6 @@ from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-__all__ = ["PREFIX", "is_known", "template", "view", "view_tag", "words_of"]
-
 OLDEST = (3, 17)  # version of MLflow
 TEMPLATES = Path(__file__).parent / "page"
 PREFIX = "mlflow.sharedViewState."  # of the tags that hold a view

@@ -34,18 +34,6 @@ from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
 from sweep.training.curve import CurveSlice, charted
 
-__all__ = [
-    "check_same_cells",
-    "create_run",
-    "find",
-    "finish_sweep",
-    "gather",
-    "log_curve",
-    "start_sweep",
-    "store_result",
-    "write_plan",
-]
-
 NOTE_LENGTH = 7500
 
 REQUEST = 1000

@@ -20,8 +20,6 @@ from sweep.training.task import Item, Saved, SliceResult, Snapshot, Task
 from sweep.training.trainers import build_batch
 from sweep.training.trajectory import Trajectory
 
-__all__ = ["Training", "Worker", "advance", "train"]
-
 CALL_SECONDS = 0.1
 """Aim for the length of one call into a trainer; a slice ends between two calls."""
 

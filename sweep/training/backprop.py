@@ -25,8 +25,6 @@ from sweep.training.protocol import Batch, StepValues
 if TYPE_CHECKING:
     from sweep.training.data import Data
 
-__all__ = ["ALGORITHM", "Backprop", "Item"]
-
 ALGORITHM = "3"
 """Part of every signature; changes when any bit of a result may change."""
 

@@ -8,8 +8,6 @@ from functools import lru_cache
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Batches", "epoch_order"]
-
 ORDERED = 2**20
 """At most so many samples of an order are generated at once, or those of one update."""
 

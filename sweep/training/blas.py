@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 
-__all__ = ["ONE_THREAD", "hold_blas"]
-
 ONE_THREAD = dict.fromkeys(
     (
         "BLIS_NUM_THREADS",

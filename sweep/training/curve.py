@@ -15,19 +15,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = [
-    "CHART_POINTS",
-    "FULL_CURVE",
-    "THRESHOLDS",
-    "CurveSlice",
-    "Landmarks",
-    "Points",
-    "charted",
-    "joined",
-    "kept_steps",
-    "measured",
-]
-
 FULL_CURVE = 100_000
 """Up to this step a stored curve holds every step; beyond it is thinned (see kept_steps)."""
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from sweep.training.protocol import Batch, StepValues, TrainerError, short
 
-__all__ = ["Function"]
-
 ERROR, VALIDATION, WEIGHTS = "error", "validation_error", "weights"
 
 

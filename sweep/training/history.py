@@ -15,9 +15,8 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.training.curve import THRESHOLDS, CurveSlice, Landmarks, Points, charted, joined
-from sweep.training.task import Failure, Part, Saved, Weights
-
-__all__ = ["History", "RunResult"]
+from sweep.training.surroundings import Failure
+from sweep.training.task import Part, Saved, Weights
 
 MOST_PRINTED = 2**20
 """Characters of what a trajectory prints that are kept."""

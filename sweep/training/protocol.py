@@ -11,19 +11,6 @@ import numpy.typing as npt
 
 from sweep.training.curve import Points
 
-__all__ = [
-    "Batch",
-    "BatchOfOne",
-    "StepValues",
-    "Trainer",
-    "TrainerError",
-    "checked_metrics",
-    "checked_state",
-    "resumable",
-    "short",
-    "snapshot",
-]
-
 Values = npt.NDArray[np.float64]
 
 

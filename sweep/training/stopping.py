@@ -18,8 +18,6 @@ from sweep.training.protocol import (
     snapshot,
 )
 
-__all__ = ["Stopping"]
-
 
 class Stopping(Batch):
     """A batch of one trajectory that ends by itself, at a step that depends on its curve alone.

@@ -12,8 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Failure", "captured", "environment", "take"]
-
 
 @dataclass(frozen=True)
 class Failure:

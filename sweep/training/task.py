@@ -15,8 +15,6 @@ from sweep.training.surroundings import Failure
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
 
-__all__ = ["Failure", "Item", "Part", "Saved", "SliceResult", "Snapshot", "Task"]
-
 Weights = Mapping[str, Any]
 
 

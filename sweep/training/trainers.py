@@ -22,15 +22,6 @@ from sweep.training.stopping import Stopping
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
 
-__all__ = [
-    "build_batch",
-    "check_options",
-    "is_function",
-    "locate",
-    "logs_by_itself",
-    "source_hash",
-]
-
 METHODS = ("advance", "error", "weights")
 
 GIVEN = ("data", "lr", "network", "seed")

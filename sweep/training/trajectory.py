@@ -11,8 +11,6 @@ from sweep.training.protocol import Batch, StepValues, checked_metrics, snapshot
 from sweep.training.surroundings import Failure, take
 from sweep.training.task import Part, Snapshot
 
-__all__ = ["Trajectory"]
-
 
 @dataclass
 class Trajectory:

@@ -14,8 +14,6 @@ from sweep.checks import without_password
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
 
-__all__ = ["ending_lines", "place_words", "run_pages", "server_address", "ui_command"]
-
 ADDRESS = "http://127.0.0.1:5000/"
 """Where ``python -m sweep.ui`` serves by default."""
 

@@ -19,9 +19,6 @@ from sweep.verify.values import FILE, Values, flat
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["Case", "Origin", "case_of"]
-
-
 SIGNATURE = "sweep.signature"
 
 

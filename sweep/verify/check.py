@@ -26,9 +26,6 @@ if TYPE_CHECKING:
     from sweep.tracking.store import Store
     from sweep.tracking.stored import StoredRun, StoredSweep
 
-__all__ = ["Verdict", "foreign", "named", "prepared", "totals", "trajectories", "verdicts"]
-
-
 EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "not compared"
 
 

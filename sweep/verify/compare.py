@@ -22,8 +22,6 @@ from sweep.tracking.entities import CURVES
 from sweep.training.history import RunResult
 from sweep.verify.values import Values
 
-__all__ = ["MISSING", "Difference", "Near", "differences", "exact"]
-
 RELATIVE = 1e-9
 FLOOR = 1e-13
 

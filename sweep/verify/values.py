@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from sweep.tracking.read import History
     from sweep.tracking.stored import StoredRun
 
-__all__ = ["FILE", "Values", "flat", "result_values", "stored_metrics"]
-
-
 Values = dict[str, Any]
 """Keys are a kind, a name and a place: ``metric error@100``, ``weights final w1``, ``curve@10``."""
 

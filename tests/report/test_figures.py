@@ -15,7 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from sweep.report.data import Frame, SweepData, sweep_data
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.canvas import MANY, STYLE, Picture, Sheet, png_bytes, svg_bytes
 from sweep.report.figures.curves import curves_data

@@ -34,7 +34,8 @@ from sweep.training.data import Data
 from sweep.training.history import History, RunResult
 from sweep.training.network import Network
 from sweep.training.protocol import Batch, BatchOfOne, TrainerError
-from sweep.training.task import Failure, Item, SliceResult, Task
+from sweep.training.surroundings import Failure
+from sweep.training.task import Item, SliceResult, Task
 from tests import notebook
 from tests.configuration import spec
 

@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sweep.training.task import Failure, SliceResult, Task
+    from sweep.training.surroundings import Failure
+    from sweep.training.task import SliceResult, Task
 
     Reply = SliceResult | Failure | None
 

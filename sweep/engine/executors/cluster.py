@@ -12,8 +12,6 @@ from sweep.engine.executors import Executor, available_cpus
 from sweep.engine.executors.worker import Origin
 from sweep.errors import ConfigError, SweepError
 
-__all__ = ["Cluster"]
-
 
 class Cluster(Executor):
     """A cluster at an address, or one started on this machine for this command.

@@ -29,8 +29,6 @@ from sweep.training.task import Task
 if TYPE_CHECKING:
     from sweep.engine.executors import Reply
 
-__all__ = ["Dask"]
-
 dask: Any = distributed  # whose functions have no types
 
 

@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from sweep.engine.executors.worker import SlotWorker
     from sweep.training.task import Task
 
-__all__ = ["Processes"]
-
 
 class Processes(Executor):
     """One process for each slot, started with its first task and again after its death."""

@@ -30,8 +30,6 @@ from sweep.training.task import Task  # noqa: E402
 if TYPE_CHECKING:
     from sweep.engine.executors import Reply
 
-__all__ = ["Ray"]
-
 MOST_FAILED_STARTS = 3
 """So many actors in a row may die before their first call returned."""
 

@@ -16,8 +16,6 @@ from sweep.engine.executors import SECONDS_TO_CLOSE, Executor
 from sweep.engine.executors.worker import SlotWorker
 from sweep.training.task import Task
 
-__all__ = ["Threads"]
-
 Inbox = queue.SimpleQueue[tuple[Task, Future[Any]] | None]
 
 

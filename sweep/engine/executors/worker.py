@@ -24,10 +24,8 @@ from pathlib import Path
 from sweep.errors import RunFailed
 from sweep.training.advance import Worker
 from sweep.training.blas import ONE_THREAD
-from sweep.training.surroundings import environment
-from sweep.training.task import Failure, SliceResult, Task
-
-__all__ = ["Origin", "RemoteWorker", "SlotWorker"]
+from sweep.training.surroundings import Failure, environment
+from sweep.training.task import SliceResult, Task
 
 NUMERIC = ("config", "engine", "training", "checks.py", "errors.py")
 """What of this package runs in a worker."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from sweep.report.data import Frame, SweepData
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import Picture
 from sweep.report.figures.curves import curves_picture, metrics_picture
 from sweep.report.figures.effects import effects_picture

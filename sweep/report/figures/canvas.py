@@ -23,8 +23,6 @@ from matplotlib.lines import Line2D
 
 from sweep.report.colours import GRID, INK, QUIET
 
-__all__ = ["MANY", "STYLE", "Picture", "Sheet", "png_bytes", "spread", "svg_bytes", "text_inches"]
-
 MANY = 30
 """From this many values on, a colour scale replaces the legend entries."""
 

@@ -10,13 +10,12 @@ from matplotlib.figure import Figure
 
 from sweep.report.colours import MARKERS, QUIET, shades
 from sweep.report.compare import SIDES, Comparison
-from sweep.report.data import Frame, SweepData
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import MANY, Picture, Sheet, spread
 from sweep.report.figures.lines import mark_style
 from sweep.report.figures.panels import axis_label, error_axis
 from sweep.report.formats import counted, short
-
-__all__ = ["comparison_picture"]
 
 
 def comparison_picture(comparison: Comparison) -> Picture | None:

@@ -21,8 +21,6 @@ from sweep.report.figures.panels import (
 )
 from sweep.report.formats import counted, figure, grouped, natural, plain
 
-__all__ = ["curves_data", "curves_picture", "metrics_picture"]
-
 MOST_MARKS = 40
 
 

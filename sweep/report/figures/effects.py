@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 
 from sweep.report.axes import effects
 from sweep.report.colours import QUIET, ramp
-from sweep.report.data import Frame, SweepData
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import Picture, Sheet
 from sweep.report.figures.final_errors import RATES_FROM
 from sweep.report.figures.lines import mark_style
@@ -22,8 +23,6 @@ from sweep.report.figures.panels import (
     key_axis,
 )
 from sweep.report.formats import figure, joined
-
-__all__ = ["effects_picture"]
 
 MOST_AXES = 6
 

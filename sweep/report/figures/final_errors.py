@@ -22,8 +22,6 @@ from sweep.report.figures.panels import (
 )
 from sweep.report.formats import figure, tick
 
-__all__ = ["RATES_FROM", "final_errors", "final_picture"]
-
 RATES_FROM = 6
 """From this many learning rates on there is a picture with them on the x axis."""
 

@@ -14,12 +14,11 @@ from matplotlib.patches import Rectangle
 
 from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, INK, OUTLINE
-from sweep.report.data import Frame, SweepData
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import Picture, Sheet, text_inches
 from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of, round_ticks
 from sweep.report.formats import counted, figure, power, tick
-
-__all__ = ["heat_axes", "heat_data", "heat_picture"]
 
 MOST_WRITTEN = (45, 14)
 """Rows and columns up to which a cell has room for its number."""

@@ -18,8 +18,6 @@ from sweep.report.figures.canvas import MANY, Sheet, text_inches
 from sweep.report.figures.panels import Panels, error_axis, floor_band, inside, spaced
 from sweep.report.formats import tick
 
-__all__ = ["Line", "draw_lines", "mark_style"]
-
 MOST_BANDS = 12
 """The bands of more lines in a panel would hide each other."""
 

@@ -16,13 +16,10 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, SymmetricalL
 
 from sweep.report.axes import LARGEST, Axis, by_influence, remaining
 from sweep.report.colours import QUIET, SHADE
-from sweep.report.data import Frame, SweepData
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import text_inches
 from sweep.report.formats import FLOOR, counted, plain, short, tick
-
-__all__ = ["MOST", "MOST_LINES", "Panels", "axis_label", "ceiling_of", "error_axis", "floor_band"]
-__all__ += ["heading", "inside", "key_axis", "main_axis", "panels_of", "round_ticks", "spaced"]
-__all__ += ["step_axis", "values_of"]
 
 MOST = 6
 MOST_LINES = 60

@@ -12,12 +12,11 @@ from matplotlib.figure import Figure
 
 from sweep.report.axes import by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
-from sweep.report.data import Frame, SweepData
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import Picture, Sheet, spread, text_inches
 from sweep.report.figures.panels import axis_label, spaced
 from sweep.report.formats import counted, power
-
-__all__ = ["parallel_data", "parallel_picture"]
 
 MOST_AXES = 8
 MOST_RUNS = 1000

@@ -8,15 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.report.curves import EMPTY, artifact
-from sweep.report.data import Frame, SweepData
+from sweep.report.curves import EMPTY, Frame, artifact
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import Picture, spread
 from sweep.report.figures.lines import Line, draw_lines
 from sweep.report.figures.panels import Panels, ceiling_of, key_axis, step_axis
 from sweep.report.figures.weights import flat_weights
 from sweep.report.formats import counted, figure, joined
-
-__all__ = ["rule_pairs", "rules_pictures"]
 
 MOST_RATES = 5
 

@@ -15,14 +15,12 @@ from matplotlib.ticker import MaxNLocator
 
 from sweep.report.axes import Axis
 from sweep.report.colours import GRID, INK, MARKERS, QUIET, shades
-from sweep.report.curves import artifact
-from sweep.report.data import Frame, SweepData
+from sweep.report.curves import Frame, artifact
+from sweep.report.data import SweepData
 from sweep.report.figures.canvas import Picture, Sheet, spread
 from sweep.report.figures.lines import mark_style
 from sweep.report.figures.panels import Panels, main_axis, panels_of
 from sweep.report.formats import counted, figure, plain, tick
-
-__all__ = ["flat_weights", "weights_data", "weights_picture"]
 
 MOST_NAMED = 64
 """Networks of up to this many scalars are drawn by name, larger ones as a cloud."""

@@ -25,8 +25,6 @@ from sweep.training.data.hints import encoding_hint, quoted
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Source", "is_file_name", "open_source", "paths_of"]
-
 TEXT = (".csv", ".tsv", ".data", ".txt")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 ENDINGS = (*TEXT, ".parquet", ".npz")

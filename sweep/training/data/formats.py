@@ -20,8 +20,6 @@ from sweep.training.data.hints import check_head
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["READ", "npz_frames", "npz_widths", "parquet_frames", "text_frames", "text_names"]
-
 ROWS = 65_536
 """The most rows of a frame."""
 

@@ -9,8 +9,6 @@ from typing import Any
 
 from sweep.errors import ConfigError
 
-__all__ = ["check_head", "encoding_hint", "number_hints", "quoted"]
-
 SEPARATORS = {";": ";", "\t": r"\t", "|": "|", ",": ",", r"\s+": r"\s+"}
 """What may stand between cells -> as it is written on the command line."""
 

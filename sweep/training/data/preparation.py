@@ -18,8 +18,6 @@ from sweep.training.data.files import Source
 from sweep.training.data.selection import Columns
 from sweep.training.data.table import Table, gather
 
-__all__ = ["Column", "Preparation", "fit", "new_rows"]
-
 MOST_VALUES = 1000
 FEW_VALUES = 20
 

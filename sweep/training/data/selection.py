@@ -13,8 +13,6 @@ from sweep.errors import ConfigError
 from sweep.training.data.files import Source
 from sweep.training.data.hints import quoted
 
-__all__ = ["SPLITTING", "Columns", "choose", "column_rows", "random_rows"]
-
 TRAINED = ("train", "training", "0", "false", "no")
 KEPT_BACK = ("validation", "valid", "val", "dev", "1", "true", "yes")
 TESTED = ("test", "testing", "holdout")

@@ -23,8 +23,6 @@ from sweep.training.data.selection import SPLITTING, Columns
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Table", "gather", "text_of"]
-
 MOSTLY = 0.5
 """A column of which more is numbers is no category, whatever else it holds."""
 

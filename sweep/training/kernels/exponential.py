@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["COEFFICIENTS", "SATURATED", "exp", "greater", "power_of_two", "sigmoid", "terms"]
-
 HIGHEST, LOWEST = 710.0, -746.0
 """Arguments are clipped to these, with the results infinity and 0."""
 

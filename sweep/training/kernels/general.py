@@ -28,8 +28,6 @@ from sweep.training.kernels import exponential
 from sweep.training.kernels.exponential import exp, greater, power_of_two, sigmoid, terms
 from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
-__all__ = ["general_kernel"]
-
 BLOCK_ROWS = 512
 """Samples of one block. It determines bits, as sums run block by block."""
 

@@ -20,8 +20,6 @@ from sweep.training.kernels.code import DOUBLE, INTEGER, Code, Value, Variable
 from sweep.training.kernels.exponential import exp, greater, sigmoid
 from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
-__all__ = ["generated_kernel"]
-
 GROUP = 4
 """Neurons of one trajectory whose sigmoids are computed in one vector."""
 

@@ -12,8 +12,6 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     from sweep.training.network import Network
 
-__all__ = ["LANES", "Kernel", "KernelSpec", "Samples", "kernel_spec"]
-
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Samples = tuple[Array, Array]

@@ -11,15 +11,6 @@ import numpy.typing as npt
 from sweep.checks import known_keys, number, one_of, table, vector, whole
 from sweep.errors import ConfigError, MisfitError
 
-__all__ = [
-    "activation_names",
-    "check_softmax",
-    "drawn_weights",
-    "given_biases",
-    "given_weights",
-    "layer_sizes",
-]
-
 Array = npt.NDArray[np.float64]
 
 DRAW = "network.init.scheme=xavier to draw them in place of those given"
