@@ -179,7 +179,7 @@ def run(config: DictConfig) -> float | None:
 
         assert process.sweep is not None
         return record(process.sweep, *_Ready.outcome)
-    from sweep.cli.validate import checked_run
+    from sweep.cli.validate import checked_run, remarks
 
     spec, options = checked_run(config)
     if options.parent is not None:
@@ -189,8 +189,11 @@ def run(config: DictConfig) -> float | None:
             return run_job(member, spec)
     from hydra.core.hydra_config import HydraConfig
 
+    from sweep import console
     from sweep.engine.single import run_single
 
+    for sentence in remarks([spec], ()):
+        console.say(sentence)
     run_id = Path(HydraConfig.get().runtime.output_dir).name
     single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
     return single

@@ -19,7 +19,7 @@ from sweep.cli.compose import Composer
 from sweep.cli.grid import Planner
 from sweep.cli.plain import configure_log, listed, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
-from sweep.cli.validate import CALLBACK, checked_settings, question_problems
+from sweep.cli.validate import CALLBACK, checked_settings, question_problems, remarks
 from sweep.config.messages import validated
 from sweep.config.models import Sweeper
 from sweep.config.settings import CONTROL_KEYS, Settings, settings
@@ -95,11 +95,8 @@ def run_sweep(
         workers=1 if one else (ours or {}).get("workers") or available_cpus(),
         elsewhere=ours is not None and "address" in ours["options"],
     )
-    if "seed" in plan.axes and not any(cell.spec.uses_seed for cell in plan.cells):
-        console.say(
-            "seed: it changes nothing here, for the weights are given and no samples are drawn; "
-            "leave the axis out, or draw weights with network.init.scheme=xavier."
-        )
+    for sentence in remarks([cell.spec for cell in plan.cells], plan.axes):
+        console.say(sentence)
     if options.dry_run:
         _print_sweep(opening)
         return []

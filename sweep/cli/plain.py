@@ -149,7 +149,10 @@ def _unreadable(found: re.Match[str], error: BaseException) -> str:
     if not value.isascii() and not re.search("[\"']", value):
         line = shlex.quote(f'{key}="{value}"')
         return f"{override}: put names with non-ASCII characters in quotes: {line}"
-    return f"{override}: Hydra cannot read this ({found[0]}); quote what is special."
+    if key == "hydra.sweeper.skip" and not re.search("[\"']", value):
+        line = shlex.quote(f'{key}=["{value.strip("[]")}"]')
+        return f"{override}: put each condition in quotes: {line}"
+    return f"{override}: this is no value; put text with special characters in quotes."
 
 
 def _unknown_key(found: re.Match[str], error: BaseException) -> str:

@@ -101,6 +101,12 @@ class RunSpec:
         return data
 
     @property
+    def rule_unasked(self) -> bool:
+        """Whether the notebook's rule is the default here, and the data is not the notebook's."""
+        own_data = self.choices["data"] != "notebook" or self.config["data"].get("file")
+        return self.rule == "notebook" and self.config.get("rule") is None and bool(own_data)
+
+    @property
     def uses_seed(self) -> bool:
         """Whether the numbers depend on the seed."""
         network, data = self.config["network"], self.config["data"]
