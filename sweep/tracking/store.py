@@ -16,7 +16,7 @@ from mlflow.exceptions import MlflowException
 
 from sweep.checks import without_password
 from sweep.errors import NotFoundError, StoreBusyError, StoreError, UnreachableError
-from sweep.tracking import database
+from sweep.tracking import database, set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
 from sweep.tracking.retry import retry
 from sweep.tracking.settings import (
@@ -144,6 +144,7 @@ def open_store(
     NotFoundError
         In mode ``read``: there is no store, or no such experiment in it.
     """
+    set_defaults()
     local, write = tracking.kind == "local", mode == "write"
     if local:
         check_address(tracking.database)
