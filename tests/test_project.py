@@ -182,7 +182,8 @@ ROOMS = [
     ),
     (
         ["sweep.model"],
-        ["sweep.config.models", "sweep.config.spec", "sweep.errors", *NUMERIC],
+        ["sweep.config.messages", "sweep.config.models", "sweep.config.spec", "sweep.errors"]
+        + NUMERIC,
     ),
     (
         ["sweep.predict"],

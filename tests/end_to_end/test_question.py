@@ -8,9 +8,11 @@ import json
 import zlib
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
+from scipy.stats import ttest_ind
 
 from sweep.tracking import views
 from tests.end_to_end.test_main_job import open_store, search
@@ -35,11 +37,15 @@ def store(swept: tuple[Path, Ended]) -> tuple[MlflowClient, Run, list[Run]]:
     return client, parent, search(client, "run")
 
 
-def means(runs: list[Run]) -> dict[str, float]:
-    ends: dict[str, list[float]] = {}
+def ends(runs: list[Run]) -> dict[str, list[float]]:
+    found: dict[str, list[float]] = {}
     for run in runs:
-        ends.setdefault(run.data.params["lr"], []).append(run.data.metrics["final_error"])
-    return {lr: sum(own) / len(own) for lr, own in ends.items()}
+        found.setdefault(run.data.params["lr"], []).append(run.data.metrics["final_error"])
+    return found
+
+
+def means(runs: list[Run]) -> dict[str, float]:
+    return {lr: sum(own) / len(own) for lr, own in ends(runs).items()}
 
 
 def test_best_by_mean_is_not_the_luckiest_of_thirty_runs(
@@ -57,7 +63,10 @@ def test_best_by_mean_is_not_the_luckiest_of_thirty_runs(
         in ended.out
     )
     assert f"The best single run is another: {luckiest.info.run_name} with" in ended.out
-    assert "10.0 and 2.0 are equal within the spread of 10 seeds." in ended.out
+    logs = {lr: np.log10(own) for lr, own in ends(runs).items()}
+    best_logs = logs.pop("10.0")
+    assert all(ttest_ind(best_logs, own, equal_var=False).pvalue < 0.05 for own in logs.values())
+    assert "equal within the spread" not in ended.out
     assert parent.data.metrics["best_final_error"] == luckiest.data.metrics["final_error"]
     assert parent.data.metrics["best_mean_final_error"] == pytest.approx(best["10.0"], rel=1e-14)
 

@@ -15,11 +15,11 @@ from mlflow.entities import Run
 
 from sweep.errors import RunGoneError
 from sweep.tracking import read, results, write
-from sweep.tracking.entities import CHART_POINTS, chart_steps
+from sweep.tracking.entities import chart_steps
 from sweep.tracking.question import question_of, totals_of
 from sweep.tracking.read import stored_run
 from sweep.tracking.store import Store
-from sweep.training.curve import CurveSlice, Landmarks, kept_steps
+from sweep.training.curve import CHART_POINTS, CurveSlice, Landmarks, kept_steps
 from sweep.training.surroundings import Failure
 from tests.tracking.support import (
     CONFIG,
