@@ -45,7 +45,7 @@ def number(value: Any, what: str) -> float:
     raise ConfigError(f"{what} is {value!r}: it must be a finite number.")
 
 
-def whole(value: Any, what: str, *, least: int) -> int:
+def integer(value: Any, what: str, *, least: int) -> int:
     """Return `value` as an int; raise ConfigError unless it is a whole number >= `least`."""
     if _is(value, numbers.Integral) and value >= least:
         return int(value)

@@ -34,7 +34,7 @@ RESUMED = re.compile(
 MANY_SCALARS = 64
 
 
-def say(text: str = "") -> None:
+def echo(text: str = "") -> None:
     """Print one line to standard output, at once."""
     _print(text, sys.stdout)
 
@@ -90,24 +90,24 @@ def single_run(spec: RunSpec, result: RunResult) -> None:
     after = f"After {spec.iters} iteration{'' if spec.iters == 1 else 's'} (lr={spec.lr!r}"
     if spec.trainer.built_in and len(data.inputs) == 1 and 0 < len(scalars) <= MANY_SCALARS:
         trained = spec.network.replace(np.array(list(scalars.values())))
-        say("Before training:")
+        echo("Before training:")
         _neurons(spec.network.forward(data.inputs))
         _numbers("targets", "t", data.targets[0])
-        say(f"  total error: {result.initial_error!r}")
-        say(f"{after}, rule={spec.rule}):")
+        echo(f"  total error: {result.initial_error!r}")
+        echo(f"{after}, rule={spec.rule}):")
         _neurons(trained.forward(data.inputs))
     else:
-        say(f"Error before training: {result.initial_error!r}")
-        say(f"{after}):")
+        echo(f"Error before training: {result.initial_error!r}")
+        echo(f"{after}):")
     if result.final_error is not None:
-        say(f"  total error: {result.final_error!r}")
+        echo(f"  total error: {result.final_error!r}")
     if remark := _remark(result):
-        say(f"  {remark}")
+        echo(f"  {remark}")
     if 0 < len(scalars) <= MANY_SCALARS:
-        say("Network weights and biases:")
+        echo("Network weights and biases:")
         width = max(map(len, scalars))
         for name, value in scalars.items():
-            say(f"  {name:<{width}} = {value!r}")
+            echo(f"  {name:<{width}} = {value!r}")
 
 
 def _remark(result: RunResult) -> str:
@@ -132,13 +132,13 @@ def _neurons(layers: Sequence[Any]) -> None:
 def _numbers(label: str, letter: str, values: Sequence[float]) -> None:
     shown = "  ".join(f"{letter}{at}: {float(value)!r}" for at, value in enumerate(values, 1))
     if shown:
-        say(f"  {label + ':':<9}{shown}")
+        echo(f"  {label + ':':<9}{shown}")
 
 
 def stored(run_id: str, options: Settings) -> None:
     """Print where a single run was stored and how to look at it."""
-    say(f"Stored as run {run_id} of experiment '{options.experiment}'.")
-    say(f"Look at it:  {ui_command(options)}")
+    echo(f"Stored as run {run_id} of experiment '{options.experiment}'.")
+    echo(f"Look at it:  {ui_command(options)}")
 
 
 def sweep_started(sweep: Sweep) -> None:
@@ -147,13 +147,13 @@ def sweep_started(sweep: Sweep) -> None:
     if sweep.finished:
         first += f"; {sweep.finished} of them stored already, {len(sweep.pending)} to do"
     for line in (f"Sweep {sweep.id}: {first}", *left_out):
-        say(plain_text(line))
+        echo(plain_text(line))
 
 
 def reused(name: str, run_id: str, sweep_id: str | None) -> None:
     """Print that a result was taken over from an earlier run."""
     where = f"sweep {sweep_id}" if sweep_id else "no sweep"
-    say(f"  {plain_text(name)}  taken over from run {run_id} of {where}")
+    echo(f"  {plain_text(name)}  taken over from run {run_id} of {where}")
 
 
 def interrupted(sweep: Sweep, signum: int) -> None:
@@ -171,28 +171,28 @@ def single_interrupted(signum: int, how: str) -> None:
 
 def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
     """Print the table of final errors, failures, the best run and the next commands."""
-    say()
+    echo()
     if (found := report.final_error) is not None:
-        say(found.title.partition(" by ")[0].removesuffix(" E"))
+        echo(found.title.partition(" by ")[0].removesuffix(" E"))
         table(found.columns, found.rows, right=range(1, len(found.columns)))
-    say()
+    echo()
     for failed in sweep.failures:
         run, why = plain_text(failed.name), plain_text(failed.sentence)
-        say(f"Failed: {run}: {why}  (whole traceback: {failed.traceback})")
+        echo(f"Failed: {run}: {why}  (whole traceback: {failed.traceback})")
     if sweep.left_over:
         begun = f" ({sweep.cut_off} begun)" if sweep.cut_off else ""
         runs = f"{sweep.left_over} of {len(sweep.plan.cells)} runs{begun}"
-        say(f"The budget is spent; not done: {runs}; go on with: {resume_command(sweep.id)}")
+        echo(f"The budget is spent; not done: {runs}; go on with: {resume_command(sweep.id)}")
     report_built(report, sweep.options)
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
-    say(f"Done in {seconds:.1f} s{estimated}.")
+    echo(f"Done in {seconds:.1f} s{estimated}.")
 
 
 def report_built(report: Report, options: Settings) -> None:
     """Print a report's answer, where it is, and the command that opens the MLflow UI."""
-    say(report.headline)
-    say(f"Report:      {os.path.relpath(report.folder / 'index.html')}")
-    say(f"MLflow UI:   {ui_command(options)}")
+    echo(report.headline)
+    echo(f"Report:      {os.path.relpath(report.folder / 'index.html')}")
+    echo(f"MLflow UI:   {ui_command(options)}")
 
 
 def table(
@@ -212,4 +212,4 @@ def table(
     console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
     with console.capture() as shown:
         console.print(table)
-    say(shown.get().rstrip("\n"))
+    echo(shown.get().rstrip("\n"))

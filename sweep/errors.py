@@ -74,7 +74,7 @@ class MisfitError(ConfigError):
 
 
 @contextmanager
-def gathered(problems: list[str]) -> Iterator[None]:
+def collect_errors(problems: list[str]) -> Iterator[None]:
     """Add the messages of a ConfigError to `problems`, so that a command reports all at once."""
     try:
         yield

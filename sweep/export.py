@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.cli.app import tool
+from sweep.ui.links import store_arguments
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -67,7 +68,6 @@ def export(config: DictConfig) -> None:
     from sweep.tracking import read
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
-    from sweep.ui.links import place_words
 
     plain = plain_values(config)
     options = reading_settings(plain, Path.cwd())
@@ -90,12 +90,12 @@ def export(config: DictConfig) -> None:
     except OSError as error:
         raise StoreError(f"to={target}: it cannot be written ({error.strerror}).") from error
     for file in left_out:
-        console.say(f"Left out: data file {file} is not there as the runs trained on it.")
-    console.say(f"Sweep {sweep.sweep_id}, {len(runs)} runs, is in {os.path.relpath(target)}")
+        console.echo(f"Left out: data file {file} is not there as the runs trained on it.")
+    console.echo(f"Sweep {sweep.sweep_id}, {len(runs)} runs, is in {os.path.relpath(target)}")
     if target.suffix == ".zip":
         there = replace(there, outputs=Path.cwd() / target.stem)
     unpack = "Unpack it, then verify it: " if target.suffix == ".zip" else "Verify it: "
-    console.say(f"{unpack} python -m sweep.verify {shlex.join(place_words(there))}")
+    console.echo(f"{unpack} python -m sweep.verify {shlex.join(store_arguments(there))}")
 
 
 @contextmanager
@@ -125,7 +125,7 @@ def _new_store(folder: Path) -> Iterator[Store]:
     from sweep.tracking.settings import Tracking
     from sweep.tracking.store import open_store
 
-    store = open_store(Tracking("local", folder), mode="write", say=lambda sentence: None)
+    store = open_store(Tracking("local", folder), mode="write", echo=lambda sentence: None)
     yield store
     database.close_all()
     shutil.rmtree(store.tracking.locks, ignore_errors=True)
@@ -171,7 +171,7 @@ def _copy(
         target.call(partial(target.client.set_tag, parent, NOTE, note))
     end_copy(target, parent, sweep)
     copy, copied = read.find_sweep(target, sweep_id), read.sweep_runs(target, sweep_id)
-    pages.arrange(target, copy, copied)
+    pages.save_views(target, copy, copied)
     report = folder / "reports" / sweep_id
     build_report(copy, copied, report, command_ui=console.ui_command(there))
     shutil.copytree(report, folder / "artifacts" / parent / "artifacts" / "report")

@@ -40,7 +40,7 @@ def list_sweeps(config: DictConfig) -> None:
     store = open_store(from_options(options), mode="read")
     sweeps = read.list_sweeps(store)
     if not sweeps:
-        console.say(f"{store.where} holds no sweep of experiment {store.tracking.experiment}.")
+        console.echo(f"{store.where} holds no sweep of experiment {store.tracking.experiment}.")
         return
     console.table(COLUMNS, [_row(sweep) for sweep in sweeps])
 

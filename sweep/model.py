@@ -62,8 +62,8 @@ class Model:
         labels = self.labels
         if labels is not None:
             binary = self.preparation.binary
-            places = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
-            rows = [[labels[int(at)], *row] for at, row in zip(places, rows, strict=True)]
+            positions = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
+            rows = [[labels[int(at)], *row] for at, row in zip(positions, rows, strict=True)]
         return rows, dropped
 
 

@@ -85,7 +85,7 @@ def predict(config: DictConfig) -> None:
             _write(file, model.columns, rows)
     except OSError as error:
         raise StoreError(f"to={target}: it cannot be written ({error.strerror}).") from error
-    console.say(f"Wrote {len(rows)} rows by run {run.run_id} ({run.name}) to {plain['to']}")
+    console.echo(f"Wrote {len(rows)} rows by run {run.run_id} ({run.name}) to {plain['to']}")
 
 
 def _run(store: Store, run_id: str, sweep_id: str) -> StoredRun:

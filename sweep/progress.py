@@ -109,7 +109,7 @@ class ProgressDisplay:
     def _print(self, text: str) -> None:
         self._printed = time.monotonic()
         if self._bar is None or not self._terminal:
-            console.say(text)
+            console.echo(text)
             return
         with suppress(*GONE):
             self._bar.console.print(text, markup=False, highlight=False)

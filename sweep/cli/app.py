@@ -193,7 +193,7 @@ def run(config: DictConfig) -> float | None:
     from sweep.engine.single import run_single
 
     for sentence in remarks([spec], ()):
-        console.say(sentence)
+        console.echo(sentence)
     run_id = Path(HydraConfig.get().runtime.output_dir).name
     single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
     return single

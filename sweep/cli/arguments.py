@@ -148,8 +148,8 @@ def _sweeps(overrides: Sequence[str], flags: Sequence[str], folder: str) -> bool
     if values.get("resume", "null") not in ("null", ""):
         return True
     preset = f"experiment/{values.get('experiment', '')}.yaml"
-    places = [word.rpartition("=")[2] for word in config_flags()]
-    files = [file for place in [*places, folder] if (file := Path(place, preset)).is_file()]
+    positions = [word.rpartition("=")[2] for word in config_flags()]
+    files = [file for place in [*positions, folder] if (file := Path(place, preset)).is_file()]
     text = files[0].read_text("utf-8") if files else ""
     return re.search(r"^[^#\n]*\bmode:\s*MULTIRUN\b", text, re.MULTILINE) is not None
 

@@ -17,7 +17,7 @@ from sweep.cli.app import handed_over
 from sweep.cli.arguments import config_flags, describes_run, kept, typed_overrides
 from sweep.cli.compose import Composer
 from sweep.cli.grid import Planner
-from sweep.cli.plain import configure_log, listed, plain_values
+from sweep.cli.plain import collect_refusals, configure_log, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems, remarks
 from sweep.config.messages import validated
@@ -76,27 +76,27 @@ def run_sweep(
     launcher = make_launcher()
     ours: Mapping[str, Any] | None = getattr(launcher, "settings", None)
     plan, options = opening.plan, opening.options
-    alone = False
+    in_jobs = False
     if ours is not None:  # refused before anything exists; nothing is started yet
         create(ours["backend"], ours["workers"], ours["options"]).close()
         # a trainer of a user's own may look at the job's environment or its working folder
         own = not all(cell.spec.trainer.built_in for cell in plan.cells)
-        alone = composer.sets_surroundings and own
+        in_jobs = composer.sets_surroundings and own
     elif options.budget_seconds is not None:
         raise ConfigError(
             f"budget.seconds={options.budget_seconds}: jobs of another launcher end by "
             "themselves; use budget.runs, or hydra/launcher=trajectory."
         )
-    one = alone or master.hydra.runtime.choices.get("hydra/launcher") == "basic"
+    one = in_jobs or master.hydra.runtime.choices.get("hydra/launcher") == "basic"
     one = one or (ours is not None and ours["backend"] == "serial")
     opening = replace(
         opening,
-        plan=replace(plan, shared=ours is not None and not alone),
+        plan=replace(plan, shared=ours is not None and not in_jobs),
         workers=1 if one else (ours or {}).get("workers") or available_cpus(),
         elsewhere=ours is not None and "address" in ours["options"],
     )
     for sentence in remarks([cell.spec for cell in plan.cells], plan.axes):
-        console.say(sentence)
+        console.echo(sentence)
     if options.dry_run:
         _print_sweep(opening)
         return []
@@ -107,10 +107,10 @@ def run_sweep(
 
         if ours is None:
             parts = batches(
-                sweep.pending, master.hydra.sweeper.max_batch_size, apart=composer.numbered
+                sweep.pending, master.hydra.sweeper.max_batch_size, consecutive=composer.numbered
             )
             return [launcher.launch(jobs(part), part[0].job) for part in parts]
-        if alone:
+        if in_jobs:
             for cell in itertools.takewhile(lambda _: not sweep.spent, sweep.pending):
                 launcher.launch(jobs([cell]), cell.job)
         elif composer.needs_jobs or _has_callbacks(master):
@@ -139,7 +139,7 @@ def _opening(
     lines = [str(one.input_line) for one in typed]
     task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
     options = checked_settings(master, Path.cwd(), problems)
-    with listed(problems):
+    with collect_refusals(problems):
         said = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
         sweeper = validated(Sweeper, said, "hydra.sweeper")
     if sweeper is None:
@@ -148,7 +148,7 @@ def _opening(
         _set_parent(master, sweep_id)
         with read_write(master.hydra.overrides):
             master.hydra.overrides.task = task  # Hydra was not given those of grid points
-        with listed(problems):
+        with collect_refusals(problems):
             plan = Planner(composer, loader, master, sweeper, typed, sweep_id, problems).plan()
             saved = {"flags": config_flags(), "overrides": kept(lines), "skip": sweeper.conditions}
             plan = replace(plan, kept=saved)
@@ -160,7 +160,7 @@ def _opening(
         stored, document = stored_sweep(options)
         sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
-        with listed(problems):
+        with collect_refusals(problems):
             added = settings_of(document, master, kept(lines))
             options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
             task = [*(text for text in added if not text.lstrip("+~").startswith("hydra.")), *task]
@@ -204,7 +204,9 @@ def _has_callbacks(master: DictConfig) -> bool:
     return any(str(one.get("_target_")) != CALLBACK for one in callbacks.values() if one)
 
 
-def batches(cells: Sequence[Cell], size: int | None, *, apart: bool) -> Iterator[Sequence[Cell]]:
+def batches(
+    cells: Sequence[Cell], size: int | None, *, consecutive: bool
+) -> Iterator[Sequence[Cell]]:
     """Yield cells to be launched together, of at most `size`.
 
     Parameters
@@ -215,7 +217,7 @@ def batches(cells: Sequence[Cell], size: int | None, *, apart: bool) -> Iterator
     """
     batch: list[Cell] = []
     for cell in cells:
-        gap = apart and batch and cell.job != batch[-1].job + 1
+        gap = consecutive and batch and cell.job != batch[-1].job + 1
         if batch and (gap or len(batch) == size):
             yield batch
             batch = []
@@ -241,15 +243,15 @@ def _print_sweep(opening: Opening) -> None:
         points.append(f"  {cell.name}{twice}{known}")
     if len(points) > 2 * SHOWN_POINTS:
         points[SHOWN_POINTS:-SHOWN_POINTS] = [f"  ... {len(points) - 2 * SHOWN_POINTS} more ..."]
-    console.say("\n".join(map(plain_text, [f"Plan: {first}", *left_out, *points])))
-    console.say(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
+    console.echo("\n".join(map(plain_text, [f"Plan: {first}", *left_out, *points])))
+    console.echo(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
     _print_estimate(opening.estimate(new))
 
 
 def print_run(spec: RunSpec, options: Settings) -> None:
     """Print the plan of a single run."""
-    console.say(f"Plan: {counted(1, 1, spec.iters)}")
-    console.say("New: 1, stored already: 0")
+    console.echo(f"Plan: {counted(1, 1, spec.iters)}")
+    console.echo("New: 1, stored already: 0")
     found = None
     if spec.trainer.built_in:
         plan = Plan((Cell(0, (), {}, spec),), (), 1, "", spec.base)
@@ -259,7 +261,7 @@ def print_run(spec: RunSpec, options: Settings) -> None:
 
 def _print_estimate(found: Estimate | None) -> None:
     if found is None:
-        console.say("No estimate: a trainer of your own is not tried.")
+        console.echo("No estimate: a trainer of your own is not tried.")
     else:
-        console.say(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
-    console.say("Nothing was written.")
+        console.echo(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
+    console.echo("Nothing was written.")

@@ -220,14 +220,14 @@ def _choices(config: DictConfig) -> dict[str, Any]:
 
 def _in_job(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
     """Return the task's values as the job sees them, ``${hydra:…}`` included."""
-    holder = HydraConfig.instance()
-    before = holder.cfg
+    hydra_config = HydraConfig.instance()
+    before = hydra_config.cfg
     try:
-        holder.set_config(config)
+        hydra_config.set_config(config)
         folder = os.path.join(str(config.hydra.sweep.dir), str(config.hydra.sweep.subdir))
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = os.path.abspath(folder)
-        holder.set_config(config)
+        hydra_config.set_config(config)
         return plain_values(config, resolve=resolve)
     finally:
-        holder.cfg = before
+        hydra_config.cfg = before

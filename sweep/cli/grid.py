@@ -18,7 +18,7 @@ from sweep import console
 from sweep.cli.arguments import command_line, describes_run, doubled_keys
 from sweep.cli.axes import grid_of, is_drawn, parse, refusals
 from sweep.cli.compose import Composer
-from sweep.cli.plain import listed
+from sweep.cli.plain import collect_refusals
 from sweep.cli.points import conditions, points_of
 from sweep.cli.validate import Validation
 from sweep.config.run import value_of
@@ -67,7 +67,7 @@ class Planner:
             Everything that is wrong, one sentence each.
         """
         problems = self.problems
-        with listed(problems):
+        with collect_refusals(problems):
             _check_folder(Path(str(self.master.hydra.sweep.dir)))
         named = {override.key_or_group for override in self.typed}
         by_default = self.master.hydra.runtime.choices.get("experiment") == "none"
@@ -80,16 +80,16 @@ class Planner:
             and (not by_default or (self.sweeper.points is None and (ours or key in named)))
         ]
         configured: list[Override] = []
-        with listed(problems):
+        with collect_refusals(problems):
             configured = parse(self.loader, lines)
         keys = {override.key_or_group for override in configured}
         overrides = self.sound([*configured, *self.typed])
-        with listed(problems):
+        with collect_refusals(problems):
             overrides += self._fold_axis(overrides)
         grid, axes = self.lines(overrides, keys)
         cells: list[Cell] = []
         left_out: dict[str, int] = {}
-        with listed(problems):
+        with collect_refusals(problems):
             cells, left_out = self.cells(grid, axes, Path.cwd(), self.sweeper.conditions)
         if problems:
             raise ConfigErrors(problems)
@@ -126,7 +126,7 @@ class Planner:
         axis, the grid of the axes is joined to them; else the points stand in its place.
         """
         points: list[list[Override]] = []
-        with listed(self.problems):
+        with collect_refusals(self.problems):
             points = points_of(self.sweeper.points, Path.cwd(), self.loader)
         axes = dict.fromkeys(
             one.key_or_group
@@ -179,7 +179,7 @@ class Planner:
             A condition of `skip` cannot be read.
         """
         if len(grid) > MANY_CELLS:
-            console.say(f"Checking {len(grid)} cells ...")
+            console.echo(f"Checking {len(grid)} cells ...")
         hydra: Any = OmegaConf.to_container(self.master.hydra, resolve=False)
         validation = Validation(base, hydra)
         skipped = conditions(skip, axes)
@@ -189,7 +189,7 @@ class Planner:
         for point in grid:
             number, lines = first_job + len(cells), [*point, f"parent={self.sweep_id}"]
             unresolved = partial(self.composer.unresolved, lines, number)
-            with listed(problems):
+            with collect_refusals(problems):
                 values, choices = self.composer.compose(lines, number)
                 found = {axis: _found(axis, values, choices) for axis in axes}
                 met = [text for text, condition in skipped.items() if condition(found)]

@@ -24,7 +24,7 @@ from sweep.cli.arguments import ONE_VALUE
 from sweep.config.run import RUN_KEYS
 from sweep.config.settings import CONTROL_KEYS
 from sweep.engine.plan import new_id
-from sweep.errors import ConfigError, gathered
+from sweep.errors import ConfigError, collect_errors
 
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's word for a configuration that may name any ``_target_``; None under 1.3."""
@@ -106,10 +106,10 @@ def is_refusal(error: BaseException) -> bool:
 
 
 @contextmanager
-def listed(problems: list[str]) -> Iterator[None]:
+def collect_refusals(problems: list[str]) -> Iterator[None]:
     """Add what is refused within to `problems`, also by Hydra; see `errors.gathered`."""
     try:
-        with gathered(problems):
+        with collect_errors(problems):
             yield
     except REFUSALS as error:
         problems.append(one_sentence(error))
@@ -130,8 +130,8 @@ def one_sentence(error: BaseException) -> str:
         lines += [line.strip() for line in cause.splitlines()]
     where = next((line for line in lines if line.startswith("full_key: ")), "")
     message = [line for line in lines if not line.startswith(("full_key:", "object_type="))]
-    place = where.removeprefix("full_key: ")
-    return (f"{place}: " if place else "") + " ".join(message or [type(error).__name__])
+    name = where.removeprefix("full_key: ")
+    return (f"{name}: " if name else "") + " ".join(message or [type(error).__name__])
 
 
 def _unreadable(found: re.Match[str], error: BaseException) -> str:
@@ -193,8 +193,8 @@ def _not_merged(found: re.Match[str], error: BaseException) -> str:
 
 
 def _no_target(found: re.Match[str], error: BaseException) -> str:
-    place = getattr(error, "full_key", None)
-    before = f"{place}: " if place else ""
+    name = getattr(error, "full_key", None)
+    before = f"{name}: " if name else ""
     return f"{before}${{{found[1]}}} names no key of the configuration; correct it."
 
 

@@ -16,7 +16,7 @@ from yaml import MarkedYAMLError
 from sweep.checks import did_you_mean
 from sweep.cli.arguments import describes_run
 from sweep.cli.axes import parse, quoted, refusals
-from sweep.cli.plain import listed
+from sweep.cli.plain import collect_refusals
 from sweep.config.spec import shown
 from sweep.errors import ConfigError, ConfigErrors
 
@@ -51,7 +51,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
     problems: list[str] = []
     points: list[list[Override]] = []
     parsed: dict[str, tuple[Override, list[str]]] = {}
-    with listed(problems):
+    with collect_refusals(problems):
         for where, entry in _entries(given, base) if given is not None else ():
             point = []
             for key, value in entry.items():
@@ -168,7 +168,7 @@ def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition
     problems: list[str] = []
     found = {}
     for text in texts:
-        with listed(problems):
+        with collect_refusals(problems):
             found[text] = _condition(text, axes)
     if problems:
         raise ConfigErrors(problems)

@@ -82,7 +82,7 @@ def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence
             if override.is_hydra_override():
                 master.hydra.overrides.hydra.append(line)
     if added:
-        console.say(f"As the sweep began: {' '.join(added)}")
+        console.echo(f"As the sweep began: {' '.join(added)}")
     return added
 
 
@@ -109,10 +109,10 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     changed = []
     specs: dict[int, RunSpec] = {}
     mended: dict[int, RunSpec] = {}
-    for place, cell in enumerate(stored):
+    for index, cell in enumerate(stored):
         lines = [*cell["overrides"], f"parent={planner.sweep_id}"]
         try:
-            found = planner.composer.compose(lines, cell.get("number", place))
+            found = planner.composer.compose(lines, cell.get("number", index))
             keys = set_keys(cell["overrides"])
             today = run_spec(found.values, found.choices, base, keys)
         except (*REFUSALS, ConfigError) as error:
@@ -129,8 +129,8 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
             config = {**cell["config"], "trainer": found.values["trainer"]}
             today = run_spec(config, cell["choices"], base, keys)
         if cell["signature"] != today.signature:
-            mended[place] = today
-        specs[place] = _with_source(today, cell.get("source"))
+            mended[index] = today
+        specs[index] = _with_source(today, cell.get("source"))
     if changed:
         raise ConfigErrors(_refusal(options, changed, document))
     plan = Plan.from_document(document, specs)
@@ -173,7 +173,7 @@ def _trained_anew(
     others = "1 was made by the old one and stays as it is"
     if old != 1:
         others = f"{old} were made by the old one and stay as they are"
-    console.say(f"The trainer's source has changed: {points} trained with the new one, {others}.")
+    console.echo(f"The trainer's source has changed: {points} trained with the new one, {others}.")
     return replace(plan, cells=cells)
 
 

@@ -14,7 +14,14 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from sweep import console
 from sweep.checks import did_you_mean, invalid_value
 from sweep.cli.arguments import describes_run, doubled_keys, key_of, lost_numbers, typed_overrides
-from sweep.cli.plain import REFUSALS, listed, one_sentence, plain_values, strange_keys, unread
+from sweep.cli.plain import (
+    REFUSALS,
+    collect_refusals,
+    one_sentence,
+    plain_values,
+    strange_keys,
+    unread,
+)
 from sweep.config.run import run_spec
 from sweep.config.settings import CONTROL_KEYS, Settings, settings
 from sweep.config.spec import RunSpec
@@ -107,10 +114,12 @@ class Validation:
 def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Settings | None:
     """Return the command's settings; what is wrong with them or the launcher goes to `problems`."""
     options = None
-    with listed(problems):
+    with collect_refusals(problems):
         options = settings(plain_values(config, CONTROL_KEYS), base)
     launcher = config.hydra.launcher
-    with listed(problems):  # a single run does not use it, and it is a mistake all the same
+    with collect_refusals(
+        problems
+    ):  # a single run does not use it, and it is a mistake all the same
         if launcher.get("_target_") == LAUNCHER:
             check(launcher.backend, launcher.workers)
     return options
@@ -198,7 +207,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     validation = Validation(base, raw["hydra"])
     problems: list[str] = []
     spec = None
-    with listed(problems):
+    with collect_refusals(problems):
         overrides = raw["hydra"]["overrides"]["task"]
         choices = dict(runtime.choices)
         spec = validation.run(plain_values(config), choices, overrides, lambda: raw)

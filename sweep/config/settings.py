@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.checks import invalid_value
-from sweep.errors import ConfigErrors, gathered
+from sweep.errors import ConfigErrors, collect_errors
 
 CONTROL_KEYS = (
     *("name", "note", "tags", "outputs", "tracking", "parent", "resume", "reuse", "dry_run"),
@@ -62,11 +62,11 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     problems: list[str] = []
     control = tracking = None
     budget = Budget(seconds=None, runs=None)
-    with gathered(problems):
+    with collect_errors(problems):
         control = validated(Control, config)
-    with gathered(problems):
+    with collect_errors(problems):
         tracking = validated(Tracking, config.get("tracking"), "tracking")
-    with gathered(problems):
+    with collect_errors(problems):
         budget = validated(Budget, config.get("budget", {}), "budget")
     if tracking is not None and tracking.kind == "local" and tracking.uri is not None:
         problems.append(

@@ -28,7 +28,7 @@ from sweep.tracking.entities import platform_tags
 from sweep.tracking.question import question_of
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
-from sweep.ui.links import ending_lines, place_words, run_pages
+from sweep.ui.links import ending_lines, run_pages, store_arguments
 
 if TYPE_CHECKING:
     from sweep.report.build import Report
@@ -159,7 +159,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         stored = [] if new else recorder.call(Session.claim_sweep, sweep_id)
     for sentence in sentences:
         if new or f"resume={sweep_id} " not in sentence:
-            console.say(sentence)
+            console.echo(sentence)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     question = question_of({}, options.metric, options.mode, options.repeats).document()
@@ -226,11 +226,11 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
             status = status or "FAILED"  # without what the store refused it is not finished
             raise
         elsewhere = sweep.known < len(sweep.plan.cells)
-        gathered = recorder.submit(Session.gather, sweep.id, elsewhere)
+        collected = recorder.submit(Session.collect_runs, sweep.id, elsewhere)
         with stop.interruptible():
-            stored, runs = recorder.result(gathered)
+            stored, runs = recorder.result(collected)
         sweep.learn(runs)
-        recorder.submit(Session.arrange)  # MLflow's page, while the pictures are drawn
+        recorder.submit(Session.save_views)  # MLflow's page, while the pictures are drawn
         with stop.interruptible():
             built = _report(stored, runs, sweep)
     except Interrupted:
@@ -250,9 +250,9 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     if sweep.options.model is not None and built.best is not None:
         from sweep.tracking.models import log_model
 
-        console.say(f"Model:       {log_model(sweep.options, built.best.run_id)}")
+        console.echo(f"Model:       {log_model(sweep.options, built.best.run_id)}")
     for line in ending_lines(sweep.options, sweep.id, links) if links else ():
-        console.say(line)
+        console.echo(line)
 
 
 def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Report:
@@ -266,7 +266,7 @@ def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Rep
             folder,
             command_ui=console.ui_command(sweep.options),
             links={"runs": sweep.run_pages},
-            place=shlex.join(place_words(sweep.options)),
+            store_arguments=shlex.join(store_arguments(sweep.options)),
         )
     except OSError as error:
         raise StoreError(

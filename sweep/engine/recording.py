@@ -118,7 +118,7 @@ class Recording(Listener):
         self.progress.printed(lines, cell.name if cell.values else "")
 
     def noted(self, sentence: str) -> None:
-        console.say(sentence)
+        console.echo(sentence)
 
     def start(self, cell: Cell, more: Mapping[str, str] | None = None) -> None:
         """Begin a cell's run, once; `more` are further tags."""
@@ -255,7 +255,7 @@ class Recording(Listener):
         again = "last" if owner.parent.name == "sweeps" else owner.name
         count = len(self.waiting)
         return (
-            f"{self.tracking.place} does not answer: {count} "
+            f"{self.tracking.location} does not answer: {count} "
             f"{'result waits' if count == 1 else 'results wait'} in {self.folder}; start the "
             f"server and run the command again with resume={again}."
         )

@@ -83,7 +83,7 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
         if options.model is not None and outcome.outcome == "completed":
             from sweep.tracking.models import log_model
 
-            console.say(f"Model:  {log_model(options, where)}")
+            console.echo(f"Model:  {log_model(options, where)}")
         if outcome.outcome == "interrupted":
             raise RunFailed(
                 f"The run was ended after max_seconds={options.max_seconds}; its curve up to then "
@@ -123,7 +123,7 @@ def resume_single(options: Settings) -> bool:
             "already, or it ended before it had one and is to be run again."
         )
     if options.dry_run:
-        console.say(f"The result of run {options.resume} waits on disk. Nothing was written.")
+        console.echo(f"The result of run {options.resume} waits on disk. Nothing was written.")
         return True
     record = results.read(path)
     if record is None:
@@ -195,7 +195,7 @@ class _Single(Recording):
         try:
             for sentence in self.recorder.result(self._open())[1]:
                 if f"resume={self.id} " not in sentence:
-                    console.say(sentence)
+                    console.echo(sentence)
             self.settle()
             assert self._last is not None
             if self._last.state != "stored":

@@ -84,7 +84,7 @@ def take_results(sweep: Sweep) -> None:
     taken = [cell for cell in sweep.pending if cell.index in done]
     if taken:
         one = len(taken) == 1
-        console.say(
+        console.echo(
             f"{len(taken)} {'result' if one else 'results'} that waited on disk "
             f"{'is' if one else 'are'} stored now."
         )

@@ -33,7 +33,7 @@ def report(config: DictConfig) -> None:
     from sweep.tracking import locks, read
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
-    from sweep.ui.links import place_words, run_pages
+    from sweep.ui.links import run_pages, store_arguments
 
     plain = plain_values(config)
     options = reading_settings(plain, Path(HydraConfig.get().runtime.cwd))
@@ -41,22 +41,22 @@ def report(config: DictConfig) -> None:
     open_store(from_options(options), mode="read")  # makes no store where there is none
     store = open_store(from_options(options), mode="write")
     for sentence in locks.recover(store):
-        console.say(sentence)
+        console.echo(sentence)
     found = [read.find_sweep(store, sweep) for sweep in wanted]
     both = [(sweep, read.sweep_runs(store, sweep.sweep_id)) for sweep in found]
     question, *_ = [_question(options, *one) for one in both]
     folder = options.outputs / "reports" / "+".join(sweep.sweep_id for sweep in found)
     if len(both) > 1:
         built = build_comparison(both[0], both[1], folder, question)
-        console.say(built.headline)
-        console.say(f"Comparison:  {os.path.relpath(folder / 'index.html')}")
+        console.echo(built.headline)
+        console.echo(f"Comparison:  {os.path.relpath(folder / 'index.html')}")
         return
     built = build_report(
         *both[0],
         folder,
         command_ui=console.ui_command(options),
         links={"runs": run_pages(options, store.experiment_id)},
-        place=shlex.join(place_words(options)),
+        store_arguments=shlex.join(store_arguments(options)),
         question=question,
     )
     console.report_built(built, options)

@@ -108,8 +108,8 @@ def distinct(one: Any, two: Any, *, log: bool) -> Any:
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = squared**2 / (first**2 / (one.n - 1) + second**2 / (two.n - 1))
         t = np.abs(one[mean] - two[mean]) / np.sqrt(squared)
-        apart = 2 * stdtr(np.asarray(freedom, float), -np.asarray(t, float)) < LEVEL
-    return np.where(squared > 0, apart, np.isnan(squared) | (one.decisive != two.decisive))
+        differ = 2 * stdtr(np.asarray(freedom, float), -np.asarray(t, float)) < LEVEL
+    return np.where(squared > 0, differ, np.isnan(squared) | (one.decisive != two.decisive))
 
 
 def _luckiest(data: SweepData, best: Any) -> list[str]:

@@ -44,7 +44,7 @@ class Axis:
         return tuple(short(value) for value in self.values)
 
     @property
-    def places(self) -> tuple[float, ...]:
+    def positions(self) -> tuple[float, ...]:
         """Return where the values lie on the axis: their numbers, or 0, 1, 2, …"""
         return self.numbers or tuple(map(float, range(len(self.values))))
 

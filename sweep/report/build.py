@@ -56,7 +56,7 @@ def build_report(
     *,
     command_ui: str,
     links: Mapping[str, str] = {},
-    place: str = "",
+    store_arguments: str = "",
     question: Question | None = None,
 ) -> Report:
     """Write the report of a sweep into `folder` and return what it says.
@@ -98,7 +98,12 @@ def build_report(
         *_tables(data, pairs, final, drawn),
         *_runs(data, safe.pop("runs", "")),
         Section("cost", "Time and cost", entries=cost(data)),
-        Section("repeat", "How to go on", entries=_commands(data, command_ui, place), code=True),
+        Section(
+            "repeat",
+            "How to go on",
+            entries=_commands(data, command_ui, store_arguments),
+            code=True,
+        ),
         Section("origin", "What made it", entries=_origin(data)),
     ]
     name = about.get("name")
@@ -194,9 +199,9 @@ def _runs(data: SweepData, base: str) -> list[Section]:
     return [Section("runs", table.title, table, dots=list(zip(shown, addresses, strict=True)))]
 
 
-def _commands(data: SweepData, command_ui: str, place: str) -> dict[str, str]:
+def _commands(data: SweepData, command_ui: str, store_arguments: str) -> dict[str, str]:
     """Return what to run next, in the order of use; MLflow's own command comes last."""
-    words = " ".join(filter(None, (f"sweep={data.sweep.sweep_id}", place)))
+    words = " ".join(filter(None, (f"sweep={data.sweep.sweep_id}", store_arguments)))
     found = {
         "the sweep again": str(data.plan.get("command", "")),
         "this report again": f"python -m sweep.report {words}",
@@ -249,10 +254,10 @@ def cost(data: SweepData) -> dict[str, str]:
     found = {"runs": grouped(len(data.started)), "trajectories": grouped(count)}
     iterations, seconds = compare.trained(data)
     found["iterations trained"] = grouped(iterations)
-    alone = sum(data.started.iters)
-    times = f"{alone / iterations:.2f}" if iterations else ""
-    if alone > iterations > 0 and times != "1.00":
-        found["separate training"] = f"{grouped(alone)} iterations ({times} times as many)"
+    separate = sum(data.started.iters)
+    times = f"{separate / iterations:.2f}" if iterations else ""
+    if separate > iterations > 0 and times != "1.00":
+        found["separate training"] = f"{grouped(separate)} iterations ({times} times as many)"
     found["training"] = duration(seconds)
     ends = pd.Series([data.sweep.end_time, *(run.end_time for run in data.started.run)]).max()
     start = data.sweep.start_time

@@ -44,7 +44,7 @@ class Comparison:
     data: tuple[SweepData, SweepData]
     axes: tuple[str, ...]
     points: Frame
-    alone: tuple[int, int]
+    unmatched: tuple[int, int]
 
     @property
     def answer(self) -> str:
@@ -61,9 +61,9 @@ class Comparison:
         if differ:
             points = "1 of them" if differ == 1 else f"{differ} of them"
             words.append(f"At {points} the configuration is equal, but not the {INPUTS}.")
-        if any(self.alone):
-            alone = f"{self.alone[0]} only in the first and {self.alone[1]} only in the second"
-            words.append(f"Grid points: {alone}.")
+        if any(self.unmatched):
+            first, second = self.unmatched
+            words.append(f"Grid points: {first} only in the first and {second} only in the second.")
         return " ".join(words)
 
     def _verdict(self) -> str:
@@ -77,9 +77,12 @@ class Comparison:
             self.points[[f"{name}_{which}" for name in MEASURED]].set_axis(MEASURED, axis=1)
             for which in SIDES
         )
-        apart = distinct(one, two, log=all(data.logarithmic for data in self.data))
+        differ = distinct(one, two, log=all(data.logarithmic for data in self.data))
         first, second = one.decisive.fillna(np.inf), two.decisive.fillna(np.inf)
-        better, worse = int((apart & (second < first)).sum()), int((apart & (second > first)).sum())
+        better, worse = (
+            int((differ & (second < first)).sum()),
+            int((differ & (second > first)).sum()),
+        )
         equal = count - better - worse
         text = f"Of {points} the second sweep is better at {better}, worse at {worse}"
         text += f" and equally good at {equal}" if equal else ""
@@ -121,8 +124,8 @@ def compared(first: SweepData, second: SweepData) -> Comparison:
         and a["signature"] != b["signature"]
         for a, b in zip(points.cell_first, points.cell_second, strict=True)
     ]
-    alone = (int(counts["left_only"]), int(counts["right_only"]))
-    return Comparison((first, second), axes, points, alone)
+    unmatched = (int(counts["left_only"]), int(counts["right_only"]))
+    return Comparison((first, second), axes, points, unmatched)
 
 
 def result_table(comparison: Comparison) -> Table:

@@ -216,9 +216,9 @@ def sweep_data(
     at = at.merge(pd.DataFrame({"at": range(len(cells))}), "outer", "at")  # in plan order
     swept = tuple(dict.fromkeys(["lr", "iters", *map(str, plan.get("axes", ()))]))
     rows, values = [], []
-    for place, number in at.itertuples(index=False):
+    for index, number in at.itertuples(index=False):
         run = None if math.isnan(number) else runs[int(number)]
-        cell = cells[place] if place < len(cells) else {}
+        cell = cells[index] if index < len(cells) else {}
         params = run.params if run else {}
         lr, iters, *texts = [planned_value(cell, key) or params.get(key, "") for key in swept]
         numbers = _numbers(lr, iters)

@@ -180,7 +180,7 @@ def expected_version() -> str:
 
 
 @contextmanager
-def _store_lock(tracking: Tracking, say: Callable[[str], None]) -> Iterator[None]:
+def _store_lock(tracking: Tracking, echo: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock under which a store is made or readdressed, for which others wait."""
     from sweep.tracking.locks import acquire  # late: it reads stores
 
@@ -188,7 +188,7 @@ def _store_lock(tracking: Tracking, say: Callable[[str], None]) -> Iterator[None
     try:
         lock = acquire(path, 5)
     except filelock.Timeout:
-        say(f"Another process prepares {tracking.database}; waiting for it.")
+        echo(f"Another process prepares {tracking.database}; waiting for it.")
         try:
             lock = acquire(path, LOCK_WAIT)
         except filelock.Timeout as error:
@@ -199,14 +199,14 @@ def _store_lock(tracking: Tracking, say: Callable[[str], None]) -> Iterator[None
         lock.release()
 
 
-def create(tracking: Tracking, say: Callable[[str], None]) -> None:
+def create(tracking: Tracking, echo: Callable[[str], None]) -> None:
     """Make the database and its experiment unless another process has made them meanwhile.
 
     They are made aside and moved into place in one step. What a killed process leaves aside
     the next one removes.
     """
     database = tracking.database
-    with _store_lock(tracking, say):
+    with _store_lock(tracking, echo):
         for left in tracking.outputs.glob(f"{ASIDE}*"):
             shutil.rmtree(left, ignore_errors=True)
         if exists(tracking):
@@ -233,7 +233,7 @@ def create_experiment(client: MlflowClient, tracking: Tracking) -> None:
     client.create_experiment(tracking.experiment, artifact_location=location, tags=tags)
 
 
-def readdress(tracking: Tracking, experiment: Experiment, say: Callable[[str], None]) -> None:
+def readdress(tracking: Tracking, experiment: Experiment, echo: Callable[[str], None]) -> None:
     """Point every artifact address below the folder of a moved store to the present one.
 
     MLflow freezes absolute addresses when a run is made. This is the only code that writes to
@@ -252,10 +252,10 @@ def readdress(tracking: Tracking, experiment: Experiment, say: Callable[[str], N
             f"tracking.experiment={experiment.name} keeps its artifacts in {old}, not below "
             f"{tracking.outputs}; choose another name."
         )
-    with _store_lock(tracking, say):
+    with _store_lock(tracking, echo):
         check_version(tracking.database, "ro")
-        count = retry(partial(_rewrite, tracking.database, old, new), tracking.place, say)
-    say(f"The store was moved: {count} artifact addresses now point to {tracking.artifacts}.")
+        count = retry(partial(_rewrite, tracking.database, old, new), tracking.location, echo)
+    echo(f"The store was moved: {count} artifact addresses now point to {tracking.artifacts}.")
 
 
 def _rewrite(database: Path, old: str, new: str) -> int:

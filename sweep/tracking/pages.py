@@ -38,7 +38,7 @@ TRAINING = "workflowType=machine_learning"
 """Without it an experiment's address ends on an empty page for traces of language models."""
 
 
-def arrange(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> dict[str, str]:
+def save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> dict[str, str]:
     """Save a sweep's views, remove those of old sweeps, and return the links."""
     page = f"#/experiments/{quote(store.experiment_id, safe='')}/runs"
     charts = f"compareRunsMode=CHART&{TRAINING}"

@@ -41,7 +41,7 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -78,7 +78,7 @@ class Recorder:
         lines: Connection | None = None,
         process: BaseProcess | None = None,
     ) -> None:
-        self.say: Say = lambda sentence: None
+        self.echo: Echo = lambda sentence: None
         self.stopping: Callable[[], bool] = lambda: False
         self._executor, self._lines, self._process = executor, lines, process
         self._until = math.inf
@@ -135,7 +135,7 @@ class Recorder:
                     self._lines.send("stop")
         with suppress(OSError, EOFError):  # it died: the next result raises
             while self._lines is not None and self._lines.poll():
-                self.say(self._lines.recv())
+                self.echo(self._lines.recv())
 
     def end(self) -> None:
         """End the worker; what is not stored yet is on disk."""
@@ -162,7 +162,7 @@ def discard() -> None:
 
 
 @contextmanager
-def recorder(say: Say, stopping: Callable[[], bool], inline: bool = False) -> Iterator[Recorder]:
+def recorder(echo: Echo, stopping: Callable[[], bool], inline: bool = False) -> Iterator[Recorder]:
     """Yield the recorder that was prepared or a new one; close the store and end it.
 
     Where an error ends the block the store is not waited for.
@@ -175,11 +175,11 @@ def recorder(say: Say, stopping: Callable[[], bool], inline: bool = False) -> It
     from sweep.tracking.session import Session
 
     if inline:
-        _Worker.session = Session(say, stopping, os.getpid())
+        _Worker.session = Session(echo, stopping, os.getpid())
         made = Recorder(ThreadPoolExecutor(1, "sweep-recorder"))
     else:
         made = _prepared.pop() if _prepared else _start()
-    made.say, made.stopping = say, stopping
+    made.echo, made.stopping = echo, stopping
     seconds = 0.0
     try:
         yield made
@@ -251,12 +251,12 @@ def _begin(lines: Connection, pid: int) -> None:
                 stopping.set()
         os._exit(0)  # the command has ended, and nothing else would end this process
 
-    def say(sentence: str) -> None:
+    def echo(sentence: str) -> None:
         with suppress(OSError):
             lines.send(sentence)
 
     threading.Thread(target=listen, name="sweep-parent", daemon=True).start()
-    _Worker.session = Session(say, stopping.is_set, pid)
+    _Worker.session = Session(echo, stopping.is_set, pid)
 
 
 def _load() -> None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
 T = TypeVar("T")
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 NOTICE_AFTER = 4.0
 """Seconds of waiting for a lock after which the user is notified, and again each minute."""
@@ -36,7 +36,7 @@ CAUSES = {
 
 
 def retry(
-    action: Callable[[], T], where: str, say: Say, stopping: Callable[[], bool] = lambda: False
+    action: Callable[[], T], where: str, echo: Echo, stopping: Callable[[], bool] = lambda: False
 ) -> T:
     """Return what `action` returns, repeated for as long as another program locks the database.
 
@@ -78,12 +78,12 @@ def retry(
                     "and resume=last finishes the sweep."
                 ) from error
             if waited >= next_notice:
-                say(f"{where} is locked by another program since {waited:.0f} s; waiting for it.")
+                echo(f"{where} is locked by another program since {waited:.0f} s; waiting for it.")
                 next_notice = waited + 60
             time.sleep(0.05)
         else:
             if next_notice > NOTICE_AFTER:
-                say(f"{where} is free again after {time.monotonic() - started:.0f} s; going on.")
+                echo(f"{where} is free again after {time.monotonic() - started:.0f} s; going on.")
             return result
 
 

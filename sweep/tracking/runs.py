@@ -67,8 +67,8 @@ class RunWriter:
 
     store: Store
 
-    def __init__(self, say: Callable[[str], None], stopping: Callable[[], bool], pid: int) -> None:
-        self.say, self.stopping, self.pid = say, stopping, pid
+    def __init__(self, echo: Callable[[str], None], stopping: Callable[[], bool], pid: int) -> None:
+        self.echo, self.stopping, self.pid = echo, stopping, pid
         self._held = ExitStack()
         self._run_lock: str | None = None  # of runs that have a lock and a heartbeat of their own
         self._resumed = False  # whether grid points may have runs of another process

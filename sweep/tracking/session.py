@@ -21,7 +21,7 @@ class Session(RunWriter):
     """A sweep or a single run in its store, as one process writes it."""
 
     parent_run_id: str
-    _gathered: tuple[StoredSweep, list[StoredRun]] | None = None
+    _collected: tuple[StoredSweep, list[StoredRun]] | None = None
     _links: Mapping[str, str] = {}
 
     # --- opening and closing ---------------------------------------------------------------
@@ -53,7 +53,7 @@ class Session(RunWriter):
     def _open(self, tracking: Tracking, need_bytes: int, run_lock: str | None) -> None:
         from sweep.tracking.store import open_store
 
-        self.store = open_store(tracking, mode="write", need_bytes=need_bytes, say=self.say)
+        self.store = open_store(tracking, mode="write", need_bytes=need_bytes, echo=self.echo)
         self.store.stopping = self.stopping
         self._run_lock, self._resumed = run_lock, run_lock is not None
 
@@ -140,7 +140,7 @@ class Session(RunWriter):
 
         return read.finished_by_signature(self.store, signatures)
 
-    def gather(self, sweep_id: str, elsewhere: bool) -> tuple[StoredSweep, list[StoredRun]]:
+    def collect_runs(self, sweep_id: str, elsewhere: bool) -> tuple[StoredSweep, list[StoredRun]]:
         """Return the sweep and its runs, one a grid point.
 
         Parameters
@@ -153,18 +153,18 @@ class Session(RunWriter):
 
         if elsewhere:
             for sentence in locks.recover(self.store):
-                self.say(sentence)
+                self.echo(sentence)
         sweep = read.find_sweep(self.store, sweep_id)
-        self._gathered = sweep, write.gather(self.store, sweep)
-        return self._gathered
+        self._collected = sweep, write.deduplicate_runs(self.store, sweep)
+        return self._collected
 
-    def arrange(self) -> None:
+    def save_views(self) -> None:
         """Save the views of the gathered sweep in MLflow's page."""
         from sweep.tracking import pages
 
-        assert self._gathered is not None
+        assert self._collected is not None
         with self._optional():
-            self._links = pages.arrange(self.store, *self._gathered)
+            self._links = pages.save_views(self.store, *self._collected)
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
@@ -173,7 +173,7 @@ class Session(RunWriter):
             yield
         except Exception as error:
             text = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.say(f"MLflow's page was not arranged ({text}); python -m sweep.ui does it.")
+            self.echo(f"MLflow's page was not arranged ({text}); python -m sweep.ui does it.")
 
     def finish_sweep(
         self,
@@ -191,8 +191,8 @@ class Session(RunWriter):
         from sweep.tracking.question import question_of, totals_of
 
         note = None
-        if self._gathered is not None:
-            sweep, runs = self._gathered
+        if self._collected is not None:
+            sweep, runs = self._collected
             totals = totals_of(runs, question_of(sweep.plan()))
             if text is not None and self._links:
                 with self._optional():

@@ -61,7 +61,7 @@ class Tracking:
         return self.uri or "" if self.kind == "server" else f"sqlite:///{self.database}"
 
     @property
-    def place(self) -> str:
+    def location(self) -> str:
         """The database's path or the server's address without a password, for messages."""
         return str(self.database) if self.kind == "local" else without_password(self.address)
 
@@ -69,8 +69,8 @@ class Tracking:
     def name(self) -> str:
         """The store and its experiment, for messages, without a password."""
         uri = without_password(self.uri or "").rstrip("/")
-        place = "the local store" if self.kind == "local" else uri
-        return f"{place}, experiment '{self.experiment}'"
+        location = "the local store" if self.kind == "local" else uri
+        return f"{location}, experiment '{self.experiment}'"
 
 
 def from_options(options: Settings) -> Tracking:

@@ -31,7 +31,7 @@ from sweep.tracking.stored import StoredRun, StoredSweep
 
 T = TypeVar("T")
 Mode = Literal["read", "write"]
-Say = Callable[[str], None]
+Echo = Callable[[str], None]
 
 SILENCE = 3.0
 """Seconds for which a server that did not answer is left alone, so that training goes on."""
@@ -73,7 +73,7 @@ class Store:
     experiment_id: str
     artifacts: Artifacts
     mode: Mode
-    say: Say = _to_stderr
+    echo: Echo = _to_stderr
     stopping: Callable[[], bool] = lambda: False
     silent_until: float = 0.0
     blocked: StoreBusyError | None = None
@@ -81,7 +81,7 @@ class Store:
     @property
     def where(self) -> str:
         """The database's path or the server's address, for messages."""
-        return self.tracking.place
+        return self.tracking.location
 
     def restore_command(self, run_id: str) -> str:
         """Return the command that brings back a deleted run; no password is in it."""
@@ -105,23 +105,23 @@ class Store:
         if locked and database.is_locked(self.tracking.database):
             raise StoreBusyError(str(self.blocked))  # one call has waited for all
         try:
-            answer = retry(action, self.where, self.say, self.stopping)
+            answer = retry(action, self.where, self.echo, self.stopping)
         except StoreBusyError as error:
             self.blocked = error
             raise
         except UnreachableError:
             if not self.silent_until:  # one message, however many requests fail
-                self.say(f"{self.where} does not answer; results wait in {self.tracking.outputs}.")
+                self.echo(f"{self.where} does not answer; results wait in {self.tracking.outputs}.")
             self.silent_until = time.monotonic() + SILENCE
             raise
         if self.silent_until:
             self.silent_until = 0.0
-            self.say(f"{self.where} answers again.")
+            self.echo(f"{self.where} answers again.")
         return answer
 
 
 def open_store(
-    tracking: Tracking, *, mode: Mode, need_bytes: int = 0, say: Say = _to_stderr
+    tracking: Tracking, *, mode: Mode, need_bytes: int = 0, echo: Echo = _to_stderr
 ) -> Store:
     """Check whether the store can be used, create it if need be, and open it.
 
@@ -160,17 +160,17 @@ def open_store(
                     f"outputs={tracking.outputs}: there is no store yet; run `python -m sweep -m` "
                     "first."
                 )
-            database.create(tracking, say)
+            database.create(tracking, echo)
         database.check_version(tracking.database, "rw" if write else "ro")
         database.adopt(tracking.database)
-    client, experiment = _experiment(tracking, mode, say)
+    client, experiment = _experiment(tracking, mode, echo)
     if local and write:
-        database.readdress(tracking, experiment, say)
+        database.readdress(tracking, experiment, echo)
     artifacts = LocalArtifacts(tracking.artifacts) if local else ServerArtifacts(tracking.address)
-    return Store(tracking, client, experiment.experiment_id, artifacts, mode, say)
+    return Store(tracking, client, experiment.experiment_id, artifacts, mode, echo)
 
 
-def _experiment(tracking: Tracking, mode: Mode, say: Say) -> tuple[MlflowClient, Experiment]:
+def _experiment(tracking: Tracking, mode: Mode, echo: Echo) -> tuple[MlflowClient, Experiment]:
     """Return the client and the experiment of that name; in mode ``write`` it is created."""
 
     def find() -> tuple[MlflowClient, Experiment | None]:
@@ -187,15 +187,15 @@ def _experiment(tracking: Tracking, mode: Mode, say: Say) -> tuple[MlflowClient,
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # by another first start
                 raise
 
-    name = tracking.place
-    client, found = retry(find, name, say)
+    name = tracking.location
+    client, found = retry(find, name, echo)
     if found is None and mode == "read":
         raise NotFoundError(
             f"tracking.experiment={tracking.experiment}: {name} holds no such experiment."
         )
     if found is None:
-        retry(make, name, say)
-        client, found = retry(find, name, say)
+        retry(make, name, echo)
+        client, found = retry(find, name, echo)
     return client, _check_active(tracking, found)
 
 
@@ -204,7 +204,7 @@ def _check_active(tracking: Tracking, experiment: Experiment | None) -> Experime
     if experiment is not None and experiment.lifecycle_stage == "active":
         return experiment
     raise StoreError(
-        f"tracking.experiment={tracking.experiment} was deleted in {tracking.place}; bring it "
+        f"tracking.experiment={tracking.experiment} was deleted in {tracking.location}; bring it "
         f"back by MLFLOW_TRACKING_URI='{without_password(tracking.address)}' mlflow experiments "
         f"restore --experiment-id {experiment.experiment_id if experiment else 'ID'}, or choose "
         "another name."

@@ -236,7 +236,7 @@ def _describe(
     store.call(lambda: store.client.log_batch(run_id, metrics=metrics, tags=texts))
 
 
-def gather(store: Store, sweep: StoredSweep) -> list[StoredRun]:
+def deduplicate_runs(store: Store, sweep: StoredSweep) -> list[StoredRun]:
     """Return a sweep's runs that count, one for each cell, and tag the other attempts."""
     every = read.sweep_runs(store, sweep.sweep_id, every=True)
     runs = read.counting(every)

@@ -37,10 +37,10 @@ Array = npt.NDArray[np.float64]
 class Item:
     """One trajectory of a trainer, at the trainer's step."""
 
-    def __init__(self, network: Network, data: Data, place: tuple[int, int]) -> None:
+    def __init__(self, network: Network, data: Data, position: tuple[int, int]) -> None:
         self._network = network
         self._data = data
-        self.place = place  # group and lane
+        self.position = position  # group and lane
         self.flat = network.flat()  # the weights in the order of Network.names
         self.values: Array = np.empty(0)  # the error, NaN once it diverged, and the validation one
         self.step = 0
@@ -194,7 +194,7 @@ class Backprop(Batch):
         """Train for the steps of `values`, at least one, and fill it."""
         steps = values.shape[-1]
         moving = [item for item in self.items if item.moving]
-        groups = sorted({item.place[0] for item in moving})
+        groups = sorted({item.position[0] for item in moving})
         before = self._ahead.copy()
         self._train(groups, self._step + 1, values[..., :-1])
         state = self._ahead.copy()
@@ -211,7 +211,7 @@ class Backprop(Batch):
             if item.moving:
                 self._update(item, state, values)
             else:
-                values[:, *item.place] = item.values[:, np.newaxis]
+                values[:, *item.position] = item.values[:, np.newaxis]
 
     def _train(self, groups: Sequence[int], update: int, values: Array) -> None:
         """Run the kernel for the steps of `values`, from update number `update` on."""
@@ -223,7 +223,7 @@ class Backprop(Batch):
 
     def _end(self, item: Item, state: Array, values: Array) -> str:
         """Return whether an item diverged or stalled by the last step of `values`, of `state`."""
-        group, lane = item.place
+        group, lane = item.position
         flat, ahead = state[group, :, lane], self._ahead[group, :, lane]
         # A non-finite weight stays non-finite.
         if not (np.isfinite(values[0, group, lane]).all() and np.isfinite(flat).all()):
@@ -233,7 +233,7 @@ class Backprop(Batch):
 
     def _update(self, item: Item, state: Array, values: Array) -> None:
         """Update an item from `state`, which belongs to the last step of `values`."""
-        group, lane = item.place
+        group, lane = item.position
         end = self._end(item, state, values)
         if end == "diverged":
             item.diverged_at = self._step

@@ -57,7 +57,7 @@ def ui(config: DictConfig) -> None:
             return
         with listen(plain["port"]) as listening:
             show = _links(tracking, wanted)
-            console.say(f"Starting MLflow's server on {os.path.relpath(tracking.database)} ...")
+            console.echo(f"Starting MLflow's server on {os.path.relpath(tracking.database)} ...")
             _serve(tracking.address, listening, stop, show)
         stop.check()
 
@@ -71,20 +71,20 @@ def _links(tracking: Tracking, wanted: str) -> Callable[[str], None]:
     open_store(tracking, mode="read")  # makes no store where there is none
     store = open_store(tracking, mode="write")  # readdresses one that was moved
     for sentence in locks.recover(store):
-        console.say(sentence)
+        console.echo(sentence)
     sweep = read.find_sweep(store, wanted)
-    links = pages.arrange(store, sweep, read.sweep_runs(store, sweep.sweep_id))
+    links = pages.save_views(store, sweep, read.sweep_runs(store, sweep.sweep_id))
 
     def show(address: str) -> None:
-        console.say(f"Sweep {sweep.sweep_id} in MLflow:")
+        console.echo(f"Sweep {sweep.sweep_id} in MLflow:")
         for name, link in links.items():
-            console.say(f"  {name + ':':<12}{address}{link}")
+            console.echo(f"  {name + ':':<12}{address}{link}")
         page = tracking.outputs / "reports" / sweep.sweep_id / "index.html"
         if page.is_file():
-            console.say(f"  {'on disk:':<12}{os.path.relpath(page)}")
+            console.echo(f"  {'on disk:':<12}{os.path.relpath(page)}")
         if tracking.kind == "local":
             port = address.rstrip("/").rpartition(":")[2]
-            console.say(
+            console.echo(
                 "Only this machine can open it (from another one: "
                 f"ssh -L {port}:{HOST}:{port} HOST); Ctrl-C ends it."
             )

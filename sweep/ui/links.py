@@ -20,10 +20,10 @@ ADDRESS = "http://127.0.0.1:5000/"
 
 def ui_command(options: Settings, sweep_id: str) -> str:
     """Return the command that serves MLflow's page of a sweep, without default values."""
-    return shlex.join(["python", "-m", "sweep.ui", f"sweep={sweep_id}", *place_words(options)])
+    return shlex.join(["python", "-m", "sweep.ui", f"sweep={sweep_id}", *store_arguments(options)])
 
 
-def place_words(options: Settings) -> list[str]:
+def store_arguments(options: Settings) -> list[str]:
     """Return the overrides that name the store of a sweep, for another command."""
     words = []
     if options.outputs != Path("outputs").resolve():

@@ -93,7 +93,7 @@ def _say(text: str) -> None:
     from sweep import console
     from sweep.checks import plain_text
 
-    console.say(plain_text(text))
+    console.echo(plain_text(text))
 
 
 if __name__ == "__main__":

@@ -33,7 +33,7 @@ def make_store(first_store: Path, said: list[str]) -> Callable[[Path], Store]:
     def make(outputs: Path) -> Store:
         outputs.mkdir(parents=True)
         shutil.copy(first_store / "mlflow.db", outputs)
-        store = open_store(Tracking("local", outputs), mode="write", say=said.append)
+        store = open_store(Tracking("local", outputs), mode="write", echo=said.append)
         said.clear()
         return store
 

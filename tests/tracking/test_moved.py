@@ -41,7 +41,7 @@ def test_copy_is_readdressed_and_told(name: str, store: Store, tmp_path: Path) -
     shutil.copytree(old, new)
     before = tree(old / "artifacts")
     said: list[str] = []
-    moved = open_store(Tracking("local", new), mode="write", say=said.append)
+    moved = open_store(Tracking("local", new), mode="write", echo=said.append)
     assert len(said) == 1 and "was moved" in said[0]
     assert moved.client.get_run(run_id).info.artifact_uri == (
         (new / "artifacts").as_uri() + f"/{run_id}/artifacts"
@@ -51,7 +51,7 @@ def test_copy_is_readdressed_and_told(name: str, store: Store, tmp_path: Path) -
     record(moved, second, result())
     assert len(moved.client.list_artifacts(second)) == 4
     assert tree(old / "artifacts") == before
-    open_store(Tracking("local", new), mode="write", say=said.append)
+    open_store(Tracking("local", new), mode="write", echo=said.append)
     assert len(said) == 1
 
 
@@ -74,7 +74,7 @@ def test_folder_whose_name_begins_alike_is_not_touched(store: Store, tmp_path: P
     store.client.create_experiment("neighbour", artifact_location=neighbour)
     settled(store.tracking.outputs)
     shutil.copytree(store.tracking.outputs, tmp_path / "new")
-    moved = open_store(Tracking("local", tmp_path / "new"), mode="write", say=lambda _: None)
+    moved = open_store(Tracking("local", tmp_path / "new"), mode="write", echo=lambda _: None)
     assert moved.client.get_experiment_by_name("neighbour").artifact_location == neighbour
     with pytest.raises(StoreError, match="neighbour"):
         open_store(Tracking("local", tmp_path / "new", "neighbour"), mode="write")

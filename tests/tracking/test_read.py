@@ -115,7 +115,7 @@ def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> 
     kill(store, later)
     sweep = read.find_sweep(store, SWEEP)
     for _ in range(2):
-        assert [run.run_id for run in write.gather(store, sweep)] == [first, later]
+        assert [run.run_id for run in write.deduplicate_runs(store, sweep)] == [first, later]
     tags = {run.run_id: run.tags for run in read.sweep_runs(store, SWEEP, every=True)}
     assert len(tags) == 6
     assert {key: found.get(read.SUPERSEDED) for key, found in tags.items()} == {

@@ -76,7 +76,7 @@ def test_runs_are_recorded_in_order_and_gathered(recording: Recorder, tracking: 
     batches = [recording.submit(Session.finish_runs, [path]) for path in paths]
     finished = [one for batch in batches for one in recording.result(batch)]
     assert [(one.cell, one.state) for one in finished] == [(cell, "stored") for cell in range(3)]
-    sweep, runs = recording.call(Session.gather, SWEEP, False)
+    sweep, runs = recording.call(Session.collect_runs, SWEEP, False)
     assert sweep.sweep_id == SWEEP
     assert [(run.run_id, run.status) for run in runs] == [(r.run_id, "FINISHED") for r in finished]
     assert len(runs[0].curve()[0]) == 1001, "its files can be read from here"

@@ -129,7 +129,7 @@ def test_attempt_after_an_interrupted_one_has_a_run_of_its_own(
     another.finish_runs([completed(store, later)])
     every = read.sweep_runs(store, SWEEP, every=True)
     assert [run.status for run in every] == ["KILLED", "FINISHED"]
-    (run,) = write.gather(store, read.find_sweep(store, SWEEP))
+    (run,) = write.deduplicate_runs(store, read.find_sweep(store, SWEEP))
     assert run.status == "FINISHED"
 
 

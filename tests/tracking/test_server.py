@@ -108,7 +108,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def remote(server: Server, tmp_path: Path, said: list[str]) -> Store:
     """Return a store behind the server, an experiment of its own for each test."""
     tracking = Tracking("server", tmp_path / "outputs", tmp_path.name, server.uri)
-    return open_store(tracking, mode="write", say=said.append)
+    return open_store(tracking, mode="write", echo=said.append)
 
 
 def begin(store: Store, parent: str, name: str) -> str:
@@ -117,7 +117,7 @@ def begin(store: Store, parent: str, name: str) -> str:
 
 
 def session_of(store: Store) -> Session:
-    made = Session(store.say, lambda: False, os.getpid())
+    made = Session(store.echo, lambda: False, os.getpid())
     made.store = store
     return made
 
@@ -216,7 +216,7 @@ def test_server_that_dies_and_comes_back_loses_nothing(
     server.start()
     try:
         tracking = Tracking("server", tmp_path / "outputs", uri=server.uri)
-        store = open_store(tracking, mode="write", say=said.append)
+        store = open_store(tracking, mode="write", echo=said.append)
         parent = write.start_sweep(store, SWEEP, plan(*"abcd"), {})
         session = session_of(store)
         assert session.finish_runs([written(store, parent, "b", 11)])[0].state == "stored"

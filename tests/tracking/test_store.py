@@ -294,12 +294,12 @@ def test_locked_database_is_waited_for_and_told(
     ) as other:
         other.execute("BEGIN IMMEDIATE")
 
-        def say(sentence: str) -> None:
+        def echo(sentence: str) -> None:
             said.append(sentence)
             if "waiting" in sentence:
                 other.execute("ROLLBACK")
 
-        store.say = say
+        store.echo = echo
         run = store.call(lambda: store.client.create_run(store.experiment_id))
     assert [sentence.split()[-1] for sentence in said] == ["it.", "on."]
     assert len(store.client.search_runs([store.experiment_id])) == 1

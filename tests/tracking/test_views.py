@@ -85,8 +85,8 @@ def saved(store: Store) -> dict[str, str]:
     }
 
 
-def arrange(store: Store, sweep_id: str = support.SWEEP) -> dict[str, str]:
-    return pages.arrange(store, *gathered(store, sweep_id))
+def save_views(store: Store, sweep_id: str = support.SWEEP) -> dict[str, str]:
+    return pages.save_views(store, *gathered(store, sweep_id))
 
 
 def gathered(store: Store, sweep_id: str = support.SWEEP) -> tuple[Any, Any]:
@@ -230,7 +230,7 @@ def test_plain_comparison_names_the_runs_or_searches_them() -> None:
 
 def test_sweep_has_two_views_and_the_experiment_one(store: Store) -> None:
     make_sweep(store)
-    found = arrange(store)
+    found = save_views(store)
     assert set(saved(store)) == {
         f"sweep-{support.SWEEP}",
         f"sweep-{support.SWEEP}-weights",
@@ -245,7 +245,7 @@ def test_sweep_has_two_views_and_the_experiment_one(store: Store) -> None:
 def test_views_condition_finds_the_sweeps_runs_alone(store: Store) -> None:
     make_sweep(store)
     make_sweep(store, "20260102-030405-othr", runs=3)
-    arrange(store)
+    save_views(store)
     state = opened(saved(store)[f"sweep-{support.SWEEP}"])
     found = store.client.search_runs([store.experiment_id], state["searchFilter"])
     assert sorted(run.info.run_name for run in found) == ["lr=1", "lr=2"]
@@ -259,7 +259,7 @@ def test_best_run_is_the_one_with_the_smallest_final_error(store: Store) -> None
     best = min(
         read.sweep_runs(store, support.SWEEP), key=lambda run: run.metrics["final_error"]
     ).run_id
-    assert best in arrange(store)["best run"]
+    assert best in save_views(store)["best run"]
 
 
 def test_old_views_are_removed_beyond_the_stated_number(
@@ -269,12 +269,12 @@ def test_old_views_are_removed_beyond_the_stated_number(
     ids = [f"20260102-03040{n}-wxyz" for n in range(4)]
     for sweep_id in ids:
         make_sweep(store, sweep_id, runs=1)
-        arrange(store, sweep_id)
+        save_views(store, sweep_id)
     store.client.set_experiment_tag(store.experiment_id, f"{views.PREFIX}of-a-user", "{}")
-    arrange(store, ids[-1])
+    save_views(store, ids[-1])
     kept = {f"sweep-{one}{part}" for one in ids[2:] for part in ("", "-weights")}
     assert set(saved(store)) == kept | {"all-sweeps", "of-a-user"}
-    arrange(store, ids[0])
+    save_views(store, ids[0])
     assert f"sweep-{ids[0]}" in saved(store), "they can be made again"
 
 
@@ -283,7 +283,7 @@ def test_other_version_gets_the_plain_comparison(
 ) -> None:
     make_sweep(store)
     monkeypatch.setattr(views, "OLDEST", (3, 999))
-    found = arrange(store)
+    found = save_views(store)
     assert saved(store) == {}
     assert found["compare"].startswith("#/compare-runs?runs=")
     for run in read.sweep_runs(store, support.SWEEP):
@@ -293,7 +293,7 @@ def test_other_version_gets_the_plain_comparison(
 
 def test_sweep_without_any_run_has_links(store: Store) -> None:
     write.start_sweep(store, support.SWEEP, support.plan("lr=1"), {})
-    found = arrange(store)
+    found = save_views(store)
     assert "compare" in found
     assert "best run" not in found
 
@@ -303,7 +303,7 @@ def test_sweep_without_any_run_has_links(store: Store) -> None:
 
 def described(store: Store, tmp_path: Path, text: str = NOTE) -> str:
     stored = read.find_sweep(store, support.SWEEP)
-    return pages.describe(store, stored, arrange(store), text, tmp_path)
+    return pages.describe(store, stored, save_views(store), text, tmp_path)
 
 
 def test_note_has_answer_links_table_and_pictures_in_this_order(

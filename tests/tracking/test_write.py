@@ -356,7 +356,7 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     (report / ".index.html.1f").write_text("<")  # that another command is writing
     note = "Summary\n" + "| 1 |\n" * 5000
     found = read.find_sweep(store, SWEEP)
-    totals = totals_of(write.gather(store, found), question_of(found.plan()))
+    totals = totals_of(write.deduplicate_runs(store, found), question_of(found.plan()))
     for _ in range(2):  # a report is made again over the old one
         write.finish_sweep(store, parent, "FAILED", totals, note, report)
     run = store.client.get_run(parent)

@@ -11,7 +11,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from sweep.config.settings import Settings, reading_settings
-from sweep.ui.links import ending_lines, place_words, run_pages, ui_command
+from sweep.ui.links import ending_lines, run_pages, store_arguments, ui_command
 
 LINKS = {"compare": "#/c", "weights": "#/w"}
 
@@ -58,7 +58,11 @@ def test_no_password_of_an_address_is_printed(
 ) -> None:
     address = "http://me:secr@et@host:5"
     options = replace(options, tracking_kind="server", tracking_uri=address)
-    texts = [*place_words(options), *ending_lines(options, "s-1", LINKS), run_pages(options, "1")]
+    texts = [
+        *store_arguments(options),
+        *ending_lines(options, "s-1", LINKS),
+        run_pages(options, "1"),
+    ]
     assert "secr" not in " ".join(texts)
     assert run_pages(options, "1") == "http://host:5/#/experiments/1/runs/"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)

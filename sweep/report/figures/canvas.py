@@ -119,8 +119,8 @@ class Sheet:
         columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
         rows = math.ceil(count / columns)
         width, height = size or ((7.2, 4.2) if count == 1 else (3.4, 2.6))
-        apart = 0.35 if "y" in share else 0.85
-        wide = columns * width + (columns - 1) * apart
+        wide_gap = 0.35 if "y" in share else 0.85
+        wide = columns * width + (columns - 1) * wide_gap
         tall = rows * height + (rows - 1) * gap
         below = max(0.72, gap - 0.18)
         subtitle = f"{subtitle} · {note}" if note else subtitle
@@ -133,7 +133,7 @@ class Sheet:
         self._right, self._low, self._tall = left + wide, below, tall
         ends = {"left": left / x, "right": (left + wide) / x}
         ends |= {"bottom": below / y, "top": (below + tall) / y}
-        ends |= {"wspace": apart / width, "hspace": gap / height}
+        ends |= {"wspace": wide_gap / width, "hspace": gap / height}
         shared: dict[str, Any] = {"sharex": "x" in share, "sharey": "y" in share}
         grid = self.figure.subplots(rows, columns, **shared, squeeze=False, gridspec_kw=ends)
         cells = grid.ravel().tolist()
@@ -184,8 +184,8 @@ class Sheet:
         cax = self.figure.add_axes((x, y, 0.16 / width, tall / height))
         bar = self.figure.colorbar(ScalarMappable(norm, colours), cax=cax)
         kept = spread(len(ticks), max(int(tall / 0.24), 2))
-        places, labels = list(ticks), list(ticks.values())
-        bar.set_ticks([places[at] for at in kept], labels=[labels[at] for at in kept])
+        positions, labels = list(ticks), list(ticks.values())
+        bar.set_ticks([positions[at] for at in kept], labels=[labels[at] for at in kept])
         bar.minorticks_off()
         bar.outline.set_visible(False)
         for cells in cax.collections:

@@ -56,8 +56,8 @@ def _draw(data: SweepData, shown: Frame, mean: str, title: str, subtitle: str) -
     for _, rows in tables:
         influence = rows.influence.iloc[0]
         times = f"×{figure(10.0 ** min(influence, 300.0), 3)}"
-        apart = times if data.logarithmic else figure(influence, 3)
-        titles.append(f"spread of the means: {apart}")
+        spread = times if data.logarithmic else figure(influence, 3)
+        titles.append(f"spread of the means: {spread}")
     page = Sheet(
         title,
         subtitle,
@@ -76,11 +76,11 @@ def _draw(data: SweepData, shown: Frame, mean: str, title: str, subtitle: str) -
         key_axis(axes, axis)
         floor_band(axes, named=False)
         low, high, middle = (inside(axes, rows[name]) for name in ("low", "high", "mean"))
-        axes.vlines(axis.places, low, high, color=QUIET, linewidth=1.4, alpha=0.7)
+        axes.vlines(axis.positions, low, high, color=QUIET, linewidth=1.4, alpha=0.7)
         if axis.scale != "category":
-            axes.plot(axis.places, middle, color=ramp(0.0), linewidth=1.7)
+            axes.plot(axis.positions, middle, color=ramp(0.0), linewidth=1.7)
         size = 7 if len(rows) < 30 else 3
-        axes.plot(axis.places, middle, **dot | {"markersize": size}, clip_on=False, zorder=3)
+        axes.plot(axis.positions, middle, **dot | {"markersize": size}, clip_on=False, zorder=3)
     entries = [(mean, dot)]
     if (shown.low < shown.high).any():
         entries.append(("lowest to highest", {"color": QUIET, "linewidth": 1.4}))

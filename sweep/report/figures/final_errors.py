@@ -70,7 +70,7 @@ def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[l
             "panel": panels.of[grid.index],
             "line": values.groupby(rest, sort=False).ngroup() if rest else 0,
             "rank": values[key.name].map(key.values.index),
-            "x": values[x.name].map(dict(zip(x.values, x.places, strict=True))),
+            "x": values[x.name].map(dict(zip(x.values, x.positions, strict=True))),
             "y": grid.value,
             "low": grid.low,
             "top": grid.high,

@@ -92,7 +92,7 @@ def draw_lines(
     bands = Counter(line.panel for line in lines if line.kind == "band")
     if max(bands.values(), default=0) > MOST_BANDS:
         lines = [line for line in lines if line.kind != "band"]
-    colours, alone = shades(key.name, len(key.values)), len(page.panels) == 1
+    colours, single = shades(key.name, len(key.values)), len(page.panels) == 1
     kinds: set[str] = set()
     for name, axes in zip(panels.titles, page.panels, strict=True):
         own = [line for line in lines if line.panel == name]
@@ -104,9 +104,9 @@ def draw_lines(
             error_axis(axes, "y", values, ceiling, log=log and bool(wide))
         x_axis(axes)
         if "y" in share:  # an error; other metrics have no such floor
-            floor_band(axes, named=alone)
-        _counts(axes, counts, named=alone)
-        kinds |= _panel(axes, own, key, colours, alone=alone)
+            floor_band(axes, named=single)
+        _counts(axes, counts, named=single)
+        kinds |= _panel(axes, own, key, colours, single=single)
     many = len(key.values) >= MANY
     entries = []
     for at in () if many else reversed(range(len(key.values))):
@@ -136,7 +136,7 @@ def _look(kind: str, colour: str, width: float = 1.7) -> dict[str, Any]:
 
 
 def _panel(
-    axes: Axes, lines: Sequence[Line], key: Axis, colours: Sequence[str], *, alone: bool
+    axes: Axes, lines: Sequence[Line], key: Axis, colours: Sequence[str], *, single: bool
 ) -> set[str]:
     """Draw the lines of one panel; return their kinds, ``above`` for marks above the axis."""
     many = len(key.values) >= MANY
@@ -160,9 +160,9 @@ def _panel(
             axes.plot(x, inside(axes, y), **_look(kind, colour), clip_on=False, zorder=3)
         else:
             x, y = np.asarray(x, float), np.asarray(y, float)
-            size = 3.0 if crowded or len(x) >= 35 else 7.0 if alone else 5.0
-            looks = {"run": mark_style(colour, marker, size), "above": _look("above", colour)}
-            for (name, look), marks in zip(looks.items(), (y <= high, y > high), strict=True):
+            size = 3.0 if crowded or len(x) >= 35 else 7.0 if single else 5.0
+            styles = {"run": mark_style(colour, marker, size), "above": _look("above", colour)}
+            for (name, look), marks in zip(styles.items(), (y <= high, y > high), strict=True):
                 if marks.any():
                     kinds.add(name)
                     axes.plot(x[marks], inside(axes, y[marks]), **look, clip_on=False, zorder=3)

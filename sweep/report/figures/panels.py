@@ -159,15 +159,15 @@ def key_axis(axes: Axes, key: Axis) -> None:
 
     The names of categories are turned where they do not fit.
     """
-    places = np.asarray(key.places)
+    positions = np.asarray(key.positions)
     log = key.scale == "log"
-    x = np.log10(places) if log else places
+    x = np.log10(positions) if log else positions
     width = float(np.ptp(x)) or 1.0
     low, high = float(x[0] - 0.06 * width), float(x[-1] + 0.06 * width)
     if log:
         low, high = 10.0 ** max(low, -305.0), 10.0 ** min(high, 305.0)
     _set(axes, "x", "log" if log else "linear", low, high)
-    if key.numbers and len(places) > MOST_VALUES:
+    if key.numbers and len(positions) > MOST_VALUES:
         return
     inches = axes.get_window_extent().width / axes.figure.dpi
     shown = spaced(x, (text_inches(key.labels) + 0.1) * 1.12 * width / inches)
@@ -176,7 +176,7 @@ def key_axis(axes: Axes, key: Axis) -> None:
         axes.tick_params(axis="x", labelrotation=20, labelsize=8)
         for label in axes.get_xticklabels():
             label.set_horizontalalignment("right")
-    axes.set_xticks(places[shown], [key.labels[at] for at in shown])
+    axes.set_xticks(positions[shown], [key.labels[at] for at in shown])
 
 
 def _set(axes: Axes, which: str, scale: Any, low: float, high: float) -> None:
@@ -208,11 +208,11 @@ def inside(axes: Axes, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
     return np.clip(np.asarray(values, dtype=np.float64), *axes.get_ylim())
 
 
-def spaced(places: Iterable[float], least: float) -> list[int]:
+def spaced(positions: Iterable[float], least: float) -> list[int]:
     """Return the indices of ascending places that are at least `least` apart."""
     kept: list[int] = []
     last = -math.inf
-    for at, place in enumerate(places):
+    for at, place in enumerate(positions):
         if place - last >= least:
             kept.append(at)
             last = place

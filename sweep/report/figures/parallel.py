@@ -73,12 +73,12 @@ def _draw(data: SweepData, runs: Frame, note: str, title: str, subtitle: str) ->
     box = {"facecolor": "white", "edgecolor": GRID, "pad": 1.2, "alpha": 0.85}
     look: dict[str, Any] = {"size": 9, "zorder": 6, "ha": "right", "va": "center", "bbox": box}
     for number, key in enumerate(keys):
-        places = np.log10(key.places) if key.scale == "log" else np.asarray(key.places)
-        places = (places - places[0]) / ((places[-1] - places[0]) or 1.0)
-        columns.append(runs[key.name].map(dict(zip(key.values, places, strict=True))))
+        positions = np.log10(key.positions) if key.scale == "log" else np.asarray(key.positions)
+        positions = (positions - positions[0]) / ((positions[-1] - positions[0]) or 1.0)
+        columns.append(runs[key.name].map(dict(zip(key.values, positions, strict=True))))
         axes.axvline(number, color=QUIET, linewidth=1.0, zorder=3)
-        for at in spaced(places, 0.05):
-            axes.text(number - 0.03, places[at], key.labels[at], **look)
+        for at in spaced(positions, 0.05):
+            axes.text(number - 0.03, positions[at], key.labels[at], **look)
     lines = np.column_stack([*columns, (runs.score - low) / (high - low or 1.0)])
     colours = _COLOURS[:: -1 if data.question.mode == "max" else 1]
     x, many = np.arange(lines.shape[1]), len(lines) > 200

@@ -150,8 +150,8 @@ def _draw(weights: Frame, key: Axis, note: str, title: str, subtitle: str) -> Fi
         axes.xaxis.set_major_locator(MaxNLocator(7, prune="both"))
     entries = [("before training", _BEFORE)] if named else []
     shown = weights[["value", "iters"]].drop_duplicates()
-    places = shown.value.map(key.values.index)
-    for at, iters in sorted(zip(places, shown.iters, strict=True), reverse=True):
+    positions = shown.value.map(key.values.index)
+    for at, iters in sorted(zip(positions, shown.iters, strict=True), reverse=True):
         label = f"{key.labels[at]} · {tick(iters)}"
         entries.append((label, styles[key.values[at]] | {"markersize": 7}))
     page.legend(f"{key.label} · iterations", entries)

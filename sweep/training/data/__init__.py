@@ -28,7 +28,7 @@ from sweep.errors import ConfigError
 from sweep.training.data.files import is_file_name, open_source, paths_of
 from sweep.training.data.preparation import Preparation, fit
 from sweep.training.data.selection import choose, column_rows, random_rows
-from sweep.training.data.table import Table, gather, text_of
+from sweep.training.data.table import Table, read_table, text_of
 
 __all__ = ["Data", "load_data"]
 
@@ -179,7 +179,7 @@ def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _ver
     config = json.loads(settings)
     source = open_source(paths, config["read"] or {})
     columns = choose(source, config)
-    rows = gather(source, columns, config["missing"])
+    rows = read_table(source, columns, config["missing"])
     found = len(rows) + len(rows.dropped)
     left_out = 0
     if rows.split is not None:
@@ -190,8 +190,8 @@ def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _ver
         second = open_source(others, config["read"] or {})
         same = config | {"drop": None, "validation": None}
         same |= dict(zip(("inputs", "targets"), rows.names, strict=True))
-        same["categories"] = [rows.names[0][place] for place in rows.levels]
-        validation = gather(second, choose(second, same), config["missing"])
+        same["categories"] = [rows.names[0][position] for position in rows.levels]
+        validation = read_table(second, choose(second, same), config["missing"])
     elif isinstance(config["validation"], str):
         raise ConfigError(
             f"data.validation is {config['validation']!r}: it must be a share from 0 to below 1, "
@@ -227,7 +227,7 @@ def _summary(missing: str | None, rows: Table, others: Table, found: int, left_o
         gaps = np.zeros(rows.inputs.shape[1], dtype=np.intp)
         for one in (rows, others):
             gaps += np.isnan(one.inputs).sum(axis=0)
-        categories = int(sum(gaps[place] for place in rows.levels))
+        categories = int(sum(gaps[position] for position in rows.levels))
         numbers = int(gaps.sum()) - categories
         text += f"; {numbers} missing number{'s' * (numbers != 1)} filled in with the column's "
         text += missing

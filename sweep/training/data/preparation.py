@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sweep.errors import ConfigError
 from sweep.training.data.files import Source
 from sweep.training.data.selection import Columns
-from sweep.training.data.table import Table, gather
+from sweep.training.data.table import Table, read_table
 
 MOST_VALUES = 1000
 FEW_VALUES = 20
@@ -107,21 +107,21 @@ class Preparation:
         if table.levels:
             inputs = np.zeros((len(table), self.widths[0]))
         start = 0
-        for place, column in enumerate(self.inputs):
-            given = table.inputs[:, place]
+        for position, column in enumerate(self.inputs):
+            given = table.inputs[:, position]
             if column.values is None:
                 inputs[:, start] = given
                 column.apply(inputs[:, start])
                 start += 1
                 continue
-            codes = {text: code for code, text in enumerate(table.levels[place])}
+            codes = {text: code for code, text in enumerate(table.levels[position])}
             for value in column.values:
                 inputs[:, start] = given == codes.get(value, -1)
                 start += 1
         if self.classes is not None and table.labels is not None:
             order = {label: at for at, label in enumerate(self.classes)}
-            places = np.array([order.get(text, -1) for text in table.labels])
-            return inputs, np.eye(len(order))[places[targets[:, 0].astype(np.intp)]]
+            positions = np.array([order.get(text, -1) for text in table.labels])
+            return inputs, np.eye(len(order))[positions[targets[:, 0].astype(np.intp)]]
         for values, column in zip(targets.T, self.targets, strict=False):
             column.apply(values)
         return inputs, targets
@@ -165,10 +165,10 @@ def fit(table: Table, others: Table, config: Mapping[str, Any]) -> Preparation:
     """Return the preparation that the training rows determine; of the `others` the labels count."""
     names, target_names = table.names
     columns = []
-    for place, name in enumerate(names):
-        values = table.inputs[:, place]
-        if place in table.levels:
-            texts = _different(values, table.levels[place])
+    for position, name in enumerate(names):
+        values = table.inputs[:, position]
+        if position in table.levels:
+            texts = _different(values, table.levels[position])
             _check_few(texts, len(table), name, config["categories"] == "auto")
             columns.append(Column(name, values=_ordered(texts)))
             continue
@@ -250,5 +250,5 @@ def new_rows(
     known = {at: column.values for at, column in columns.items() if column.values is not None}
     chosen = Columns(tuple(columns), (), frozenset(known), known=known, trained=True)
     filled = any(column.fill is not None for column in preparation.inputs)
-    table = gather(source, chosen, "drop" if drop else "mean" if filled else None)
+    table = read_table(source, chosen, "drop" if drop else "mean" if filled else None)
     return preparation.apply(table)[0], table.dropped

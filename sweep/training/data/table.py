@@ -62,7 +62,7 @@ class Table:
         return other
 
 
-def gather(source: Source, columns: Columns, missing: str | None) -> Table:
+def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
     """Read the chosen columns.
 
     Parameters
@@ -91,7 +91,7 @@ def gather(source: Source, columns: Columns, missing: str | None) -> Table:
         if refusals:
             raise ConfigErrors(refusals)
         if likely:  # read these as text, from the first row on
-            return gather(source, replace(columns, text=columns.text | {*likely}), missing)
+            return read_table(source, replace(columns, text=columns.text | {*likely}), missing)
         read = {
             at: _codes(frame[at], texts[at]) if at in texts else _floats(frame[at]) for at in chosen
         }
@@ -115,7 +115,7 @@ def gather(source: Source, columns: Columns, missing: str | None) -> Table:
         inputs,
         targets,
         ([source.names[at] for at in columns.inputs], [source.names[at] for at in columns.targets]),
-        {place: levels[at] for place, at in enumerate(columns.inputs) if at in levels},
+        {position: levels[at] for position, at in enumerate(columns.inputs) if at in levels},
         levels.get(columns.targets[0]) if columns.targets else None,
         np.array(levels[split[0]])[words[:, 0].astype(np.intp)] if split else None,
         dropped,
@@ -231,9 +231,9 @@ def _codes(column: pd.Series[Any], texts: dict[str, int]) -> Array:
     import pandas as pd
 
     # the place of a missing value is -1, the last
-    places, found = pd.factorize(column.map(text_of, na_action="ignore"))
+    positions, found = pd.factorize(column.map(text_of, na_action="ignore"))
     codes = [texts.setdefault(text, len(texts)) if text else np.nan for text in found]
-    return np.array([*codes, np.nan])[places]
+    return np.array([*codes, np.nan])[positions]
 
 
 def text_of(value: Any) -> str:

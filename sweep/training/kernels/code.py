@@ -166,8 +166,8 @@ class Code:
     def scatter(self, array: str, first: Any, stride: Any, value: Value) -> None:
         """Write the lanes of a value to an array, at `first`, `first` + `stride`, ..."""
         for lane in value.lanes():
-            place = self.builder.gep(self.arguments[array], [first])
-            self.builder.store(lane.result, place)
+            pointer = self.builder.gep(self.arguments[array], [first])
+            self.builder.store(lane.result, pointer)
             first = self.builder.add(first, stride)
 
     @contextmanager
@@ -210,8 +210,8 @@ class Code:
 
     def _row(self, array: str, index: Any) -> Any:
         first = self.builder.mul(index, INTEGER(self.width))
-        place = self.builder.gep(self.arguments[array], [first])
-        return self.builder.bitcast(place, self._type.as_pointer())
+        pointer = self.builder.gep(self.arguments[array], [first])
+        return self.builder.bitcast(pointer, self._type.as_pointer())
 
 
 def _compiled(text: str) -> Any:

@@ -60,9 +60,9 @@ def generated_kernel(
     def kernel(*arrays: Any) -> None:
         *inputs, errors, validation_errors = arrays
         assert all(array.flags.c_contiguous for array in (*inputs, *errors, *validation_errors))
-        places = [array.ctypes.data for array in arrays]
+        pointers = [array.ctypes.data for array in arrays]
         steps, stride = errors.shape[1], errors.strides[0] // errors.itemsize
-        function(*places[:2], *samples, *places[2:4], *held_out, steps, *places[4:], stride)
+        function(*pointers[:2], *samples, *pointers[2:4], *held_out, steps, *pointers[4:], stride)
 
     kernel.samples = training, validation  # type: ignore[attr-defined]  # keeps them allocated
     return kernel
@@ -140,8 +140,8 @@ def _sample(code: Code, spec: KernelSpec, which: str, row: Any) -> tuple[Values,
 
     def numbers(array: str, count: int) -> Values:
         first = code.builder.mul(row, INTEGER(count))
-        places = [code.builder.add(first, INTEGER(at)) for at in range(count)]
-        return np.array([code.number(which + array, place) for place in places], dtype=object)
+        pointers = [code.builder.add(first, INTEGER(at)) for at in range(count)]
+        return np.array([code.number(which + array, pointer) for pointer in pointers], dtype=object)
 
     return numbers("inputs", spec.layers[0]), numbers("targets", spec.layers[-1])
 

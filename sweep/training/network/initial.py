@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.checks import known_keys, number, one_of, table, vector, whole
+from sweep.checks import integer, known_keys, number, one_of, table, vector
 from sweep.errors import ConfigError, MisfitError
 
 Array = npt.NDArray[np.float64]
@@ -33,7 +33,7 @@ def layer_sizes(layers: Any) -> tuple[int, ...]:
         raise ConfigError(
             f"network.layers is {layers!r}: it must be a list of at least two sizes, as [4, 3, 2]."
         )
-    return tuple(whole(n, f"network.layers[{at}]", least=1) for at, n in enumerate(layers))
+    return tuple(integer(n, f"network.layers[{at}]", least=1) for at, n in enumerate(layers))
 
 
 def activation_names(activation: Any, count: int, known: Collection[str]) -> tuple[str, ...]:
