@@ -179,7 +179,8 @@ def run(config: DictConfig) -> float | None:
 
         assert process.sweep is not None
         return record(process.sweep, *_Ready.outcome)
-    from sweep.cli.validate import checked_run, remarks
+    from sweep.cli.validate import checked_run
+    from sweep.config.spec import remarks
 
     spec, options = checked_run(config)
     if options.parent is not None:

@@ -19,11 +19,11 @@ from sweep.cli.compose import Composer
 from sweep.cli.grid import Planner
 from sweep.cli.plain import collect_refusals, configure_log, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
-from sweep.cli.validate import CALLBACK, checked_settings, question_problems, remarks
+from sweep.cli.validate import CALLBACK, checked_settings, question_problems
 from sweep.config.messages import validated
 from sweep.config.models import Sweeper
 from sweep.config.settings import CONTROL_KEYS, Settings, settings
-from sweep.config.spec import RunSpec
+from sweep.config.spec import RunSpec, remarks
 from sweep.engine.estimate import Estimate, estimate
 from sweep.engine.executors import available_cpus, create
 from sweep.engine.life import Opening, sweep_life

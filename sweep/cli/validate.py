@@ -159,20 +159,6 @@ def question_problems(
     yield invalid_value("metric", metric, advice)
 
 
-def remarks(specs: Sequence[RunSpec], axes: Sequence[str]) -> Iterator[str]:
-    """Yield what the runs do that the user may not expect; none of it is a mistake."""
-    if "seed" in axes and not any(spec.uses_seed for spec in specs):
-        yield (
-            "seed: it changes nothing here, for the weights are given and no samples are drawn; "
-            "leave the axis out, or draw weights with network.init.scheme=xavier."
-        )
-    if any(spec.rule_unasked for spec in specs):
-        yield (
-            "rule=notebook: the default network trains as its notebook does and never moves the "
-            "hidden bias; for data of your own set network=auto or rule=gradient."
-        )
-
-
 # --- a single run ------------------------------------------------------------------------
 
 

@@ -72,9 +72,8 @@ def build_report(
     links
         Named web addresses. ``runs`` is the one that a run's id is appended to; the others
         are shown by their name. Only http and https are taken.
-    place
-        The words that give another command the place where the sweep is stored; empty for the
-        defaults.
+    store_arguments
+        The words that name the sweep's store to another command; empty for the defaults.
     question
         What decides between runs; None for what the sweep's plan says.
 
@@ -86,12 +85,13 @@ def build_report(
     data = sweep_data(sweep, runs, question)
     pairs = rule_pairs(data)
     sweep_id, about = plain(sweep.sweep_id), data.plan.get("about") or {}
-    drawn = _drawn(
-        pictures_of(data, pairs), f"sweep {sweep_id} · {counted(len(data.started), 'run')}"
-    )
     frames = {"runs.csv": files.runs_frame(data), "final_error.csv": files.final_error_frame(data)}
     if data.repeats:
         frames["repeats.csv"] = files.repeats_frame(data)
+    written = _write_frames(folder, frames)
+    drawn = _drawn(
+        pictures_of(data, pairs), f"sweep {sweep_id} · {counted(len(data.started), 'run')}"
+    )
     safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
     final = tables.final_error_table(data)
     sections = [
@@ -116,9 +116,9 @@ def build_report(
         [*frames, "index.html"],
         plain(str(about.get("note") or ""), 2000),
     )
-    written = _written(folder, frames, page)
+    written += _write_page(folder, page)
     best = None if data.best is None else data.best.run
-    return Report(folder, written, page.answer, note(page), final, best)
+    return Report(folder, tuple(written), page.answer, note(page), final, best)
 
 
 def build_comparison(
@@ -129,6 +129,7 @@ def build_comparison(
     if len({question.deciding(runs) for _, runs in (first, second)}) > 1:
         question = replace(question, metric="final_error")  # one of them has no validation
     found = compare.compared(sweep_data(*first, question), sweep_data(*second, question))
+    written = _write_frames(folder, {"comparison.csv": compare.exact_frame(found)})
     ids = [plain(data.sweep.sweep_id) for data in found.data]
     picture = comparison_picture(found)
     sections = _drawn([picture] if picture else [], f"sweeps {ids[0]} and {ids[1]}")
@@ -136,8 +137,8 @@ def build_comparison(
     sections += [Section(f"table-{i}", table.title, table) for i, table in enumerate(made)]
     title = f"Sweep {ids[0]} (first) and sweep {ids[1]} (second)"
     page = Page(title, found.answer, sections, files=["comparison.csv", "index.html"])
-    frames = {"comparison.csv": compare.exact_frame(found)}
-    return Report(folder, _written(folder, frames, page), found.answer)
+    written += _write_page(folder, page)
+    return Report(folder, tuple(written), found.answer)
 
 
 def _drawn(pictures: Sequence[Picture], subtitle: str) -> list[Section]:
@@ -149,15 +150,20 @@ def _drawn(pictures: Sequence[Picture], subtitle: str) -> list[Section]:
     return sections
 
 
-def _written(folder: Path, frames: Mapping[str, Frame], page: Page) -> tuple[Path, ...]:
-    """Write all files of a report, the page last."""
+def _write_frames(folder: Path, frames: Mapping[str, Frame]) -> list[Path]:
+    """Write the CSV files first: they are there also where a signal ends the drawing."""
     folder.mkdir(parents=True, exist_ok=True)
-    contents: dict[str, str | bytes] = {n: files.csv_text(frame) for n, frame in frames.items()}
+    return [files.write(folder / name, files.csv_text(frame)) for name, frame in frames.items()]
+
+
+def _write_page(folder: Path, page: Page) -> list[Path]:
+    """Write the pictures, and the page last."""
+    contents: dict[str, str | bytes] = {}
     for part in page.sections:
         for kind, content in zip(("png", "svg"), part.drawn, strict=False):
             contents[f"{part.anchor}.{kind}"] = content
     contents |= {"report.md": markdown(page), "index.html": html(page)}
-    return tuple(files.write(folder / name, content) for name, content in contents.items())
+    return [files.write(folder / name, content) for name, content in contents.items()]
 
 
 def _tables(data: SweepData, pairs: Frame, final: Table, drawn: list[Section]) -> list[Section]:

@@ -33,7 +33,7 @@ def test_matches_an_axis_of_one_by_the_param_of_the_other(comparison: Comparison
     points = comparison.points
     found = list(zip(points.lr, points.iters, points["axis rule"], strict=True))
     assert found == [(0.1, 10, "notebook"), (1.0, 10, "notebook")]
-    assert comparison.alone == (2, 10)
+    assert comparison.unmatched == (2, 10)
 
 
 def test_matches_an_axis_of_one_by_the_configuration_of_the_other(tmp_path: Path) -> None:
@@ -46,7 +46,7 @@ def test_matches_an_axis_of_one_by_the_configuration_of_the_other(tmp_path: Path
         found.append(sweep_data(stored.stored_sweep(tmp_path / name, plan), runs))
     comparison = compared(*found)
     assert list(comparison.points["axis network.activation"]) == ["sigmoid"]
-    assert comparison.alone == (0, 1)
+    assert comparison.unmatched == (0, 1)
 
 
 def sides(folder: Path, *ends: list[float]) -> Comparison:
@@ -147,7 +147,7 @@ def test_cost_is_what_each_sweep_trained_itself(tmp_path: Path) -> None:
 def test_equal_sweeps_have_no_changes(tmp_path: Path) -> None:
     comparison = compared(*both(tmp_path, FIRST))
     assert change_table(comparison).rows == () and change_table(comparison).note == "Nothing."
-    assert comparison.alone == (0, 0) and "Grid points" not in comparison.answer
+    assert comparison.unmatched == (0, 0) and "Grid points" not in comparison.answer
     assert [row[1:] for row in cost_table(comparison).rows if row[1] != row[2]] == []
 
 
