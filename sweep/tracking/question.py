@@ -1,6 +1,6 @@
-"""The question that decides between runs: by which metric, smallest or largest, over which repeats.
+"""How the best run is chosen: the metric, whether it is minimised, and the repeated axes.
 
-It is in no signature. plan.json keeps the sweep's own; a report may ask another one.
+plan.json stores a sweep's question; it is part of no signature, and reports may override it.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
 
 REPEATS = ("seed", "data.fold")
-"""The axes that make repeats where the sweep names no others."""
+"""Default axes whose values are repeats of one grid point."""
 
 POINT = "sweep.point"
-"""The tag that the repeats of one grid point share: its name without the repeated axes."""
+"""Tag shared by the repeats of a grid point: its name without the repeated axes."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """What decides between runs.
+    """How the best run is chosen.
 
     Attributes
     ----------
     metric
-        None for `final_error`, or `best_validation_error` where a run has one.
+        None means `best_validation_error` if a run has it, else `final_error`.
     mode
-        ``min`` where smaller is better, ``max`` where larger is.
+        ``min`` or ``max``.
     repeats
-        Axes whose values repeat a grid point instead of making another one.
+        Axes whose values repeat a grid point instead of adding another one.
     """
 
     metric: str | None = None
@@ -42,18 +42,18 @@ class Question:
     repeats: tuple[str, ...] = REPEATS
 
     def document(self) -> dict[str, Any]:
-        """Return it as plan.json holds it."""
+        """Return the entry of plan.json."""
         return {"metric": self.metric, "mode": self.mode, "repeats": list(self.repeats)}
 
     def deciding(self, runs: Iterable[StoredRun]) -> str:
-        """Return the name of the metric that decides between these runs."""
+        """Return the name of the metric by which these runs are compared."""
         if self.metric is not None:
             return self.metric
         validated = any("best_validation_error" in run.metrics for run in runs)
         return "best_validation_error" if validated else "final_error"
 
     def unanswered(self, runs: Sequence[StoredRun]) -> str:
-        """Return the sentence that no run has the metric; empty where one does, or none ran."""
+        """Return an error message if no run has the metric; empty if one does or `runs` is."""
         names = {name for run in runs for name in run.metrics}
         if self.metric is None or self.metric in names or not runs:
             return ""
@@ -62,9 +62,9 @@ class Question:
         return f"metric={self.metric}: no run has this metric; the runs have {listed}."
 
     def best_metrics(self, runs: Sequence[StoredRun]) -> dict[str, float]:
-        """Return the best of the final errors and of the deciding metric over all runs.
+        """Return ``best_<name>`` of the final errors and of the deciding metric over all runs.
 
-        Where grid points were repeated, ``best_mean_<metric>`` is the best mean of a point.
+        With repeats, ``best_mean_<metric>`` is the best mean over the repeats of a grid point.
         """
         found = {
             name: min(values)
@@ -81,9 +81,9 @@ class Question:
         return {entity_name(f"best_{name}"): value for name, value in found.items()}
 
     def best_run(self, runs: Sequence[StoredRun]) -> StoredRun | None:
-        """Return the best run of the grid point with the best mean; None where none has a value.
+        """Return the best run of the grid point with the best mean; None if no run has a value.
 
-        Of equal ones it is that with fewer iterations.
+        Ties are resolved in favour of fewer iterations.
         """
         points = _points(runs, self.deciding(runs))
         sign = -1.0 if self.mode == "max" else 1.0
@@ -103,22 +103,24 @@ def question_of(
     mode: str | None = None,
     repeats: Sequence[str] | None = None,
 ) -> Question:
-    """Return the question that a sweep's plan.json asks, with what is asked otherwise."""
+    """Return the question in a sweep's plan.json, overridden by arguments that are not None.
+
+    The stored mode belongs to the stored metric: with another `metric` the default is ``min``.
+    """
     stored = plan.get("question")
     stored = stored if isinstance(stored, Mapping) else {}
     own = stored.get("repeats", REPEATS)
+    name = stored.get("metric")
     if metric is None:
-        name, way = stored.get("metric"), mode or stored.get("mode")
         metric = None if name is None else str(name)
-    else:
-        way = mode
+    way = mode or (stored.get("mode") if metric == name else None)
     if repeats is None:
         repeats = [str(one) for one in own] if isinstance(own, list | tuple) else REPEATS
     return Question(metric, "max" if way == "max" else "min", tuple(repeats))
 
 
 def repeat_problems(repeats: Iterable[str], axes: Sequence[str]) -> list[str]:
-    """Return why some of `repeats` cannot repeat the grid points of these axes."""
+    """Return a message for each of `repeats` that is no valid repeated axis."""
     others = [key for key in axes if key not in ("lr", "iters")]
     advice = f"name one of {', '.join(others)}" if others else "write []"
     return [
@@ -130,7 +132,7 @@ def repeat_problems(repeats: Iterable[str], axes: Sequence[str]) -> list[str]:
 
 
 def _points(runs: Iterable[StoredRun], metric: str) -> dict[str, list[tuple[float, StoredRun]]]:
-    """Return the completed runs of each grid point with their values of the metric."""
+    """Return grid point -> its completed runs with their finite values of the metric."""
     found: dict[str, list[tuple[float, StoredRun]]] = {}
     for run in runs:
         value = run.metrics.get(metric, math.nan)
@@ -144,7 +146,7 @@ def _mean(own: Sequence[tuple[float, StoredRun]]) -> float:
 
 
 def totals_of(runs: Sequence[StoredRun], question: Question) -> dict[str, float]:
-    """Return the metrics of a sweep, counted from its runs."""
+    """Return the metrics of a sweep: counts by outcome, and the best values."""
     totals = {
         "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
         "runs_failed": float(sum(run.status == "FAILED" for run in runs)),

@@ -111,7 +111,12 @@ def test_sweeps_are_compared_by_a_metric_that_both_have(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("asked", "metric", "mode"),
-    [({}, "f1", "max"), ({"metric": "loss"}, "loss", "min"), ({"mode": "min"}, "f1", "min")],
+    [
+        ({}, "f1", "max"),
+        ({"metric": "f1"}, "f1", "max"),
+        ({"metric": "loss"}, "loss", "min"),
+        ({"mode": "min"}, "f1", "min"),
+    ],
 )
 def test_mode_belongs_to_its_metric(asked: dict[str, str], metric: str, mode: str) -> None:
     from sweep.tracking.question import question_of
