@@ -1,7 +1,6 @@
-"""Hydra plugin: the sweeper that runs a whole grid as one sweep; the work is in `sweep`.
+"""Hydra plugin: the sweeper ``grid``, which runs a grid as one sweep.
 
-Hydra imports this module at the start of every Hydra program in the environment, so it
-holds the registration and a thin class alone.
+Every Hydra program in the environment imports this module, so it imports `sweep` only on use.
 """
 
 from dataclasses import dataclass, field
@@ -17,33 +16,33 @@ from omegaconf import DictConfig
 
 @dataclass
 class GridSweeperConf:
-    """What `hydra.sweeper` can say under ``hydra/sweeper=grid``."""
+    """Schema of `hydra.sweeper` for ``hydra/sweeper=grid``."""
 
     _target_: str = "hydra_plugins.sweep_grid.GridSweeper"
     max_batch_size: int | None = None
     params: dict[str, Any] | None = field(default_factory=dict)
     points: Any = None  # a list of mappings, or the path of a CSV or YAML file
     skip: Any = field(default_factory=list)  # conditions that leave points out
-    misfits: str = "refuse"  # or skip: points whose options do not fit each other
+    misfits: str = "refuse"  # or skip: points with incompatible options
     samples: int | None = None  # points drawn from intervals
 
 
 class GridSweeper(Sweeper):
-    """Expand the grid, check every point, then train all of them as one sweep."""
+    """Expand and validate the grid, then run it as one sweep."""
 
     def __init__(self, **settings: Any) -> None:
-        self.settings = settings  # they are read from the configuration, where they are checked
+        self.settings = settings  # unused: `sweep` reads and validates the configuration
 
     def setup(
         self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
     ) -> None:
-        """Keep what Hydra gives; the launcher is made when the sweep has its id."""
+        """Store Hydra's objects; the launcher is instantiated when the sweep has its id."""
         self.hydra_context = hydra_context
         self.task_function = task_function
         self.config = config
 
     def make_launcher(self) -> Launcher:
-        """Return the launcher that the configuration names, as it is now."""
+        """Instantiate the launcher from the current configuration."""
         assert self.config is not None and self.hydra_context is not None
         return Plugins.instance().instantiate_launcher(
             hydra_context=self.hydra_context,
@@ -52,13 +51,9 @@ class GridSweeper(Sweeper):
         )
 
     def sweep(self, arguments: list[str]) -> Any:
-        """Run the sweep that the command line and the configured axes describe.
+        """Run the sweep of the command line and the configured axes.
 
-        Parameters
-        ----------
-        arguments
-            The overrides that Hydra composed the sweep's own configuration from. They are part
-            of those that were typed, which `sweep.cli.arguments` keeps.
+        `arguments` is unused: `sweep.cli.arguments` keeps all overrides of the command line.
         """
         from sweep.cli.command import run_sweep
 

@@ -1,8 +1,7 @@
-"""Hydra plugin: the launcher that trains shared trajectories once; the work is in `sweep`.
+"""Hydra plugin: the launcher ``trajectory``, which trains shared trajectories once.
 
-Hydra imports this module at the start of every Hydra program in the environment, so it holds
-the registration and a thin class alone. The basic launcher is the one thing that is taken from
-a private module of Hydra's: there is no public name for it, and jobs shall be exactly Hydra's.
+Every Hydra program in the environment imports this module, so it does not import `sweep`.
+BasicLauncher is private in Hydra, but has no public name; with it jobs run exactly as Hydra's.
 """
 
 from dataclasses import dataclass, field
@@ -13,12 +12,12 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import OmegaConf
 
 OPTIONS = ("address", "patience", "resources")
-"""What a backend may be told; written out so that Hydra knows the keys. Null is not told."""
+"""Options of the backends, listed so that Hydra accepts the keys; null leaves one unset."""
 
 
 @dataclass
 class TrajectoryLauncherConf:
-    """What `hydra.launcher` can say under ``hydra/launcher=trajectory``."""
+    """Schema of `hydra.launcher` for ``hydra/launcher=trajectory``."""
 
     _target_: str = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
     backend: str = "threads"
@@ -27,7 +26,7 @@ class TrajectoryLauncherConf:
 
 
 class TrajectoryLauncher(BasicLauncher):
-    """Hydra's basic launcher, with the settings of what trains a sweep's trajectories."""
+    """Hydra's basic launcher with the settings of an executor."""
 
     def __init__(
         self,

@@ -1,3 +1,3 @@
-"""Which learning rate, and how many iterations? A tracked sweep answers it."""
+"""Sweeps over learning rates and iterations of a small network, with Hydra and MLflow."""
 
 __version__ = "0.1.0"

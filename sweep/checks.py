@@ -1,4 +1,4 @@
-"""Validate single values of a configuration; messages are one sentence with the value."""
+"""Validate single configuration values; each message is one sentence with the value."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Array = npt.NDArray[np.float64]
 
 
 def one_of(value: Any, choices: Collection[str], what: str) -> str:
-    """Return `value` if it is one of `choices`; else raise ConfigError with the nearest one."""
+    """Return `value` if it is one of `choices`; otherwise raise ConfigError with the nearest."""
     if isinstance(value, str) and value in choices:
         return value
     near = get_close_matches(str(value), choices, n=1)
@@ -46,7 +46,7 @@ def number(value: Any, what: str) -> float:
 
 
 def integer(value: Any, what: str, *, least: int) -> int:
-    """Return `value` as an int; raise ConfigError unless it is a whole number >= `least`."""
+    """Return `value` as an int; raise ConfigError unless it is an integer >= `least`."""
     if _is(value, numbers.Integral) and value >= least:
         return int(value)
     raise ConfigError(f"{what} is {value!r}: it must be a whole number of at least {least}.")
@@ -59,9 +59,9 @@ def vector(value: Any, what: str) -> Array:
 
 
 def table(value: Any, what: str) -> Array:
-    """Return a list of rows as an array of shape (rows, columns); raise ConfigError otherwise.
+    """Return rows as an array of shape (rows, columns).
 
-    Every row must be a list of finite numbers, as long as the first one.
+    Raises ConfigError unless all rows are equally long lists of finite numbers.
     """
     items = _items(value, f"{what} is {value!r}: it must be a list of rows of numbers.")
     rows = [vector(row, f"{what}[{at}]") for at, row in enumerate(items)]
@@ -84,7 +84,7 @@ def _items(value: Any, message: str) -> Sequence[Any]:
 
 
 def _is(value: Any, kind: type) -> bool:
-    """Return whether `value` is a number of `kind`; a bool is none."""
+    """Return whether `value` is a number of `kind`; a bool is not."""
     return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
 
 
@@ -95,13 +95,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
 
 
 def no_such_key(node: str, key: Any, known: Iterable[Any]) -> str:
-    """Return the message for an unknown key of a node: with a similar key, else with all.
-
-    Parameters
-    ----------
-    node
-        The dotted key of the node.
-    """
+    """Return the message for an unknown key of `node`, a dotted key: a similar key or all keys."""
     names = [str(name) for name in known]
     listed = f"; {node} has {', '.join(names)}." if names else f"; give {node} one whole value."
     return f"{node}.{key}: there is no such key{did_you_mean(str(key), names) or listed}"
@@ -111,7 +105,7 @@ def invalid_value(key: str, value: Any, advice: str) -> str:
     """Return the message for an invalid value: key and value as typed, then the advice."""
     shown = "null" if value is None else str(value)
     if isinstance(value, str) and value in ("true", "false", "null"):
-        shown = f'"{value}"'  # text in quotes
+        shown = f'"{value}"'  # a string, not the literal
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return f"{key}={shown}: {advice}" + ("" if advice.endswith("?") else ".")

@@ -1,4 +1,4 @@
-"""What the terminal shows: plain lines and tables."""
+"""Terminal output: plain lines and tables."""
 
 from __future__ import annotations
 
@@ -24,43 +24,43 @@ if TYPE_CHECKING:
 
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
-"""Hydra's flags that name the place of configuration files."""
+"""Hydra's options that locate configuration files."""
 
 RESUMED = re.compile(
     r"\+*(outputs|tracking|budget|max_seconds|fail_fast|hydra[/.](launcher|job|sweep|output_subdir))\b"
 )
-"""The keys that a resumed sweep is given again: where it is stored, and how it runs."""
+"""Keys that are kept when a sweep is resumed: where it is stored and how it runs."""
 
 MANY_SCALARS = 64
 
 
 def echo(text: str = "") -> None:
-    """Print one line to standard output, at once."""
+    """Print a line to standard output and flush it."""
     _print(text, sys.stdout)
 
 
 def notice(text: str) -> None:
-    """Print to standard error why the command takes long."""
+    """Print a status message to standard error."""
     _print(text, sys.stderr)
 
 
 def error(text: str) -> None:
-    """Print an error to standard error, a line for each sentence."""
+    """Print an error to standard error, with a prefix on each line."""
     for line in text.splitlines():
         _print(f"sweep: {line}", sys.stderr)
 
 
 def _print(text: str, stream: TextIO) -> None:
-    """Print at once; the sweep goes on where the reader is gone (`| head`, a closed terminal)."""
+    """Print and flush; a closed pipe or terminal (`| head`) does not end the sweep."""
     try:
         print(text, file=stream, flush=True)
     except OSError as error:
-        if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF):  # for good
+        if error.errno in (errno.EPIPE, errno.EIO, errno.EBADF):  # permanent
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def resume_command(sweep_id: str) -> str:
-    """Return the command that finishes a sweep: where it is stored and how it runs, no axis."""
+    """Return the command that resumes a sweep with its store and execution options, no axes."""
     flags, kept = ["-m"], []
     words = iter(sys.argv[1:])
     for word in words:
@@ -73,7 +73,7 @@ def resume_command(sweep_id: str) -> str:
 
 
 def ui_command(options: Settings) -> str:
-    """Return the one command that opens the MLflow UI on this store."""
+    """Return the command that opens the MLflow UI on this store."""
     if options.tracking_kind == "local":
         path = os.path.relpath(options.outputs / "mlflow.db")
         if path.startswith(".."):
@@ -84,7 +84,7 @@ def ui_command(options: Settings) -> str:
 
 
 def single_run(spec: RunSpec, result: RunResult) -> None:
-    """Print what the notebook prints of a run: neurons, errors and weights, as plain numbers."""
+    """Print neurons, errors and weights of a run as the notebook does, as plain numbers."""
     data, final = spec.data(), result.final_weights
     scalars = {name: value for name, value in final.items() if not getattr(value, "ndim", 0)}
     after = f"After {spec.iters} iteration{'' if spec.iters == 1 else 's'} (lr={spec.lr!r}"
@@ -136,13 +136,13 @@ def _numbers(label: str, letter: str, values: Sequence[float]) -> None:
 
 
 def stored(run_id: str, options: Settings) -> None:
-    """Print where a single run was stored and how to look at it."""
+    """Print where a single run was stored and how to open it."""
     echo(f"Stored as run {run_id} of experiment '{options.experiment}'.")
     echo(f"Look at it:  {ui_command(options)}")
 
 
 def sweep_started(sweep: Sweep) -> None:
-    """Print the first line of a sweep: what it is, and what is stored of it already."""
+    """Print a sweep's plan and how many of its runs are stored already."""
     first, *left_out = sweep.plan.lines(sweep.plan.cells)
     if sweep.finished:
         first += f"; {sweep.finished} of them stored already, {len(sweep.pending)} to do"
@@ -151,20 +151,20 @@ def sweep_started(sweep: Sweep) -> None:
 
 
 def reused(name: str, run_id: str, sweep_id: str | None) -> None:
-    """Print that a result was taken over from an earlier run."""
+    """Print that a result was taken from an earlier run."""
     where = f"sweep {sweep_id}" if sweep_id else "no sweep"
     echo(f"  {plain_text(name)}  taken over from run {run_id} of {where}")
 
 
 def interrupted(sweep: Sweep, signum: int) -> None:
-    """Print the last line of a sweep that a signal ended: what is done and how to go on."""
+    """Print how many runs of an interrupted sweep are finished, and how to resume it."""
     done = f"{sweep.finished} of {len(sweep.plan.cells)} runs are done"
     command = resume_command(sweep.id)
     error(f"Ended by {signal.Signals(signum).name}: {done}; finish it with: {command}")
 
 
 def single_interrupted(signum: int, how: str) -> None:
-    """Print the one line of a single run that a signal ended, and `how` it is kept."""
+    """Print that a signal ended a single run; `how` is the phrase on what was kept of it."""
     name = signal.Signals(signum).name
     error(f"Ended by {name}: the run was not done and {how}; a sweep (-m) can be resumed.")
 
@@ -189,7 +189,7 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
 
 
 def report_built(report: Report, options: Settings) -> None:
-    """Print a report's answer, where it is, and the command that opens the MLflow UI."""
+    """Print a report's headline, its path and the command that opens the MLflow UI."""
     echo(report.headline)
     echo(f"Report:      {os.path.relpath(report.folder / 'index.html')}")
     echo(f"MLflow UI:   {ui_command(options)}")
@@ -198,7 +198,7 @@ def report_built(report: Report, options: Settings) -> None:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
 ) -> None:
-    """Print a table of texts; the columns in `right` are aligned right."""
+    """Print a table; the columns with an index in `right` are right-aligned."""
     from rich.console import Console
     from rich.table import Table
 
@@ -207,7 +207,7 @@ def table(
         table.add_column(column, justify="right" if position in right else "left", no_wrap=True)
     for row in rows:
         table.add_row(*map(plain_text, row))
-    # A table that goes to a file or a pipe is never folded.
+    # Tables in files and pipes are never wrapped.
     width = None if sys.stdout.isatty() else 10_000
     console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
     with console.capture() as shown:

@@ -1,16 +1,4 @@
-"""The errors of this package, with the exit codes of the command.
-
-    SweepError                  1
-    ├── RunFailed               1    a run raised, or verify found a difference
-    ├── ConfigError             2    the configuration was refused; nothing was created
-    │   ├── ConfigErrors        2    several invalid values, one line each
-    │   └── MisfitError         2    valid options that do not fit each other
-    ├── StoreError              3    the store cannot be used
-    │   ├── RunGoneError        3    a run was deleted while it trained
-    │   ├── UnreachableError    3    a server did not answer
-    │   ├── StoreVersionError   3    the database belongs to another MLflow version
-    │   └── StoreBusyError      3    another process works on the sweep or the store
-    └── NotFoundError           2    no such sweep or run in the store
+"""Errors of this package, each with the exit code of the command.
 
 Messages are one sentence: what is wrong, the value, and what to do.
 """
@@ -28,28 +16,22 @@ class SweepError(Exception):
 
 
 class RunFailed(SweepError):
-    """A run raised, or a stored run differs from its retraining."""
+    """A run raised an error, or a stored run differs from its retraining."""
 
 
 class ConfigError(SweepError):
-    """The configuration was refused before anything was created."""
+    """The configuration is invalid; nothing was created."""
 
     exit_code = 2
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """Return one sentence for each invalid value."""
+        """One sentence for each invalid value."""
         return (str(self),)
 
 
 class ConfigErrors(ConfigError):
-    """Several invalid values of one command.
-
-    Parameters
-    ----------
-    messages
-        One sentence for each invalid value, in the order of the grid; duplicates are dropped.
-    """
+    """Several invalid values: one sentence each, in the order of the grid, without duplicates."""
 
     def __init__(self, messages: Iterable[str]) -> None:
         self._messages = tuple(dict.fromkeys(messages))
@@ -57,7 +39,6 @@ class ConfigErrors(ConfigError):
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """Return one sentence for each invalid value."""
         return self._messages
 
     def __reduce__(self) -> tuple[type[ConfigErrors], tuple[tuple[str, ...]]]:
@@ -65,17 +46,16 @@ class ConfigErrors(ConfigError):
 
 
 class MisfitError(ConfigError):
-    """Valid options that do not fit each other; a line for each misfit."""
+    """Valid options that cannot be combined; one line for each conflict."""
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """Return one sentence for each misfit."""
         return tuple(str(self).splitlines())
 
 
 @contextmanager
 def collect_errors(problems: list[str]) -> Iterator[None]:
-    """Add the messages of a ConfigError to `problems`, so that a command reports all at once."""
+    """Append the messages of a ConfigError to `problems`, so that all are reported at once."""
     try:
         yield
     except ConfigError as error:
@@ -95,11 +75,11 @@ class StoreError(SweepError):
 
 
 class RunGoneError(StoreError):
-    """The run or its experiment was deleted while it was being written."""
+    """The run or its experiment was deleted while it was written."""
 
 
 class UnreachableError(StoreError):
-    """The server did not answer; what was to be written waits on disk."""
+    """The server did not answer; unwritten results wait on disk."""
 
 
 class StoreVersionError(StoreError):
@@ -113,8 +93,8 @@ class StoreBusyError(StoreError):
 class StoreLost(BaseException):
     """The store failed while a job recorded its run.
 
-    No subclass of Exception: a launcher would take it for a failed job and start the next one,
-    which cannot be recorded.
+    Not an Exception: a launcher would treat it as a failed job and start the next one, which
+    cannot be recorded.
     """
 
     def __init__(self, error: StoreError) -> None:

@@ -1,8 +1,7 @@
-"""``python -m sweep.export``: copy a stored sweep into a folder that is a small store of its own.
+"""``python -m sweep.export``: copy a stored sweep into a folder that is a complete store.
 
-``mlflow.db`` and ``artifacts/`` hold the sweep alone, ``data/`` the files that it trained on,
-``reports/`` its report: every command works on the folder with ``outputs=FOLDER``, on another
-machine too. It is written beside its place and moved there when it is complete.
+It has only this sweep, with its data files and report; every command works on it with
+``outputs=FOLDER``, also on another machine. It is written under a temporary name and renamed.
 """
 
 from __future__ import annotations
@@ -50,16 +49,10 @@ FILE_KEYS = ("file", "validation")
 
 
 def export(config: DictConfig) -> None:
-    """Copy the sweep that ``sweep=ID|last`` names into the folder, or ``.zip`` file, ``to``.
+    """Copy the sweep ``sweep=ID|last`` to the folder or ``.zip`` file ``to``.
 
-    Raises
-    ------
-    ConfigError
-        The folder or file exists already.
-    NotFoundError
-        There is no such sweep.
-    StoreError
-        The store cannot be read, or the folder cannot be written.
+    Raises ConfigError if ``to`` exists, NotFoundError if there is no such sweep, and StoreError if
+    the store cannot be read or ``to`` cannot be written.
     """
     from sweep import console
     from sweep.cli.plain import plain_values
@@ -84,7 +77,7 @@ def export(config: DictConfig) -> None:
     try:
         with _appearing(target) as folder, _new_store(folder) as new:
             left_out = _copy(store, sweep, runs, new, there)
-        if target.is_dir():  # MLflow keeps addresses of artifacts: they are those of this place
+        if target.is_dir():  # update MLflow's absolute addresses of artifacts
             with _new_store(target):
                 pass
     except OSError as error:
@@ -100,9 +93,9 @@ def export(config: DictConfig) -> None:
 
 @contextmanager
 def _appearing(target: Path) -> Iterator[Path]:
-    """Yield a new folder that takes the place of `target` when the block ends well.
+    """Yield a temporary folder that is renamed to `target` if the block succeeds.
 
-    For a ``.zip`` it is packed first, so that unpacking gives a folder of that name.
+    For a ``.zip`` it is packed first; unpacking creates a folder of that name.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     aside = target.with_name(f".{target.name[:100]}.{secrets.token_hex(4)}.part")
@@ -120,7 +113,7 @@ def _appearing(target: Path) -> Iterator[Path]:
 
 @contextmanager
 def _new_store(folder: Path) -> Iterator[Store]:
-    """Open the store of a folder and close it: no log stays beside the database, and no lock."""
+    """Open the store of a folder and close it, leaving no log beside the database and no locks."""
     from sweep.tracking import database
     from sweep.tracking.settings import Tracking
     from sweep.tracking.store import open_store
@@ -131,16 +124,12 @@ def _new_store(folder: Path) -> Iterator[Store]:
     shutil.rmtree(store.tracking.locks, ignore_errors=True)
 
 
-# --- the copy ----------------------------------------------------------------------------
-
-
 def _copy(
     source: Store, sweep: StoredSweep, runs: Sequence[StoredRun], target: Store, there: Settings
 ) -> list[str]:
     """Copy a sweep with its report and data files; return the data files that were left out.
 
-    MLflow gives the copies ids of their own; the links of the sweep's note are changed with
-    them. What still runs is copied as KILLED: no process trains it there.
+    The copies have new MLflow ids, which replace those in the links of the sweep's note.
     """
     from sweep import console
     from sweep.errors import StoreError
@@ -180,7 +169,7 @@ def _copy(
 
 
 def _files(run: StoredRun, copies: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the files of a run; its configuration names the copies of its data files."""
+    """Return the files of a run; its configuration names the copied data files."""
     from sweep.tracking import files
 
     found = {
@@ -190,13 +179,10 @@ def _files(run: StoredRun, copies: Mapping[str, str]) -> dict[str, bytes]:
     }
     try:
         config = run.config()
-    except Exception:  # damaged bytes are copied as they are
+    except Exception:  # damaged bytes are copied unchanged
         return found
     new = _moved(config, copies)
     return found if new == config else {**found, files.CONFIG: files.config_bytes(new)}
-
-
-# --- its data files ----------------------------------------------------------------------
 
 
 def _with_copies(
@@ -204,8 +190,8 @@ def _with_copies(
 ) -> tuple[dict[str, Any], dict[str, str], list[str]]:
     """Copy the data files of a plan; return the new plan, file -> copy, and the files left out.
 
-    A file is copied only where it holds what the runs trained on: a plan that names another
-    file of this machine does not get it into the folder.
+    A file is copied only if it has the content that the runs trained on, so that a manipulated
+    plan cannot export other files of this machine.
     """
     from sweep.config.spec import trajectory_key
     from sweep.errors import ConfigError
@@ -245,7 +231,7 @@ def _with_copies(
 
 
 def _moved(config: Mapping[str, Any], copies: Mapping[str, str]) -> dict[str, Any]:
-    """Return a configuration that names the copies of its data files."""
+    """Return a configuration that names the copied data files."""
     data = config.get("data")
     new = {"data": _renamed(data, copies)} if isinstance(data, Mapping) else {}
     return {**config, **new}
@@ -257,14 +243,14 @@ def _renamed(values: Mapping[str, Any], copies: Mapping[str, str], at: str = "")
 
 
 def _copied(paths: Sequence[Path], folder: Path) -> str:
-    """Copy the files of a data set, named by their content; return their path below `folder`."""
+    """Copy the files of a data set, named by content; return their path or glob below `folder`."""
     total = hashlib.sha256(b"".join(hashlib.sha256(one.read_bytes()).digest() for one in paths))
     name = f"data/{total.hexdigest()[:32]}"
     found = re.search(r"(\.\w+){1,2}$", paths[0].name, re.ASCII)
     ending = found[0].lower() if found else ""
     if len(paths) == 1:
         copies, named = [f"{name}{ending}"], f"{name}{ending}"
-    else:  # in their order
+    else:  # numbered to keep their order
         copies = [f"{name}/{at:06d}{ending}" for at in range(len(paths))]
         named = f"{name}/*{ending}"
     for path, copy in zip(paths, copies, strict=True):

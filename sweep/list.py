@@ -1,4 +1,4 @@
-"""``python -m sweep.list``: show the sweeps of a store, the newest first."""
+"""``python -m sweep.list``: list the sweeps of a store, newest first."""
 
 from __future__ import annotations
 
@@ -16,18 +16,13 @@ if TYPE_CHECKING:
 
 COLUMNS = ("sweep", "name", "begun", "status", "runs", "failed", "best final error", "about")
 MOST_WORDS = 60
-"""Characters of a note that are shown."""
+"""Characters shown of tags and note."""
 
 
 def list_sweeps(config: DictConfig) -> None:
-    """Print a line for each sweep of the store that the configuration names.
+    """Print a line for each sweep of the configured store.
 
-    Raises
-    ------
-    NotFoundError
-        There is no store.
-    StoreError
-        It cannot be read.
+    Raises NotFoundError if there is no store, StoreError if it cannot be read.
     """
     from sweep import console
     from sweep.cli.plain import plain_values

@@ -1,4 +1,4 @@
-"""A trained network with the preparation of its data, for new rows."""
+"""A trained network with its data preparation, to predict new rows."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network, how its data was prepared, and the run's options of ``data.read``."""
+    """A trained network, its data preparation, and the run's ``data.read`` options."""
 
     network: Network
     preparation: Preparation
@@ -26,13 +26,13 @@ class Model:
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """The classes that the outputs stand for; None where the outputs are numbers."""
+        """The classes of the outputs; None if the outputs are numbers."""
         binary = self.preparation.binary and self.network.activations[-1] == "sigmoid"
         return ("0", "1") if binary else self.preparation.classes
 
     @property
     def columns(self) -> list[str]:
-        """The names of what comes out; with classes the first is the class."""
+        """The names of the output columns; for classes the first one is the predicted class."""
         labels = self.labels
         if labels is None:
             return [column.name for column in self.preparation.targets]
@@ -43,14 +43,10 @@ class Model:
     def rows(
         self, source: Source, *, drop: bool = False
     ) -> tuple[list[list[str | float]], Sequence[int]]:
-        """Return what comes out for each row, in the order of `columns`.
+        """Return the predictions for each row of `source`, in the order of `columns`.
 
-        Parameters
-        ----------
-        drop
-            Leave out rows with a missing value; their numbers, from 1, are returned too.
-
-        Raises ConfigError for a row that cannot be prepared.
+        With `drop`, rows with a missing value are left out; their numbers, from 1, are the second
+        result. Raises ConfigError for a row that cannot be prepared.
         """
         from sweep.training.blas import hold_blas
         from sweep.training.data.preparation import new_rows
@@ -74,24 +70,11 @@ def model_of(
     *,
     what: str = "the model",
 ) -> Model:
-    """Return the network that a run's own files hold.
+    """Return the model in a run's files; `what` is the run's name in messages.
 
-    Parameters
-    ----------
-    config
-        The run's resolved configuration.
-    weights
-        Its weights by name, as stored: the ``best`` ones where early stopping kept them, else
-        the ``final`` ones.
-    document
-        How its data was prepared; None where rows are taken as they stand.
-    what
-        The run, for messages.
-
-    Raises
-    ------
-    ConfigError
-        There is no network of the built-in trainer in them.
+    `weights` are as stored: the ``best`` ones are used if early stopping kept them, else the
+    ``final`` ones. `document` is the data preparation; None if rows are used unchanged. Raises
+    ConfigError if there is no trained network of the built-in trainer, or the files are damaged.
     """
     from sweep.config import models
     from sweep.config.messages import validated

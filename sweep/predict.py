@@ -1,8 +1,7 @@
-"""``python -m sweep.predict``: put new rows through the network of a stored run.
+"""``python -m sweep.predict``: predict new rows with the network of a stored run.
 
-The rows are prepared as the run's data was (``preparation.json``), and what comes out is what the
-trained network gives, to the last bit: in the targets' own units where they were standardized,
-and beside the shares of the classes the largest one where they are labels.
+Rows are prepared as the run's data was (``preparation.json``). Outputs are exact, in the targets'
+units if these were standardized; for classes they are the predicted class and the shares.
 """
 
 from __future__ import annotations
@@ -24,16 +23,11 @@ if TYPE_CHECKING:
 
 
 def predict(config: DictConfig) -> None:
-    """Write the network's outputs for the rows of ``data.file`` into ``to``.
+    """Write the network's outputs for the rows of ``data.file`` to the file ``to``, or print them.
 
-    Raises
-    ------
-    ConfigError
-        The rows cannot be prepared, ``to`` exists, or the run has no network of our own.
-    NotFoundError
-        There is no such run.
-    StoreError
-        The store cannot be read, or the file cannot be written.
+    Raises ConfigError if the rows cannot be prepared, ``to`` exists, or the run has no network of
+    the built-in trainer; NotFoundError if there is no such run; StoreError if the store cannot be
+    read or the file cannot be written.
     """
     from sweep import console
     from sweep.cli.plain import plain_values
@@ -77,7 +71,7 @@ def predict(config: DictConfig) -> None:
         try:
             _write(sys.stdout, model.columns, rows)
             sys.stdout.flush()
-        except BrokenPipeError:  # as `head` leaves a pipe; nothing more is to be written to it
+        except BrokenPipeError:  # as by `head`; avoid a second error at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
@@ -106,7 +100,7 @@ def _run(store: Store, run_id: str, sweep_id: str) -> StoredRun:
 def _write(file: Any, columns: list[str], rows: Iterable[list[str | float]]) -> None:
     writer = csv.writer(file)
     writer.writerow(columns)
-    writer.writerows(rows)  # floats by repr, to the last bit
+    writer.writerows(rows)  # floats by repr: exact
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The progress of a sweep: a bar on a terminal, a few plain lines elsewhere."""
+"""Progress of a sweep: a bar on a terminal, a few plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -16,27 +16,22 @@ if TYPE_CHECKING:
     from sweep.training.history import RunResult
 
 FEW_RUNS = 100
-"""Up to so many runs get a line each; of a larger sweep only what is unusual does."""
+"""Up to this many runs have a line each; in a larger sweep only unusual ones do."""
 
 QUIET_SECONDS = 10.0
-"""Without a terminal a line is printed after so long at the latest."""
+"""Without a terminal, a line is printed at least this often."""
 
 GONE = (OSError, SystemExit)
-"""What a bar raises when its terminal was closed; rich itself exits then."""
+"""Raised by a bar whose terminal was closed; rich raises SystemExit."""
 
 BAR_AFTER = 0.5
-"""Work that is done in fewer seconds shows no progress."""
+"""Work that takes fewer seconds shows no progress."""
 
 
 class ProgressDisplay:
-    """Show iterations, rate and time left, and each run as it ends.
+    """Shows iterations, rate and time left, and each run as it ends.
 
-    Parameters
-    ----------
-    iterations
-        All iterations to train, a shared trajectory counted once.
-    runs
-        All runs to come.
+    `iterations` counts a shared trajectory once; `runs` is the number of runs to train.
     """
 
     def __init__(self, iterations: int, runs: int) -> None:
@@ -47,27 +42,25 @@ class ProgressDisplay:
         self._bar: Any = None
 
     def __enter__(self) -> ProgressDisplay:
-        """Start to show progress."""
         self._began = self._printed = time.monotonic()
         self._terminal = sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        """Stop to show progress; a bar disappears."""
         if self._bar is not None and self._terminal:
             with suppress(*GONE):
                 self._bar.stop()
         self._bar = None
 
     def advance(self, iterations: int) -> None:
-        """Count iterations that were trained."""
+        """Count trained iterations."""
         self.done += iterations
         if self._bar is None and time.monotonic() - self._began > BAR_AFTER:
             self._start_bar()
         self._update()
 
     def run_ended(self, name: str, result: RunResult) -> None:
-        """Show that a run ended; of a large sweep only what is unusual."""
+        """Show that a run ended; in a large sweep only if it is unusual."""
         if result.outcome == "completed":
             at = result.stopped_at
             after = "" if at is None else f", stopped after step {at}"
@@ -79,11 +72,11 @@ class ProgressDisplay:
             self._end(name, f"interrupted after step {last}")
 
     def run_failed(self, name: str, sentence: str) -> None:
-        """Show that a run failed, and why in one line."""
+        """Show that a run failed, and why, in one line."""
         self._end(name, f"FAILED: {plain_text(sentence)}")
 
     def printed(self, lines: Sequence[str], name: str = "") -> None:
-        """Show what the training of a run has printed, each line marked with its name."""
+        """Show output printed by a run's training, each line marked with the run's name."""
         mark = f"[{plain_text(name)}] " if name else ""
         for line in lines:
             self._print(f"{mark}{line}")
@@ -91,12 +84,12 @@ class ProgressDisplay:
     def _end(self, name: str, text: str, *, usual: bool = False) -> None:
         self.ended += 1
         if not usual or self.runs <= FEW_RUNS:
-            count = f"[{self.ended}/{self.runs}] " if self.runs > 1 else ""  # or a job elsewhere
+            count = f"[{self.ended}/{self.runs}] " if self.runs > 1 else ""  # a job has one run
             self._print(f"  {count}{plain_text(name)}  {text}")
         self._update()
 
     def _update(self) -> None:
-        """Move the bar; without a terminal, print its texts when nothing was printed for long."""
+        """Update the bar; without a terminal, print its texts after QUIET_SECONDS of silence."""
         if self._bar is None:
             return
         (task,) = self._bar.tasks

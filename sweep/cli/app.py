@@ -1,4 +1,4 @@
-"""The command line: Hydra's application and its task, our exit codes, a sentence an error."""
+"""Hydra's application and its task function; exit codes and error messages."""
 
 from __future__ import annotations
 
@@ -31,28 +31,25 @@ def main() -> None:
         prepare()
     code = command(run, "config")
     if recorder := sys.modules.get("sweep.tracking.recorder"):
-        recorder.discard()  # of a sweep that was refused
+        recorder.discard()  # left over if the configuration was invalid
     if code > 128:
         leave(code)
     sys.exit(code)
 
 
 def leave(code: int) -> NoReturn:
-    """End the process after a signal: everything is closed, and only objects are left.
-
-    To take them apart, one by one, costs Python a second after MLflow and pandas were loaded.
-    """
+    """End the process after a signal, without the teardown of MLflow and pandas (about 1 s)."""
     logging.shutdown()
     for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody reads any more
+        with suppress(OSError, ValueError):  # the reader of a pipe may be gone
             stream.flush()
     os._exit(code)
 
 
 def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
-    """Return a task that ends the command with one sentence where it raises a SweepError.
+    """Wrap a task: print a SweepError's message and raise SystemExit.
 
-    SystemExit passes Hydra; around any other exception of a task it puts lines of its own.
+    Hydra passes SystemExit through; to any other exception it adds its own lines.
     """
 
     @functools.wraps(task)
@@ -70,7 +67,10 @@ def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
 
 def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
-    """Run one of the commands beside `sweep`, whose keys are those of its file and no others."""
+    """Run another command than `sweep` and return its exit code.
+
+    Keys that its configuration file does not have are invalid, even if added with ``+``.
+    """
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
@@ -94,15 +94,8 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
 
 
 def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
-    """Run one of the project's commands through Hydra and return its exit code.
-
-    Parameters
-    ----------
-    config_name
-        The primary configuration file of `task`.
-    """
-    # What the libraries make while they load stays for good: to look for garbage among it, again
-    # and again, would take a fifth of the time.
+    """Run a command with the primary configuration file `config_name`; return its exit code."""
+    # Objects made while libraries load are never garbage; scanning them takes a fifth of the time.
     gc.set_threshold(50_000, 20, 100)
     import hydra
 
@@ -121,7 +114,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
 
     register()
     whole_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
-    # With it Hydra raises what went wrong as it is, and the sentence is made here.
+    # Hydra then raises the original exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         folder = config_folder()
@@ -140,26 +133,23 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
             raise
         console.error(str(error) if known else one_sentence(error))
         if isinstance(error, NotFoundError) and began:
-            return StoreError.exit_code  # it was there, and was taken away meanwhile
+            return StoreError.exit_code  # deleted while the sweep ran
         return error.exit_code if isinstance(error, SweepError) else 2
     finally:
-        gc.freeze()  # the process ends: what is left is not looked through for garbage
+        gc.freeze()  # no collection at exit
     life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
     return int(life.process.exit_code) if life is not None else 0
 
 
-# --- the task function of a job, importable from any worker process ----------------------
-
-
 class _Ready:
-    """What the next job of this process records, where it was trained before."""
+    """The outcome that the next job of this process records, if it is trained already."""
 
     outcome: tuple[Cell, Outcome] | None = None
 
 
 @contextmanager
 def handed_over(cell: Cell, outcome: Outcome) -> Iterator[None]:
-    """Let the job that is launched within record an outcome."""
+    """Make a job launched inside this context record `outcome` instead of training."""
     _Ready.outcome = cell, outcome
     try:
         yield
@@ -168,10 +158,10 @@ def handed_over(cell: Cell, outcome: Outcome) -> Iterator[None]:
 
 
 def run(config: DictConfig) -> float | None:
-    """Train the run that a configuration describes, record it, and return its final error.
+    """Train and record the run of a configuration; return its final error.
 
-    A job of a sweep finds its sweep in this process, or by the key ``parent`` in the store;
-    a configuration without parent is a single run.
+    A job of a sweep finds its sweep in this process, or in the store by the key ``parent``;
+    without ``parent`` the configuration is a single run.
     """
     if _Ready.outcome is not None:
         from sweep.engine.jobs import record

@@ -1,4 +1,4 @@
-"""The words of a command line: Hydra's flags, the overrides, and what a resumed sweep keeps."""
+"""Parse the command line: Hydra's flags, overrides, and the overrides stored for `resume`."""
 
 from __future__ import annotations
 
@@ -19,75 +19,64 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
-"""Hydra's flags that say where configuration files are; each takes a value."""
-
 VALUED = (*CONFIG_FLAGS, "--cfg", "-c", "--package", "-p", "--experimental-rerun")
 SHOWING = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
 FLAGS = (*VALUED, *SHOWING, "--resolve", "--run", "-r", "--multirun", "-m")
 
 INFO = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-"""What may follow ``--info``."""
 
 KEPT_KEYS = (
     *("budget", "fail_fast", "max_seconds", "metric", "mode", "repeats"),
     *("hydra.job.chdir", "hydra.job.env_set", "hydra.output_subdir"),
     *("hydra.sweep.dir", "hydra.sweep.subdir"),
 )
-"""How a sweep runs, beside what its grid points are: its plan keeps these for `resume`."""
+"""Keys that do not define grid points; the plan stores their overrides for `resume`."""
 
 
 ONE_VALUE = "a single run takes one value; give several with -m, or write a list as [1,2]."
 
 
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+(?![\w.])")
-"""A number with an exponent, which may be one that a float cannot hold."""
+"""A number with an exponent; it may overflow or underflow a float."""
 
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
 class _Typed:
-    """What was typed in this process: all words, and the overrides in order."""
-
     words: Sequence[str] = ()
     overrides: Sequence[Override] = ()
 
 
 def typed_overrides(loader: ConfigLoader | None = None) -> list[Override]:
-    """Return the overrides of this command, those included that Hydra does not compose.
-
-    Parameters
-    ----------
-    loader
-        Finds the options of a group for ``glob()``.
-    """
+    """Return all overrides of this command, in order; `loader` lists group options for glob()."""
     for override in _Typed.overrides:
         override.config_loader = loader
     return list(_Typed.overrides)
 
 
 def key_of(override: str) -> str:
-    """Return the key of an override as it was typed, without ``+``, ``~`` and package."""
+    """Return the key of an override, without ``+``, ``~`` and package."""
     return override.lstrip("+~").partition("=")[0].partition("@")[0]
 
 
 def describes_run(override: str) -> bool:
-    """Whether an override describes a run, and not how the command runs."""
+    """Whether an override's key is neither a control key nor one of Hydra's."""
     return re.split(r"[./]", key_of(override))[0] not in (*CONTROL_KEYS, "hydra")
 
 
 def command_line() -> str:
-    """Return the command as a user would type it again; a password of an address is left out."""
+    """Return the command, quoted for a shell; passwords in addresses are removed."""
     return shlex.join(["python", "-m", "sweep", *map(without_password, _Typed.words)])
 
 
 def kept(overrides: Iterable[str]) -> list[str]:
-    """Return the overrides whose key is one of KEPT_KEYS or below it."""
+    """Return the overrides of KEPT_KEYS and of keys below them."""
     below = tuple(f"{key}." for key in KEPT_KEYS)
     return [text for text in overrides if f"{key_of(text)}.".startswith(below)]
 
 
 def config_flags() -> list[str]:
-    """Return this command's flags that say where configuration files are, with their values."""
+    """Return this command's CONFIG_FLAGS with their values."""
     found: list[str] = []
     for at, word in enumerate(_Typed.words):
         name, equals, _ = word.partition("=")
@@ -97,14 +86,10 @@ def config_flags() -> list[str]:
 
 
 def in_order(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Return the overrides and the flags of a command line, each in the order typed.
+    """Split a command line into overrides and flags, each in the order typed.
 
-    argparse takes overrides in one piece only, so flags may not stand between them.
-
-    Raises
-    ------
-    ConfigError
-        A word begins with dashes and is no flag of Hydra's, or a value with a blank.
+    Hydra's argparse does not accept flags between overrides. Raises ConfigError if a word with
+    dashes is not a flag of Hydra, or if a list of values contains a blank.
     """
     overrides: list[str] = []
     flags: list[str] = []
@@ -132,12 +117,12 @@ def in_order(words: Sequence[str]) -> tuple[list[str], list[str]]:
 
 
 def _names(name: str, flags: Sequence[str]) -> bool:
-    """Whether a word is one of the flags; a long one may be shortened."""
+    """Whether `name` is one of the flags, or an abbreviation of a long one."""
     return name in flags or (name[:2] == "--" and any(flag.startswith(name) for flag in flags))
 
 
 def _sweeps(overrides: Sequence[str], flags: Sequence[str], folder: str) -> bool:
-    """Whether the command is a sweep: by ``-m``, `hydra.mode`, `resume`, or its preset."""
+    """Whether the command is a sweep, by `hydra.mode`, ``-m``, `resume` or its preset."""
     values = {key_of(text): text.partition("=")[2] for text in overrides}
     if "hydra.mode" in values:
         return values["hydra.mode"] == "MULTIRUN"
@@ -155,24 +140,23 @@ def _sweeps(overrides: Sequence[str], flags: Sequence[str], folder: str) -> bool
 
 
 def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
-    """Return the words of a command line that Hydra composes its own configuration from.
+    """Return the arguments to pass to Hydra.
 
     Parameters
     ----------
     folder
-        The configuration's own folder.
+        The folder of the project's configuration.
     grid
-        Whether the command can sweep. If it does, axes and values below groups are left out: they
-        are part of grid points alone, and may belong to another option of the group than the
-        sweep's own. Hydra 1.4 takes the mode from the command line and the primary file alone, so
-        it is added where a preset sets it.
+        Whether the command can sweep. For a sweep, axes and values below groups are removed:
+        they are composed for each grid point, and may be invalid for the group's default option.
+        ``hydra.mode`` is added, because Hydra 1.4 ignores a mode that a preset sets.
 
     Raises
     ------
     ConfigError
         See `in_order`; or a single run has a range of values.
     OverrideParseException
-        An override cannot be read.
+        An override cannot be parsed.
     """
     _Typed.words = words
     overrides, flags = in_order(words)
@@ -197,12 +181,12 @@ def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
         ]
     for text, override in pairs:
         if not sweeps and override.is_sweep_override() and OWN_RANGE.search(text):
-            raise ConfigError(f"{text}: {ONE_VALUE}")  # Hydra refuses ranges of its own
+            raise ConfigError(f"{text}: {ONE_VALUE}")  # Hydra itself rejects its own ranges
     return [*overrides, *flags]
 
 
 def lost_numbers(overrides: Iterable[Override]) -> list[str]:
-    """Return the refusal of each number that double precision cannot hold, as it was typed."""
+    """Return a message for each number that overflows or underflows double precision."""
     return [
         f"{override.key_or_group}={text}: this number is beyond double precision, which reaches "
         "from 4.9e-324 to 1.8e308; write one within."
@@ -214,7 +198,7 @@ def lost_numbers(overrides: Iterable[Override]) -> list[str]:
 
 
 def doubled_keys(overrides: Iterable[Override]) -> list[str]:
-    """Return the refusal of each key that is given twice on one command line."""
+    """Return a message for each key that is given twice."""
     seen: dict[tuple[str, str | None], str] = {}
     problems = []
     for override in overrides:

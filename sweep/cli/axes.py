@@ -1,4 +1,4 @@
-"""The axes of a grid: overrides parsed, refused where they mean nothing, and multiplied."""
+"""The axes of a grid: parse and validate overrides, and expand them to grid points."""
 
 from __future__ import annotations
 
@@ -33,16 +33,15 @@ from sweep.errors import ConfigError
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
-MOST_VALUES = 100_000
-"""A range of more values is a mistake."""
+MOST_VALUES = 100_000  # of a range
 
 DIGITS = 4
-"""Significant digits of a value, and more where the step needs them: a run's name is exact."""
+"""Significant digits of a computed value; more if the step needs them."""
 
 OWN_RANGE = re.compile(r"\b(linspace|logspace|uniform|loguniform)\(")
 
 PLAIN = re.compile(r"[\w.+-]+")
-"""Values that need no quotes, whatever Hydra reads."""
+"""Values that never need quotes."""
 
 ARGUMENTS = inspect.Signature(
     [inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL, annotation=Any)]
@@ -50,14 +49,10 @@ ARGUMENTS = inspect.Signature(
 
 
 def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
-    """Return the parsed overrides, which may have the functions of FORMS.
+    """Parse overrides with Hydra's grammar and the additional functions of FORMS.
 
-    ``sort()`` of a range sorts its values; Hydra 1.3 turns the ends of the range instead.
-
-    Raises
-    ------
-    OverrideParseException
-        One of them cannot be read; its cause is a ConfigError where a range has wrong arguments.
+    ``sort()`` of a range sorts its values; Hydra 1.3 swaps the ends of the range instead. Raises
+    OverrideParseException; its cause is a ConfigError if a function of FORMS has invalid arguments.
     """
     parser = OverridesParser.create(config_loader=loader)
     functions, signatures = parser.functions.functions, parser.functions.definitions
@@ -79,7 +74,7 @@ def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
 
 
 def refusals(override: Override, base: Path) -> list[str]:
-    """Return why an override can be no part of a grid, whatever else there is."""
+    """Return messages if an override is not valid in a grid; relative patterns start at `base`."""
     line, key = override.input_line, override.key_or_group
     problems = lost_numbers([override])
     if problems or not override.is_sweep_override():
@@ -110,16 +105,16 @@ def refusals(override: Override, base: Path) -> list[str]:
 def grid_of(
     overrides: Sequence[Override], base: Path, samples: int = 0, seed: int = 0
 ) -> list[list[str]]:
-    """Return the override lines of each point of the grid, the first axis slowest.
+    """Return the overrides of each grid point; the last axis varies fastest.
 
     A later override of a key replaces an earlier one.
 
     Parameters
     ----------
     base
-        The folder that patterns of files are relative to.
+        The folder that file patterns are relative to.
     samples, seed
-        How many points are drawn from all intervals together, and from which seed.
+        Number of points drawn jointly from all intervals, and their seed.
     """
     last = {override.get_key_element(): override for override in overrides}
     drawn: dict[str, Any] = {key: one for key, one in last.items() if is_drawn(one)}
@@ -137,12 +132,12 @@ def grid_of(
 
 
 def is_drawn(override: Override) -> bool:
-    """Whether an axis is an interval, which values are drawn from."""
+    """Whether an axis is an interval, whose values are sampled."""
     return override.is_sweep_override() and isinstance(override.value(), IntervalSweep)
 
 
 def quoted(text: str) -> str:
-    """Return one value as Hydra can read it, in quotes where it would be something else."""
+    """Return a value, in quotes if Hydra would not parse it as one value without them."""
     if PLAIN.fullmatch(text):
         return text
     try:
@@ -154,7 +149,6 @@ def quoted(text: str) -> str:
 
 
 def _lines(override: Override, base: Path) -> Iterator[str]:
-    """Yield an override line for each value."""
     key = override.get_key_element()
     value: Any = override.value()
     texts: Iterable[str]
@@ -183,29 +177,26 @@ def _files(pattern: Glob, base: Path) -> list[str]:
     )
 
 
-# --- ranges: Hydra's own in decimals as they were typed, and functions beside it -----------
-
-
 def _value_count(sweep: RangeSweep) -> int:
     start, stop, step = (Decimal(str(end)) for end in (sweep.start, sweep.stop, sweep.step))
     return max(0, math.ceil((stop - start) / step)) if step else 0
 
 
 def _range_values(sweep: RangeSweep) -> Iterator[int | float]:
-    """Yield start + i·step up to stop; binary fractions would give 0.30000000000000004."""
+    """Yield start + i·step up to stop, in decimal arithmetic: 0.3, not 0.30000000000000004."""
     start, step = Decimal(str(sweep.start)), Decimal(str(sweep.step))
     whole = all(isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step))
     for at in range(_value_count(sweep)):
         value: Any = int(start + at * step) if whole else float(start + at * step)
-        for change in getattr(sweep, "transformers", ()):  # casts, which Hydra 1.4 keeps apart
+        for change in getattr(sweep, "transformers", ()):  # casts, under Hydra 1.4
             value = change(value)
         yield value
 
 
 def _draws(key: str, interval: IntervalSweep, count: int, seed: int) -> list[float | int]:
-    """Return `count` values drawn from an interval; with whole ends (``int(…)``) whole numbers.
+    """Draw `count` values from an interval; integers if its ends are integers (``int(…)``).
 
-    The same key and seed give the same values, whatever other axes there are.
+    The values depend on `key` and `seed` only, not on other axes.
     """
     generator = random.Random(f"{seed} {key}")
     low, high = interval.start, interval.end
@@ -232,7 +223,7 @@ def _function(form: str, values: Callable[..., Sweep]) -> Callable[..., Sweep]:
 
 
 def _spaced(start: Decimal, stop: Decimal, count: Decimal) -> tuple[list[Decimal], Decimal]:
-    """Return `count` values from `start` to `stop`, and the step."""
+    """Return `count` equidistant values from `start` to `stop`, and their step."""
     if count != int(count) or not 2 <= count <= MOST_VALUES:
         raise ValueError(count)
     step = (stop - start) / (int(count) - 1)
@@ -262,7 +253,7 @@ def _choice(values: list[Decimal]) -> Sweep:
 
 
 def _rounded(value: Decimal, step: Decimal) -> Decimal:
-    """Return a value with DIGITS significant digits, or as many of its step if that is smaller."""
+    """Round to DIGITS significant digits of the value or the step, whichever is smaller."""
     if not value or not step:
         return value
     unit = min(value.adjusted(), step.adjusted()) + 1 - DIGITS

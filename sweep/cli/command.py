@@ -1,4 +1,4 @@
-"""What ``python -m sweep -m`` does: plan the grid, open the sweep, train its runs."""
+"""Run ``python -m sweep -m``: plan the grid, open the sweep, train and record its runs."""
 
 from __future__ import annotations
 
@@ -41,30 +41,22 @@ if TYPE_CHECKING:
 
     from sweep.engine.driver import Ended
 
-SHOWN_POINTS = 5
-"""So many points are named first and last."""
+SHOWN_POINTS = 5  # at the start and at the end of a printed plan
 
 
 def run_sweep(
     loader: ConfigLoader, master: DictConfig, make_launcher: Callable[[], Launcher]
 ) -> list[Sequence[JobReturn]]:
-    """Run one sweep from the command line to its report.
+    """Run a sweep and write its report, or print its plan (``dry_run``).
 
-    Parameters
-    ----------
-    make_launcher
-        Called once the sweep has its id: folders of other people's launchers are below that of
-        the sweep.
-
-    Returns
-    -------
-    list
-        The returns of each batch's jobs, as Hydra's own sweeper gives them; of our launcher none.
+    Returns the JobReturns of each batch, as Hydra's sweeper does; an empty list for our launcher.
+    `make_launcher` is called after the sweep's id is set, because a launcher's folders may be
+    below the sweep's.
 
     Raises
     ------
     ConfigErrors
-        The configuration was refused; nothing was created.
+        The configuration is invalid; nothing was created.
     StoreError
         The store cannot be used; no run was started.
     """
@@ -77,9 +69,9 @@ def run_sweep(
     ours: Mapping[str, Any] | None = getattr(launcher, "settings", None)
     plan, options = opening.plan, opening.options
     in_jobs = False
-    if ours is not None:  # refused before anything exists; nothing is started yet
-        create(ours["backend"], ours["workers"], ours["options"]).close()
-        # a trainer of a user's own may look at the job's environment or its working folder
+    if ours is not None:
+        create(ours["backend"], ours["workers"], ours["options"]).close()  # validates the options
+        # a user's trainer may depend on the job's environment or working folder
         own = not all(cell.spec.trainer.built_in for cell in plan.cells)
         in_jobs = composer.sets_surroundings and own
     elif options.budget_seconds is not None:
@@ -125,12 +117,9 @@ def run_sweep(
 def _opening(
     composer: Composer, loader: ConfigLoader, master: DictConfig
 ) -> tuple[Opening, list[str]]:
-    """Return the sweep that the command line describes, and the overrides that every job has.
+    """Return the sweep of the command line, and the overrides common to all jobs.
 
-    Raises
-    ------
-    ConfigErrors
-        Everything that is wrong with it.
+    Raises ConfigErrors with one message for each mistake.
     """
     problems: list[str] = []
     plan = sweeper = parent_run_id = None
@@ -147,7 +136,7 @@ def _opening(
     if master.resume is None:
         _set_parent(master, sweep_id)
         with read_write(master.hydra.overrides):
-            master.hydra.overrides.task = task  # Hydra was not given those of grid points
+            master.hydra.overrides.task = task  # `arguments.prepared` removed some
         with collect_refusals(problems):
             plan = Planner(composer, loader, master, sweeper, typed, sweep_id, problems).plan()
             saved = {"flags": config_flags(), "overrides": kept(lines), "skip": sweeper.conditions}
@@ -179,12 +168,9 @@ def _opening(
 
 
 def _set_parent(master: DictConfig, sweep_id: str) -> None:
-    """Let Hydra's own settings, the sweep's folder among them, know the sweep."""
+    """Set ``parent``, which Hydra's settings refer to, e.g. for the sweep's folder."""
     with read_write(master), open_dict(master):
         master.parent = sweep_id
-
-
-# --- training: without jobs, in jobs of Hydra's, or by another launcher --------------------
 
 
 def _without_jobs(sweep: Sweep, master: DictConfig, outcomes: Iterator[Ended]) -> None:
@@ -199,7 +185,7 @@ def _without_jobs(sweep: Sweep, master: DictConfig, outcomes: Iterator[Ended]) -
 
 
 def _has_callbacks(master: DictConfig) -> bool:
-    """Whether the configuration has callbacks beside ours: jobs may be what they wait for."""
+    """Whether the configuration has other callbacks than ours; they may handle job events."""
     callbacks = master.hydra.callbacks or {}
     return any(str(one.get("_target_")) != CALLBACK for one in callbacks.values() if one)
 
@@ -207,13 +193,10 @@ def _has_callbacks(master: DictConfig) -> bool:
 def batches(
     cells: Sequence[Cell], size: int | None, *, consecutive: bool
 ) -> Iterator[Sequence[Cell]]:
-    """Yield cells to be launched together, of at most `size`.
+    """Yield batches of at most `size` grid points (None: no limit) to launch together.
 
-    Parameters
-    ----------
-    apart
-        Other people's launchers number jobs one after the other. Where it must be the number
-        that the cell was composed under, cells whose numbers do not follow wait for each other.
+    Other launchers number the jobs of a batch consecutively. If `consecutive`, a batch ends where
+    the points' job numbers have a gap, so that each job gets the number it was composed with.
     """
     batch: list[Cell] = []
     for cell in cells:
@@ -226,11 +209,8 @@ def batches(
         yield batch
 
 
-# --- what dry_run=true prints -------------------------------------------------------------
-
-
 def _print_sweep(opening: Opening) -> None:
-    """Print the plan of a sweep; the iterations shown are those that the store does not have."""
+    """Print the plan of a sweep; runs that the store has are excluded from the iterations."""
     options, plan = opening.options, opening.plan
     stored = {cell.index for cell in stored_cells(plan, options, opening.sweep_id)}
     new = [cell for cell in plan.cells if cell.index not in stored]

@@ -1,9 +1,7 @@
-"""Compose the points of a grid: once for each choice of groups, then plain values on a copy.
+"""Compose the configurations of grid points.
 
-Hydra reads and merges every file again for each composition (about 40 ms). The points of a
-grid mostly differ in plain values of existing keys; setting one of them reads nothing else.
-Whatever is more than that is composed by Hydra itself, and so is everything that raises, so
-that errors are Hydra's own.
+A composition by Hydra takes about 40 ms. Points that differ only in plain values of existing keys
+share one; any other point, and any that raises, is composed by Hydra, so errors are Hydra's own.
 """
 
 from __future__ import annotations
@@ -24,35 +22,34 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
 
 from sweep.cli.plain import plain_values
 
-KEPT = 32
-"""Compositions kept at once: one for each choice of groups."""
+KEPT = 32  # cached compositions
 
 FOLDER = "${sweep_job_folder:${hydra.output_subdir},${hydra.job.num},${hydra.job.chdir}}"
-"""``hydra.sweep.subdir`` where the user says nothing else: all jobs in one folder."""
+"""The default of ``hydra.sweep.subdir``: all jobs in one folder."""
 
 NUMBER = re.compile(r"\bjob\.(num|id)\b")
 READS_HYDRA = re.compile(r"\$\{[^}]*\bhydra\b")
 
 
 class Composed(NamedTuple):
-    """One point of a grid: its resolved values without Hydra's node, and each group's option."""
+    """A grid point: its values without the node `hydra`, and the chosen option of each group."""
 
     values: dict[str, Any]
     choices: dict[str, Any]
 
 
 class Composer:
-    """Composes the points of one sweep.
+    """Compose the points of one sweep.
 
     Attributes
     ----------
     needs_jobs
-        Whether a point composed so far asks for what only a job of Hydra's gives: a folder, an
-        environment or files of its own.
+        Whether a point composed so far needs a Hydra job: a separate folder, environment
+        variables or output files.
     numbered
-        Whether a job's number says more than its place in the log.
+        Whether a configuration depends on the job's number.
     sets_surroundings
-        Whether a job has a working folder or an environment of its own.
+        Whether a job sets its working folder or environment variables.
     """
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
@@ -64,17 +61,15 @@ class Composer:
         self._bases: dict[Any, _Base | None] = {}
 
     def compose(self, overrides: Sequence[str], number: int) -> Composed:
-        """Return the point that is made of `overrides`, as job `number`.
+        """Compose `overrides` as job `number`.
 
-        Raises
-        ------
-        HydraException, OmegaConfBaseException
-            It cannot be composed, or an interpolation cannot be resolved.
+        Raises HydraException or OmegaConfBaseException if that fails or an interpolation cannot
+        be resolved.
         """
         return self._composed(overrides, number, resolve=True)
 
     def unresolved(self, overrides: Sequence[str], number: int) -> dict[str, Any]:
-        """Return the point's values with their interpolations as they are written."""
+        """Return the point's values with unresolved interpolations."""
         return self._composed(overrides, number, resolve=False).values
 
     def _composed(self, overrides: Sequence[str], number: int, *, resolve: bool) -> Composed:
@@ -84,7 +79,7 @@ class Composer:
             if found is not None:
                 base, values = found
                 return Composed(base.with_values(values, resolve=resolve), dict(base.choices))
-        except Exception:  # Hydra composes it below, and raises in its own words
+        except Exception:  # composed by Hydra below, which raises its own error
             pass
         config = self._noted(self._load(overrides))
         with open_dict(config):
@@ -93,7 +88,7 @@ class Composer:
         return Composed(_in_job(config, resolve=resolve), _choices(config))
 
     def _shared(self, overrides: Sequence[str]) -> tuple[_Base, list[Override]] | None:
-        """Return the shared composition and the values to set on it; None where there is none."""
+        """Return the shared composition and the values to set on it; None if Hydra is needed."""
         parsed = [self._parse(line) for line in overrides]
         values = [one for one in parsed if self._is_plain(one)]
         rest = [one for one in parsed if not self._is_plain(one)]
@@ -101,9 +96,9 @@ class Composer:
         base = self._base(tuple(str(one.input_line) for one in rest), frozenset(keys))
         if (
             base is None
-            # the values may belong to another option, or to what another override adds
+            # a value may belong to another option, or to a node that another override adds
             or not all(map(base.has_leaf, values))
-            # their order counts
+            # the order of these overrides matters
             or any(_meets(one, key, base.choices) for one in rest for key in keys)
             or any(READS_HYDRA.search(str(one.value())) for one in values)
         ):
@@ -121,12 +116,12 @@ class Composer:
         )
 
     def _base(self, lines: tuple[str, ...], keys: frozenset[str]) -> _Base | None:
-        """Return the composition of `lines`, on which every point sets the same `keys`."""
+        """Return the composition of `lines` for points that set `keys`; None if not usable."""
         name = (lines, keys)
         if name not in self._bases:
             try:
                 self._bases[name] = _Base(self._noted(self._load(lines)))
-            except Exception:  # such points are composed by Hydra one by one, and raise there
+            except Exception:  # Hydra composes each such point separately, and raises there
                 self._bases[name] = None
             if len(self._bases) > KEPT:
                 del self._bases[next(iter(self._bases))]
@@ -134,9 +129,10 @@ class Composer:
         return None if base is None or base.reads_hydra else base
 
     def _load(self, overrides: Sequence[str]) -> DictConfig:
-        """Compose as `load_sweep_config` does.
+        """Compose as Hydra's `load_sweep_config`.
 
-        Hydra 1.4 lets that refuse another preset than the command's, as a resumed sweep has.
+        In Hydra 1.4 that function rejects another preset than the command's; a resumed sweep
+        may have one.
         """
         hydra: Any = OmegaConf.to_container(self._master.hydra.overrides.hydra, resolve=False)
         name, lines = self._master.hydra.job.config_name, [*hydra, *overrides]
@@ -145,7 +141,7 @@ class Composer:
         return config
 
     def _noted(self, config: DictConfig) -> DictConfig:
-        """Note what a composition asks of its jobs."""
+        """Update the attributes from a composition, and return it."""
         values: Any = OmegaConf.to_container(config, resolve=False)
         hydra, job = values["hydra"], values["hydra"]["job"]
         moves = job["chdir"] not in (None, False)
@@ -157,7 +153,7 @@ class Composer:
 
 
 class _Base:
-    """One composition by Hydra; each point sets its values on it anew."""
+    """A composition by Hydra that several points set their values on."""
 
     def __init__(self, config: DictConfig) -> None:
         self.choices = _choices(config)
@@ -168,7 +164,7 @@ class _Base:
         self._plain = "${" not in str(self._written) and not _is_typed(self.task)
 
     def with_values(self, overrides: Sequence[Override], *, resolve: bool) -> dict[str, Any]:
-        """Return the values of a point; where none refers to another one, without OmegaConf."""
+        """Return the values of a point; OmegaConf is used only if there are interpolations."""
         if not self._plain or any("${" in str(one.value()) for one in overrides):
             for one in overrides:
                 OmegaConf.update(self.task, one.key_or_group, one.value(), merge=True)
@@ -183,7 +179,7 @@ class _Base:
         return values
 
     def has_leaf(self, override: Override) -> bool:
-        """Whether `override` changes an existing leaf, reached through mappings alone."""
+        """Whether `override` changes an existing leaf below mappings only, not lists."""
         *above, last = override.key_or_group.split(".")
         is_list = isinstance(override.value(), list)
         node: Any = self.task
@@ -197,7 +193,7 @@ class _Base:
 
 
 def _is_typed(node: Any) -> bool:
-    """Whether a structured configuration is below: its fields convert values."""
+    """Whether `node` contains a structured configuration, whose fields convert values."""
     if isinstance(node, DictConfig):
         if OmegaConf.get_type(node) is not dict:
             return True
@@ -207,10 +203,10 @@ def _is_typed(node: Any) -> bool:
 
 
 def _meets(override: Override, key: str, choices: dict[str, Any]) -> bool:
-    """Whether a key is above or below that of an override that sets values."""
+    """Whether `key` is above or below the key of an override that sets values."""
     name = override.key_or_group
     if name in choices and not isinstance(override.value(), dict):
-        return False  # a group's file comes before all values, wherever it is named
+        return False  # Hydra merges group files before values, whatever the order
     return f"{key}.".startswith(f"{name}.") or f"{name}.".startswith(f"{key}.")
 
 
@@ -219,7 +215,7 @@ def _choices(config: DictConfig) -> dict[str, Any]:
 
 
 def _in_job(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
-    """Return the task's values as the job sees them, ``${hydra:…}`` included."""
+    """Return the task's values as in the job; ``${hydra:…}`` is resolved."""
     hydra_config = HydraConfig.instance()
     before = hydra_config.cfg
     try:

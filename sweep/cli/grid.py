@@ -1,4 +1,4 @@
-"""Expand what the command line asks for into the cells of a plan, every one checked."""
+"""Expand the command line into the validated grid points of a plan."""
 
 from __future__ import annotations
 
@@ -28,26 +28,24 @@ from sweep.errors import ConfigError, ConfigErrors, MisfitError
 if TYPE_CHECKING:
     from sweep.config.models import Sweeper
 
-MANY_CELLS = 100
-"""Checking more takes seconds, and is said."""
+MANY_CELLS = 100  # more take seconds; a status line is printed
 
 PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
-"""The problem that the default grid belongs to."""
+"""The groups' options that the default grid is meant for."""
 
 
 @dataclass
 class Planner:
-    """Makes the cells of one sweep, and collects what is wrong with them in `problems`.
+    """Build the grid points of one sweep; error messages are collected in `problems`.
 
     Attributes
     ----------
     sweeper
-        The configuration's axes, which one that is typed replaces, its points, and what is left
-        out.
+        The configured axes, points and conditions; axes of the command line replace its axes.
     typed
         The overrides of the command line.
     sweep_id
-        Given to every job as ``parent``.
+        The value of ``parent`` in every job.
     """
 
     composer: Composer
@@ -59,19 +57,16 @@ class Planner:
     problems: list[str] = field(default_factory=list)
 
     def plan(self) -> Plan:
-        """Compose and check every cell of the grid before anything exists.
+        """Compose and validate every grid point; nothing is written.
 
-        Raises
-        ------
-        ConfigErrors
-            Everything that is wrong, one sentence each.
+        Raises ConfigErrors with one message for each mistake.
         """
         problems = self.problems
         with collect_refusals(problems):
             _check_folder(Path(str(self.master.hydra.sweep.dir)))
         named = {override.key_or_group for override in self.typed}
         by_default = self.master.hydra.runtime.choices.get("experiment") == "none"
-        # The notebook's grid says nothing of another problem, and points stand in its place.
+        # The default grid is for the notebook's problem only; listed points replace it.
         ours = _leaves_problem(self.typed)
         lines = [
             f"{key}={value}"
@@ -107,7 +102,7 @@ class Planner:
         )
 
     def sound(self, overrides: Iterable[Override]) -> list[Override]:
-        """Return the overrides that may be part of a grid; those of Hydra's own node are none."""
+        """Return the overrides that are valid in a grid, without those of Hydra's node."""
         self.problems += doubled_keys(self.typed)
         fine = []
         for override in overrides:
@@ -120,10 +115,10 @@ class Planner:
     def lines(
         self, overrides: Sequence[Override], keys: Collection[str]
     ) -> tuple[list[list[str]], tuple[str, ...]]:
-        """Return the lines of each grid point, and the axes: `keys` and each list of values.
+        """Return the overrides of each grid point, and the axes (swept keys, `keys`, points' keys).
 
-        An axis multiplies the points that do not name its key. Where points name the key of an
-        axis, the grid of the axes is joined to them; else the points stand in its place.
+        Each listed point is multiplied by the axes whose key it does not set. If points set the
+        key of an axis, the grid of the axes is added to them; else they replace it.
         """
         points: list[list[Override]] = []
         with collect_refusals(self.problems):
@@ -167,16 +162,10 @@ class Planner:
         skip: Sequence[str],
         first_job: int = 0,
     ) -> tuple[list[Cell], dict[str, int]]:
-        """Compose and check the point of each override list, numbered as jobs from `first_job` on.
+        """Compose and validate grid points; job numbers start at `first_job`.
 
-        Returns
-        -------
-        The cells, and why others were left out -> how many.
-
-        Raises
-        ------
-        ConfigErrors
-            A condition of `skip` cannot be read.
+        Returns the grid points, and the number of excluded points by reason. Raises ConfigErrors
+        if a condition of `skip` cannot be parsed.
         """
         if len(grid) > MANY_CELLS:
             console.echo(f"Checking {len(grid)} cells ...")
@@ -204,7 +193,7 @@ class Planner:
                     reasons[error.messages[0]] += 1
                     continue
                 swept = {axis: _found(axis, spec.config, choices) for axis in axes}
-                if "rule" in swept:  # null stands for the network's own
+                if "rule" in swept:  # null is resolved by the network
                     swept["rule"] = spec.rule
                 own = tuple(text for text in point if describes_run(text))
                 cells.append(Cell(len(cells), own, swept, spec, number))
@@ -216,7 +205,7 @@ class Planner:
         return cells, left_out
 
     def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:
-        """Return the axis of the parts that ``data.folds`` makes, unless the command names them."""
+        """Return an axis over all folds of ``data.folds``, unless ``data.fold`` is overridden."""
         if any(override.key_or_group == "data.fold" for override in overrides):
             return []
         first = [grid_of([override], Path.cwd(), 1)[0][0] for override in overrides]
@@ -228,7 +217,7 @@ class Planner:
 
 
 def _leaves_problem(overrides: Iterable[Override]) -> bool:
-    """Whether a command line leaves the problem that the default grid belongs to as it is."""
+    """Whether the overrides do not change PROBLEM."""
     for override in overrides:
         group, *below = override.key_or_group.split(".")
         if group not in PROBLEM or override.package is not None:
@@ -239,7 +228,7 @@ def _leaves_problem(overrides: Iterable[Override]) -> bool:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder of the user's own that holds something: the sweep would write over it."""
+    """Raise ConfigError if `folder` is not empty: the sweep could overwrite its files."""
     try:
         if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
             return
@@ -254,4 +243,4 @@ def _found(axis: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> 
     try:
         return value_of(axis, config, choices)
     except KeyError:
-        return None  # an axis of `~key` removes it
+        return None  # removed by `~key`

@@ -1,4 +1,4 @@
-"""What Hydra gives, as plain values and sentences; its resolvers; what differs in 1.3 and 1.4."""
+"""Hydra's configuration as plain values, its errors as messages; differences of 1.3 and 1.4."""
 
 from __future__ import annotations
 
@@ -27,19 +27,17 @@ from sweep.engine.plan import new_id
 from sweep.errors import ConfigError, collect_errors
 
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
-"""Hydra 1.4's word for a configuration that may name any ``_target_``; None under 1.3."""
+"""Hydra 1.4's setting that allows any ``_target_``; None under 1.3."""
 
 REFUSALS = (HydraException, OmegaConfBaseException)
-"""What Hydra raises when it refuses a command line or a configuration."""
-
 
 OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra")
 
 
 def main_options() -> dict[str, Any]:
-    """Return the options of ``hydra.main`` beside the configuration's place.
+    """Return options of ``hydra.main`` that depend on Hydra's version.
 
-    1.4 asks what a ``_target_`` may run: the configuration is code, and the user's own.
+    1.4 restricts ``_target_``; here any is allowed, as the configuration is the user's code.
     """
     return {"version_base": "1.3"} if UNCHECKED is None else {"execution_whitelist": UNCHECKED}
 
@@ -53,12 +51,9 @@ def configure_log(config: Any, verbose: Any) -> None:
 def plain_values(
     config: DictConfig, keys: Collection[str] | None = None, *, resolve: bool = True
 ) -> dict[str, Any]:
-    """Return the values of `keys` (default: all but Hydra's own node).
+    """Return the values of `keys` (default: all but the node `hydra`).
 
-    Raises
-    ------
-    OmegaConfBaseException
-        An interpolation cannot be resolved.
+    Raises OmegaConfBaseException if an interpolation cannot be resolved.
     """
     chosen = [str(key) for key in config if str(key) != "hydra"] if keys is None else list(keys)
     part = config if len(chosen) == len(config) else OmegaConf.masked_copy(config, chosen)
@@ -68,35 +63,29 @@ def plain_values(
 
 
 def config_folder() -> str:
-    """Return the absolute path of the configuration: beside a checkout, inside a wheel."""
+    """Return the absolute path of ``conf``: in a wheel inside the package, else beside it."""
     package = Path(__file__).resolve().parents[1]
     inside = package / "conf"
     return str(inside if inside.is_dir() else package.parent / "conf")
 
 
 def register() -> None:
-    """Register the resolvers; safe to call again."""
-    # OmegaConf 2.3 has a method of the new name too, from before 2.1, which does something else.
+    """Register the OmegaConf resolvers; may be called repeatedly."""
+    # OmegaConf 2.3 has `register_resolver` too, but it is the legacy function from before 2.1.
     name = "register_new_resolver" if UNCHECKED is None else "register_resolver"
     add: Any = getattr(OmegaConf, name)
     add("sweep_new_id", new_id, use_cache=True, replace=True)
     add("sweep_job_folder", _job_folder, replace=True)
-    add("sweep_conf", config_folder, replace=True)  # where the data files of presets are
+    add("sweep_conf", config_folder, replace=True)  # presets refer to data files there
 
 
 def _job_folder(output_subdir: Any, number: Any, chdir: Any = False) -> str:
-    """Return a job's folder: its own where it keeps files or works there, else the sweep's."""
+    """Return a separate folder for a job that writes files or changes directory, else ``.``."""
     return "." if output_subdir is None and not chdir else str(number)
 
 
-# --- what Hydra and OmegaConf refuse, in one sentence --------------------------------------
-
-
 def is_refusal(error: BaseException) -> bool:
-    """Return whether Hydra or OmegaConf raised an error while they read the configuration.
-
-    Some of what they refuse is a plain ValueError.
-    """
+    """Whether Hydra or OmegaConf raised `error`; for some invalid values it is a ValueError."""
     if isinstance(error, REFUSALS):
         return True
     frames = traceback.extract_tb(error.__traceback__)
@@ -107,7 +96,7 @@ def is_refusal(error: BaseException) -> bool:
 
 @contextmanager
 def collect_refusals(problems: list[str]) -> Iterator[None]:
-    """Add what is refused within to `problems`, also by Hydra; see `errors.gathered`."""
+    """As `errors.collect_errors`, also for exceptions of Hydra and OmegaConf."""
     try:
         with collect_errors(problems):
             yield
@@ -116,9 +105,9 @@ def collect_refusals(problems: list[str]) -> Iterator[None]:
 
 
 def one_sentence(error: BaseException) -> str:
-    """Return what Hydra or OmegaConf refused as one line: what, and what to do.
+    """Return a one-line message for an exception of Hydra or OmegaConf.
 
-    Hydra's own text has several lines, with the cause in a second exception.
+    Hydra's own text has several lines, and the cause is a second exception.
     """
     text = str(error)
     for pattern, sentence in SENTENCES:
@@ -135,7 +124,6 @@ def one_sentence(error: BaseException) -> str:
 
 
 def _unreadable(found: re.Match[str], error: BaseException) -> str:
-    """Return the refusal of an override that cannot be parsed, and what may have been meant."""
     if not isinstance(error, OverrideParseException):
         return ""
     override = str(error.override)
@@ -156,11 +144,7 @@ def _unreadable(found: re.Match[str], error: BaseException) -> str:
 
 
 def _unknown_key(found: re.Match[str], error: BaseException) -> str:
-    """Return the refusal of a key that the configuration does not have.
-
-    OmegaConf's exception knows the first part of a dotted name that is missing, and the node
-    that misses it; only that node's keys can have been meant.
-    """
+    # The cause has the dotted name up to the first missing part, and the node that lacks it.
     node = getattr(error.__cause__, "parent_node", None)
     keys = [str(key) for key in node] if isinstance(node, DictConfig) else []
     name = str(getattr(error.__cause__, "full_key", None) or found[1])
@@ -206,10 +190,10 @@ def _no_option(found: re.Match[str], error: BaseException) -> str:
 def strange_keys(
     values: Iterable[str], groups: Iterable[str], overrides: Iterable[str]
 ) -> dict[str, str]:
-    """Return each top-level key that something should read -> the override or file that sets it.
+    """Return suspicious top-level keys, mapped to the override that adds them or to themselves.
 
-    That is a key that an override adds with ``+``, and one of a file that looks like one of ours;
-    others are the user's own.
+    These are keys added with ``+``, and keys of a file similar to one of OWN_KEYS. Other unknown
+    keys of a file are allowed.
     """
     known = {*OWN_KEYS, *groups}
     added: dict[str, str] = {}
@@ -223,14 +207,9 @@ def strange_keys(
 
 
 def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:
-    """Return the refusal of a key that nothing reads.
+    """Return the message for a key that nothing reads.
 
-    Parameters
-    ----------
-    override
-        What added it on the command line, or the key itself where a file holds it.
-    known
-        The keys that the command has.
+    `override` is the override that adds it, or the key itself if a file sets it.
     """
     hint = did_you_mean(key, known)
     if override == key:
@@ -264,4 +243,4 @@ SENTENCES: tuple[tuple[str, Callable[[re.Match[str], BaseException], str]], ...]
         ),
     ),
 )
-"""Pattern of a message -> the sentence that is printed; empty where it does not fit."""
+"""Pattern of an error text -> function that returns the message; empty if it does not apply."""

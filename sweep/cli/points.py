@@ -1,4 +1,4 @@
-"""Points of a grid that are given one by one, and conditions that leave points out."""
+"""Listed points of a grid (``hydra.sweeper.points``), and conditions that exclude points."""
 
 from __future__ import annotations
 
@@ -24,29 +24,26 @@ if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
 
 Condition = Callable[[Mapping[str, Any]], Any]
-"""Whether a point is left out, from its values of the axes."""
+"""Maps a point's values of the axes to whether it is excluded."""
 
 KEY = "hydra.sweeper.points"
 FORM = "give a list of mappings, [{lr: 0.1, iters: 10}, ...], or the path of a .csv or .yaml file"
 
 
 def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[Override]]:
-    """Return the points that ``hydra.sweeper.points`` gives, as overrides.
+    """Return the points of ``hydra.sweeper.points`` as overrides.
+
+    Raises ConfigErrors if the file cannot be read or an entry is invalid.
 
     Parameters
     ----------
     given
-        None, a list of mappings from key to value, or the path of a CSV or YAML file. In a
-        mapping a list is several values, and text is read as on the command line: the mapping is
-        a grid of its own. In a CSV file the header names the keys, each row is one point, and an
-        empty cell leaves its key as it is.
+        None, a list of mappings from key to value, or the path of a CSV or YAML file. A mapping
+        may be a grid: a list gives several values, and text is parsed as on the command line.
+        In a CSV file the header contains the keys and each row is one point; an empty cell does
+        not set its key.
     base
         The folder that a relative path is relative to.
-
-    Raises
-    ------
-    ConfigErrors
-        The file cannot be read, or an entry is no point.
     """
     problems: list[str] = []
     points: list[list[Override]] = []
@@ -71,7 +68,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
 
 
 def _entries(given: Any, base: Path) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Yield each entry with the words that say where it stands."""
+    """Yield (position for error messages, entry)."""
     where = KEY
     if isinstance(given, str):
         path, where = base / Path(given).expanduser(), f"{KEY}={given}"
@@ -121,11 +118,11 @@ def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
 
 
 class _Cell(str):
-    """The text of a cell of a CSV file: one value."""
+    """A cell of a CSV file; always a single value."""
 
 
 def _typed(value: Any) -> str:
-    """Return a value of an entry as it would be typed on the command line."""
+    """Return a value of an entry in the syntax of the command line."""
     if isinstance(value, _Cell):
         return quoted(value)
     if isinstance(value, list):
@@ -140,8 +137,6 @@ def _text(value: Any) -> str:
         return f"{{{','.join(f'{key}:{_text(one)}' for key, one in value.items())}}}"
     return quoted(value) if isinstance(value, str) else shown(value)
 
-
-# --- leaving points out ------------------------------------------------------------------
 
 COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
@@ -158,12 +153,8 @@ COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition]:
     """Return each text of ``hydra.sweeper.skip`` with its condition.
 
-    A condition raises ConfigError where values cannot be compared.
-
-    Raises
-    ------
-    ConfigErrors
-        One is more than comparisons of axes and values.
+    Raises ConfigErrors if a text is not made of comparisons of axes and values. A condition
+    raises ConfigError if values cannot be compared.
     """
     problems: list[str] = []
     found = {}

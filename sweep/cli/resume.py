@@ -1,4 +1,4 @@
-"""Finish a sweep that the store knows (``resume=last`` or its id)."""
+"""Resume a stored sweep (``resume=last`` or its id)."""
 
 from __future__ import annotations
 
@@ -28,17 +28,13 @@ if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
     from sweep.tracking.stored import StoredSweep
 
-SHOWN = 5
-"""So many changed cells are named; the rest is counted."""
+SHOWN = 5  # changed grid points listed in a message
 
 
 def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
-    """Return the sweep that `resume` names and its plan.json, read without changing anything.
+    """Return the sweep that `resume` selects, and its plan.json; the store is opened read-only.
 
-    Raises
-    ------
-    NotFoundError
-        There is no store, no such sweep, or a sweep without a plan.
+    Raises NotFoundError if there is no store, no such sweep, or no plan.
     """
     from sweep.tracking import read
     from sweep.tracking.settings import from_options
@@ -52,19 +48,14 @@ def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
             f"resume={options.resume}: sweep {sweep.sweep_id} ended before its plan was written; "
             "start a new one."
         )
-    # An exported sweep is its own base; any other one has an absolute path there.
+    # The base is relative (to `outputs`) in an exported sweep, else absolute.
     return sweep, {**document, "base": str(options.outputs / document["base"])}
 
 
 def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence[str]) -> list[str]:
-    """Set on `master` how the sweep ran when it began; return the overrides that say so.
+    """Apply the overrides of KEPT_KEYS stored in plan.json to `master`, and return them.
 
-    Parameters
-    ----------
-    document
-        The sweep's plan.json; only KEPT_KEYS are taken from it.
-    given
-        Overrides of this command line, which come first.
+    `given` are overrides of this command line, which take precedence.
     """
     names = {key_of(text) for text in given}
     stored = kept(str(text) for text in document.get("kept", {}).get("overrides", ()))
@@ -87,20 +78,18 @@ def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence
 
 
 def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any]) -> Plan:
-    """Return the stored plan, checked against today's configuration, with the cells added.
+    """Return the stored plan, validated against the current configuration, plus new grid points.
+
+    Raises ConfigErrors if the current configuration would change the numbers of a stored grid
+    point, or if a new one is invalid.
 
     Parameters
     ----------
     planner
-        An axis of its overrides adds its values, with each stored cell's values of other axes.
+        Its axes add grid points: each new value is combined with the stored values of other axes.
     document
-        The sweep's plan.json. What it holds is data: a trainer that it names is built only
-        where today's configuration names the same, from the same source.
-
-    Raises
-    ------
-    ConfigErrors
-        Today's configuration would give a stored cell other numbers, or a new cell is wrong.
+        The sweep's plan.json. The trainer is built from the composed configuration, never from
+        the resolved configurations stored here.
     """
     typed = planner.sound(planner.typed)
     if planner.problems:
@@ -124,8 +113,8 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
             changed.append(f"{cell['name']}: {what} changed since.")
             continue
         if canonical(today.config) != canonical(cell["config"]):
-            # What differs changes no number: the stored configuration counts, save for the
-            # trainer, whose name the store cannot be trusted with.
+            # The difference changes no number: use the stored configuration, except for the
+            # trainer, because the store is not trusted with names to import.
             config = {**cell["config"], "trainer": found.values["trainer"]}
             today = run_spec(config, cell["choices"], base, keys)
         if cell["signature"] != today.signature:
@@ -142,7 +131,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
         for override in typed
         if describes_run(override.key_or_group)
         and override.key_or_group != "experiment"
-        and _as_stored(override) not in known  # it says what every cell says already
+        and _as_stored(override) not in known  # adds nothing
     ]
     if not named and planner.sweeper.points is None:
         return plan
@@ -150,7 +139,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
 
 
 def _with_source(spec: RunSpec, source: Any) -> RunSpec:
-    """Return a run as a trainer of a user's own made it when its file had another content."""
+    """Return `spec` with the stored source hash of a user's trainer."""
     if spec.trainer.built_in or not isinstance(source, str):
         return spec
     return replace(spec, trainer=replace(spec.trainer, source=source))
@@ -159,7 +148,7 @@ def _with_source(spec: RunSpec, source: Any) -> RunSpec:
 def _trained_anew(
     plan: Plan, mended: Mapping[int, RunSpec], options: Settings, sweep_id: str
 ) -> Plan:
-    """Return a plan whose unfinished cells are those of `mended`: what the trainer is today."""
+    """Return `plan` with unfinished grid points replaced by `mended` (the current trainer)."""
     done = {cell.index for cell in stored_cells(plan, options, sweep_id)}
     cells = tuple(
         replace(cell, spec=mended[cell.index], planned=None)
@@ -178,7 +167,7 @@ def _trained_anew(
 
 
 def _as_stored(override: Override) -> str:
-    """Return the text of an override as a cell keeps it, with what is special escaped."""
+    """Return the text of an override in the form that a plan stores (escaped)."""
     if override.is_sweep_override() or override.is_delete():
         return str(override.input_line)
     return grid_of([override], Path())[0][0]
@@ -187,7 +176,6 @@ def _as_stored(override: Override) -> str:
 def _refusal(
     options: Settings, changed: Sequence[str], document: Mapping[str, Any]
 ) -> Iterator[str]:
-    """Yield that cells would have other numbers today, and which."""
     advice = "put back what changed, or start a new sweep"
     flags = [str(word) for word in document.get("kept", {}).get("flags", ())]
     if flags and flags != config_flags():
@@ -205,9 +193,9 @@ def _differences(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterato
 
 
 def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan:
-    """Return the plan with the points that are named, by the stored values of all other keys.
+    """Return `plan` with the points of `named`, combined with the stored values of other keys.
 
-    What the sweep left out when it began, it leaves out of them too.
+    The stored conditions of ``hydra.sweeper.skip`` apply to the new points too.
     """
     lines, axes = planner.lines(named, {override.key_or_group for override in named})
     if planner.problems:

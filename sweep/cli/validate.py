@@ -1,4 +1,4 @@
-"""Validate what was typed: one way for a single run and for each point of a grid."""
+"""Validate single runs, grid points and settings."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ SINGLE = {
     "reuse": "a single run is always trained; take over results with python -m sweep -m, "
     "or leave it out.",
 }
-"""Key -> why a single run cannot have it; of `about` and `budget` it has none either."""
+"""Key -> message if a single run sets it."""
 
 
 def set_keys(overrides: Iterable[str]) -> list[str]:
-    """Return the keys that describe a run and are set by overrides; a preset's name is none."""
+    """Return the keys of overrides that describe a run, without ``experiment``."""
     keys = [key_of(text) for text in overrides if describes_run(text)]
     return [key for key in keys if key != "experiment"]
 
 
 class Validation:
-    """Validates runs of one command, and collects keys that nothing reads.
+    """Validate runs of one command, and collect keys that nothing reads.
 
     Parameters
     ----------
     base
         The folder that a relative data file is relative to.
     hydra
-        Hydra's own node, unresolved: it may read a key that nothing else reads.
+        The unresolved node `hydra`, whose interpolations may refer to a key.
     """
 
     def __init__(self, base: Path, hydra: Mapping[str, Any]) -> None:
         self._base = base
-        # What Hydra keeps of the overrides repeats them, and reads nothing.
+        # `overrides` repeats the text of the overrides; it is not an interpolation.
         self._hydra = {name: value for name, value in hydra.items() if name != "overrides"}
         self._strange: dict[str, str] = {}
         self._read: set[str] = set()
@@ -73,19 +73,10 @@ class Validation:
         overrides: Sequence[str],
         unresolved: Callable[[], Mapping[str, Any]],
     ) -> RunSpec:
-        """Return the run that resolved values describe.
+        """Return the run of resolved values.
 
-        Parameters
-        ----------
-        overrides
-            What the values were composed from, as it was typed.
-        unresolved
-            Gives the values with their interpolations.
-
-        Raises
-        ------
-        ConfigErrors
-            Everything that is wrong with it, one sentence each.
+        `overrides` are those that the values were composed from; `unresolved` returns the values
+        with interpolations. Raises ConfigErrors with one message for each mistake.
         """
         strange = strange_keys(values, choices, overrides)
         if strange.keys() - self._read:
@@ -101,7 +92,7 @@ class Validation:
         return spec
 
     def unread(self) -> list[str]:
-        """Return the refusal of each key that nothing reads in any of the runs."""
+        """Return a message for each key that nothing reads in any of the runs."""
         return [unread(key, text) for key, text in self._strange.items() if key not in self._read]
 
     def _reads(self, config: Mapping[str, Any], key: str) -> bool:
@@ -112,14 +103,15 @@ class Validation:
 
 
 def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Settings | None:
-    """Return the command's settings; what is wrong with them or the launcher goes to `problems`."""
+    """Return the command's settings, None if invalid; append messages to `problems`.
+
+    The launcher is validated too, also for a single run, which does not use it.
+    """
     options = None
     with collect_refusals(problems):
         options = settings(plain_values(config, CONTROL_KEYS), base)
     launcher = config.hydra.launcher
-    with collect_refusals(
-        problems
-    ):  # a single run does not use it, and it is a mistake all the same
+    with collect_refusals(problems):
         if launcher.get("_target_") == LAUNCHER:
             check(launcher.backend, launcher.workers)
     return options
@@ -128,9 +120,9 @@ def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Set
 def question_problems(
     options: Settings, specs: Sequence[RunSpec], axes: Sequence[str]
 ) -> Iterator[str]:
-    """Yield why runs cannot be compared by what the options ask.
+    """Yield messages if `metric`, `mode` or `repeats` do not fit the runs.
 
-    The metrics of a trainer of one's own are known at the end alone.
+    The metrics of a user's trainer are not validated: they are known only after training.
     """
     from sweep.tracking.entities import BUILT_IN
     from sweep.tracking.question import repeat_problems
@@ -159,22 +151,16 @@ def question_problems(
     yield invalid_value("metric", metric, advice)
 
 
-# --- a single run ------------------------------------------------------------------------
-
-
 class _Checked:
-    """The single run of this process, from its validation to its start."""
+    """The validated single run of this process, until it starts."""
 
     run: tuple[RunSpec, Settings] | None = None
 
 
 def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
-    """Return the run and the settings of a job's configuration, validated once.
+    """Return the run and the settings of a job's configuration; a single run is validated once.
 
-    Raises
-    ------
-    ConfigErrors
-        Everything that is wrong with it.
+    Raises ConfigErrors with one message for each mistake.
     """
     found, _Checked.run = _Checked.run, None
     if found is not None:
@@ -200,7 +186,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     options = checked_settings(config, base, problems)
     problems += [*doubled_keys(typed), *validation.unread()]
     lost = lost_numbers(typed)
-    if lost:  # of the infinity in its place nothing is said
+    if lost:  # no second message for the infinity that the number was parsed as
         keys = "|".join(re.escape(text.partition("=")[0]) for text in lost)
         seen = re.compile(rf"({keys})\b")
         problems = [*lost, *(text for text in problems if not seen.match(text))]
@@ -222,12 +208,12 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
 
 
 class Validate(Callback):
-    """Hydra's callback: refuse a configuration before its folder exists."""
+    """Hydra callback that validates a configuration before its folder is created."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Check a single run and make its folder, or end the command by SystemExit.
+        """Validate a single run and create its folder, or raise SystemExit.
 
-        Hydra turns every other exception of a callback into a warning and goes on.
+        Hydra turns any other exception of a callback into a warning and continues.
         """
         try:
             _prepare(config)
@@ -238,12 +224,12 @@ class Validate(Callback):
             console.error(one_sentence(error))
             raise SystemExit(2) from error
         except Exception:
-            # A mistake of ours; Hydra would make a warning of it and train all the same.
+            # a bug in sweep
             traceback.print_exc()
             raise SystemExit(1) from None
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        """Refuse another sweeper, and axes of a preset that read Hydra's own node."""
+        """Raise SystemExit for another sweeper, or axes of a preset that read Hydra's node."""
         sweeper: Any = OmegaConf.to_container(config.hydra.sweeper, resolve=False)
         problems = [
             f"{key}={value}: an axis of a preset cannot read Hydra's settings; write "
@@ -284,5 +270,5 @@ def _prepare(config: DictConfig) -> None:
             f"({error.strerror}); choose a folder that you can write with outputs=..."
         ) from error
     with read_write(hydra.run):
-        hydra.run.dir = str(folder)  # one id, resolved once
+        hydra.run.dir = str(folder)  # resolved once, so that the id does not change
     _Checked.run = spec, options

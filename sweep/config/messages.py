@@ -14,17 +14,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def validated(model: type[Model], values: Any, group: str = "") -> Model:
-    """Return `values` as a model.
+    """Return `values` as a model; `group` is empty for top-level keys.
 
-    Parameters
-    ----------
-    group
-        The key of the group; empty for top-level keys.
-
-    Raises
-    ------
-    ConfigErrors
-        One message for each invalid value.
+    Raises ConfigErrors with one message for each invalid value.
     """
     if not isinstance(values, Mapping):
         raise ConfigErrors([invalid_value(group, values, f"choose one with {group}=NAME")])
@@ -38,7 +30,7 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
 def _message(
     model: type[BaseModel], values: Mapping[Any, Any], group: str, name: str, kind: str
 ) -> str:
-    """Return the message for the field `name` of a group, by the type of pydantic's error."""
+    """Return the message for the invalid field `name`; `kind` is the type of pydantic's error."""
     from sweep.config.run import RUN_KEYS
 
     fields = model.model_fields
@@ -83,6 +75,5 @@ def _accepts(model: type[BaseModel], values: Mapping[Any, Any], name: str) -> bo
 
 
 def _literals(annotation: Any) -> list[str]:
-    """Return the literals that a field's type allows."""
     nested = [word for part in get_args(annotation) for word in _literals(part)]
     return nested or ([annotation] if isinstance(annotation, str) else [])

@@ -1,7 +1,6 @@
-"""The pydantic models of the configuration, one a group.
+"""Pydantic models of the configuration, one for each group.
 
-A field's description says what must hold; `validated` uses it for messages. Import this module
-late, as it loads pydantic.
+`validated` uses the fields' descriptions in messages. Import this module lazily: it loads pydantic.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 from sweep.config.messages import validated
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
-TAG = r"^\w[\w\-]*$"  # a bound within would take pydantic 70 ms to compile
+TAG = r"^\w[\w\-]*$"  # no length limit here: pydantic would compile it for 70 ms
 
 
 def _whole(value: Any) -> Any:
@@ -24,7 +23,7 @@ def _whole(value: Any) -> Any:
 
 
 def _double(value: Any) -> Any:
-    """Return an int as a float; one that overflows as infinity, which is invalid."""
+    """Return an int as a float; infinity, which is invalid, if it overflows."""
     try:
         return float(value) if type(value) is int else value
     except OverflowError:
@@ -36,7 +35,7 @@ def _text(value: Any) -> str | None:
 
 
 def _name(value: Any) -> Any:
-    """Refuse words that an id may be beside, and names that look like an id."""
+    """Raise ValueError for reserved words and for names that look like an id."""
     if isinstance(value, str) and re.match(r"(last|none|null)$|\d{8}-\d{6}-", value):
         raise ValueError(value)
     return value
@@ -55,14 +54,12 @@ class _Group(BaseModel):
 
 
 class _Open(BaseModel):
-    """Keys beside others, which a user may add to."""
+    """A model of some keys of a node; other keys are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
 class Run(_Open):
-    """The single values of a run."""
-
     lr: Positive = Field(description="the learning rate must be a finite number above 0")
     iters: Whole = Field(ge=1, description="the iterations must be a whole number of at least 1")
     rule: Literal["notebook", "gradient", "fixed_bias"] | None = Field(
@@ -72,8 +69,6 @@ class Run(_Open):
 
 
 class Stop(_Group):
-    """The group `stop`."""
-
     error: Positive | None = Field(None, description="give a finite error above 0, or null")
     patience: Whole | None = Field(
         None, ge=1, description="give a whole number of iterations of at least 1, or null"
@@ -90,7 +85,7 @@ class Backprop(_Group):
 
 
 class Network(_Group):
-    """The group `network`; Network.build validates the values."""
+    """The group `network`; `training.network.Network.build` validates the values."""
 
     layers: Any = None
     activation: Any = "sigmoid"
@@ -109,9 +104,9 @@ class Network(_Group):
 
 
 class Read(_Group):
-    """Options of pandas.read_csv that are plain values; null is pandas' own default."""
+    """Options of pandas.read_csv that are plain values; null is pandas' default."""
 
-    model_config = ConfigDict(defer_build=True)  # few commands set one
+    model_config = ConfigDict(defer_build=True)  # rarely used
 
     sep: str | None = Field(
         None, min_length=1, description="give the text between two cells, as ';'"
@@ -157,7 +152,7 @@ class Read(_Group):
 
 
 class Data(_Group):
-    """The group `data`; what the file holds is checked where it is read."""
+    """The group `data`; the file's content is validated when it is read."""
 
     inputs: Any = None
     targets: Any = None
@@ -185,7 +180,7 @@ class Data(_Group):
     )
 
     def without_unset(self) -> dict[str, Any]:
-        """Return what is set: options of `read` at pandas' own default say nothing."""
+        """Return the keys that are set, without options of `read` equal to pandas' default."""
         given = {key: value for key, value in self if key in self.model_fields_set}
         options = {
             key: value
@@ -198,8 +193,6 @@ class Data(_Group):
 
 
 class Tracking(_Group):
-    """The group `tracking`."""
-
     kind: Literal["local", "server"] = Field(description="use local or server")
     experiment: str = Field(
         pattern=r"\S", max_length=250, description="give a name of 1 to 250 characters"
@@ -239,7 +232,7 @@ class Control(_Open):
 
 
 class Budget(_Group):
-    """The group `budget`: what a whole sweep may take."""
+    """The group `budget`: limits for a sweep."""
 
     seconds: Positive | None = Field(
         None, description="give a finite number of seconds above 0, or null for no limit"
@@ -250,7 +243,7 @@ class Budget(_Group):
 
 
 class Sweeper(_Open):
-    """What ``hydra.sweeper`` can say; the axes and points in it are read where they are parsed."""
+    """The node ``hydra.sweeper``; its axes and points are validated when they are parsed."""
 
     max_batch_size: int | None = Field(None, ge=1, description="give a whole number above 0")
     params: dict[str, Any] | None = Field(None, description="give a mapping, as {lr: '0.1,0.2'}")
@@ -263,5 +256,5 @@ class Sweeper(_Open):
 
     @property
     def conditions(self) -> list[str]:
-        """Return the conditions that leave points out."""
+        """The conditions that exclude points."""
         return [self.skip] if isinstance(self.skip, str) else self.skip

@@ -1,8 +1,4 @@
-"""Validate a resolved configuration and convert it to a frozen RunSpec.
-
-Training and recording see the RunSpec only. The configuration is plain Python values, composed
-and resolved by Hydra or read back from the store.
-"""
+"""Validate a resolved configuration (plain values, from Hydra or the store); make a RunSpec."""
 
 from __future__ import annotations
 
@@ -28,7 +24,7 @@ PARAM = re.compile(r"[\w.\-/ ]+")
 """Keys that are valid names of MLflow params."""
 
 AUTO = "auto"
-"""Stands for the size of the first or the last layer that the data gives."""
+"""As first or last layer: take its size from the data."""
 
 RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
 """The keys that describe a run; every run stores them as params."""
@@ -40,12 +36,12 @@ def run_spec(
     base: Path,
     keys: Iterable[str] = (),
 ) -> RunSpec:
-    """Validate a resolved configuration and return its specification.
+    """Validate a resolved configuration and return its RunSpec.
 
     Parameters
     ----------
     config
-        The resolved configuration without the node `hydra`, as plain values.
+        Plain values without the node `hydra`.
     choices
         The chosen option of each group.
     base
@@ -58,7 +54,7 @@ def run_spec(
     ConfigErrors
         One message for each invalid value.
     MisfitError
-        Each option is valid, but they do not fit each other.
+        Each option is valid, but their combination is not.
     """
     from sweep.config.messages import validated
     from sweep.config.models import Data, Run
@@ -131,7 +127,7 @@ def run_spec(
 
 
 def _stop(value: Any, data: Data | None, trainer: TrainerSpec | None) -> dict[str, Any]:
-    """Return what ends a training early, of that alone which is set."""
+    """Return the stop criteria that are set."""
     from sweep.config.messages import validated
     from sweep.config.models import Stop
 
@@ -144,13 +140,7 @@ def _stop(value: Any, data: Data | None, trainer: TrainerSpec | None) -> dict[st
 
 
 def value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> Any:
-    """Return the value of a dotted key, or the option of a group.
-
-    Raises
-    ------
-    KeyError
-        There is no such key.
-    """
+    """Return the value of a dotted key, or the option of a group; raise KeyError if missing."""
     if key in choices:
         return choices[key]
     value: Any = config
@@ -211,7 +201,7 @@ def _network(value: Any, seed: int, data: Data | None) -> Network | None:
     layers = arguments["layers"]
     if isinstance(layers, list) and len(layers) > 1 and AUTO in (layers[0], layers[-1]):
         if data is None:
-            return None  # the data's own message is enough
+            return None  # the data has a message already
         sizes = (data.inputs.shape[1], data.targets.shape[1])
         ends = [
             size if end == AUTO else end
@@ -238,15 +228,15 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         options,
         source_hash(cls),
         shareable=bool(getattr(cls, "shareable", True)),
-        # MLflow finds its active run by a variable of the process's environment.
+        # MLflow finds its active run by an environment variable of the process.
         thread_safe=bool(getattr(cls, "thread_safe", False)) and not logs_by_itself(cls),
     )
 
 
 def _built_in(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
-    """Return the settings that change a number, so that equal numbers have one signature.
+    """Return the settings without those that change no number, so that signatures are equal.
 
-    A batch of all samples is the full batch, whose order says nothing.
+    With a batch of all samples, neither `batch_size` nor `shuffle` has an effect.
     """
     from sweep.config import models
     from sweep.config.messages import validated

@@ -1,4 +1,4 @@
-"""Settings of a command: output folder, tracking, resume. No part of signatures."""
+"""Settings of a command (output folder, tracking, resume, ...); not part of signatures."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ CONTROL_KEYS = (
     *("name", "note", "tags", "outputs", "tracking", "parent", "resume", "reuse", "dry_run"),
     *("fail_fast", "max_seconds", "budget", "model", "metric", "mode", "repeats"),
 )
-"""The keys of settings; none of them can be an axis."""
+"""The keys of Settings; none can be an axis."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Settings that are the same for all runs of a command, and no part of signatures.
+    """Settings common to all runs of a command; not part of signatures.
 
     Attributes
     ----------
     about
-        The sweep's ``name``, ``note`` and ``tags``, those that are given.
+        The sweep's ``name``, ``note`` and ``tags``, if set.
     metric, mode, repeats
-        None for those of the sweep's plan, or the default.
+        None: those of the sweep's plan, or the default.
     """
 
     outputs: Path
@@ -49,12 +49,9 @@ class Settings:
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
-    """Validate the control keys of a resolved configuration; only `outputs` is required.
+    """Validate the control keys of a resolved configuration; a relative `outputs` is below `cwd`.
 
-    Raises
-    ------
-    ConfigErrors
-        Everything that is wrong, one sentence each.
+    Raises ConfigErrors with one message for each mistake.
     """
     from sweep.config.messages import validated
     from sweep.config.models import Budget, Control, Tracking
@@ -91,4 +88,4 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
 
 
 reading_settings = settings
-"""The same for a command that only reads, which has a few of the keys alone."""
+"""For commands that only read the store and have only some of the keys."""

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from sweep.training.network import Network
 
 BUILT_IN = "sweep.backprop.Backprop"
-"""The built-in trainer."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +36,7 @@ class TrainerSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A validated grid point: everything that determines its numbers.
+    """A validated run: all that determines its numbers.
 
     Attributes
     ----------
@@ -52,11 +51,11 @@ class RunSpec:
     named
         The values of other keys that the command line sets; used for params only.
     preparation
-        How the data was prepared, as plain values; None for data used as it is.
+        How the data was prepared, as plain values; None if unchanged.
     data_summary
-        What was done with the rows of a file; empty without one.
+        How the rows of a file are used; empty for inline data.
     stop
-        What ends the training early: ``error``, ``patience``; empty where nothing does.
+        Stop criteria ``error`` and ``patience``, if set.
     """
 
     lr: float
@@ -81,14 +80,10 @@ class RunSpec:
         object.__setattr__(self, "trajectory", trajectory_key(self.config, self.data_digest))
 
     def data(self) -> Data:
-        """Return the data, loaded once in each process.
+        """Return the data; the arrays of a file are cached.
 
-        Raises
-        ------
-        ConfigError
-            It cannot be loaded.
-        RunFailed
-            Its content differs from that in the signature.
+        Raises ConfigError if it cannot be loaded, RunFailed if its content has changed since
+        the signature was made.
         """
         from sweep.training.data import load_data
 
@@ -102,7 +97,7 @@ class RunSpec:
 
     @property
     def rule_unasked(self) -> bool:
-        """Whether the notebook's rule is the default here, and the data is not the notebook's."""
+        """Whether the rule defaults to `notebook` although the data is not the notebook's."""
         own_data = self.choices["data"] != "notebook" or self.config["data"].get("file")
         return self.rule == "notebook" and self.config.get("rule") is None and bool(own_data)
 
@@ -116,7 +111,7 @@ class RunSpec:
         return bool(drawn) or not self.trainer.built_in
 
     def params(self) -> dict[str, str]:
-        """Return the run's params as text; those that every run has come last."""
+        """Return the run's params as text; those common to all runs take precedence."""
         return {
             **{key: shown(value) for key, value in self.named.items()},
             "lr": repr(self.lr),
@@ -128,19 +123,19 @@ class RunSpec:
 
 
 def canonical(value: Any) -> str:
-    """Return the canonical JSON text of plain values: keys sorted, floats exact."""
+    """Return canonical JSON of plain values: sorted keys, exact floats."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)
 
 
 def shown(value: Any) -> str:
-    """Return a configuration value for params and names: text unchanged, else JSON."""
+    """Return a configuration value as text for params and names: a str unchanged, else JSON."""
     if isinstance(value, str):
         return value
     return "null" if value is None else canonical(value)
 
 
 def trajectory_key(config: Mapping[str, Any], data_digest: str) -> str:
-    """Return what the runs of one trajectory share: their configuration without iters, and data."""
+    """Return the SHA-256 of a configuration without `iters`, and of the data's digest."""
     shared = {key: value for key, value in config.items() if key != "iters"}
     return _sha256([shared, data_digest])
 
@@ -150,7 +145,7 @@ def _sha256(value: Any) -> str:
 
 
 def _signature(spec: RunSpec) -> str:
-    """Return SHA-256 over exactly what determines the run's numbers."""
+    """Return the SHA-256 of everything that determines the run's numbers, and nothing else."""
     from sweep.training.backprop import ALGORITHM
 
     network = spec.network
@@ -176,7 +171,7 @@ def _signature(spec: RunSpec) -> str:
 
 
 def remarks(specs: Sequence[RunSpec], axes: Sequence[str]) -> Iterator[str]:
-    """Yield what the runs do that the user may not expect; none of it is a mistake."""
+    """Yield notes on valid settings whose effect the user may not expect."""
     if "seed" in axes and not any(spec.uses_seed for spec in specs):
         yield (
             "seed: it changes nothing here, for the weights are given and no samples are drawn; "

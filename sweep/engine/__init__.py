@@ -1,1 +1,1 @@
-"""The plan of a sweep, its life, and the work that its workers do."""
+"""Plan, train and record sweeps and single runs."""

@@ -1,8 +1,7 @@
 """Group trajectories into batches that train in one vectorised kernel.
 
-LANES trajectories in one kernel take about as long as one or two separate ones. They are batched
-only where this saves time: there are enough of them, and they are long enough to pay for compiling
-one more kernel. Results do not depend on it.
+Trajectories are batched only if this saves time, including the compilation of one more kernel.
+Results do not depend on batching.
 """
 
 from __future__ import annotations
@@ -21,9 +20,9 @@ if TYPE_CHECKING:
     from sweep.engine.plan import Trajectory
 
 WORTH = 2e8
-"""Least number of scalar updates (iterations x samples x scalars) of a batch.
+"""Minimum scalar updates (iterations x samples x scalars) to batch: about 0.5 s of training.
 
-About half a second of training, the time to compile the vectorised kernel once.
+Compiling the vectorised kernel takes as long.
 """
 
 COST = 2
@@ -31,7 +30,7 @@ COST = 2
 
 
 def batches(trajectories: Sequence[Trajectory], workers: int) -> list[tuple[Trajectory, ...]]:
-    """Return the batches of `trajectories` for a number of workers, in the grid's order."""
+    """Group `trajectories` into batches for a number of workers, in the order of the grid."""
     kinds: dict[Hashable, list[Trajectory]] = defaultdict(list)
     for trajectory in trajectories:
         kinds[_kind(trajectory.spec)].append(trajectory)
@@ -40,7 +39,7 @@ def batches(trajectories: Sequence[Trajectory], workers: int) -> list[tuple[Traj
         if not _pays(alike, workers):
             found += [(trajectory,) for trajectory in alike]
             continue
-        # Similar lengths together, so that few lanes run on beyond the end of their trajectory.
+        # Batch similar lengths, so that few lanes continue beyond the end of their trajectory.
         alike.sort(key=lambda trajectory: -trajectory.stops[-1])
         parts, count = math.ceil(len(alike) / LANES), len(alike)
         found += [
@@ -52,7 +51,7 @@ def batches(trajectories: Sequence[Trajectory], workers: int) -> list[tuple[Traj
 
 
 def _kind(spec: RunSpec) -> Hashable:
-    """Return a key that is equal for trajectories that can be batched."""
+    """Return a key; trajectories with equal keys can be batched."""
     if not spec.trainer.built_in or spec.trainer.options or spec.stop:
         return object()
     network = spec.network
@@ -68,7 +67,6 @@ def _kind(spec: RunSpec) -> Hashable:
 
 
 def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
-    """Return whether batches of these trajectories are done sooner."""
     separate = math.ceil(len(alike) / workers)
     batched = COST * math.ceil(math.ceil(len(alike) / LANES) / workers)
     spec = alike[0].spec
@@ -76,7 +74,7 @@ def _pays(alike: Sequence[Trajectory], workers: int) -> bool:
         return False
     try:
         data = spec.data()
-    except SweepError:  # each run fails with it
+    except SweepError:  # each run reports this error
         return False
     iterations = sum(trajectory.stops[-1] for trajectory in alike)
     if data.validation_inputs is not None:

@@ -1,4 +1,4 @@
-"""The last state of a long training in a file: arrays alone, never a pickle."""
+"""Checkpoints: the last state of a trajectory in an ``.npz`` file without pickled objects."""
 
 from __future__ import annotations
 
@@ -20,29 +20,25 @@ DAMAGED = (ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile)
 
 
 def checkpoint_name(spec: RunSpec) -> str:
-    """Return the file name of a trajectory's checkpoint, from all that determines its numbers."""
+    """Return a file name that hashes everything that determines a trajectory's numbers."""
     own = None if spec.trainer.shareable else spec.iters
     content = [spec.trajectory, spec.trainer.source, spec.choices, own]
     return hashlib.sha256(canonical(content).encode()).hexdigest()[:32] + ".npz"
 
 
 class Checkpoint:
-    """One trajectory's file; a folder that cannot be written only means that there is none.
+    """The checkpoint file of one trajectory; errors of the file system are ignored.
 
-    Parameters
-    ----------
-    platform
-        What decides about the last bits: a checkpoint of another platform is of no use.
+    Checkpoints of another `platform` are not used, as their last bits may differ.
     """
 
     def __init__(self, path: Path, platform: str) -> None:
         self.path, self.platform = path, platform
 
     def load(self, before: int) -> tuple[Saved, CurveSlice] | str | None:
-        """Return the state and the curve up to it, where it is of a step below `before`.
+        """Return the state and the curve up to it, if its step is below `before`.
 
-        Returns the platform that a checkpoint was made on where it is another one, and None
-        where nothing usable is there.
+        Return only its platform if that differs, and None if there is no usable checkpoint.
         """
         try:
             with self.path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -61,11 +57,11 @@ class Checkpoint:
             saved = Saved(marks, about["seconds"], trainer, about["printed"])
             points = CurveSlice(marks, found["steps"], found["errors"], found.get("validation"))
         except (OSError, *DAMAGED):
-            return None  # none, or a damaged one: training begins at step 0
+            return None
         return (saved, points) if marks.last < before else None
 
     def save(self, saved: Saved, points: CurveSlice) -> None:
-        """Write a state, whole or not at all, in the place of an earlier one."""
+        """Replace the checkpoint atomically."""
         marks, seconds, printed = asdict(saved.marks), saved.seconds, saved.printed
         about = json.dumps({"marks": marks, "seconds": seconds, "printed": printed})
         arrays = {f"trainer/{name}": value for name, value in saved.trainer.items()}
@@ -74,7 +70,7 @@ class Checkpoint:
         if points.validation is not None:
             arrays["validation"] = points.validation
         part = self.path.with_name(f"{self.path.name}.{os.getpid()}.part")
-        with suppress(OSError):  # a full disk ends no training; the next one may have room
+        with suppress(OSError):  # e.g. a full disk; the next save may succeed
             self.path.parent.mkdir(parents=True, exist_ok=True)
             try:
                 with part.open("wb") as file:
@@ -84,9 +80,9 @@ class Checkpoint:
                 part.unlink(missing_ok=True)
 
     def remove(self) -> None:
-        """Remove the file, and its folder with the last one."""
+        """Remove the file, and the folder if it is then empty."""
         with suppress(OSError):
             self.path.unlink(missing_ok=True)
             for part in self.path.parent.glob(f"{self.path.name}.*.part"):
-                part.unlink(missing_ok=True)  # of a process that was killed while it wrote
+                part.unlink(missing_ok=True)  # left by a process killed during `save`
             self.path.parent.rmdir()

@@ -1,7 +1,6 @@
 """Train trajectories on an executor, slice by slice, and yield each run as it ends.
 
-The driver keeps the curve and the last state of each trajectory; a task advances a batch by a
-slice. After the loss of a worker the batch continues from its last state.
+After the loss of a worker its batch continues from its last state.
 """
 
 from __future__ import annotations
@@ -23,25 +22,25 @@ from sweep.training.task import Task
 Ended = tuple[Cell, Outcome]
 
 TICK = 0.1
-"""Seconds after which the caller can act on signals."""
+"""Maximum seconds between two items of `Driver.outcomes`, whose caller handles signals."""
 
 TRIES = 3
-"""Worker deaths since the last state, after which a batch has failed.
+"""A batch fails after this many worker deaths without a new state.
 
-Nothing else runs during the last try, as the worker may have run out of memory.
+No other task runs during the last try, as the worker may have run out of memory.
 """
 
 
 @dataclass(eq=False)
 class _Batch:
-    """Trajectories that one task trains, at one step."""
+    """Trajectories at an equal step, trained by one task."""
 
     number: int
     members: list[Member]
     slices: int = 0
     deaths: int = 0
     started: bool = False
-    sent: bool = False  # its worker has it
+    sent: bool = False  # its items are in the worker of its slot
 
     def fail(self, failure: Failure) -> Iterator[Ended]:
         for member in self.members:
@@ -49,16 +48,9 @@ class _Batch:
 
 
 class Driver:
-    """Trains batches of trajectories.
+    """Train batches of trajectories; the caller closes the executor.
 
-    Parameters
-    ----------
-    batches
-        The trajectories of each batch.
-    executor
-        Where tasks run; the caller closes it.
-    max_seconds
-        Training time from now on at which a trajectory is ended.
+    A trajectory is ended after `max_seconds` of training, without the time before its checkpoint.
     """
 
     def __init__(
@@ -70,7 +62,7 @@ class Driver:
     ) -> None:
         self._executor, self._listener = executor, listener or Listener()
         self._waiting: deque[_Batch] = deque()
-        self._resting: dict[str, _Batch] = {}  # by the slot whose worker has it
+        self._resting: dict[str, _Batch] = {}  # started, idle; by slot
         self._running: dict[Future[Any], tuple[str, _Batch]] = {}
         for trajectories in batches:
             at_step: dict[int, list[Member]] = {}
@@ -81,14 +73,10 @@ class Driver:
                 self._waiting.append(_Batch(len(self._waiting), members))
 
     def outcomes(self) -> Generator[Ended | None]:
-        """Yield each cell with its outcome as it ends; None after each TICK at the latest.
+        """Yield each grid point with its outcome as it ends, and None about once per TICK.
 
-        When the caller leaves early, the last state of each trajectory is on disk.
-
-        Raises
-        ------
-        SweepError
-            The engine cannot be reached any more, or has no worker.
+        Closing the generator early saves a checkpoint of each started trajectory.
+        Raises SweepError if the cluster is unreachable or has no worker.
         """
         try:
             while True:
@@ -111,15 +99,15 @@ class Driver:
         return batch.started or self._listener.may_begin()
 
     def _left(self) -> list[_Batch]:
-        """Return the batches that are not done, those that wait last."""
+        """Return the unfinished batches: running, idle, waiting."""
         running = (batch for _, batch in self._running.values())
         return [*running, *self._resting.values(), *self._waiting]
 
     def _fill(self) -> None:
-        """Submit the next slice of its batch, or a waiting batch, to each idle slot."""
+        """Submit a slice to each idle slot: of the slot's own batch, else of a waiting one."""
         left = self._left()
         slots = self._executor.slots(len(left))
-        for slot in self._resting.keys() - set(slots):  # the worker has left
+        for slot in self._resting.keys() - set(slots):  # the worker is gone
             self._restart(self._resting.pop(slot))
         suspect = next((batch for batch in left if batch.deaths == TRIES - 1), None)
         if suspect is not None:
@@ -134,7 +122,7 @@ class Driver:
                 self._submit(slot, self._waiting.popleft())
 
     def _slot_alone(self, suspect: _Batch, slots: Sequence[str]) -> str:
-        """Return the slot of a batch that nothing shall run beside."""
+        """Free and return a slot for the last try of a batch."""
         for slot, batch in self._resting.items():
             if batch is suspect:
                 del self._resting[slot]
@@ -162,7 +150,7 @@ class Driver:
             reply = self._executor.result(slot, future)
         except WorkerLost as lost:
             reply, how = None, str(lost)
-        del self._running[future]  # not before, as the state is kept where the engine is lost
+        del self._running[future]  # not before: if `result` raises, _left returns it
         if reply is None:
             yield from self._lost(batch, how)
             return
@@ -172,7 +160,7 @@ class Driver:
         batch.slices += 1
         if any(state is not None for state in reply.states):
             batch.deaths = 0
-        self._resting[slot] = batch  # first, as the caller may leave at any yield
+        self._resting[slot] = batch  # before any yield, as the caller may close the generator there
         slices = zip(batch.members, reply.parts, reply.states, strict=True)
         for ended in [member.take(parts, state) for member, parts, state in slices]:
             yield from ended
@@ -195,7 +183,7 @@ class Driver:
         )
 
     def _restart(self, batch: _Batch) -> None:
-        """Queue a batch to continue from its last state in any slot."""
+        """Queue a batch to continue from its last state, in any slot."""
         batch.sent = False
         batch.members = [member for member in batch.members if member.history.left]
         for member in batch.members:

@@ -16,15 +16,14 @@ from sweep.training.curve import FULL_CURVE
 from sweep.training.trainers import build_batch
 
 CALIBRATION_SECONDS = 0.05
-"""Least length of the measurement; a slow network trains two iterations."""
+"""Minimum length of the measurement; a slow network trains two iterations."""
 
 START_SECONDS = 2.4
 REPORT_SECONDS = 0.8
 RUN_SECONDS = 0.025
-"""Seconds to start, to report, and to handle and record a run in SQLite.
+"""Seconds to start, to report, and to record a run in SQLite, by `python -m benchmarks.overhead`.
 
-Measured by `python -m benchmarks.overhead` on the machine of PACE_SECONDS, and scaled by the time
-that the loop of `pace_of` takes here and now.
+They are scaled by the duration of the loop of `pace_of`, which was PACE_SECONDS there.
 """
 
 SERVER_RUN_SECONDS = 0.075
@@ -50,7 +49,7 @@ class Estimate:
 class Pace:
     """The current speed of this machine."""
 
-    training: float  # seconds of an iteration, divided by the network's size
+    training: float  # seconds per iteration and scalar of the network
     python: float  # duration of Python code, relative to the machine of this module's figures
 
 
@@ -65,15 +64,14 @@ def estimate(
     report: bool = True,
     max_seconds: float | None = None,
 ) -> Estimate:
-    """Estimate training and recording `cells` on `workers` workers.
+    """Estimate training and recording `cells`; `pace` is measured if None.
 
     Parameters
     ----------
-    pace
-        The machine's speed; measured if None.
     server, elsewhere, report
-        Whether runs are recorded through a server, whether they train on other machines, and
-        whether a report is built.
+        Whether runs are recorded through a server, train on other machines, and get a report.
+    max_seconds
+        Maximum training seconds of a trajectory.
     """
     trajectories = plan.trajectories(cells)
     pace = pace or pace_of(trajectories)
@@ -99,13 +97,13 @@ def disk_bytes(cells: Sequence[Cell]) -> int:
 
 
 def _points(iters: int) -> int:
-    """Estimate the points of a run's stored curve; see curve.kept_steps."""
+    """Estimate the points of a run's stored curve; see `curve.kept_steps`."""
     thinned = math.log(iters / FULL_CURVE) * 500 if iters > FULL_CURVE else 0
     return min(iters, FULL_CURVE) + int(thinned) + 1
 
 
 def pace_of(trajectories: Sequence[Trajectory]) -> Pace:
-    """Measure the speed of this machine, by training the longest of `trajectories`."""
+    """Measure this machine's speed; training is measured on the longest of `trajectories`."""
 
     def loop() -> None:
         for number in range(600):
@@ -119,7 +117,7 @@ def pace_of(trajectories: Sequence[Trajectory]) -> Pace:
 
 
 def calibrate(trajectory: Trajectory) -> float:
-    """Train a trajectory briefly and return the seconds of an iteration."""
+    """Train a trajectory briefly and return the seconds per iteration."""
     trainer = build_batch([trajectory.spec])
     trainer.advance(1)  # may compile code
     count, seconds = 1, 0.0

@@ -1,4 +1,4 @@
-"""A job that Hydra runs: it joins its sweep, trains its cell and records it."""
+"""Jobs of Hydra launchers: join the sweep, train one grid point and record it."""
 
 from __future__ import annotations
 
@@ -26,17 +26,16 @@ from sweep.training.surroundings import Failure
 def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     """Yield the sweep that the job `spec` belongs to.
 
-    A job that a launcher started in another process finds the parent run by its id and
-    reads the plan from it; nothing else needs to be handed over.
+    A job in another process reads the plan from the parent run.
 
     Raises
     ------
     NotFoundError
-        The store holds no sweep of this id.
+        The store has no sweep of this id.
     RunFailed
-        In place of whatever the job raised in another process than the sweep's.
+        Replaces any exception of a job in another process than the sweep's.
     StoreLost
-        A server did not come back; the result waits on disk.
+        The server does not answer; the result file stays on disk.
     """
     if process.sweep is not None and process.sweep.id == options.parent:
         yield process.sweep
@@ -62,19 +61,13 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
                 sweep.interrupt()
             raise
         if failed is not None:
-            # It is recorded. The driver may be unable to load a class of the user's own, and
-            # would lose the results of all jobs with it.
+            # The failure is recorded. The parent process may be unable to unpickle a user's
+            # exception class, and would lose the results of all jobs.
             raise RunFailed(f"{type(failed).__name__}: {failed}") from failed
 
 
 def _plan_of_job(document: Mapping[str, Any], spec: RunSpec) -> Plan:
-    """Return the part of a stored plan that one job needs: the cell of its configuration.
-
-    Raises
-    ------
-    NotFoundError
-        The plan has no such cell.
-    """
+    """Return the stored plan with only the job's grid point; NotFoundError if there is none."""
     cells = document.get("cells", ())
     wanted = canonical([spec.config, spec.choices])
     same = [canonical([cell["config"], cell["choices"]]) == wanted for cell in cells]
@@ -90,12 +83,10 @@ def _plan_of_job(document: Mapping[str, Any], spec: RunSpec) -> Plan:
 
 @store_needed()
 def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
-    """Train one cell inside its job, and record it; return its final error.
+    """Train and record one grid point; return its final error, None if the budget is spent.
 
-    Raises
-    ------
-    RunFailed
-        What training raised, after it was recorded; or the sweep's plan has no such cell.
+    Raises RunFailed if training failed (it is recorded), if an earlier run failed under
+    `fail_fast`, or if the plan does not have this grid point with this signature.
     """
     if sweep.failed_fast:
         raise RunFailed("Left out: an earlier run failed and fail_fast=true.")
@@ -113,17 +104,14 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
         own = Trajectory((replace(cell, spec=spec),))
         for _, outcome in sweep.train([(own,)], executor):
             return record(sweep, cell, outcome)
-    return None  # the budget is spent
+    return None
 
 
 @store_needed()
 def record(sweep: Sweep, cell: Cell, outcome: Outcome) -> float | None:
-    """Record the outcome of a job's run; return its final error.
+    """Record a job's outcome and return its final error.
 
-    Raises
-    ------
-    RunFailed
-        The run failed, or something failed after its training; it is recorded.
+    Raises RunFailed, after recording, if the run failed or something failed after its training.
     """
     final_error = sweep.record(cell, outcome)
     failure = outcome if isinstance(outcome, Failure) else outcome.failure

@@ -1,8 +1,7 @@
-"""A sweep's life: one context manager that opens it, hands it to a launcher and closes it.
+"""Open, run and close a sweep.
 
-Every check comes before the first file. Then, in this order: the store, the folder, the
-parent run with plan.json; then whatever launcher was chosen runs the cells; and in any case
-statuses, metrics and the report are written at the end.
+In this order: the store, the folder, the parent run with plan.json, the runs by any launcher;
+finally, also after an error, the metrics, the report and the status.
 """
 
 from __future__ import annotations
@@ -37,10 +36,8 @@ if TYPE_CHECKING:
 
 
 class _Process:
-    """What this process does."""
-
-    sweep: Sweep | None = None  # that it drives
-    began = False  # whether it has opened one: from then on an error is no refusal
+    sweep: Sweep | None = None  # the open sweep
+    began = False  # whether a sweep was opened; later errors do not exit with code 2
     exit_code = 0  # 1 after a failed run
 
 
@@ -49,18 +46,18 @@ process = _Process()
 
 @dataclass(frozen=True)
 class Opening:
-    """All that is needed to open a sweep, checked.
+    """The validated settings of a sweep to open.
 
     Attributes
     ----------
     folder
-        The sweep's own folder; `files` (name to text) are written into it.
+        The sweep's folder, where `files` (name -> text) are written.
     parent_run_id
-        The parent run of a sweep that is resumed; None for a new one.
+        The parent run of a resumed sweep; None for a new one.
     workers
-        How many trajectories train at once, as far as that is known.
+        The number of trajectories that train at once, if known.
     elsewhere
-        Whether they train on other machines than the command.
+        Whether they train on other machines.
     """
 
     sweep_id: str
@@ -73,9 +70,9 @@ class Opening:
     elsewhere: bool = False
 
     def estimate(self, cells: Sequence[Cell]) -> Estimate | None:
-        """Estimate the training of cells; None for a trainer of a user's own, which is not tried.
+        """Estimate the training of `cells`; None with a user's trainer.
 
-        It may be slow to build, or write something.
+        A user's trainer is not measured, as it may be slow to build or have side effects.
         """
         if not all(cell.spec.trainer.built_in for cell in cells):
             return None
@@ -91,14 +88,14 @@ class Opening:
 
 @contextmanager
 def sweep_life(opening: Opening) -> Iterator[Sweep]:
-    """Open a sweep, yield it to be launched, and close and report it in any case.
+    """Open a sweep, yield it to be launched, then report and close it, also after an error.
 
     Raises
     ------
     StoreError
-        The store cannot be used, or another process works on the sweep.
+        The store cannot be used, or another process has locked the sweep.
     Interrupted
-        A signal asked the command to end; everything is closed by then.
+        A signal requested a stop; the sweep is closed by then, without a report.
     """
     from sweep.tracking.recorder import recorder as start_recorder
 
@@ -121,7 +118,7 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
             except (Interrupted, StoreLost):
                 raise
             except BaseException:
-                with suppress(StoreError):  # the first error is the one to show
+                with suppress(StoreError):  # show the first error
                     sweep.interrupt()
                     try:
                         _close(sweep, began, "FAILED")
@@ -132,12 +129,12 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
             if not sweep.well:
                 process.exit_code = 1
         except Interrupted as interruption:
-            with suppress(StoreError):  # what stays open, the next command closes
+            with suppress(StoreError):  # the next command closes what stays open
                 _end_early(sweep)
             console.interrupted(sweep, interruption.signum)
             raise
         except StoreLost as lost:
-            with suppress(StoreError):  # as much as the store still takes
+            with suppress(StoreError):  # `lost.error` is the one to show
                 _end_early(sweep)
             raise lost.error from None
         finally:
@@ -147,12 +144,12 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
 def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
     plan, options, sweep_id = opening.plan, opening.options, opening.sweep_id
     new, estimated = opening.parent_run_id is None, None
-    with stop.interruptible():  # nothing of the sweep exists yet
-        need = disk_bytes(plan.cells) if new else 0  # else it is not known what is left to do
+    with stop.interruptible():  # the sweep does not exist yet
+        need = disk_bytes(plan.cells) if new else 0  # a resumed sweep is checked below
         opened = recorder.submit(Session.open_store, from_options(options), need)
         if new and not options.reuse:
-            estimated = _foreseen(opening, plan.cells)  # loads what trains, too
-        # What the end needs is loaded while the store is opened elsewhere.
+            estimated = _foreseen(opening, plan.cells)  # also loads the training code
+        # Import what the end needs while the recorder opens the store.
         from sweep.report import build  # noqa: F401
 
         experiment, sentences = recorder.result(opened)
@@ -184,18 +181,18 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
 def _foreseen(opening: Opening, cells: Sequence[Cell]) -> Estimate | None:
     try:
         return opening.estimate(cells)
-    except Exception:  # it raises again in its run, and is recorded there
+    except Exception:  # training raises it again, and records it
         return None
 
 
 def _make_folder(opening: Opening) -> None:
-    """Make the sweep's folder; one of that id must be new, unless the sweep is resumed."""
+    """Write the sweep's folder; raise StoreError if it fails, or if a new sweep's id is taken."""
     folder = opening.folder
     new = opening.parent_run_id is None and folder.name == opening.sweep_id
     try:
         folder.mkdir(parents=True, exist_ok=not new)
         for name, text in opening.files.items():
-            with (folder / name).open("x", encoding="utf-8") as file:  # another sweep's are kept
+            with (folder / name).open("x", encoding="utf-8") as file:  # never overwrite a file
                 file.write(text)
     except OSError as error:
         raise StoreError(
@@ -205,38 +202,35 @@ def _make_folder(opening: Opening) -> None:
 
 
 def _end_early(sweep: Sweep) -> None:
-    """Close what was started and the sweep, without a report."""
+    """Close the started runs and the sweep, without a report."""
     sweep.interrupt()
     sweep.recorder.call(Session.finish_sweep, "KILLED", sweep.totals())
 
 
 def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
-    """Write the sweep's metrics, its report and its status, last.
+    """Write the sweep's metrics and report, then its status.
 
-    Raises
-    ------
-    Interrupted
-        A signal came before the report was built; the sweep is still to be closed.
+    Raises Interrupted if a signal comes before the report is built; the sweep is then still open.
     """
     recorder, stop = sweep.recorder, sweep.stop
     try:
         try:
             sweep.settle()
         except StoreError:
-            status = status or "FAILED"  # without what the store refused it is not finished
+            status = status or "FAILED"  # the store refused a result
             raise
         elsewhere = sweep.known < len(sweep.plan.cells)
         collected = recorder.submit(Session.collect_runs, sweep.id, elsewhere)
         with stop.interruptible():
             stored, runs = recorder.result(collected)
         sweep.learn(runs)
-        recorder.submit(Session.save_views)  # MLflow's page, while the pictures are drawn
+        recorder.submit(Session.save_views)  # in parallel with the report
         with stop.interruptible():
             built = _report(stored, runs, sweep)
     except Interrupted:
         raise
-    except BaseException:  # a report that cannot be built leaves no sweep open
-        with suppress(StoreError):  # the first error is the one to show
+    except BaseException:  # close the sweep even if its report cannot be built
+        with suppress(StoreError):  # show the first error
             recorder.call(Session.finish_sweep, status or sweep.status, sweep.totals())
         raise
     ending = status or sweep.status, sweep.totals(), built.note, built.folder
@@ -244,7 +238,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     console.sweep_ended(built, sweep, time.monotonic() - began)
     options = sweep.options
     question = question_of({}, options.metric, options.mode, options.repeats)
-    if unanswered := question.unanswered(runs):  # known at the end where a trainer is the user's
+    if unanswered := question.unanswered(runs):  # metrics of a user's trainer are only known now
         console.error(unanswered)
         process.exit_code = 1
     if sweep.options.model is not None and built.best is not None:

@@ -1,4 +1,4 @@
-"""One trajectory as the driver follows it, and whom the driver reports its training to."""
+"""The state of one trajectory in the driver, and the callbacks that report its progress."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ Outcome = RunResult | Failure
 
 
 class Listener:
-    """What a driver asks for and reports; by default nothing is kept and nothing shown."""
+    """Callbacks and settings of a driver; by default without checkpoints and output."""
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint | None:
-        """Return the file for the last state of a trajectory."""
+        """Return the checkpoint file of a trajectory; None for no checkpoints."""
         return None
 
     def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
@@ -33,7 +33,7 @@ class Listener:
         return {}
 
     def may_begin(self) -> bool:
-        """Return whether trajectories may begin that wait."""
+        """Return whether waiting trajectories may begin."""
         return True
 
     def started(self, trajectory: Trajectory) -> None:
@@ -43,17 +43,17 @@ class Listener:
         """Called with a number of trained iterations, each counted once."""
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
-        """Called with new curve points of the next cell of a trajectory that ends."""
+        """Called with new curve points of the trajectory's next run to end."""
 
     def printed(self, cell: Cell, lines: Sequence[str]) -> None:
-        """Called with lines that the training of a cell has printed."""
+        """Called with lines that the trajectory of `cell`, its longest run, has printed."""
 
     def noted(self, sentence: str) -> None:
         """Called with a message for the user."""
 
 
 class Member:
-    """A trajectory of a batch, and its results so far."""
+    """A trajectory of a batch, and its unfinished grid points; `max_seconds` may be infinite."""
 
     def __init__(self, trajectory: Trajectory, listener: Listener, max_seconds: float) -> None:
         self.trajectory = trajectory
@@ -65,7 +65,7 @@ class Member:
         saved, points = found if isinstance(found, tuple) else (None, None)
         self.history = History(trajectory.stops, saved, points)
         self._max_seconds = self.history.seconds + max_seconds
-        self._line = ""  # printed without its end so far
+        self._line = ""  # printed so far without a line end
         self._counted = 0
         self._charted_at = self._kept_at = 0.0
 
@@ -88,7 +88,7 @@ class Member:
     def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[tuple[Cell, Outcome]]:
         """Append the parts of a slice at once; return an iterator over the runs that ended."""
         if not self._open:
-            return iter(())  # it has ended before others of its batch
+            return iter(())  # it ended before others of its batch
         printed = "".join(part.printed for part in parts)
         return self._report(self.history.add(parts, state), printed, fresh=state is not None)
 
@@ -124,7 +124,7 @@ class Member:
             self._checkpoint.save(saved, self.history.curve)
 
     def fail(self, failure: Failure) -> Iterator[tuple[Cell, Outcome]]:
-        """End all open cells, each with what was printed until then."""
+        """End all open runs with `failure`, to which the trajectory's earlier output is added."""
         self._print(failure.printed, last=True)
         failure = replace(failure, printed=self.history.printed + failure.printed)
         cells, self._open = self._open, []
@@ -139,7 +139,7 @@ class Member:
             self._listener.progressed(new)
 
     def _print(self, text: str, *, last: bool) -> None:
-        """Report the complete lines that were printed; at the end also what has no line end."""
+        """Report complete lines; if `last`, also an incomplete one."""
         *lines, self._line = (self._line + text).split("\n")
         if self._line and last:
             lines, self._line = [*lines, self._line], ""

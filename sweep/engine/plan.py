@@ -1,6 +1,6 @@
-"""The plan of a sweep: its cells, and the trajectories that they share.
+"""The plan of a sweep: its grid points, and the trajectories that they share.
 
-It is made before anything is created, stored as ``plan.json``, and sufficient to finish the sweep.
+It is made before anything is written, stored as ``plan.json``, and sufficient to resume the sweep.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ MAX_NAME = 200
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the grid: one MLflow run.
+    """A grid point: one MLflow run.
 
     Attributes
     ----------
     index
         Position in the plan.
     values
-        The value of each swept key, in the order of the axes.
+        Swept key -> value, in the order of the axes.
     number
-        The number (``hydra.job.num``) that it was composed with; None for `index`.
+        The ``hydra.job.num`` that it was composed with; None for `index`.
     planned
-        Its signature in plan.json, where it was read from there.
+        Its signature in plan.json, if it was read from there.
     """
 
     index: int
@@ -49,21 +49,21 @@ class Cell:
 
     @property
     def job(self) -> int:
-        """The number (``hydra.job.num``) that it is composed and run with."""
+        """The ``hydra.job.num`` that it is composed and run with."""
         return self.index if self.number is None else self.number
 
     @property
     def name(self) -> str:
-        """The run's name, from the swept axes."""
+        """The run's name: the swept values, else lr and iters."""
         return cell_name(self.values or {"lr": self.spec.lr, "iters": self.spec.iters})
 
     @property
     def key(self) -> str:
-        """Its configuration as one text, unique in a plan."""
+        """Its configuration as canonical text, unique in a plan."""
         return canonical([self.spec.config, self.spec.choices])
 
     def check(self, spec: RunSpec) -> None:
-        """Raise RunFailed if a job composed other data or another trainer's source."""
+        """Raise RunFailed if the signature of a job's `spec` is not the planned one."""
         if spec.signature != self.signature:
             raise RunFailed(
                 "The data or the trainer's source is not what the sweep was planned with; put it "
@@ -71,12 +71,12 @@ class Cell:
             )
 
     def params(self) -> dict[str, str]:
-        """Return the run's params: those of every run, and every swept key."""
+        """Return the run's MLflow params, swept keys included."""
         swept = {key: shown(value) for key, value in self.values.items()}
         return {**swept, **self.spec.params()}
 
     def document(self) -> dict[str, Any]:
-        """Return the cell for plan.json."""
+        """Return the entry for plan.json."""
         return {
             "index": self.index,
             "number": self.job,
@@ -94,7 +94,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Trajectory:
-    """Cells with equal configurations except for `iters`, which ascend; trained once."""
+    """Grid points with equal configurations except for `iters`, in ascending order of it."""
 
     cells: tuple[Cell, ...]
 
@@ -105,34 +105,32 @@ class Trajectory:
 
     @property
     def stops(self) -> tuple[int, ...]:
-        """The cut points: distinct iteration counts of its runs, ascending."""
+        """The cut points, distinct and ascending."""
         return tuple(dict.fromkeys(cell.spec.iters for cell in self.cells))
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All cells of a sweep, in the order of its grid.
+    """All grid points of a sweep, in the order of its grid.
 
     Attributes
     ----------
     asked
         The number of requested grid points, including duplicates.
     base
-        The caller's folder, which relative data files are relative to.
+        The caller's folder, to which data files are relative.
     shared
-        Whether runs share trajectories; under other launchers each run is trained separately.
-    default_axes
-        The axes with default values.
+        Whether runs share trajectories; other launchers train each run separately.
     doubled
-        Name of each cell that was requested several times -> how often.
-    about
-        The sweep's ``name``, ``note`` and ``tags``, those that it has.
-    left_out
-        Why grid points were left out -> how many.
+        Name of each grid point that was requested several times -> how often.
     kept
         The ``overrides`` and ``flags`` that `resume` applies again.
+    left_out
+        Reason for leaving out grid points -> how many.
+    about
+        The sweep's ``name``, ``note`` and ``tags``, if set.
     repeats
-        Axes whose values repeat a grid point.
+        Axes whose values repeat a grid point, such as seeds.
     """
 
     cells: tuple[Cell, ...]
@@ -149,14 +147,14 @@ class Plan:
     repeats: tuple[str, ...] = ()
 
     def point(self, cell: Cell) -> str | None:
-        """Return the name that a cell shares with its repeats; None where no axis repeats."""
+        """Return the name that a grid point shares with its repeats; None without repeats."""
         if not set(self.repeats) & set(self.axes):
             return None
         kept = {key: value for key, value in cell.values.items() if key not in self.repeats}
         return cell_name(kept) or "all"
 
     def trajectories(self, cells: Sequence[Cell] | None = None) -> list[Trajectory]:
-        """Group `cells` (default: all) into trajectories, in the grid's order."""
+        """Group `cells` (default: all) into trajectories, in the order of the grid."""
         groups: dict[Any, list[Cell]] = {}
         for cell in self.cells if cells is None else cells:
             spec = cell.spec
@@ -168,11 +166,11 @@ class Plan:
         ]
 
     def iterations(self, cells: Sequence[Cell] | None = None) -> int:
-        """Return the iterations to train, a shared trajectory counted once."""
+        """Return the iterations to train, shared trajectories counted once."""
         return sum(trajectory.stops[-1] for trajectory in self.trajectories(cells))
 
     def lines(self, cells: Sequence[Cell]) -> list[str]:
-        """Return what is trained for `cells` with the axes, then a line for what was left out."""
+        """Return a summary of the training of `cells`, and a line for each reason in `left_out`."""
         text = counted(len(self.cells), len(self.trajectories(cells)), self.iterations(cells))
         if self.asked > len(self.cells):
             text += f" ({self.asked} cells, {len(self.cells)} unique)"
@@ -188,14 +186,14 @@ class Plan:
         return {cell.key: cell for cell in self.cells}
 
     def find(self, spec: RunSpec) -> Cell | None:
-        """Return the cell of this configuration, else one of equal signature."""
+        """Return the grid point of this configuration, else one of equal signature."""
         found = self._by_config.get(canonical([spec.config, spec.choices]))
         return found or next((one for one in self.cells if one.signature == spec.signature), None)
 
     def document(
         self, sweep_id: str, experiment: str, created: str, question: Mapping[str, Any]
     ) -> dict[str, Any]:
-        """Return the content of plan.json; `question` is the metric that decides between runs."""
+        """Return the content of plan.json; `question` is the metric that ranks runs."""
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,
@@ -214,13 +212,10 @@ class Plan:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], specs: Mapping[int, RunSpec]) -> Plan:
-        """Return the plan of a plan.json, with the cells in `specs`.
+        """Return the plan in a plan.json, with only the grid points in `specs` (by index).
 
-        Parameters
-        ----------
-        specs
-            Index of a cell -> its specification, built by the caller from the current
-            configuration: what the store names is compared and never run.
+        The caller builds `specs` from the current configuration, so that no code named in the
+        store is executed.
         """
         cells = []
         for at, stored in enumerate(document["cells"]):
@@ -248,7 +243,7 @@ def counted(runs: int, trajectories: int, iterations: int) -> str:
 
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:
-    """Yield the cells without duplicates, with new indices."""
+    """Yield the grid points without duplicates, with new indices."""
     first: dict[str, Cell] = {}
     for cell in cells:
         first.setdefault(cell.key, cell)

@@ -1,4 +1,4 @@
-"""Train and record runs: each is a result file first, which the recorder brings into the store."""
+"""Train runs, write their result files, and have the recorder store them."""
 
 from __future__ import annotations
 
@@ -34,33 +34,31 @@ if TYPE_CHECKING:
 TICK = 0.1
 
 BATCH = 16
-"""Result files that the recorder stores at a time; a signal waits for no more of them."""
+"""Maximum result files per call of the recorder, as a signal waits for the call to end."""
 
 SOON = 1.0
-"""Seconds after which a run that trains is created; a shorter one is created when it ends."""
+"""Seconds of training after which a run is created in the store; shorter ones at their end."""
 
 RETRY = 3.0
 SERVER_RETURNS = 20.0
-"""Seconds after which a silent server is tried again, and that it is given at the end."""
+"""Seconds between attempts to reach a server, and until `settle` stops waiting for it."""
 
 NOTICE = 10.0
-"""Seconds after which the user is notified how many results are still to be stored."""
+"""Seconds between messages about the number of results still to be stored."""
 
 
 @dataclass
 class _Begun:
-    """A run that trains."""
-
     record: RunRecord
     cell: Cell
-    clock: float
+    clock: float  # monotonic start
     created: bool = False
 
 
 class Recording(Listener):
-    """Runs from their training into the store: those of a sweep, or a single one.
+    """Training and recording of a sweep's runs or of a single run.
 
-    `owner` is ``sweeps/<id>`` or ``runs/<id>``, the folder of their result files below outputs.
+    `owner` is ``sweeps/<id>`` or ``runs/<id>``, the folder below outputs with the result files.
     """
 
     def __init__(
@@ -70,7 +68,7 @@ class Recording(Listener):
         self.tracking = from_options(options)
         self.folder = results.folder_of(self.tracking.outputs, owner)
         self.progress = ProgressDisplay(0, runs)
-        self.waiting: dict[int, Path] = {}  # result files that are not stored yet, by cell
+        self.waiting: dict[int, Path] = {}  # result files to be stored, by grid point index
         self._begun: dict[int, _Begun] = {}
         self._stored: Future[list[Finished]] | None = None
         self._shown: list[Future[None]] = []  # runs to create, and parts of curves
@@ -78,26 +76,28 @@ class Recording(Listener):
         self._refused: list[str] = []
 
     def tags(self, cell: Cell) -> dict[str, str]:
-        """Return the tags of a run that begins."""
+        """Return the tags of a new run."""
         return run_tags(cell.spec)
 
     def goes_on(self) -> bool:
-        """Return whether training goes on; called at least each `driver.TICK` seconds."""
+        """Return whether to continue training; called about every `driver.TICK` seconds."""
         self.stop.check()
         return True
 
     def on_finished(self, one: Finished) -> None:
-        """Take note of what became of a result file."""
+        """Called when a result file was stored, or was dropped as damaged or deleted."""
 
     def train(
         self, batches: Sequence[Sequence[Trajectory]], executor: Executor
     ) -> Generator[Ended]:
-        """Train and yield each cell with its result or failure, in the order in which they end.
+        """Train and yield each grid point with its result or failure as it ends.
 
         Raises
         ------
-        Interrupted, SweepError
-            A signal came; the engine cannot be reached any more, or has no worker.
+        Interrupted
+            A signal requested a stop.
+        SweepError
+            The cluster is unreachable or has no worker.
         """
         driver = Driver(batches, executor, self, self.options.max_seconds)
         with closing(driver.outcomes()) as outcomes:
@@ -121,7 +121,7 @@ class Recording(Listener):
         console.echo(sentence)
 
     def start(self, cell: Cell, more: Mapping[str, str] | None = None) -> None:
-        """Begin a cell's run, once; `more` are further tags."""
+        """Begin a run, unless it has begun already; `more` are further tags."""
         if cell.index in self._begun:
             return
         tags, now = {**self.tags(cell), **(more or {})}, time.time_ns() // 1_000_000
@@ -129,10 +129,10 @@ class Recording(Listener):
         self._begun[cell.index] = _Begun(record, cell, time.monotonic())
 
     def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
-        """Return the variables with which training code of a user's own finds MLflow.
+        """Return the variables that configure MLflow for a user's training code.
 
-        Its active run is that of the trajectory's longest run, which is created now. Code that
-        runs beside others in the threads of one process has none.
+        The trajectory's longest run, created here, is the active run. A thread-safe trainer has
+        no active run, as it may share its process with others.
         """
         if trajectory.spec.trainer.built_in:
             return {}
@@ -145,7 +145,7 @@ class Recording(Listener):
         return active.environment(self.tracking, experiment_id, own)
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
-        """Show a part of the curve of a run that trains, unless the recorder is behind."""
+        """Log a part of the curve of a running run, unless earlier calls are still pending."""
         begun = self._begun[cell.index]
         behind = not all(future.done() for future in self._shown)
         self._create([begun])
@@ -155,7 +155,7 @@ class Recording(Listener):
             self._shown.append(shown)
 
     def finish(self, cell: Cell, outcome: Outcome) -> Path:
-        """Write the result file of a run, which is stored soon; return it."""
+        """Write a run's result file and queue it for the recorder; return its path."""
         spec = cell.spec
         if isinstance(outcome, Failure):
             text = outcome.traceback or outcome.sentence
@@ -177,12 +177,9 @@ class Recording(Listener):
         return path
 
     def poll(self) -> None:
-        """Take what the recorder has done, and submit what is to be done next.
+        """Take results from the recorder and submit its next calls.
 
-        Raises
-        ------
-        StoreError
-            The recorder died, or the store can take nothing more.
+        Raises StoreError if the recorder died or the store cannot be written any more.
         """
         self.recorder.poll()
         while self._shown and self._shown[0].done():
@@ -219,14 +216,14 @@ class Recording(Listener):
                 self.on_finished(one)
 
     def settle(self) -> None:
-        """Wait until the store has every run that has ended.
+        """Wait until every ended run is stored.
 
         Raises
         ------
         Interrupted
-            A signal asked the command to end.
+            A signal requested a stop.
         StoreError
-            The server does not answer, or refused something; that stays on disk.
+            The server does not answer, or rejected a run; the result files stay on disk.
         """
         silent_since = None
         noticed_at = time.monotonic()
@@ -261,12 +258,9 @@ class Recording(Listener):
         )
 
     def interrupt(self) -> None:
-        """Close what trains as KILLED; what does not succeed now, the next command closes.
+        """Close the running runs as KILLED.
 
-        Raises
-        ------
-        StoreError
-            The store does not answer.
+        Raises StoreError if the store does not answer; the next command then closes them.
         """
         if self._stored is not None:
             self._take(self._stored)
@@ -277,5 +271,5 @@ class Recording(Listener):
             self._take(self.recorder.submit(Session.finish_runs, [*killed, *others]))
         finally:
             for path in killed:
-                results.remove(path)  # where the store does not have it, its row is closed later
+                results.remove(path)  # the next command closes a row that is still open
             results.tidy(self.folder)

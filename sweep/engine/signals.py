@@ -13,9 +13,9 @@ WATCHED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal requested a stop; the command ends with 128 + `signum`.
+    """A signal requested a stop; the command exits with 128 + `signum`.
 
-    No subclass of Exception, so that no handler swallows it.
+    It is no Exception, so that `except Exception` does not catch it.
     """
 
     def __init__(self, signum: int) -> None:
@@ -41,7 +41,7 @@ class StopRequest:
 
     @contextmanager
     def interruptible(self) -> Iterator[None]:
-        """Let a signal raise at once within this block, where a call may take long."""
+        """Make a signal raise Interrupted at once in this block, for long calls."""
         self.check()
         self._raise_at_once = True
         try:
@@ -50,7 +50,7 @@ class StopRequest:
             self._raise_at_once = False
 
     def handle(self, signum: int, frame: FrameType | None) -> None:
-        """Store the first signal; end the process at the second, which the store survives."""
+        """Keep the first signal; exit at once on the second, which cannot damage the store."""
         if self.signum is not None:
             os._exit(128 + signum)
         self.signum = signum
@@ -61,10 +61,10 @@ class StopRequest:
 
 @contextmanager
 def stop_on_signals() -> Iterator[StopRequest]:
-    """Handle the signals within the block; ignored ones (nohup) stay ignored."""
+    """Handle WATCHED signals in the block, except ignored ones (nohup); restore handlers after."""
     request = StopRequest()
     before = {}
-    if threading.current_thread() is threading.main_thread():  # signals are delivered to it alone
+    if threading.current_thread() is threading.main_thread():  # others cannot set handlers
         for number in WATCHED:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 before[number] = signal.signal(number, request.handle)

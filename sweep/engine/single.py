@@ -1,4 +1,4 @@
-"""A single run: trained, recorded and stored as those of a sweep, without a parent."""
+"""Train and record a single run, which has no parent run."""
 
 from __future__ import annotations
 
@@ -35,23 +35,19 @@ log = logging.getLogger(__name__)
 
 
 def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
-    """Train one run without a parent, print its numbers, record it and say where.
+    """Train, print and record one run; return its final error.
 
-    The store is opened when there is something to write: at the end, or where training takes
-    long, when a first part of its curve can be shown.
-
-    Parameters
-    ----------
-    run_id
-        The run's own id: its folder is ``runs/<id>``.
+    The store is opened at the first write: the first part of a long run's curve, or the end.
+    The run's folder is ``runs/<run_id>``.
 
     Raises
     ------
     RunFailed
-        The trainer raised, and the run is stored as FAILED with its traceback; or it trained
-        longer than max_seconds, and is stored as KILLED with its curve.
+        The trainer raised, or an error followed its training; its traceback is stored.
+        Or it took longer than max_seconds and is stored as KILLED with its curve; or a user's
+        trainer has no metric named `options.metric`.
     StoreError
-        The store cannot be used; the numbers were printed before, and the result is on disk.
+        The store cannot be used; the numbers are printed and the result file stays on disk.
     """
     cell = Cell(0, (), {}, spec)
     with _opened(options, run_id) as single:
@@ -94,7 +90,7 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
 
 
 def _check_metric(metric: str | None, spec: RunSpec, result: RunResult) -> None:
-    """Refuse a metric that a trainer of a user's own does not give; others are checked before."""
+    """Raise RunFailed if a user's trainer lacks `metric`; others are validated before training."""
     names = {point.key for point in run_metrics(result)}
     if metric is None or spec.trainer.built_in or metric in names:
         return
@@ -103,14 +99,14 @@ def _check_metric(metric: str | None, spec: RunSpec, result: RunResult) -> None:
 
 
 def resume_single(options: Settings) -> bool:
-    """Store the result of the single run that `resume` names; return whether it names one.
+    """Store the result file of the single run `resume`; return False if it names none.
 
     Raises
     ------
     NotFoundError
-        Nothing of this run waits on disk, or its result file is not whole.
+        The run has no complete result file, or one for another store.
     StoreError
-        The store cannot be used; the result stays on disk.
+        The store cannot be used; the result file stays on disk.
     """
     owner = options.outputs / "runs" / str(options.resume)
     known = owner.parent == options.outputs / "runs" and owner.name not in ("", ".", "..")
@@ -145,7 +141,7 @@ def _opened(options: Settings, run_id: str) -> Iterator[_Single]:
 
 
 class _Single(Recording):
-    """A single run under way; its store is opened late."""
+    """A single run; the store is opened at its first write."""
 
     def __init__(
         self, options: Settings, run_id: str, recorder: Recorder, stop: StopRequest
@@ -161,7 +157,7 @@ class _Single(Recording):
         return super().environment(trajectory)
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
-        """Show a part of the curve; an error of the store is reported at the end."""
+        """Log a part of the curve; errors of opening the store are raised at the end."""
         if self._opened is None:
             self._open()
         if self._is_open():
@@ -171,7 +167,7 @@ class _Single(Recording):
         self._last = one
 
     def _open(self) -> Future[tuple[str, list[str]]]:
-        """Open the store, unless it is open; try again where that failed."""
+        """Open the store if it is not open, or if opening it failed."""
         if self._opened is None or not self._is_open():
             arguments = self.tracking, 0, f"runs/{self.id}/lock"
             self._opened = self.recorder.submit(Session.open_store, *arguments)
@@ -182,14 +178,10 @@ class _Single(Recording):
         return opened is not None and not (opened.done() and opened.exception())
 
     def store(self, path: Path) -> str:
-        """Bring the result file into the store; return the run's id.
+        """Store a result file and return the MLflow run id.
 
-        Raises
-        ------
-        Interrupted
-            A signal asked the command to end; the result stays on disk.
-        StoreError
-            It is not stored; the message says where it lies.
+        Raises Interrupted if a signal requested a stop, and StoreError if the run cannot be
+        stored. The result file then stays on disk; its path is printed.
         """
         left = f"The result lies in {path}; resume={self.id} stores it."
         try:
@@ -201,7 +193,7 @@ class _Single(Recording):
             if self._last.state != "stored":
                 raise StoreError(self._last.problem)
         except StoreError as error:
-            if self.stop():  # it was not waited for longer
+            if self.stop():  # a stop request ended the wait
                 console.error(f"{error}\n{left}")
                 self.stop.check()
             raise StoreError(f"{error}\n{left}") from error
@@ -211,7 +203,7 @@ class _Single(Recording):
         return self._last.run_id
 
     def interrupted(self) -> str:
-        """Close the run as KILLED, if it is stored yet; return what became of it, in words."""
+        """Close the run as KILLED, if it was created; return its state for a message."""
         if not self._is_open():
             return "is not stored"
         try:

@@ -1,4 +1,4 @@
-"""Which cells of a plan need no training, as the store or a result file has their result."""
+"""Find grid points that need no training: the store or a result file has their result."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
-    """Return the cells of which a sweep's `runs` hold a finished one, whole and as planned."""
+    """Return the grid points with a finished, complete run of the planned signature."""
     done = {
         run.cell: run.tags.get("sweep.signature")
         for run in runs
@@ -29,9 +29,9 @@ def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
 
 
 def _waiting(plan: Plan, options: Settings, sweep_id: str) -> tuple[dict[int, Path], list[Path]]:
-    """Return result files that `resume` stores, by cell, and those that are of no use.
+    """Return result files to store, by grid point index, and useless ones.
 
-    The latter are not whole, of an attempt that did not finish, or of another plan.
+    Useless are files that are incomplete, of an unfinished run, or of another plan.
     """
     tracking = from_options(options)
     found = results.waiting(results.folder_of(tracking.outputs, f"sweeps/{sweep_id}"))
@@ -42,7 +42,7 @@ def _waiting(plan: Plan, options: Settings, sweep_id: str) -> tuple[dict[int, Pa
         record = results.read(path)
         if record is None:
             useless.append(path)
-        elif record.store == tracking.name:  # else of another store with the same outputs
+        elif record.store == tracking.name:  # else: another store with the same outputs
             made = record.sweep_id, record.tags.get("sweep.signature"), record.status
             if made == (sweep_id, cell.signature, "FINISHED"):
                 useful[cell.index] = path
@@ -52,7 +52,7 @@ def _waiting(plan: Plan, options: Settings, sweep_id: str) -> tuple[dict[int, Pa
 
 
 def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
-    """Return the cells that need no training, looked up without changing anything."""
+    """Return the grid points that need no training, without writing anything."""
     from sweep.tracking import read
     from sweep.tracking.store import open_store
 
@@ -71,10 +71,7 @@ def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
 
 
 def take_results(sweep: Sweep) -> None:
-    """Store the result files that an earlier command left, and train those cells no more.
-
-    The store drops the file of a run that it has already.
-    """
+    """Store result files of an earlier command, and exclude their grid points from training."""
     useful, useless = _waiting(sweep.plan, sweep.options, sweep.id)
     for path in useless:
         results.remove(path)
@@ -92,10 +89,9 @@ def take_results(sweep: Sweep) -> None:
 
 
 def take_over(sweep: Sweep) -> None:
-    """Record for each pending cell the result of an earlier finished run of its signature.
+    """Reuse results: record finished runs of equal signature for the pending grid points.
 
-    The cell gets a run of its own, tagged with the run that the result came from; a result
-    whose files are not complete is computed again.
+    Each gets a new run with the tag `sweep.reused_from`. Incomplete results are trained again.
     """
     from sweep.tracking.session import Session
 

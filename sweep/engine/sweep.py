@@ -1,4 +1,4 @@
-"""A sweep that this process works on: what became of its cells, and the jobs that train them."""
+"""A running sweep: its grid points, their outcomes, and their training."""
 
 from __future__ import annotations
 
@@ -33,29 +33,28 @@ if TYPE_CHECKING:
     from sweep.tracking.runs import Finished
     from sweep.tracking.stored import StoredRun
 
-log = logging.getLogger(__name__)
-"""Its lines go to the sweep's log file, or to the job's where each has one."""
+log = logging.getLogger(__name__)  # writes to the log file of the sweep or of the job
 
 
 class Failed(NamedTuple):
-    """A run that failed: its name, why in one line, and where its traceback is."""
+    """A failed run."""
 
     name: str
-    sentence: str
-    traceback: str
+    sentence: str  # the reason, in one line
+    traceback: str  # its location
 
 
 class Sweep(Recording):
-    """A sweep under way: its plan, its place in the store, and what became of its cells.
+    """A running sweep.
 
     Attributes
     ----------
-    pending
-        The cells to train.
     finished, interrupted, lost
-        Counts of runs; those that are lost were deleted, or never begun.
+        Counts of runs; lost runs were deleted, or never begun.
     left_over, cut_off
-        Counts of cells that the budget left out, and of those among them that had begun.
+        Counts of grid points without a result at the end of the budget, and of those begun.
+    damaged
+        Indices of grid points whose result files were incomplete.
     """
 
     parent_run_id: str
@@ -79,13 +78,13 @@ class Sweep(Recording):
         self.progress = ProgressDisplay(self.plan.iterations(self.pending), len(self.pending))
 
     def leave_out(self, cells: Iterable[Cell]) -> None:
-        """Count cells as finished and train the others alone."""
+        """Count grid points as finished and remove them from `pending`."""
         done = {cell.index for cell in cells}
         self.finished += len(done)
         self._train_only(cell for cell in self.pending if cell.index not in done)
 
     def keep_to_budget(self) -> None:
-        """Train the first of the pending cells, as many as the budget has runs."""
+        """Reduce `pending` to the number of runs in the budget."""
         most = self.options.budget_runs
         if most is not None and len(self.pending) > most:
             self.left_over = len(self.pending) - most
@@ -93,17 +92,15 @@ class Sweep(Recording):
 
     @property
     def spent(self) -> bool:
-        """Whether the budget's seconds are over."""
+        """Whether the seconds of the budget are over."""
         seconds = self.options.budget_seconds
         return seconds is not None and time.monotonic() - self._began >= seconds
 
     def end_budget(self) -> None:
-        """Count what the end of the budget left out, and close what it cut off."""
+        """Count the grid points without a result, and close the running ones as KILLED."""
         self.cut_off = len(self._begun)
         self.left_over += len(self.pending) - self.progress.ended
         self.interrupt()
-
-    # --- runs ------------------------------------------------------------------------------
 
     def tags(self, cell: Cell) -> dict[str, str]:
         point = self.plan.point(cell)
@@ -128,12 +125,9 @@ class Sweep(Recording):
         return not self.spent
 
     def record(self, cell: Cell, outcome: Outcome) -> float | None:
-        """Have a run stored, its status last; return its final error.
+        """Write a run's result file for the recorder; return its final error, if any.
 
-        Raises
-        ------
-        StoreError
-            The disk is full, or the store can do nothing more.
+        Raises StoreError if the disk is full or the store cannot be written any more.
         """
         self.start(cell)
         path = self.finish(cell, outcome)
@@ -172,7 +166,7 @@ class Sweep(Recording):
         return f"artifact traceback.txt of run {run_id}"
 
     def learn(self, runs: Sequence[StoredRun]) -> None:
-        """Take from the store what jobs in other processes recorded."""
+        """Count the stored `runs`, which jobs in other processes may have recorded."""
         for run in runs:
             if run.status == "FAILED" and run.cell not in self._failed:
                 lines = (run.traceback() or "no traceback").strip().splitlines()
@@ -183,37 +177,35 @@ class Sweep(Recording):
         unasked = self.left_over - self.cut_off
         self.lost = max(self.lost, len(self.plan.cells) - ended - unasked)
 
-    # --- what became of all ----------------------------------------------------------------
-
     @property
     def failures(self) -> list[Failed]:
-        """The runs that failed, in the order in which they did."""
+        """The failed runs, in the order of failure."""
         return list(self._failed.values())
 
     @property
     def failed_fast(self) -> bool:
-        """Whether a run failed and none shall follow it."""
+        """Whether a run failed and `fail_fast` is set."""
         return self.options.fail_fast and bool(self._failed)
 
     @property
     def status(self) -> str:
-        """The status of the parent run once every cell has ended."""
+        """The final status of the parent run."""
         if self._failed or self.lost:
             return "FAILED"
         return "KILLED" if self.interrupted or self.left_over else "FINISHED"
 
     @property
     def well(self) -> bool:
-        """Whether all ended as it should; what a budget left out is no mistake."""
+        """Whether no run failed, was lost, or was interrupted except by the budget."""
         return self.status != "FAILED" and self.interrupted <= self.cut_off
 
     @property
     def known(self) -> int:
-        """Of how many cells this process knows what became of them."""
+        """The number of grid points whose outcome this process has counted."""
         return self.finished + self.interrupted + self.lost + len(self._failed)
 
     def totals(self) -> dict[str, float]:
-        """Return the sweep's metrics as this process knows them."""
+        """Return the metrics of the parent run that are counted in this process."""
         return {
             "runs_finished": float(self.finished),
             "runs_failed": float(len(self._failed)),
@@ -221,23 +213,16 @@ class Sweep(Recording):
 
 
 def execute(sweep: Sweep, launcher: Mapping[str, Any]) -> Iterator[Ended]:
-    """Train the pending cells and yield each with its result or failure, as they end.
+    """Train the pending grid points; yield each with its result or failure as it ends.
 
-    Parameters
-    ----------
-    launcher
-        The launcher's settings: ``backend``, ``workers``, ``options``.
-
-    Raises
-    ------
-    Interrupted, SweepError
-        See `Recording.train`; every worker is gone by then.
+    The settings in `launcher` are ``backend``, ``workers`` and ``options``. Raises Interrupted or
+    SweepError as `Recording.train` does; the executor is closed by then.
     """
     safe = all(cell.spec.trainer.thread_safe for cell in sweep.pending)
     name, workers, options = launcher["backend"], launcher["workers"], launcher["options"]
     try:
         executor = create(str(name), workers, options, thread_safe=safe)
-    except ConfigError as error:  # all was well before the sweep began, so no refusal
+    except ConfigError as error:  # it was valid when the sweep began: no exit code 2
         message = str(error).removesuffix(".")
         raise SweepError(f"{message}; then finish the sweep with resume=last.") from error
     with executor:
@@ -247,7 +232,7 @@ def execute(sweep: Sweep, launcher: Mapping[str, Any]) -> Iterator[Ended]:
 
 @contextmanager
 def store_needed() -> Iterator[None]:
-    """Let no launcher take a failure of the store for one of the job."""
+    """Convert StoreError to StoreLost, which launchers do not handle as a failed job."""
     try:
         yield
     except StoreError as error:

@@ -1,4 +1,4 @@
-"""``python -m sweep.report``: build the report of a stored sweep again, from MLflow alone."""
+"""``python -m sweep.report``: build the report of a stored sweep, or compare two sweeps."""
 
 from __future__ import annotations
 
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 
 def report(config: DictConfig) -> None:
-    """Build the report that the command asks for and print its answer.
-
-    ``sweep=ID|last`` is the report of one sweep, ``compare=[ID1,ID2]`` of two side by side.
-    """
+    """Build the report of ``sweep=ID|last``, or compare ``compare=[ID1,ID2]``; print the answer."""
     from hydra.core.hydra_config import HydraConfig
 
     from sweep import console
@@ -38,7 +35,7 @@ def report(config: DictConfig) -> None:
     plain = plain_values(config)
     options = reading_settings(plain, Path(HydraConfig.get().runtime.cwd))
     wanted = _compared(plain["compare"]) or [str(plain["sweep"])]
-    open_store(from_options(options), mode="read")  # makes no store where there is none
+    open_store(from_options(options), mode="read")  # NotFoundError if there is no store
     store = open_store(from_options(options), mode="write")
     for sentence in locks.recover(store):
         console.echo(sentence)
@@ -73,13 +70,7 @@ def _compared(value: Any) -> list[str]:
 
 
 def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) -> Question:
-    """Return what the sweep asks, with what the command asks otherwise.
-
-    Raises
-    ------
-    ConfigErrors
-        No run has the metric, or the sweep has no such axis.
-    """
+    """Return the sweep's question with the command's overrides, validated (`ConfigErrors`)."""
     from sweep.errors import ConfigErrors
     from sweep.tracking.question import question_of, repeat_problems
 

@@ -1,4 +1,4 @@
-"""The answer of a sweep in words: which values, how many iterations, what to try next."""
+"""The answer of a sweep as text: the best values, and what to try next."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from sweep.report.formats import FLOOR, counted, figure, joined, plain
 MOST_ALIKE = 4
 
 LEVEL = 0.05
-"""Means count as different where equal ones would be as far apart in fewer cases than this."""
+"""Significance level of the t test."""
 
 LEAST_INFLUENCE = 0.05
-"""Share of the whole range of final errors that an axis must span to be worth a word."""
+"""Axes whose means span a smaller fraction of the range of all values are not mentioned."""
 
 
 def answer(data: SweepData) -> str:
-    """Return the answer of the sweep in one paragraph of plain text with its figures."""
+    """Return the answer of the sweep as one paragraph of plain text."""
     total, best, final = len(data.runs), data.best, data.metric == "final_error"
     unanswered = data.question.unanswered(data.stored)
     if unanswered:
@@ -46,7 +46,6 @@ def answer(data: SweepData) -> str:
 
 
 def _repeats(data: SweepData, count: int) -> str:
-    """Return how many repeats there are: 10 seeds."""
     one = len(data.repeats) == 1
     return counted(count, plain(data.repeats[0].rpartition(".")[2]) if one else "repeat")
 
@@ -64,7 +63,7 @@ def _value(data: SweepData, best: Any) -> str:
 
 
 def _squared(cell: Any) -> bool:
-    """Return whether a planned run's error is a squared one, as far as the plan says."""
+    """Return whether the plan has the squared error and a trainer of this package."""
     config = cell.get("config") or {}
     network, trainer = config.get("network"), config.get("trainer")
     loss = network.get("loss", "squared_error") if isinstance(network, dict) else "squared_error"
@@ -73,7 +72,7 @@ def _squared(cell: Any) -> bool:
 
 
 def _alike(data: SweepData, best: Any) -> list[str]:
-    """Say which grid points the spread of the repeats cannot distinguish from the best one."""
+    """List grid points that the spread of the repeats cannot distinguish from the best one."""
     others = data.ranked.drop(index=best.name)
     points = others[~distinct(others, best, log=data.logarithmic)]
     if points.empty:
@@ -89,18 +88,15 @@ def _alike(data: SweepData, best: Any) -> list[str]:
 
 
 def distinct(one: Any, two: Any, *, log: bool) -> Any:
-    """Return whether the means of two grid points differ by more than the spread of their repeats.
+    """Return whether the means of grid points differ significantly, given their repeats.
 
-    By Welch's t test at the 5 % level (B. L. Welch, Biometrika 34, 1947), on the logarithms
-    where `log` is True; without spread wherever the means are not equal. Errors below the floor
-    of double precision are equal, as where the best point is chosen.
+    Welch's t test at the 5 % level (B. L. Welch, Biometrika 34, 1947), on log10 of the values if
+    `log` is True. With zero spread, unequal means differ; with unknown spread (one run), all do.
+    Errors below the floor of double precision are equal.
 
-    Parameters
-    ----------
-    one, two
-        Rows or columns of `SweepData.grid`.
+    `one` and `two` are rows or columns of `SweepData.grid`.
     """
-    from scipy.special import stdtr  # late: only repeats need it
+    from scipy.special import stdtr  # imported late: only repeats need it
 
     mean, sd = ("log", "log_sd") if log else ("decisive", "sd")
     first, second = one[sd] ** 2 / one.n, two[sd] ** 2 / two.n
@@ -113,7 +109,7 @@ def distinct(one: Any, two: Any, *, log: bool) -> Any:
 
 
 def _luckiest(data: SweepData, best: Any) -> list[str]:
-    """Name the best single run where it is none of the best point's."""
+    """Name the best single run if it is not a repeat of the best grid point."""
     value, largest = data.cells.value, data.question.mode == "max"
     row = data.cells.loc[value.idxmax() if largest else value.idxmin()]
     if row.value == (best.high if largest else best.low):
@@ -122,7 +118,7 @@ def _luckiest(data: SweepData, best: Any) -> list[str]:
 
 
 def _edges(data: SweepData, best: Any) -> list[str]:
-    """Say where the best run lies at the edge of an axis that matters and has values beyond."""
+    """Suggest values beyond each axis that matters and has its best value at an end."""
     words = []
     influence = effects(data).groupby("axis").influence.first()
     score = scores(data)
@@ -145,7 +141,7 @@ def _edges(data: SweepData, best: Any) -> list[str]:
 
 
 def _others(data: SweepData) -> list[str]:
-    """Say what became of the runs that did not complete, stopped changing or are missing."""
+    """Count the runs that did not complete, stopped changing or are missing."""
     ends = data.started.outcome.replace(["interrupted", "unfinished"], "did not finish")
     counts = ends[ends != "completed"].value_counts().to_dict()
     kinds = dict.fromkeys(["diverged", "failed", "did not finish", *counts])

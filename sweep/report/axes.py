@@ -1,4 +1,4 @@
-"""The swept keys as axes: their values in order, and how much each of them matters."""
+"""The swept keys as axes: their values in order, and the effect of each key."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sweep.report.data import SweepData
 
 LARGEST = 1e300
-"""Numbers beyond are drawn as this one: a whole number may exceed what a float can hold."""
+"""Larger numbers are drawn as this one; integers may exceed the range of a float."""
 
 LABELS = {"lr": "learning rate", "iters": "iterations"}
 
@@ -24,8 +24,8 @@ LABELS = {"lr": "learning rate", "iters": "iterations"}
 class Axis:
     """A swept key with its values as text.
 
-    Values are in ascending order where all are numbers, else in the order of the plan.
-    `scale` is log, linear or category; `numbers` is empty for a category.
+    Values ascend if all are numbers, else they are in plan order. `numbers` is empty for a
+    category; `scale` is log, linear or category.
     """
 
     name: str
@@ -35,22 +35,22 @@ class Axis:
 
     @property
     def label(self) -> str:
-        """Return the name to show: layers for network.layers."""
+        """The display name: layers for network.layers."""
         return LABELS.get(self.name, plain(self.name.rpartition(".")[2], 24))
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Return the values to show in a picture."""
+        """The values as shown in pictures."""
         return tuple(short(value) for value in self.values)
 
     @property
     def positions(self) -> tuple[float, ...]:
-        """Return where the values lie on the axis: their numbers, or 0, 1, 2, …"""
+        """Coordinates of the values on the axis: their numbers, or 0, 1, 2, …"""
         return self.numbers or tuple(map(float, range(len(self.values))))
 
 
 def axis_of(name: str, texts: Any) -> Axis:
-    """Return the axis of a swept key from the texts of its values."""
+    """Return the axis of a swept key, given its values as text."""
     values = list(dict.fromkeys(texts))
     try:
         numbers = [_number(value) for value in values]
@@ -72,16 +72,16 @@ def _number(text: str) -> float:
 
 
 def scores(data: SweepData) -> Any:
-    """Return what compares values: their log10 where they are compared so, else themselves."""
+    """Return log10 of the deciding metric if values are compared by logarithm, else the metric."""
     return np.log10(data.grid.decisive) if data.logarithmic else data.grid.value
 
 
 def effects(data: SweepData) -> Any:
-    """Return mean, lowest and highest deciding metric by each value of each varying key.
+    """Return mean and range of the deciding metric for each value of each varying key.
 
-    Columns: ``axis``, ``value``, ``runs``, ``mean``, ``low``, ``high``, ``influence``; the mean
-    is the geometric one where values are compared by their logarithms. The influence of a key,
-    by which rows are sorted, is the spread of its values' means (in decades).
+    Columns: ``axis``, ``value``, ``runs``, ``mean``, ``low``, ``high``, ``influence``. The mean is
+    geometric if values are compared by logarithm. Rows are sorted by influence, the range of the
+    means of a key's values (in decades if compared by logarithm).
     """
     numbers = ["mean", "low", "high"]
     frames = [pd.DataFrame(columns=["axis", "value", "runs", *numbers, "influence"])]
@@ -100,10 +100,10 @@ def effects(data: SweepData) -> Any:
 
 
 def by_influence(data: SweepData) -> list[Axis]:
-    """Return the varying keys, the one with the largest influence first."""
+    """Return the varying keys, the most influential first."""
     return [data.axes[name] for name in effects(data)["axis"].drop_duplicates()]
 
 
 def remaining(data: SweepData, *used: Axis) -> list[Axis]:
-    """Return the varying keys beside those used."""
+    """Return the varying keys other than `used`."""
     return [axis for axis in data.varying if axis not in used]

@@ -1,4 +1,4 @@
-"""Build a report, or the comparison of two sweeps: read, compute, draw, write."""
+"""Build the report of a sweep, or the comparison of two: read, compute, draw, write."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ MOST_UNREAD = 5
 
 @dataclass(frozen=True)
 class Report:
-    """What a report, or a comparison, came to.
+    """A report, or a comparison, as written into `folder`.
 
-    `headline` is the answer, plain text on one line; `note` a short summary in Markdown that
-    begins with it; `final_error` the table for the terminal; `best` the best run, of repeats the
-    first of the best point. `files` are all that were written into `folder`.
+    `headline` is the answer, plain text on one line; `note` a summary in Markdown that begins with
+    it; `final_error` the table for the terminal; `best` the best run (with repeats, the first run
+    of the best grid point); `files` are all files written.
     """
 
     folder: Path
@@ -59,28 +59,20 @@ def build_report(
     store_arguments: str = "",
     question: Question | None = None,
 ) -> Report:
-    """Write the report of a sweep into `folder` and return what it says.
+    """Write the report of a sweep into `folder`; raise OSError if that cannot be written.
 
     Parameters
     ----------
     sweep, runs
-        As `sweep.tracking.read` gives them, runs in plan order.
+        As `sweep.tracking.read` returns them, runs in plan order.
     folder
-        Made if it is not there; files of an earlier report are replaced one by one.
-    command_ui
-        The command that opens the MLflow UI.
+        Created if missing; each file of an earlier report is replaced atomically.
     links
-        Named web addresses. ``runs`` is the one that a run's id is appended to; the others
-        are shown by their name. Only http and https are taken.
+        Named http or https addresses, others are ignored. The ID of a run is appended to ``runs``.
     store_arguments
-        The words that name the sweep's store to another command; empty for the defaults.
+        Arguments that select the sweep's store in other commands; empty for the defaults.
     question
-        What decides between runs; None for what the sweep's plan says.
-
-    Raises
-    ------
-    OSError
-        The folder cannot be written.
+        What decides between runs; None uses the plan's question.
     """
     data = sweep_data(sweep, runs, question)
     pairs = rule_pairs(data)
@@ -124,10 +116,10 @@ def build_report(
 def build_comparison(
     first: Stored, second: Stored, folder: Path, question: Question | None = None
 ) -> Report:
-    """Compare two stored sweeps as `build_report` reports one; the first's question decides."""
+    """Write the comparison of two stored sweeps; `question` defaults to that of the first."""
     question = question or question_of(first[0].plan())
     if len({question.deciding(runs) for _, runs in (first, second)}) > 1:
-        question = replace(question, metric="final_error")  # one of them has no validation
+        question = replace(question, metric="final_error")  # one of them has no validation data
     found = compare.compared(sweep_data(*first, question), sweep_data(*second, question))
     written = _write_frames(folder, {"comparison.csv": compare.exact_frame(found)})
     ids = [plain(data.sweep.sweep_id) for data in found.data]
@@ -151,13 +143,12 @@ def _drawn(pictures: Sequence[Picture], subtitle: str) -> list[Section]:
 
 
 def _write_frames(folder: Path, frames: Mapping[str, Frame]) -> list[Path]:
-    """Write the CSV files first: they are there also where a signal ends the drawing."""
+    """Write the CSV files; called before drawing, so that they exist if a signal ends it."""
     folder.mkdir(parents=True, exist_ok=True)
     return [files.write(folder / name, files.csv_text(frame)) for name, frame in frames.items()]
 
 
 def _write_page(folder: Path, page: Page) -> list[Path]:
-    """Write the pictures, and the page last."""
     contents: dict[str, str | bytes] = {}
     for part in page.sections:
         for kind, content in zip(("png", "svg"), part.drawn, strict=False):
@@ -167,10 +158,7 @@ def _write_page(folder: Path, page: Page) -> list[Path]:
 
 
 def _tables(data: SweepData, pairs: Frame, final: Table, drawn: list[Section]) -> list[Section]:
-    """Return the tables that have rows, pictures after those that matter most.
-
-    With many keys the best runs come first; the table of all runs holds the rest.
-    """
+    """Return the tables that have rows, with the pictures after the main ones."""
     several, many = len(data.axes["iters"].values) > 1, len(data.varying) > 2
     top = [("top", tables.top_table(data))] if len(data.ranked) > 1 else []
     spread = ("spread", tables.repeats_table(data))
@@ -195,7 +183,6 @@ def _tables(data: SweepData, pairs: Frame, final: Table, drawn: list[Section]) -
 
 
 def _runs(data: SweepData, base: str) -> list[Section]:
-    """Return the table of all runs, each with its colour and its page."""
     if data.started.empty:
         return []
     table, key = tables.runs_table(data), main_axis(data)
@@ -206,7 +193,7 @@ def _runs(data: SweepData, base: str) -> list[Section]:
 
 
 def _commands(data: SweepData, command_ui: str, store_arguments: str) -> dict[str, str]:
-    """Return what to run next, in the order of use; MLflow's own command comes last."""
+    """Return commands to run next, in order of use; MLflow's own command comes last."""
     words = " ".join(filter(None, (f"sweep={data.sweep.sweep_id}", store_arguments)))
     found = {
         "the sweep again": str(data.plan.get("command", "")),
@@ -219,7 +206,7 @@ def _commands(data: SweepData, command_ui: str, store_arguments: str) -> dict[st
 
 
 def _origin(data: SweepData) -> dict[str, str]:
-    """Return the user's tags, the data's preparation, versions, platform, the best signature."""
+    """Return the user's tags, the data's preparation, versions, platform and best signature."""
     tags = (data.plan.get("about") or {}).get("tags") or {}
     found = {"tags": plain(", ".join(f"{key}={value}" for key, value in tags.items()), 500)}
     for name in ("data", "versions", "platform"):
@@ -231,7 +218,7 @@ def _origin(data: SweepData) -> dict[str, str]:
 
 
 def _flat(text: str) -> str:
-    """Return a tag that holds JSON as name value, name value; any other as it is."""
+    """Return a tag that holds a JSON object as name value, name value; others unchanged."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -242,7 +229,6 @@ def _flat(text: str) -> str:
 
 
 def _notes(data: SweepData) -> list[str]:
-    """Return what could not be read, and what the plan left out."""
     found = []
     if data.unread:
         shown = "; ".join(plain(text, 160) for text in data.unread[:MOST_UNREAD])
@@ -255,7 +241,7 @@ def _notes(data: SweepData) -> list[str]:
 
 
 def cost(data: SweepData) -> dict[str, str]:
-    """Return what the sweep took."""
+    """Return the numbers of runs, trajectories and iterations, and the times, as text."""
     count = len(data.trajectories)
     found = {"runs": grouped(len(data.started)), "trajectories": grouped(count)}
     iterations, seconds = compare.trained(data)

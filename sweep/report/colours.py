@@ -1,4 +1,4 @@
-"""The colours of every picture, and of the runs in the MLflow UI; loads nothing."""
+"""Colours of the pictures and of the runs in MLflow; imports only the standard library."""
 
 from __future__ import annotations
 
@@ -8,22 +8,21 @@ INK, QUIET, GRID, SHADE = "#1f2328", "#59636e", "#dde2e8", "#eceff2"
 """Text and axes, secondary text, grid lines, the band of errors that count as zero."""
 
 OUTLINE = "#d4380d"
-"""The best cell of a heat map."""
+"""Outline of the best cell of a heat map."""
 
 ERROR_STOPS = ("#0b2a6f", "#1f5fa8", "#5b9bc8", "#b9cfd6", "#ecdfc2")
-"""Small errors dark blue, large ones pale sand: ordered by lightness, blue against yellow."""
+"""Small errors dark blue, large ones pale sand: lightness increases with the error."""
 
-# Dark to light and blue to yellow at once: lightness alone orders the colours, so they hold
-# under every colour blindness and in grey print; the light end stops short of white paper.
+# Lightness increases along the ramp, so the order is visible to colour-blind readers and in grey
+# print; the light end is darker than white paper.
 _STOPS = ((23, 33, 130), (112, 38, 150), (190, 45, 120), (226, 88, 60), (217, 138, 0))
 _COUNTS = ((120, 170, 200), (8, 40, 70))
 
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-"""Shapes that set few lines apart without any colour."""
 
 
 def ramp(position: float, stops: Sequence[tuple[int, int, int]] = _STOPS) -> str:
-    """Return the colour at `position` (0 the smallest value, 1 the largest) as #rrggbb."""
+    """Return the colour at `position` (0: smallest value, 1: largest) as #rrggbb."""
     scaled = min(max(position, 0.0), 1.0) * (len(stops) - 1)
     index = min(int(scaled), len(stops) - 2)
     part = scaled - index
@@ -33,15 +32,12 @@ def ramp(position: float, stops: Sequence[tuple[int, int, int]] = _STOPS) -> str
 
 
 def shades(name: str, count: int) -> list[str]:
-    """Return the colours of an axis's values in their order, as far apart as they can be.
-
-    Iteration counts have shades of their own: they are no learning rates.
-    """
+    """Return `count` evenly spaced colours for the values of an axis; iters has its own ramp."""
     stops = _COUNTS if name == "iters" else _STOPS
     return [ramp(rank / max(count - 1, 1), stops) for rank in range(count)]
 
 
 def colour_scale(rates: Iterable[float]) -> dict[float, str]:
-    """Return the colour of every learning rate, by its rank among all of them."""
+    """Return the colour of each learning rate, by its rank."""
     ordered = sorted(set(rates))
     return dict(zip(ordered, shades("lr", len(ordered)), strict=True))

@@ -1,4 +1,4 @@
-"""Two sweeps side by side: what changed in the configuration and what came of it."""
+"""Compare two sweeps: differences in configuration and results."""
 
 from __future__ import annotations
 
@@ -26,19 +26,19 @@ SIDES = ("first", "second")
 
 @dataclass(frozen=True)
 class Comparison:
-    """What two sweeps have in common and what not.
+    """Two sweeps, matched by grid point.
 
     Attributes
     ----------
     axes
-        The keys beside lr and iters that either sweep has swept, without repeats.
+        The keys other than lr and iters that either sweep has swept, without repeats.
     points
-        The grid points that both ran, in the order of the first sweep: lr, iters, the axes,
-        and columns of both `SweepData.grid` with the suffixes ``_first`` and ``_second``;
-        ``same`` is True where both ended alike to the last bit, ``inputs`` where only what the
-        configuration does not show differs.
-    alone
-        How many grid points only the first and only the second ran.
+        The grid points that both ran, in the order of the first sweep: lr, iters, ``axis KEY``,
+        and columns of both `SweepData.grid` with the suffixes ``_first`` and ``_second``.
+        ``same``: value and outcome are identical to the last bit. ``inputs``: the configurations
+        are equal, but not the signatures.
+    unmatched
+        The numbers of grid points that only the first and only the second ran.
     """
 
     data: tuple[SweepData, SweepData]
@@ -48,7 +48,7 @@ class Comparison:
 
     @property
     def answer(self) -> str:
-        """Return in words which sweep did better, and how alike they are."""
+        """Which sweep is better, and how far the results agree, as text."""
         words = [self._verdict()]
         for data, which in zip(self.data, SIDES, strict=True):
             best = data.best
@@ -94,8 +94,8 @@ class Comparison:
 def compared(first: SweepData, second: SweepData) -> Comparison:
     """Match the grid points of two sweeps by their configuration.
 
-    An axis that only one of them has is matched by what the other's plan says of that key; one
-    that repeats the points of either is left out.
+    For an axis that only one sweep has, the value of that key in the other's plan is used. An axis
+    that repeats the grid points of either sweep is left out.
     """
     repeats = {*first.repeats, *second.repeats}
     axes = tuple(dict.fromkeys(k for k in first.others + second.others if k not in repeats))
@@ -129,7 +129,7 @@ def compared(first: SweepData, second: SweepData) -> Comparison:
 
 
 def result_table(comparison: Comparison) -> Table:
-    """Return the deciding metric of both sweeps at every grid point that both ran."""
+    """Return the deciding metric of both sweeps at each grid point that both ran."""
     points, metric = comparison.points, comparison.data[0].metric
     frame = points[["lr", "iters", *(f"axis {axis}" for axis in comparison.axes)]]
     frame = frame.set_axis(["lr", "iterations", *comparison.axes], axis=1)
@@ -146,11 +146,7 @@ def result_table(comparison: Comparison) -> Table:
 
 
 def exact_frame(comparison: Comparison) -> Frame:
-    """Return comparison.csv: a row for each grid point that both sweeps ran.
-
-    Beside the (mean) final errors of both there is the deciding metric, where it is another,
-    and for repeats the standard deviation and their number.
-    """
+    """Return comparison.csv: one row for each grid point that both sweeps ran."""
     points, (first, second) = comparison.points, comparison.data
     named = {f"axis {axis}": axis for axis in comparison.axes}
     frame = points[["lr", "iters", *named]].rename(columns=named)
@@ -167,7 +163,7 @@ def exact_frame(comparison: Comparison) -> Frame:
 
 
 def change_table(comparison: Comparison) -> Table:
-    """Return every key of the configuration whose values differ between the sweeps."""
+    """Return the configuration keys whose values differ between the sweeps."""
     first, second = (_configuration(data) for data in comparison.data)
     rows = []
     for key in dict.fromkeys([*first, *second]):
@@ -196,10 +192,10 @@ def cost_table(comparison: Comparison) -> Table:
 
 
 def trained(data: SweepData) -> tuple[int, float]:
-    """Return the iterations that this sweep trained itself, and the seconds they took.
+    """Return the iterations that this sweep trained, and the seconds they took.
 
-    Runs that were taken over from another sweep cost nothing. The runs of a trajectory share
-    its training, unless the sweep's launcher or trainer cannot.
+    Reused runs count as zero. The runs of a trajectory share its training, unless the launcher or
+    trainer does not support that (``shared`` in the plan).
     """
     rows = [
         (at, min(data.runs.iters[row], line.reach or 0), row)
@@ -215,7 +211,7 @@ def trained(data: SweepData) -> tuple[int, float]:
 
 
 def _configuration(data: SweepData) -> Frame:
-    """Return a row a grid point with its params and its configuration, keys dotted."""
+    """Return params and configuration (dotted keys), rows as in `SweepData.runs`."""
     configs = pd.json_normalize([cell.get("config") or {} for cell in data.runs.cell])
     params = pd.DataFrame([cell.get("params") or {} for cell in data.runs.cell])
     frame = pd.concat([params[params.columns.difference(configs.columns)], configs], axis=1)
@@ -225,7 +221,6 @@ def _configuration(data: SweepData) -> Frame:
 
 
 def _texts(frame: Frame, key: str) -> list[str]:
-    """Return the distinct values of a key as text, in order."""
     values: Any = frame[key].dropna() if key in frame else ()
     texts = (v if isinstance(v, str) else json.dumps(v, default=str) for v in values)
     return list(dict.fromkeys(texts))

@@ -1,4 +1,4 @@
-"""Error curves of a sweep: one a trajectory, thinned for drawing, and the best of all."""
+"""Error curves of the trajectories of a sweep, thinned for drawing."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ import pandas as pd
 T = TypeVar("T")
 
 Frame: TypeAlias = Any
-"""A data frame whose cells are read: the stubs of pandas give each of them every type."""
+"""A data frame, typed as Any: pandas-stubs type each value as a union of all types."""
 
 MANY = 100
-"""From this many curves on, each is kept in fewer points."""
+"""With more curves than this, each keeps fewer points."""
 
 Curve = tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]
 EMPTY: Curve = (np.empty(0, dtype=np.int64), np.empty(0))
@@ -24,11 +24,12 @@ EMPTY: Curve = (np.empty(0, dtype=np.int64), np.empty(0))
 
 @dataclass(frozen=True)
 class Trajectory:
-    """The rows of its runs by iterations, and the curves of the one that got furthest.
+    """The runs of a trajectory (`rows`, sorted by iterations) and the longest curves among them.
 
-    `curve` and `validation` are thinned for drawing, empty where there are none; `thresholds`
-    are exact. `reach` is the last step that was trained. Of repeats the curves are means, and
-    `band` the lowest and highest error at the steps of `curve`, shape (n,) each.
+    `curve` and `validation` are thinned for drawing, and empty if missing. `thresholds` maps k to
+    the first step with an error of at most 10^-k, exactly (None if not reached); `reach` is the
+    last trained step. For repeats the curves are means, and `band` holds the lowest and highest
+    error at the steps of `curve`, shape (n,) each.
     """
 
     rows: tuple[int, ...]
@@ -40,10 +41,7 @@ class Trajectory:
 
 
 def trajectories_of(runs: Frame, unread: list[str]) -> list[Trajectory]:
-    """Return the trajectories of `SweepData.started`, each with the curves of its longest run.
-
-    The names of files that cannot be read are added to `unread`.
-    """
+    """Return the trajectories of `SweepData.started`; unreadable files are added to `unread`."""
     shared = [str(cell.get("trajectory", "")) for cell in runs.cell]
     runs = runs.assign(shared=shared, done=runs.error.notna())
     groups = runs.groupby(["combination", "lr", "shared"], sort=False)
@@ -52,7 +50,7 @@ def trajectories_of(runs: Frame, unread: list[str]) -> list[Trajectory]:
 
 
 def _trajectory(group: list[Any], size: int, unread: list[str]) -> Trajectory:
-    """Read the curves that got furthest: a longer run may have been killed before."""
+    """Read the longest curves: a run with more iterations may have been killed earlier."""
     group.sort(key=lambda row: (row.iters, row.done))
     found = Trajectory(tuple(row.Index for row in group))
     for row in reversed(group):
@@ -85,7 +83,7 @@ def _read(run: Any, what: str, unread: list[str]) -> Any:
 
 
 def repeated(lines: list[Trajectory], runs: Frame) -> list[Trajectory]:
-    """Return one trajectory for the repeats of each grid point; `runs` as in `SweepData`."""
+    """Merge the trajectories that repeat a grid point; `runs` as in `SweepData`."""
     bad = set(runs.index[runs.outcome == "diverged"])
     last = runs.loc[[line.rows[-1] for line in lines]].assign(line=lines)
     groups = last.groupby(["combination", "lr", "iters"], sort=False).line
@@ -93,7 +91,7 @@ def repeated(lines: list[Trajectory], runs: Frame) -> list[Trajectory]:
 
 
 def _averaged(lines: list[Trajectory], diverged: set[int]) -> Trajectory:
-    """Return the mean of repeats; those that diverged are left out where there are others."""
+    """Return the mean of repeats, without those that diverged unless all did."""
     rows = tuple(row for line in lines for row in line.rows)
     known = [line for line in lines if len(line.curve[0])]
     lines = [line for line in known if not diverged.intersection(line.rows)] or known
@@ -119,7 +117,7 @@ def _mean(curves: Iterable[Curve]) -> Curve:
 
 
 def _table(curves: list[Curve], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return common steps and every curve at them, NaN where it does not reach, shape (n, k)."""
+    """Return common steps and the curves at them, NaN beyond their ends, shapes (n,) and (n, k)."""
     last = max(int(steps[-1]) for steps, _ in curves)
     grid = np.unique(np.concatenate([[0], np.geomspace(1, max(last, 1), size).astype(np.int64)]))
     grid = grid[grid <= last]
@@ -127,20 +125,20 @@ def _table(curves: list[Curve], size: int) -> tuple[npt.NDArray[np.int64], npt.N
 
 
 def artifact(call: Callable[[], T], what: str, unread: list[str]) -> T | None:
-    """Call a reader; what cannot be read is named in `unread` and None."""
+    """Return `call()`; if it raises, add a message to `unread` and return None."""
     try:
         return call()
-    except Exception as error:  # a damaged file or a lost server: the rest is still reported
+    except Exception as error:  # damaged file or lost server: report the rest
         unread.append(f"{what}: {' '.join(str(error).split())[:200]}")
         return None
 
 
 def thinned(steps: npt.ArrayLike, errors: npt.ArrayLike, size: int) -> Curve:
-    """Return at most about `size` points of a curve, even in the logarithm of the step.
+    """Return at most about `size` points of a curve, evenly spaced in the logarithm of the step.
 
-    Each stretch keeps its smallest and its largest error, so that an oscillation keeps its
-    full height; the first and the last point always stay. Non-finite points are dropped.
-    `steps` and `errors` have shape (n,), steps ascend from 0.
+    The smallest and largest error of each interval are kept, so that oscillations keep their
+    amplitude, and so are the first and last point. Non-finite points are dropped. `steps` and
+    `errors` have shape (n,); steps ascend from 0.
     """
     curve = pd.Series(np.asarray(errors, dtype=np.float64), np.asarray(steps, dtype=np.int64))
     curve = curve[np.isfinite(curve)]
@@ -156,8 +154,8 @@ def thinned(steps: npt.ArrayLike, errors: npt.ArrayLike, size: int) -> Curve:
 def best_of_all(curves: list[Curve], size: int = 240) -> Curve:
     """Return the smallest error that any curve has reached by each step.
 
-    Between its points a curve is interpolated; it counts on beyond its end.
-    Shape (m,) each, m <= `size` + 1.
+    Curves are interpolated, and keep their minimum after their end. Shape (m,) each, m <= `size` +
+    1.
     """
     curves = [curve for curve in curves if len(curve[0])]
     if not curves:
@@ -169,7 +167,7 @@ def best_of_all(curves: list[Curve], size: int = 240) -> Curve:
 def _interpolated(
     grid: npt.NDArray[np.int64], steps: npt.NDArray[np.int64], errors: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:
-    """Return a curve at the steps of `grid`, on straight lines of a picture with log axes."""
+    """Interpolate a curve at the steps of `grid`, linearly in a picture with log axes."""
     x, at = np.log(steps + 1.0), np.log(grid + 1.0)
     logarithmic = bool((errors > 0).all())
     y = np.log(errors) if logarithmic else errors

@@ -1,8 +1,4 @@
-"""The report's data: one table of a sweep's runs, one of its grid points, and the error curves.
-
-Nothing here drops a run. Artifacts that cannot be read (a run that was killed has none) are
-missing values and named in `SweepData.unread`.
-"""
+"""The data of a report: tables of runs and grid points, and error curves."""
 
 from __future__ import annotations
 
@@ -32,24 +28,26 @@ POINT = ["combination", "lr", "iters"]
 
 @dataclass(frozen=True)
 class SweepData:
-    """A sweep as the report reads it.
+    """A stored sweep, prepared for the report.
 
     Attributes
     ----------
     question, metric
-        What decides between runs, and the metric that does in this sweep.
+        What decides between runs, and the metric used for it in this sweep.
     swept, repeats
-        lr, iters and the other swept keys, in plan order; those whose values repeat a grid point.
+        lr, iters and the other swept keys, in plan order; the keys that only repeat a grid point.
     stored
         All runs in plan order; those without usable lr and iters are in no table.
     runs
-        A row for each run and for each planned run that is missing, in plan order. Columns:
-        ``run`` (None where missing), ``cell`` (its entry in the plan), ``name``, ``outcome``,
-        ``lr``, ``iters``, ``error`` (the final error, NaN where none), ``value`` (the deciding
-        metric, likewise), ``needed`` (iterations after which nothing changed), ``combination``
-        (a number for each combination of the keys other than lr, iters and repeats).
+        One row for each run and each missing planned run, in plan order. Columns: ``run`` (None
+        if missing), ``cell`` (its entry in the plan), ``name``, ``outcome``, ``lr``, ``iters``,
+        ``error`` (final error) and ``value`` (deciding metric; both NaN unless completed),
+        ``needed`` (iterations after which nothing changed), ``combination`` (index of the
+        combination of the keys other than lr, iters and repeats).
     values, metrics
-        The text of each swept key, and all metrics but curves and weights, rows as in `runs`.
+        The swept keys as text, and all metrics except curves and weights; rows as in `runs`.
+    unread
+        Artifacts that cannot be read (a killed run has none); their values are missing.
     """
 
     sweep: StoredSweep
@@ -66,63 +64,62 @@ class SweepData:
 
     @property
     def keys(self) -> tuple[str, ...]:
-        """The keys whose values make grid points."""
+        """The swept keys that define grid points."""
         return tuple(key for key in self.swept if key not in self.repeats)
 
     @property
     def others(self) -> tuple[str, ...]:
-        """Those beside lr and iters."""
+        """`keys` without lr and iters."""
         return tuple(key for key in self.keys if key not in ("lr", "iters"))
 
     @property
     def label(self) -> str:
-        """The name of the deciding metric to show."""
+        """The display name of the deciding metric."""
         return "final error" if self.metric == "final_error" else self.metric
 
     @cached_property
     def axes(self) -> dict[str, Axis]:
-        """Each key with its values."""
         return {key: axis_of(key, self.values[key]) for key in self.keys}
 
     @cached_property
     def varying(self) -> tuple[Axis, ...]:
-        """The keys that have more than one value."""
+        """The axes with more than one value."""
         return tuple(axis for axis in self.axes.values() if len(axis.values) > 1)
 
     @cached_property
     def started(self) -> Frame:
-        """The rows of the runs."""
+        """The rows of `runs` with a stored run."""
         return self.runs[self.runs.run.notna()]
 
     @cached_property
     def missing(self) -> Frame:
-        """The rows that no run was stored for."""
+        """The rows of `runs` without a stored run."""
         return self.runs[self.runs.run.isna()]
 
     @cached_property
     def not_finite(self) -> Frame:
-        """The texts nan, inf and -inf of metrics that have no number, rows as in `started`."""
+        """Metrics stored as nan, inf or -inf, as text; rows as in `started`."""
         return pd.DataFrame([run.not_finite() for run in self.started.run], self.started.index)
 
     @cached_property
     def metric_names(self) -> dict[str, str]:
-        """Names of metrics as the user gave them, where the store has another."""
+        """The user's names of metrics by their names in the store, if they differ."""
         return {key: name for run in self.started.run for key, name in run.metric_names().items()}
 
     @cached_property
     def cells(self) -> Frame:
-        """One row for each combination of swept values: a completed run before any other."""
+        """One row for each combination of swept values: the first run with a value, if any."""
         first = self.runs.assign(none=self.runs.value.isna()).sort_values("none", kind="stable")
         return first[~self.values.loc[first.index].duplicated()].sort_index()
 
     def floored(self, values: Frame) -> Frame:
-        """Return values of the deciding metric; of an error those below the floor are equal."""
+        """Return `values`; errors below the floor are set to it, so that they are equal."""
         small = (values >= 0) & (values < FLOOR) & self.metric.endswith("error")
         return values.mask(small, FLOOR)
 
     @cached_property
     def logarithmic(self) -> bool:
-        """True where values are compared by their logarithms: all are positive, small is best."""
+        """True if values are compared by logarithm: all are positive, small is best."""
         positive = self.floored(self.cells.value.dropna()) > 0
         return self.question.mode == "min" and bool(positive.all())
 
@@ -130,10 +127,10 @@ class SweepData:
     def grid(self) -> Frame:
         """One row for each grid point.
 
-        ``value`` and ``error`` are means over its repeats. Beside the columns of `runs`, which
-        are those of the first repeat that has a value, there are ``n`` (repeats with a value),
-        ``sd``, ``median``, ``low``, ``high``, ``log`` and ``log_sd`` (mean and standard deviation
-        of the logarithms), ``diverged`` (how many did) and ``decisive`` (smaller is better;
+        ``value`` and ``error`` are means over its repeats. Columns in addition to those of `runs`
+        (which are those of the first repeat with a value): ``n`` (repeats with a value), ``sd``,
+        ``median``, ``low``, ``high``, ``log`` and ``log_sd`` (mean and standard deviation of
+        log10), ``diverged`` (number of diverged repeats) and ``decisive`` (smaller is better;
         errors below the floor are equal).
         """
         value = self.floored(self.cells.value)
@@ -159,31 +156,28 @@ class SweepData:
 
     @cached_property
     def ranked(self) -> Frame:
-        """The grid points with a value, best first; ties by iterations, then as planned.
-
-        Points of which a repeat diverged come after all others.
-        """
+        """The grid points with a value, best first; those with a diverged repeat come last."""
         done = self.grid[self.grid.value.notna()]
         done = done.assign(unsafe=done.diverged > 0)
         return done.sort_values(["unsafe", "decisive", "needed", "iters"], kind="stable")
 
     @property
     def best(self) -> Any:
-        """The best row of all, None without any."""
+        """The best row of `ranked`; None if it is empty."""
         return None if self.ranked.empty else self.ranked.iloc[0]
 
     @cached_property
     def trajectories(self) -> list[Trajectory]:
-        """The trajectories with their curves, in plan order; reads them once."""
+        """The trajectories with their curves, in plan order."""
         return trajectories_of(self.started, self.unread)
 
     @cached_property
     def curves(self) -> list[Trajectory]:
-        """The trajectories to draw: repeats as one, its curve their mean, with a band."""
+        """The trajectories to draw: repeats are averaged, with a band."""
         return repeated(self.trajectories, self.runs) if self.repeats else self.trajectories
 
     def words(self, row: Any) -> str:
-        """Return what a run is, with the iterations needed: lr=0.05, 1000 iterations."""
+        """Return a run as text, with the iterations needed: lr=0.05, 1000 iterations."""
         count = f"{row.needed} iteration{'' if row.needed == 1 else 's'}"
         if row.needed < row.iters:
             stopped = "stopped_at" in row.run.metrics
@@ -198,15 +192,7 @@ class SweepData:
 def sweep_data(
     sweep: StoredSweep, runs: Sequence[StoredRun], question: Question | None = None
 ) -> SweepData:
-    """Read a sweep's plan and the table of its runs.
-
-    Parameters
-    ----------
-    sweep, runs
-        As `sweep.tracking.read` gives them, runs in plan order.
-    question
-        What decides between runs; None for what the plan says.
-    """
+    """Read a sweep and its runs (in plan order); `question` is the plan's if None."""
     unread: list[str] = []
     plan = artifact(sweep.plan, f"plan of sweep {sweep.sweep_id}", unread) or {}
     question = question or question_of(plan)
@@ -250,12 +236,12 @@ def sweep_data(
 
 
 def outcome_of(run: StoredRun | None) -> str:
-    """Return what became of a run; one without the tag is judged by its status."""
+    """Return the outcome of a run, derived from its status if it has no such tag."""
     return "missing" if run is None else run.outcome or OUTCOMES.get(run.status, "unfinished")
 
 
 def planned_value(cell: Mapping[str, Any], key: str) -> str:
-    """Return the text of a dotted key of a planned grid point; empty where it has none."""
+    """Return the value of a dotted key of a planned grid point as text; empty if it has none."""
     params = cell.get("params") or {}
     if key in params:
         return str(params[key])
@@ -271,7 +257,7 @@ def planned_value(cell: Mapping[str, Any], key: str) -> str:
 
 
 def _numbers(lr: str, iters: str) -> tuple[float, int] | None:
-    """Return learning rate and iterations from their texts; None where they are none."""
+    """Return lr and iters as numbers; None if they are not finite numbers."""
     try:
         rate = float(lr)
         steps = int(iters) if iters.isdecimal() else int(float(iters))

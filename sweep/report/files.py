@@ -1,4 +1,4 @@
-"""The files of a report: exact frames as CSV, and how each file is written."""
+"""The CSV files of a report, and atomic file writing."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def runs_frame(data: SweepData) -> Frame:
-    """Return a row a run, a column a param and metric, named as in the store.
+    """Return one row for each stored run, one column for each param and metric.
 
-    Columns: run_id, name, status, outcome, params in the order of the first runs, metrics
-    by name. A name that stands for two things becomes params.x and metrics.x.
+    Columns: run_id, name, status, outcome, params in the order of the first runs, metrics by name.
+    Ambiguous names become params.NAME and metrics.NAME.
     """
     runs = data.stored
     fixed = [(run.run_id, run.name, run.status, outcome_of(run)) for run in runs]
@@ -43,10 +43,10 @@ def runs_frame(data: SweepData) -> Frame:
 
 
 def final_error_frame(data: SweepData) -> Frame:
-    """Return the final errors: a row for lr and the other keys, a column for each iters.
+    """Return the final errors: rows are lr and the other keys, columns the iteration counts.
 
-    A cell is one run's final error, NaN where there is none, and never an aggregate; rows are
-    in plan order of the other keys, repeats among them, then by lr.
+    Each value is the final error of one run, never an aggregate; NaN if there is none. Rows are in
+    plan order of the other keys (including repeats), then sorted by lr.
     """
     others = [key for key in data.swept if key not in ("lr", "iters")]
     texts = data.values.loc[data.cells.index]
@@ -55,7 +55,7 @@ def final_error_frame(data: SweepData) -> Frame:
 
 
 def wide(data: SweepData, rows: Frame, shown: Any, others: Iterable[str]) -> Frame:
-    """Return lr and the other keys down, iteration counts across."""
+    """Pivot `shown`: rows are lr and the other keys, columns the iteration counts."""
     rows = rows.assign(shown=shown)
     wide = rows.pivot(index=["rank", "lr"], columns="iters", values="shown")
     first = rows.drop_duplicates(["rank", "lr"]).sort_values(["rank", "lr"])
@@ -66,7 +66,7 @@ def wide(data: SweepData, rows: Frame, shown: Any, others: Iterable[str]) -> Fra
 
 
 def repeats_frame(data: SweepData) -> Frame:
-    """Return a row a grid point: its keys, how many runs, and of each metric the aggregates.
+    """Return one row for each grid point: keys, number of runs, and aggregates of each metric.
 
     Columns: the keys, ``runs``, then for each metric ``_mean``, ``_sd`` (of the sample),
     ``_median``, ``_min``, ``_max`` and ``_n`` (completed runs that have it).
@@ -85,7 +85,7 @@ def repeats_frame(data: SweepData) -> Frame:
 
 
 def csv_text(frame: pd.DataFrame) -> str:
-    """Return a frame as CSV: numbers by repr, no text that a spreadsheet would run."""
+    """Return a frame as CSV: floats by repr, no text that a spreadsheet would execute."""
     cells = [[_cell(value) for value in frame.iloc[:, at]] for at in range(frame.shape[1])]
     names = [_safe(str(name)) for name in frame.columns]
     shown = pd.DataFrame(dict(enumerate(cells)), dtype=object).set_axis(names, axis=1)
@@ -99,7 +99,7 @@ def _cell(value: object) -> str:
 
 
 def _safe(text: str) -> str:
-    """Put an apostrophe before text that a spreadsheet would take for a formula."""
+    """Prefix text that a spreadsheet would read as a formula with an apostrophe."""
     if not text.startswith(_FORMULA):
         return text
     try:
@@ -110,7 +110,7 @@ def _safe(text: str) -> str:
 
 
 def write(path: Path, content: str | bytes) -> Path:
-    """Write a file under a temporary name and move it into place; return `path`."""
+    """Write a file atomically (temporary name, then rename) and return `path`."""
     if isinstance(content, str):
         content = content.encode("utf-8", errors="backslashreplace")
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")

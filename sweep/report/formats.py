@@ -1,4 +1,4 @@
-"""How the report writes numbers, names and tables, and what counts as no difference."""
+"""Formats of numbers, names and tables in the report."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from dataclasses import dataclass
 from typing import Any
 
 FLOOR = 1e-26
-"""Smaller squared errors count as equal: an output is as near to its target as doubles allow."""
+"""Smaller squared errors count as equal: they are at the limit of double precision."""
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def figure(value: float | None, digits: int = 4) -> str:
-    """Return a number with `digits` significant digits, an empty text for none."""
+    """Return a number with `digits` significant digits; empty for None and NaN."""
     return "" if value is None or math.isnan(value) else f"{value:.{digits}g}"
 
 
 def exact(metric: str, value: float) -> str:
-    """Return a metric with all its digits, a step as a whole number."""
+    """Return a metric with all digits; steps as integers, train_seconds with three digits."""
     if metric == "train_seconds" or math.isnan(value):
         return figure(value, 3)
     whole = metric.endswith(("_step", "_at")) and value.is_integer() and abs(value) < 1e15
@@ -28,12 +28,12 @@ def exact(metric: str, value: float) -> str:
 
 
 def spread(mean: float, sd: float, n: float) -> str:
-    """Return a mean over repeats: 0.042 ± 0.003 (10); of one run the number."""
+    """Return a mean over `n` repeats: 0.042 ± 0.003 (10); for one run only the number."""
     return f"{figure(mean)} ± {figure(sd, 2)} ({n:.0f})" if n > 1 else figure(mean)
 
 
 def power(value: float, digits: int = 2) -> str:
-    """Return a number as it stands in a picture: 0.042, 1.5×10⁻³³."""
+    """Return a number as shown in pictures: 0.042, 1.5×10⁻³³."""
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e4:
@@ -47,7 +47,7 @@ def _scientific(text: str) -> str:
 
 
 def tick(value: float) -> str:
-    """Return the label of an axis: 0.05, 1000, 100 000 (thin space), 10⁶, 2×10⁻⁷."""
+    """Return a tick label: 0.05, 1000, 100 000 (thin space), 10⁶, 2×10⁻⁷."""
     if value == 0:
         return "0"
     if not math.isfinite(value) or 1e-3 <= abs(value) < 1e4:
@@ -60,7 +60,7 @@ def tick(value: float) -> str:
 
 
 def short(text: str) -> str:
-    """Return a value of a swept key as a picture's label: 0.954 for 0.9540000000000001."""
+    """Return a value of a swept key for a picture: 0.954 for 0.9540000000000001."""
     try:
         value = float(text)
     except ValueError:
@@ -72,17 +72,17 @@ def short(text: str) -> str:
 
 
 def grouped(count: int) -> str:
-    """Return a whole number with its thousands apart: 100 000 (spaces that do not break)."""
+    """Return an integer with thousands separators: 100 000 (no-break spaces)."""
     return f"{count:,}".replace(",", "\N{NO-BREAK SPACE}")
 
 
 def counted(count: int, noun: str) -> str:
-    """Return a number of things: 1 run, 12 runs."""
+    """Return a count with its noun: 1 run, 12 runs."""
     return f"{grouped(count)} {noun}{'' if count == 1 else 's'}"
 
 
 def duration(seconds: float) -> str:
-    """Return a time to read: 12 ms, 3.4 s, 2 min 5 s, 3 h 4 min."""
+    """Return a duration: 12 ms, 3.4 s, 2 min 5 s, 3 h 4 min."""
     if seconds < 1:
         return f"{seconds * 1000:.0f} ms"
     if seconds < 60:
@@ -94,7 +94,7 @@ def duration(seconds: float) -> str:
 
 
 def plain(text: str, length: int = 60) -> str:
-    """Return text on one line, without control characters, cut to `length` with an ellipsis."""
+    """Return printable text on one line, shortened to `length` with an ellipsis."""
     flat = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return flat if len(flat) <= length else flat[: length - 1] + "…"
 
@@ -106,16 +106,13 @@ def joined(names: Iterable[str], values: Iterable[str], length: int = 60) -> str
 
 
 def natural(name: str) -> list[object]:
-    """Return a sort key that orders w2 before w10: texts and numbers in turn."""
+    """Return a sort key that orders w2 before w10."""
     return [int(p) if p.isdigit() else p for p in re.split(r"([0-9]+)", name)]
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table to show: every cell a text, numbers aligned right where `numeric` says so.
-
-    `marked` are (row, column) pairs to stand out: the best.
-    """
+    """A table of texts: `numeric` columns are right-aligned, `marked` (row, column) highlighted."""
 
     title: str
     columns: tuple[str, ...]
@@ -132,7 +129,7 @@ def table_of(
     marked: Iterable[tuple[int, int]] = (),
     text: Iterable[str] = (),
 ) -> Table:
-    """Return a table of plain texts; columns hold numbers but for those named in `text`."""
+    """Return a table of plain texts; columns are numeric unless named in `text`."""
     names, words = tuple(map(plain, map(str, frame.columns))), {plain(name) for name in text}
     cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in frame.to_numpy().tolist())
     numeric = tuple(name not in words for name in names)

@@ -1,4 +1,4 @@
-"""Render a report with Jinja2: one template for HTML, one for Markdown, both escape all text."""
+"""Render a report with Jinja2 as HTML and as Markdown; both templates escape all text."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from sweep.report.figures.canvas import Picture
 from sweep.report.formats import Table
 
 MOST_SVG = 400_000
-"""A larger SVG is shown as PNG: thousands of paths would make the page slow."""
+"""A larger SVG (bytes) is shown as PNG: thousands of paths would slow the page down."""
 
 MOST_ROWS = 200
-"""Of longer tables the page shows so many rows; its table of all runs holds every run."""
+"""The page shows this many rows of a longer table; the table of all runs is complete."""
 
 NOTE_ROWS = 20
 
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 
-# Markup inside a line, HTML, tables, formulas, mentions and addresses that become links by
-# themselves. Entities where a viewer might read HTML or a table before Markdown.
+# Inline markup, HTML, tables, formulas, mentions and autolinked addresses. Entities are used
+# where a viewer might parse HTML or tables before Markdown.
 _SPECIAL = re.compile(r"[\\*_\[\]~]|[<>&|$`@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
 
@@ -36,9 +36,9 @@ _SPECIAL = re.compile(r"[\\*_\[\]~]|[<>&|$`@]|:(?=//)|(?<=www)\.", re.IGNORECASE
 class Section:
     """One part of a report: a table, a picture, all runs, or named texts.
 
-    `drawn` is the picture as PNG and SVG; `dots` are colour and address (or an empty one) of each
-    row of all runs; `code` is True where the texts are commands, `short` where the parent run's
-    note shows the table.
+    `drawn` is the picture as PNG and SVG; `dots` are the colour and the address (may be empty) of
+    each row of all runs; `code` marks texts that are commands, `short` tables that the note of the
+    parent run shows.
     """
 
     anchor: str
@@ -53,21 +53,21 @@ class Section:
 
     @property
     def source(self) -> str:
-        """Return the picture as a data address."""
+        """The picture as a data URL."""
         png, svg = self.drawn
         kind, data = ("svg+xml", svg) if len(svg) <= MOST_SVG else ("png", png)
         return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
     @property
     def size(self) -> tuple[int, int]:
-        """Return width and height of the picture on the page."""
+        """Width and height of the picture on the page."""
         width, height = struct.unpack(">II", self.drawn[0][16:24])
         return round(width / 1.68), round(height / 1.68)
 
 
 @dataclass(frozen=True)
 class Page:
-    """A whole report: what it is called, its answer, its sections, links, and the user's note."""
+    """A report; `about` is the user's note."""
 
     title: str
     answer: str
@@ -79,10 +79,10 @@ class Page:
 
 
 def html(page: Page) -> str:
-    """Return index.html, a file that needs nothing from outside.
+    """Return index.html, a self-contained file.
 
-    Its own style and script are named by their hashes in a content policy, so that no other
-    script runs in the page, whatever a name in the store holds.
+    A content security policy lists its style and script by hash, so that no other script runs in
+    the page, whatever names the store contains.
     """
     environment = _environment(_clean)
     assets: dict[str, str] = {}
@@ -123,19 +123,18 @@ def _environment(finalize: Any) -> Environment:
 
 
 def _clean(value: Any) -> Any:
-    """Replace control characters and half surrogates, which no page may hold."""
+    """Replace control characters and lone surrogates, which are invalid in HTML."""
     if not isinstance(value, str) or isinstance(value, Markup):
         return value
     return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", value).encode("utf-8", "replace").decode()
 
 
 def _finalize(value: Any) -> Markup:
-    """Escape what a Markdown template shows."""
     return value if isinstance(value, Markup) else Markup(escaped(str(value)))
 
 
 def escaped(text: str) -> str:
-    """Return text that Markdown shows as it is inside a line: no markup, HTML or formula."""
+    """Escape text so that Markdown shows it unchanged: no markup, HTML or formula."""
     return _SPECIAL.sub(lambda found: _entity(found.group()), _line(text))
 
 
@@ -144,14 +143,14 @@ def _entity(char: str) -> str:
 
 
 def _code(text: str) -> Markup:
-    """Return text as inline code; where a viewer might stumble over it, escaped instead."""
+    """Return text as inline code, or escaped if it has characters special to some viewers."""
     flat = _line(text)
     plain = not flat or set(flat) & set("<>&|`$")
     return Markup(escaped(flat) if plain else f"`{flat}`")
 
 
 def _line(text: str) -> str:
-    """Return text on one line; spaces that do not break stay."""
+    """Return text on one line; no-break spaces are kept."""
     return re.sub(r"[\x00-\x20\x7f\x85\u2028\u2029]+", " ", text).strip(" ")
 
 

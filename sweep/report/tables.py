@@ -1,8 +1,4 @@
-"""The tables that a report shows: cells are plain texts.
-
-Where grid points were repeated a row is a point and a number reads ``mean ± sd (n)``: the
-standard deviation is that of the sample, n - 1 in its denominator.
-"""
+"""The tables of a report, as text; over repeats ``mean ± sd (n)`` (sample sd, n - 1)."""
 
 from __future__ import annotations
 
@@ -33,9 +29,9 @@ HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_erro
 
 TOP = 10
 MOST_VALUES = 12
-"""So many values of a key stand in the table of effects, evenly over all of them."""
+"""The table of effects shows this many values of a key, evenly spaced."""
 MOST_ROWS = 200
-"""Of more grid points the other metrics stand in the table of all runs alone."""
+"""With more grid points, the other metrics are only in the table of all runs."""
 
 EARLY = ["final_error", "best_error", "best_step", "final_validation_error"]
 LATE = ["initial_error", "final_error_log10", "train_seconds"]
@@ -51,7 +47,7 @@ def _over(data: SweepData) -> str:
 
 
 def _shown(data: SweepData, points: Frame) -> Frame:
-    """Return ``value`` of grid points as text, "0.1 ± 0.02 (3)" where there are repeats."""
+    """Return ``value`` of grid points as text, with repeats as "0.1 ± 0.02 (3)"."""
     texts = [
         f"{figure(value)} (1)" if data.repeats and n == 1 else spread(value, sd, n)
         for value, sd, n in points[["value", "sd", "n"]].to_numpy(float)
@@ -60,7 +56,7 @@ def _shown(data: SweepData, points: Frame) -> Frame:
 
 
 def final_error_table(data: SweepData) -> Table:
-    """Return the deciding metric of every point; one without it says what became of it."""
+    """Return the deciding metric of each grid point, or its outcome if it has no value."""
     final = data.metric == "final_error"
     points = data.grid.assign(rank=data.grid.combination)
     endings = pd.Series([_ending(data, row) for row in points.itertuples()], points.index, object)
@@ -83,7 +79,6 @@ def final_error_table(data: SweepData) -> Table:
 
 
 def _ending(data: SweepData, row: Any) -> str:
-    """Return what became of a grid point, for one without a value."""
     if row.run is None:
         return "not run"
     if "diverged_at" in row.run.metrics:
@@ -93,7 +88,7 @@ def _ending(data: SweepData, row: Any) -> str:
 
 
 def _ranks(data: SweepData, points: Frame, title: str, head: str, first: Iterable[int]) -> Table:
-    """Return a row for each of some points: keys, the deciding metric, the final error, seconds."""
+    """Return keys, deciding metric, final error and seconds of the given grid points."""
     names = [axis.name for axis in data.varying if axis.name != "iters"]
     frame = data.values.loc[points.index, names]
     frame.insert(0, head, list(first))
@@ -126,7 +121,7 @@ def budget_table(data: SweepData) -> Table:
 
 
 def repeats_table(data: SweepData) -> Table:
-    """Return number, mean, spread, median and range of the deciding metric at every point."""
+    """Return number, mean, spread, median and range of the deciding metric at each grid point."""
     points = data.ranked if data.repeats else data.ranked[:0]
     names = {"value": "mean", "sd": "standard deviation", "median": "median"}
     names |= {"low": "lowest", "high": "highest"}
@@ -137,7 +132,7 @@ def repeats_table(data: SweepData) -> Table:
 
 
 def effect_table(data: SweepData) -> Table:
-    """Return mean and range of the deciding metric by each value of each key that varies."""
+    """Return mean and range of the deciding metric for each value of each varying key."""
     every = effects(data)
     place = every.groupby("axis").cumcount()
     size = every["axis"].map(every["axis"].value_counts())
@@ -172,7 +167,7 @@ def threshold_table(data: SweepData) -> Table:
 
 
 def _reached(lines: list[Trajectory], k: int) -> str:
-    """Return when an error was reached, of repeats the mean of those that did."""
+    """Return the step at which an error was reached; for repeats the mean of those that did."""
     known = [(line.thresholds[k], line.reach or 0) for line in lines if line.thresholds]
     steps = pd.Series([step for step, _ in known if step is not None], dtype=float)
     if steps.empty:
@@ -185,7 +180,7 @@ def _reached(lines: list[Trajectory], k: int) -> str:
 
 
 def trouble_table(data: SweepData) -> Table:
-    """Return the runs that diverged, failed or did not finish, with where."""
+    """Return the runs that diverged, failed or did not finish, with the step or error."""
     runs = data.started
     bad = runs[(runs.outcome != "completed") | (runs.error.isna() & runs.value.isna())]
     columns = ["run", "what", "where"]
@@ -214,7 +209,7 @@ def _trouble(run: Any, outcome: str) -> tuple[str, str]:
 
 
 def stalled_table(data: SweepData) -> Table:
-    """Return the runs whose weights stopped changing above the floor of double precision."""
+    """Return the runs that stopped changing above the floor of double precision."""
     still = data.started.assign(at=data.metrics.reindex(columns=["stalled_at"]).stalled_at)
     still = still[(still.error > FLOOR) & still["at"].notna()]
     frame = still[["name"]].set_axis(["run"], axis=1)
@@ -225,13 +220,13 @@ def stalled_table(data: SweepData) -> Table:
 
 
 def missing_table(data: SweepData) -> Table:
-    """Return the runs that are planned and not stored."""
+    """Return the planned runs that are not stored."""
     names = data.missing[["name"]].rename(columns={"name": "run"})
     return table_of("Runs that are missing", names, text=["run"])
 
 
 def metrics_table(data: SweepData) -> Table:
-    """Return the other metrics of every grid point, those of the validation first."""
+    """Return the other metrics of each grid point, validation metrics first."""
     rest = {*data.metrics, *data.not_finite} - {*USUAL, data.metric}
     found = sorted(rest, key=lambda name: ("validation_error" not in name, name))
     points = data.grid[data.grid.run.notna()]
@@ -252,7 +247,7 @@ def metrics_table(data: SweepData) -> Table:
 
 
 def runs_table(data: SweepData) -> Table:
-    """Return all runs with every swept key and every metric, numbers as the store has them."""
+    """Return all runs with every swept key and every metric at full precision."""
     runs, odd = data.started, data.not_finite
     early = dict.fromkeys([data.metric, *EARLY])
     names = sorted({*data.metrics, *odd} - {*early}, key=lambda name: (name in LATE, natural(name)))
@@ -271,7 +266,7 @@ def runs_table(data: SweepData) -> Table:
 
 
 def rule_table(data: SweepData, pairs: Frame) -> Table:
-    """Return errors and weights of both rules at every grid point."""
+    """Return errors and weight differences of both rules at each grid point."""
     rest = [key for key in data.others if key != "rule"]
     frame = pd.DataFrame() if pairs.empty else pairs[["lr", "iters", *rest]].copy()
     if not pairs.empty:

@@ -1,8 +1,6 @@
-"""The MLflow store: open it, write runs, read them back. Nobody else imports mlflow.
+"""Open the MLflow store, write runs and read them; the other packages do not import mlflow.
 
-Importing this package loads nothing heavy. It states how MLflow shall behave in this process
-and in those that it starts, unless the user's environment says otherwise: no telemetry, no
-retries of its own (`sweep.tracking.retry` waits and tells), no lines between ours.
+Importing this package sets defaults for MLflow's environment variables and loads nothing heavy.
 """
 
 import os
@@ -15,11 +13,11 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""Environment variables of MLflow that are set where the user has not."""
+"""No telemetry, no retries by MLflow (`sweep.tracking.retry` does them), no printed links."""
 
 
 def set_defaults() -> None:
-    """Set what the environment leaves open; MLflow reads some of it when it is imported."""
+    """Set those DEFAULTS that the user has not set; MLflow reads some when it is imported."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 

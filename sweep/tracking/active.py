@@ -1,6 +1,6 @@
-"""MLflow as training code finds it: the sweep's store, and the grid point's run.
+"""Environment variables that direct MLflow calls in training code to the grid point's run.
 
-MLflow is not imported here before training code has done so.
+mlflow is only imported here if training code has imported it.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ RUN_ID = "MLFLOW_RUN_ID"
 
 
 def environment(tracking: Tracking, experiment_id: str, run_id: str | None) -> dict[str, str]:
-    """Return the variables that lead MLflow to a store and, where there is one, to a run."""
+    """Return the variables that select a store, an experiment and, unless None, a run."""
     found = {
         **_defaults(),
         "MLFLOW_TRACKING_URI": tracking.address,
@@ -29,7 +29,7 @@ def environment(tracking: Tracking, experiment_id: str, run_id: str | None) -> d
 
 
 def scratch(folder: Path) -> dict[str, str]:
-    """Return the variables that lead MLflow to a temporary folder."""
+    """Return the variables that select a temporary file store below `folder`."""
     return {
         **_defaults(),
         "MLFLOW_TRACKING_URI": folder.as_uri(),
@@ -42,21 +42,16 @@ def _defaults() -> dict[str, str]:
 
 
 def leave(variables: Mapping[str, str]) -> None:
-    """End the runs that training code has left active; set the grid point's own RUNNING again.
+    """End runs that training code left active and reset the grid point's run to RUNNING.
 
-    Its end is written by the recorder.
-
-    Parameters
-    ----------
-    variables
-        Environment variables that were set while it trained.
+    The recorder writes its final status. `variables` are those that were set during training.
     """
     if "mlflow" not in sys.modules:
         return
     import mlflow
     from mlflow.exceptions import MlflowException
 
-    with suppress(MlflowException):  # the store is not there: the end of the run meets the same
+    with suppress(MlflowException):  # an unavailable store is reported when the run is recorded
         while mlflow.active_run() is not None:
             mlflow.end_run()
         if RUN_ID in variables:

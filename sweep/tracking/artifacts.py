@@ -1,4 +1,4 @@
-"""Files of stored runs, found by run id: below a folder of this machine, or behind a server."""
+"""Read and write the artifacts of runs, in a local folder or through a tracking server."""
 
 from __future__ import annotations
 
@@ -20,27 +20,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class LocalArtifacts:
-    """Files below `root`, whatever address MLflow froze into the runs."""
+    """Artifacts below `root`; the artifact addresses stored in MLflow are ignored."""
 
     root: Path
 
     def folder(self, run_id: str) -> Path:
-        """Return the folder of a run's files.
-
-        Raises
-        ------
-        StoreError
-            The id cannot be the name of a folder.
-        """
+        """Return a run's artifact folder. Raises StoreError if the id is no valid folder name."""
         if not is_plain_id(run_id):
             raise StoreError(f"run {run_id!r}: this is no id of a run.")
         return self.root / run_id / "artifacts"
 
     def remember(self, run: Run) -> None:
-        """Do nothing: the id is enough."""
+        """Do nothing: paths are derived from the run id."""
 
     def put(self, run_id: str, folder: Path) -> None:
-        """Move the files of `folder` to the run; files of the same name are replaced."""
+        """Move the files of `folder` to the run, replacing files of the same name."""
         target = self.folder(run_id)
         if not target.exists():
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +45,7 @@ class LocalArtifacts:
         folder.rmdir()
 
     def copy(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        """Write files (path to content), each complete or not at all."""
+        """Write files (path -> content), each atomically."""
         for name, content in files.items():
             path = self.folder(run_id) / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -63,7 +57,7 @@ class LocalArtifacts:
                 part.unlink(missing_ok=True)
 
     def is_whole(self, run_id: str) -> bool:
-        """Return whether a run has files and none is empty, as a power cut leaves them."""
+        """Return whether a run has files and none is empty (a power failure can empty them)."""
         try:
             sizes = [entry.stat().st_size for entry in os.scandir(self.folder(run_id))]
         except (FileNotFoundError, NotADirectoryError):
@@ -71,7 +65,7 @@ class LocalArtifacts:
         return bool(sizes) and all(sizes)
 
     def read(self, run_id: str, name: str) -> bytes | None:
-        """Return one file of a run, None where it has no such file."""
+        """Return a file's content, None if it does not exist."""
         try:
             return (self.folder(run_id) / name).read_bytes()
         except (FileNotFoundError, NotADirectoryError):
@@ -80,19 +74,19 @@ class LocalArtifacts:
 
 @dataclass(frozen=True)
 class ServerArtifacts:
-    """Files behind a server.
+    """Artifacts on a tracking server.
 
     Attributes
     ----------
     addresses
-        Run id -> address of its files, which MLflow's client would request at each transfer.
+        Run id -> artifact URI, cached: MLflow's client requests it at each transfer.
     """
 
     tracking_uri: str
     addresses: dict[str, str] = field(default_factory=dict)
 
     def remember(self, run: Run) -> None:
-        """Keep the address of a run's files."""
+        """Cache the artifact URI of a run."""
         self.addresses[run.info.run_id] = run.info.artifact_uri
 
     def _repository(self, run_id: str) -> Any:
@@ -107,11 +101,11 @@ class ServerArtifacts:
         """Upload the files of `folder`."""
         try:
             self._repository(run_id).log_artifacts(str(folder))
-        except OSError as error:  # of the HTTP library, which MLflow does not translate here
+        except OSError as error:  # requests' errors: MLflow does not translate them here
             raise self._translated(error) from error
 
     def copy(self, run_id: str, files: Mapping[str, bytes]) -> None:
-        """Upload files (path to content)."""
+        """Upload files (path -> content)."""
         with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
             for name, content in files.items():
                 path = Path(folder, name)
@@ -120,11 +114,11 @@ class ServerArtifacts:
             self.put(run_id, Path(folder))
 
     def is_whole(self, run_id: str) -> bool:
-        """Return True: a server looks after its own disk."""
+        """Return True: files on a server are not checked."""
         return True
 
     def read(self, run_id: str, name: str) -> bytes | None:
-        """Download one file of a run, None where it has no such file."""
+        """Download a file and return its content, None if it does not exist."""
         from mlflow.exceptions import MlflowException
 
         with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
@@ -151,6 +145,5 @@ Artifacts = LocalArtifacts | ServerArtifacts
 
 
 def _status(error: OSError) -> int | None:
-    """Return the HTTP status of an answer that the HTTP library raised."""
     status = getattr(getattr(error, "response", None), "status_code", None)
     return status if isinstance(status, int) else None

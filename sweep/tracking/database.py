@@ -1,4 +1,4 @@
-"""The SQLite file of a local store: create it, check it, move it, and configure connections."""
+"""Create, check and readdress the SQLite database of a local store; configure connections."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ from sweep.tracking.retry import retry, translated
 from sweep.tracking.settings import Tracking, exists
 
 STORE_TAG = "sweep.store"
-"""Tag of an experiment whose artifacts we keep below `outputs` and may readdress."""
+"""Tag of experiments created by sweep, whose artifact addresses may be rewritten."""
 
 ASIDE = ".new-store-"
 LOCK_WAIT = 120.0
 
 WRITE_WAIT_MS = 500
-"""A locked database is tried again that often, so that signals act while waiting."""
+"""SQLite's busy timeout; `retry` repeats the call, so that signals are handled in between."""
 
 COLUMNS = (("experiments", "artifact_location"), ("runs", "artifact_uri"))
-"""Where MLflow keeps absolute addresses of artifacts."""
+"""Table columns in which MLflow stores absolute artifact addresses."""
 
 _adopted: dict[str, str] = {}
-"""Real path of each database of ours -> the value of ``PRAGMA synchronous``."""
+"""Real path of each database that sweep configures -> the value of ``PRAGMA synchronous``."""
 
 _opened: list[sqlite3.Connection] = []
 
-# Their errors reach the user as one sentence; lines of several loggers would hide it.
+# Errors of these loggers are raised and shown as one message.
 for _name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
     logging.getLogger(_name).setLevel(logging.CRITICAL)
 
@@ -51,15 +51,15 @@ for _name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
 
 
 def adopt(database: Path, synchronous: str = "NORMAL") -> None:
-    """Configure SQLAlchemy's connections to `database`, and to no other.
+    """Configure SQLAlchemy's future connections to `database`; other databases are unaffected.
 
-    ``synchronous=NORMAL`` is safe under WAL: a power cut may lose the last moments, never
-    the database.
+    With WAL, ``synchronous=NORMAL`` may lose the last transactions in a power failure, but
+    cannot corrupt the database.
     """
     _adopted[os.path.realpath(database)] = synchronous
 
 
-_real = cache(os.path.realpath)  # asked at each of MLflow's sessions, 14 of them a run
+_real = cache(os.path.realpath)  # called in each SQLAlchemy session; a run needs 14
 
 
 @event.listens_for(Engine, "connect")
@@ -75,7 +75,7 @@ def _configure(connection: Any, record: Any) -> None:
 def _shorten_wait(
     connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
 ) -> tuple[str, Any]:
-    """Wait briefly in SQLite, where no signal acts; `retry` repeats it."""
+    """Replace MLflow's busy timeout by WRITE_WAIT_MS: SQLite's wait blocks signal handlers."""
     if statement.startswith("PRAGMA busy_timeout") and _adopted:
         path = connection.engine.url.database
         if path and _real(path) in _adopted:
@@ -84,14 +84,14 @@ def _shorten_wait(
 
 
 def close_all() -> None:
-    """Close every connection to our databases: the last one folds SQLite's log into its file."""
+    """Close all connections to adopted databases; closing the last one checkpoints the WAL."""
     while _opened:
         _opened.pop().close()
 
 
 @contextmanager
 def _connect(database: Path, mode: str, wait_ms: int = WRITE_WAIT_MS) -> Iterator[Any]:
-    """Open the file in autocommit, `mode` ``ro`` or ``rw``; it is never created."""
+    """Open an existing database in autocommit mode; `mode` is ``ro`` or ``rw``."""
     address = f"file:{urllib.parse.quote(str(database))}?mode={mode}"
     with closing(
         sqlite3.connect(address, uri=True, isolation_level=None, timeout=wait_ms / 1000)
@@ -100,7 +100,7 @@ def _connect(database: Path, mode: str, wait_ms: int = WRITE_WAIT_MS) -> Iterato
 
 
 def is_locked(database: Path) -> bool:
-    """Return, without waiting, whether another program holds the database."""
+    """Return, without waiting, whether the database is locked for writing."""
     try:
         with _connect(database, "rw", wait_ms=0) as connection:
             connection.execute("BEGIN IMMEDIATE")
@@ -114,14 +114,10 @@ def is_locked(database: Path) -> bool:
 
 
 def check_version(database: Path, mode: str) -> None:
-    """Compare the database's schema with this MLflow's; in mode ``rw`` also try to write.
+    """Check that the schema is that of the installed MLflow and, in mode ``rw``, is writable.
 
-    Raises
-    ------
-    StoreVersionError
-        The database belongs to another MLflow version; nothing was written.
-    StoreError
-        The database is damaged, not MLflow's, or cannot be written.
+    Raises StoreVersionError if the schema version differs (nothing was written), StoreError if
+    the database is damaged, not MLflow's, or cannot be written.
     """
     try:
         with _connect(database, mode) as connection:
@@ -133,7 +129,7 @@ def check_version(database: Path, mode: str) -> None:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute("ROLLBACK")
     except sqlite3.Error as error:
-        if "locked" in str(error):  # it is in use, so it can be used
+        if "locked" in str(error):  # in use by another process, hence usable
             return
         if "no such table" in str(error):
             raise StoreError(
@@ -158,7 +154,7 @@ def _version_error(database: Path, found: str | None) -> StoreVersionError:
 
 @cache
 def _revisions() -> tuple[set[str], set[str]]:
-    """Return all schema versions of the installed MLflow, and those that others follow."""
+    """Return all schema revisions of the installed MLflow, and those that have a successor."""
     folder = Path(mlflow.__file__).parent / "store" / "db_migrations" / "versions"
     text = "\n".join(script.read_text(encoding="utf-8") for script in folder.glob("*.py"))
     line = r"^{}(?::[^=]*)? = [\"'](\w+)[\"']"
@@ -170,7 +166,10 @@ def _revisions() -> tuple[set[str], set[str]]:
 
 
 def expected_version() -> str:
-    """Return the schema version of the installed MLflow, which would migrate others unasked."""
+    """Return the schema version of the installed MLflow.
+
+    Others must be rejected before MLflow opens them: it would migrate them without asking.
+    """
     known, followed = _revisions()
     (head,) = known - followed
     return head
@@ -181,8 +180,8 @@ def expected_version() -> str:
 
 @contextmanager
 def _store_lock(tracking: Tracking, echo: Callable[[str], None]) -> Iterator[None]:
-    """Hold the lock under which a store is made or readdressed, for which others wait."""
-    from sweep.tracking.locks import acquire  # late: it reads stores
+    """Hold the lock for creating or readdressing a store. Raises StoreError after a long wait."""
+    from sweep.tracking.locks import acquire  # avoids a circular import
 
     path = tracking.locks / "store.lock"
     try:
@@ -200,10 +199,10 @@ def _store_lock(tracking: Tracking, echo: Callable[[str], None]) -> Iterator[Non
 
 
 def create(tracking: Tracking, echo: Callable[[str], None]) -> None:
-    """Make the database and its experiment unless another process has made them meanwhile.
+    """Create the database and its experiment unless another process has just created them.
 
-    They are made aside and moved into place in one step. What a killed process leaves aside
-    the next one removes.
+    They are created in a temporary folder and renamed into place; folders left by killed
+    processes are removed.
     """
     database = tracking.database
     with _store_lock(tracking, echo):
@@ -215,34 +214,31 @@ def create(tracking: Tracking, echo: Callable[[str], None]) -> None:
             scratch, ready = Path(folder, "scratch.db"), Path(folder, "mlflow.db")
             adopt(scratch, synchronous="OFF")
             create_experiment(MlflowClient(tracking_uri=f"sqlite:///{scratch}"), tracking)
-            # MLflow's connections to the scratch file stay open, so it is copied.
+            # Copied, because MLflow's connections to the scratch file stay open.
             with (
                 closing(sqlite3.connect(scratch)) as source,
                 closing(sqlite3.connect(ready, isolation_level=None)) as target,
             ):
                 source.backup(target)
                 target.execute("PRAGMA journal_mode=WAL")
-            for suffix in ("-wal", "-shm", "-journal"):  # the log of a database that was deleted
+            for suffix in ("-wal", "-shm", "-journal"):  # left by a deleted database
                 Path(f"{database}{suffix}").unlink(missing_ok=True)
             os.replace(ready, database)
 
 
 def create_experiment(client: MlflowClient, tracking: Tracking) -> None:
-    """Create the experiment of a local store, its artifacts below `outputs`."""
+    """Create the experiment of a local store with its artifacts below the outputs folder."""
     location, tags = tracking.artifacts.as_uri(), {STORE_TAG: "local"}
     client.create_experiment(tracking.experiment, artifact_location=location, tags=tags)
 
 
 def readdress(tracking: Tracking, experiment: Experiment, echo: Callable[[str], None]) -> None:
-    """Point every artifact address below the folder of a moved store to the present one.
+    """Rewrite the artifact addresses of a store whose folder was moved.
 
-    MLflow freezes absolute addresses when a run is made. This is the only code that writes to
-    its tables; `check_version` guards it.
+    MLflow stores absolute addresses when a run is created. This is the only code that writes to
+    MLflow's tables directly, after `check_version`.
 
-    Raises
-    ------
-    StoreError
-        The experiment keeps its artifacts somewhere else by intention: it is not ours.
+    Raises StoreError if the artifacts are elsewhere and the experiment was not created by sweep.
     """
     old, new = experiment.artifact_location, tracking.artifacts.as_uri()
     if old == new:
@@ -259,7 +255,7 @@ def readdress(tracking: Tracking, experiment: Experiment, echo: Callable[[str], 
 
 
 def _rewrite(database: Path, old: str, new: str) -> int:
-    """Replace the addresses in one transaction; return how many."""
+    """Replace addresses in one transaction and return their number."""
     count = 0
     with _connect(database, "rw") as connection:
         connection.execute("BEGIN IMMEDIATE")

@@ -1,4 +1,4 @@
-"""What a run has in MLflow: its tags and metrics, with names and values that MLflow takes."""
+"""Tags and metrics of runs, with names and values that MLflow accepts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 
 NAME_LENGTH = 250
 VALUE_LENGTH = 500
-"""Longest param or tag that is written; nothing is ever read back from a cut one."""
+"""Maximum length of a param or tag; truncated values are only displayed, never parsed."""
 
 METRIC_LENGTH = 220
-"""Longest name of a user's metric: tags are named after it."""
+"""Maximum length of a user's metric name, which leaves room for the prefixes of tags."""
 
 ZERO_LOG10 = -324.0
 
@@ -48,24 +48,20 @@ SINGLE = (
 OWN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
 
 BUILT_IN = (*OWN, "accuracy", "validation_accuracy")
-"""Metrics of the built-in trainer beside weights; accuracies where targets are classes."""
+"""Metrics of the built-in trainer except weights; accuracies exist for classification."""
 
 OURS = (*CURVES, *OWN)
-"""What the contract names; a user's metric of such a name is stored below ``trainer/``."""
+"""Reserved metric names; a user's metric of such a name is stored as ``trainer/NAME``."""
 
 ORIGINAL = "sweep.metric."
 NOT_FINITE = "sweep.not_finite."
-"""Prefixes of the tags, before a metric's name in the store, that hold the user's name of it and
-a value that cannot be stored: nan, inf or -inf."""
-
-
-# --- names and values --------------------------------------------------------------------
+"""Prefixes of tags: PREFIX + stored metric name -> original name, or the value nan, inf or -inf."""
 
 
 def short(value: object, length: int = VALUE_LENGTH) -> str:
-    """Return `value` as text of at most `length` characters; a cut one ends in ``…``.
+    """Return `value` as text, truncated to `length` characters with ``…`` as the last.
 
-    What no database stores (NUL, halves of surrogate pairs) is shown by its escape.
+    NUL and lone surrogates, which databases cannot store, are escaped.
     """
     text = str(value).replace("\0", "\\x00")
     text = text.encode("utf-8", "backslashreplace").decode("utf-8")
@@ -82,10 +78,10 @@ def short_lines(text: str, length: int) -> str:
 
 
 def entity_name(name: str) -> str:
-    """Return `name` as MLflow accepts it for a param, metric or tag.
+    """Return `name` as a valid MLflow name of a param, metric or tag.
 
-    Letters, digits and ``_ - . : /`` and spaces stay; anything else becomes ``_``. A name
-    that would mean another one as a path has its slashes replaced.
+    Characters other than letters, digits, spaces and ``_ - . : /`` become ``_``, and so do the
+    slashes of a name that is no normalised relative path.
     """
     name = re.sub(r"[^/\w.\- :]", "_", short(name, NAME_LENGTH)) or "_"
     if name.startswith("/") or posixpath.normpath(name) != name or name.startswith(".."):
@@ -94,15 +90,12 @@ def entity_name(name: str) -> str:
 
 
 def is_plain_id(text: str) -> bool:
-    """Return whether `text` can be an id: safe in a search filter and as a folder's name."""
+    """Return whether `text` is a valid id, safe in search filters and as a folder name."""
     return re.fullmatch(r"\w[\w.\-]{0,199}", text, re.ASCII) is not None
 
 
-# --- metrics -----------------------------------------------------------------------------
-
-
 class Point(NamedTuple):
-    """One value of a metric."""
+    """A metric value."""
 
     key: str
     value: float
@@ -110,7 +103,7 @@ class Point(NamedTuple):
 
 
 def run_metrics(result: RunResult) -> list[Point]:
-    """Return all metrics of a run; none is NaN or infinite, names are MLflow's."""
+    """Return all finite metric values of a run under valid MLflow names."""
     chosen = chart_steps(result.steps, result.best_step)
     points = curve_points(result.steps, result.errors, result.validation, chosen)
     for name, (steps, values) in result.curves.items():
@@ -124,7 +117,7 @@ def run_metrics(result: RunResult) -> list[Point]:
 
 
 def metric_tags(result: RunResult) -> dict[str, str]:
-    """Return the tags that hold what MLflow cannot take of a user's metrics."""
+    """Return tags with the user's metric names and non-finite values that MLflow cannot store."""
     tags = {}
     for name in (*result.curves, *result.metrics):
         key = _metric_key(name)
@@ -136,10 +129,7 @@ def metric_tags(result: RunResult) -> dict[str, str]:
 
 
 def _metric_key(name: str) -> str:
-    """Return the name that a user's metric has in the store.
-
-    Part of the name's hash keeps apart names that differ in what MLflow does not take.
-    """
+    """Return the stored name of a user's metric; a hash suffix makes changed names unique."""
     key = entity_name(name)[:METRIC_LENGTH]
     lossy = key != name or name.startswith("trainer/")
     if key in OURS or key.startswith("weights/"):
@@ -169,7 +159,7 @@ def curve_points(
     validation: npt.NDArray[np.float64] | None,
     chosen: npt.NDArray[np.int64],
 ) -> list[Point]:
-    """Return the finite points of both curves at the positions `chosen`."""
+    """Return the finite points of the error and validation curves at the indices `chosen`."""
     points = _points("error", steps, errors, chosen)
     if validation is not None:
         points += _points("validation_error", steps, validation, chosen)
@@ -188,15 +178,10 @@ def _points(
 
 
 def chart_steps(steps: npt.NDArray[np.int64], best_step: int | None) -> npt.NDArray[np.int64]:
-    """Return the positions in `steps` of the points for charts, ascending, at most 320.
+    """Return the indices of the chart points in `steps`, ascending, at most 320.
 
-    Step 0, the last and the best are among them; the others are spaced evenly in log(step),
-    by a list that depends on the step alone.
-
-    Parameters
-    ----------
-    steps
-        The kept steps of the curve, ascending, shape (n,).
+    The first, last and best step are included; the others (`charted`) are spaced evenly in
+    log(step). `steps` are the kept steps of the curve, ascending, shape (n,).
     """
     if not len(steps):
         return np.empty(0, dtype=np.int64)
@@ -208,11 +193,8 @@ def chart_steps(steps: npt.NDArray[np.int64], best_step: int | None) -> npt.NDAr
     return chosen[chosen < len(steps)]
 
 
-# --- tags --------------------------------------------------------------------------------
-
-
 def run_tags(spec: RunSpec) -> dict[str, str]:
-    """Return the tags of a run that its specification, this machine and its user determine."""
+    """Return the tags of a run: role, signature, data, platform and source."""
     data = {"sweep.data": spec.data_summary} if spec.data_summary else {}
     own = {"sweep.role": "run", "sweep.signature": spec.signature}
     return own | data | platform_tags() | source_tags()
@@ -220,7 +202,7 @@ def run_tags(spec: RunSpec) -> dict[str, str]:
 
 @cache
 def platform_tags() -> dict[str, str]:
-    """Return the tags with the kind of machine and the versions that determine a run's bits."""
+    """Return tags with the platform and library versions, on which the last bits depend."""
     import platform
     from importlib.metadata import version
 
@@ -229,7 +211,7 @@ def platform_tags() -> dict[str, str]:
     kind = [platform.machine(), platform.system(), f"Python {platform.python_version()}"]
     kind += [f"NumPy {versions['numpy']}", f"numba {versions['numba']}"]
     kind += [f"llvmlite {versions['llvmlite']}"]  # the LLVM that compiles small networks
-    kind += [f"SciPy {versions['scipy']}"]  # its BLAS is the one that compiled kernels call
+    kind += [f"SciPy {versions['scipy']}"]  # compiled kernels call its BLAS
     return {
         "sweep.platform": ", ".join(kind),
         "sweep.versions": ", ".join(f"{name} {text}" for name, text in versions.items()),
@@ -238,10 +220,10 @@ def platform_tags() -> dict[str, str]:
 
 @cache
 def source_tags() -> dict[str, str]:
-    """Return MLflow's tags with the user and the source of a run."""
+    """Return MLflow's tags for the user, the source and its Git commit."""
     try:
         user = getpass.getuser()
-    except (KeyError, OSError, ImportError):  # a container's user may have a number only
+    except (KeyError, OSError, ImportError):  # the user id of a container may have no name
         user = str(os.getuid())
     tags = {"mlflow.user": user, "mlflow.source.name": "python -m sweep"}
     git = Path(__file__).resolve().parents[2] / ".git"

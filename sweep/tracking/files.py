@@ -1,4 +1,4 @@
-"""The files of a run: from a result to bytes, and back."""
+"""Serialise and parse the files of a run."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ WEIGHTS_LARGE = "weights.npz"
 NAMES = (CONFIG, CURVE, LOG, PREPARATION, THRESHOLDS, TRACEBACK, WEIGHTS, WEIGHTS_LARGE)
 
 SCALARS = 64
-"""Networks of up to so many weights and biases are kept by the name of each."""
+"""Maximum number of weights and biases that are stored as named scalars."""
 
 _Dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def result_files(result: RunResult, config: Mapping[str, Any]) -> dict[str, bytes]:
-    """Return the files of a run, name to content."""
+    """Return the files of a run, name -> content."""
     name, weights = _weights(result)
     failed = result.failure
     failure = None if failed is None else failed.traceback or failed.sentence
@@ -47,19 +47,19 @@ def result_files(result: RunResult, config: Mapping[str, Any]) -> dict[str, byte
 
 
 def text_files(traceback: str | None, printed: str) -> dict[str, bytes]:
-    """Return the files of what training raised and of what it printed, where there is any."""
+    """Return the traceback and log files; empty ones are omitted."""
     texts = {TRACEBACK: traceback, LOG: printed}
     return {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items() if text}
 
 
 def config_bytes(config: Mapping[str, Any]) -> bytes:
-    """Return a resolved configuration as YAML, keys in their order, floats exact."""
+    """Return a resolved configuration as YAML, in key order, with exact floats."""
     text: str = yaml.dump(dict(config), Dumper=_Dumper, sort_keys=False, allow_unicode=True)
     return text.encode("utf-8", "backslashreplace")
 
 
 def read_config(content: bytes) -> dict[str, Any]:
-    """Return the configuration that `config_bytes` wrote; nothing in it is ever run."""
+    """Parse the YAML of `config_bytes` with a safe loader."""
     loaded = yaml.load(content, Loader=_Loader)
     return loaded if isinstance(loaded, dict) else {}
 
@@ -70,11 +70,11 @@ def curve_bytes(
     validation: npt.NDArray[np.float64] | None = None,
     named: Mapping[str, Points] = {},
 ) -> bytes:
-    """Return a curve as Parquet, columns ``step`` and ``error``, shape (n,) each.
+    """Return curves as Parquet, missing values as NaN.
 
-    With `validation` there is a third, ``validation_error``; each further curve has a column
-    ``trainer/NAME``. Both are NaN where there is no value. The encodings take a third of the
-    size and a fifth of the time of the defaults.
+    Columns, of shape (n,): ``step``, ``error``, if given ``validation_error``, and ``trainer/NAME``
+    for each of `named`. The encodings need a third of the size and a fifth of the time of the
+    defaults.
     """
     import pyarrow.parquet
 
@@ -102,7 +102,7 @@ def curve_bytes(
 
 
 def read_curve(content: bytes) -> dict[str, npt.NDArray[Any]]:
-    """Return the columns of `curve_bytes` by name, shape (n,) each."""
+    """Return the columns of `curve_bytes` by name, each of shape (n,)."""
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(io.BytesIO(content))
@@ -114,15 +114,15 @@ def read_curve(content: bytes) -> dict[str, npt.NDArray[Any]]:
 
 
 def read_thresholds(content: bytes) -> dict[int, int | None]:
-    """Return k -> first step with error <= 10^-k, or None."""
+    """Return k -> first step with error <= 10^-k, None if it was not reached."""
     loaded = json.loads(content)
     return {int(level.removeprefix("1e-")): step for level, step in loaded.items()}
 
 
 def scalars(weights: Mapping[str, Any]) -> dict[str, float] | None:
-    """Return each weight by its own name, None for more than SCALARS of them.
+    """Return weights as named scalars, None if there are more than SCALARS.
 
-    A small array ``w`` of a user's trainer gives ``w_1``, ``w_2``, …, row by row.
+    An array ``w`` of a user's trainer becomes ``w_1``, ``w_2``, … in row-major order.
     """
     if sum(np.size(value) for value in weights.values()) > SCALARS:
         return None
@@ -153,7 +153,7 @@ def _weights(result: RunResult) -> tuple[str, bytes]:
 
 
 def _plain(value: Any) -> Any:
-    """Return nested mappings and lists of floats; None for what is not finite."""
+    """Convert to nested mappings and lists of floats, with None for non-finite values."""
     if isinstance(value, Mapping):
         return {name: _plain(one) for name, one in value.items()}
     if np.ndim(value):
@@ -162,9 +162,9 @@ def _plain(value: Any) -> Any:
 
 
 def read_weights(content: bytes, name: str) -> dict[str, dict[str, Any]]:
-    """Return ``{"initial": {name: value}, "final": {…}}``, with early stopping ``"best"``, too.
+    """Return ``{"initial": {name: value}, "final": {…}}``, and ``"best"`` with early stopping.
 
-    Non-finite values are None in the JSON of small networks and themselves in large ones.
+    Non-finite values are None if read from JSON (small networks), unchanged if from NPZ.
     """
     if name == WEIGHTS:
         loaded: dict[str, dict[str, Any]] = json.loads(content)
@@ -178,5 +178,5 @@ def read_weights(content: bytes, name: str) -> dict[str, dict[str, Any]]:
 
 
 def json_bytes(value: Any) -> bytes:
-    """Return a value as JSON; a NaN or an infinity in it raises ValueError."""
+    """Return `value` as JSON. Raises ValueError if it contains NaN or an infinity."""
     return json.dumps(value, allow_nan=False).encode()

@@ -1,9 +1,9 @@
-"""Locks and heartbeats of sweeps and runs, and recovery of runs whose process is gone.
+"""Locks and heartbeats of sweeps and runs, and recovery of runs whose process has ended.
 
-The recorder holds ``sweeps/<id>/lock`` (``runs/<id>/lock`` for a single run) until it ends, and
-a job that a launcher started in another process holds a lock of its own beside it. Clients of a
-server share no disk: a tag of the parent run, or of such a job's run, is written every minute,
-and a process on another machine counts as gone after 15 minutes without it.
+The recorder holds ``sweeps/<id>/lock`` (single run: ``runs/<id>/lock``); a job that a launcher
+started in another process holds ``job-<n>.lock`` beside it. Clients of a server share no disk, so
+they write a heartbeat tag to the parent run or the job's run every minute. A process on another
+machine counts as ended after 15 minutes without one.
 """
 
 from __future__ import annotations
@@ -35,30 +35,26 @@ from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store
 
 HEARTBEAT = "sweep.heartbeat"
-"""The tag of a sweep or a run with its process and the time of the last heartbeat."""
+"""Tag of a sweep or a run that holds its last heartbeat, a `Beat` as JSON."""
 
 BEAT = 60.0
 EXPIRY = 15 * 60.0
 
 OTHERS_CLOSE = 10.0
-"""Seconds to wait for another command that closes what was left open."""
+"""Seconds to wait for another command that is closing abandoned runs."""
 
 LOCKS = re.compile(r"(sweeps|runs)/\w[\w.\-]{0,199}/(lock|job-\d{1,9}\.lock)", re.ASCII)
-"""What a heartbeat may name as its lock, relative to the folder of outputs."""
+"""Valid lock paths of a heartbeat, relative to the outputs folder."""
 
 
 # --- locks -------------------------------------------------------------------------------
 
 
 def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
-    """Take a lock, waiting at most so long; it is free once its owner releases it or has ended.
+    """Acquire a lock within `seconds`; the system releases it if its process ends.
 
-    Raises
-    ------
-    filelock.Timeout
-        Another process holds it.
-    StoreError
-        The file cannot be made, or the file system cannot lock.
+    Raises filelock.Timeout if another process holds it, StoreError if the file cannot be created
+    or the file system does not support locks.
     """
     lock = filelock.FileLock(path, thread_local=False)
     try:
@@ -67,7 +63,7 @@ def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
             lock.acquire(timeout=seconds)
             if is_held(path):
                 return lock
-            lock.release()  # its file was removed meanwhile: see `release`
+            lock.release()  # `release` removed the file in the meantime
     except filelock.Timeout:
         raise
     except (OSError, NotImplementedError) as error:
@@ -78,23 +74,23 @@ def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
 
 
 def release(lock: filelock.BaseFileLock, path: Path) -> None:
-    """Remove a lock's file and release it."""
+    """Release a lock and remove its file."""
     path.unlink(missing_ok=True)
     lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Return whether a process holds a lock; several processes may call this at once."""
+    """Return whether a process holds a lock; safe to call concurrently (it tries a shared lock)."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        return True  # it cannot be read, so it is left alone
+        return True  # unreadable: treated as locked
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)  # else this file system cannot lock
+        return error.errno in (errno.EWOULDBLOCK, errno.EACCES)  # others: no lock support
     finally:
         os.close(descriptor)
     return False
@@ -105,16 +101,18 @@ def is_held(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Beat:
-    """A heartbeat: a process, its lock, and the time in seconds since the epoch.
+    """A heartbeat of a process. Times are in seconds since the epoch.
 
     Attributes
     ----------
     lock
-        Relative to the folder of outputs.
+        Path of its lock, relative to the outputs folder.
     machine
-        A hash of the machine, its boot and its namespace of process ids.
+        Hash of host name, boot id and PID namespace.
     started
-        When the process started, in seconds since the epoch.
+        Start time of the process.
+    time
+        Time of the heartbeat.
     """
 
     lock: str
@@ -126,22 +124,22 @@ class Beat:
 
     @property
     def name(self) -> str:
-        """The process as messages name it."""
+        """Name of the process in messages."""
         return f"process {self.pid} on {self.host}"
 
     def to_json(self) -> str:
-        """Return the text of the tag, with the present time."""
+        """Return the value of the tag, with the current time."""
         return json.dumps(asdict(replace(self, time=round(time.time(), 3))))
 
     @classmethod
     def of(cls, lock: str, pid: int) -> Beat:
-        """Return the heartbeat of a process of this machine."""
+        """Return the heartbeat of a process on this machine."""
         started = psutil.Process(pid).create_time()
         return cls(lock, socket.gethostname(), _machine(), pid, started, 0.0)
 
     @classmethod
     def read(cls, tags: Mapping[str, str]) -> Beat | None:
-        """Return the heartbeat among a run's tags; None where there is none of ours."""
+        """Parse the heartbeat in a run's tags; None if it is missing or invalid."""
         try:
             values: dict[str, Any] = json.loads(tags.get(HEARTBEAT, ""))
             beat = cls(**values)
@@ -153,12 +151,9 @@ class Beat:
             return None
 
     def is_alive(self, tracking: Tracking, mine: str = "") -> bool:
-        """Return whether the process is alive, as far as that can be known on this machine.
+        """Return whether the process is alive, as far as this machine can determine.
 
-        Parameters
-        ----------
-        mine
-            A lock that the caller itself holds.
+        `mine` is a lock that the caller itself holds; it is ignored.
         """
         if self.lock != mine and is_held(tracking.outputs / self.lock):
             return True
@@ -168,14 +163,13 @@ class Beat:
             return time.time() - self.time < EXPIRY
         try:
             process = psutil.Process(self.pid)
-            same = abs(process.create_time() - self.started) < 5.0  # else its id is used again
+            same = abs(process.create_time() - self.started) < 5.0  # otherwise the PID was reused
             return same and process.status() != psutil.STATUS_ZOMBIE
         except psutil.NoSuchProcess:
             return False
 
 
 def _machine() -> str:
-    """Return a hash that differs between machines, containers and boots."""
     parts = [socket.gethostname()]
     boot = Path("/proc/sys/kernel/random/boot_id")
     if boot.exists():
@@ -187,7 +181,7 @@ def _machine() -> str:
 
 
 def recover(store: Store) -> list[str]:
-    """Close what is left open, and return a sentence for each thing that was or can be done."""
+    """Close abandoned runs; return messages about them and about results waiting on disk."""
     if store.mode == "read":
         return []
     closed = len(close_abandoned(store))
@@ -206,12 +200,9 @@ def recover(store: Store) -> list[str]:
 
 
 def close_abandoned(store: Store) -> list[str]:
-    """Close as KILLED every open run whose process is gone; return their ids.
+    """Close as KILLED every open run whose process has ended, and return their ids.
 
-    Raises
-    ------
-    StoreError
-        The store cannot be written, or the file system cannot lock.
+    Raises StoreError if the store cannot be written or the file system does not support locks.
     """
     running = list(read.search(store, "attributes.status = 'RUNNING'"))
     if store.mode == "read" or not running:
@@ -219,7 +210,7 @@ def close_abandoned(store: Store) -> list[str]:
     try:
         lock = acquire(store.tracking.locks / "recover.lock", OTHERS_CLOSE)
     except filelock.Timeout:
-        return []  # another command closes them
+        return []  # another command is closing them
     try:
         sweeps: dict[str, list[Run]] = defaultdict(list)
         for run in running:
@@ -231,13 +222,13 @@ def close_abandoned(store: Store) -> list[str]:
 
 
 def _close(store: Store, sweep_id: str, runs: list[Run]) -> list[str]:
-    """Close those of a sweep's open runs whose process is gone; the parent run last."""
+    """Close the abandoned ones of a sweep's open runs, the parent run last."""
     open_parent = next((run for run in runs if run.data.tags["sweep.role"] == "sweep"), None)
     parent, driven = open_parent, False
     if open_parent is not None:
         beat = Beat.read(open_parent.data.tags)
         driven = beat is not None and beat.is_alive(store.tracking)
-    elif is_plain_id(sweep_id):  # it has ended, though runs of it are open
+    elif is_plain_id(sweep_id):  # the parent run is closed or deleted
         condition = f"{read.SWEEPS} and tags.`sweep.id` = '{sweep_id}'"
         parent = next(read.search(store, condition), None)
     closed, left = [], 0
@@ -245,7 +236,7 @@ def _close(store: Store, sweep_id: str, runs: list[Run]) -> list[str]:
         if run is open_parent:
             continue
         own = Beat.read(run.data.tags)
-        unknown = own is None and parent is None  # it is another program's
+        unknown = own is None and parent is None  # no heartbeat and no parent run: left open
         if unknown or (own.is_alive(store.tracking) if own is not None else driven):
             left += 1
         elif _end(store, run, parent):
@@ -256,9 +247,9 @@ def _close(store: Store, sweep_id: str, runs: list[Run]) -> list[str]:
 
 
 def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] = (0.2, 1)) -> bool:
-    """Close a run as KILLED; return whether it was still open.
+    """Close a run as KILLED and return whether it was open.
 
-    Another client of the same server may close it at once: then one of the two is refused.
+    If another client closes it at the same time, the server rejects one of them: retry.
     """
     now = store.call(partial(store.client.get_run, run.info.run_id))
     if now.info.status != "RUNNING":
@@ -276,7 +267,7 @@ def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] =
 
 
 def _write_end(store: Store, run: Run, parent: Run | None) -> None:
-    """Write the end of a run; its params and configuration are in the sweep's plan alone."""
+    """Close a run, with its params and configuration from the sweep's plan."""
     run_id, number = run.info.run_id, run.data.tags.get("sweep.cell", "")
     cells = read.stored_sweep(store, parent).plan().get("cells", []) if parent else []
     cell = cells[int(number)] if number.isdecimal() and int(number) < len(cells) else {}

@@ -1,4 +1,4 @@
-"""A run's network as a model of MLflow's, from the run's own files; nothing is pickled."""
+"""Log a run's network as an MLflow model. It loads the run's files; nothing is pickled."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from sweep.tracking.store import open_store
 from sweep.training.data.files import Source
 
 MODEL = "model"
-"""The artifact folder of a run's model: ``runs:/<run id>/model``."""
+"""Artifact folder of the model: ``runs:/<run id>/model``."""
 
 NAMES = (files.CONFIG, files.PREPARATION, files.WEIGHTS, files.WEIGHTS_LARGE)
 
@@ -34,14 +34,14 @@ from sweep.tracking.models import Served
 
 set_model(Served())
 """
-"""What MLflow runs in the program that serves the model."""
+"""Model code that MLflow executes to load the model."""
 
 
 class Served(PythonModel):
-    """A run's network, for frames with the columns that its inputs had."""
+    """The network of a run. Input frames need the columns of its training inputs."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Read the run's files."""
+        """Load the network from the run's files."""
         found = {name: Path(path).read_bytes() for name, path in context.artifacts.items()}
         weights = next(name for name in (files.WEIGHTS, files.WEIGHTS_LARGE) if name in found)
         document = found.get(files.PREPARATION)
@@ -57,26 +57,22 @@ class Served(PythonModel):
         model_input: pd.DataFrame,
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
-        """Return a row for each row, with a column a target, or a label and its shares."""
+        """Return one row per input row: a column per target, or a label and its shares."""
         rows, _ = self.model.rows(Source.of(model_input))
         return pd.DataFrame(rows, columns=self.model.columns)
 
 
 def log_model(options: Settings, run_id: str) -> str:
-    """Write the model of a completed run beside its other files; return how to serve it.
+    """Log the model of a completed run as its artifact; return the command that serves it.
 
-    Raises
-    ------
-    ConfigError
-        The run has no network of the built-in trainer.
-    StoreError
-        The store cannot be written.
+    Raises ConfigError if the run has no network of the built-in trainer, StoreError if the store
+    cannot be written.
     """
     store = open_store(from_options(options), mode="read")
     run = read.find_run(store, run_id)
     model = model_of(run.config(), run.weights(), run.preparation(), what=f"run {run_id}")
     labels = model.columns[:1] if model.labels is not None else []
-    # Of the outputs alone: MLflow would refuse a whole number where the schema has a double.
+    # No input schema: MLflow would reject integers in a column of type double.
     outputs: list[Any] = [
         ColSpec("string" if one in labels else "double", one) for one in model.columns
     ]
@@ -91,7 +87,7 @@ def log_model(options: Settings, run_id: str) -> str:
                 path.write_bytes(file)
                 artifacts[name] = str(path)
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # it asks for an example of the input
+            warnings.simplefilter("ignore", UserWarning)  # about the missing input example
             mlflow.pyfunc.save_model(
                 path=str(Path(aside, MODEL)),
                 python_model=str(code),

@@ -1,8 +1,7 @@
-"""A sweep in MLflow's page: its saved views, the links to them, and its note.
+"""Saved views, links and notes of a sweep in the MLflow UI.
 
-Links are addresses below the server's own, by name: ``compare`` (the sweep's view; the plain
-comparison of its runs where there is none), ``weights``, ``best run``, ``report``,
-``all sweeps`` and ``plain`` (for a page that does not know the views).
+Links are relative to the server's address, by name: ``compare`` (the sweep's view, or ``plain`` if
+views are not supported), ``weights``, ``best run``, ``report``, ``all sweeps``, ``plain``.
 """
 
 from __future__ import annotations
@@ -24,22 +23,22 @@ from sweep.tracking.question import POINT, question_of
 from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun, StoredSweep
 
-KEPT = 20  # sweeps whose views stay in the page's menu
-COMPARED = 50  # most runs that stand in a plain comparison's address by their ids
+KEPT = 20  # number of sweeps whose views are kept
+COMPARED = 50  # maximum number of run ids in the link of a plain comparison
 SERVER_SECONDS = 4.0
 
 NOTE = "mlflow.note.content"
-NOTE_BEGINS = "Sweeps of `python -m sweep`"  # another note of the experiment is the user's own
-LONGEST_NOTE = 7500  # characters; MLflow cuts a tag at 8000
-LARGEST_PICTURE = 400_000  # bytes of an SVG; beyond it a note shows the PNG
-WIDEST_PICTURE = 760.0  # points; a wider one would push aside what stands beside the note
+NOTE_BEGINS = "Sweeps of `python -m sweep`"  # other notes are the user's and are kept
+LONGEST_NOTE = 7500  # characters; MLflow truncates tags at 8000
+LARGEST_PICTURE = 400_000  # bytes of an SVG; notes show the PNG of larger ones
+WIDEST_PICTURE = 760.0  # points; wider ones would displace the column beside the note
 
 TRAINING = "workflowType=machine_learning"
-"""Without it an experiment's address ends on an empty page for traces of language models."""
+"""Without it MLflow opens an experiment on an empty page for LLM traces."""
 
 
 def save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> dict[str, str]:
-    """Save a sweep's views, remove those of old sweeps, and return the links."""
+    """Save a sweep's views, delete those of old sweeps, and return the links."""
     page = f"#/experiments/{quote(store.experiment_id, safe='')}/runs"
     charts = f"compareRunsMode=CHART&{TRAINING}"
     plan = sweep.plan()
@@ -62,7 +61,7 @@ def save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> d
 
 
 def plain_comparison(experiment_id: str, sweep_id: str, run_ids: Sequence[str]) -> str:
-    """Return the comparison of runs that needs no view; of too many the search that finds them."""
+    """Return a link that needs no view: the comparison of up to COMPARED runs, else a search."""
     if 1 < len(run_ids) <= COMPARED:
         runs = quote(json.dumps(list(run_ids), separators=(",", ":")), safe="")
         experiments = quote(json.dumps([experiment_id]), safe="")
@@ -74,16 +73,13 @@ def plain_comparison(experiment_id: str, sweep_id: str, run_ids: Sequence[str]) 
     )
 
 
-# --- views -------------------------------------------------------------------------------
-
-
 def _version(store: Store) -> str:
-    """Return the version of MLflow whose page will show the store, as far as it is known."""
+    """Return the MLflow version of the UI that shows the store, empty if unknown."""
     from mlflow.utils import credentials, rest_utils
 
     if store.tracking.kind == "local":
         return mlflow.__version__
-    get: Any = rest_utils.http_request  # MLflow's own way, which knows the user's password
+    get: Any = rest_utils.http_request  # applies the user's credentials
     creds: Any = credentials.get_default_host_creds
     try:
         address = creds(store.tracking.address)
@@ -95,7 +91,7 @@ def _version(store: Store) -> str:
 def _save_views(
     store: Store, sweep_id: str, plan: Mapping[str, Any], runs: Sequence[StoredRun]
 ) -> dict[str, str]:
-    """Save the views and remove old ones; return link -> the view's key."""
+    """Save the views and delete old ones; return link name -> key of the view."""
     if not views.is_known(_version(store)):
         return {}
     question = question_of(plan)
@@ -133,22 +129,19 @@ def _change(store: Store, change: Callable[..., None], *words: str) -> None:
     store.call(partial(change, store.experiment_id, *words))
 
 
-# --- notes -------------------------------------------------------------------------------
-
-
 def describe(
     store: Store, sweep: StoredSweep, links: Mapping[str, str], text: str, report: Path | None
 ) -> str:
     """Write the experiment's note and return the sweep's: answer, links, tables, pictures.
 
-    Closed, a note shows its first lines alone: so the links stand right after the answer.
+    The links follow the answer because a collapsed note shows only its first lines.
 
     Parameters
     ----------
     text
-        Markdown: the answer in the first line, then tables, cut where the note would be too long.
+        Markdown: the answer in the first line, then tables, truncated to the length of a note.
     report
-        The folder whose pictures the note shows; they are the parent run's artifacts.
+        Folder of the report, whose pictures are artifacts of the parent run; None for none.
     """
     before = _tags(store).get(NOTE, "")
     if not before.strip() or before.startswith(NOTE_BEGINS):
@@ -168,7 +161,7 @@ def describe(
     named = {name: url for name, url in named.items() if name not in ("compare", "plain")}
     head = f"{answer}\n\n{_linked(named)}\n\n"
     shown = _pictures(sweep.run_id, report)
-    # MLflow's style sheet sets no padding between the cells of a table.
+    # MLflow's style sheet has no padding between table cells.
     spaced = re.sub(r"^\| .*", lambda row: row[0].replace(" |", " &emsp;|"), tables, flags=re.M)
     room = max(LONGEST_NOTE - len(head) - len(shown), 1)
     return head + short_lines(spaced.strip("\n"), room) + "\n" + shown
@@ -179,9 +172,9 @@ def _linked(links: Mapping[str, str]) -> str:
 
 
 def _pictures(run_id: str, report: Path | None) -> str:
-    """Return Markdown that shows the pictures of a report from where the server gives them.
+    """Return Markdown images of a report's pictures, addressed as artifacts on the server.
 
-    SVG, because MLflow shows a picture in its own size and that of the PNG is for print.
+    SVG is preferred: MLflow does not scale images, and the PNGs have print size.
     """
     shown = ""
     for png in sorted(report.glob("*.png")) if report else ():

@@ -1,4 +1,4 @@
-"""Read sweeps and runs from the store alone, with every page of an answer."""
+"""Read sweeps and runs from the store."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
 
 PAGE = 1000
 CELL = "sweep.cell"
-"""The tag of a grid point's index in the plan, by which its runs are found."""
+"""Tag of a run with the index of its grid point in the plan."""
 
 NAME = "sweep.name"
-"""The tag of a sweep that was given a name."""
+"""Tag with the name of a sweep."""
 
 SWEEPS = "tags.`sweep.role` = 'sweep'"
 NEWEST = ("tags.`sweep.sequence` DESC", "attributes.start_time DESC")
-"""Order of sweeps: by their sequence numbers, as the wall clock may have been set back."""
+"""Order of sweeps: by sequence number first, because the clock may have been set back."""
 
 History = Mapping[str, tuple[tuple[int, float], ...]]
-"""Metric -> its (step, value) pairs, ascending; a value that was written twice comes once."""
+"""Metric -> its (step, value) pairs, ascending, without duplicates."""
 
 
 def search(
     store: Store, condition: str, *order: str, deleted: bool = False, most: int | None = None
 ) -> Iterator[Run]:
-    """Yield the runs of the experiment that meet a condition, page by page, at most `most`."""
+    """Yield the experiment's runs that match a filter, fetched in pages; at most `most`."""
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
     token = None
     while True:
@@ -47,21 +47,15 @@ def _first(store: Store, condition: str, *order: str, deleted: bool = False) -> 
     return next(search(store, condition, *order, deleted=deleted, most=1), None)
 
 
-# --- sweeps ------------------------------------------------------------------------------
-
-
 def list_sweeps(store: Store) -> list[StoredSweep]:
-    """Return all sweeps of the experiment, the newest first."""
+    """Return all sweeps of the experiment, newest first."""
     return [stored_sweep(store, run) for run in search(store, SWEEPS, *NEWEST)]
 
 
 def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
-    """Return the sweep of an id, the newest one of a name, or the newest one for ``last``.
+    """Return the sweep with this id, else the newest with this name; ``last`` is the newest.
 
-    Raises
-    ------
-    NotFoundError
-        There is none, or it was deleted.
+    Raises NotFoundError if there is none or it was deleted.
     """
     where, experiment = store.where, store.tracking.experiment
     if sweep_id == "last":
@@ -92,27 +86,21 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
 
 
 def next_sequence(store: Store) -> str:
-    """Return the sequence number of the next sweep: later sweeps sort after earlier ones."""
+    """Return the next sweep's sequence number, zero-padded to sort as text."""
     newest = _first(store, SWEEPS, *NEWEST)
     last = newest.data.tags.get("sweep.sequence", "") if newest else ""
     return f"{int(last) + 1 if last.isdecimal() else 1:08d}"
 
 
 def stored_sweep(store: Store, run: Run) -> StoredSweep:
-    """Return one of MLflow's parent runs as a sweep."""
+    """Convert an MLflow parent run to a StoredSweep."""
     return StoredSweep(run.data.tags.get("sweep.id", ""), **_fields(store, run))
 
 
-# --- runs --------------------------------------------------------------------------------
-
-
 def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[StoredRun]:
-    """Return a sweep's runs in plan order, one for each grid point that has been started.
+    """Return a sweep's runs in plan order, one for each started grid point.
 
-    Parameters
-    ----------
-    every
-        Return all attempts instead, the superseded ones too.
+    With `every`, return all attempts instead, including superseded ones.
     """
     if not is_plain_id(sweep_id):
         return []
@@ -127,14 +115,9 @@ def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[Stor
 
 
 def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
-    """Return the attempts that count, one a grid point, in the order of the plan.
+    """Return one run for each grid point, in plan order: the first finished, else the newest.
 
-    Of several attempts the first finished one counts, else the newest.
-
-    Parameters
-    ----------
-    runs
-        All attempts; of the same grid point the earlier ones first.
+    `runs` are all attempts, those of a grid point by start time; superseded ones are ignored.
     """
     attempts: dict[int, list[StoredRun]] = {}
     for run in runs:
@@ -147,13 +130,7 @@ def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
 
 
 def find_run(store: Store, run_id: str) -> StoredRun:
-    """Return one run by its id.
-
-    Raises
-    ------
-    NotFoundError
-        There is none, or it was deleted.
-    """
+    """Return a run by its id. Raises NotFoundError if there is none or it was deleted."""
     missing = NotFoundError(
         f"run={run_id}: {store.where} holds no such run; say the id that a run printed."
     )
@@ -171,7 +148,7 @@ def find_run(store: Store, run_id: str) -> StoredRun:
 
 
 def finished_by_signature(store: Store, signatures: Collection[str]) -> dict[str, StoredRun]:
-    """Return for each signature the oldest finished run that has it, over all sweeps."""
+    """Return signature -> the oldest finished run with it, over all sweeps."""
     found: dict[str, StoredRun] = {}
     condition = "tags.`sweep.role` = 'run' and attributes.status = 'FINISHED'"
     for run in search(store, condition, "attributes.start_time ASC"):
@@ -182,7 +159,7 @@ def finished_by_signature(store: Store, signatures: Collection[str]) -> dict[str
 
 
 def histories(store: Store, run: StoredRun) -> History:
-    """Return every value that the store holds of each of a run's metrics."""
+    """Return all stored values of a run's metrics."""
     found = {}
     for key in run.metrics:
         ask = partial(store.client.get_metric_history, run.run_id, key)
@@ -191,7 +168,7 @@ def histories(store: Store, run: StoredRun) -> History:
 
 
 def stored_run(store: Store, run: Run) -> StoredRun:
-    """Return one of MLflow's runs as the rest of the program reads it."""
+    """Convert an MLflow run to a StoredRun."""
     tags = run.data.tags
     cell = tags.get(CELL, "")
     return StoredRun(

@@ -1,14 +1,7 @@
-"""The recorder: one worker that writes to MLflow, in order, while the command goes on.
+"""The recorder: one worker that calls methods of a `Session` in the order of submission.
 
-A standard executor with one worker that carries out methods of its `Session`::
-
-    with recorder(say, stop) as recording:
-        recording.result(recording.submit(Session.open_store, tracking))
-
-The worker is a process, started first, so that MLflow loads while the command composes and
-trains; in a job that a launcher started elsewhere it is a thread. Only two calls are with the
-process, the others wait here and die with this process; so whatever must not be lost is on disk
-before it is submitted (see `results`).
+It is a process, started first so that MLflow loads meanwhile, or a thread (`inline`). Queued calls
+are lost if the command dies, so results are on disk before they are submitted (see `results`).
 """
 
 from __future__ import annotations
@@ -34,7 +27,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from sweep.errors import StoreError, SweepError
 
-if TYPE_CHECKING:  # it loads NumPy: the process is started first
+if TYPE_CHECKING:  # loads NumPy; the process is started before that
     from sweep.tracking.session import Session
 
 log = logging.getLogger(__name__)
@@ -46,13 +39,12 @@ Echo = Callable[[str], None]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 TICK = 0.1
-"""Seconds between two checks for a signal and for messages while waiting."""
+"""Seconds between checks for signals and messages."""
 
 STOP_SECONDS = 2.0
-"""Seconds for all calls together once the command is to end."""
+"""Seconds for all remaining calls after a stop request."""
 
 CLOSE_SECONDS = 5.0
-"""Seconds to close the store."""
 
 SILENT = "The store does not answer; what was finished is on disk."
 DIED = (
@@ -62,14 +54,10 @@ DIED = (
 
 
 class Recorder:
-    """Carries out methods of a session, in the order of the calls.
+    """Calls methods of a session in the worker, in the order of submission.
 
-    Attributes
-    ----------
-    say
-        Called with the messages of the session.
-    stopping
-        Called while waiting; once true, no lock and no server holds the command up.
+    `echo` is called with the session's messages. `stopping` is polled while waiting; once it is
+    true, all remaining calls together get STOP_SECONDS.
     """
 
     def __init__(
@@ -86,25 +74,16 @@ class Recorder:
     def submit(
         self, method: Callable[Concatenate[Session, P], T], *args: P.args, **kwargs: P.kwargs
     ) -> Future[T]:
-        """Have a method carried out after those that were submitted before.
-
-        Raises
-        ------
-        StoreError
-            The recorder died.
-        """
+        """Queue a method call; raise StoreError if the recorder died."""
         try:
             return self._executor.submit(_call, method, args, kwargs)
         except BrokenProcessPool:
             raise StoreError(DIED) from None
 
     def result(self, future: Future[T]) -> T:
-        """Return what a method returned, or raise what it raised.
+        """Return a call's result or raise its error.
 
-        Raises
-        ------
-        StoreError
-            The recorder died, or the store did not answer while the command was to end.
+        Raises StoreError if the recorder died, or does not answer in time after a stop request.
         """
         while not wait([future], TICK).done:
             self.poll()
@@ -127,18 +106,18 @@ class Recorder:
         return self.result(self.submit(method, *args, **kwargs))
 
     def poll(self) -> None:
-        """Pass on the messages of the session; inform it once the command is to end."""
+        """Echo the session's messages; send it the stop request once `stopping` is true."""
         if self._until == math.inf and self.stopping():
             self._until = time.monotonic() + STOP_SECONDS
             if self._lines is not None:
                 with suppress(OSError):
                     self._lines.send("stop")
-        with suppress(OSError, EOFError):  # it died: the next result raises
+        with suppress(OSError, EOFError):  # the recorder died; the next `result` raises
             while self._lines is not None and self._lines.poll():
                 self.echo(self._lines.recv())
 
     def end(self) -> None:
-        """End the worker; what is not stored yet is on disk."""
+        """Kill the process, or wait for the thread; results not stored yet stay on disk."""
         if self._process is not None:
             self._process.kill()
         self._executor.shutdown(cancel_futures=self._process is not None)
@@ -150,27 +129,23 @@ _prepared: list[Recorder] = []
 
 
 def prepare() -> None:
-    """Start the recorder now: it loads MLflow while the command composes."""
-    with suppress(StoreError):  # the sweep raises it again, if there is one
+    """Start the recorder early, so that MLflow loads while the command composes."""
+    with suppress(StoreError):  # raised again by `recorder`
         _prepared.append(_start())
 
 
 def discard() -> None:
-    """End the recorder that was prepared and is not used."""
+    """Stop a prepared recorder that was not used."""
     while _prepared:
         _prepared.pop().end()
 
 
 @contextmanager
 def recorder(echo: Echo, stopping: Callable[[], bool], inline: bool = False) -> Iterator[Recorder]:
-    """Yield the recorder that was prepared or a new one; close the store and end it.
+    """Yield the prepared or a new recorder; on exit close the store and stop the recorder.
 
-    Where an error ends the block the store is not waited for.
-
-    Parameters
-    ----------
-    inline
-        Record in a thread: for a job in a process of its own.
+    With `inline` it is a thread, for jobs that a launcher runs in separate processes. After an
+    error, the process is killed without waiting for the store to close.
     """
     from sweep.tracking.session import Session
 
@@ -185,19 +160,13 @@ def recorder(echo: Echo, stopping: Callable[[], bool], inline: bool = False) -> 
         yield made
         seconds = CLOSE_SECONDS
     finally:
-        with suppress(StoreError):  # it died, and holds nothing any more
+        with suppress(StoreError):  # the recorder died and holds no locks
             wait([made.submit(Session.close)], seconds)
         made.end()
 
 
 def _start() -> Recorder:
-    """Start the process.
-
-    Raises
-    ------
-    StoreError
-        The system has no room for it, or it ended at once.
-    """
+    """Start the process; raise StoreError if that fails or the process ends at once."""
     context = multiprocessing.get_context("spawn")
     lines, theirs = context.Pipe()
     before = set(multiprocessing.active_children())
@@ -222,17 +191,14 @@ def _start() -> Recorder:
     return Recorder(pool, lines, *started)
 
 
-# --- in the worker -----------------------------------------------------------------------
-
-
 class _Worker:
-    """The one session of the worker."""
+    """Global state of the worker."""
 
     session: Session
 
 
 def _begin(lines: Connection, pid: int) -> None:
-    """Prepare the process: the command alone decides when it ends."""
+    """Initialise the worker process: ignore signals, and exit when the command has exited."""
     from sweep.tracking.session import Session
 
     for number in SIGNALS:
@@ -249,7 +215,7 @@ def _begin(lines: Connection, pid: int) -> None:
             while lines in wait_for([lines, parent.sentinel]):
                 lines.recv()
                 stopping.set()
-        os._exit(0)  # the command has ended, and nothing else would end this process
+        os._exit(0)  # the command has exited; nothing else would end this process
 
     def echo(sentence: str) -> None:
         with suppress(OSError):
@@ -260,7 +226,7 @@ def _begin(lines: Connection, pid: int) -> None:
 
 
 def _load() -> None:
-    """Load MLflow, and exempt what was loaded from garbage collection."""
+    """Load MLflow in the worker, and exempt the loaded objects from garbage collection."""
     gc.disable()
     with suppress(Exception):  # the first call raises it again
         from sweep.tracking import locks, pages, write  # noqa: F401
@@ -270,7 +236,7 @@ def _load() -> None:
 
 
 def _call(method: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any]) -> T:
-    """Call a method of the session; what it did not foresee is a StoreError with the traceback."""
+    """Call a session method; convert unexpected errors to a StoreError with traceback."""
     try:
         return method(_Worker.session, *args, **kwargs)
     except SweepError:

@@ -1,12 +1,9 @@
 """Result files: a finished run is complete on disk before the recorder stores it.
 
-``results/<cell>/`` below the folder of a sweep or a single run holds the run's artifacts in
-``artifacts/`` and everything else in ``run.json``. It is made aside and renamed into place. A
-local store takes over the folder of artifacts, a server gets its files uploaded; the result file
-is removed once it is stored, and until then `resume` finds it here.
-
-Nothing is synced to the disk, for speed: ``run.json`` has the size of each file, so a result file
-that a power cut left incomplete is recognised.
+``results/<cell>/`` below the folder of a sweep or single run has the run's artifacts in
+``artifacts/`` and all else in ``run.json``. It is written under a temporary name and renamed. It
+is removed once its run is stored; until then `resume` finds it. Files are not synced, for speed:
+``run.json`` has their sizes, so that a result file left incomplete by a power cut is recognised.
 """
 
 from __future__ import annotations
@@ -40,12 +37,11 @@ STATUS = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
-"""Outcome -> MLflow's status."""
 
 
 @dataclass(frozen=True)
 class Content:
-    """What a run leaves: outcome, every point of every metric, artifacts, and further tags."""
+    """A run's outcome, the points of its metrics, artifacts (name -> content) and further tags."""
 
     outcome: str
     metrics: tuple[Point, ...] = ()
@@ -56,13 +52,7 @@ class Content:
 def completed(
     result: RunResult, config: Mapping[str, Any], preparation: Mapping[str, Any] | None = None
 ) -> Content:
-    """Return the content of a run that has a result.
-
-    Parameters
-    ----------
-    preparation
-        How its data was prepared, where new rows need it.
-    """
+    """Return the content of a run with a result; `preparation` is None for unprepared data."""
     files = result_files(result, config)
     if preparation is not None:
         files[PREPARATION] = json_bytes(preparation)
@@ -70,7 +60,7 @@ def completed(
 
 
 def failed(traceback: str, config: Mapping[str, Any], printed: str = "") -> Content:
-    """Return the content of a run that raised, with what it had printed."""
+    """Return the content of a failed run, with the output that it printed."""
     files = text_files(traceback, printed)
     return Content("failed", files=files | {CONFIG: config_bytes(config)})
 
@@ -82,14 +72,14 @@ def interrupted(config: Mapping[str, Any]) -> Content:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """All that is to be written of a run beside its artifacts.
+    """Everything to be stored of a run except its artifacts.
 
     Attributes
     ----------
     store
-        Which store it is for (``Tracking.name``): several may share a folder of outputs.
+        `Tracking.name` of its store: several stores may share a folder of outputs.
     cell
-        The grid point's index in the plan; 0 for a single run.
+        Index of the grid point in the plan; 0 for a single run.
     start_time, end_time
         Milliseconds since the epoch. `cell` and `start_time` identify an attempt.
     sizes
@@ -114,7 +104,7 @@ class RunRecord:
 
     @property
     def end_tags(self) -> dict[str, str]:
-        """The tags that are known at the run's end alone, its outcome among them."""
+        """The tags known only at the end of the run, including its outcome."""
         own = (ORIGINAL, NOT_FINITE)
         found = {key: text for key, text in self.tags.items() if key.startswith(own)}
         return {**found, "sweep.outcome": self.outcome}
@@ -131,12 +121,9 @@ def folder_of(outputs: Path, run_or_sweep: str) -> Path:
 
 
 def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:
-    """Write a result file, complete or not at all, in place of an earlier attempt's; return it.
+    """Write a complete result file or none, replacing an earlier attempt's; return its path.
 
-    Raises
-    ------
-    StoreError
-        The disk is full or cannot be written.
+    Raises StoreError if the disk is full or cannot be written.
     """
     path, part = folder / str(record.cell), folder / f".{record.cell}.{os.getpid()}.part"
     sizes = {name: len(content) for name, content in files.items()}
@@ -156,9 +143,9 @@ def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:
 
 
 def read(path: Path) -> RunRecord | None:
-    """Return the record of a result file; None where it is not complete.
+    """Return the record of a result file, or None if incomplete.
 
-    Its artifacts may be in the store already.
+    Its artifacts may be absent: they may be in the store already.
     """
     try:
         values: dict[str, Any] = json.loads((path / RECORD).read_bytes())
@@ -175,7 +162,7 @@ def read(path: Path) -> RunRecord | None:
 
 
 def waiting(folder: Path) -> dict[int, Path]:
-    """Return the result files in a folder, by cell."""
+    """Return the result files in a folder by grid point index, in ascending order."""
     names = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
     return {cell: folder / str(cell) for cell in names}
 
@@ -187,7 +174,7 @@ def remove(path: Path) -> None:
 
 
 def tidy(folder: Path) -> None:
-    """Remove a folder of result files in which none is left, with what was never complete."""
+    """Remove partial result files, and the folder if it is empty then."""
     for part in folder.glob(".*.part"):
         shutil.rmtree(part, ignore_errors=True)
     if folder.is_dir() and not any(folder.iterdir()):

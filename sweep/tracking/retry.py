@@ -1,4 +1,4 @@
-"""Call MLflow: wait while the database is locked, and turn what libraries raise into messages."""
+"""Call MLflow: retry while the database is locked, and convert library errors to messages."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ NOTICE_AFTER = 4.0
 """Seconds of waiting for a lock after which the user is notified, and again each minute."""
 
 STOP_SECONDS = 1.0
-"""Seconds to wait for a lock once the command is to end."""
+"""Seconds to wait for a lock after a stop request."""
 
 CAUSES = {
     "disk is full": "the disk is full; free some space and run the command again with resume=last",
@@ -32,32 +32,18 @@ CAUSES = {
     "readonly database": "the database is read-only; give write permission to it and its folder",
     "unable to open database": "the database cannot be opened; check the permissions of its folder",
 }
-"""What SQLite or the system reports -> what it means to a user."""
+"""Part of an error text of SQLite or the system -> its message."""
 
 
 def retry(
     action: Callable[[], T], where: str, echo: Echo, stopping: Callable[[], bool] = lambda: False
 ) -> T:
-    """Return what `action` returns, repeated for as long as another program locks the database.
+    """Return the result of `action`, retried while another program locks the database.
 
-    A locked SQLite database rolls the transaction back, and all that is written here may be
-    written twice, so a repetition is safe.
-
-    Parameters
-    ----------
-    where
-        The store's name in messages.
-    say
-        Called when the waiting is long, and when it is over.
-    stopping
-        Once true, a second of waiting is enough.
-
-    Raises
-    ------
-    StoreBusyError
-        The database was still locked when the command was to end.
-    StoreError
-        The store is full, damaged, read-only or unreachable, or the run is gone.
+    A retry is safe: a locked SQLite database rolls the transaction back, and every write here may
+    be repeated. `where` is the store's name in messages. Once `stopping` is true, the wait ends
+    after STOP_SECONDS. Raises StoreBusyError if the database is locked then, and StoreError if the
+    store is full, damaged, read-only or unreachable, or the run was deleted.
     """
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
@@ -88,7 +74,7 @@ def retry(
 
 
 def translated(error: Exception, where: str) -> StoreError:
-    """Return the error of one sentence that stands for what a library raised."""
+    """Return the StoreError for an error raised by a library."""
     from mlflow.exceptions import MlflowException
 
     if isinstance(error, OSError):
@@ -101,7 +87,7 @@ def translated(error: Exception, where: str) -> StoreError:
 
 
 def os_trouble(error: OSError, where: str) -> StoreError:
-    """Return the error of one sentence for what the system raised."""
+    """Return the StoreError for an error of the operating system."""
     full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
     text = "No space left" if full else str(error)
     return _known(text, where) or StoreError(f"{where} cannot be used: {text[:300]}")

@@ -1,4 +1,4 @@
-"""The runs that one process writes into its store: created, shown while they train, finished."""
+"""Write the runs of one process to the store: create them, log their curves, finish them."""
 
 from __future__ import annotations
 
@@ -22,28 +22,27 @@ if TYPE_CHECKING:
     from sweep.training.curve import CurveSlice
 
 UPLOADS = 4
-"""Runs that are uploaded at once; a server with several processors gains by it."""
+"""Number of concurrent uploads; faster if the server has several processors."""
 
 PAUSES = (0.0, 0.1, 0.5)
-"""Seconds before each request that finds out whether a silent server answers at all."""
+"""Seconds before each probe of a server that did not answer."""
 
 LOCK_SECONDS = 0.5
-"""Seconds to wait for a sweep's lock."""
 
 
 @dataclass(frozen=True)
 class Finished:
-    """What became of a result file.
+    """The outcome of storing a result file.
 
     Attributes
     ----------
     state
         ``stored``; ``waiting``: the server does not answer; ``gone``: its run was deleted;
-        ``refused``: the store does not take it; ``damaged``: it is not complete.
+        ``refused``: the store does not accept it; ``damaged``: it is incomplete.
     run_id
-        The run's id where it is stored.
+        Empty unless stored.
     problem
-        Why it is not, in one sentence.
+        Why it is not stored, in one sentence; empty while waiting.
     """
 
     cell: int
@@ -53,16 +52,10 @@ class Finished:
 
 
 class RunWriter:
-    """The runs that one process writes.
+    """Writes the runs of one process.
 
-    Parameters
-    ----------
-    say
-        Called with messages for the user while waiting for the store.
-    stopping
-        True once the command is to end: no lock is waited for any longer.
-    pid
-        The command's process id.
+    `echo` is called with messages while waiting for the store; once `stopping` is true, locks are
+    no longer waited for. `pid` is the command's process id.
     """
 
     store: Store
@@ -70,15 +63,15 @@ class RunWriter:
     def __init__(self, echo: Callable[[str], None], stopping: Callable[[], bool], pid: int) -> None:
         self.echo, self.stopping, self.pid = echo, stopping, pid
         self._held = ExitStack()
-        self._run_lock: str | None = None  # of runs that have a lock and a heartbeat of their own
-        self._resumed = False  # whether grid points may have runs of another process
+        self._run_lock: str | None = None  # path template, if runs have separate locks
+        self._resumed = False  # grid points may have runs of another process
         self._ids: dict[int, str] = {}
-        self._asked: set[int] = set()  # cells whose run may exist though no answer came
+        self._asked: set[int] = set()  # cells whose run may exist although the request failed
 
     def start_runs(self, records: Sequence[RunRecord]) -> None:
-        """Create runs that have begun, so that they are seen while they train.
+        """Create runs at their start, so that they are visible while they train.
 
-        Where a server does not answer they are created when they end.
+        If a server does not answer, they are created when they end.
         """
         with suppress(UnreachableError):
             for record in records:
@@ -86,9 +79,9 @@ class RunWriter:
                     self._create(record)
 
     def active_run(self, record: RunRecord) -> tuple[str, str | None]:
-        """Return the experiment's id and that of a run that begins, which is created if need be.
+        """Return the experiment's id and the id of a starting run, created if necessary.
 
-        None in its place where a server does not answer.
+        The run's id is None if it could not be created.
         """
         self.start_runs([record])
         return self.store.experiment_id, self._ids.get(record.cell)
@@ -106,20 +99,17 @@ class RunWriter:
         self._keep_beating(run_id, beat)
 
     def log_curve(self, cell: int, start_time: int, part: CurveSlice) -> None:
-        """Show a part of the curve of a run that still trains; its end writes all of it again."""
+        """Log a part of the curve of a training run; the curve is written again at its end."""
         from sweep.tracking import write
 
         if cell in self._ids and not self.stopping():
-            with suppress(StoreError):  # the end of the run meets the same obstacle
+            with suppress(StoreError):  # raised again at the end of the run
                 write.log_curve(self.store, self._ids[cell], start_time, part)
 
     def finish_runs(self, paths: Sequence[Path]) -> list[Finished]:
         """Store result files, the status of each run last, and remove them.
 
-        Raises
-        ------
-        StoreError
-            The disk is full, or the database cannot be written; the files stay.
+        Raises StoreError if the disk is full or the database cannot be written; the files stay.
         """
         if self.store.tracking.kind == "local":
             return [self._finish(path) for path in paths]
@@ -127,7 +117,7 @@ class RunWriter:
             return list(pool.map(self._upload, paths))
 
     def _upload(self, path: Path) -> Finished:
-        """Store a result file on a server; one that cuts the connection twice refuses it."""
+        """Store a result file on a server; ``refused`` if that fails twice while it answers."""
         for _ in range(2):
             one = self._finish(path)
             if one.state != "waiting" or not self._answers():
@@ -136,7 +126,7 @@ class RunWriter:
         return replace(one, state="refused", problem=problem)
 
     def _answers(self) -> bool:
-        """Return whether a server that did not answer answers a small request."""
+        """Return whether the server answers a small request."""
         from sweep.tracking.retry import retry
 
         store = self.store
@@ -165,7 +155,7 @@ class RunWriter:
             if run_id is not None and finished:
                 results.remove(path)
                 return Finished(cell, "stored", run_id)
-            if not (path / results.FILES).is_dir():  # they are in the run already, or lost
+            if not (path / results.FILES).is_dir():  # stored already, or lost
                 if run_id is None or not store.artifacts.is_whole(run_id):
                     return Finished(cell, "damaged", problem=f"{path} has no files.")
             self._asked.add(cell)
@@ -179,13 +169,13 @@ class RunWriter:
             raise
         except StoreError as error:
             if store.tracking.kind == "local":
-                raise  # the disk or the database, which the next one meets, too
+                raise  # disk or database: the next run would fail as well
             problem = f"The result of run {record.name} waits in {path}: {error}"
             return Finished(cell, "refused", problem=problem)
         return Finished(cell, "stored", run_id)
 
     def _lock(self, path: str) -> Beat:
-        """Hold a lock, relative to the folder of outputs, until the end; return its heartbeat."""
+        """Hold a lock, relative to the folder of outputs, until `close`; return its heartbeat."""
         import filelock
 
         from sweep.tracking import locks, read
@@ -201,7 +191,7 @@ class RunWriter:
         return locks.Beat.of(path, self.pid)
 
     def _keep_beating(self, run_id: str, beat: Beat) -> None:
-        """Renew the heartbeat of a run on a server; on this disk the lock itself is seen."""
+        """Renew a run's heartbeat on a server; in a local store the lock itself is checked."""
         from sweep.tracking import locks
 
         if self.store.tracking.kind == "local":
@@ -211,7 +201,7 @@ class RunWriter:
 
         def renew() -> None:
             while not ended.wait(locks.BEAT):
-                with suppress(StoreError):  # the next result meets the same obstacle
+                with suppress(StoreError):  # raised again by the next result
                     store.call(partial(set_tag, run_id, locks.HEARTBEAT, beat.to_json()))
 
         threading.Thread(target=renew, name="sweep-heartbeat", daemon=True).start()

@@ -1,7 +1,7 @@
-"""The recorder's side: one sweep, or one single run, from the opening of its store to its end.
+"""The recorder's session: one sweep or single run, from opening its store to closing it.
 
-The methods are called in order and usually in a process of their own (see `recorder`), so they
-take and return plain values. MLflow is loaded when the store is opened.
+Methods are called in order, usually in another process (see `recorder`), so they take and return
+plain values. MLflow is loaded when the store is opened.
 """
 
 from __future__ import annotations
@@ -18,32 +18,20 @@ from sweep.tracking.stored import StoredRun, StoredSweep
 
 
 class Session(RunWriter):
-    """A sweep or a single run in its store, as one process writes it."""
+    """A sweep or a single run, written by one process."""
 
     parent_run_id: str
     _collected: tuple[StoredSweep, list[StoredRun]] | None = None
     _links: Mapping[str, str] = {}
 
-    # --- opening and closing ---------------------------------------------------------------
-
     def open_store(
         self, tracking: Tracking, need_bytes: int = 0, run_lock: str | None = None
     ) -> tuple[str, list[str]]:
-        """Open the store and close what is RUNNING and no longer alive.
+        """Open the store and close runs that are RUNNING without a live process.
 
-        Parameters
-        ----------
-        run_lock
-            The lock of a single run, relative to the folder of outputs.
-
-        Returns
-        -------
-        The experiment's id, and a sentence for each thing that was brought in order.
-
-        Raises
-        ------
-        StoreError
-            The store cannot be used, or has less space than `need_bytes`.
+        `run_lock` is a single run's lock, relative to the folder of outputs. Return the
+        experiment's id and a message for each repair. Raises StoreError if the store cannot be
+        used or has less free space than `need_bytes`.
         """
         from sweep.tracking.locks import recover
 
@@ -64,10 +52,8 @@ class Session(RunWriter):
         self._held.close()
         database.close_all()
 
-    # --- a sweep ---------------------------------------------------------------------------
-
     def start_sweep(self, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]) -> str:
-        """Create a new sweep's parent run with its plan; return its id."""
+        """Create a new sweep's parent run with its plan; return the run's id."""
         from sweep.tracking import locks, write
 
         beat = self._lock(f"sweeps/{sweep_id}/lock")
@@ -77,12 +63,9 @@ class Session(RunWriter):
         return self.parent_run_id
 
     def claim_sweep(self, sweep_id: str) -> list[StoredRun]:
-        """Take the lock of a stored sweep; return its runs.
+        """Lock a stored sweep and return its runs.
 
-        Raises
-        ------
-        StoreBusyError
-            Another process works on it; the message says which.
+        Raises StoreBusyError, naming the owner, if another process works on it.
         """
         from sweep.tracking import locks, read
 
@@ -99,14 +82,10 @@ class Session(RunWriter):
         return read.counting(every)
 
     def resume_sweep(self, sweep_id: str, plan: Mapping[str, Any], need_bytes: int) -> None:
-        """Set the sweep's parent run RUNNING again, with its plan; `need_bytes` are to come.
+        """Replace the plan of the sweep's parent run and set it to RUNNING.
 
-        Raises
-        ------
-        StoreBusyError
-            Between the reading of the plan and the claim another command added cells.
-        StoreError
-            There is less space.
+        Raises StoreBusyError if another command added grid points since the plan was read, and
+        StoreError if less than `need_bytes` is free.
         """
         from sweep.tracking import locks, write
 
@@ -120,12 +99,9 @@ class Session(RunWriter):
         self._keep_beating(run_id, beat)
 
     def join_sweep(self, tracking: Tracking, sweep_id: str) -> tuple[str, dict[str, Any]]:
-        """Open the store for a job beside the driver's process; return parent run and plan.
+        """Open the store in a job outside the driver's process; return parent run id and plan.
 
-        Raises
-        ------
-        NotFoundError
-            The store holds no sweep of this id.
+        Raises NotFoundError if the store has no sweep of this id.
         """
         from sweep.tracking import read
 
@@ -135,19 +111,16 @@ class Session(RunWriter):
         return found.run_id, found.plan()
 
     def reusable(self, signatures: Collection[str]) -> dict[str, StoredRun]:
-        """Return for each signature a finished run that has it, of whatever sweep."""
+        """Return a finished run, of any sweep, for each signature that has one."""
         from sweep.tracking import read
 
         return read.finished_by_signature(self.store, signatures)
 
     def collect_runs(self, sweep_id: str, elsewhere: bool) -> tuple[StoredSweep, list[StoredRun]]:
-        """Return the sweep and its runs, one a grid point.
+        """Return the sweep and its runs, one per grid point.
 
-        Parameters
-        ----------
-        elsewhere
-            Jobs in other processes had some of them, which have ended by now: what they left
-            open is closed.
+        With `elsewhere`, jobs in other processes trained some of them and have ended: runs that
+        they left open are closed.
         """
         from sweep.tracking import locks, read, write
 
@@ -159,7 +132,7 @@ class Session(RunWriter):
         return self._collected
 
     def save_views(self) -> None:
-        """Save the views of the gathered sweep in MLflow's page."""
+        """Save the views of the collected sweep in MLflow's UI."""
         from sweep.tracking import pages
 
         assert self._collected is not None
@@ -168,7 +141,7 @@ class Session(RunWriter):
 
     @contextmanager
     def _optional(self) -> Iterator[None]:
-        """Report in one line what fails: the runs are stored all the same."""
+        """Report an error in one line and continue: the runs are stored."""
         try:
             yield
         except Exception as error:
@@ -184,8 +157,8 @@ class Session(RunWriter):
     ) -> Mapping[str, str]:
         """Write the sweep's metrics, note and report, its status last; return its links.
 
-        The note is made of `text`, the report in short. `totals` are the metrics where the runs
-        were not gathered.
+        The note is made from `text`, a summary of the report. `totals` are the metrics if the
+        runs were not collected.
         """
         from sweep.tracking import pages, write
         from sweep.tracking.question import question_of, totals_of

@@ -1,4 +1,4 @@
-"""Which store a command uses, and whether it can be used, checked without loading MLflow."""
+"""The store of a command, and checks of it that do not load MLflow."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ SERVER_SECONDS = 4.0
 
 @dataclass(frozen=True)
 class Tracking:
-    """Which store a command uses.
+    """The store of a command.
 
     Attributes
     ----------
     kind
         ``local``: SQLite below `outputs`. ``server``: an MLflow server at `uri`.
     outputs
-        The absolute folder where everything is written; with a server, what waits for it.
+        Absolute folder of all written files; with a server, also of results waiting for it.
     experiment
         Name of the MLflow experiment.
     uri
@@ -47,7 +47,7 @@ class Tracking:
 
     @property
     def artifacts(self) -> Path:
-        """The folder of a local store's artifacts, a subfolder for each run id."""
+        """The folder of a local store's artifacts, with a subfolder for each run id."""
         return self.outputs / "artifacts"
 
     @property
@@ -57,7 +57,7 @@ class Tracking:
 
     @property
     def address(self) -> str:
-        """What MLflow calls the tracking URI."""
+        """MLflow's tracking URI."""
         return self.uri or "" if self.kind == "server" else f"sqlite:///{self.database}"
 
     @property
@@ -74,9 +74,9 @@ class Tracking:
 
 
 def from_options(options: Settings) -> Tracking:
-    """Return the store that a command's settings name.
+    """Return the store named by a command's settings.
 
-    A server without `tracking.uri` is the one that `MLFLOW_TRACKING_URI` names.
+    A server's address defaults to the environment variable `MLFLOW_TRACKING_URI`.
     """
     if options.tracking_kind == "server":
         uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
@@ -85,10 +85,7 @@ def from_options(options: Settings) -> Tracking:
 
 
 def check_address(database: Path) -> None:
-    """Raise StoreError for a path that a SQLite address cannot carry.
-
-    MLflow would open another file.
-    """
+    """Raise StoreError for a path that a SQLite URL cannot express: MLflow would open another."""
     folder = str(database.parent)
     if re.search("[\ud800-\udfff]", folder):
         folder = folder.encode("utf-8", "backslashreplace").decode()
@@ -104,7 +101,7 @@ def check_address(database: Path) -> None:
 
 
 def exists(tracking: Tracking) -> bool:
-    """Return whether a database is there; raise StoreError for an empty one beside runs."""
+    """Return whether the database exists; raise StoreError if it is empty but artifacts exist."""
     try:
         size = tracking.database.stat().st_size
     except FileNotFoundError:
@@ -120,7 +117,7 @@ def exists(tracking: Tracking) -> bool:
 
 
 def probe_folder(outputs: Path) -> None:
-    """Make the folder if need be; raise StoreError if no file can be written in it."""
+    """Create the folder if necessary; raise StoreError if no file can be written in it."""
     below = [outputs / name for name in ("artifacts", "sweeps", "runs", "reports")]
     for path in (*below, outputs, *outputs.parents):
         if path.exists() and not path.is_dir():
@@ -137,7 +134,7 @@ def probe_folder(outputs: Path) -> None:
 
 
 def probe_space(outputs: Path, need_bytes: int) -> None:
-    """Raise StoreError where less space is free than the plan needs."""
+    """Raise StoreError if less than `need_bytes` is free."""
     free = shutil.disk_usage(outputs).free
     if free < need_bytes:
         raise StoreError(
@@ -147,7 +144,7 @@ def probe_space(outputs: Path, need_bytes: int) -> None:
 
 
 def probe_server(tracking: Tracking) -> None:
-    """Raise StoreError unless something answers in time at the server's address."""
+    """Raise StoreError if the address is missing or invalid, or no server answers in time."""
     from urllib.error import HTTPError
     from urllib.parse import urlsplit
     from urllib.request import urlopen
@@ -157,7 +154,7 @@ def probe_server(tracking: Tracking) -> None:
             "tracking=server: no address; give tracking.uri=http://HOST:PORT or set "
             "MLFLOW_TRACKING_URI."
         )
-    address = without_password(tracking.uri)  # the first request shows whether it is needed
+    address = without_password(tracking.uri)  # MLflow's first request checks it
     parts = urlsplit(tracking.uri)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise StoreError(
@@ -167,7 +164,7 @@ def probe_server(tracking: Tracking) -> None:
         with urlopen(f"{address.rstrip('/')}/health", timeout=SERVER_SECONDS):
             pass
     except HTTPError:
-        pass  # something answers
+        pass  # a server answers
     except (OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
         raise StoreError(

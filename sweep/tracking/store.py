@@ -1,4 +1,4 @@
-"""Open the store, local SQLite or a server, and call MLflow's client on it."""
+"""Open a store, local SQLite or a server, and call MLflow's client on it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Mode = Literal["read", "write"]
 Echo = Callable[[str], None]
 
 SILENCE = 3.0
-"""Seconds for which a server that did not answer is left alone, so that training goes on."""
+"""Seconds without requests to a server that did not answer, so that training goes on."""
 
 NOT_COPIED = (
     *("mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"),  # written anew
@@ -44,28 +44,24 @@ BATCH = 900  # metrics in one request; MLflow takes 1000 entries
 
 
 def _to_stderr(sentence: str) -> None:
-    with suppress(OSError):  # where nobody reads, the command goes on
+    with suppress(OSError):  # a closed stream does not end the command
         print(sentence, file=sys.stderr, flush=True)
 
 
 @dataclass(eq=False)
 class Store:
-    """An open store and its one experiment.
+    """An open store and its experiment.
 
     Attributes
     ----------
-    client
-        MLflow's client, with the address set explicitly.
-    artifacts
-        Where files of runs lie and how they get there.
-    say
-        Called with what the user should know while the store makes us wait.
+    echo
+        Called with status messages while waiting for the store.
     stopping
-        True once the command was asked to end, so that no lock holds it up.
+        True once the command is stopping; locks are no longer waited for.
     silent_until
-        Until then (monotonic clock) a server that did not answer is left alone.
+        Monotonic time until which a server that did not answer gets no requests.
     blocked
-        The error of a call that met a locked database while the command was ending.
+        The error of a call that met a locked database while the command was stopping.
     """
 
     tracking: Tracking
@@ -80,11 +76,11 @@ class Store:
 
     @property
     def where(self) -> str:
-        """The database's path or the server's address, for messages."""
+        """Path of the database or address of the server, for messages."""
         return self.tracking.location
 
     def restore_command(self, run_id: str) -> str:
-        """Return the command that brings back a deleted run; no password is in it."""
+        """Return the command that restores a deleted run, without a password."""
         address = without_password(self.tracking.address)
         return f"MLFLOW_TRACKING_URI='{address}' mlflow runs restore --run-id {run_id}"
 
@@ -95,15 +91,15 @@ class Store:
         )
 
     def call(self, action: Callable[[], T]) -> T:
-        """Return what an action on the client returns; see `retry.retry`.
+        """Call an action on the client, with retries (see `retry.retry`).
 
-        A server that has just not answered is not asked again for some seconds.
+        Raises UnreachableError without a request for SILENCE seconds after a server did not answer.
         """
         if time.monotonic() < self.silent_until:
             raise UnreachableError(f"{self.where} does not answer.")
         locked = self.blocked is not None and self.stopping()
         if locked and database.is_locked(self.tracking.database):
-            raise StoreBusyError(str(self.blocked))  # one call has waited for all
+            raise StoreBusyError(str(self.blocked))  # an earlier call has waited already
         try:
             answer = retry(action, self.where, self.echo, self.stopping)
         except StoreBusyError as error:
@@ -123,26 +119,19 @@ class Store:
 def open_store(
     tracking: Tracking, *, mode: Mode, need_bytes: int = 0, echo: Echo = _to_stderr
 ) -> Store:
-    """Check whether the store can be used, create it if need be, and open it.
+    """Check the store, create it if necessary, and open it.
 
-    Parameters
-    ----------
-    mode
-        ``read`` creates, migrates and changes nothing.
-    need_bytes
-        What is about to be written; checked against the free space.
-    say
-        Called with why opening takes long, or that a moved store was readdressed.
+    Mode ``read`` creates, migrates and changes nothing. `need_bytes` is the required free space.
+    `echo` is called if opening takes long or the addresses of a moved store were updated.
 
     Raises
     ------
     StoreError
-        The store cannot be used: the folder, the database, the space, the server, or a
-        deleted experiment.
+        The folder, database, free space, server or a deleted experiment prevents its use.
     StoreVersionError
-        The database belongs to another MLflow version; it was left alone.
+        The database belongs to another MLflow version; it was not changed.
     NotFoundError
-        In mode ``read``: there is no store, or no such experiment in it.
+        In mode ``read``: there is no store, or it has no such experiment.
     """
     set_defaults()
     local, write = tracking.kind == "local", mode == "write"
@@ -171,7 +160,7 @@ def open_store(
 
 
 def _experiment(tracking: Tracking, mode: Mode, echo: Echo) -> tuple[MlflowClient, Experiment]:
-    """Return the client and the experiment of that name; in mode ``write`` it is created."""
+    """Return the client and the experiment; in mode ``write`` create it if missing."""
 
     def find() -> tuple[MlflowClient, Experiment | None]:
         client = MlflowClient(tracking_uri=tracking.address)
@@ -184,7 +173,7 @@ def _experiment(tracking: Tracking, mode: Mode, echo: Echo) -> tuple[MlflowClien
             else:
                 client.create_experiment(tracking.experiment)
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # by another first start
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":  # by a concurrent first start
                 raise
 
     name = tracking.location
@@ -200,7 +189,7 @@ def _experiment(tracking: Tracking, mode: Mode, echo: Echo) -> tuple[MlflowClien
 
 
 def _check_active(tracking: Tracking, experiment: Experiment | None) -> Experiment:
-    """Return an experiment that is there; raise StoreError if it was deleted."""
+    """Return the experiment; raise StoreError if it is None or was deleted."""
     if experiment is not None and experiment.lifecycle_stage == "active":
         return experiment
     raise StoreError(
@@ -211,9 +200,6 @@ def _check_active(tracking: Tracking, experiment: Experiment | None) -> Experime
     )
 
 
-# --- copies ------------------------------------------------------------------------------
-
-
 def copy_run(
     source: Store,
     stored: StoredRun | StoredSweep,
@@ -222,9 +208,9 @@ def copy_run(
     params: Mapping[str, str] = {},
     parent: str | None = None,
 ) -> str:
-    """Create a run in another store with the tags and every value of every metric of one.
+    """Create a run in `target` with the tags and all metric values of a stored run.
 
-    Its files and, last, `end_copy` are for the caller to add. `parent` is its parent run there.
+    The caller adds the files and then calls `end_copy`. `parent` is its parent run in `target`.
     """
     tags = {key: text for key, text in stored.tags.items() if key not in NOT_COPIED}
     tags |= {} if parent is None else {"mlflow.parentRunId": parent}
@@ -242,6 +228,6 @@ def copy_run(
 
 
 def end_copy(target: Store, run_id: str, stored: StoredRun | StoredSweep) -> None:
-    """End a copy as the run ended; KILLED where that still runs, for nobody trains the copy."""
+    """End a copy with the stored status; RUNNING becomes KILLED, as no process trains the copy."""
     status = "KILLED" if stored.status == "RUNNING" else stored.status
     target.call(partial(target.client.set_terminated, run_id, status, stored.end_time))

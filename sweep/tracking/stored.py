@@ -1,7 +1,4 @@
-"""A sweep and its runs as a store holds them: plain values that travel between processes.
-
-It does not load MLflow, so reports can be built without it.
-"""
+"""Stored sweeps and runs as picklable values, read without loading MLflow."""
 
 from __future__ import annotations
 
@@ -21,28 +18,28 @@ from sweep.training.curve import Points
 from sweep.training.history import RunResult
 
 SUPERSEDED = "sweep.superseded_by"
-"""The tag of a run that does not count: another attempt at its grid point does."""
+"""The tag of a run that does not count, with the id of the attempt that does."""
 
 ERRORS = ("initial_error", "final_error", "best_error")
 VALUES = (*ERRORS, "final_validation_error", "best_validation_error")
 STEPS = ("best_step", "diverged_at", "stalled_at", "stopped_at")
-"""Metrics that are fields of a result by the same name."""
+"""Metrics that are fields of `RunResult` by the same name."""
 
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as the store holds it.
+    """A run as stored.
 
     Attributes
     ----------
     outcome
         ``completed``, ``diverged``, ``failed`` or ``interrupted``; None while it runs.
     metrics
-        The last value of each; floats come back exactly.
+        The last value of each metric; floats are exact.
     start_time, end_time
         Milliseconds since the epoch, or None.
     cell
-        The grid point's index in the sweep's plan.
+        Index of the grid point in the sweep's plan.
     """
 
     run_id: str
@@ -58,24 +55,24 @@ class StoredRun:
     artifacts: Artifacts | None = field(default=None, repr=False, compare=False)
 
     def is_whole(self) -> bool:
-        """Return whether a finished run has its files; a power cut may have left them empty."""
+        """Return whether the files of a finished run are complete; a power cut may empty them."""
         return self.artifacts is None or self.artifacts.is_whole(self.run_id)
 
     def _file(self, name: str) -> bytes | None:
         return self.artifacts.read(self.run_id, name) if self.artifacts else None
 
     def config(self) -> dict[str, Any]:
-        """Return the resolved configuration; empty where none was written."""
+        """Return the resolved configuration; empty if none was written."""
         content = self._file(files.CONFIG)
         return files.read_config(content) if content else {}
 
     def curve(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-        """Return the kept steps and their errors, shape (n,) each; n = 0 where there are none."""
+        """Return the kept steps and their errors, shape (n,) each; n = 0 without a curve."""
         columns = self._columns()
         return columns["step"], columns["error"]
 
     def validation(self) -> npt.NDArray[np.float64] | None:
-        """Return the validation errors at the curve's steps; None where there are none."""
+        """Return the validation errors at the curve's steps, shape (n,), or None."""
         return self._columns().get("validation_error")
 
     def named_curves(self) -> dict[str, Points]:
@@ -89,11 +86,11 @@ class StoredRun:
         return files.read_curve(content)
 
     def metric_names(self) -> dict[str, str]:
-        """Return metric -> its own name, where MLflow does not take that."""
+        """Return metric -> its original name, where MLflow does not accept that name."""
         return self._tagged(ORIGINAL)
 
     def not_finite(self) -> dict[str, str]:
-        """Return metric -> ``nan``, ``inf`` or ``-inf``, which is not stored as a value."""
+        """Return metric -> ``nan``, ``inf`` or ``-inf``, which are not stored as values."""
         return self._tagged(NOT_FINITE)
 
     def _tagged(self, start: str) -> dict[str, str]:
@@ -101,7 +98,7 @@ class StoredRun:
         return {key.removeprefix(start): text for key, text in found if key.startswith(start)}
 
     def weights(self) -> dict[str, dict[str, Any]]:
-        """Return ``{"initial": {name: value}, "final": {…}}``; empty where none were written."""
+        """Return ``{"initial": {name: value}, "final": {…}}``; empty if none were written."""
         for name in (files.WEIGHTS, files.WEIGHTS_LARGE):
             content = self._file(name)
             if content:
@@ -109,7 +106,7 @@ class StoredRun:
         return {}
 
     def preparation(self) -> dict[str, Any] | None:
-        """Return how the run's data was prepared; None where its rows were taken as they stand."""
+        """Return how the run's data was prepared; None if its rows were used unchanged."""
         content = self._file(files.PREPARATION)
         return None if content is None else dict(json.loads(content))
 
@@ -119,15 +116,12 @@ class StoredRun:
         return files.read_thresholds(content) if content else {}
 
     def traceback(self) -> str | None:
-        """Return the traceback of a failed run."""
+        """Return the traceback of a failed run, or None."""
         content = self._file(files.TRACEBACK)
         return None if content is None else content.decode("utf-8", "replace")
 
     def result(self) -> RunResult | None:
-        """Return the result that a finished run was recorded from.
-
-        None where its files are missing or damaged.
-        """
+        """Return the result of a finished run; None if its files are missing or damaged."""
         metrics = self.metrics
         try:
             columns, weights, thresholds = self._columns(), self.weights(), self.thresholds()
@@ -160,7 +154,7 @@ class StoredRun:
         )
 
     def _own_metrics(self) -> Iterator[tuple[str, float]]:
-        """Yield the metrics of a user's trainer, each under the name that it was given."""
+        """Yield the metrics of a user's trainer under their original names."""
         names = self.metric_names()
         for key, value in self.metrics.items():
             if key not in OURS and not key.startswith("weights/"):
@@ -179,7 +173,7 @@ def _named(columns: dict[str, npt.NDArray[Any]]) -> dict[str, Points]:
 
 
 def _numbers(value: Any) -> Any:
-    """Return weights as they were: what was not finite is null in JSON, here NaN."""
+    """Replace None, which JSON has for weights that are not finite, by NaN."""
     if isinstance(value, dict):
         return {name: _numbers(one) for name, one in value.items()}
     if isinstance(value, list):
@@ -189,7 +183,7 @@ def _numbers(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class StoredSweep:
-    """A sweep's parent run as the store holds it."""
+    """A sweep's parent run as stored."""
 
     sweep_id: str
     run_id: str
@@ -201,7 +195,7 @@ class StoredSweep:
     artifacts: Artifacts | None = field(default=None, repr=False, compare=False)
 
     def plan(self) -> dict[str, Any]:
-        """Return ``plan.json``; empty where the sweep died before it was written."""
+        """Return ``plan.json``; empty if the sweep died before it was written."""
         content = self.artifacts.read(self.run_id, "plan.json") if self.artifacts else None
         loaded = json.loads(content) if content else {}
         return loaded if isinstance(loaded, dict) else {}

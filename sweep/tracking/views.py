@@ -1,9 +1,8 @@
-"""Saved views of MLflow's own page, filled in from the templates in ``page/``.
+"""Saved views of MLflow's UI, filled in from the templates in ``page/``.
 
-Left alone the page shows nested runs as one row without a chart, and curves on linear axes. A
-saved view, a tag of the experiment, arranges it. Its format belongs to the page's own program
-and is documented nowhere; the templates were written for MLflow 3.17, and a later 3.x uses what
-it knows of them.
+Without one, the UI shows nested runs as one row without charts, and curves on linear axes. A view
+is a tag of the experiment in an internal, undocumented format. The templates were written for
+MLflow 3.17; later 3.x versions use the parts that they support.
 """
 
 from __future__ import annotations
@@ -20,13 +19,13 @@ from typing import Any
 OLDEST = (3, 17)  # version of MLflow
 TEMPLATES = Path(__file__).parent / "page"
 PREFIX = "mlflow.sharedViewState."  # of the tags that hold a view
-LONGEST = 5000  # characters; what every MLflow 3 takes as the value of an experiment's tag
+LONGEST = 5000  # characters; every MLflow 3 accepts an experiment tag of this length
 
 Words = Mapping[str, Sequence[str]]
 
 
 def is_known(version: str) -> bool:
-    """Return whether the page of this version of MLflow reads the views."""
+    """Return whether the UI of this MLflow version supports the views."""
     found = re.match(r"3\.(\d+)", version)
     return found is not None and (3, int(found[1])) >= OLDEST
 
@@ -38,10 +37,10 @@ def words_of(
     metrics: Sequence[Mapping[str, float]],
     deciding: str = "final_error",
 ) -> dict[str, list[str]]:
-    """Return what stands for each ``$word`` of the templates, with params and metrics by run.
+    """Return the values of each ``$word`` in the templates, from the params and metrics by run.
 
-    `deciding` is the metric that decides between runs. The final error is drawn by its
-    logarithm; another metric has a chart of its own beside it.
+    `deciding` is the metric that ranks the runs. The final error is plotted as its logarithm; any
+    other metric has an additional chart.
     """
 
     def varied(names: Sequence[str], runs: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -72,10 +71,10 @@ def _natural(name: str) -> tuple[Any, ...]:
 def view(
     name: str, words: Words, metrics: Collection[str], more: Mapping[str, Any] = {}
 ) -> tuple[str, dict[str, Any]] | None:
-    """Return the name of a view and the page's state; None where it would have no chart.
+    """Return a view's name and the UI's state; None if it would have no chart.
 
-    The page adds a chart for each of the runs' `metrics` that it finds none for, so those that
-    are not shown get a deleted one. `more` are further values of the state.
+    The UI adds a chart for each of the runs' `metrics` that has none, so those not to be shown
+    get a deleted one. `more` are further values of the state.
     """
     page = template("page")
     (own,) = _filled(template(name), words)
@@ -107,13 +106,13 @@ def view(
 
 
 def template(name: str) -> dict[str, Any]:
-    """Return a file of ``page/``."""
+    """Load a template from ``page/``."""
     loaded: dict[str, Any] = json.loads((TEMPLATES / f"{name}.json").read_text(encoding="utf-8"))
     return loaded
 
 
 def _filled(value: Any, words: Words) -> list[Any]:
-    """Return a template once for each value of the ``$word`` in it."""
+    """Expand a template: one copy for each value of the ``$word`` in it."""
     if isinstance(value, str):
         found = re.search(r"\$(\w+)", value)
         return [value.replace(found[0], one) for one in words[found[1]]] if found else [value]
@@ -126,7 +125,7 @@ def _filled(value: Any, words: Words) -> list[Any]:
 
 
 def view_tag(name: str, state: Mapping[str, Any], now: int) -> str | None:
-    """Return the tag's value at a time in milliseconds; None for a view that is too large."""
+    """Return a view's tag value, or None if it is too long; `now` is in milliseconds."""
     text = json.dumps(state, separators=(",", ":"))
     packed = base64.b64encode(zlib.compress(text.encode("ascii"), 9)).decode("ascii")
     outer = {"name": name, "createdAt": now, "updatedAt": now, "state": f"deflate;{packed}"}

@@ -1,8 +1,8 @@
-"""Write runs and sweeps to MLflow; their status is set last.
+"""Write runs and sweeps to MLflow; the status is set last.
 
-A run has three requests: its creation, one batch with all its values, and its status; its files
-are in place before the status. Every step may be repeated: files replace themselves, and points
-with the same time and value are stored once.
+A run takes three requests: creation, one batch with all values, and status, before which its files
+are in place. Every step may be repeated: files are replaced, and points with equal time and value
+are stored once.
 """
 
 from __future__ import annotations
@@ -37,14 +37,11 @@ from sweep.training.curve import CurveSlice, charted
 NOTE_LENGTH = 7500
 
 REQUEST = 1000
-"""So many entries MLflow takes at once, of them 100 params and 100 tags."""
-
-
-# --- runs --------------------------------------------------------------------------------
+"""MLflow's limit of entries per batch, of them 100 params and 100 tags."""
 
 
 def create_run(store: Store, record: RunRecord, more: Mapping[str, str] = {}) -> str:
-    """Create a run, status RUNNING, and return its id; `more` are further tags."""
+    """Create a run with status RUNNING and return its id; `more` are further tags."""
     name = short(record.name, 250) or "run"
     return _create(store, record.start_time, {**record.tags, **more}, name)
 
@@ -58,9 +55,9 @@ def _create(store: Store, start_time: int, tags: Mapping[str, str], name: str) -
 
 
 def find(store: Store, record: RunRecord) -> tuple[str | None, bool]:
-    """Return the run that a grid point has and whether it is finished; None if it has none.
+    """Return the id of a grid point's run and whether it is finished; the id is None without one.
 
-    It is a finished run, else the one of the same attempt.
+    A finished run is preferred, else the one of the same attempt is returned.
     """
     sweep_id, signature = record.sweep_id, record.tags.get("sweep.signature", "")
     if not is_plain_id(signature if sweep_id is None else sweep_id):
@@ -83,26 +80,18 @@ def find(store: Store, record: RunRecord) -> tuple[str | None, bool]:
 
 
 def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None) -> str:
-    """Bring a result file into the store, its status last, and remove it; return the run's id.
+    """Store a result file, its status last, and remove it; return the run's id.
 
-    Parameters
-    ----------
-    run_id
-        The run where it was created; None to create it.
-
-    Raises
-    ------
-    RunGoneError
-        The run was deleted meanwhile.
-    StoreError
-        The disk is full, the server does not answer or refuses it: the result file stays.
+    `run_id` is None if the run is yet to be created. Raises RunGoneError if the run was deleted,
+    StoreError if the disk is full or the server does not answer or refuses it. The result file
+    stays then.
     """
     outcome = record.end_tags
     try:
         if run_id is None:
             run_id, outcome = create_run(store, record, outcome), {}
         known = run_id
-        _log(store, known, record, outcome)  # first: it fails where the run was deleted
+        _log(store, known, record, outcome)  # first: it fails if the run was deleted
         files = path / results.FILES
         if files.is_dir():
             store.call(lambda: store.artifacts.put(known, files))
@@ -119,7 +108,7 @@ def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None
 
 
 def _log(store: Store, run_id: str, record: RunRecord, texts: Mapping[str, str]) -> None:
-    """Write metrics, params and tags: one batch, unless there are too many for one."""
+    """Write metrics, params and tags in one batch, or in several if they exceed the limit."""
     metrics = _metrics(record.metrics, record.start_time, record.end_time)
     params = [Param(entity_name(key), short(text)) for key, text in record.params.items()]
     tags = [RunTag(key, text) for key, text in texts.items()]
@@ -131,10 +120,10 @@ def _log(store: Store, run_id: str, record: RunRecord, texts: Mapping[str, str])
 
 
 def _metrics(points: Iterable[Point], start_time: int, end_time: int) -> list[Metric]:
-    """Return points as MLflow takes them.
+    """Return points as MLflow metrics.
 
-    Those of a curve have the time of the run's start, so that one which was shown while it
-    trained is the same at the end.
+    Curve points have the run's start time, so that those logged during training and at the end
+    are equal.
     """
     return [
         Metric(p.key, p.value, start_time if p.key in CURVES else end_time, p.step) for p in points
@@ -142,7 +131,7 @@ def _metrics(points: Iterable[Point], start_time: int, end_time: int) -> list[Me
 
 
 def log_curve(store: Store, run_id: str, start_time: int, part: CurveSlice) -> None:
-    """Show a part of a long run's curve while it trains: those points that its chart will have."""
+    """Log those points of a training run's curve that its final chart will have."""
     if len(part.steps):
         chosen = np.flatnonzero(np.isin(part.steps, np.append(0, charted(int(part.steps[-1])))))
         points = curve_points(part.steps, part.errors, part.validation, chosen)
@@ -150,13 +139,10 @@ def log_curve(store: Store, run_id: str, start_time: int, part: CurveSlice) -> N
         store.call(lambda: store.client.log_batch(run_id, metrics=metrics))
 
 
-# --- a sweep -----------------------------------------------------------------------------
-
-
 def start_sweep(
     store: Store, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]
 ) -> str:
-    """Create a sweep's parent run with its plan, before any of its runs; return the run's id."""
+    """Create a sweep's parent run with its plan, before its runs; return the run's id."""
     ours = {
         "sweep.role": "sweep",
         "sweep.id": sweep_id,
@@ -169,7 +155,7 @@ def start_sweep(
 
 
 def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> None:
-    """Raise StoreBusyError where another command added cells after this one had read the plan."""
+    """Raise StoreBusyError if another command added grid points after the plan was read."""
     stored = read.find_sweep(store, sweep_id).plan().get("cells", ())
     ours = [cell["config"] for cell in plan["cells"][: len(stored)]]
     if [cell["config"] for cell in stored] != ours:
@@ -180,7 +166,7 @@ def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> No
 
 
 def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:
-    """Write or replace a sweep's ``plan.json``, how many runs it has, its name and its note."""
+    """Write or replace a sweep's ``plan.json``, number of runs, name, tags and note."""
     text = json.dumps(plan, allow_nan=False, ensure_ascii=False)
     files = {"plan.json": text.encode("utf-8", "backslashreplace")}
     store.call(lambda: store.artifacts.copy(parent_run_id, files))
@@ -200,22 +186,16 @@ def finish_sweep(
     note: str | None = None,
     report_folder: Path | None = None,
 ) -> None:
-    """Write a sweep's metrics, note and report, and its status last.
+    """Write a sweep's metrics, note and report, then its status.
 
-    Parameters
-    ----------
-    status
-        FINISHED, FAILED or KILLED.
-    note
-        Markdown that MLflow's UI shows beside the run.
-    report_folder
-        Its files become the artifacts ``report/…``.
+    `status` is FINISHED, FAILED or KILLED, `note` is Markdown for MLflow's UI. The files of
+    `report_folder` become the artifacts ``report/…``.
     """
     if report_folder is not None:
         files = {
             f"report/{path.relative_to(report_folder).as_posix()}": path.read_bytes()
             for path in sorted(report_folder.rglob("*"))
-            if path.is_file() and not path.name.startswith(".")  # another command writes it
+            if path.is_file() and not path.name.startswith(".")  # being written by another command
         }
         store.call(lambda: store.artifacts.copy(parent_run_id, files))
     _describe(store, parent_run_id, totals, {}, note or None)
@@ -237,7 +217,7 @@ def _describe(
 
 
 def deduplicate_runs(store: Store, sweep: StoredSweep) -> list[StoredRun]:
-    """Return a sweep's runs that count, one for each cell, and tag the other attempts."""
+    """Return a sweep's runs, one per grid point, and tag the other attempts as superseded."""
     every = read.sweep_runs(store, sweep.sweep_id, every=True)
     runs = read.counting(every)
     kept = {run.cell: run.run_id for run in runs}

@@ -1,4 +1,1 @@
-"""Train trajectories: network, data, trainers, kernels and the error curve.
-
-Nothing here knows Hydra, MLflow or the disk.
-"""
+"""Network, data, trainers, kernels and error curves; independent of Hydra, MLflow and the disk."""

@@ -1,8 +1,6 @@
-"""Advance trajectories by a slice: what a worker does.
+"""Advance a batch of trajectories by a slice; runs in a worker.
 
-A task names what is trained, where each trajectory stands and how long to train; the result
-holds what is new of each curve, a snapshot for each cut point that was passed, and the state
-from which any worker can go on. A single trajectory is a batch of one.
+A result holds new curve points, a snapshot for each cut point passed, and states to continue from.
 """
 
 from __future__ import annotations
@@ -21,18 +19,18 @@ from sweep.training.trainers import build_batch
 from sweep.training.trajectory import Trajectory
 
 CALL_SECONDS = 0.1
-"""Aim for the length of one call into a trainer; a slice ends between two calls."""
+"""Target duration of one call into a trainer; a slice can end only between two calls."""
 
 MOST_ERRORS = 2**20
-"""Errors of one call over all trajectories: 8 MB, however long they are."""
+"""Most errors of one call, over all trajectories: 8 MB."""
 
 SMALL_STATE = 2**16
 STATE_SECONDS = 20.0
-"""A state of up to so many bytes comes back with each slice, a larger one so often."""
+"""States of up to SMALL_STATE bytes return with each slice, larger ones every STATE_SECONDS."""
 
 
 class Worker:
-    """Advances tasks one after another, and keeps the training under way between them."""
+    """Advance tasks one after another; the training in progress is kept between slices."""
 
     def __init__(self) -> None:
         self._training: Training | None = None
@@ -41,14 +39,14 @@ class Worker:
 
     @property
     def busy(self) -> bool:
-        """Whether a training is under way."""
+        """Whether a training is in progress."""
         return self._training is not None
 
     def advance(self, task: Task) -> SliceResult | Failure | None:
-        """Advance a task; return None where its training is not here.
+        """Advance a task; return None if it continues a training that this worker does not have.
 
-        Whatever the trainer raises is a Failure: SystemExit ends its run, not the worker. What
-        came before it in the slice is kept.
+        Every exception of the trainer, SystemExit too, becomes a Failure; the parts of the slice
+        before it are kept.
         """
         if task.items is not None:
             self.environment = task.items[0].environment
@@ -77,7 +75,7 @@ class Worker:
         return result
 
     def close(self) -> None:
-        """End the training under way, if there is one."""
+        """Close the training in progress, if any."""
         training, self._training = self._training, None
         if training is not None:
             with environment(self.environment):
@@ -85,30 +83,25 @@ class Worker:
 
 
 def advance(task: Task) -> SliceResult | Failure | None:
-    """Advance a task that holds its items: a function of the task alone."""
+    """Advance a task that has its items, without keeping the training."""
     return Worker().advance(task)
 
 
 class Training:
-    """A batch of trajectories under way in a worker.
+    """A batch of trajectories in training; TrainerError if a trainer violates the protocol.
 
     Parameters
     ----------
     batch
-        The trainers, fresh at step 0.
+        Trainers at step 0.
     cuts
-        For each trajectory the iteration counts at which a run ends, ascending.
+        The cut points of each trajectory, ascending.
     saved
-        Where earlier trainings ended, all at one step.
+        The states to continue from, all at one step; None starts at step 0.
     max_seconds
-        See Item, one for each.
+        The limit of each trajectory; see Item.
     variables
-        Environment variables that each call into a trainer finds.
-
-    Raises
-    ------
-    TrainerError
-        A trainer returned something else than the protocol requires.
+        Environment variables to set before each call into a trainer.
     """
 
     def __init__(
@@ -144,7 +137,7 @@ class Training:
 
     @classmethod
     def of(cls, items: Sequence[Item]) -> Training:
-        """Build the trainers of a task, and let them go on from where they were."""
+        """Build the trainers of a task and restore their states."""
         return cls(
             build_batch([item.spec for item in items]),
             [item.cuts for item in items],
@@ -155,17 +148,17 @@ class Training:
 
     @property
     def done(self) -> bool:
-        """Whether nothing is left to train."""
+        """Whether no trajectory is left to train."""
         return not any(item.under_way for item in self._items)
 
     def advance(self, seconds: float = math.inf, iterations: float = math.inf) -> SliceResult:
-        """Train until `seconds` or `iterations` have passed, or all is done."""
+        """Train until `seconds` or `iterations` have passed, or no trajectory is left."""
         started = time.perf_counter()
         while under_way := [item for item in self._items if item.under_way]:
             count = int(min(self._calls, iterations, *(i.cuts[0] - i.step for i in under_way)))
             if not count:
                 break
-            os.environ.update(self._variables)  # a library may take a variable as it reads it
+            os.environ.update(self._variables)  # a library may remove a variable it reads
             began = time.perf_counter()
             values = self._batch.advance(count)
             elapsed = time.perf_counter() - began
@@ -187,16 +180,16 @@ class Training:
         return SliceResult(tuple(item.end_slice() for item in self._items), states)
 
     def close(self) -> None:
-        """End the training where it is."""
+        """Close the trainers."""
         self._batch.close()
 
     def failed(self, failure: Failure) -> SliceResult:
-        """Return what came before a failure."""
+        """Return the parts trained before a failure, without states."""
         parts = tuple(item.end_slice() for item in self._items)
         return SliceResult(parts, (None,) * len(parts), failure)
 
     def _next_calls(self, elapsed: float) -> int:
-        """Return the next call's iterations: grow at most tenfold towards CALL_SECONDS."""
+        """Return the iterations of the next call: for CALL_SECONDS, at most tenfold."""
         wanted = self._calls * CALL_SECONDS / max(elapsed, 1e-9)
         most = min(2**17, MOST_ERRORS // len(self._items))
         return max(1, min(self._calls * 10, int(wanted), most))
@@ -218,6 +211,6 @@ class Training:
 def train(
     batch: Batch, cuts: Sequence[int], *, max_seconds: float = math.inf
 ) -> Iterator[RunResult]:
-    """Train a batch of one trajectory here; yield a result at each of `cuts`, ascending."""
+    """Train a batch of one trajectory in this process; yield a result at each cut point."""
     training = Training(batch, [cuts], None, [max_seconds])
     yield from History(cuts).add(training.advance().parts[0])

@@ -1,11 +1,8 @@
-"""The built-in trainer: backpropagation in a compiled kernel, one or several trajectories.
+"""The built-in trainer: backpropagation in a compiled kernel, for one or several trajectories.
 
-An iteration is one update, by all samples or by a mini-batch. The error after it is taken over
-all samples, so the curve, its best step and its thresholds do not depend on the batch size. The
-samples of an update follow from the seed and the update's number.
-
-The bits of a trajectory depend on its own initial weights and rate only: not on the other
-trajectories, the slices or the validation samples.
+An iteration is one update, by all samples or by a mini-batch; the error after it is always over
+all samples. The bits of a trajectory do not depend on the other trajectories of its batch, on the
+slices or on validation samples.
 """
 
 from __future__ import annotations
@@ -26,47 +23,45 @@ if TYPE_CHECKING:
     from sweep.training.data import Data
 
 ALGORITHM = "3"
-"""Part of every signature; changes when any bit of a result may change."""
+"""Algorithm version, part of every signature; change it when any bit of a result may change."""
 
 PART = 2**17
-"""Iterations between two checks for stalled and diverged trajectories, at most."""
+"""Most iterations between two checks for stalled and diverged trajectories."""
 
 Array = npt.NDArray[np.float64]
 
 
 class Item:
-    """One trajectory of a trainer, at the trainer's step."""
+    """One trajectory of a Backprop batch, at the batch's step."""
 
     def __init__(self, network: Network, data: Data, position: tuple[int, int]) -> None:
         self._network = network
         self._data = data
         self.position = position  # group and lane
-        self.flat = network.flat()  # the weights in the order of Network.names
-        self.values: Array = np.empty(0)  # the error, NaN once it diverged, and the validation one
+        self.flat = network.flat()  # weights in the order of Network.names
+        self.values: Array = np.empty(0)  # error, NaN once diverged, and validation error
         self.step = 0
         self.left = False
-        # The first step whose update changes no bit of any weight; every later step equals it.
-        # None with a batch size, where the next batch may change one.
+        # The first step whose update changes no bit of any weight, so all later steps equal it.
+        # None with mini-batches, as the next one may change a weight.
         self.stalled_at: int | None = None
-        # The first step at which a weight, an output or the error is not finite; the weights
-        # are those of this step.
+        # The first step with a non-finite weight, output or error; `flat` is that of this step.
         self.diverged_at: int | None = None
 
     @property
     def moving(self) -> bool:
-        """Whether more steps are needed and can differ from this one."""
+        """Whether further steps are needed and can differ from this one."""
         return self.stalled_at is None and self.diverged_at is None and not self.left
 
     def error(self) -> float:
-        """Return the current error."""
         return float(self.values[0])
 
     def weights(self) -> dict[str, float | Array]:
-        """Return the current weights, as Network.named."""
+        """Return the current weights, as Network.named does."""
         return self._network.replace(self.flat).named()
 
     def metrics(self) -> dict[str, float]:
-        """Return the accuracy now, where targets are classes; not once it diverged."""
+        """Return the accuracy if the targets are classes; invalid after divergence."""
         data, network = self._data, self._network.replace(self.flat)
         if data.preparation.classes is None and not network.classifies(data.targets):
             return {}
@@ -78,12 +73,12 @@ class Item:
         return found
 
     def state(self) -> dict[str, Any]:
-        """Return what `restore` needs; invalid once it diverged."""
+        """Return the state for `restore`; invalid after divergence."""
         stalled = -1 if self.stalled_at is None else self.stalled_at
         return {"step": self.step, "weights": self.flat.copy(), "stalled_at": stalled}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Load a state; see Backprop.restore."""
+        """Load a state; called by Backprop.restore."""
         self.flat = self._network.replace(np.asarray(state["weights"], dtype=np.float64)).flat()
         self.step = int(state["step"])
         stalled = int(state.get("stalled_at", -1))
@@ -95,28 +90,24 @@ class Backprop(Batch):
     """Train trajectories of equal networks on the same data.
 
     Up to LANES trajectories of a small network train in one vector kernel, in about the time of
-    two separate trainings. Results equal those of separate training.
+    two separate trainings. Results equal those of separate training. Raises ConfigError if the
+    rule does not apply to the network or the data does not fit it.
 
     Parameters
     ----------
     networks, lrs
-        The network and the rate of each trajectory; networks differ in their initial weights only.
+        Network and learning rate of each trajectory; networks differ in initial weights only.
     data
-        The samples; with validation samples the error over these is computed at each step as well.
+        The samples; with validation samples their error is computed at each step, too.
     rule
         How biases move: one of network.RULES.
     seed
-        Seed of the sample order, used with a batch size.
+        Seed of the sample order; used with `batch_size` only.
     batch_size
-        Samples of one update, at least 1; the last update of an epoch takes what is left. An
-        update moves by the mean over its samples. None takes all.
+        Samples per update, at least 1; the last update of an epoch takes the rest. An update
+        uses the mean over its samples. None takes all samples.
     shuffle
-        Whether each epoch has an order of its own.
-
-    Raises
-    ------
-    ConfigError
-        The rule does not apply to the network, or the data does not fit it.
+        Whether to draw a new order of the samples for each epoch.
     """
 
     def __init__(
@@ -149,19 +140,19 @@ class Backprop(Batch):
         self.restore([item.state() for item in self.items])
 
     def now(self) -> StepValues:
-        """Return the values of the step that was restored, shape (items, 1) each."""
+        """Return the values at the restored step, shape (items, 1) each."""
         return self._now
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Continue from the items' states, which must be at one step."""
+        """Continue from the items' states, all at one step."""
         super().restore(states)
         (self._step,) = {item.step for item in self.items}
         flats = np.array([self.items[at].flat for at in self._order])
         start = np.ascontiguousarray(
             flats.reshape(-1, self._width, flats.shape[1]).transpose(0, 2, 1)
         )
-        # The kernel takes the error of a state and then updates it, so the state kept is that
-        # of the next step. Comparing the two detects a stall without further training.
+        # The kernel computes the error of a state, then updates it: `_ahead` is the state of the
+        # next step. Comparing the two detects a stall without further training.
         self._ahead = start.copy()
         values = self._empty(1)
         self._train(range(len(start)), self._step, values)
@@ -170,7 +161,7 @@ class Backprop(Batch):
         self._now = self._step_values(values)
 
     def advance(self, iterations: int) -> StepValues:
-        """Train; errors are NaN from the first non-finite step on, undefined for items left."""
+        """Train; errors are NaN from the first non-finite step on, undefined after `leave`."""
         values = self._empty(iterations)
         most = min(PART, self._batches.most)
         for first in range(0, iterations, most):
@@ -178,20 +169,20 @@ class Backprop(Batch):
         return self._step_values(values)
 
     def leave(self, at: int) -> None:
-        """Stop training an item; its lane may run on with the other ones."""
+        """Stop training an item; its lane may continue with the others."""
         self.items[at].left = True
 
     def _empty(self, steps: int) -> Array:
-        """Return an array of errors, and of validation errors if any, for each group and lane."""
+        """Return an array for errors and any validation errors, (kinds, groups, lanes, steps)."""
         return np.empty((1 + self._validated, *self._rates.shape, steps))
 
     def _step_values(self, values: Array) -> StepValues:
-        """Return the values of the items, without the lanes that repeat the first one."""
+        """Return the values of the items, without unused lanes."""
         rows = values.reshape(len(values), len(self._order), -1)[:, : len(self.items)]
         return StepValues(rows[0], rows[1] if self._validated else None)
 
     def _advance(self, values: Array) -> None:
-        """Train for the steps of `values`, at least one, and fill it."""
+        """Train for the steps of `values`, at least one, and fill `values`."""
         steps = values.shape[-1]
         moving = [item for item in self.items if item.moving]
         groups = sorted({item.position[0] for item in moving})
@@ -214,7 +205,7 @@ class Backprop(Batch):
                 values[:, *item.position] = item.values[:, np.newaxis]
 
     def _train(self, groups: Sequence[int], update: int, values: Array) -> None:
-        """Run the kernel for the steps of `values`, from update number `update` on."""
+        """Run the kernel for the steps of `values`, starting with update number `update`."""
         rows, bounds = self._batches.rows(update, values.shape[-1])
         for at in groups:
             # Without validation samples the last argument is not written.
@@ -222,17 +213,17 @@ class Backprop(Batch):
             self._kernel(self._ahead[at], self._rates[at], rows, bounds, errors, others)
 
     def _end(self, item: Item, state: Array, values: Array) -> str:
-        """Return whether an item diverged or stalled by the last step of `values`, of `state`."""
+        """Return "diverged", "stalled" or "" for an item after the last step of `values`."""
         group, lane = item.position
         flat, ahead = state[group, :, lane], self._ahead[group, :, lane]
         # A non-finite weight stays non-finite.
         if not (np.isfinite(values[0, group, lane]).all() and np.isfinite(flat).all()):
             return "diverged"
-        # To the bit: 0.0 is not -0.0.
+        # Compare bits: 0.0 differs from -0.0.
         return "stalled" if self._batches.full and flat.tobytes() == ahead.tobytes() else ""
 
     def _update(self, item: Item, state: Array, values: Array) -> None:
-        """Update an item from `state`, which belongs to the last step of `values`."""
+        """Update an item from `state`, the one at the last step of `values`."""
         group, lane = item.position
         end = self._end(item, state, values)
         if end == "diverged":

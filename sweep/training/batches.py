@@ -1,4 +1,4 @@
-"""The samples of each update of a mini-batch training."""
+"""The samples of each mini-batch update."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 ORDERED = 2**20
-"""At most so many samples of an order are generated at once, or those of one update."""
+"""Most sample indices generated at once, unless one update needs more."""
 
 SHUFFLE = 0x73687566
-"""Separates the generators of shuffles from those of weights and splits with the same seed."""
+"""Separates the random numbers of shuffles from those of weights and splits with equal seed."""
 
 Integers = npt.NDArray[np.int64]
 NONE: Integers = np.empty(0, dtype=np.int64)
@@ -30,13 +30,7 @@ class Batches:
     """The samples of each update, a function of the seed and the update's number.
 
     There is no state, so slicing a training changes no bit. See Backprop for the parameters.
-
-    Attributes
-    ----------
-    full
-        Whether each update takes all samples.
-    most
-        Upper limit of `count` in `rows`.
+    `full`: whether each update takes all samples; `most`: upper limit of `count` in `rows`.
     """
 
     def __init__(self, samples: int, size: int | None, *, seed: int, shuffle: bool) -> None:
@@ -46,10 +40,10 @@ class Batches:
         self.most = sys.maxsize if self.full else max(1, ORDERED // self._size)
 
     def rows(self, first: int, count: int) -> tuple[Integers, Integers]:
-        """Return the kernel's rows and bounds for `count` updates from `first` on."""
+        """Return rows and bounds (see spec.Kernel) of `count` updates from number `first` on."""
         if self.full or not count:
             return NONE, NONE
-        updates = -(-self._samples // self._size)  # of an epoch; the last takes what is left
+        updates = -(-self._samples // self._size)  # per epoch; the last one takes the rest
         epochs = range(first // updates, -(-(first + count) // updates))
         epoch, update = np.divmod(np.arange(first, first + count + 1), updates)
         bounds = (epoch - epochs[0]) * self._samples + update * self._size

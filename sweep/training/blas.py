@@ -14,12 +14,12 @@ ONE_THREAD = dict.fromkeys(
     ),
     "1",
 )
-"""Environment variables that the libraries read when they are loaded."""
+"""Environment variables, read by the libraries when they are loaded."""
 
 
 def hold_blas() -> None:
-    """Limit loaded libraries in this thread to one thread, and those loaded later."""
-    import threadpoolctl  # late: 30 ms that only a user's own trainer needs
+    """Limit libraries to one thread: those already loaded, in this thread, and those to come."""
+    import threadpoolctl  # imported late: 30 ms, for users' trainers only
 
     os.environ.update(ONE_THREAD)
     threadpoolctl.threadpool_limits(1)

@@ -1,7 +1,6 @@
-"""The error curve of a trajectory: thinned points, with exact landmarks.
+"""The error curve of a trajectory: thinned points, and exact landmarks of all steps.
 
-Thinning depends on the step alone and landmarks cover all steps, so the slices of a curve are
-joined by appending them.
+Thinning depends only on the step, so slices of a curve are joined by concatenation.
 """
 
 from __future__ import annotations
@@ -16,29 +15,32 @@ import numpy as np
 import numpy.typing as npt
 
 FULL_CURVE = 100_000
-"""Up to this step a stored curve holds every step; beyond it is thinned (see kept_steps)."""
+"""Curves keep every step up to this one and are thinned beyond it; see kept_steps."""
 
 THRESHOLDS = tuple(range(1, 33))
-"""The k of the error levels 10^-k whose first crossing is recorded."""
+"""The k of the error levels 10^-k whose first step is recorded."""
 
 CHART_POINTS = 320
 PER_DECADE = 12
-"""Points a decade of the curve for charts: looks smooth, and each costs 45 µs to store."""
+"""Charted curves have PER_DECADE points per decade (looks smooth), in total at most CHART_POINTS.
+
+Each point takes 45 µs to store.
+"""
 
 LAST_STEP = 2**62
-"""The last kept step; at 10 ns an iteration it takes 1400 years."""
+"""Last kept step: 1400 years at 10 ns an iteration."""
 
 Steps = npt.NDArray[np.int64]
 Values = npt.NDArray[np.float64]
 Points = tuple[Steps, Values]
-"""Steps, ascending, and the value at each, shape (n,) both."""
+"""Steps, ascending, and the values at these; shape (n,) each."""
 
 
 @dataclass(frozen=True)
 class Landmarks:
-    """Exact facts about all steps of a curve, independent of the points it keeps.
+    """Exact properties of all steps of a curve, independent of thinning.
 
-    A pair of values is an error and a validation error, NaN where there is none.
+    Pairs of values are (error, validation error), the latter NaN without validation.
     """
 
     last: int = -1  # the last finite step; -1 before step 0
@@ -48,16 +50,16 @@ class Landmarks:
     thresholds: tuple[int, ...] = ()  # first step with error <= 10^-k, for each k reached
     best_validation_error: float = math.nan  # the smallest finite one
     diverged_at: int | None = None  # first step whose error is not finite; the curve ends before it
-    stopped_at: int | None = None  # last step of a training that ended by itself
+    stopped_at: int | None = None  # last step, if trainer or early stopping ended it
     named: Mapping[str, tuple[int, float]] = field(default_factory=dict)
-    """The last step and value of each further curve, finite or not."""
+    """Last step and value of each further curve, finite or not."""
 
 
 @dataclass(frozen=True)
 class CurveSlice:
     """Points of a curve, shapes (n,), and the landmarks of all its steps up to their end.
 
-    `named` holds the finite points of further curves, which need not have one at each step.
+    `named` holds the finite points of further curves, which may skip steps.
     """
 
     marks: Landmarks
@@ -67,20 +69,20 @@ class CurveSlice:
     named: Mapping[str, Points] = field(default_factory=dict)
 
     def at(self, chosen: npt.NDArray[Any] | slice) -> CurveSlice:
-        """Return the points at these positions."""
+        """Return the points at the positions `chosen`."""
         validation = None if self.validation is None else self.validation[chosen]
         return replace(
             self, steps=self.steps[chosen], errors=self.errors[chosen], validation=validation
         )
 
     def until(self, marks: Landmarks) -> CurveSlice:
-        """Return the points up to earlier landmarks."""
+        """Return the curve up to the step of earlier landmarks."""
         end = int(np.searchsorted(self.steps, marks.last, side="right"))
         named = {name: _up_to(points, marks.last) for name, points in self.named.items()}
         return replace(self.at(slice(end)), marks=marks, named=named)
 
     def completed(self) -> CurveSlice:
-        """Return the curve with its best and its last point, and the last of further curves."""
+        """Return the curve with its best and last point, and the last of further curves."""
         marks, steps, errors, validation = self.marks, self.steps, self.errors, self.validation
         landmarks = (marks.best_step, marks.best_values), (marks.last, marks.last_values)
         for step, (error, other) in landmarks if marks.last >= 0 else ():
@@ -123,16 +125,16 @@ def measured(
     validation: Values | None = None,
     named: Mapping[str, Points] | None = None,
 ) -> CurveSlice:
-    """Return what the next steps add to a curve; a non-finite error ends it.
+    """Return the slice of the next steps of a curve, which ends before a non-finite error.
 
     Parameters
     ----------
     marks
-        The landmarks of the steps before.
+        Landmarks of the previous steps.
     errors, validation
-        Those of the next steps, shape (n,).
+        Values at the next steps, shape (n,).
     named
-        New points of further curves, at these steps.
+        Points of further curves at these steps.
     """
     first, diverged_at = marks.last + 1, None
     if not np.isfinite(errors).all():
@@ -157,7 +159,7 @@ def measured(
 
 
 def _extended(marks: Landmarks, errors: Values, validation: Values | None) -> Landmarks:
-    """Return the landmarks after these finite errors, at least one."""
+    """Return the landmarks after further errors: finite, at least one."""
 
     def values(at: int) -> tuple[float, float]:
         return float(errors[at]), math.nan if validation is None else float(validation[at])
@@ -187,9 +189,9 @@ def _up_to(points: Points, last: int) -> Points:
 
 @cache
 def _thinned() -> Steps:
-    """Return the steps beyond FULL_CURVE that a curve keeps, each 1/500 above the one before.
+    """Return the steps kept beyond FULL_CURVE, each larger by 1/500: about 1150 a decade.
 
-    Integers only, so that every machine keeps the same ones: about 1150 a decade.
+    Integer arithmetic, so that every machine keeps the same steps.
     """
     steps = [FULL_CURVE + FULL_CURVE // 500]
     while steps[-1] < LAST_STEP:
@@ -198,10 +200,9 @@ def _thinned() -> Steps:
 
 
 def kept_steps(last: int, first: int = 0) -> Steps:
-    """Return the steps from `first` to `last` that a curve keeps, shape (n,), int64.
+    """Return the steps from `first` to `last` that a curve keeps, shape (n,).
 
-    Every step up to FULL_CURVE, then a fixed log-spaced list that depends on the step
-    alone. (A run adds its best and its last step.)
+    Every step up to FULL_CURVE, then a fixed log-spaced list. A run adds its best and last step.
     """
     head = np.arange(first, min(last, FULL_CURVE) + 1, dtype=np.int64)
     if last <= FULL_CURVE:
@@ -211,11 +212,10 @@ def kept_steps(last: int, first: int = 0) -> Steps:
 
 
 def charted(last: int) -> Steps:
-    """Return the kept steps from 1 to `last` that charts show, ascending, int64.
+    """Return the kept steps from 1 to `last` that charts show, ascending, shape (n,).
 
-    Spaced evenly in log(step), by a list that depends on the step alone, so that the points
-    charted while a run trains are among those charted at its end. (A run adds its first, its
-    best and its last step.)
+    Log-spaced by a fixed list, so that points charted during training are charted at the end,
+    too. A run adds its first, best and last step.
     """
     per_decade = PER_DECADE
     decades = math.log10(max(last, 1))
@@ -223,7 +223,7 @@ def charted(last: int) -> Steps:
         per_decade = max(1, int((CHART_POINTS - 4) / decades))
     wanted = np.round(10.0 ** (np.arange(math.floor(decades * per_decade) + 1) / per_decade))
     chosen = np.unique(wanted.astype(np.int64))
-    if last > FULL_CURVE:  # beyond it, the first kept step that is no smaller
+    if last > FULL_CURVE:  # round up to kept steps
         kept = kept_steps(last)
         at = np.searchsorted(kept, chosen)
         chosen = np.unique(kept[at[at < len(kept)]])

@@ -1,4 +1,4 @@
-"""A generator function as a trainer: each value that it yields is the error one iteration on."""
+"""Generator functions as trainers."""
 
 from __future__ import annotations
 
@@ -13,25 +13,21 @@ ERROR, VALIDATION, WEIGHTS = "error", "validation_error", "weights"
 
 
 class Function(Batch):
-    """A batch of one: what a generator yields.
+    """A batch of one trajectory, trained by a generator.
 
-    The first value is the error before training, step 0; each further one is the error after
-    one more iteration. A mapping names several values, ``error`` among them: each other name is
-    a curve of its own, ``validation_error`` the validation curve, and ``weights`` maps names to
-    numbers or arrays, or is a function without arguments that returns such a mapping and is
-    called only where a run begins or ends.
+    The generator yields the error before training (step 0), then the error after each iteration;
+    or mappings with ``error`` and further values. ``validation_error`` is the validation curve;
+    ``weights`` maps names to numbers or arrays, or is a function without arguments that returns
+    such a mapping, called only where a run begins or ends; any other name is a further curve.
+
+    The constructor and `advance` raise TrainerError if it yields anything else or no value at all.
 
     Parameters
     ----------
     name
         The function's name, for messages.
     values
-        The generator, not begun.
-
-    Raises
-    ------
-    TrainerError
-        By the constructor and `advance`: it yielded something else, or nothing at all.
+        The generator, not started.
     """
 
     def __init__(self, name: str, values: Generator[Any]) -> None:
@@ -50,16 +46,16 @@ class Function(Batch):
         self._validated = self._first.validation is not None
 
     def now(self) -> StepValues:
-        """Return the first value."""
+        """Return the values of step 0."""
         return self._first
 
     def weights(self) -> Mapping[str, Any]:
-        """Return the weights that came with the last value; none where it had none."""
+        """Return the weights yielded with the last value; empty if there were none."""
         found: Mapping[str, Any] = self._weights() if callable(self._weights) else self._weights
         return found
 
     def advance(self, iterations: int) -> StepValues:
-        """Draw the next values, fewer where the generator returns."""
+        """Take the next values; fewer than `iterations` if the generator returns."""
         errors: list[float] = []
         validation: list[float] = []
         named: dict[str, tuple[list[int], list[float]]] = {}
@@ -91,11 +87,11 @@ class Function(Batch):
         )
 
     def close(self) -> None:
-        """End the generator: its `finally` blocks run."""
+        """Close the generator; its `finally` blocks run."""
         self._values.close()
 
     def _numbers(self, value: Any) -> dict[str, float]:
-        """Return the numbers of a yielded value by name; keep its weights."""
+        """Return the numbers of a yielded value by name, and store its weights."""
         named = value if isinstance(value, Mapping) else {ERROR: value}
         if ERROR not in named:
             raise TrainerError(

@@ -1,7 +1,6 @@
-"""What a trajectory has given so far, put together from its slices, and the results of its runs.
+"""Join the slices of a trajectory, and derive the results of its runs.
 
-A trajectory is trained once; every run that ends on it is a prefix, so each number of a result
-depends on the steps up to the run's last one and on nothing else.
+Each run is a prefix of the trajectory: its result depends only on the steps up to its last one.
 """
 
 from __future__ import annotations
@@ -19,56 +18,56 @@ from sweep.training.surroundings import Failure
 from sweep.training.task import Part, Saved, Weights
 
 MOST_PRINTED = 2**20
-"""Characters of what a trajectory prints that are kept."""
+"""Most characters of a trajectory's printed output that are kept."""
 
 LEFT_OUT = f"\n(What was printed after the first {MOST_PRINTED} characters is left out.)\n"
 
 
 @dataclass(frozen=True)
 class RunResult:
-    """What one run produced; plain values that travel between processes."""
+    """Result of one run; plain values, sent between processes."""
 
     iters: int  # iterations asked for
     outcome: str  # completed, diverged, interrupted or failed
     steps: npt.NDArray[np.int64]  # of the kept curve, ascending from 0
     errors: npt.NDArray[np.float64]  # at `steps`, all finite
-    best_error: float | None  # the smallest of all steps, kept or not
-    best_step: int | None  # the first step that has it
+    best_error: float | None  # smallest of all steps, kept or not
+    best_step: int | None  # first step with this error
     initial_error: float | None
-    final_error: float | None  # after the last iteration; None where that was not reached
-    diverged_at: int | None  # the first step with a non-finite value
-    stalled_at: int | None  # the first step from which on no weight changes
-    thresholds: Mapping[int, int | None]  # k of THRESHOLDS -> the first step with error <= 10^-k
+    final_error: float | None  # after the last iteration; None if that was not reached
+    diverged_at: int | None  # first step with a non-finite value
+    stalled_at: int | None  # first step from which no weight changes
+    thresholds: Mapping[int, int | None]  # k of THRESHOLDS -> first step with error <= 10^-k
     initial_weights: Weights  # by name; scalars as float, arrays as float64 arrays
-    final_weights: Weights  # those of a diverged run may be non-finite
+    final_weights: Weights  # may be non-finite if the run diverged
     train_seconds: float  # from the start of the trajectory to this run's last step; see Part
-    metrics: Mapping[str, float] = field(default_factory=dict)  # not all of them finite
-    validation: npt.NDArray[np.float64] | None = None  # errors at `steps`, NaN where none was taken
-    final_validation_error: float | None = None  # None where the last iteration was not reached
-    best_validation_error: float | None = None  # the smallest of all steps
-    stopped_at: int | None = None  # the last step of a training that ended by itself
+    metrics: Mapping[str, float] = field(default_factory=dict)  # may be non-finite
+    validation: npt.NDArray[np.float64] | None = None  # errors at `steps`, NaN where missing
+    final_validation_error: float | None = None  # None if the last iteration was not reached
+    best_validation_error: float | None = None  # smallest of all steps
+    stopped_at: int | None = None  # last step, if trainer or early stopping ended it
     curves: Mapping[str, Points] = field(default_factory=dict)  # finite points of further curves
-    failure: Failure | None = None  # what the trainer raised after the last iteration
-    printed: str = ""  # up to the run's end
-    best_weights: Weights | None = None  # of early stopping: at the smallest validation error
+    failure: Failure | None = None  # raised by the trainer after the last iteration
+    printed: str = ""  # output up to the run's end
+    best_weights: Weights | None = None  # early stopping: at the smallest validation error
 
 
 class History:
-    """One trajectory as the driver sees it.
+    """The driver's data of one trajectory.
 
     Parameters
     ----------
     cuts
-        The iteration counts at which a run ends, ascending.
+        The cut points, ascending.
     saved, points
-        Where an earlier training ended, and the points of its curve up to there.
+        The state to continue from, and the curve up to it.
     """
 
     def __init__(
         self, cuts: Sequence[int], saved: Saved | None = None, points: CurveSlice | None = None
     ) -> None:
-        self.left = deque(cuts)  # those without a result
-        self.saved = saved  # the last state that came back; without one it starts at step 0
+        self.left = deque(cuts)  # cut points without a result
+        self.saved = saved  # the last state returned by a worker; None: step 0
         self.seconds = saved.seconds if saved and points else 0.0
         self.printed = saved.printed if saved else ""
         self._slices = [points or CurveSlice(Landmarks())]
@@ -77,30 +76,26 @@ class History:
 
     @property
     def step(self) -> int:
-        """The last step that is known."""
+        """The last step received."""
         return max(0, self._slices[-1].marks.last)
 
     @property
     def curve(self) -> CurveSlice:
-        """The curve so far: all points that do not depend on where it ends."""
+        """The curve so far, without points that depend on its end (see completed)."""
         self._slices = [joined(self._slices)]
         return self._slices[0]
 
     def rewind(self) -> None:
-        """Go back to the last state: what came after it is trained again."""
+        """Return to the last state; the steps after it are trained again."""
         saved = self.saved or Saved(Landmarks(), 0.0, {})
         self._slices = [self.curve.until(saved.marks)]
         self.seconds, self.printed = saved.seconds, saved.printed
 
     def add(self, parts: Sequence[Part], state: Saved | None = None) -> Iterator[RunResult]:
-        """Append the parts of a slice; return a result for each run that ends with one.
+        """Append the parts of a slice; return an iterator of the results of runs that end in it.
 
-        Everything is appended at once, results are made one after the other.
-
-        Parameters
-        ----------
-        state
-            Where the trajectory can go on from after the last part.
+        All parts are appended at once; results are computed lazily. `state` is the one after the
+        last part, to continue from.
         """
         endings = [ending for part in parts for ending in self._append(part)]
         if state is not None:
@@ -108,7 +103,7 @@ class History:
         return (self._result(*ending) for ending in endings)
 
     def _append(self, part: Part) -> Iterator[tuple[int, str, Part, str]]:
-        """Append a part; yield iterations, outcome, part and output of each run it ends."""
+        """Append a part; yield (iterations, outcome, part, output) of each run it ends."""
         self._slices.append(part.curve)
         self.seconds = part.seconds
         room = MOST_PRINTED - len(self.printed)
@@ -132,7 +127,7 @@ class History:
             yield iters, outcome, part, self.printed
 
     def charted(self) -> CurveSlice | None:
-        """Return the new points that charts show, each once; None where there is none."""
+        """Return the points for charts that are new since the last call; None if there are none."""
         curve = self.curve.completed()
         chosen = np.append(0, charted(self.step))
         chosen = chosen[chosen > self._shown]

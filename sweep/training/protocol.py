@@ -15,89 +15,82 @@ Values = npt.NDArray[np.float64]
 
 
 class TrainerError(TypeError):
-    """A trainer broke its protocol; the message names the class and the method."""
+    """A trainer violates the protocol; the message names the class and the method."""
 
 
 class Trainer(Protocol):
-    """What trains: one trajectory from its start, forward only.
+    """Trainer of one trajectory from step 0, forward only.
 
-    ``advance(a)`` then ``advance(b)`` equals ``advance(a + b)`` to the bit. A class that
-    cannot promise it has ``shareable = False``; one that may run beside others in the
-    threads of one process has ``thread_safe = True``. An optional ``stalled_at`` is the
-    step from which on no weight changes, once that is known.
+    ``advance(a)`` then ``advance(b)`` equals ``advance(a + b)`` to the bit; a class for which this
+    does not hold has ``shareable = False``. One that may run in several threads of a process has
+    ``thread_safe = True``. An optional ``stalled_at`` is the step from which no weight changes.
 
-    Optional methods: ``state()`` returns all that is needed to go on from here, arrays, numbers
-    and texts by name, and ``restore(state)`` takes it in a fresh object; ``metrics()`` names
-    numbers at the end of a run; ``validation_errors()`` returns the errors on other samples at
-    each step of the last advance, shape (iterations,), before any that of step 0, shape (1,):
-    NaN where none was taken, or None where there is nothing to validate on.
+    Optional methods: ``state()`` returns what is needed to continue, arrays, numbers and texts by
+    name, and ``restore(state)`` loads it into a new object; ``metrics()`` returns numbers by name
+    at the end of a run; ``validation_errors()`` returns the validation errors after each iteration
+    of the last advance, shape (iterations,), or before any advance that of step 0, shape (1,):
+    NaN where missing, or None without validation samples.
     """
 
     def advance(self, iterations: int) -> npt.ArrayLike:
-        """Train on; return the errors after each iteration, shape (iterations,)."""
+        """Train; return the errors after each iteration, shape (iterations,)."""
         ...
 
     def error(self) -> float:
-        """Return the error now (step 0 before any advance)."""
+        """Return the current error (step 0 before any advance)."""
         ...
 
     def weights(self) -> Mapping[str, float | npt.ArrayLike]:
-        """Return the weights now, by name."""
+        """Return the current weights by name."""
         ...
 
 
 @dataclass(frozen=True)
 class StepValues:
-    """What a batch gives for some steps."""
+    """Values of a batch at consecutive steps."""
 
     errors: Values  # shape (items, steps)
-    validation: Values | None = None  # likewise
+    validation: Values | None = None  # same shape
     named: Mapping[str, Points] = field(default_factory=dict)
-    """New points of a single trajectory's further curves, at these steps."""
+    """Points of further curves at these steps; batches of one only."""
 
-    stopped: bool = False  # the training of a batch of one has ended by itself
+    stopped: bool = False  # no further steps; batches of one only
 
 
 class Batch:
-    """Trajectories that are trained together; what each gives does not depend on the others."""
+    """Trajectories trained together; the results of each do not depend on the others."""
 
     items: Sequence[Any]
-    """The trajectories, each with the methods of a Trainer but `advance` and `error`."""
+    """The trajectories, each with the methods of Trainer except `advance` and `error`."""
 
     savable: bool = True
-    """Whether the items' states are all that is needed to continue."""
+    """Whether the items' states suffice to continue."""
 
     best: Mapping[str, Any] | None = None
-    """The weights of a batch of one that early stopping keeps, with `patience`."""
+    """Weights kept by early stopping with `patience`; batches of one only."""
 
     def now(self) -> StepValues:
         """Return the values of step 0, before any advance."""
         raise NotImplementedError
 
     def advance(self, iterations: int) -> StepValues:
-        """Train all on, by at least one iteration; fewer where a batch of one has stopped."""
+        """Train all items, by at least one iteration; fewer steps if a batch of one has stopped."""
         raise NotImplementedError
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Continue from a state of each item, all at one step."""
+        """Continue from one state for each item, all at one step."""
         for item, state in zip(self.items, states, strict=True):
             item.restore(state)
 
     def leave(self, at: int) -> None:
-        """Train an item no further."""
+        """Stop training an item."""
 
     def close(self) -> None:
         """End the training."""
 
 
 class BatchOfOne(Batch):
-    """Any trainer as a batch.
-
-    Raises
-    ------
-    TrainerError
-        By each method: the trainer returned something else than the protocol requires.
-    """
+    """Any trainer as a batch; methods raise TrainerError if it violates the protocol."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.items = [trainer]
@@ -112,7 +105,7 @@ class BatchOfOne(Batch):
         return StepValues(np.array([[error]]), validation)
 
     def advance(self, iterations: int) -> StepValues:
-        """Train on; validation errors are NaN where a trainer that had some gives none."""
+        """Train; validation errors are NaN where a trainer that had some returns None."""
         call, value = _called(self.items[0], "advance", iterations)
         errors = _numbers(value, call)
         if errors.shape != (iterations,):
@@ -140,7 +133,7 @@ class BatchOfOne(Batch):
 
 
 def checked_metrics(trainer: object) -> dict[str, float]:
-    """Return the extra metrics now; a trainer need not have any."""
+    """Return the trainer's own metrics; empty without a method `metrics`."""
     if not hasattr(trainer, "metrics"):
         return {}
     call, values = _named(trainer, "metrics")
@@ -148,19 +141,19 @@ def checked_metrics(trainer: object) -> dict[str, float]:
 
 
 def snapshot(trainer: object) -> dict[str, Any]:
-    """Return copies of the weights now, scalars as float."""
+    """Return copies of the current weights, scalars as float."""
     call, values = _named(trainer, "weights")
     arrays = {name: _numbers(value, f"{call}, {name!r}") for name, value in values.items()}
     return {name: array if array.ndim else float(array) for name, array in arrays.items()}
 
 
 def resumable(trainer: object) -> bool:
-    """Return whether a trainer can be continued: it has both state() and restore()."""
+    """Return whether a trainer has both state() and restore()."""
     return all(callable(getattr(trainer, name, None)) for name in ("state", "restore"))
 
 
 def checked_state(trainer: object) -> dict[str, npt.NDArray[Any]]:
-    """Return the state now: copies as arrays of numbers, truth values or text."""
+    """Return copies of the current state as arrays of numbers, booleans or text."""
     call, values = _named(trainer, "state")
     arrays = {name: np.array(value) for name, value in values.items()}
     for name, array in arrays.items():
@@ -173,7 +166,7 @@ def checked_state(trainer: object) -> dict[str, npt.NDArray[Any]]:
 
 
 def _called(trainer: object, method: str, *arguments: int) -> tuple[str, Any]:
-    """Call a method; return the call as messages show it, and what it returned."""
+    """Call a method; return the call as text for messages, and its result."""
     name = getattr(trainer, "__name__", type(trainer).__name__)
     if not callable(getattr(trainer, method, None)):
         raise TrainerError(f"{name} has no method {method}; a trainer needs it.")
@@ -182,7 +175,6 @@ def _called(trainer: object, method: str, *arguments: int) -> tuple[str, Any]:
 
 
 def _named(trainer: object, method: str) -> tuple[str, dict[str, Any]]:
-    """Call a method that returns values by name."""
     call, values = _called(trainer, method)
     if not isinstance(values, Mapping):
         kind = "arrays" if method == "state" else "numbers"
@@ -191,7 +183,7 @@ def _named(trainer: object, method: str) -> tuple[str, dict[str, Any]]:
 
 
 def _numbers(value: Any, call: str) -> Values:
-    """Return a float64 copy; None is no number here, though NumPy reads it as NaN."""
+    """Return a float64 copy; None is rejected, although NumPy converts it to NaN."""
     try:
         if value is not None:
             return np.array(np.asarray(value, dtype=np.float64))
@@ -208,6 +200,6 @@ def _one_number(value: Any, call: str) -> float:
 
 
 def short(value: Any) -> str:
-    """Return a value for a message, cut to 60 characters."""
+    """Return the repr of a value on one line, cut to 60 characters."""
     text = repr(value).replace("\n", " ")
     return text if len(text) <= 60 else text[:57] + "..."

@@ -1,4 +1,4 @@
-"""End a training where its error reaches a target, or its validation error improves no more."""
+"""Early stopping: at a target error, or when the validation error stops improving."""
 
 from __future__ import annotations
 
@@ -20,25 +20,20 @@ from sweep.training.protocol import (
 
 
 class Stopping(Batch):
-    """A batch of one trajectory that ends by itself, at a step that depends on its curve alone.
+    """A batch of one trajectory that stops early, at a step that depends only on its curve.
 
-    A trainer that can be continued is taken back to the very step; any other one does a single
-    iteration a call.
+    A trainer with `state` and `restore` is rewound to that step; any other one trains a single
+    iteration per call.
 
     Parameters
     ----------
     batch
-        Fresh at step 0.
+        The batch at step 0.
     error
-        The training ends at the first step whose error is not above this.
+        Stop at the first step with an error of at most this.
     patience
-        It ends at the first step that comes so many steps after the best validation error, and
-        `best` is the weights at the first step with the smallest one.
-
-    Raises
-    ------
-    TrainerError
-        With `patience`, the trainer has no validation errors.
+        Stop this many steps after the smallest validation error; `best` holds the weights of its
+        first step. Raises TrainerError if the trainer has no validation errors.
     """
 
     def __init__(
@@ -51,7 +46,7 @@ class Stopping(Batch):
         self._rewinds = resumable(self._trainer)
         self._step = self._best_step = 0
         self._least = math.inf
-        self.savable = patience is None  # else the best weights would have to be saved, too
+        self.savable = patience is None  # the best weights are not saved
         first = batch.now()
         self._first = replace(first, stopped=bool(first.errors[0, 0] <= self._target))
         if patience is not None:
@@ -64,19 +59,16 @@ class Stopping(Batch):
             self.best = snapshot(self._trainer)
 
     def now(self) -> StepValues:
-        """Return the values of step 0."""
         return self._first
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
-        """Continue from the trainer's state."""
         self._batch.restore(states)
 
     def close(self) -> None:
-        """Close the trainer."""
         self._batch.close()
 
     def advance(self, iterations: int) -> StepValues:
-        """Train; return the values up to the step where it ends."""
+        """Train; return the values up to the step where the training stops."""
         found = []
         for count in [iterations] if self._rewinds else [1] * iterations:
             found.append(self._advance(count))
@@ -85,7 +77,7 @@ class Stopping(Batch):
         return found[0] if len(found) == 1 else _joined(found)
 
     def _advance(self, count: int) -> StepValues:
-        """Train on; go back to the step where the training ends, if one of these is it."""
+        """Train, then rewind to the step where the training stops, if it is among these."""
         before = checked_state(self._trainer) if self._rewinds else {}
         values = self._batch.advance(count)
         (errors,), validation = values.errors, values.validation
@@ -109,18 +101,16 @@ class Stopping(Batch):
         )
 
     def _at(self, state: Mapping[str, Any], at: int, wanted: int) -> int:
-        """Take the trainer, `at` iterations after a state, to another count; return that."""
+        """Move the trainer from `at` to `wanted` iterations after a state; return `wanted`."""
         if wanted != at:
             self._batch.restore([state])
             self._batch.advance(wanted)
         return wanted
 
     def _improve(self, values: list[float], first: int) -> tuple[int | None, int | None]:
-        """Follow the validation errors from step `first` on.
+        """Update the best validation error; the first of `values` belongs to step `first`.
 
-        Returns
-        -------
-        After how many of them the best one came, and after how many the patience ended.
+        Return the number of values up to a new best one and up to the stop; None if there is none.
         """
         best = None
         for at, value in enumerate(values):
@@ -132,7 +122,6 @@ class Stopping(Batch):
 
 
 def _joined(found: Sequence[StepValues]) -> StepValues:
-    """Return consecutive values as one."""
     named: dict[str, list[Any]] = {}
     for values in found:
         for name, points in values.named.items():

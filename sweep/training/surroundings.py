@@ -1,4 +1,4 @@
-"""What a training has around it: its environment, its standard output, what it raises."""
+"""Environment variables, captured output and exceptions of a training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Failure:
-    """What a training raised: one line and the formatted traceback, and what it had printed."""
+    """An exception as one line and as formatted traceback, with the output printed before it."""
 
     sentence: str
     traceback: str | None = None
@@ -23,12 +23,12 @@ class Failure:
 
     @classmethod
     def of(cls, error: BaseException, printed: str = "") -> Failure:
-        """Return the failure that an error is."""
+        """Return the failure for an exception."""
         lines = f"{type(error).__name__}: {error}".splitlines()
         return cls(lines[0], "".join(traceback.format_exception(error)), printed)
 
 
-_held = threading.local()  # `text`: what a thread prints while it trains
+_held = threading.local()  # `text`: output of a thread in training
 _lock = threading.Lock()
 _threads = 0
 _before: dict[str, str | None] = {}
@@ -36,7 +36,7 @@ _users = 0
 
 
 class _Output:
-    """Standard output of the process, from which what some threads print is kept apart."""
+    """Standard output of the process; threads in training write to separate buffers."""
 
     def __init__(self, original: Any) -> None:
         self.original = original
@@ -54,7 +54,7 @@ class _Output:
 
 @contextmanager
 def captured() -> Iterator[None]:
-    """Keep what this thread prints within, for `take`."""
+    """Capture what this thread prints within; `take` returns it."""
     global _threads
     with _lock:
         _threads += 1
@@ -82,7 +82,7 @@ def take() -> str:
 
 @contextmanager
 def environment(variables: Mapping[str, str]) -> Iterator[None]:
-    """Set variables of the process's environment within; the last of several users restores it."""
+    """Set environment variables within; the last of concurrent users restores the old values."""
     global _users
     with _lock:
         _users += 1

@@ -1,4 +1,4 @@
-"""What travels between the driver and its workers: tasks and results; plain values."""
+"""Tasks and their results, sent between the driver and its workers; plain values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Weights = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Saved:
-    """Where a trajectory can go on from, with its training time and what it has printed."""
+    """State of a trajectory to continue from, with its training time and printed output."""
 
     marks: Landmarks
     seconds: float
@@ -30,11 +30,10 @@ class Saved:
 
 @dataclass(frozen=True)
 class Item:
-    """One trajectory of a task, from step 0 or from where an earlier training ended.
+    """One trajectory of a task, from step 0 or from a saved state.
 
-    `cuts` are the iteration counts at which a run ends, ascending; `max_seconds` is the training
-    time from step 0 on at which the trajectory is ended; `environment` holds variables that are
-    set while it trains.
+    `cuts` are the cut points, ascending; `max_seconds` limits the training time since step 0;
+    `environment` holds variables to set during training.
     """
 
     spec: RunSpec
@@ -46,10 +45,10 @@ class Item:
 
 @dataclass(frozen=True)
 class Task:
-    """Advance a batch by a slice of about so many seconds.
+    """Advance a batch by a slice of about `seconds`.
 
-    A worker goes on with a live training only where its next slice is `number` of `batch`. The
-    `items` are all at one step; None where the worker has them.
+    A worker continues the training it keeps only if the next slice is `number` of `batch`. The
+    `items` are all at one step; None if the worker has them.
     """
 
     batch: int
@@ -60,9 +59,10 @@ class Task:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Weights and a trainer's own metrics at a step, and the step from which nothing changes.
+    """Weights and a trainer's own metrics at a step.
 
-    With what `weights()` or `metrics()` raised, and the weights that early stopping keeps.
+    `stalled_at` is the step from which no weight changes, `failure` the exception of `weights()`,
+    `metrics()` or `close()`, `best` the weights kept by early stopping.
     """
 
     weights: Weights = field(default_factory=dict)
@@ -76,24 +76,24 @@ class Snapshot:
 class Part:
     """A stretch of a trajectory, and what was printed in it.
 
-    `seconds` is the training time from step 0 to its end. Of trajectories that train in one batch
-    each has its share: a call's time divided by the number of those that were under way.
+    `seconds` is the training time from step 0 to its end; in a batch the time of each call is
+    divided equally among the trajectories in training.
     """
 
     curve: CurveSlice
     seconds: float
-    snapshot: Snapshot | None  # at a cut point, or where the trajectory ends
-    ended: bool = False  # no more is trained: diverged, stopped, or `max_seconds` have passed
+    snapshot: Snapshot | None  # at a cut point or the end of the trajectory
+    ended: bool = False  # not trained further: diverged, stopped, or `max_seconds` passed
     initial: bool = False  # `snapshot` is that of step 0
     printed: str = ""
 
 
 @dataclass(frozen=True)
 class SliceResult:
-    """What a slice gave, for each trajectory of the batch.
+    """Results of a slice for each trajectory of the batch.
 
-    Each of the `parts` ends at a cut point or with the slice. A state is None where the trainer
-    has none, or it is large and not due. `failure` is what the trainer raised after the parts.
+    Each part ends at a cut point or with the slice. A state is None if the trainer has none, or
+    if it is large and not due. `failure` is the trainer's exception after the parts.
     """
 
     parts: tuple[tuple[Part, ...], ...]

@@ -1,4 +1,4 @@
-"""Find, hash and build what trains: the built-in trainer, or what a user names."""
+"""Import, hash and build trainers: the built-in one, or a user's class or generator function."""
 
 from __future__ import annotations
 
@@ -25,20 +25,17 @@ if TYPE_CHECKING:
 METHODS = ("advance", "error", "weights")
 
 GIVEN = ("data", "lr", "network", "seed")
-"""What a user's trainer gets from the program where it has a parameter of the name."""
+"""Values passed to a user's trainer if it has a parameter of that name."""
 
 
 def locate(target: str) -> Callable[..., Any]:
-    """Import the class or the generator function that `target` names, as ``package.module.Name``.
+    """Return the class or generator function `target`, a name such as ``package.module.Name``.
 
-    Raises
-    ------
-    ConfigError
-        It cannot be imported, is neither, or lacks a method of the protocol.
+    Raises ConfigError if it cannot be imported, is neither, or lacks a method of the protocol.
     """
     module_name, _, name = target.rpartition(".")
     if os.getcwd() not in sys.path and "" not in sys.path:
-        sys.path.append(os.getcwd())  # as `python -m` has it; an installed `sweep` has not
+        sys.path.append(os.getcwd())  # `python -m` does this, the script `sweep` does not
     try:
         found = getattr(importlib.import_module(module_name), name)
     except Exception as error:
@@ -69,20 +66,16 @@ def locate(target: str) -> Callable[..., Any]:
 
 
 def is_function(trainer: object) -> bool:
-    """Tell whether what trains is a generator function, decorated or not."""
+    """Return whether a trainer is a generator function, decorated or not."""
     return callable(trainer) and inspect.isgeneratorfunction(inspect.unwrap(trainer))
 
 
 @cache
 def source_hash(trainer: Callable[..., Any]) -> str:
-    """Return SHA-256 of the source file of a class or function: a changed one makes new runs.
+    """Return SHA-256 of the source file of a class or function, a part of the signature.
 
-    The file is read once, soon after its import: later changes of it do not run.
-
-    Raises
-    ------
-    ConfigError
-        It has no source file.
+    The file is read once, soon after its import: later changes have no effect in this process.
+    Raises ConfigError if there is no source file.
     """
     try:
         path = inspect.getsourcefile(inspect.unwrap(trainer))
@@ -98,13 +91,13 @@ def source_hash(trainer: Callable[..., Any]) -> str:
 
 
 def logs_by_itself(trainer: Callable[..., Any]) -> bool:
-    """Tell whether the source file of a class or function names MLflow."""
+    """Return whether the source file of a class or function contains "mlflow"."""
     path = inspect.getsourcefile(inspect.unwrap(trainer))
     return path is not None and b"mlflow" in Path(path).read_bytes()
 
 
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Raise ConfigErrors unless a user's trainer takes these keyword arguments, and no fewer."""
+    """Raise ConfigErrors if a trainer lacks a parameter for an option or requires another one."""
     called = trainer.__name__
     try:
         parameters = inspect.signature(trainer).parameters
@@ -143,19 +136,15 @@ def _advice(name: str, trainer: Callable[..., Any]) -> str:
 
 
 def build_batch(specs: Sequence[RunSpec]) -> Batch:
-    """Build fresh trainers at step 0 for trajectories that train in one batch.
+    """Build trainers at step 0 for trajectories that train in one batch.
 
-    Several have the built-in trainer without `stop`, and are equal in all but weights and rate.
-    A user's trainer gets its own options, and those of GIVEN for which it has a parameter.
-
-    Raises
-    ------
-    RunFailed
-        The trainer's source, or the data, is not what a run's signature is made of.
+    Several specs must have the built-in trainer without `stop` and differ only in weights and rate.
+    A user's trainer gets its own options, and the values of GIVEN that it has parameters for.
+    Raises RunFailed if the trainer's source or the data differs from that of the signature.
     """
     first = specs[0]
     if first.trainer.built_in:
-        from sweep.training.backprop import Backprop  # late: it loads SciPy or LLVM
+        from sweep.training.backprop import Backprop  # imported late: loads SciPy or LLVM
 
         assert first.rule is not None
         batch: Batch = Backprop(
@@ -186,5 +175,5 @@ def _own(spec: RunSpec) -> Batch:
     hold_blas()
     made = found(**options)
     batch = Function(found.__name__, made) if is_function(found) else BatchOfOne(made)
-    hold_blas()  # what it loaded
+    hold_blas()  # libraries that the trainer has loaded
     return batch

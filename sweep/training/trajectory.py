@@ -1,4 +1,4 @@
-"""One trajectory under way in a worker: its curve, and the snapshots of its runs."""
+"""A trajectory in training in a worker: its curve, and the snapshots of its runs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from sweep.training.task import Part, Snapshot
 
 @dataclass
 class Trajectory:
-    """One trajectory of a batch under way."""
+    """Item number `at` of a batch in training."""
 
     batch: Batch
     at: int
@@ -72,7 +72,7 @@ class Trajectory:
         return parts
 
     def close(self) -> None:
-        """Close the trainer after the last part; what that raises or prints belongs to it."""
+        """Close the trainer; add its output and any exception to the last part."""
         failure = None
         try:
             self.batch.close()
@@ -85,7 +85,7 @@ class Trajectory:
         self.parts.append(replace(part, snapshot=taken, printed=part.printed + take()))
 
     def _snapshot(self, diverged: bool) -> Snapshot:
-        """Take a snapshot; what cannot be taken loses nothing of what was trained."""
+        """Take a snapshot; an exception is stored in it, so the training is not lost."""
         stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
         taken = Snapshot(stalled_at=stalled_at, best=self.batch.best)
         try:

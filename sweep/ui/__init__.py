@@ -1,1 +1,1 @@
-"""Open a stored sweep in MLflow's own page: links, and MLflow's server."""
+"""Show a stored sweep in the MLflow UI."""

@@ -1,7 +1,6 @@
-"""``python -m sweep.ui``: serve MLflow's page of a stored sweep and print the links to it.
+"""``python -m sweep.ui``: serve the MLflow UI of a stored sweep and print links to it.
 
-The server inherits a socket that already listens: the port is reserved before the server starts,
-and nothing that answers there can be another program.
+The server inherits a listening socket, so that no other program can use the port.
 """
 
 from __future__ import annotations
@@ -33,14 +32,14 @@ END_SECONDS = 5.0
 POLL_SECONDS = 0.1
 
 QUIET = {
-    # Without it MLflow starts eight more processes, for evaluations of language models.
+    # Otherwise MLflow starts eight more processes for LLM evaluation jobs.
     "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
     "PYTHONWARNINGS": "ignore",
 }
 
 
 def ui(config: DictConfig) -> None:
-    """Serve the store of the sweep that ``sweep=ID|last`` names until a signal comes."""
+    """Serve the store of the sweep given by ``sweep=ID|last`` until a signal arrives."""
     from sweep import console
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings
@@ -63,13 +62,13 @@ def ui(config: DictConfig) -> None:
 
 
 def _links(tracking: Tracking, wanted: str) -> Callable[[str], None]:
-    """Save a sweep's views again; return what prints its links below a server's address."""
+    """Save a sweep's views; return a function that prints its links, given the server's address."""
     from sweep import console
     from sweep.tracking import locks, pages, read
     from sweep.tracking.store import open_store
 
-    open_store(tracking, mode="read")  # makes no store where there is none
-    store = open_store(tracking, mode="write")  # readdresses one that was moved
+    open_store(tracking, mode="read")  # fails if there is no store, instead of creating one
+    store = open_store(tracking, mode="write")  # readdresses a moved store
     for sentence in locks.recover(store):
         console.echo(sentence)
     sweep = read.find_sweep(store, wanted)
@@ -93,12 +92,9 @@ def _links(tracking: Tracking, wanted: str) -> Callable[[str], None]:
 
 
 def listen(port: Any) -> socket.socket:
-    """Return a socket that listens on a port of the loopback; 0 takes a free one.
+    """Return a socket that listens on a loopback port; 0 selects a free one.
 
-    Raises
-    ------
-    ConfigError
-        It is no port, or cannot be used.
+    Raises ConfigError if `port` is no port number or cannot be used.
     """
     if type(port) is not int or not 0 <= port <= 65535:
         raise ConfigError(f"port={port}: this is no port; give a whole number up to 65535.")
@@ -113,31 +109,27 @@ def listen(port: Any) -> socket.socket:
 def _serve(
     address: str, listening: socket.socket, stop: Callable[[], bool], ready: Callable[[str], None]
 ) -> None:
-    """Serve the store of a SQLite `address` until the command is asked to end.
+    """Serve the SQLite store at `address` until `stop` returns true.
 
-    `ready` is called with the server's address once it answers.
-
-    Raises
-    ------
-    StoreError
-        The server ended, or did not answer in time; with the last line of its log.
+    `ready` is called with the server's address once it responds. Raises StoreError if the server
+    exits or does not respond in time.
     """
     port = listening.getsockname()[1]
     page = f"http://{HOST}:{port}/"
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port)]
-    # MLflow passes on standard descriptors only, so the socket is its standard input.
+    # The socket is passed as standard input: MLflow closes other descriptors in its child.
     command += ["--workers", "1", "--uvicorn-opts", "--fd 0", "--backend-store-uri", address]
     with tempfile.TemporaryDirectory(prefix="sweep-ui-") as folder:
         log = Path(folder) / "server.log"
         with log.open("wb") as output, listening:
             process = subprocess.Popen(
                 command,
-                cwd=folder,  # for files that it writes beside the store
+                cwd=folder,  # MLflow may write files to its working directory
                 env={**os.environ, **QUIET},
                 stdin=listening.fileno(),
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                start_new_session=True,  # so that one signal reaches its children
+                start_new_session=True,  # so that signals also reach its children
             )
         answered, deadline = False, time.monotonic() + START_SECONDS
         try:
@@ -164,18 +156,18 @@ def _answers(page: str) -> bool:
 
 
 def _last_line(log: Path) -> str:
-    """Return the last line about an error, else the last line."""
+    """Return the last line that contains an error, else the last line."""
     lines = [line.strip() for line in log.read_text("utf-8", "replace").splitlines()]
     lines = [line for line in lines if line] or ["it printed nothing"]
     return ([line for line in lines if "rror" in line] or lines)[-1][:300]
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End the server and its children; further signals are ignored meanwhile."""
+    """Terminate the server's process group, ignoring further signals."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGKILL):
-        # The group may be gone; macOS then says PermissionError.
+        # The group may have ended; macOS then raises PermissionError.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -1,4 +1,4 @@
-"""The command that shows a sweep in MLflow's page, and the addresses that it serves."""
+"""The command that shows a sweep in the MLflow UI, and the addresses of its pages."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ if TYPE_CHECKING:
     from sweep.config.settings import Settings
 
 ADDRESS = "http://127.0.0.1:5000/"
-"""Where ``python -m sweep.ui`` serves by default."""
+"""Default address of ``python -m sweep.ui``."""
 
 
 def ui_command(options: Settings, sweep_id: str) -> str:
-    """Return the command that serves MLflow's page of a sweep, without default values."""
+    """Return the command that shows a sweep in the MLflow UI, without default values."""
     return shlex.join(["python", "-m", "sweep.ui", f"sweep={sweep_id}", *store_arguments(options)])
 
 
 def store_arguments(options: Settings) -> list[str]:
-    """Return the overrides that name the store of a sweep, for another command."""
+    """Return the overrides that select the store in another command, without default values."""
     words = []
     if options.outputs != Path("outputs").resolve():
         path = os.path.relpath(options.outputs)
@@ -39,7 +39,7 @@ def store_arguments(options: Settings) -> list[str]:
 
 
 def ending_lines(options: Settings, sweep_id: str, links: Mapping[str, str]) -> list[str]:
-    """Return what a sweep prints at its end: the command and the link that it will serve."""
+    """Return the lines a sweep prints when it ends: the command for the UI, and the link."""
     link = f"{_address(options)}{links['compare']}"
     if options.tracking_kind != "local":
         return [f"Compare:     {link}"]
@@ -47,12 +47,12 @@ def ending_lines(options: Settings, sweep_id: str, links: Mapping[str, str]) -> 
 
 
 def run_pages(options: Settings, experiment_id: str) -> str:
-    """Return the address of a run's page in MLflow without the run's id at its end."""
+    """Return the address of run pages in the MLflow UI, to which a run id is appended."""
     return f"{_address(options)}#/experiments/{experiment_id}/runs/"
 
 
 def server_address(options: Settings) -> str:
-    """Return the address of the tracking server that the settings name, without a password."""
+    """Return the address of the configured tracking server, without its password."""
     uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
     return without_password(uri).rstrip("/") + "/"
 
@@ -62,10 +62,10 @@ def _address(options: Settings) -> str:
 
 
 def _override(key: str, value: str) -> str:
-    """Return an override whose value Hydra and OmegaConf read as this text."""
+    """Return an override whose value Hydra and OmegaConf parse as exactly this text."""
     if re.fullmatch(r"[A-Za-z_/][\w./-]*", value, re.ASCII):
         return f"{key}={value}"
-    # Between quotes Hydra keeps a backslash, except before a quote.
+    # In a quoted value Hydra keeps backslashes, except before a quote.
     quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", "\\'"), value)
     quoted = quoted.replace("${", "\\${")
     return f"{key}='{quoted}'"

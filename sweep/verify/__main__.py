@@ -1,7 +1,7 @@
-"""``python -m sweep.verify``: train stored runs again, compare every number, say what differs.
+"""``python -m sweep.verify``: retrain stored runs and list the values that differ.
 
-The exit code is 1 where anything differs, else 0: also where runs were not verified, because
-they cannot be trained again here, which the last line counts and the lines before it explain.
+The exit code is 1 if any value differs, else 0. Runs that cannot be retrained here do not change
+it; they are listed with the reason and counted.
 """
 
 from __future__ import annotations
@@ -20,18 +20,13 @@ if TYPE_CHECKING:
     from sweep.verify.check import Verdict
 
 MOST = 40
-"""So many differences of one run are shown."""
+"""Maximum number of differences shown per run."""
 
 
 def verify(config: DictConfig) -> None:
-    """Verify the sweep or run that the configuration names.
+    """Verify the configured sweep or run.
 
-    Raises
-    ------
-    RunFailed
-        Something differs.
-    NotFoundError
-        There is no such store, sweep or run.
+    Raises RunFailed if values differ, NotFoundError if there is no such store, sweep or run.
     """
     from sweep.cli.plain import plain_values
     from sweep.config.settings import reading_settings

@@ -1,4 +1,4 @@
-"""From a stored run to the specification that is trained again, or the reason why it is not."""
+"""Convert a stored run to the specification to retrain, or to the reason why it is not."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIGNATURE = "sweep.signature"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where relative data files lie, and the class that the user's current configuration names."""
+    """The base folder of relative data files, and the trainer class the user has configured now."""
 
     base: Path
     trainer: str = BUILT_IN
@@ -32,9 +32,9 @@ class Origin:
 
 @dataclass(frozen=True)
 class Case:
-    """A run, what store and plan say of its configuration, what they should, and what to train.
+    """A run with the stored and expected values of its configuration, and the grid point to train.
 
-    `cell` is None where it is not trained; `reason` says why.
+    `cell` is None if it is not retrained; `reason` explains that, or a likely difference.
     """
 
     run: StoredRun
@@ -45,10 +45,10 @@ class Case:
 
 
 def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) -> Case:
-    """Return the case of a run; `document` is its grid point in plan.json, if it has one.
+    """Return the case of a run; `document` is its grid point in ``plan.json``, if it has one.
 
-    The configuration to train is the plan's; the run's own ``config.yaml`` where there is no
-    plan, or where that one gives the stored signature and the plan's does not.
+    The plan's configuration is retrained; the run's ``config.yaml`` if there is no plan, or if
+    only the latter matches the stored signature.
     """
     own, plan = _own_config(run), document or {}
     choices, keys = plan.get("choices"), plan.get("params")
@@ -88,13 +88,13 @@ def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) 
 
 
 def _own_config(run: StoredRun) -> Any:
-    """Return the run's config.yaml; a sentence where it cannot be read, MISSING without it."""
+    """Return ``config.yaml``; MISSING if there is none, a description if it cannot be read."""
     content = run.artifacts.read(run.run_id, CONFIG) if run.artifacts else None
     if content is None:
         return MISSING
     try:
         return read_config(content) or "what holds no configuration"
-    except Exception as error:  # whatever a YAML reader makes of damaged bytes
+    except Exception as error:  # a YAML reader may raise anything on damaged bytes
         return f"what cannot be read ({type(error).__name__})"
 
 
@@ -105,7 +105,7 @@ def _trainable(
     keys: Iterable[str],
     origin: Origin,
 ) -> RunSpec | str:
-    """Return the specification of a stored configuration, or why it is not trained."""
+    """Return the specification of a stored configuration, or why it is not retrained."""
     trainer = config.get("trainer")
     target = trainer.get("_target_") if isinstance(trainer, Mapping) else None
     if target != BUILT_IN and (target != origin.trainer or not isinstance(target, str)):
@@ -117,7 +117,7 @@ def _trainable(
         spec = run_spec(config, choices, origin.base, keys)
     except ConfigError as error:
         return f"its configuration is refused today: {error}"
-    except Exception as error:  # a configuration that was tampered with may hold anything
+    except Exception as error:  # a manipulated configuration may contain anything
         return f"its configuration cannot be used: {type(error).__name__}: {error}"
     if not spec.trainer.built_in and spec.signature not in known:
         return f"the source of {target}, its settings or the data are not what the signature says"

@@ -1,4 +1,4 @@
-"""Which stored runs are trained again, and the verdict on each of them."""
+"""Select the stored runs to retrain, retrain them, and return the verdict on each."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "no
 
 @dataclass(frozen=True)
 class Verdict:
-    """The result for one run: ``equal``, ``differs``, ``not verified`` or ``not compared``.
+    """The result for a run: ``equal``, ``differs``, ``not verified`` or ``not compared``.
 
-    A run is not verified where it cannot be trained again here, and not compared where it has
-    no curve. `near`: it was trained on another kind of machine and compared to the tolerance.
+    Not verified: it cannot be retrained here. Not compared: it has no curve. `near`: it was trained
+    on another kind of machine and is compared within the tolerance.
     """
 
     name: str
@@ -47,14 +47,10 @@ class Verdict:
 def named(
     store: Store, sweep_id: str, run_id: str | None
 ) -> tuple[StoredSweep | None, Mapping[str, Any], list[StoredRun]]:
-    """Return the sweep of an id with its plan and runs; with `run_id` that run alone.
+    """Return a sweep with its plan and runs; with `run_id` only that run.
 
-    A single run has no sweep and an empty plan.
-
-    Raises
-    ------
-    NotFoundError, StoreError
-        There is no such sweep or run, or its plan cannot be read.
+    A single run has no sweep and an empty plan. Raises NotFoundError if there is no such sweep or
+    run, StoreError if its plan cannot be read.
     """
     from sweep.tracking import read
 
@@ -72,7 +68,7 @@ def named(
 def prepared(
     runs: Sequence[StoredRun], plan: Mapping[str, Any], origin: Origin
 ) -> tuple[list[Verdict], list[Case]]:
-    """Return the verdicts that need no training, and the cases to train."""
+    """Return the verdicts that need no training, and the cases to retrain."""
     settled: list[Verdict] = []
     cases: list[Case] = []
     cells = _cells(plan)
@@ -95,7 +91,7 @@ def prepared(
 
 
 def _cells(plan: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """Return the grid points of a plan by their index."""
+    """Return the grid points of a plan by index."""
     cells = plan.get("cells")
     found = enumerate(cells if isinstance(cells, list) else [])
     return {index: cell if isinstance(cell, Mapping) else {} for index, cell in found}
@@ -107,16 +103,16 @@ def _index(run: StoredRun) -> int:
 
 
 def _last_step(run: StoredRun) -> int | None:
-    """Return the step up to which an interrupted run has a curve; None where it has none."""
+    """Return the last step of an interrupted run's curve; None without a curve."""
     try:
         steps, _ = run.curve()
-    except Exception:  # whatever its reader makes of damaged bytes: found when it is compared
+    except Exception:  # damaged bytes: reported by the comparison
         return 1
     return int(steps[-1]) if len(steps) else None
 
 
 def trajectories(cases: Sequence[Case]) -> list[Trajectory]:
-    """Return the trainings that the cases need."""
+    """Return the trajectories that the cases need."""
     cells = tuple(case.cell for case in cases if case.cell is not None)
     return Plan(cells, (), len(cells), "", Path()).trajectories()
 
@@ -127,14 +123,10 @@ def verdicts(
     history: Callable[[StoredRun], History],
     stop: StopRequest,
 ) -> Iterator[Verdict]:
-    """Train each trajectory once, on all cores; yield a verdict on each run as it ends.
+    """Train each trajectory once, on all cores; yield the verdict on each run as it ends.
 
-    `platform` is the kind of this machine, as runs are tagged with it.
-
-    Raises
-    ------
-    Interrupted
-        A signal asked the command to end; every worker is gone by then.
+    `platform` is this machine's ``sweep.platform`` tag. Raises Interrupted, after all workers
+    have ended, if a signal stops the command.
     """
     needed = trajectories(cases)
     safe = all(one.spec.trainer.thread_safe for one in needed)
@@ -152,7 +144,7 @@ def verdicts(
 
 
 class _Scratch(Listener):
-    """What a trainer of a user's own logs again goes to a store that is thrown away."""
+    """Redirects what a user's trainer logs to a temporary store."""
 
     def __init__(self, folder: str) -> None:
         self._folder = folder
@@ -168,12 +160,11 @@ def _compared(
     history: Callable[[StoredRun], History],
     near: bool,
 ) -> list[Difference]:
-    """Return what differs between all that is stored of a run and what training it gives."""
     run = case.run
     if isinstance(result, Failure):
         raised = Difference("training", run.outcome or MISSING, result.sentence)
         return [*differences(case.stored, case.expected, exact), raised]
-    if run.status == "KILLED" and result.outcome == "completed":  # as far as it had come
+    if run.status == "KILLED" and result.outcome == "completed":  # trained up to its last step
         without: dict[str, Any] = {"final_error": None, "final_validation_error": None}
         result = replace(result, outcome="interrupted", **without)
     stored, trained = result_values(run, result)
@@ -187,13 +178,13 @@ def _compared(
 
 
 def foreign(run: StoredRun, platform: str) -> str:
-    """Return the kind of machine that a run was trained on, empty where it is `platform`."""
+    """Return the platform that a run was trained on, or an empty string if it is `platform`."""
     other = run.tags.get("sweep.platform", platform)
     return "" if other == platform else other
 
 
 def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
-    """Return verdicts on grid points without a run, and on the sweep's own metrics."""
+    """Return verdicts on grid points without a run, and on the sweep's metrics."""
     cells = _cells(sweep.plan())
     found = []
     for index in sorted(cells.keys() - {_index(run) for run in runs}):

@@ -1,9 +1,8 @@
-"""Compare two flat mappings: one loop over all keys, and when two values count as equal.
+"""Compare two flat mappings of values.
 
-Numbers of a run from this kind of machine are equal to the bit. On another kind the tolerance
-is that of the numbers which must hold: errors by |sqrt(E) - sqrt(E')| <= 1e-9 sqrt(E') + 1e-13,
-weights within 1e-9 of their size. A step is read off the last bits of an error, so there it may
-be any step whose error is as near.
+Values from the same kind of machine are equal to the bit. Otherwise errors may differ by
+|sqrt(E) - sqrt(E')| <= 1e-9 sqrt(E') + 1e-13 and weights by 1e-9 relative; a step, which depends
+on the last bits of an error, may be any step whose error is within that tolerance.
 """
 
 from __future__ import annotations
@@ -26,17 +25,15 @@ RELATIVE = 1e-9
 FLOOR = 1e-13
 
 TIME = "metric train_seconds"
-"""The one metric that the specification does not determine."""
+"""The only metric that the specification does not determine."""
 
 NAMED = 3
-"""So many differing points of one curve or array are named; the others are counted."""
+"""Number of differing points listed per curve or array; the others are counted."""
 
 LONGEST = 120
 
 
 class _Missing:
-    """A value that is not there."""
-
     def __repr__(self) -> str:
         return "nothing"
 
@@ -46,7 +43,7 @@ MISSING = _Missing()
 
 @dataclass(frozen=True)
 class Difference:
-    """A value that is not what it should be; `stored` or `expected` may be MISSING."""
+    """A value that is not the expected one; `stored` or `expected` may be MISSING."""
 
     key: str
     stored: Any
@@ -66,7 +63,7 @@ class Difference:
 def differences(
     stored: Values, expected: Values, same: Callable[[str, Any, Any], bool]
 ) -> list[Difference]:
-    """Return what differs; of each curve or array the first few points, and how many there are."""
+    """Return what differs; of each curve or array the first points and the number of others."""
     found: list[Difference] = []
     points: Counter[str] = Counter()
     for key in dict.fromkeys([*expected, *stored]):
@@ -81,29 +78,29 @@ def differences(
 
 
 def exact(key: str, stored: Any, expected: Any) -> bool:
-    """Return whether two values are one: of one type, floats with the same bits."""
+    """Return whether two values have the same type and are equal, floats to the bit."""
     if not isinstance(stored, float) or not isinstance(expected, float):
         return type(stored) is type(expected) and bool(stored == expected)
     if key.partition("@")[0] == TIME:
         return 0 <= stored < math.inf
     if key.startswith("metric "):
-        return stored == expected  # SQLite keeps no sign of a zero
+        return stored == expected  # SQLite does not keep the sign of zero
     return struct.pack("d", stored) == struct.pack("d", expected)
 
 
 @dataclass(frozen=True)
 class Near:
-    """Whether values of two kinds of machine count as equal; called like `exact`.
+    """Compares values from two kinds of machine; called like `exact`.
 
-    Steps are judged by the curve of the `result` that was trained again. `best_step` is the
-    stored one, which a thinned curve keeps beside its own steps.
+    Steps are compared by the curve of the retrained `result`. `best_step` is the stored one, which
+    a thinned curve has in addition to its other steps.
     """
 
     result: RunResult
     best_step: float | None = None
 
     def __call__(self, key: str, stored: Any, expected: Any) -> bool:
-        """Return whether the values of `key` are equal, or near in the way of its kind."""
+        """Return whether the values of `key` are equal, or within the tolerance for its kind."""
         series, _, place = key.partition("@")
         kind, _, name = series.partition(" ")
         curve = kind == "curve" or (kind == "metric" and name in CURVES)
@@ -112,7 +109,7 @@ class Near:
         if MISSING in (stored, expected):
             best = {str(int(step)) for step in (self.best_step, self.result.best_step) if step}
             return curve and place in best
-        # A user's metric that is only named so is no value of the result.
+        # A user's metric may end with _error without being a value of the result.
         if curve or (name.endswith("_error") and getattr(self.result, name, None) is not None):
             return _near_error(stored, expected)
         if kind == "weights" or series.startswith("metric weights/"):
@@ -125,8 +122,8 @@ class Near:
             return _near_error(self._error_at(stored), self.result.best_error or 0.0)
         if series == "metric diverged_at":
             return bool(abs(stored - expected) <= 1)
-        # The step from which no bit changes depends on the machine. No tolerance is known of
-        # what a user's trainer measures.
+        # The step from which no bit changes depends on the machine; a user's metrics have no
+        # known tolerance.
         return series == "metric stalled_at"
 
     def _near_threshold(self, level: float, stored: Any, expected: Any) -> bool:
@@ -137,17 +134,17 @@ class Near:
             return False
         first, last = min(ends), max(ends) if len(ends) == 2 else int(steps[-1])
         between = errors[(steps >= first) & (steps <= last)].tolist()
-        # Where the curve is thinned there may be none.
+        # A thinned curve may have no step in between.
         return all(_near_error(error, level) for error in between or [self._error_at(first)])
 
     def _error_at(self, step: float) -> float:
-        """Return the error at `step` or at the next kept step before it."""
+        """Return the error at `step` or the last kept step before it; inf beyond the curve."""
         at = int(np.searchsorted(self.result.steps, step, side="right")) - 1
         return float(self.result.errors[max(at, 0)]) if step <= self.result.steps[-1] else math.inf
 
 
 def _near_error(stored: float, expected: float) -> bool:
-    """Return whether two errors are near, by the distance of their roots."""
+    """Return whether two errors are near, by the distance of their square roots."""
     root = math.sqrt(abs(expected))
     one_sign = math.copysign(1.0, stored) == math.copysign(1.0, expected)
     near = abs(math.sqrt(abs(stored)) - root) <= RELATIVE * root + FLOOR

@@ -1,7 +1,6 @@
-"""What a run stores and what training it gives, each as one flat mapping from a key to a value.
+"""Stored and retrained values of a run, each as a flat mapping from key to value.
 
-The same readers make both sides: a file that training gives is read back like a stored one.
-A file whose bytes are those that training gives is left out on both sides.
+Both are read by the same functions; a file with the same bytes on both sides is left out.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
 
 Values = dict[str, Any]
-"""Keys are a kind, a name and a place: ``metric error@100``, ``weights final w1``, ``curve@10``."""
+"""Keys are kind, name and position: ``metric error@100``, ``weights final w1``, ``curve@10``."""
 
 FILE = "a file"
 
@@ -37,7 +36,7 @@ def flat(value: Any, path: str = "", separator: str = " ") -> Values:
 
 
 def stored_metrics(run: StoredRun, history: History) -> Values:
-    """Return a run's outcome, the last value of each metric, and each value that it ever had."""
+    """Return a run's outcome, the last value of each metric, and the history of each metric."""
     found: Values = {"tag sweep.outcome": run.tags.get("sweep.outcome")}
     found |= {f"metric {name}": value for name, value in run.metrics.items()}
     for name, points in history.items():
@@ -48,20 +47,20 @@ def stored_metrics(run: StoredRun, history: History) -> Values:
 
 
 def result_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
-    """Return the values in a run's files, and all that training it gives."""
+    """Return the values in a run's files, and all values of its retraining."""
     stored: Values = {}
     trained: Values = {"tag sweep.outcome": result.outcome}
     for point in run_metrics(result):
         trained[f"metric {point.key}@{point.step}"] = point.value
-        trained[f"metric {point.key}"] = point.value  # the steps ascend: the last one stays
+        trained[f"metric {point.key}"] = point.value  # steps ascend: the last one stays
     for name, content in files.result_files(result, {}).items():
         theirs = run.artifacts.read(run.run_id, name) if run.artifacts else None
-        # The specification describes the configuration; the log may hold the time.
+        # The specification covers the configuration; the log may contain times.
         if theirs == content or name in (files.CONFIG, files.LOG):
             continue
         try:
             found = None if theirs is None else _contents(name, theirs)
-        except Exception as error:  # whatever its reader makes of damaged bytes
+        except Exception as error:  # readers may raise anything on damaged bytes
             found, stored[name] = None, f"what cannot be read ({type(error).__name__}: {error})"
         stored |= found or {}
         trained |= {name: FILE} if found is None else _contents(name, content)
@@ -76,7 +75,7 @@ def _contents(name: str, content: bytes) -> Values:
     found: Values = {}
     for part, named in files.read_weights(content, name).items():
         for weight, value in named.items():
-            array = np.array(value, dtype=np.float64)  # None is no finite value: NaN
+            array = np.array(value, dtype=np.float64)  # None (not finite) becomes NaN
             for at, one in np.ndenumerate(array):
                 place = f"@{','.join(map(str, at))}" if at else ""
                 found[f"weights {part} {weight}{place}"] = float(one)
@@ -84,7 +83,6 @@ def _contents(name: str, content: bytes) -> Values:
 
 
 def _curve(content: bytes) -> Values:
-
     columns = files.read_curve(content)
     steps = columns.pop("step")
     if (np.diff(steps) <= 0).any():

@@ -1,13 +1,12 @@
 """Executors: where tasks run, chosen by name.
 
-    serial       one thread of the command, for debugging
-    threads      the default; compiled kernels run without the interpreter's lock
+    serial       one thread, for debugging
+    threads      the default; compiled kernels release the GIL
     processes    for code that is not thread-safe; survives the death of a worker
     dask, ray    workers on other machines, or a cluster started for this command
 
 An executor has named slots, each a worker that runs one task at a time. A batch stays in its slot
-from slice to slice, so that its trainers are built once and a lost worker lost exactly one batch.
-Each executor is imported when it is created, as it loads a library of its own.
+from slice to slice: its trainers are built once, and the loss of a worker affects one batch only.
 """
 
 from __future__ import annotations
@@ -30,31 +29,31 @@ if TYPE_CHECKING:
 __all__ = ["EXECUTORS", "Executor", "WorkerLost", "available_cpus", "check", "create"]
 
 SECONDS_TO_CLOSE = 1.0
-"""What a trainer of a user's own has to end its slice, and for its `finally` blocks."""
+"""Seconds for a user's trainer to end its slice and run its `finally` blocks."""
 
 EXECUTORS = ("serial", "threads", "processes", "dask", "ray")
 
 
 class WorkerLost(Exception):
-    """A worker died while it ran a task; the message says how, as far as that is known."""
+    """A worker died while it ran a task; the message is the cause, if known."""
 
 
 class Executor(ABC):
-    """Runs tasks; a context manager that ends everything it started. See `create`."""
+    """Run tasks; a context manager that calls `close`. Created by `create`."""
 
     options: ClassVar[tuple[str, ...]] = ()  # keyword arguments that the configuration may set
-    slice_seconds: ClassVar[float]  # a slice length that hides the cost of a task
+    slice_seconds: ClassVar[float]  # long enough to make the overhead of a task negligible
     thread_safe = True
 
     def __init__(self, workers: int | None = None) -> None:
         self.workers = workers or available_cpus()
 
     def slots(self, wanted: int) -> Sequence[str]:
-        """Return the names of the workers that exist now, about as many as `wanted` at most."""
+        """Return the names of the current workers; no more than about `wanted` are started."""
         return [f"worker {number}" for number in range(1, self.workers + 1)]
 
     def room(self) -> int:
-        """Return how many tasks can run at once, as far as is known."""
+        """Return how many tasks can run at once, if known."""
         return self.workers
 
     @abstractmethod
@@ -64,17 +63,14 @@ class Executor(ABC):
     def result(self, slot: str, future: Future[Any]) -> Reply:
         """Return the result of a future that is done.
 
-        Raises
-        ------
-        WorkerLost
-            The worker died; its slot is gone, or has another worker.
+        Raises WorkerLost if the worker died; its slot is then gone, or has a new worker.
         """
         reply: Reply = future.result()
         return reply
 
     @abstractmethod
     def close(self) -> None:
-        """End everything within 2 s, running tasks too; may be repeated."""
+        """End workers and running tasks within 2 s; may be called again."""
 
     def __enter__(self) -> Self:
         return self
@@ -84,19 +80,16 @@ class Executor(ABC):
 
 
 def available_cpus() -> int:
-    """Return how many CPUs this process may run on."""
+    """Return the number of CPUs that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def check(name: Any, workers: Any = None) -> None:
-    """Check an executor's name and number of workers, without importing an executor.
+    """Raise ConfigError for an unknown executor or an invalid number of workers.
 
-    Raises
-    ------
-    ConfigError
-        No such executor, or a number of workers below 1.
+    No executor is imported.
     """
     if name not in EXECUTORS:
         raise ConfigError(
@@ -116,18 +109,17 @@ def create(
     *,
     thread_safe: bool = True,
 ) -> Executor:
-    """Return the executor `name`; nothing is started before its first task.
+    """Import and return the executor `name`; its workers start later.
 
     Parameters
     ----------
     workers
-        How many tasks run at once; None for one for each available CPU, or as many as a cluster
+        The number of simultaneous tasks; None: one for each available CPU, or all that a cluster
         has room for. `serial` always has one.
     options
-        The executor's own settings.
+        Keyword arguments of the executor.
     thread_safe
-        Whether several tasks may run in the threads of one process; if not, `threads` becomes
-        `processes`.
+        Whether tasks may run in threads of one process; if not, `threads` becomes `processes`.
 
     Raises
     ------

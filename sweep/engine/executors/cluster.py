@@ -1,4 +1,4 @@
-"""What Dask and Ray share: an address, resources, and waiting for workers."""
+"""Base class of the Dask and Ray executors: an address, resources, and waiting for workers."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ class Cluster(Executor):
     Parameters
     ----------
     address
-        Where the cluster is; None starts one on the loopback.
+        The cluster to connect to; None starts one on the loopback interface.
     resources
-        What each task needs of a worker: name -> amount.
+        Resources of a worker that each task needs: name -> amount.
     patience
         Seconds to wait while there is no worker.
 
     Raises
     ------
     ConfigError
-        An option is invalid, or nothing answers at the address.
+        An option is invalid, or nothing listens at the address.
     """
 
-    engine: str  # what an address names, and the command that starts one
+    engine: str  # for messages
     start_command: str
     options = ("address", "patience", "resources")
     slice_seconds = 1.0
@@ -62,12 +62,9 @@ class Cluster(Executor):
         self._resources = ExitStack()
 
     def slots(self, wanted: int) -> Sequence[str]:
-        """Return the workers that exist now; join or start the cluster at the first call.
+        """Return the current workers; the first call connects to the cluster or starts one.
 
-        Raises
-        ------
-        SweepError
-            The cluster cannot be reached, or had no worker for `patience` seconds.
+        Raises SweepError if it is unreachable, or had no suitable worker for `patience` seconds.
         """
         if not self._started:
             self._started = True
@@ -90,7 +87,7 @@ class Cluster(Executor):
         self._resources.close()
 
     def _check_address(self, address: str) -> None:
-        """Refuse a host and port where nothing listens at once: Dask and Ray try for minutes."""
+        """Raise ConfigError if nothing listens there; Dask and Ray would retry for minutes."""
         host, _, port = address.rpartition("://")[2].rpartition(":")
         try:
             if port.isdecimal():
@@ -109,8 +106,8 @@ class Cluster(Executor):
 
     @abstractmethod
     def _start(self, origin: Origin) -> None:
-        """Join the cluster, or start one; what must be ended goes to `_resources`."""
+        """Connect to the cluster, or start one; register clean-up in `_resources`."""
 
     @abstractmethod
     def _slots(self, wanted: int) -> Sequence[str]:
-        """Return the names of the workers that can run tasks now, and set `_room`."""
+        """Return the names of the workers that can run tasks, and set `_room`."""

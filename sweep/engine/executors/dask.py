@@ -1,7 +1,7 @@
-"""Tasks on Dask: at the scheduler that an address names, or on workers started for this command.
+"""The Dask executor: a scheduler at an address, or workers started for this command.
 
-A slot is one thread of one worker, and its tasks are pinned to that worker. A pinned task whose
-worker died would wait for ever, so the scheduler's workers are listed once a second.
+A slot is one thread of a worker, and its tasks are pinned to that worker. A pinned task stays
+pending after the death of its worker, so the scheduler's workers are listed once a second.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sweep.training.task import Task
 if TYPE_CHECKING:
     from sweep.engine.executors import Reply
 
-dask: Any = distributed  # whose functions have no types
+dask: Any = distributed  # it has no type annotations
 
 
 class Dask(Cluster):
@@ -40,7 +40,7 @@ class Dask(Cluster):
     def _start(self, origin: Origin) -> None:
         self._origin = origin
         self._running: dict[Future[Any], str] = {}  # -> the worker's address
-        self._threads: dict[str, int] = {}  # of each worker
+        self._threads: dict[str, int] = {}  # worker's address -> number of slots
         self._listed_at = -1.0
         scheduler = self.address or self._resources.enter_context(
             local_cluster(self.limit or 1, self.resources)
@@ -67,12 +67,11 @@ class Dask(Cluster):
         return names
 
     async def _list_workers(self) -> None:
-        with suppress(OSError):  # the connection broke: the client's status says so
+        with suppress(OSError):  # connection lost: `_slots` checks the client's status
             found = await self._client.scheduler.identity(n_workers=-1)
             self._threads = {a: self._tasks_of(worker) for a, worker in found["workers"].items()}
 
     def _tasks_of(self, worker: Mapping[str, Any]) -> int:
-        """Return how many tasks a worker has room for."""
         has = worker["resources"]
         amounts = [int(has.get(what, 0) // n) for what, n in self.resources.items() if n]
         return min([int(worker["nthreads"]) if self.thread_safe else 1, *amounts])
@@ -101,8 +100,8 @@ class Dask(Cluster):
 
 @contextmanager
 def local_cluster(workers: int, resources: Mapping[str, float]) -> Iterator[Any]:
-    """Start a scheduler on the loopback with one process a worker; kill them at the end."""
-    # It logs a traceback for each connection that breaks when the workers are killed.
+    """Start a scheduler and single-threaded worker processes on 127.0.0.1; kill them at exit."""
+    # Suppress a traceback for each connection that breaks when the workers are killed.
     logging.getLogger("distributed.batched").setLevel(logging.CRITICAL)
     with tempfile.TemporaryDirectory(prefix="sweep-dask-") as folder:
         cluster = dask.LocalCluster(
@@ -119,7 +118,7 @@ def local_cluster(workers: int, resources: Mapping[str, float]) -> Iterator[Any]
         try:
             yield cluster
         finally:
-            for nanny in cluster.workers.values():  # close would wait for a task that never ends
+            for nanny in cluster.workers.values():  # close waits for running tasks
                 nanny.auto_restart = False
                 with suppress(ProcessLookupError, TypeError):
                     os.kill(nanny.pid, signal.SIGKILL)
@@ -127,19 +126,18 @@ def local_cluster(workers: int, resources: Mapping[str, float]) -> Iterator[Any]
 
 
 class IgnoreSignals(dask.WorkerPlugin):  # type: ignore[misc]
-    """Let workers ignore Ctrl-C and hang-ups of the terminal; the command ends them."""
+    """Make workers ignore SIGHUP, SIGINT and SIGTERM; `local_cluster` kills them."""
 
     def setup(self, worker: Any) -> None:
-        """Run in the main thread of each worker that starts, also after a death."""
+        """Called by Dask in the main thread of each worker, also of restarted ones."""
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
 
 
-@lru_cache(maxsize=16)  # several commands may share the worker, and none says when it ends
+@lru_cache(maxsize=16)  # commands may share a worker; when they end is unknown
 def _worker(command: str, slot: str) -> RemoteWorker:
     return RemoteWorker()
 
 
 def advance_here(slot: str, origin: Origin, task: Task) -> Reply:
-    """Advance a task in this Dask worker."""
     return _worker(origin.command, slot).advance_from(origin, task)

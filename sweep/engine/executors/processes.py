@@ -1,7 +1,7 @@
-"""Tasks in worker processes: for code that is not thread-safe, or that may crash.
+"""The process executor, for code that is not thread-safe or may crash.
 
-Each slot is an executor of one process, so that a death (SIGKILL, out of memory, a crash in
-native code) costs exactly one task, and that task is the suspect.
+Each slot is a pool of one process, so that a death (SIGKILL, out of memory, a crash in native
+code) is attributed to one task.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Processes(Executor):
-    """One process for each slot, started with its first task and again after its death."""
+    """One process for each slot, started with its first task and restarted after its death."""
 
     slice_seconds = 0.4
 
@@ -52,7 +52,7 @@ class Processes(Executor):
     def _start(self, slot: str) -> ProcessPoolExecutor:
         pool = ProcessPoolExecutor(1, multiprocessing.get_context("spawn"))
         others = set(multiprocessing.active_children())
-        # The process inherits the mask, so Ctrl-C cannot reach it before it ignores SIGINT.
+        # The process inherits the mask, which blocks SIGINT until `begin` ignores it.
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             pool.submit(begin)
@@ -78,9 +78,9 @@ class Processes(Executor):
             self._end(slot)
 
     def _end(self, slot: str) -> str:
-        """Kill a worker and its children; return how the worker had ended."""
+        """Kill a worker and its children; return its signal or exit code."""
         pool, process = self._pools.pop(slot)
-        process.kill()  # it leads no process group until it has begun
+        process.kill()  # until `begin` it has no process group
         assert process.pid is not None
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -92,8 +92,8 @@ class Processes(Executor):
 def begin() -> None:
     """Prepare a worker process, before NumPy is loaded.
 
-    It leads a process group of its own: Ctrl-C in the terminal reaches the command alone, and one
-    kill ends the worker with its children. It ends with the command.
+    In its own process group it is not reached by Ctrl-C in the terminal and can be killed with its
+    children. It ends with the command.
     """
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -111,16 +111,14 @@ def _end_with_parent() -> None:
 
 @cache
 def _worker() -> SlotWorker:
-    from sweep.engine.executors.worker import SlotWorker  # late: it loads NumPy
+    from sweep.engine.executors.worker import SlotWorker  # after `begin`: it loads NumPy
 
     return SlotWorker()
 
 
 def advance_here(task: Task) -> Reply:
-    """Advance a task in this process."""
     return _worker().advance(task)
 
 
 def close_here() -> None:
-    """End the training under way in this process."""
     _worker().close()

@@ -1,7 +1,7 @@
-"""Tasks in actors of Ray: in the cluster that an address names, or in one for this command.
+"""The Ray executor: a cluster at an address, or one started for this command.
 
-A slot is an actor: a process that runs one task at a time. It counts once its first call has
-returned, as an actor exists before it has its resources.
+A slot is an actor: a process that runs one task at a time. It is used after its first call has
+returned, as an actor exists before it gets its resources.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ if TYPE_CHECKING:
     from sweep.engine.executors import Reply
 
 MOST_FAILED_STARTS = 3
-"""So many actors in a row may die before their first call returned."""
+"""Actors in a row that may die before their first call returns."""
 
 
 class Ray(Cluster):
-    """A driver of one Ray cluster."""
+    """A driver of one Ray cluster, with one actor for each slot."""
 
     engine, start_command = "Ray cluster", "ray start --head"
 
@@ -104,7 +104,7 @@ class Ray(Cluster):
             return super().result(slot, future)
         except RayError as error:
             with suppress(RayError):
-                ray.kill(self._actors.pop(slot))  # one that only seems dead must not go on
+                ray.kill(self._actors.pop(slot))  # it may still be running
             raise WorkerLost(_line(error)) from error
 
     def _kill_actors(self) -> None:
@@ -114,5 +114,4 @@ class Ray(Cluster):
 
 
 def _line(error: RayError) -> str:
-    """Return Ray's message in one line."""
     return " ".join(str(error).split())[:300]

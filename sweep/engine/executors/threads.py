@@ -1,7 +1,7 @@
-"""Tasks in threads of this process: no start-up, nothing pickled, results not copied.
+"""The thread executor: tasks run in this process, without start-up time and pickling.
 
-Daemon threads instead of a ThreadPoolExecutor, whose threads Python joins at exit: a trainer that
-spends minutes in one call would keep the command from ending.
+It uses daemon threads, as Python joins the threads of a ThreadPoolExecutor at exit: a trainer that
+spends minutes in one call would delay the end of the command.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What runs in a slot: training, in this process or in one of another command's cluster.
+"""The workers that train in the slots of an executor.
 
-A worker elsewhere may outlive the commands that use it: it imports each command's modules as they
-are then, and refuses to train where other versions would give other numbers.
+A remote worker may outlive the commands that use it: it reloads modules for each command, and
+does not train if other versions could give other numbers.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from sweep.training.surroundings import Failure, environment
 from sweep.training.task import SliceResult, Task
 
 NUMERIC = ("config", "engine", "training", "checks.py", "errors.py")
-"""What of this package runs in a worker."""
+"""Modules of this package that run in a worker."""
 
 OURS = ("__main__", "hydra_plugins", "sweep")
-"""Packages that `versions` covers, or that no trainer imports."""
+"""Packages that are not reloaded: `versions` covers them, or no trainer imports them."""
 
 STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 
 last_command = ""
-lock = threading.Lock()  # of last_command, in a worker with several threads
+lock = threading.Lock()  # a Dask worker may have several threads
 
 
 class SlotWorker(Worker):
-    """A worker that leaves MLflow's active run when a training of a user's own has ended."""
+    """A worker that ends MLflow's active run after the training of a user's trainer."""
 
     def advance(self, task: Task) -> SliceResult | Failure | None:
         reply = super().advance(task)
@@ -62,14 +62,14 @@ class SlotWorker(Worker):
 
 
 class RemoteWorker(SlotWorker):
-    """A worker in a process that may have other modules than the command."""
+    """A worker in a process whose modules may differ from the command's."""
 
     def __init__(self) -> None:
         super().__init__()
         os.environ.update(ONE_THREAD)
 
     def advance_from(self, origin: Origin, task: Task) -> SliceResult | Failure | None:
-        """Advance a task; at its first slice, import the modules of the command afresh."""
+        """Advance a task; call `origin.enter` before the first slice of its items."""
         try:
             if task.items is not None:
                 origin.enter()
@@ -80,16 +80,16 @@ class RemoteWorker(SlotWorker):
 
 @dataclass(frozen=True)
 class Origin:
-    """The command that a task comes from.
+    """The command that submits a task.
 
     Attributes
     ----------
     command
         A random id.
     path
-        The folders of its import path that belong to no installation.
+        The folders of its import path, without installed packages.
     versions
-        What decides about the last bits of a result, and a hash of this package's source.
+        Versions that affect the last bits of a result, and a hash of this package's source.
     """
 
     command: str
@@ -98,18 +98,15 @@ class Origin:
 
     @classmethod
     def here(cls) -> Origin:
-        """Return that of this process."""
+        """Return the origin of tasks of this process."""
         path = dict.fromkeys(os.path.abspath(entry) for entry in sys.path)
         own = tuple(entry for entry in path if os.path.isdir(entry) and not _is_installed(entry))
         return cls(uuid.uuid4().hex, own, _versions())
 
     def enter(self) -> None:
-        """Make the command's own modules importable in this process, as they are now.
+        """Make the command's modules importable in this process, in their current version.
 
-        Raises
-        ------
-        RunFailed
-            This process has other versions.
+        Raises RunFailed if this process has other `versions`.
         """
         for name, theirs in self.versions.items():
             if (here := _versions()[name]) != theirs:
@@ -126,7 +123,7 @@ class Origin:
                 last_command = self.command
 
     def _forget_modules(self) -> None:
-        """Forget modules that may have changed since an earlier command imported them."""
+        """Unload modules that may have changed since an earlier command imported them."""
         folders = tuple(os.path.join(folder, "") for folder in self.path)
         for name, module in list(sys.modules.items()):
             file = getattr(module, "__file__", None) or ""

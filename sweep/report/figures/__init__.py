@@ -1,4 +1,4 @@
-"""The pictures of a report, one module each: its data, and how it is drawn."""
+"""The pictures of a report, one module each."""
 
 from __future__ import annotations
 
@@ -17,10 +17,7 @@ __all__ = ["pictures_of"]
 
 
 def pictures_of(data: SweepData, pairs: Frame) -> list[Picture]:
-    """Return the pictures that this sweep has something to show in.
-
-    Where more than two keys vary, what each of them does comes first.
-    """
+    """Return the pictures that apply; effects come first if more than two keys vary."""
     overview = [effects_picture(data), heat_picture(data), parallel_picture(data)]
     curves = [curves_picture(data), metrics_picture(data)]
     first = [*overview, *curves] if len(data.varying) > 2 else [*curves, *overview]

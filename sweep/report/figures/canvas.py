@@ -1,7 +1,4 @@
-"""Figures without pyplot: panels of fixed inches under a title, one style, files as bytes.
-
-Margins are computed: a layout engine would take as long as the drawing.
-"""
+"""Figures without pyplot; margins are computed: a layout engine takes as long as drawing."""
 
 from __future__ import annotations
 
@@ -24,7 +21,7 @@ from matplotlib.lines import Line2D
 from sweep.report.colours import GRID, INK, QUIET
 
 MANY = 30
-"""From this many values on, a colour scale replaces the legend entries."""
+"""With this many values or more, a colour bar replaces the legend entries."""
 
 STYLE: dict[Any, Any] = {
     "text.parse_math": False,  # names come from the store
@@ -54,7 +51,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture: `plot(title, subtitle)` makes the figure, `alt` describes it."""
+    """One picture: `plot(title, subtitle)` creates the figure, `alt` describes it."""
 
     name: str
     title: str
@@ -63,41 +60,39 @@ class Picture:
     plot: Callable[[str, str], Figure]
 
     def draw(self, subtitle: str) -> Figure:
-        """Return the figure, drawn in the style of all pictures."""
+        """Return the figure, drawn in the common style."""
         with mpl.rc_context(STYLE):
             return self.plot(self.title, subtitle)
 
 
 def text_inches(texts: Sequence[str], size: float = 10) -> float:
-    """Return the approximate width of the longest text."""
+    """Return the approximate width of the longest text in inches; `size` is in points."""
     return max(map(len, texts), default=0) * size * 0.0087
 
 
 def spread(count: int, most: int) -> list[int]:
-    """Return at most `most` indices of `count`, evenly spaced, both ends included."""
+    """Return at most `most` indices of `count`, evenly spaced, including both ends."""
     at = np.linspace(0, count - 1, min(count, most)).round().astype(int)
     return [int(i) for i in np.unique(at)]
 
 
 class Sheet:
-    """A titled figure and its panels of equal size, row by row.
+    """A titled figure with panels of equal size, row by row.
 
     Parameters
     ----------
-    titles
-        One a panel.
     labels
-        Of the x and the y axis, at the outer panels.
+        Labels of the x and the y axis, on the outer panels.
     note
         Appended to the subtitle.
     size
-        Inches of the axes of each panel; None for a large one or several small ones.
+        Size of the axes of each panel in inches; None chooses by the number of panels.
     left, right, gap
-        Inches for the labels of the y axis, for a legend or colour scale, and between rows.
+        Inches for the labels of the y axis, for a legend or colour bar, and between rows.
     columns
-        Panels side by side; 0 chooses.
+        Panels in a row; 0 chooses.
     share
-        Which axes the panels share: ``xy``, ``x`` or ``y``.
+        Axes that the panels share: ``xy``, ``x`` or ``y``.
     """
 
     def __init__(
@@ -149,7 +144,7 @@ class Sheet:
             axes.tick_params(labelleft=first or "y" not in share)
 
     def legend(self, title: str, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
-        """Put a legend at the right, level with the panels' top."""
+        """Add a legend at the right, aligned with the top of the panels."""
         if not entries:
             return
         width, height = self.figure.get_size_inches()
@@ -175,10 +170,7 @@ class Sheet:
         room: float = 0.0,
         gap: float = 0.2,
     ) -> None:
-        """Draw the colour scale at the right with as many of its ticks as fit.
-
-        `room` inches at the top are left for a legend, `gap` inches beside the panels.
-        """
+        """Add a colour bar `gap` inches right of the panels, `room` inches lower for a legend."""
         width, height = self.figure.get_size_inches()
         x, y, tall = (self._right + gap) / width, self._low / height, self._tall - room
         cax = self.figure.add_axes((x, y, 0.16 / width, tall / height))
@@ -189,20 +181,20 @@ class Sheet:
         bar.minorticks_off()
         bar.outline.set_visible(False)
         for cells in cax.collections:
-            cells.set_rasterized(True)  # one image in an SVG, no seams between its cells
+            cells.set_rasterized(True)  # one image in an SVG, without seams between colours
         cax.tick_params(labelsize=9, length=2)
         cax.set_title(title, pad=8)
 
 
 def png_bytes(figure: Figure) -> bytes:
     """Return a figure as PNG."""
-    # Level 3: a fifth larger than the default, and drawn in less time.
+    # level 3: a fifth larger than by default, but faster
     fast = {"compress_level": 3}
     return _saved(figure, format="png", dpi=160, metadata={"Software": None}, pil_kwargs=fast)
 
 
 def svg_bytes(figure: Figure, salt: str) -> bytes:
-    """Return a figure as SVG with its text as text; the same bytes for the same figure."""
+    """Return a figure as SVG with text as text; equal figures give equal bytes."""
     return _saved(figure, salt, format="svg", metadata={"Date": None, "Creator": None})
 
 

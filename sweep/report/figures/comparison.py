@@ -1,4 +1,4 @@
-"""The final errors of two sweeps against each other."""
+"""The final errors of two sweeps, plotted against each other."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from sweep.report.formats import counted, short
 
 
 def comparison_picture(comparison: Comparison) -> Picture | None:
-    """Return the picture; None where no grid point completed in both sweeps."""
+    """Return the picture; None if no grid point completed in both sweeps."""
     data = comparison.data[0]
     points = comparison.points.dropna(subset=["value_first", "value_second"])
     if points.empty:

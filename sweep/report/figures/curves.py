@@ -1,4 +1,4 @@
-"""Curves while training: the error of every trajectory, and the metrics that trainers yield."""
+"""Curves during training: errors of all trajectories, and metrics yielded by trainers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MOST_MARKS = 40
 
 
 def curves_picture(data: SweepData) -> Picture | None:
-    """Return the picture of the error curves; None without any."""
+    """Return the picture of the error curves; None if there are none."""
     key = main_axis(data)
     panels = panels_of(data, key, data.axes["iters"])
     lines, note = curves_data(data, key, panels)
@@ -58,7 +58,7 @@ def curves_picture(data: SweepData) -> Picture | None:
 
 
 def curves_data(data: SweepData, key: Axis, panels: Panels) -> tuple[list[Line], str]:
-    """Return the curves with each run's last step marked, and what is left out."""
+    """Return the curves with the last step of each run marked, and a note on omissions."""
     order = {text: at for at, text in enumerate(key.values)}
     texts = data.values[key.name]
     known = [line for line in data.curves if len(line.curve[0])]
@@ -97,7 +97,7 @@ def _step(iters: int) -> float:
 
 
 def _ends(data: SweepData) -> str:
-    """Return where the lowest and the highest curve end, and how many runs diverged."""
+    """Describe where the lowest and highest curves end, and how many runs diverged."""
     longest = data.grid.sort_values("iters", kind="stable")
     ends = longest.drop_duplicates(["combination", "lr"], keep="last").error.dropna()
     words = ""
@@ -112,7 +112,7 @@ def _ends(data: SweepData) -> str:
 
 
 def metrics_picture(data: SweepData) -> Picture | None:
-    """Return the picture of the metrics that trainers yield; None without any."""
+    """Return the picture of the metrics that trainers yield; None if there are none."""
     key = main_axis(data)
     lines, panels = metric_curves(data, key)
     if not lines:

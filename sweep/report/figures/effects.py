@@ -1,4 +1,4 @@
-"""Effect of each axis: mean and range of the final error by each value of each key."""
+"""Effect of each axis: mean and range of the deciding metric for each value of each key."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ MOST_AXES = 6
 
 
 def effects_picture(data: SweepData) -> Picture | None:
-    """Return the effect of each axis; None where nothing varies or other pictures show it all."""
+    """Return the picture; None if nothing varies or other pictures show the same."""
     names = {axis.name for axis in data.varying}
     by_rate = names == {"lr"} and len(data.axes["lr"].values) >= RATES_FROM
     if data.ranked.empty or not names or by_rate or (len(names) < 3 and "iters" in names):
         return None
-    every = effects(data)  # the axis that matters most first
+    every = effects(data)  # sorted by influence
     shown = every[every["axis"].isin(every["axis"].drop_duplicates()[:MOST_AXES])]
     means = shown.groupby("axis", sort=False)["mean"]
     best = shown.loc[means.idxmax() if data.question.mode == "max" else means.idxmin()]

@@ -1,4 +1,4 @@
-"""Final error by the iterations, or by the learning rate."""
+"""Final error by iterations, or by learning rate."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from sweep.report.figures.panels import (
 from sweep.report.formats import figure, tick
 
 RATES_FROM = 6
-"""From this many learning rates on there is a picture with them on the x axis."""
+"""The least number of learning rates for a picture with them on the x axis."""
 
 
 def final_picture(data: SweepData, name: str) -> Picture | None:
-    """Return final error by ``iters`` or ``lr``; None where other pictures show it all."""
+    """Return final error by ``iters`` or ``lr``; None if other pictures show the same."""
     x = data.axes[name]
     if data.ranked.empty or len(x.values) < (RATES_FROM if name == "lr" else 2):
         return None
@@ -58,10 +58,7 @@ def final_picture(data: SweepData, name: str) -> Picture | None:
 
 
 def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[list[Line], str]:
-    """Return the deciding metric over the values of `x`, and what is left out.
-
-    There is a line for each combination of the other keys.
-    """
+    """Return lines over `x`, one for each combination of other keys, and a note on omissions."""
     rest = [axis.name for axis in data.varying if axis is not x]
     grid = data.grid[data.grid.value.notna() | (data.grid.outcome == "diverged")]
     values = data.values.loc[grid.index]

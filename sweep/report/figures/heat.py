@@ -1,4 +1,4 @@
-"""Heat map of the final errors over the two keys that matter most."""
+"""Heat map of the final errors over the two most influential keys."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of, 
 from sweep.report.formats import counted, figure, power, tick
 
 MOST_WRITTEN = (45, 14)
-"""Rows and columns up to which a cell has room for its number."""
+"""Maximum numbers of rows and columns with numbers in the cells."""
 
 
 def heat_picture(data: SweepData) -> Picture | None:
-    """Return the heat map; None where fewer than two keys vary."""
+    """Return the heat map; None if fewer than two keys vary."""
     if len(data.varying) < 2 or data.started.empty:
         return None
     down, across = heat_axes(data)
@@ -42,16 +42,16 @@ def heat_picture(data: SweepData) -> Picture | None:
 
 
 def heat_axes(data: SweepData) -> tuple[Axis, Axis]:
-    """Return the two keys that matter most: learning rates go down, iterations across."""
+    """Return the two most influential keys (down, across); lr goes down, iters across."""
     one, two = by_influence(data)[:2]
     return (two, one) if two.name == "lr" or one.name == "iters" else (one, two)
 
 
 def heat_data(data: SweepData) -> tuple[Frame, Panels]:
-    """Return the deciding metric over two keys; of several grid points in a cell the best.
+    """Return the deciding metric over two keys; the best if several grid points share a cell.
 
-    Columns of the table: ``panel``, ``down``, ``across`` (texts of the values), ``value`` (NaN
-    where there is none), ``text`` (the value, or why there is none), ``best``.
+    Columns: ``panel``, ``down``, ``across`` (values as text), ``value`` (NaN if there is none),
+    ``text`` (the value, or why there is none), ``best``.
     """
     down, across = heat_axes(data)
     panels = panels_of(data, down, across, inches=_size(down, across, 2)[0])
@@ -78,7 +78,7 @@ def _written(down: Axis, across: Axis) -> bool:
 
 
 def _size(down: Axis, across: Axis, count: int) -> tuple[float, float]:
-    """Return the inches of one panel: a cell has room for its number where it is written."""
+    """Return the size of one panel in inches, with room for numbers if they are written."""
     rows, columns = len(down.values), len(across.values)
     if not _written(down, across):
         return min(max(columns * 0.2, 4.6), 13.0), min(max(rows * 0.12, 3.0), 9.0)
@@ -126,7 +126,7 @@ def _draw(data: SweepData, title: str, subtitle: str) -> Figure:
 
 
 def _norm(errors: np.ndarray, ceiling: float, *, log: bool) -> Normalize:
-    """Return the colour scale: logarithmic without negatives; zeros count as the smallest."""
+    """Return a colour scale, linear if not `log` or with negatives; zeros map to its low end."""
     if len(errors) and (not log or (errors < 0).any()):
         return Normalize(float(errors.min()), float(errors.max()), clip=True)
     positive = errors[errors > 1e-300]
@@ -138,7 +138,7 @@ def _norm(errors: np.ndarray, ceiling: float, *, log: bool) -> Normalize:
 
 
 def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedColormap) -> None:
-    axes.patch.set(hatch="////")  # shows through where a cell has no value
+    axes.patch.set(hatch="////")  # visible where a cell has no value
     values = np.clip(cells.value.to_numpy(float), norm.vmin, norm.vmax)
     axes.imshow(values, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
     axes.grid(False)
@@ -150,7 +150,6 @@ def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedCo
 
 
 def _write(axes: Axes, cells: Frame, dark: Callable[[float], bool], size: float) -> None:
-    """Write the number of each cell, or why it has none."""
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     texts = cells.text.fillna("").to_numpy()
     for (y, x), value in np.ndenumerate(cells.value.to_numpy(float)):
@@ -161,7 +160,7 @@ def _write(axes: Axes, cells: Frame, dark: Callable[[float], bool], size: float)
 
 
 def _ticks(labels: tuple[str, ...], inches: float, each: float) -> dict[int, str]:
-    """Return the places of as many labels as fit; `each` is their height, 0 for their width."""
+    """Return as many labels as fit, by position; `each` is their height, 0 uses their width."""
     each = each or max(text_inches(labels) + 0.12, 0.3)
     step = -(-len(labels) // max(int(inches / each), 1))
     return {at: labels[at] for at in range(0, len(labels), step)}

@@ -19,7 +19,7 @@ from sweep.report.figures.panels import Panels, error_axis, floor_band, inside, 
 from sweep.report.formats import tick
 
 MOST_BANDS = 12
-"""The bands of more lines in a panel would hide each other."""
+"""With more bands in a panel, none are drawn: they would hide each other."""
 
 LOOKS: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
@@ -30,19 +30,18 @@ LOOKS: dict[str, dict[str, Any]] = {
     "above": {"marker": "^", "markersize": 9, "markerfacecolor": "white"},
     "diverged": {"marker": "x", "markersize": 9, "markeredgewidth": 2.4},
 }
-"""How each kind of line is drawn; a ``run`` is drawn by `mark_style`."""
+"""Style of each kind of line; a ``run`` is drawn by `mark_style`."""
 
 NAMES = {"best": "best", "band": "lowest to highest", "lowest": "best of all"}
 NAMES |= {"above": "above the axis", "diverged": "diverged"}
-"""Kinds that the legend explains."""
 
 
 class Line(NamedTuple):
-    """A line, or marks, of one kind in the panel of that title.
+    """A line, or marks, of one kind in the panel titled `panel`.
 
-    `value` is the key's value, as text; a ``band`` reaches from `y` up to `top`. Kinds: ``line``
-    with a second one (``dashed``), and marks where a ``run`` of it ended or ``diverged``; ``best``
-    is the best of all, ``lowest`` the least of many lines.
+    `value` is the value of the key as text; a ``band`` extends from `y` to `top`. Kinds: ``line``
+    and a second one (``dashed``), marks where a ``run`` of it ended or ``diverged``, the ``best``
+    of all, and the ``lowest`` of many lines.
     """
 
     kind: str
@@ -69,22 +68,20 @@ def draw_lines(
     note: str = "",
     share: str = "xy",
 ) -> Figure:
-    """Draw the lines of each panel, with one legend or colour scale.
+    """Draw the lines of each panel, with one legend or colour bar.
 
     Parameters
     ----------
     x_axis
-        Sets the x axis of a panel.
+        Function that sets up the x axis of a panel.
     ceiling
         Upper y-limit; larger errors are clipped.
     log
-        Whether the y axis may be logarithmic; one of a panel of its own is from two decades on.
+        Whether the y axis may be logarithmic; an unshared one is so only above two decades.
     counts
         Iteration counts to mark at the top.
-    dashed
-        What the second lines are.
-    share
-        As `Sheet` takes it.
+    dashed, share
+        Legend text of the dashed lines; shared axes as in `Sheet`.
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right, "share": share}
@@ -103,7 +100,7 @@ def draw_lines(
             wide = "y" in share or 0 < 100 * values.min() < values.max()
             error_axis(axes, "y", values, ceiling, log=log and bool(wide))
         x_axis(axes)
-        if "y" in share:  # an error; other metrics have no such floor
+        if "y" in share:  # an error; other metrics have no floor
             floor_band(axes, named=single)
         _counts(axes, counts, named=single)
         kinds |= _panel(axes, own, key, colours, single=single)
@@ -124,7 +121,7 @@ def draw_lines(
 
 
 def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:
-    """Return the look of a run's mark: its colour with a white rim."""
+    """Return the style of a run's mark: its colour with a white edge."""
     edge = {"markeredgecolor": "white", "markeredgewidth": 0.8 if size > 4 else 0.3}
     return {"marker": marker, "markersize": size, "color": colour, "linestyle": "none", **edge}
 
@@ -153,7 +150,7 @@ def _panel(
             axes.fill_between(x, *ends, color=colour, alpha=0.12, linewidth=0, zorder=1)
             for end in ends:
                 axes.plot(x, end, color=colour, alpha=0.5, linewidth=0.7, zorder=1)
-        elif kind in ("line", "dashed", "lowest"):  # what is above leaves the picture
+        elif kind in ("line", "dashed", "lowest"):  # lines may leave the panel at the top
             look = _look(kind, colour, 0.9 if crowded else 1.7)
             axes.plot(x, np.clip(y, low, LARGEST), **look)
         elif kind != "run":
@@ -170,7 +167,7 @@ def _panel(
 
 
 def _counts(axes: Axes, counts: Sequence[float], *, named: bool) -> None:
-    """Mark the iteration counts of the grid, with their numbers at the top edge."""
+    """Mark the iteration counts of the grid, with their numbers at the top edge if `named`."""
     counts = [count for count in counts if count <= axes.get_xlim()[1]]
     for count in counts:
         axes.axvline(count, color=QUIET, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)

@@ -1,4 +1,4 @@
-"""The panels of a picture, and their axes: for whatever an error or a swept value can be."""
+"""The panels of a picture, and the scales, limits and ticks of their axes."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ MOST = 6
 MOST_LINES = 60
 
 MOST_VALUES = 12
-"""Up to so many values of a key have a tick each."""
+"""Up to this many values of a key have a tick each."""
 
 
 @dataclass(frozen=True)
 class Panels:
-    """Titles of the panels, and for each row of `SweepData.runs` the title of its panel.
+    """Titles of the panels, and the title for each row of `SweepData.runs` (`of`).
 
-    `columns` stand side by side (0: any number); `note` says which combinations share a panel.
+    `columns` is the number of panels in a row (0: any); `note` lists combinations sharing a panel.
     """
 
     titles: tuple[str, ...] = ("",)
@@ -42,7 +42,7 @@ class Panels:
 
     @property
     def most_lines(self) -> int:
-        """Return how many lines a panel has at most."""
+        """The maximum number of lines in a panel."""
         return max(MOST_LINES // len(self.titles), 8)
 
     def noted(self, drawn: int, count: int, noun: str) -> str:
@@ -54,7 +54,7 @@ class Panels:
 def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
     """Return the panels of a picture whose axes and colours show the keys in `used`.
 
-    There are at most six, and only where the titles fit into `inches`; else one for all.
+    A single panel is used for more than six titles, equal titles, or one wider than `inches`.
     """
     rest = remaining(data, *used)
     one = pd.Series("", index=data.runs.index)
@@ -75,7 +75,7 @@ def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
 
 
 def main_axis(data: SweepData) -> Axis:
-    """Return the key whose values colour the lines: lr, else the one that matters most."""
+    """Return the key whose values colour the lines: lr if it varies, else the most influential."""
     lr = data.axes["lr"]
     others = [axis for axis in by_influence(data) if axis.name not in ("iters", "lr")]
     return lr if lr in data.varying or not others else others[0]
@@ -87,14 +87,14 @@ def axis_label(data: SweepData) -> str:
 
 
 def heading(data: SweepData) -> str:
-    """Return the deciding metric as a title begins."""
+    """Return the deciding metric as the start of a title."""
     return "Final error" if data.metric == "final_error" else data.label
 
 
 def ceiling_of(data: SweepData) -> float:
-    """Return the largest error to draw, a thousand times the largest first error.
+    """Return the largest error to draw: 1000 times the largest initial error.
 
-    A run that diverges would press all others into a thin line. Other metrics have no ceiling.
+    A diverging run would compress all others into a thin line. Other metrics have no ceiling.
     """
     if not data.metric.endswith("error"):
         return math.inf
@@ -105,7 +105,7 @@ def ceiling_of(data: SweepData) -> float:
 
 
 def values_of(key: Axis) -> str:
-    """Return the values of a key in words: all of few, else the ends."""
+    """Return the values of a key as text; of more than five, the first and the last."""
     labels = key.labels
     return ", ".join(labels) if len(labels) <= 5 else f"{labels[0]} to {labels[-1]}"
 
@@ -113,10 +113,10 @@ def values_of(key: Axis) -> str:
 def error_axis(
     axes: Axes, which: str, values: npt.ArrayLike, ceiling: float = math.inf, *, log: bool = True
 ) -> None:
-    """Make the x or y axis one of errors, or of another metric.
+    """Set up the x or y axis for errors, or for another metric.
 
-    It is logarithmic, linear near zero where some value is 0, and linear where one is negative or
-    `log` is False. Values that are not finite are ignored, those above `ceiling` clipped.
+    The scale is logarithmic, symmetric logarithmic if some value is 0, and linear if one is
+    negative or `log` is False. Non-finite values are ignored, those above `ceiling` clipped.
     """
     array = np.asarray(values, dtype=np.float64)
     array = np.clip(array[np.isfinite(array)], -LARGEST, min(ceiling, LARGEST))
@@ -128,7 +128,7 @@ def error_axis(
     low, high = (positive.min(), positive.max()) if len(positive) else (0.0, 0.0)
     if high - low < 1.0:
         low, high = (low + high) / 2 - 0.6, (low + high) / 2 + 0.6
-    else:  # a power of ten that is near is the end
+    else:  # extend to the next power of ten if it is near
         first, last, room = math.floor(low), math.ceil(high), 0.08 * (high - low)
         low = first if low - first < room else low
         high = last if last - high < room else high
@@ -149,16 +149,13 @@ def error_axis(
 
 
 def step_axis(axes: Axes, last: float) -> None:
-    """Make the x axis one of iterations from 0 to `last`."""
+    """Set up the x axis for iterations from 0 to `last`."""
     high = min(max(float(min(last, LARGEST)) * 1.25, 1.6), LARGEST)
     _set(axes, "x", SymmetricalLogScale(None, linthresh=1, linscale=0.5), -0.12, high)
 
 
 def key_axis(axes: Axes, key: Axis) -> None:
-    """Make the x axis that of a swept key: a tick at each value, or round ones for many.
-
-    The names of categories are turned where they do not fit.
-    """
+    """Set up the x axis for a swept key: a tick at each value, or round ones for many."""
     positions = np.asarray(key.positions)
     log = key.scale == "log"
     x = np.log10(positions) if log else positions
@@ -180,7 +177,6 @@ def key_axis(axes: Axes, key: Axis) -> None:
 
 
 def _set(axes: Axes, which: str, scale: Any, low: float, high: float) -> None:
-    """Set scale, limits and round ticks."""
     axes.set(**{f"{which}scale": scale, f"{which}lim": (low, high)})
     axis = axes.xaxis if which == "x" else axes.yaxis
     axis.set_minor_locator(NullLocator())
@@ -198,18 +194,18 @@ def round_ticks(scale: str | SymmetricalLogScale, low: float, high: float) -> li
     elif not isinstance(scale, str):
         locator = SymmetricalLogLocator(scale.get_transform())
         locator.set_params(numticks=8)
-    with np.errstate(over="ignore"):  # a tick beyond what a float can hold
+    with np.errstate(over="ignore"):  # a tick beyond the range of a float
         ticks = locator.tick_values(low, high)
     return [float(value) for value in ticks if low <= value <= high]
 
 
 def inside(axes: Axes, values: npt.ArrayLike) -> npt.NDArray[np.float64]:
-    """Return values clipped to the y axis of a panel; NaN stays NaN."""
+    """Return values clipped to the y-limits of a panel; NaN stays NaN."""
     return np.clip(np.asarray(values, dtype=np.float64), *axes.get_ylim())
 
 
 def spaced(positions: Iterable[float], least: float) -> list[int]:
-    """Return the indices of ascending places that are at least `least` apart."""
+    """Return the indices of ascending positions that are at least `least` apart."""
     kept: list[int] = []
     last = -math.inf
     for at, place in enumerate(positions):

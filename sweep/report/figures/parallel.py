@@ -1,4 +1,4 @@
-"""Parallel coordinates: every run as a line over all keys that vary, coloured by its error."""
+"""Parallel coordinates: one line for each run over all varying keys, coloured by its error."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLOURS = [ramp(part) for part in np.linspace(0, 1, 100)]
 
 
 def parallel_picture(data: SweepData) -> Picture | None:
-    """Return the parallel coordinates; None for fewer than three keys that vary."""
+    """Return the picture; None for fewer than three varying keys or two results."""
     if len(data.varying) < 3 or len(data.ranked) < 2:
         return None
     runs = parallel_data(data)
@@ -44,8 +44,8 @@ def parallel_picture(data: SweepData) -> Picture | None:
 def parallel_data(data: SweepData) -> Frame:
     """Return the grid points with a value, the worst first.
 
-    A column for each of the keys that matter most holds the texts of their values; ``score``,
-    the last, compares values as `sweep.report.axes.scores` does.
+    The columns are the most influential keys (values as text), then ``score``, the values as
+    compared by `sweep.report.axes.scores`.
     """
     most = {axis.name for axis in by_influence(data)[:MOST_AXES]}
     order = data.ranked.index[::-1]

@@ -1,4 +1,4 @@
-"""How far the notebook's rule is from the gradient: the same grid points under both."""
+"""Compare the notebook's rule with the gradient at the same grid points."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ from sweep.report.formats import counted, figure, joined
 MOST_RATES = 5
 
 MOST_PAIRS = 400
-"""Of more pairs only the longest of each learning rate have their weights compared."""
+"""With more pairs, weights are compared only for the longest runs of each learning rate."""
 
 RULES = ("notebook", "gradient")
 
 
 def rule_pairs(data: SweepData) -> Frame:
-    """Return every grid point that completed under both rules, in plan order.
+    """Return the grid points that completed under both rules, in plan order.
 
-    Columns: lr, iters, the other keys but rule, then for each rule its row of `SweepData.runs`
-    (``row_notebook``, ``row_gradient``), error and run, and of the weights ``where`` (the name
-    of the one that differs most), ``difference`` (by how much), ``from`` and ``to`` (its values)
-    and ``rms`` (the root mean square of all differences); missing where no weights are stored.
+    Columns: lr, iters, the other keys except rule; for each rule its row of `SweepData.runs`
+    (``row_notebook``, ``row_gradient``), error and run; of the weights ``where`` (name of the
+    weight that differs most), ``difference`` (absolute), ``from`` and ``to`` (its values), ``rms``
+    (root mean square of all differences), all missing if no weights are stored.
     """
     if "rule" not in data.keys:
         return pd.DataFrame()
@@ -50,7 +50,7 @@ def rule_pairs(data: SweepData) -> Frame:
 
 
 def _difference(row: Any) -> tuple[Any, ...]:
-    """Return which weight is furthest apart, by how much, its values, and the RMS of all."""
+    """Return the weight that differs most, its difference and values, and the RMS of all."""
     (names, first), (others, second) = (
         flat_weights((artifact(run.weights, "weights", []) or {}).get("final", {}))
         for run in (row.run_notebook, row.run_gradient)
@@ -64,10 +64,7 @@ def _difference(row: Any) -> tuple[Any, ...]:
 
 
 def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
-    """Return the curves under both rules and how far apart the weights are, for some rates.
-
-    Of other keys the values are those of the best pair.
-    """
+    """Return errors and weight differences under both rules; other keys as in the best pair."""
     if pairs.empty:
         return []
     rest = [key for key in data.others if key != "rule"]
@@ -116,7 +113,6 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
 
 
 def _alt(pairs: Frame) -> str:
-    """Describe where the weights are furthest apart."""
     if not pairs.difference.notna().any():
         return "No weights are stored for both."
     row = pairs.loc[pairs.difference.idxmax()]

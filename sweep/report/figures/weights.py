@@ -23,7 +23,7 @@ from sweep.report.figures.panels import Panels, main_axis, panels_of
 from sweep.report.formats import counted, figure, plain, tick
 
 MOST_NAMED = 64
-"""Networks of up to this many scalars are drawn by name, larger ones as a cloud."""
+"""Networks of up to this many scalars are drawn by name, larger ones as a scatter plot."""
 
 MOST_SERIES = 6
 MOST_DOTS = 3000
@@ -35,10 +35,7 @@ _BEFORE |= {"color": INK, "linestyle": "none"}
 def flat_weights(
     weights: Mapping[str, Any],
 ) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
-    """Return the names and values of all scalars, arrays opened up row by row.
-
-    A null (a weight that became NaN or infinite) is NaN.
-    """
+    """Return names and values of all scalars, arrays by row; null (not finite) becomes NaN."""
     names: list[str] = []
     values = [np.empty(0)]
     for name, value in weights.items():
@@ -49,7 +46,7 @@ def flat_weights(
 
 
 def weights_picture(data: SweepData) -> Picture | None:
-    """Return the picture of the weights; None without any."""
+    """Return the picture of the weights; None if there are none."""
     key = main_axis(data)
     weights, note = weights_data(data, key, panels_of(data, key, data.axes["iters"]))
     if weights is None:
@@ -61,12 +58,12 @@ def weights_picture(data: SweepData) -> Picture | None:
 
 
 def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | None, str]:
-    """Return the weights of the longest run of some trajectories, and what is left out.
+    """Return the weights of the longest run of some trajectories, and a note on omissions.
 
     Columns: ``panel``, ``value`` (of the key, as text), ``iters``, ``weight`` (its name),
-    ``initial``, ``final`` (NaN where none). None where no run has weights. Of many values the
-    smallest, the largest, the best and some between are shown; of more combinations than have
-    panels, that of the best run; of many weights as many as a cloud of dots holds.
+    ``initial``, ``final`` (NaN if there is none). None if no run has weights. Of many values, the
+    smallest, the largest, the best and some between are shown; of more combinations than panels,
+    that of the best run; of many weights, an evenly spaced selection.
     """
     rows, note, best = data.grid, "", data.best
     if panels.note:
@@ -91,7 +88,7 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
         kept = {*spread(len(own), MOST_SERIES), *np.flatnonzero(own.best)}
         for row in own.iloc[sorted(kept)].itertuples():
             table = _weights(row.run)
-            # Another network has other names.
+            # networks with other weights are not comparable
             if table is not None and (not found or table.weight.equals(found[0].weight)):
                 iters = float(min(row.iters, 10**300))
                 found.append(table.assign(panel=title, value=row.value, iters=iters))
@@ -129,7 +126,7 @@ def _draw(weights: Frame, key: Axis, note: str, title: str, subtitle: str) -> Fi
         note=f"shown: {note}" if note else "",
         size=size,
         right=2.2,
-        columns=(1 if count <= 3 else 2) if named else 0,  # names below each other
+        columns=(1 if count <= 3 else 2) if named else 0,  # the same names below each other
     )
     colours, styles = shades(key.name, len(key.values)), {}
     for at, value in enumerate(key.values):
@@ -159,7 +156,7 @@ def _draw(weights: Frame, key: Axis, note: str, title: str, subtitle: str) -> Fi
 
 
 def _by_name(axes: Axes, values: Any, styles: Mapping[str, dict[str, Any]]) -> None:
-    """Draw a column a weight: a dash before training, a mark after it for each value."""
+    """Draw a column for each weight: a dash before training, a mark after it for each value."""
     count = values.ngroups
     for i, (value, rows) in enumerate(values):
         x = np.arange(len(rows)) + (i - (count - 1) / 2) * min(0.22, 0.8 / count)
@@ -173,7 +170,7 @@ def _by_name(axes: Axes, values: Any, styles: Mapping[str, dict[str, Any]]) -> N
 
 
 def _cloud(axes: Axes, values: Any, styles: Mapping[str, dict[str, Any]]) -> None:
-    """Draw a dot a weight: before training across, after it upwards."""
+    """Draw a dot for each weight: x before training, y after it."""
     axes.axline((0, 0), slope=1, color=QUIET, linewidth=1, linestyle=(0, (4, 3)))
     for value, rows in values:
         axes.plot(rows.initial, rows.final, alpha=0.6, **styles[value])

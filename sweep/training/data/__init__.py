@@ -1,12 +1,11 @@
-"""The samples that a network is trained on: inline, or columns of data files.
+"""Training data: inline rows, or columns of data files.
 
-files, formats     which files there are, and their rows in pieces
-selection, table   the chosen columns, as arrays; rows that are kept back
-preparation        what is fitted on the training rows, and applied to any others
+files, formats     find files and read them in chunks
+selection, table   choose columns, convert them to arrays, split off validation rows
+preparation        fit on the training rows, apply to any rows
 
-A file is read in pieces into the arrays that are kept, so that it is never held twice, and once
-in a process: all runs of a sweep share one read-only object. What cannot be used is refused with
-ConfigError, here and in all modules.
+Chunks are written directly into the final arrays, so that a file is never in memory twice. Each
+file is read once in a process; all runs share read-only arrays. Invalid data raises ConfigError.
 """
 
 from __future__ import annotations
@@ -33,13 +32,13 @@ from sweep.training.data.table import Table, read_table, text_of
 __all__ = ["Data", "load_data"]
 
 FILE_KEYS = ("read", "drop", "missing", "categories")
-"""Keys of the group `data` that have a meaning with a file alone."""
+"""Keys of the group `data` that are valid only with a file."""
 
 KEYS = (
     *("inputs", "targets", "file", *FILE_KEYS, "standardize", "one_hot"),
     *("validation", "folds", "fold", "split_seed"),
 )
-"""What a configuration of the group `data` can say; a key that it lacks is as null."""
+"""All keys of the group `data`; a missing key is the same as null."""
 
 Array = npt.NDArray[np.float64]
 
@@ -48,18 +47,16 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Samples, a row each; all arrays float64, C-contiguous and read-only.
+    """Samples; all arrays are float64, C-contiguous and read-only.
 
     Attributes
     ----------
     inputs, targets
         Shapes (samples, features) and (samples, outputs).
     validation_inputs, validation_targets
-        The samples that are kept back from training, or None.
-    preparation
-        How they were prepared.
+        The validation samples, or None.
     summary
-        What was done with the rows of a file, one sentence; empty for inline rows.
+        How the rows of a file are used; empty for inline rows.
     """
 
     inputs: Array
@@ -75,14 +72,14 @@ class Data:
 
     @property
     def prepared(self) -> bool:
-        """Whether new rows need the preparation: columns have names, or anything was done."""
+        """Whether new rows need the preparation; False for inline rows used unchanged."""
         columns = (*self.preparation.inputs, *self.preparation.targets)
         scaled = any(column.mean is not None for column in columns)
         return bool(self.summary) or scaled or self.preparation.classes is not None
 
     @cached_property
     def digest(self) -> str:
-        """Return the SHA-256 of all arrays, their shapes and bytes, as hexadecimal digits."""
+        """Return the SHA-256 of the shapes and bytes of all arrays, as hexadecimal digits."""
         total = hashlib.sha256()
         for array in self._arrays():
             total.update(repr(array.shape).encode())
@@ -95,22 +92,18 @@ class Data:
 
 
 def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
-    """Load the samples that a configuration of the group `data` names; see docs/data.md.
+    """Load the samples of a configuration of the group `data`; see docs/data.md.
+
+    Raises ConfigError if a key, file, column or value is invalid.
 
     Parameters
     ----------
     config
-        Keys of KEYS, each of its type. Without `file`, `inputs` and `targets` are rows of
-        numbers; with it, columns.
+        Keys of KEYS. Without `file`, `inputs` and `targets` are rows of numbers; with it, columns.
     seed
         For the split, unless `split_seed` is given.
     base
         The folder that a relative data file is relative to.
-
-    Raises
-    ------
-    ConfigError
-        A key, file, column or value that cannot be used; one sentence.
     """
     checks.known_keys(config, KEYS, "data")
     config = {**dict.fromkeys(KEYS), **config}
@@ -205,7 +198,6 @@ def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _ver
 
 
 def _prepared(rows: Table, others: Table, config: Mapping[str, Any], summary: str = "") -> Data:
-    """Fit the preparation on the training rows, and apply it to all."""
     preparation = fit(rows, others, config)
     inputs, targets = preparation.apply(rows)
     back = preparation.apply(others) if len(others) else (None, None)
@@ -213,7 +205,7 @@ def _prepared(rows: Table, others: Table, config: Mapping[str, Any], summary: st
 
 
 def _summary(missing: str | None, rows: Table, others: Table, found: int, left_out: int) -> str:
-    """Return what was done with the rows of a file, for the run's tags and the report."""
+    """Return how the rows of a file are used, for the run's tags and the report."""
     parts = [f"{found} rows: {len(rows)} trained on"]
     if len(others):
         parts.append(f"{len(others)} kept back")

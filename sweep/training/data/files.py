@@ -1,6 +1,6 @@
-"""Data files: which there are, what their columns are called, and their rows in pieces.
+"""Find data files, and read their column names and rows; local paths only.
 
-Only local paths are opened. pandas and pyarrow are imported when a file is opened.
+pandas and pyarrow are imported when a file is opened.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 TEXT = (".csv", ".tsv", ".data", ".txt")
 PACKED = (".gz", ".bz2", ".xz", ".zip")
 ENDINGS = (*TEXT, ".parquet", ".npz")
-"""Kinds of files by the end of their name; one of PACKED may follow those of TEXT."""
+"""Supported suffixes; those of TEXT may be followed by one of PACKED."""
 
 UNREADABLE = (
     *(ValueError, OSError, EOFError, LookupError, Warning),
@@ -38,28 +38,31 @@ UNREADABLE = (
 
 @dataclass(frozen=True)
 class Source:
-    """Files with the same columns, or a frame."""
+    """Files with the same columns, or a data frame."""
 
     paths: tuple[Path, ...]  # in the order of their rows
-    names: tuple[str, ...]  # of the columns; its position where one has none
+    names: tuple[str, ...]  # of the columns; the position of a column without a name
     read: Mapping[str, Any] = field(default_factory=dict)  # options of pandas.read_csv
     matrices: Mapping[str, Sequence[int]] = field(default_factory=dict)  # NPZ array -> positions
-    frame: pd.DataFrame | None = None  # rows in memory, in place of those of the files
+    frame: pd.DataFrame | None = None  # used instead of files
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Source:
-        """Return the source of a frame; columns are found by their names."""
+        """Return the source of a data frame."""
         names = tuple(str(name).strip() for name in frame.columns)
         rows = frame.set_axis(range(len(names)), axis=1)
         return cls((Path("(frame)"),), names, frame=rows)
 
     @cached_property
     def groups(self) -> dict[str, Sequence[int]]:
-        """What a configuration can name -> positions: a column, or a matrix."""
+        """Name of a column or matrix -> positions of its columns."""
         return {name: [at] for at, name in enumerate(self.names)} | {**self.matrices}
 
     def positions(self, column: Any, what: str) -> Sequence[int]:
-        """Return the positions of a column that is named, or else given by its position from 0."""
+        """Return the positions of a column or matrix, given by name or by position from 0.
+
+        `what` is the key in messages of ConfigError.
+        """
         name, file = str(column).strip(), self.paths[0].name
         if self.names.count(name) > 1:
             raise ConfigError(
@@ -82,9 +85,10 @@ class Source:
     def pieces(
         self, columns: Sequence[int], text: Collection[int]
     ) -> Iterator[tuple[Path, pd.DataFrame]]:
-        """Yield a file, and rows with at least the `columns`, by position; the index is the row.
+        """Yield the file and a chunk of its rows, with at least the `columns`.
 
-        Those of `text` come as text from a text file.
+        A frame's columns are positions, its index is row numbers from 1. Columns of `text` are
+        read as text from text files.
         """
         for path in self.paths:
             first = 1
@@ -104,13 +108,13 @@ class Source:
 
 
 def is_file_name(text: str) -> bool:
-    """Return whether a text ends as the name of a data file."""
+    """Whether `text` has the suffix of a data file."""
     path = Path(text.lower())
     return (path.with_suffix("") if path.suffix in PACKED else path).suffix in ENDINGS
 
 
 def paths_of(file: str, base: Path, what: str = "data.file") -> tuple[Path, ...]:
-    """Return the files of a path or pattern, sorted; relative to `base`."""
+    """Return the files of a path or pattern relative to `base`, sorted."""
     path = base / Path(file).expanduser()
     found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not found:
@@ -125,13 +129,10 @@ def paths_of(file: str, base: Path, what: str = "data.file") -> tuple[Path, ...]
 
 
 def open_source(paths: Sequence[Path], read: Mapping[str, Any]) -> Source:
-    """Return the columns of files.
+    """Return the source of files, which must have the same columns.
 
-    Parameters
-    ----------
-    read
-        Options of pandas.read_csv, of formats.READ alone; None is pandas' own default, except
-        that `header` None is a file without header.
+    `read` has options of formats.READ; None is pandas' default, but `header` None means that
+    the file has no header.
     """
     known_keys(read, formats.READ, "data.read")
     options = {key: value for key, value in read.items() if value is not None}
@@ -168,7 +169,7 @@ def _source(path: Path, read: Mapping[str, Any]) -> Source:
 
 
 def _kind(path: Path) -> str:
-    """Return one of ENDINGS."""
+    """Return the suffix, one of ENDINGS, without compression."""
     ending = path.suffix.lower()
     if ending in PACKED:
         ending = path.with_suffix("").suffix.lower() or ".csv"
@@ -183,7 +184,7 @@ def _kind(path: Path) -> str:
 
 @contextmanager
 def _reading(path: Path) -> Iterator[None]:
-    """Report what is wrong with a file that is read within as ConfigError."""
+    """Convert errors of reading a file to ConfigError."""
     try:
         yield
     except PermissionError as error:

@@ -1,6 +1,6 @@
-"""Read data files in pieces: text by pandas.read_csv, Parquet by pyarrow, NPZ by NumPy.
+"""Read data files in chunks: text by pandas.read_csv, Parquet by pyarrow, NPZ by NumPy.
 
-Columns of the frames are positions. Nothing in a file is run or unpickled.
+The columns of the frames are positions. Nothing is executed or unpickled.
 """
 
 from __future__ import annotations
@@ -20,15 +20,14 @@ from sweep.training.data.hints import check_head
 if TYPE_CHECKING:
     import pandas as pd
 
-ROWS = 65_536
-"""The most rows of a frame."""
+ROWS = 65_536  # at most, of a frame
 
 SPLIT = (
     *("sep", "quotechar", "quoting", "doublequote", "escapechar", "comment", "skipinitialspace"),
     *("skiprows", "skip_blank_lines", "lineterminator"),
     *("encoding", "encoding_errors", "compression"),
 )
-"""Options of read_csv that say how a file is split into cells."""
+"""Options of read_csv for splitting a file into cells."""
 
 VALUES = (
     *("decimal", "thousands", "na_values", "keep_default_na", "true_values", "false_values"),
@@ -36,11 +35,11 @@ VALUES = (
 )
 
 READ = (*SPLIT, *VALUES, "header", "names", "index_col")
-"""Options of pandas.read_csv that `data.read` takes: plain values, none that runs code."""
+"""Options of pandas.read_csv that `data.read` accepts; none executes code."""
 
 
 def text_names(path: Path, read: Mapping[str, Any]) -> list[str]:
-    """Return the name of each column; its position where there is no header."""
+    """Return the columns' names; their positions if there is no header."""
     import pandas as pd
 
     split = _split(path, read)
@@ -62,7 +61,7 @@ def text_names(path: Path, read: Mapping[str, Any]) -> list[str]:
 def text_frames(
     path: Path, read: Mapping[str, Any], names: Sequence[str], text: Collection[int]
 ) -> Iterator[pd.DataFrame]:
-    """Yield all columns; those of `text` as text."""
+    """Yield frames with all columns; those of `text` as text."""
     import pandas as pd
 
     options = _split(path, read) | {key: read[key] for key in VALUES if key in read}
@@ -80,7 +79,7 @@ def text_frames(
             options["float_precision"] = "round_trip"  # the default is exact from pandas 3 on
     options |= {"names": range(len(names)), "dtype": dict.fromkeys(text, str)}
     with warnings.catch_warnings():
-        # pandas warns of rows that it cuts; with `usecols` it would cut them without a warning
+        # pandas warns if it truncates rows, but not with `usecols`
         warnings.simplefilter("error", pd.errors.ParserWarning)
         yield from pd.read_csv(path, index_col=False, chunksize=ROWS, **options)
 
@@ -96,7 +95,7 @@ def _split(path: Path, read: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def parquet_frames(path: Path, columns: Sequence[int]) -> Iterator[pd.DataFrame]:
-    """Yield the chosen columns."""
+    """Yield frames with the chosen columns."""
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
@@ -106,7 +105,7 @@ def parquet_frames(path: Path, columns: Sequence[int]) -> Iterator[pd.DataFrame]
 
 
 def npz_widths(path: Path) -> dict[str, int]:
-    """Return each array and how many columns it has: 0 for a vector."""
+    """Return each array's number of columns, 0 for a vector."""
     lengths, widths = {}, {}
     with zipfile.ZipFile(path) as archive:
         for member in archive.namelist():
@@ -131,7 +130,7 @@ def npz_widths(path: Path) -> dict[str, int]:
 
 
 def npz_frames(path: Path, arrays: Mapping[str, Sequence[int]]) -> Iterator[pd.DataFrame]:
-    """Yield the columns of `arrays`."""
+    """Yield frames with the columns of `arrays` (name -> positions)."""
     import pandas as pd
 
     with zipfile.ZipFile(path) as archive, ExitStack() as stack:
@@ -141,7 +140,7 @@ def npz_frames(path: Path, arrays: Mapping[str, Sequence[int]]) -> Iterator[pd.D
             stream = stack.enter_context(archive.open(f"{name}.npy"))
             (length, *_), by_column, dtype = _npy_header(stream)
             streams[name] = stream, dtype
-            if by_column:  # a row is not in one place of the file
+            if by_column:  # Fortran order: rows are not contiguous in the file
                 held[name] = np.frombuffer(stream.read(), dtype).reshape(-1, length).T
         for first in range(0, length, ROWS):
             count = min(ROWS, length - first)
@@ -157,7 +156,7 @@ def npz_frames(path: Path, arrays: Mapping[str, Sequence[int]]) -> Iterator[pd.D
 
 
 def _npy_header(stream: IO[bytes]) -> tuple[tuple[int, ...], bool, Any]:
-    """Return an array's shape, whether its columns come first, and its type."""
+    """Return an array's shape, whether it is in Fortran order, and its dtype."""
     if np.lib.format.read_magic(stream) == (1, 0):
         return np.lib.format.read_array_header_1_0(stream)
     return np.lib.format.read_array_header_2_0(stream)

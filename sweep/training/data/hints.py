@@ -1,4 +1,4 @@
-"""What a data file looks like where it is misread: each refusal says what to write instead."""
+"""Detect data files read with wrong options, and suggest options in the messages."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from sweep.errors import ConfigError
 
 SEPARATORS = {";": ";", "\t": r"\t", "|": "|", ",": ",", r"\s+": r"\s+"}
-"""What may stand between cells -> as it is written on the command line."""
+"""Separator -> how to write it on the command line."""
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 COMMA = re.compile(r"[-+]?\d*,\d+")
@@ -19,7 +19,7 @@ GAP = re.compile(r"[^\w]{1,3}|na|n\.a\.|unknown|missing|nil", re.IGNORECASE)
 
 
 def quoted(name: Any) -> str:
-    """Return a column's name as the command line takes it, with quotes where it needs them."""
+    """Return a column's name, in quotes if the command line needs them."""
     text = str(name)
     return text if re.fullmatch(r"[A-Za-z_]\w*", text, re.ASCII) else f'"{text}"'
 
@@ -27,9 +27,9 @@ def quoted(name: Any) -> str:
 def check_head(
     path: Path, cells: Sequence[str], read: Mapping[str, Any], split: Mapping[str, Any]
 ) -> None:
-    """Raise ConfigError where the first row of a text file says that it is misread.
+    """Raise ConfigError if the first row of a text file shows that options are wrong.
 
-    `read` are its options, `split` those alone that split it into cells.
+    `read` has all options, `split` only those for splitting the file into cells.
     """
     head = f"data.file {path}"
     named = read["header"] == "infer" and "names" not in read
@@ -58,7 +58,7 @@ def check_head(
 
 
 def _separators(path: Path, split: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
-    """Yield what splits the first rows of a file into equally many cells, and into how many."""
+    """Yield separators that split all of the first rows into equally many cells, and how many."""
     import pandas as pd
 
     others = {key: value for key, value in split.items() if key not in ("sep", "engine")}
@@ -66,21 +66,21 @@ def _separators(path: Path, split: Mapping[str, Any]) -> Iterator[tuple[str, int
         try:
             frame = pd.read_csv(path, sep=sep, header=None, nrows=20, dtype=str, **others)
         except (ValueError, OSError):
-            continue  # rows of unlike length
-        full = frame.iloc[1:].notna().any()  # a column of nothing comes of a separator in text
+            continue  # rows of different lengths
+        full = frame.iloc[1:].notna().any()  # an empty column: the separator is part of a text
         if len(frame) > 1 and len(full) > 1 and full.all():
             yield sep, len(full)
 
 
 def encoding_hint(error: UnicodeError) -> str:
-    """Return what to write for a file in another encoding."""
+    """Return the message for a file in another encoding."""
     wide = isinstance(error, UnicodeDecodeError) and error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
     advice = "utf-16" if wide else "latin-1, or its own"
     return f"is not encoded as it was read ({error}): write data.read.encoding={advice}."
 
 
 def number_hints(cells: Mapping[int, str]) -> dict[int, str]:
-    """Return column -> what to write, of cells that are numbers in another form, or no value."""
+    """Return advice by column, for cells in another number format or marking a missing value."""
     comma = any(COMMA.fullmatch(cell) and not THOUSANDS.fullmatch(cell) for cell in cells.values())
     hints = {}
     for at, cell in cells.items():

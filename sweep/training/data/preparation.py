@@ -1,6 +1,6 @@
-"""How inputs and targets are prepared: fitted on the training rows, applied to any others.
+"""Prepare inputs and targets: fit on the training rows, apply to any rows.
 
-A preparation is stored with each run, so that new rows are prepared the same, to the last bit.
+The preparation is stored with each run, so that new rows are prepared bit for bit the same.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Column:
-    """How one column is prepared, in this order; what is None is not done.
+    """The preparation of one column, in the order of the attributes; None: not applied.
 
     Attributes
     ----------
     name
-        Of the file, or its position where it has none.
+        The column's name, or its position if it has none.
     fill
-        Stands for a missing value.
+        Replaces missing values.
     values
-        Of a category: each becomes a column that is 1 for it and 0 else.
+        The values of a category; each becomes a column of 0 and 1.
     mean, deviation
-        Subtracted, then divided by unless it is 0.
+        The mean is subtracted; the result is divided by the deviation unless it is 0.
     """
 
     name: str
@@ -47,7 +47,7 @@ class Column:
     deviation: float | None = None
 
     def scaled(self, values: Array, what: str) -> Column:
-        """Return the column with the mean and deviation of its `values`."""
+        """Return the column with mean and deviation of `values`; `what` is for messages."""
         with np.errstate(over="ignore", invalid="ignore"):
             mean, deviation = float(values.mean()), float(values.std())
         if not np.isfinite(deviation):
@@ -68,14 +68,14 @@ class Column:
 
 @dataclass(frozen=True)
 class Preparation:
-    """How all columns are prepared.
+    """The preparation of all columns.
 
     Attributes
     ----------
     classes
-        The labels, in the order of the targets' columns; None where targets are numbers.
+        The labels, in the order of the targets' columns; None for numeric targets.
     binary
-        Whether the only target is a number that is 0 or 1 in each row.
+        Whether there is one numeric target with the values 0 and 1.
     """
 
     inputs: tuple[Column, ...]
@@ -85,7 +85,7 @@ class Preparation:
 
     @classmethod
     def none(cls, inputs: int, outputs: int) -> Preparation:
-        """Return that of rows that are taken as they stand, columns in their order."""
+        """Return the preparation that changes nothing."""
         return cls(
             tuple(Column(str(at)) for at in range(inputs)),
             tuple(Column(f"output_{at}") for at in range(1, outputs + 1)),
@@ -93,15 +93,14 @@ class Preparation:
 
     @property
     def widths(self) -> tuple[int, int]:
-        """How many numbers an input row and a target row have."""
+        """The number of prepared input columns and target columns."""
         outputs = len(self.targets) if self.classes is None else len(self.classes)
         return sum(1 if one.values is None else len(one.values) for one in self.inputs), outputs
 
     def apply(self, table: Table) -> tuple[Array, Array]:
         """Return inputs and targets, shapes (rows, widths[0]) and (rows, widths[1]).
 
-        Numbers are prepared in place. A category that training did not have becomes 0 in each
-        of its columns.
+        Numbers are modified in place. A category unknown in training becomes 0 in all columns.
         """
         inputs, targets = table.inputs, table.targets
         if table.levels:
@@ -137,7 +136,7 @@ class Preparation:
         return result
 
     def document(self) -> dict[str, Any]:
-        """Return plain values that JSON keeps to the last bit."""
+        """Return plain values; a round trip through JSON is exact."""
         kept = asdict(self)
         for kind in ("inputs", "targets"):
             kept[kind] = [
@@ -148,7 +147,7 @@ class Preparation:
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> Preparation:
-        """Return what `document` returned; raise KeyError, TypeError or ValueError if damaged."""
+        """Invert `document`; raise KeyError, TypeError or ValueError if it is damaged."""
 
         def column(given: Mapping[str, Any]) -> Column:
             texts = tuple(map(str, given["values"])) if "values" in given else None
@@ -162,7 +161,7 @@ class Preparation:
 
 
 def fit(table: Table, others: Table, config: Mapping[str, Any]) -> Preparation:
-    """Return the preparation that the training rows determine; of the `others` the labels count."""
+    """Fit on the training rows `table`; from `others` only the labels are used."""
     names, target_names = table.names
     columns = []
     for position, name in enumerate(names):
@@ -193,10 +192,7 @@ def _different(codes: Array, texts: Sequence[str]) -> set[str]:
 
 
 def _ordered(texts: set[str]) -> tuple[str, ...]:
-    """Return texts in the order of numbers where all are numbers, else sorted.
-
-    Texts that differ are kept apart, also where they are the same number, as 01 and 1.
-    """
+    """Sort texts numerically if all are finite numbers; 01 and 1 remain different texts."""
     found = sorted(texts)
     try:
         numbers = {text: float(text) for text in found}
@@ -216,7 +212,7 @@ def _check_few(texts: set[str], rows: int, name: str, auto: bool) -> None:
 
 
 def _fill(values: Array, name: str, missing: str | None) -> float | None:
-    """Return what stands for a missing value, whether or not the training rows lack one."""
+    """Return the replacement of missing values, also if no training row has one missing."""
     if missing not in ("mean", "median"):
         return None
     there = values[~np.isnan(values)]
@@ -233,16 +229,12 @@ def new_rows(
 ) -> tuple[Array, Sequence[int]]:
     """Return the prepared inputs of new rows, shape (rows, preparation.widths[0]).
 
-    Columns are found by the names that the inputs had; others are left alone.
-
-    Parameters
-    ----------
-    drop
-        Leave out rows with a missing value; their numbers, from 1, are returned too.
+    Columns are found by name; others are ignored. With `drop`, rows with a missing value are
+    left out; their numbers, from 1, are the second value returned.
     """
     columns = {}
     for column in preparation.inputs:
-        # a column without a name is found by its position
+        # the name of an unnamed column is its position
         by_position = column.name.isdecimal() and column.name not in source.groups
         name = int(column.name) if by_position else column.name
         for at in source.positions(name, "an input of the run"):

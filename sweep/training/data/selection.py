@@ -1,4 +1,4 @@
-"""Which columns of a data file are used, and which of its rows are kept back from training."""
+"""Select the columns of a data file, and the rows for training and validation."""
 
 from __future__ import annotations
 
@@ -17,26 +17,26 @@ TRAINED = ("train", "training", "0", "false", "no")
 KEPT_BACK = ("validation", "valid", "val", "dev", "1", "true", "yes")
 TESTED = ("test", "testing", "holdout")
 SPLITTING = (*TRAINED[:2], *KEPT_BACK[:4], *TESTED)
-"""Texts that stand for a part of a split and hardly for anything else."""
+"""Texts that are very likely the part of a split."""
 
 Rows = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
 class Columns:
-    """Columns of a source, by position, none twice among the inputs or the targets."""
+    """Chosen columns of a source, by position; no duplicates among inputs or targets."""
 
     inputs: tuple[int, ...]
     targets: tuple[int, ...]
-    text: frozenset[int] = frozenset()  # read as text: labels, categories, what splits
-    split: int | None = None  # says which rows are kept back
-    auto: bool = False  # inputs that hold text are categories without being named
-    trained: bool = False  # for a network that is trained already: nothing can be chosen any more
-    known: Mapping[int, Sequence[str]] = field(default_factory=dict)  # category -> its texts then
+    text: frozenset[int] = frozenset()  # read as text: labels, categories, the split column
+    split: int | None = None  # contains the part (training, validation, test) of each row
+    auto: bool = False  # inputs that hold text become categories
+    trained: bool = False  # inputs for a trained network
+    known: Mapping[int, Sequence[str]] = field(default_factory=dict)  # category -> known texts
 
 
 def choose(source: Source, config: Mapping[str, Any]) -> Columns:
-    """Return the columns that `inputs`, `targets`, `drop`, `categories` and `validation` name."""
+    """Select columns by `inputs`, `targets`, `drop`, `categories` and `validation`."""
     targets = _positions(source, config["targets"], "data.targets")
     if config["one_hot"] and len(targets) != 1:
         raise ConfigError(f"data.targets is {config['targets']}: one_hot needs exactly one column.")
@@ -76,7 +76,7 @@ def _positions(source: Source, value: Any, what: str) -> list[int]:
 
 
 def _all_but(source: Source, others: set[int]) -> list[int]:
-    """Return all columns but `others` and those that label the rows."""
+    """Return all columns except `others` and index columns."""
     index = source.read.get("index_col")
     for one in index if isinstance(index, list) else [] if index is None else [index]:
         others |= set(source.positions(one, "data.read.index_col"))
@@ -99,10 +99,10 @@ def _all_but(source: Source, others: set[int]) -> list[int]:
 
 
 def random_rows(rows: int, config: Mapping[str, Any]) -> Rows:
-    """Return which rows are trained on, shape (rows,).
+    """Return a mask of the training rows, shape (rows,).
 
-    Kept back is the share `validation` that `split_seed` picks, or part `fold` of `folds` in
-    the order that it gives; the parts differ by at most one row in size.
+    Validation rows are the share `validation`, or part `fold` of `folds`, of a permutation drawn
+    with `split_seed`. Sizes of the parts differ by at most one row.
     """
     folds, share = config["folds"], config["validation"]
     kept = np.ones(rows, dtype=np.bool_)
@@ -124,9 +124,9 @@ def random_rows(rows: int, config: Mapping[str, Any]) -> Rows:
 
 
 def column_rows(values: npt.NDArray[np.str_], column: str) -> tuple[Rows, Rows]:
-    """Return which rows are trained on and which kept back, shape (rows,) each.
+    """Return masks of the training and the validation rows, shape (rows,) each.
 
-    Rows of a test part are kept back where no others are, else left out altogether.
+    Test rows are used for validation if there are no validation rows, else they are unused.
     """
     words = np.char.lower(values)
     strange = ~np.isin(words, (*TRAINED, *KEPT_BACK, *TESTED))

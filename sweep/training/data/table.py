@@ -1,7 +1,6 @@
-"""The chosen columns of data files as arrays of numbers.
+"""Read the chosen columns of data files into float arrays.
 
-Text (labels, categories, the column that splits) is held as codes: a number for each different
-text. NaN is a missing value, in numbers and codes alike.
+Text (labels, categories, the split column) is stored as integer codes; NaN is a missing value.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MOSTLY = 0.5
-"""A column of which more is numbers is no category, whatever else it holds."""
+"""Minimum share of text cells for a column to look like a category."""
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]
@@ -32,23 +31,23 @@ Rows = npt.NDArray[np.bool_]
 
 @dataclass
 class Table:
-    """Rows of the chosen columns, before they are prepared."""
+    """Rows of the chosen columns, before preparation."""
 
     inputs: Array  # shape (rows, inputs), C-contiguous
-    targets: Array  # shape (rows, targets), likewise
+    targets: Array  # shape (rows, targets), C-contiguous
     names: tuple[Sequence[str], Sequence[str]]  # of the inputs, of the targets
-    levels: Mapping[int, Sequence[str]] = field(default_factory=dict)  # by place: texts of codes
-    labels: Sequence[str] | None = None  # texts of the target's codes; None where it is no text
-    split: npt.NDArray[np.str_] | None = None  # texts of the column that splits, shape (rows,)
-    dropped: Sequence[int] = ()  # rows, from 1, that were left out for a missing value
+    levels: Mapping[int, Sequence[str]] = field(default_factory=dict)  # input -> texts of its codes
+    labels: Sequence[str] | None = None  # texts of the target's codes; None for numeric targets
+    split: npt.NDArray[np.str_] | None = None  # texts of the split column, shape (rows,)
+    dropped: Sequence[int] = ()  # rows, from 1, left out for a missing value
 
     def __len__(self) -> int:
         return len(self.inputs)
 
     def split_off(self, kept: Rows, others: Rows) -> Table:
-        """Keep the rows that `kept` says and return a table of the `others`, shape (rows,) both.
+        """Keep the rows of the mask `kept` in place, and return a table of the mask `others`.
 
-        The numbers move within their memory: a table is never held twice.
+        Both masks have shape (rows,). Rows are moved in place, to avoid a copy of the table.
         """
         other = replace(self, inputs=self.inputs[others], targets=self.targets[others], dropped=())
         if not kept.all():
@@ -65,11 +64,8 @@ class Table:
 def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
     """Read the chosen columns.
 
-    Parameters
-    ----------
-    missing
-        ``drop`` leaves out rows with a missing value; ``mean`` and ``median`` keep them, in
-        inputs; None refuses them.
+    Rows with a missing value are left out if `missing` is ``drop``, and kept if it is ``mean``
+    or ``median`` and the value is an input. Otherwise ConfigError is raised.
     """
     import pandas as pd
 
@@ -90,7 +86,7 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
         likely, refusals = _not_numbers(source, columns, path, frame)
         if refusals:
             raise ConfigErrors(refusals)
-        if likely:  # read these as text, from the first row on
+        if likely:  # read these as text, starting again at the first row
             return read_table(source, replace(columns, text=columns.text | {*likely}), missing)
         read = {
             at: _codes(frame[at], texts[at]) if at in texts else _floats(frame[at]) for at in chosen
@@ -130,7 +126,7 @@ def _check(
     block: pd.DataFrame,
     required: Sequence[int],
 ) -> None:
-    """Raise ConfigError for a value of `block` that cannot be used; `frame` is as it was read."""
+    """Raise ConfigError for an invalid value of `block`; `frame` has the values as read."""
     gap = "write data.missing=drop to leave out rows with missing values"
     if columns.trained:
         gap = f"the network is trained without missing values; fill it in, or {gap}"
@@ -154,9 +150,9 @@ def _check(
 def _not_numbers(
     source: Source, columns: Columns, path: Path, frame: pd.DataFrame
 ) -> tuple[list[int], list[str]]:
-    """Return columns that are read as numbers but look like categories, and why others are none.
+    """Return the columns to read as categories, and messages for others that contain text.
 
-    Unless columns.auto, text in all of them is refused.
+    Without `columns.auto`, every column that contains text gets a message.
     """
     numbers = [at for at in (*columns.inputs, *columns.targets) if at not in columns.text]
     masks = {at: _text_cells(frame[at]) for at in numbers}
@@ -188,7 +184,6 @@ def _not_numbers(
 def _advice(
     source: Source, columns: Columns, cells: Mapping[int, str], at: int, likely: Sequence[int]
 ) -> str:
-    """Return what to write for a column that holds text."""
     if columns.trained:
         return "the network is trained on numbers in this column; mend it, or leave the row out"
     if at in columns.targets:
@@ -207,7 +202,7 @@ def _advice(
 
 
 def _text_cells(column: pd.Series[Any]) -> pd.Series[bool]:
-    """Return which cells are neither numbers nor missing."""
+    """Return a mask of the cells that are neither numbers nor missing."""
     import pandas as pd
 
     kind = column.dtype.kind
@@ -227,17 +222,17 @@ def _floats(column: pd.Series[Any]) -> Array:
 
 
 def _codes(column: pd.Series[Any], texts: dict[str, int]) -> Array:
-    """Return a column's codes, shape (rows,); `texts` gets those that it lacks."""
+    """Return a column's codes, shape (rows,); new texts are added to `texts`."""
     import pandas as pd
 
-    # the place of a missing value is -1, the last
+    # factorize codes a missing value as -1, which selects the final NaN
     positions, found = pd.factorize(column.map(text_of, na_action="ignore"))
     codes = [texts.setdefault(text, len(texts)) if text else np.nan for text in found]
     return np.array([*codes, np.nan])[positions]
 
 
 def text_of(value: Any) -> str:
-    """Return a label or category as text without blanks, a whole number without a point."""
+    """Return a label or category as text, stripped; an integer value without a decimal point."""
     if isinstance(value, Number) and not isinstance(value, bool | np.bool_):
         if float(value).is_integer():  # type: ignore[arg-type]
             return str(int(value))  # type: ignore[call-overload]

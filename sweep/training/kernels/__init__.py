@@ -8,7 +8,7 @@ from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 __all__ = ["load_kernel"]
 
-_lock = threading.Lock()  # so that two threads compile a kernel once
+_lock = threading.Lock()  # threads that need the same kernel compile it once
 
 
 def load_kernel(

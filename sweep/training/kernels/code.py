@@ -1,9 +1,9 @@
 """Generate code from Python arithmetic, and compile it with LLVM.
 
-A `Value` is a float64, or a vector of them: the same Python function generates the code for one
-trajectory and for several. Operations are those of IEEE 754, elementwise, never contracted or
-reordered, so a lane of a vector has the bits of a scalar. (Loops over lanes that LLVM vectorises
-take at least a quarter more time, and leave a single trajectory without vectors.)
+A `Value` is a float64 or a vector of them, so one Python function generates the code for one
+trajectory and for several. Operations are IEEE 754, elementwise, never contracted or reordered: a
+lane of a vector has the bits of a scalar. (Loops over lanes, vectorised by LLVM, take at least a
+quarter more time, and leave a single trajectory without vectors.)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def _like(kind: Any, value: float) -> Any:
 
 
 def _operators(instruction: str) -> tuple[Callable[[Any, Any], Value], Callable[[Any, Any], Value]]:
-    """Return the methods of an operator, for a `Value` on its left and on its right."""
+    """Return the methods of an operator for a `Value` as left and as right operand."""
 
     def left(one: Value, other: Value | float) -> Value:
         return one._do(instruction, one, other)
@@ -37,7 +37,7 @@ def _operators(instruction: str) -> tuple[Callable[[Any, Any], Value], Callable[
 
 
 class Value:
-    """A scalar or vector in the code; `+ - * /` takes another one or a float."""
+    """A scalar or vector in the code; the operators `+ - * /` accept a Value or a float."""
 
     def __init__(self, builder: Any, result: Any) -> None:
         self.result = result
@@ -61,19 +61,19 @@ class Value:
     __truediv__, __rtruediv__ = _operators("fdiv")
 
     def where_greater(self, other: Value | float, yes: Value | float, no: Value | float) -> Value:
-        """Return `yes` where this is greater than `other`, else `no` (also for a NaN)."""
+        """Return `yes` where this is greater than `other`, else `no` (also for NaN)."""
         test = self._builder.fcmp_ordered(">", self.result, self._of(other))
         return Value(self._builder, self._builder.select(test, self._of(yes), self._of(no)))
 
     def with_bits(self, shift: int, plus: int) -> Value:
-        """Return the float with the bits of this one, shifted left, plus an integer."""
+        """Return the float whose bits are those of this one shifted left, plus an integer."""
         builder, kind = self._builder, self.result.type
         whole = ir.VectorType(INTEGER, kind.count) if kind != DOUBLE else INTEGER
         bits = builder.shl(builder.bitcast(self.result, whole), _like(whole, shift))
         return Value(builder, builder.bitcast(builder.add(bits, _like(whole, plus)), kind))
 
     def lanes(self) -> list[Value]:
-        """Return the scalars of a vector; for a scalar itself."""
+        """Return the scalars of a vector, or a scalar itself, as a list."""
         if self.result.type == DOUBLE:
             return [self]
         numbers = range(self.result.type.count)
@@ -82,7 +82,7 @@ class Value:
 
     @staticmethod
     def joined(values: Sequence[Value]) -> Value:
-        """Return scalars as one vector."""
+        """Return a vector of scalars."""
         builder = values[0]._builder
         vector = ir.Constant(ir.VectorType(DOUBLE, len(values)), ir.Undefined)
         for at, value in enumerate(values):
@@ -90,7 +90,7 @@ class Value:
         return Value(builder, vector)
 
     def call(self, name: str) -> Value:
-        """Return a function of the C library, such as ``tanh``, of each lane."""
+        """Apply a function of the C library, such as ``tanh``, to each lane."""
         module = self._builder.module
         kind = ir.FunctionType(DOUBLE, [DOUBLE])
         function = module.globals.get(name) or ir.Function(module, kind, name)
@@ -116,15 +116,10 @@ class Variable:
 
 
 class Code:
-    """Builder of one function that returns nothing.
+    """Builder of one function without a return value.
 
-    Parameters
-    ----------
-    width
-        Lanes of a `Value`; 1 for scalars.
-    arguments
-        The function's arguments by name, each "floats" or "ints" (arrays of 64-bit numbers that
-        do not overlap), or "int".
+    `width` is the number of lanes of a `Value`, 1 for scalars. `arguments` maps each argument's
+    name to "floats" or "ints" (arrays of 64-bit numbers that do not overlap), or "int".
     """
 
     def __init__(self, width: int, arguments: Mapping[str, str]) -> None:
@@ -140,11 +135,11 @@ class Code:
         self._type = DOUBLE if width == 1 else ir.VectorType(DOUBLE, width)
 
     def constant(self, value: float) -> Value:
-        """Return a constant in all lanes."""
+        """Return a constant for all lanes."""
         return Value(self.builder, _like(self._type, value))
 
     def number(self, array: str, index: Any) -> Value:
-        """Return one element of an array of floats in all lanes."""
+        """Return one element of an array of floats for all lanes."""
         return self._spread(self.integer(array, index))
 
     def integer(self, array: str, index: Any) -> Any:
@@ -152,7 +147,7 @@ class Code:
         return self.builder.load(self.builder.gep(self.arguments[array], [index]))
 
     def as_float(self, integer: Any) -> Value:
-        """Return an integer as a float in all lanes."""
+        """Return an integer as a float for all lanes."""
         return self._spread(self.builder.sitofp(integer, DOUBLE))
 
     def load(self, array: str, index: Any) -> Value:
@@ -189,7 +184,7 @@ class Code:
         builder.position_at_end(after)
 
     def compile(self) -> Callable[..., None]:
-        """Compile for this processor; the function takes addresses and integers."""
+        """Compile for this processor; the result takes addresses and integers."""
         self.builder.ret_void()
         kinds = [
             ctypes.c_int64 if argument.type == INTEGER else ctypes.c_void_p
@@ -197,7 +192,7 @@ class Code:
         ]
         engine = _compiled(str(self.builder.module))
         function: Any = ctypes.CFUNCTYPE(None, *kinds)(engine.get_function_address("kernel"))
-        function.engine = engine  # it owns the machine code
+        function.engine = engine  # owns the machine code
         return function  # type: ignore[no-any-return]
 
     def _spread(self, number: Any) -> Value:

@@ -1,10 +1,9 @@
 """Generate the kernel of one small network: unrolled, with all scalars in registers.
 
-For a network of the notebook's size an iteration takes the latency of one chain of dependent
-operations. So sums are balanced trees, the learning rate is multiplied in off the chain, and the
-sigmoids of a layer are computed in one vector, as one after the other they exceed the processor's
-reorder window. The order of operations determines bits: changing it needs a new ``ALGORITHM`` in
-backprop.py.
+The latency of the chain of dependent operations bounds the speed of a small network. So sums are
+balanced trees, the learning rate is multiplied outside the chain, and the sigmoids of a layer are
+one vector, as separate ones exceed the processor's reorder window. The order of operations
+determines bits: a change needs a new ``ALGORITHM`` in backprop.py.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from sweep.training.kernels.exponential import exp, greater, sigmoid
 from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 GROUP = 4
-"""Neurons of one trajectory whose sigmoids are computed in one vector."""
+"""Neurons of a single trajectory whose sigmoids are computed in one vector."""
 
 ARGUMENTS = {
     "state": "floats",
@@ -41,7 +40,7 @@ ARGUMENTS = {
 }
 
 Values = npt.NDArray[np.object_]
-"""An array of `Value`: its operators work element by element, as those of numbers do."""
+"""An array of `Value`, with elementwise operators."""
 
 Layers = list[tuple[Values, Values]]
 """The matrix and the biases of each layer."""
@@ -70,10 +69,7 @@ def generated_kernel(
 
 @functools.cache
 def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
-    """Generate and compile the function of ARGUMENTS; see spec.Kernel.
-
-    `stride` is the distance of the rows of `errors`, and of `validation_errors`.
-    """
+    """Compile the function of ARGUMENTS; see spec.Kernel. `stride` separates rows of `errors`."""
     code = Code(width, ARGUMENTS)
     state = [Variable(code, code.load("state", INTEGER(at))) for at in range(spec.size)]
     rate = code.load("rates", INTEGER(0))
@@ -136,8 +132,6 @@ def _mean_error(code: Code, spec: KernelSpec, layers: Layers, which: str, count:
 
 
 def _sample(code: Code, spec: KernelSpec, which: str, row: Any) -> tuple[Values, Values]:
-    """Return the inputs and targets of a sample."""
-
     def numbers(array: str, count: int) -> Values:
         first = code.builder.mul(row, INTEGER(count))
         pointers = [code.builder.add(first, INTEGER(at)) for at in range(count)]
@@ -147,7 +141,7 @@ def _sample(code: Code, spec: KernelSpec, which: str, row: Any) -> tuple[Values,
 
 
 def _layers(spec: KernelSpec, flat: list[Value]) -> Layers:
-    """Return scalars, in the order of Network.names, by layer; a shared bias once a neuron."""
+    """Return scalars in the order of Network.names by layer; shared biases once per neuron."""
     left = iter(flat)
     sizes = list(zip(spec.layers[:-1], spec.layers[1:], strict=True))
     weights = [np.array([[next(left) for _ in range(to)] for _ in range(n)]) for n, to in sizes]
@@ -205,7 +199,7 @@ def _slopes(
 ) -> list[tuple[Value | None, Value | None]]:
     """Return for each scalar two factors whose product is the derivative for its update.
 
-    The first is None for a bias, both are for one that does not move.
+    The first is None for a bias, both are None for a bias that does not move.
     """
     above = outputs[-1] - targets
     deltas: list[Values] = []  # dE/dz of each layer
@@ -221,7 +215,7 @@ def _slopes(
 
 
 def _chain(activation: str, above: Values, a: Values) -> Values:
-    """Return dE/dz from dE/da for the outputs `a` (softmax: `above` is dE/dz already)."""
+    """Return dE/dz, given `above` = dE/da and the outputs `a` (softmax: `above` is dE/dz)."""
     if activation == "sigmoid":
         above = above * (a * (1.0 - a))
     elif activation == "tanh":

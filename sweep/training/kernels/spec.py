@@ -15,40 +15,39 @@ if TYPE_CHECKING:
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Samples = tuple[Array, Array]
-"""Inputs and targets, C-contiguous, a row a sample."""
+"""Inputs and targets, C-contiguous, one row per sample."""
 
 Kernel = Callable[[Array, Array, Integers, Integers, Array, Array], None]
-"""``kernel(state, rates, rows, bounds, errors, validation_errors)`` does a round for each step.
+"""``kernel(state, rates, rows, bounds, errors, validation_errors)`` trains one round per step.
 
-A round: the error of the state over all training samples into `errors`, that over the
-validation samples into `validation_errors`, then an update of all scalars.
+A round writes the error of the state over all training samples to `errors` and that over the
+validation samples to `validation_errors`, then updates all scalars.
 
 state
     Shape (scalars, width), in the order of Network.names; updated in place.
 rates
     Learning rates, shape (width,); an update takes the mean over its samples.
 rows, bounds
-    For a batched kernel: the update of step k is by the samples
-    ``rows[bounds[k]:bounds[k + 1]]``. Other kernels take all samples and ignore them.
+    With mini-batches: the update of step k uses samples ``rows[bounds[k]:bounds[k + 1]]``.
+    Other kernels use all samples and ignore both.
 errors, validation_errors
-    Shape (width, steps), both with the same strides; without validation samples the latter
-    is not written.
+    Shape (width, steps), with equal strides; the latter is not written without validation samples.
 """
 
 LANES = 8
-"""Trajectories of one vector kernel: 512 bits; narrower processors split them."""
+"""Trajectories of one vector kernel: 512 bits, split on narrower processors."""
 
 SMALL_SINGLE, SMALL_MANY = 64, 32
 """Most scalars of a network with a generated kernel, for one sample and for several.
 
-Beyond it compiling takes longer than it saves; with several samples the general kernel
-amortises its overhead.
+Beyond, compiling takes longer than it saves. With several samples the general kernel has less
+overhead per sample.
 """
 
 
 @dataclass(frozen=True)
 class KernelSpec:
-    """All that a kernel's code depends on; the rest is passed as arguments."""
+    """Everything that a kernel's code depends on."""
 
     layers: tuple[int, ...]
     activations: tuple[str, ...]
@@ -66,7 +65,7 @@ class KernelSpec:
 
     @property
     def small(self) -> bool:
-        """Whether the kernel is generated; only then it may train LANES at once."""
+        """Whether the kernel is generated, and so can train LANES trajectories at once."""
         return self.size <= (SMALL_SINGLE if self.single else SMALL_MANY)
 
 

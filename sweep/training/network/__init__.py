@@ -1,7 +1,6 @@
-"""The network in plain NumPy: layers, named weights, forward pass, derivatives, one update.
+"""The network in plain NumPy, the reference for tests of the compiled kernels.
 
-This is the truth that the compiled kernel (backprop.py) is tested against. Everything is a
-matrix with a row a sample; nothing is trained in place.
+Arrays have one row per sample; nothing is updated in place.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ RULES = ("notebook", "gradient", "fixed_bias")
 """How biases move; see step."""
 
 NAMED_SCALARS = 64
-"""Up to this size a network's weights are shown one by one, each by its name."""
+"""Networks up to this size have scalar weights by name, larger ones arrays (see named)."""
 
 Array = npt.NDArray[np.float64]
 
 
 def _sigmoid(z: Array) -> Array:
-    # exp(-z) may become infinite, and 1 / inf is the right 0: no branch is needed.
+    # exp(-z) may overflow to infinity; 1 / inf = 0 is the correct result.
     with np.errstate(over="ignore"):
         return 1.0 / (1.0 + np.exp(-z))
 
@@ -45,26 +44,26 @@ ACTIVATIONS: dict[str, tuple[Callable[[Array], Array], Callable[[Array], Array]]
     "tanh": (np.tanh, lambda a: 1.0 - a * a),
     "relu": (lambda z: np.maximum(z, 0.0), lambda a: (a > 0.0).astype(np.float64)),
     "identity": (lambda z: z, np.ones_like),
-    # Softmax stands only before cross-entropy, where dE/dz = a - t: its slope cancels.
+    # Softmax occurs only with cross-entropy, where dE/dz = a - t: its derivative cancels.
     "softmax": (_softmax, np.ones_like),
 }
-"""From the sums z to the outputs a, and from a to da/dz; shape (samples, neurons) all."""
+"""Functions from sums z to outputs a, and from a to da/dz, shape (samples, neurons)."""
 
 
 @dataclass(frozen=True, eq=False)
 class Network:
-    """A fully connected network and its weights; all arrays float64 and read-only.
+    """A fully connected network and its weights; all arrays are float64 and read-only.
 
-    The loss is ``squared_error``, 1/2 sum (o - t)^2, or ``cross_entropy``, -sum t log(o); both
-    summed over outputs and averaged over samples.
+    The loss is ``squared_error``, 1/2 sum (o - t)^2, or ``cross_entropy``, -sum t log(o), summed
+    over outputs and averaged over samples.
     """
 
-    layers: tuple[int, ...]  # neurons of each, the inputs first
-    activations: tuple[str, ...]  # one a weight layer
+    layers: tuple[int, ...]  # neurons of each layer, inputs first
+    activations: tuple[str, ...]  # one per weight layer
     bias: str  # "shared" by all neurons of a layer, or "per_neuron"
     loss: str
-    weights: tuple[Array, ...]  # one a weight layer, shape (layers[i], layers[i + 1])
-    biases: tuple[Array, ...]  # one a weight layer, shape (1,) if shared, else (layers[i + 1],)
+    weights: tuple[Array, ...]  # one per weight layer, shape (layers[i], layers[i + 1])
+    biases: tuple[Array, ...]  # one per weight layer, shape (1,) if shared, else (layers[i + 1],)
 
     def __post_init__(self) -> None:
         for array in (*self.weights, *self.biases):
@@ -83,20 +82,17 @@ class Network:
         init: Any = None,
         seed: int = 0,
     ) -> Network:
-        """Build a network from plain configuration values.
+        """Build a network from configuration values.
+
+        Raises ConfigError if a value is invalid or values do not fit together.
 
         Parameters
         ----------
         activation
-            One name for all weight layers, or a list, one a weight layer.
+            One name for all weight layers, or a list with one per weight layer.
         weights, biases
-            The initial values; or None, and `init` says how `seed` draws them. Biases may
-            also be given beside `init`.
-
-        Raises
-        ------
-        ConfigError
-            A value of the wrong kind, or values that do not fit each other; one sentence.
+            Initial values, or None to draw them with `seed` as `init` specifies. Biases can be
+            given together with `init`.
         """
         sizes = initial.layer_sizes(layers)
         names = initial.activation_names(activation, len(sizes) - 1, ACTIVATIONS)
@@ -120,12 +116,12 @@ class Network:
 
     @property
     def size(self) -> int:
-        """Return the number of scalars, weights and biases."""
+        """The number of scalars, weights and biases."""
         return sum(array.size for array in (*self.weights, *self.biases))
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Return the scalars' names in flat order: w1, w2, … row by row, then the biases."""
+        """The scalars' names in flat order: w1, w2, … row by row, then the biases."""
         weights = sum(matrix.size for matrix in self.weights)
         names = [f"w{at}" for at in range(1, weights + 1)]
         for layer, vector in enumerate(self.biases, start=1):
@@ -151,7 +147,7 @@ class Network:
         return replace(self, weights=tuple(parts[:depth]), biases=tuple(parts[depth:]))
 
     def named(self) -> dict[str, float | Array]:
-        """Return the weights by name: scalars up to NAMED_SCALARS, else an array a layer."""
+        """Return the weights by name: scalars up to NAMED_SCALARS, else one array per layer."""
         if self.size <= NAMED_SCALARS:
             return dict(zip(self.names, self.flat().tolist(), strict=True))
         named: dict[str, float | Array] = {}
@@ -180,14 +176,14 @@ class Network:
         return float(-np.sum(targets * log_output) / len(inputs))
 
     def classifies(self, targets: Array) -> bool:
-        """Return whether the targets are classes: shares of them, or 0 and 1 for one sigmoid."""
+        """Return whether targets are classes: shares of them, or 0 and 1 for one sigmoid."""
         binary = self.activations[-1] == "sigmoid" and targets.shape[1] == 1
         return self.loss == "cross_entropy" or (binary and bool(np.isin(targets, (0, 1)).all()))
 
     def accuracy(self, inputs: Array, targets: Array) -> float:
         """Return the share of samples whose largest output is that of the largest target.
 
-        One output stands for 0 or 1, with the threshold 0.5.
+        A single output is class 1 if it is at least 0.5, else class 0.
         """
         chosen, right = self.forward(inputs)[-1], targets
         if targets.shape[1] == 1:
@@ -213,11 +209,10 @@ class Network:
 
 
 def step(network: Network, inputs: Array, targets: Array, lr: float, rule: str) -> Network:
-    """Return the network after one update; all derivatives are taken before anything moves.
+    """Return the network after one update; all derivatives are computed before anything moves.
 
-    Weights move by -lr times their own derivative. Biases: ``gradient``, likewise;
-    ``fixed_bias``, not at all; ``notebook``, b2 by -lr dE/db1 and b1 never, as the notebook's
-    code does.
+    Weights move by -lr times their derivative. Biases move likewise (rule ``gradient``), not at
+    all (``fixed_bias``), or as in the notebook's code (``notebook``): b2 by -lr dE/db1, b1 never.
     """
     moves = network.gradient(inputs, targets)
     biases = sum(vector.size for vector in network.biases)
@@ -229,7 +224,7 @@ def step(network: Network, inputs: Array, targets: Array, lr: float, rule: str) 
 
 
 def check_rule(network: Network, rule: str) -> None:
-    """Raise ConfigError if `rule` has no meaning for `network`."""
+    """Raise MisfitError if `rule` does not apply to `network`."""
     if rule == "notebook" and (len(network.weights) != 2 or network.bias != "shared"):
         raise MisfitError(
             "rule is 'notebook': it moves b2 by the derivative of b1, so it needs exactly two "
@@ -239,7 +234,7 @@ def check_rule(network: Network, rule: str) -> None:
 
 
 def check_fit(network: Network, inputs: Array, targets: Array) -> None:
-    """Raise ConfigError unless the samples' sizes, and their shares for softmax, fit."""
+    """Raise MisfitError if the samples' sizes, or their class shares for softmax, do not fit."""
     for what, array, size in (
         ("inputs", inputs, network.layers[0]),
         ("targets", targets, network.layers[-1]),

@@ -1,4 +1,4 @@
-"""Layers, activations and initial weights: given, or drawn from a seed by a named scheme."""
+"""Layers, activations and initial weights, given or drawn by a named scheme."""
 
 from __future__ import annotations
 
@@ -14,8 +14,7 @@ from sweep.errors import ConfigError, MisfitError
 Array = npt.NDArray[np.float64]
 
 DRAW = "network.init.scheme=xavier to draw them in place of those given"
-"""What a message advises where given values do not fit the layers."""
-
+"""Advice in messages where given values do not fit the layers."""
 
 SCHEMES: Mapping[str, Mapping[str, float]] = {
     "uniform": {"low": -0.5, "high": 0.5},
@@ -24,11 +23,11 @@ SCHEMES: Mapping[str, Mapping[str, float]] = {
     "glorot": {},
     "he": {},
 }
-"""Every scheme by its name, with the options it takes beside ``bias``, and their defaults."""
+"""The options of each scheme except ``bias``, with their defaults."""
 
 
 def layer_sizes(layers: Any) -> tuple[int, ...]:
-    """Return the sizes of a configuration's layers, the inputs first, at least two."""
+    """Return the sizes of at least two layers, inputs first."""
     if not isinstance(layers, Sequence) or isinstance(layers, str) or len(layers) < 2:
         raise ConfigError(
             f"network.layers is {layers!r}: it must be a list of at least two sizes, as [4, 3, 2]."
@@ -37,7 +36,7 @@ def layer_sizes(layers: Any) -> tuple[int, ...]:
 
 
 def activation_names(activation: Any, count: int, known: Collection[str]) -> tuple[str, ...]:
-    """Return `count` names from one name for all, or from a list, one a weight layer."""
+    """Return `count` names from one name for all, or from a list with one per weight layer."""
     names = [activation] * count if isinstance(activation, str) else activation
     if not isinstance(names, Sequence) or len(names) != count:
         raise ConfigError(
@@ -48,7 +47,7 @@ def activation_names(activation: Any, count: int, known: Collection[str]) -> tup
 
 
 def check_softmax(names: Sequence[str], loss: str) -> None:
-    """Raise ConfigError unless softmax and cross-entropy stand together, in the last layer."""
+    """Raise MisfitError unless softmax is used only in the last layer, and with cross-entropy."""
     if "softmax" in names[:-1]:
         raise MisfitError(
             f"network.activation is {list(names)}: softmax can stand only in the last layer."
@@ -61,7 +60,7 @@ def check_softmax(names: Sequence[str], loss: str) -> None:
 
 
 def given_weights(weights: Any, layers: Sequence[int]) -> list[Array]:
-    """Return the matrices of a configuration, one a weight layer, a row a sending neuron."""
+    """Return the given matrices, one per weight layer, one row per sending neuron."""
     shapes = list(zip(layers[:-1], layers[1:], strict=True))
     _check_count(weights, len(shapes), "network.weights", "one matrix a weight layer")
     matrices = []
@@ -77,7 +76,7 @@ def given_weights(weights: Any, layers: Sequence[int]) -> list[Array]:
 
 
 def given_biases(biases: Any, layers: Sequence[int], *, shared: bool) -> list[Array]:
-    """Return the biases of a configuration: one number a layer (shared), or a list a layer."""
+    """Return the given biases: one number per layer (shared), or one list per layer."""
     kind = "one number a weight layer" if shared else "one list a weight layer"
     _check_count(biases, len(layers) - 1, "network.biases", kind)
     if shared:
@@ -99,12 +98,9 @@ def given_biases(biases: Any, layers: Sequence[int], *, shared: bool) -> list[Ar
 def drawn_weights(
     init: Any, layers: Sequence[int], *, shared: bool, seed: int
 ) -> tuple[list[Array], list[Array]]:
-    """Draw weights layer by layer from `seed`; every bias starts at ``init.bias`` (0).
+    """Draw weights layer by layer with `seed`; every bias is ``init.bias`` (default 0).
 
-    Raises
-    ------
-    ConfigError
-        An unknown scheme or option, or a value that has no meaning.
+    Raises ConfigError if the scheme or an option is unknown, or a value is invalid.
     """
     if not isinstance(init, Mapping):
         raise ConfigError(f"network.init is {init!r}: it must be a mapping, as {{scheme: xavier}}.")
