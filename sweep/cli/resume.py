@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 SHOWN = 5  # changed grid points listed in a message
 
+TARGET = "trainer._target_"
+
 
 def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
     """Return the sweep that `resume` selects, and its plan.json; the store is opened read-only.
@@ -98,8 +100,16 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     changed = []
     specs: dict[int, RunSpec] = {}
     mended: dict[int, RunSpec] = {}
+    targets = [override for override in typed if override.key_or_group == TARGET]
+    allowed = {line for point in grid_of(targets, Path()) for line in point}
     for index, cell in enumerate(stored):
         lines = [*cell["overrides"], f"parent={planner.sweep_id}"]
+        if code := [line for line in lines if key_of(line) == TARGET and line not in allowed]:
+            changed.append(
+                f"{cell['name']}: {code[0]} comes from the store and names code to run; repeat it "
+                "on the command line to allow that."
+            )
+            continue
         try:
             found = planner.composer.compose(lines, cell.get("number", index))
             keys = set_keys(cell["overrides"])

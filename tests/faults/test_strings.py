@@ -113,6 +113,20 @@ def test_stored_target_is_not_run(tmp_path: Path) -> None:
         assert not (tmp_path / "sprung").exists(), (arguments, module)
 
 
+@pytest.mark.faults
+def test_stored_override_that_names_a_trainer_is_not_run(tmp_path: Path) -> None:
+    assert run_sweep(["-m", "lr=0.1", "iters=1,2"], tmp_path).code == 0
+    (tmp_path / "trap.py").write_text(TRAP)
+    (plan,) = (tmp_path / "outputs" / "artifacts").rglob("plan.json")
+    document = json.loads(plan.read_text())
+    for cell in document["cells"]:
+        cell["overrides"].append("trainer._target_=trap.Trap")
+    plan.write_text(json.dumps(document))
+    ended = run_sweep(["resume=last"], tmp_path)
+    assert ended.code == 2 and "trainer._target_=trap.Trap comes from the store" in ended.err, ended
+    assert not (tmp_path / "sprung").exists()
+
+
 class Pwn:
     """Makes a folder when it is unpickled."""
 
