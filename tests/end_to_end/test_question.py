@@ -109,7 +109,10 @@ def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, En
     assert single.out.startswith("Best of 30 runs: lr=40.0, 100 iterations, seed=")
     refused = run_sweep(["metric=f1", "repeats=[zz]"], folder, module="sweep.report")
     assert refused.code == 2
-    assert "metric=f1: no run has this metric; the runs have best_error, best_step" in refused.err
+    assert (
+        "metric=f1: no run has this metric; the runs have accuracy, best_error, best_step"
+        in refused.err
+    )
     assert "repeats=[zz]: this is no axis; name one of seed." in refused.err
     assert run_sweep([], folder, module="sweep.report").out.startswith("Best of 3 grid points")
 
