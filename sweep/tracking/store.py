@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -58,6 +59,8 @@ class Store:
         Called with status messages while waiting for the store.
     stopping
         True once the command is stopping; locks are no longer waited for.
+    announced, answered
+        Whether a silent server was reported, and the monotonic time when it answered again.
     silent_until
         Monotonic time until which a server that did not answer gets no requests.
     blocked
@@ -72,6 +75,8 @@ class Store:
     echo: Echo = _to_stderr
     stopping: Callable[[], bool] = lambda: False
     silent_until: float = 0.0
+    announced: bool = False
+    answered: float = -math.inf
     blocked: StoreBusyError | None = None
 
     @property
@@ -106,12 +111,17 @@ class Store:
             self.blocked = error
             raise
         except UnreachableError:
-            if not self.silent_until:  # one message, however many requests fail
+            now = time.monotonic()
+            # One message, however many requests fail; other threads may still use connections to
+            # the server that died when it answers again.
+            if not self.announced and now > self.answered + SILENCE:
+                self.announced = True
                 self.echo(f"{self.where} does not answer; results wait in {self.tracking.outputs}.")
-            self.silent_until = time.monotonic() + SILENCE
+            self.silent_until = now + SILENCE
             raise
-        if self.silent_until:
-            self.silent_until = 0.0
+        self.silent_until = 0.0
+        if self.announced:
+            self.announced, self.answered = False, time.monotonic()
             self.echo(f"{self.where} answers again.")
         return answer
 

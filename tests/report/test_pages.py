@@ -256,7 +256,7 @@ def test_markdown_begins_with_the_answer_and_holds_all_tables(tmp_path: Path) ->
 
 
 def test_what_to_run_next_is_in_the_order_of_use(tmp_path: Path) -> None:
-    text = report_md(tmp_path, {"lr": [0.1], "iters": [1]}, place="outputs=x")
+    text = report_md(tmp_path, {"lr": [0.1], "iters": [1]}, store_arguments="outputs=x")
     words = "sweep=20250101-120000-abcd outputs=x"
     commands = [f"sweep.report {words}", f"sweep.ui {words}", f"sweep.verify {words}", "mlflow ui"]
     places = [text.index(command) for command in commands]
