@@ -15,18 +15,20 @@ CELLS = [Cell(at, (f"lr={at}",), {}, spec(), number) for at, number in enumerate
 
 
 def test_jobs_run_side_by_side_though_some_are_left_out() -> None:
-    assert list(batches(CELLS, None, apart=False)) == [CELLS]
-    assert list(batches(CELLS, 3, apart=False)) == [CELLS[:3], CELLS[3:]]
+    assert list(batches(CELLS, None, consecutive=False)) == [CELLS]
+    assert list(batches(CELLS, 3, consecutive=False)) == [CELLS[:3], CELLS[3:]]
 
 
 def test_jobs_whose_number_counts_keep_it() -> None:
-    parts = list(batches(CELLS, None, apart=True))
+    parts = list(batches(CELLS, None, consecutive=True))
     assert parts == [CELLS[:2], CELLS[2:3], CELLS[3:]]
 
 
 def test_nothing_left_launches_nothing() -> None:
     """Some launchers refuse an empty list."""
-    assert list(batches([], None, apart=True)) == list(batches([], 2, apart=False)) == []
+    assert (
+        list(batches([], None, consecutive=True)) == list(batches([], 2, consecutive=False)) == []
+    )
 
 
 @pytest.mark.slow
