@@ -1,9 +1,10 @@
-"""Run commands that train nothing in this process: a plan, or a refusal."""
+"""Run commands that train nothing in this process: a plan, a refusal, a list."""
 
 from __future__ import annotations
 
 import io
 import os
+import runpy
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
@@ -16,8 +17,13 @@ from tests.processes import Ended
 __all__ = ["plan", "plan_of"]
 
 
-def plan(args: Sequence[str], folder: Path, env: Mapping[str, str] | None = None) -> Ended:
-    """Run ``python -m sweep ARGS`` in `folder`; it must end before anything is trained.
+def plan(
+    args: Sequence[str],
+    folder: Path,
+    env: Mapping[str, str] | None = None,
+    module: str = "sweep",
+) -> Ended:
+    """Run ``python -m sweep ARGS``, or another module, in `folder`; it must train nothing.
 
     The fixture `isolated` puts folder and environment back.
     """
@@ -32,6 +38,8 @@ def plan(args: Sequence[str], folder: Path, env: Mapping[str, str] | None = None
     try:
         with redirect_stdout(out), redirect_stderr(err):
             try:
+                if module != "sweep":
+                    runpy.run_module(module, run_name="__main__")
                 code = command(run, "config")
             except SystemExit as end:
                 code = int(end.code or 0)

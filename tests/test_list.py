@@ -26,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_list_shows_the_sweeps_newest_first(folder: Path) -> None:
-    ended = run_sweep([], folder, module="sweep.list")
+    ended = plan([], folder, module="sweep.list")
     assert ended.code == 0, ended
     head, newest, oldest = ended.out.splitlines()
     assert head.split()[:3] == ["sweep", "name", "begun"]
@@ -81,5 +81,5 @@ def test_what_is_no_name_is_refused(arguments: list[str], told: str, tmp_path: P
 
 
 def test_store_without_sweeps_or_without_a_store(tmp_path: Path) -> None:
-    ended = run_sweep([], tmp_path, module="sweep.list")
+    ended = plan([], tmp_path, module="sweep.list")
     assert ended.code == 2 and not list(tmp_path.iterdir()), ended

@@ -15,6 +15,7 @@ from mlflow.entities import Run
 from scipy.stats import ttest_ind
 
 from sweep.tracking import views
+from tests.commands import plan
 from tests.end_to_end.test_main_job import open_store, search
 from tests.faults.support import trainer
 from tests.processes import Ended, run_sweep
@@ -145,7 +146,7 @@ def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, En
 def test_question_that_has_no_answer_is_refused(
     arguments: list[str], told: list[str], tmp_path: Path
 ) -> None:
-    ended = run_sweep(["-m", "lr=0.1,0.2", *arguments], tmp_path)
+    ended = plan(["-m", "lr=0.1,0.2", *arguments], tmp_path)
     assert ended.code == 2
     for sentence in told:
         assert sentence in ended.err

@@ -37,9 +37,7 @@ WAYS = {
 }
 """Launchers and backends; where a cluster is, a fixture says."""
 
-MARKS = {name: getattr(pytest.mark, name) for name in ("dask", "ray", "slurm")} | dict.fromkeys(
-    ("one thread", "three threads", "joblib", "submitit"), pytest.mark.slow
-)
+MARKS = {name: [getattr(pytest.mark, name)] for name in ("dask", "ray", "slurm")}
 
 
 @pytest.fixture(scope="module")
@@ -69,9 +67,13 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("store", ["local", pytest.param("server", marks=pytest.mark.postgres)])
 @pytest.mark.parametrize(
-    "way", [pytest.param(way, marks=MARKS.get(way, ()), id=way) for way in WAYS]
+    ("way", "store"),
+    [pytest.param(way, "local", marks=MARKS.get(way, ())) for way in WAYS]
+    + [
+        pytest.param(way, "server", marks=[pytest.mark.postgres, *MARKS.get(way, ())])
+        for way in ("serial", "basic", "slurm")  # one recorder, jobs of one process, of many
+    ],
 )
 def test_same_bits_everywhere(
     way: str,

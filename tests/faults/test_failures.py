@@ -52,15 +52,7 @@ def test_some_jobs_raise(launcher: str, tmp_path: Path) -> None:
     assert again.code == 1 and "3 of them stored already, 1 to do" in again.out
 
 
-def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
-    own = trainer(tmp_path, "Failing")
-    grid = ["lr=2,0.5", "iters=9,10", "fail_fast=true", "hydra.launcher.backend=serial"]
-    ended = run_sweep(["-m", *own, *grid], tmp_path)
-    assert ended.code == 1, ended
-    assert "Traceback" not in ended.err
-    assert set(statuses(tmp_path)) == {"FAILED"}
-
-
+@pytest.mark.faults
 def test_single_run_raises(tmp_path: Path) -> None:
     ended = run_sweep([*trainer(tmp_path, "Failing"), "lr=2", "iters=9"], tmp_path)
     assert_brief(ended, 1, "ArithmeticError: lr 2 is <too> much")

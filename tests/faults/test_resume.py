@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweep.tracking import read, results
+from tests.commands import plan
 from tests.faults.conftest import Begin
 from tests.faults.support import (
     assert_brief,
@@ -160,6 +161,6 @@ def kept(folder: Path) -> dict[str, object]:
 
 
 def test_unknown_sweep(tmp_path: Path) -> None:
-    assert_brief(run_sweep(["resume=last"], tmp_path), 2, "there is no store yet", lines=1)
-    assert_brief(run_sweep(["resume=../../x"], tmp_path), 2, lines=1)
+    assert_brief(plan(["resume=last"], tmp_path), 2, "there is no store yet", lines=1)
+    assert_brief(plan(["resume=../../x"], tmp_path), 2, lines=1)
     assert list(tmp_path.iterdir()) == []

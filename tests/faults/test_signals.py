@@ -43,8 +43,11 @@ LAUNCHERS = {
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("launcher", LAUNCHERS)
-@pytest.mark.parametrize("signum", SIGNALS, ids=lambda signum: signum.name)
+@pytest.mark.parametrize(
+    ("signum", "launcher"),
+    [*((signum, "threads") for signum in SIGNALS)]
+    + [(signal.SIGTERM, name) for name in LAUNCHERS if name != "threads"],
+)
 def test_signal_ends_a_sweep(
     begin: Begin, signum: signal.Signals, launcher: str, tmp_path: Path
 ) -> None:
@@ -162,7 +165,7 @@ def test_signal_while_a_single_run_is_shown_in_a_locked_store(begin: Begin, tmp_
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["threads", "basic"])
 def test_reader_that_goes_away_ends_no_sweep(launcher: str, tmp_path: Path) -> None:
     own = trainer(tmp_path, "Lasting", seconds=0.01)
     sweep = shlex.join(sweep_command(["-m", *own, "lr=0.1,0.2", "iters=9", *LAUNCHERS[launcher]]))
@@ -225,7 +228,7 @@ LONG = ["-m", "lr=0.1,1,20", "iters=10,1000,4000000"]
 
 
 @pytest.mark.faults
-@pytest.mark.parametrize("launcher", LAUNCHERS)
+@pytest.mark.parametrize("launcher", ["threads", "processes", "basic"])
 def test_killed_sweep_is_resumed(
     begin: Begin, launcher: str, undisturbed: Path, tmp_path: Path
 ) -> None:
