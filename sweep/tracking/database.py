@@ -42,9 +42,10 @@ _adopted: dict[str, str] = {}
 
 _opened: list[sqlite3.Connection] = []
 
-# Errors of these loggers are raised and shown as one message.
+# Errors of these loggers are raised and shown as one message. A filter, since MLflow before 3.10
+# sets their level again.
 for _name in ("mlflow.store.db.utils", "alembic.runtime.migration"):
-    logging.getLogger(_name).setLevel(logging.CRITICAL)
+    logging.getLogger(_name).addFilter(lambda _record: False)
 
 
 # --- connections -------------------------------------------------------------------------

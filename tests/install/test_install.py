@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 from tests.processes import ROOT, Ended, clean_environment, finish, run, start
 
@@ -114,6 +116,37 @@ def test_install_sweeps_with_its_own_plugins(
     done = execute([programs / "sweep", "-m", "lr=0.1", "iters=1,2"], tmp_path)
     assert done.code == 0, done.err
     assert len(list((tmp_path / "outputs" / "reports").iterdir())) == 1
+
+
+# --- the oldest dependencies that are allowed ----------------------------------------------
+
+
+def lowest() -> list[str]:
+    """Return each dependency at the lowest version that pyproject.toml allows."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    pins = []
+    for requirement in map(Requirement, project["dependencies"]):
+        (low,) = [one.version for one in requirement.specifier if one.operator == ">="]
+        pins.append(f"{requirement.name}=={low}")
+    return pins
+
+
+def test_wheel_works_with_the_oldest_dependencies_that_it_allows(
+    wheel: Path, tmp_path: Path
+) -> None:
+    venv = tmp_path / "venv"
+    assert execute([sys.executable, "-m", "venv", venv], tmp_path).code == 0
+    python = venv / "bin" / "python"
+    download = [python, "-m", "pip", "install", "-q", "--no-compile", wheel, *lowest()]
+    done = run(download, tmp_path, env=clean_environment(OUTSIDE), timeout=850)
+    assert done.code == 0, done.err
+    # On standard error MLflow before 3.10 prints how it sets up a new database.
+    single = execute([python, "-m", "sweep"], tmp_path)
+    assert single.code == 0 and FINAL_B2 in single.out, single
+    grid = execute([python, "-m", "sweep", "-m", "lr=0.1,1.0", "iters=1,100"], tmp_path)
+    assert grid.code == 0 and "Best of 4 runs" in grid.out and grid.err == "", grid
+    verified = execute([python, "-m", "sweep.verify"], tmp_path)
+    assert verified.code == 0 and "4 runs verified, 0 differ" in verified.out, verified
 
 
 # --- an install that nobody may write to ---------------------------------------------------
