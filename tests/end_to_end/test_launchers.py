@@ -168,14 +168,6 @@ def test_launchers_leave_the_same_store(basic: Path, trajectory: Path) -> None:
 
 
 @pytest.mark.slow
-def test_doubled_cells_run_once(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "lr=0.1,0.10,1e-1", "iters=5,5.0"], tmp_path)
-    assert ended.code == 0, ended
-    assert "6 cells, 1 unique" in ended.out
-    assert len(stored(tmp_path)) == 1
-
-
-@pytest.mark.slow
 def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
     folder = user_folder(tmp_path / "user")
     arguments = [*ARGUMENTS[:4], "lr=0.2,0.1,0.4", "iters=2", "fail_fast=true"]

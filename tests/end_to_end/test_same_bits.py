@@ -1,4 +1,7 @@
-"""One grid on every backend, launcher and store: weights, curves and signatures to the bit."""
+"""One grid on every backend and store: weights, curves and signatures to the bit.
+
+Launchers of other projects have tests of their own in tests/schedulers.
+"""
 
 from __future__ import annotations
 
@@ -11,11 +14,10 @@ import pytest
 from sweep.tracking.settings import Tracking
 from tests.engine.clusters import running_engine
 from tests.processes import run_sweep
-from tests.schedulers.conftest import slurm
 from tests.server.conftest import Server, running_server, server
 from tests.stores import assert_once, content
 
-__all__ = ["running_server", "server", "slurm"]
+__all__ = ["running_server", "server"]
 
 GRID = ["-m", "network.init={scheme: normal}", "network.weights=null", "network.biases=null"]
 GRID += ["network.layers=[4,3,2],[4,300,300,2]", "lr=0.5", "iters=1,40"]
@@ -31,13 +33,10 @@ WAYS = {
     "processes": [f"{BACKEND}processes", "hydra.launcher.workers=2"],
     "dask": [],
     "ray": [],
-    "joblib": ["hydra/launcher=joblib"],
-    "submitit": ["hydra/launcher=submitit_local"],
-    "slurm": ["hydra/launcher=submitit_slurm"],
 }
 """Launchers and backends; where a cluster is, a fixture says."""
 
-MARKS = {name: [getattr(pytest.mark, name)] for name in ("dask", "ray", "slurm")}
+MARKS = {name: [getattr(pytest.mark, name)] for name in ("dask", "ray")}
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +71,7 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     [pytest.param(way, "local", marks=MARKS.get(way, ())) for way in WAYS]
     + [
         pytest.param(way, "server", marks=[pytest.mark.postgres, *MARKS.get(way, ())])
-        for way in ("serial", "basic", "slurm")  # one recorder, jobs of one process, of many
+        for way in ("serial", "basic")
     ],
 )
 def test_same_bits_everywhere(
@@ -86,8 +85,6 @@ def test_same_bits_everywhere(
     env: dict[str, str] = {}
     if way in ("dask", "ray"):
         words += request.getfixturevalue(way)
-    if way == "slurm":
-        env |= request.getfixturevalue("slurm")
     tracking = Tracking("local", tmp_path / "outputs")
     if store == "server":
         server: Server = request.getfixturevalue("server")

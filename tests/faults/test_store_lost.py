@@ -32,6 +32,7 @@ from tests.processes import (
 
 GRID = ["-m", "lr=0.1", "iters=1,2"]
 
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a small sweep that is finished; nobody writes to it."""

@@ -54,6 +54,8 @@ class Halving:
 '''
 
 GRID = ["-m", "trainer=backprop,halving", "lr=0.1,0.2", "iters=40"]
+GRID += ["network.init={scheme: normal}", "network.layers=[4,300,300,2]"]
+"""A network whose products BLAS could share out among threads, and a trainer that fails."""
 
 
 def user_folder(folder: Path) -> Path:
