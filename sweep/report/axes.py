@@ -44,6 +44,12 @@ class Axis:
         return tuple(short(value) for value in self.values)
 
     @property
+    def extent(self) -> str:
+        """The values as text; of more than five, the first and the last."""
+        labels = self.labels
+        return ", ".join(labels) if len(labels) <= 5 else f"{labels[0]} to {labels[-1]}"
+
+    @property
     def positions(self) -> tuple[float, ...]:
         """Coordinates of the values on the axis: their numbers, or 0, 1, 2, …"""
         return self.numbers or tuple(map(float, range(len(self.values))))
@@ -107,3 +113,10 @@ def by_influence(data: SweepData) -> list[Axis]:
 def remaining(data: SweepData, *used: Axis) -> list[Axis]:
     """Return the varying keys other than `used`."""
     return [axis for axis in data.varying if axis not in used]
+
+
+def main_axis(data: SweepData) -> Axis:
+    """Return the key whose values colour the lines: lr if it varies, else the most influential."""
+    lr = data.axes["lr"]
+    others = [axis for axis in by_influence(data) if axis.name not in ("iters", "lr")]
+    return lr if lr in data.varying or not others else others[0]

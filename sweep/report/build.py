@@ -12,15 +12,14 @@ import pandas as pd
 
 from sweep.report import compare, files, tables
 from sweep.report.answer import answer
+from sweep.report.axes import main_axis
 from sweep.report.colours import shades
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
-from sweep.report.figures.canvas import Picture, png_bytes, svg_bytes
 from sweep.report.figures.comparison import comparison_picture
-from sweep.report.figures.panels import main_axis
 from sweep.report.figures.rules import rule_pairs
-from sweep.report.formats import Table, counted, duration, grouped, plain
+from sweep.report.formats import Table, duration, grouped, plain
 from sweep.report.pages import Page, Section, html, markdown, note
 from sweep.tracking.question import Question, question_of
 
@@ -81,9 +80,10 @@ def build_report(
     if data.repeats:
         frames["repeats.csv"] = files.repeats_frame(data)
     written = _write_frames(folder, frames)
-    drawn = _drawn(
-        pictures_of(data, pairs), f"sweep {sweep_id} · {counted(len(data.started), 'run')}"
-    )
+    drawn = [
+        Section(picture.name, picture.title, picture=picture)
+        for picture in pictures_of(data, pairs)
+    ]
     safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
     final = tables.final_error_table(data)
     sections = [
@@ -124,22 +124,13 @@ def build_comparison(
     written = _write_frames(folder, {"comparison.csv": compare.exact_frame(found)})
     ids = [plain(data.sweep.sweep_id) for data in found.data]
     picture = comparison_picture(found)
-    sections = _drawn([picture] if picture else [], f"sweeps {ids[0]} and {ids[1]}")
+    sections = [Section(picture.name, picture.title, picture=picture)] if picture else []
     made = [compare.result_table(found), compare.change_table(found), compare.cost_table(found)]
     sections += [Section(f"table-{i}", table.title, table) for i, table in enumerate(made)]
     title = f"Sweep {ids[0]} (first) and sweep {ids[1]} (second)"
     page = Page(title, found.answer, sections, files=["comparison.csv", "index.html"])
     written += _write_page(folder, page)
     return Report(folder, tuple(written), found.answer)
-
-
-def _drawn(pictures: Sequence[Picture], subtitle: str) -> list[Section]:
-    sections = []
-    for picture in pictures:
-        figure = picture.draw(subtitle)
-        both = png_bytes(figure), svg_bytes(figure, picture.name)
-        sections.append(Section(picture.name, picture.title, picture=picture, drawn=both))
-    return sections
 
 
 def _write_frames(folder: Path, frames: Mapping[str, Frame]) -> list[Path]:
@@ -151,8 +142,9 @@ def _write_frames(folder: Path, frames: Mapping[str, Frame]) -> list[Path]:
 def _write_page(folder: Path, page: Page) -> list[Path]:
     contents: dict[str, str | bytes] = {}
     for part in page.sections:
-        for kind, content in zip(("png", "svg"), part.drawn, strict=False):
-            contents[f"{part.anchor}.{kind}"] = content
+        if part.picture:
+            contents |= {f"{part.anchor}.png": part.picture.png}
+            contents |= {f"{part.anchor}.svg": part.picture.svg}
     contents |= {"report.md": markdown(page), "index.html": html(page)}
     return [files.write(folder / name, content) for name, content in contents.items()]
 

@@ -14,7 +14,7 @@ import pandas as pd
 
 from sweep.report.axes import Axis, axis_of
 from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of
-from sweep.report.formats import FLOOR, joined
+from sweep.report.formats import FLOOR, counted, joined, plain
 from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
@@ -76,6 +76,16 @@ class SweepData:
     def label(self) -> str:
         """The display name of the deciding metric."""
         return "final error" if self.metric == "final_error" else self.metric
+
+    @property
+    def heading(self) -> str:
+        """`label` as the start of a title."""
+        return "Final error" if self.metric == "final_error" else self.metric
+
+    @property
+    def subtitle(self) -> str:
+        """The line below the title of each picture."""
+        return f"sweep {plain(self.sweep.sweep_id)} · {counted(len(self.started), 'run')}"
 
     @cached_property
     def axes(self) -> dict[str, Axis]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
@@ -14,7 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from sweep.report.figures.canvas import Picture
+from sweep.report.figures.sheet import Picture
 from sweep.report.formats import Table
 
 MOST_SVG = 400_000
@@ -36,33 +35,18 @@ _SPECIAL = re.compile(r"[\\*_\[\]~]|[<>&|$`@]|:(?=//)|(?<=www)\.", re.IGNORECASE
 class Section:
     """One part of a report: a table, a picture, all runs, or named texts.
 
-    `drawn` is the picture as PNG and SVG; `dots` are the colour and the address (may be empty) of
-    each row of all runs; `code` marks texts that are commands, `short` tables that the note of the
-    parent run shows.
+    `dots` are the colour and the address (may be empty) of each row of all runs; `code` marks texts
+    that are commands, `short` tables that the note of the parent run shows.
     """
 
     anchor: str
     title: str
     table: Table | None = None
     picture: Picture | None = None
-    drawn: tuple[bytes, ...] = ()
     dots: Sequence[tuple[str, str]] = ()
     entries: Mapping[str, str] = field(default_factory=dict)
     code: bool = False
     short: bool = False
-
-    @property
-    def source(self) -> str:
-        """The picture as a data URL."""
-        png, svg = self.drawn
-        kind, data = ("svg+xml", svg) if len(svg) <= MOST_SVG else ("png", png)
-        return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-
-    @property
-    def size(self) -> tuple[int, int]:
-        """Width and height of the picture on the page."""
-        width, height = struct.unpack(">II", self.drawn[0][16:24])
-        return round(width / 1.68), round(height / 1.68)
 
 
 @dataclass(frozen=True)
@@ -91,7 +75,16 @@ def html(page: Page) -> str:
         text = environment.loader.get_source(environment, name)[0]
         digest = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
         assets |= {kind: Markup(text), f"{kind}_hash": f"sha256-{digest}"}
-    return environment.get_template("report.html.j2").render(page=page, most=MOST_ROWS, **assets)
+    template = environment.get_template("report.html.j2")
+    return template.render(page=page, most=MOST_ROWS, source=_source, **assets)
+
+
+def _source(picture: Picture) -> str:
+    """Return a picture as a data URL."""
+    kind, data = "svg+xml", picture.svg
+    if len(data) > MOST_SVG:
+        kind, data = "png", picture.png
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
 def markdown(page: Page) -> str:

@@ -31,28 +31,30 @@ def shown(report: Report) -> Table:
     return report.final_error
 
 
-def test_report_writes_every_file_and_nothing_else(tmp_path: Path) -> None:
-    report = build(tmp_path, stored.DEFAULT)
-    names = {path.name for path in report.folder.iterdir()}
+@pytest.fixture(scope="module")
+def default(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    return build(tmp_path_factory.mktemp("default"), stored.DEFAULT)
+
+
+def test_report_writes_every_file_and_nothing_else(default: Report) -> None:
+    names = {path.name for path in default.folder.iterdir()}
     assert names == FILES | {f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg")}
-    assert names == {path.name for path in report.files}
-    assert (report.folder / "weights.svg").read_text().startswith("<?xml")
+    assert names == {path.name for path in default.files}
+    assert (default.folder / "weights.svg").read_text().startswith("<?xml")
 
 
-def test_report_returns_the_answer(tmp_path: Path) -> None:
-    report = build(tmp_path, stored.DEFAULT)
-    assert report.best is not None and report.best.name == "lr=1.0,iters=1000"
-    assert report.headline.startswith("Best of 12 runs: lr=1.0")
-    assert shown(report).columns == ("lr", "1", "10", "100", "1000")
-    assert len(shown(report).rows) == 3
-    assert report.note.startswith(report.headline)
+def test_report_returns_the_answer(default: Report) -> None:
+    assert default.best is not None and default.best.name == "lr=1.0,iters=1000"
+    assert default.headline.startswith("Best of 12 runs: lr=1.0")
+    assert shown(default).columns == ("lr", "1", "10", "100", "1000")
+    assert len(shown(default).rows) == 3
+    assert default.note.startswith(default.headline)
 
 
-def test_report_replaces_an_earlier_one(tmp_path: Path) -> None:
-    first = build(tmp_path, stored.DEFAULT)
-    before = {path.name: path.read_bytes() for path in first.files}
+def test_report_replaces_an_earlier_one(default: Report, tmp_path: Path) -> None:
+    before = {path.name: path.read_bytes() for path in default.files}
     stored_sweep, runs = stored.grid(tmp_path / "again", stored.DEFAULT)
-    again = build_report(stored_sweep, runs, first.folder, command_ui="mlflow ui")
+    again = build_report(stored_sweep, runs, default.folder, command_ui="mlflow ui")
     assert {path.name: path.read_bytes() for path in again.files} == before
 
 
@@ -132,8 +134,8 @@ def test_both_rules_get_a_table_and_a_picture(tmp_path: Path) -> None:
     )
 
 
-def test_signature_and_versions_are_how_to_repeat_it(tmp_path: Path) -> None:
-    text = (build(tmp_path, stored.DEFAULT).folder / "report.md").read_text()
+def test_signature_and_versions_are_how_to_repeat_it(default: Report) -> None:
+    text = (default.folder / "report.md").read_text()
     assert "- versions: numpy 2.1" in text
     assert "signature of lr=1.0,iters=1000" in text
 

@@ -14,11 +14,12 @@ import pytest
 
 from sweep.report import files, tables
 from sweep.report.answer import answer
+from sweep.report.axes import main_axis
 from sweep.report.build import build_report
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.curves import curves_data
-from sweep.report.figures.panels import main_axis, panels_of
+from sweep.report.figures.panels import panels_of
 from sweep.report.figures.rules import rule_pairs
 from tests.report import stored
 
@@ -204,7 +205,7 @@ def test_pictures_show_means_with_bands(tmp_path: Path) -> None:
     assert len(marks) == 12
     assert marks.y.iloc[-1] == pytest.approx(2 * stored.decay(4.0, 100)[-1])
     for picture in pictures_of(data, rule_pairs(data)):
-        assert picture.draw("subtitle").axes, picture.name
+        assert picture.figure.axes, picture.name
 
 
 def test_pictures_of_a_metric_where_larger_is_better(tmp_path: Path) -> None:
@@ -219,8 +220,8 @@ def test_pictures_of_a_metric_where_larger_is_better(tmp_path: Path) -> None:
     assert found["final_error_heatmap"].title == "accuracy by learning rate and iterations"
     assert "Best: 0.9167 at lr=2.0" in found["final_error_heatmap"].alt
     for name in ("final_error_by_iterations", "effect_of_each_axis"):
-        axes = found[name].draw("subtitle").axes[0]
+        axes = found[name].figure.axes[0]
         assert (axes.get_ylabel(), axes.get_yscale()) == ("accuracy", "linear")
     assert "dark where accuracy is large" in found["parallel_coordinates"].caption
     for picture in found.values():
-        assert picture.draw("subtitle").axes
+        assert picture.figure.axes

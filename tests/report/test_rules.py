@@ -56,7 +56,7 @@ def test_pictures_say_where_the_weights_are_furthest_apart(data: SweepData) -> N
     assert (curves.name, weights.name) == ("rules", "rules_weights")
     words = "b2 after 10 iterations with lr=1.0, -1.4 under notebook and -3.3 under gradient"
     assert words in curves.alt and words in weights.alt
-    (axes,) = curves.draw("subtitle").axes
+    (axes,) = curves.figure.axes
     assert len(axes.lines) == 4, "a solid line and a dashed one for each rate"
 
 

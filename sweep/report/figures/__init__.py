@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.canvas import Picture
 from sweep.report.figures.curves import curves_picture, metrics_picture
 from sweep.report.figures.effects import effects_picture
 from sweep.report.figures.final_errors import final_picture
 from sweep.report.figures.heat import heat_picture
 from sweep.report.figures.parallel import parallel_picture
 from sweep.report.figures.rules import rules_pictures
+from sweep.report.figures.sheet import Picture
 from sweep.report.figures.weights import weights_picture
 
 __all__ = ["pictures_of"]

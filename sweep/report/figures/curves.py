@@ -4,26 +4,18 @@ from __future__ import annotations
 
 from functools import partial
 
-from sweep.report.axes import LARGEST, Axis
+from sweep.report.axes import LARGEST, Axis, main_axis
 from sweep.report.curves import Trajectory, artifact, best_of_all
 from sweep.report.data import SweepData
-from sweep.report.figures.canvas import MANY, Picture, spread
 from sweep.report.figures.lines import Line, draw_lines
-from sweep.report.figures.panels import (
-    MOST,
-    MOST_LINES,
-    Panels,
-    ceiling_of,
-    main_axis,
-    panels_of,
-    step_axis,
-    values_of,
-)
+from sweep.report.figures.panels import MOST, MOST_LINES, Panels, ceiling_of, panels_of, step_axis
+from sweep.report.figures.sheet import MANY, Picture, spread, styled
 from sweep.report.formats import counted, figure, grouped, natural, plain
 
 MOST_MARKS = 40
 
 
+@styled
 def curves_picture(data: SweepData) -> Picture | None:
     """Return the picture of the error curves; None if there are none."""
     key = main_axis(data)
@@ -31,38 +23,37 @@ def curves_picture(data: SweepData) -> Picture | None:
     lines, note = curves_data(data, key, panels)
     if not lines:
         return None
-    caption = "A line for each training; every iteration count of the grid is marked on it."
-    if data.repeats:
-        caption = (
-            f"Lines: means over {', '.join(data.repeats)}. Bands: from the lowest to the highest."
-        )
-    if any(line.kind == "dashed" for line in lines):
-        caption += " Dashed: the error on the samples that were kept back for validation."
     last = max((line.reach or 0 for line in data.trajectories), default=0)
     counts = data.axes["iters"].numbers
-    draw = partial(
-        draw_lines,
-        labels=("iteration (0 is before training)", "error E"),
-        lines=lines,
-        key=key,
-        panels=panels,
-        x_axis=partial(step_axis, last=last),
+    page = draw_lines(
+        "Error while training",
+        data,
+        ("iteration (0 is before training)", "error E"),
+        lines,
+        key,
+        panels,
+        partial(step_axis, last=last),
         ceiling=ceiling_of(data),
         counts=[counts[at] for at in spread(len(counts), MOST_MARKS)],
         note=note,
     )
+    caption = "A line for each training; every iteration count of the grid is marked on it."
+    if data.repeats:
+        over = ", ".join(data.repeats)
+        caption = f"Lines: means over {over}. Bands: from the lowest to the highest."
+    if any(line.kind == "dashed" for line in lines):
+        caption += " Dashed: the error on the samples that were kept back for validation."
     number = sum(line.kind == "line" for line in lines)
     alt = f"{counted(number, 'error curve')} from before training to iteration {grouped(last)}"
-    alt += f", coloured by {key.label} ({values_of(key)}).{_ends(data)}"
-    return Picture("error_curves", "Error while training", alt, caption, draw)
+    alt += f", coloured by {key.label} ({key.extent}).{_ends(data)}"
+    return page.picture("error_curves", alt, caption)
 
 
 def curves_data(data: SweepData, key: Axis, panels: Panels) -> tuple[list[Line], str]:
     """Return the curves with the last step of each run marked, and a note on omissions."""
-    order = {text: at for at, text in enumerate(key.values)}
     texts = data.values[key.name]
     known = [line for line in data.curves if len(line.curve[0])]
-    known.sort(key=lambda line: order[texts[line.rows[0]]])
+    known.sort(key=lambda line: key.values.index(texts[line.rows[0]]))
     lines: list[Line] = []
     drawn = 0
     for title in panels.titles:
@@ -111,30 +102,10 @@ def _ends(data: SweepData) -> str:
     return f"{words} {counted(bad, 'run')} diverged." if bad else words
 
 
+@styled
 def metrics_picture(data: SweepData) -> Picture | None:
-    """Return the picture of the metrics that trainers yield; None if there are none."""
+    """Return the metrics that trainers yield, a panel each; None if there are none."""
     key = main_axis(data)
-    lines, panels = metric_curves(data, key)
-    if not lines:
-        return None
-    draw = partial(
-        draw_lines,
-        labels=("iteration", ""),
-        lines=lines,
-        key=key,
-        panels=panels,
-        x_axis=partial(step_axis, last=max(line.x[-1] for line in lines)),
-        note=panels.note,
-        share="x",
-    )
-    names = ", ".join(panels.titles)
-    alt = f"{names} while training, coloured by {key.label} ({values_of(key)})."
-    caption = "The metrics that the trainer yields; a line for each training."
-    return Picture("metric_curves", "Metrics while training", alt, caption, draw)
-
-
-def metric_curves(data: SweepData, key: Axis) -> tuple[list[Line], Panels]:
-    """Return the metrics of the longest run of some trajectories, and a panel for each metric."""
     texts = data.values[key.name]
     known = sorted(data.trajectories, key=lambda line: key.values.index(texts[line.rows[0]]))
     kept = [known[at] for at in spread(len(known), MOST_LINES)]
@@ -143,9 +114,25 @@ def metric_curves(data: SweepData, key: Axis) -> tuple[list[Line], Panels]:
         run = data.runs.run[line.rows[-1]]
         named = artifact(run.named_curves, "curve", []) or {}
         for name, (steps, values) in named.items():
-            lines.append(Line("line", plain(name, 40), texts[line.rows[0]], steps, values))
-    names = tuple(sorted({line.panel for line in lines}, key=natural))
+            if len(steps):
+                lines.append(Line("line", plain(name, 40), texts[line.rows[0]], steps, values))
+    if not lines:
+        return None
+    names = sorted({line.panel for line in lines}, key=natural)
     notes = [f"{MOST} of {len(names)} metrics"] if len(names) > MOST else []
     notes += [f"{len(kept)} of {counted(len(known), 'curve')}"] if len(kept) < len(known) else []
-    panels = Panels(names[:MOST] or ("",), note=", ".join(notes))
-    return [line for line in lines if line.panel in panels.titles and len(line.x)], panels
+    panels = Panels(tuple(names[:MOST]))
+    page = draw_lines(
+        "Metrics while training",
+        data,
+        ("iteration", ""),
+        [line for line in lines if line.panel in panels.titles],
+        key,
+        panels,
+        partial(step_axis, last=max(line.x[-1] for line in lines)),
+        note=", ".join(notes),
+        share="x",
+    )
+    alt = f"{', '.join(panels.titles)} while training, coloured by {key.label} ({key.extent})."
+    caption = "The metrics that the trainer yields; a line for each training."
+    return page.picture("metric_curves", alt, caption)

@@ -6,26 +6,18 @@ from functools import partial
 
 import pandas as pd
 
-from sweep.report.axes import Axis
+from sweep.report.axes import Axis, main_axis
 from sweep.report.data import SweepData
-from sweep.report.figures.canvas import MANY, Picture, spread
 from sweep.report.figures.lines import Line, draw_lines
-from sweep.report.figures.panels import (
-    Panels,
-    axis_label,
-    ceiling_of,
-    heading,
-    key_axis,
-    main_axis,
-    panels_of,
-    values_of,
-)
+from sweep.report.figures.panels import Panels, ceiling_of, key_axis, panels_of
+from sweep.report.figures.sheet import MANY, Picture, spread, styled
 from sweep.report.formats import figure, tick
 
 RATES_FROM = 6
 """The least number of learning rates for a picture with them on the x axis."""
 
 
+@styled
 def final_picture(data: SweepData, name: str) -> Picture | None:
     """Return final error by ``iters`` or ``lr``; None if other pictures show the same."""
     x = data.axes[name]
@@ -34,27 +26,26 @@ def final_picture(data: SweepData, name: str) -> Picture | None:
     key = data.axes["iters"] if name == "lr" else main_axis(data)
     panels = panels_of(data, x, key)
     lines, note = final_errors(data, x, key, panels)
-    draw = partial(
-        draw_lines,
-        labels=(x.label, axis_label(data)),
-        lines=lines,
-        key=key,
-        panels=panels,
-        x_axis=partial(key_axis, key=x),
+    page = draw_lines(
+        f"{data.heading} by {x.label}",
+        data,
+        (x.label, data.label),
+        lines,
+        key,
+        panels,
+        partial(key_axis, key=x),
         ceiling=ceiling_of(data),
         log=data.logarithmic,
         note=note,
     )
-    alt = f"{heading(data)} against {x.label}, a line for each value of {key.label} "
-    alt += f"({values_of(key)})."
+    alt = f"{data.heading} against {x.label}, a line for each value of {key.label} ({key.extent})."
     for end in dict.fromkeys((x.values[0], x.values[-1])):
         inside = data.ranked[data.values[x.name].loc[data.ranked.index] == end]
         if len(inside) > 1:
             low, high = figure(inside.value.iloc[0], 2), figure(inside.value.iloc[-1], 2)
             alt += f" At {x.label} {tick(float(end))} from {low} to {high}."
     alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
-    file = f"final_error_by_{'rate' if name == 'lr' else 'iterations'}"
-    return Picture(file, f"{heading(data)} by {x.label}", alt, "", draw)
+    return page.picture(f"final_error_by_{'rate' if name == 'lr' else 'iterations'}", alt)
 
 
 def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[list[Line], str]:
@@ -62,16 +53,11 @@ def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[l
     rest = [axis.name for axis in data.varying if axis is not x]
     grid = data.grid[data.grid.value.notna() | (data.grid.outcome == "diverged")]
     values = data.values.loc[grid.index]
-    every = pd.DataFrame(
-        {
-            "panel": panels.of[grid.index],
-            "line": values.groupby(rest, sort=False).ngroup() if rest else 0,
-            "rank": values[key.name].map(key.values.index),
-            "x": values[x.name].map(dict(zip(x.values, x.positions, strict=True))),
-            "y": grid.value,
-            "low": grid.low,
-            "top": grid.high,
-        }
+    every = grid.assign(
+        panel=panels.of[grid.index],
+        line=values.groupby(rest, sort=False).ngroup() if rest else 0,
+        rank=values[key.name].map(key.values.index),
+        x=values[x.name].map(dict(zip(x.values, x.positions, strict=True))),
     ).sort_values(["rank", "line", "x"], kind="stable")
     lines: list[Line] = []
     drawn = 0
@@ -82,17 +68,18 @@ def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[l
         drawn += len(kept)
         for number in kept:
             rows = own[own.line == number]
-            done, bad = rows[rows.y.notna()], rows[rows.y.isna()]
+            done, bad = rows[rows.value.notna()], rows[rows.value.isna()]
             value = key.values[rows["rank"].iloc[0]]
             if data.repeats:
-                lines.append(Line("band", title, value, done.x, done.low, done.top))
-            lines += [Line(kind, title, value, done.x, done.y) for kind in ("line", "run")]
+                lines.append(Line("band", title, value, done.x, done.low, done.high))
+            lines += [Line(kind, title, value, done.x, done.value) for kind in ("line", "run")]
             if len(bad):
-                lines.append(Line("diverged", title, value, bad.x, bad.y.fillna(float("inf"))))
+                beyond = pd.Series(float("inf"), bad.index)
+                lines.append(Line("diverged", title, value, bad.x, beyond))
         if len(numbers) >= MANY:
-            lowest = own.groupby("x").y.agg(data.question.mode).dropna()
+            lowest = own.groupby("x").value.agg(data.question.mode).dropna()
             lines.append(Line("lowest", title, None, lowest.index, lowest))
         if data.best is not None and data.best.name in own.index:
             best = own.loc[[data.best.name]]
-            lines.append(Line("best", title, None, best.x, best.y))
+            lines.append(Line("best", title, None, best.x, best.value))
     return lines, panels.noted(drawn, every.line.nunique(), "line")

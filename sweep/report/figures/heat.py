@@ -2,33 +2,64 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
-from matplotlib.figure import Figure
+from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, INK, OUTLINE
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.canvas import Picture, Sheet, text_inches
-from sweep.report.figures.panels import Panels, ceiling_of, heading, panels_of, round_ticks
+from sweep.report.figures.panels import Panels, ceiling_of, panels_of, round_ticks
+from sweep.report.figures.sheet import Picture, Sheet, styled, text_inches
 from sweep.report.formats import counted, figure, power, tick
 
 MOST_WRITTEN = (45, 14)
 """Maximum numbers of rows and columns with numbers in the cells."""
 
 
+@styled
 def heat_picture(data: SweepData) -> Picture | None:
     """Return the heat map; None if fewer than two keys vary."""
     if len(data.varying) < 2 or data.started.empty:
         return None
     down, across = heat_axes(data)
+    cells, panels = heat_data(data)
+    size, count = _size(down, across, len(panels.titles)), len(panels.titles)
+    notes = [f"the best of {panels.note}"] if panels.note else []
+    notes += ["outlined: the best"] if cells.best.any() else []
+    page = Sheet(
+        f"{data.heading} by {down.label} and {across.label}",
+        data.subtitle,
+        (across.label, down.label),
+        panels.titles,
+        note=" · ".join(notes),
+        size=size,
+        left=0.75 + text_inches(down.labels),
+        right=1.5,
+        columns=panels.columns,
+    )
+    norm = _norm(cells.value.dropna().to_numpy(), ceiling_of(data), log=data.logarithmic)
+    largest = data.question.mode == "max"
+    colours = LinearSegmentedColormap.from_list("error", ERROR_STOPS[:: -1 if largest else 1])
+    y, x = _ticks(down.labels[::-1], size[1], 0.2), _ticks(across.labels, size[0], 0)
+    for name, axes in zip(panels.titles, page.panels, strict=True):
+        own = cells[cells.panel == name].pivot(index="down", columns="across")
+        own = own.reindex(index=down.values[::-1]).reindex(columns=across.values, level=1)
+        _panel(axes, own, norm, colours)
+        if _written(down, across):
+            written = 8.0 if len(own) > 12 else 10.5 if count == 1 else 8.5
+            _write(axes, own, (norm(own.value.to_numpy(float)) < 0.5) != largest, written)
+        axes.set_yticks(list(y), list(y.values()), size=8 if len(own) > 12 else None)
+        axes.set_xticks(list(x), list(x.values()))
+        axes.tick_params(length=0)
+    scale = "log" if isinstance(norm, LogNorm) else "linear"
+    ticks = round_ticks(scale, float(norm.vmin or 0), float(norm.vmax or 0))
+    label = "error E" if data.metric == "final_error" else data.label
+    page.colour_bar(label, norm, colours, {value: tick(value) for value in ticks})
     alt = (
         f"Heat map of {data.label} for {counted(len(down.values), 'value')} of {down.label} "
         f"and {counted(len(across.values), 'value')} of {across.label}."
@@ -37,8 +68,7 @@ def heat_picture(data: SweepData) -> Picture | None:
     if data.best is not None:
         alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
         caption = f"The best {'grid point' if data.repeats else 'run'} is outlined."
-    title = f"{heading(data)} by {down.label} and {across.label}"
-    return Picture("final_error_heatmap", title, alt, caption, partial(_draw, data))
+    return page.picture("final_error_heatmap", alt, caption)
 
 
 def heat_axes(data: SweepData) -> tuple[Axis, Axis]:
@@ -87,44 +117,6 @@ def _size(down: Axis, across: Axis, count: int) -> tuple[float, float]:
     return min(max(columns * wide, 2.6), 13.0), min(max(rows * tall, 1.2), 12.0)
 
 
-def _draw(data: SweepData, title: str, subtitle: str) -> Figure:
-    down, across = heat_axes(data)
-    cells, panels = heat_data(data)
-    size = _size(down, across, len(panels.titles))
-    notes = [f"the best of {panels.note}"] if panels.note else []
-    notes += ["outlined: the best"] if cells.best.any() else []
-    page = Sheet(
-        title,
-        subtitle,
-        panels.titles,
-        (across.label, down.label),
-        note=" · ".join(notes),
-        size=size,
-        left=0.75 + text_inches(down.labels),
-        right=1.5,
-        columns=panels.columns,
-    )
-    norm = _norm(cells.value.dropna().to_numpy(), ceiling_of(data), log=data.logarithmic)
-    largest = data.question.mode == "max"
-    colours = LinearSegmentedColormap.from_list("error", ERROR_STOPS[:: -1 if largest else 1])
-    y, x = _ticks(down.labels[::-1], size[1], 0.2), _ticks(across.labels, size[0], 0)
-    for name, axes in zip(panels.titles, page.panels, strict=True):
-        own = cells[cells.panel == name].pivot(index="down", columns="across")
-        own = own.reindex(index=down.values[::-1]).reindex(columns=across.values, level=1)
-        _panel(axes, own, norm, colours)
-        if _written(down, across):
-            written = 8.0 if len(own) > 12 else 10.5 if len(panels.titles) == 1 else 8.5
-            _write(axes, own, lambda value: (norm(value) < 0.5) != largest, written)
-        axes.set_yticks(list(y), list(y.values()), size=8 if len(own) > 12 else None)
-        axes.set_xticks(list(x), list(x.values()))
-        axes.tick_params(length=0)
-    scale = "log" if isinstance(norm, LogNorm) else "linear"
-    ticks = round_ticks(scale, float(norm.vmin or 0), float(norm.vmax or 0))
-    label = "error E" if data.metric == "final_error" else data.label
-    page.colour_bar(label, norm, colours, {value: tick(value) for value in ticks})
-    return page.figure
-
-
 def _norm(errors: np.ndarray, ceiling: float, *, log: bool) -> Normalize:
     """Return a colour scale, linear if not `log` or with negatives; zeros map to its low end."""
     if len(errors) and (not log or (errors < 0).any()):
@@ -137,7 +129,7 @@ def _norm(errors: np.ndarray, ceiling: float, *, log: bool) -> Normalize:
     return LogNorm(float(low), high, clip=True)
 
 
-def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedColormap) -> None:
+def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: Colormap) -> None:
     axes.patch.set(hatch="////")  # visible where a cell has no value
     values = np.clip(cells.value.to_numpy(float), norm.vmin, norm.vmax)
     axes.imshow(values, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
@@ -149,11 +141,12 @@ def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: LinearSegmentedCo
             axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, ec=colour, lw=width, **box))
 
 
-def _write(axes: Axes, cells: Frame, dark: Callable[[float], bool], size: float) -> None:
+def _write(axes: Axes, cells: Frame, dark: Any, size: float) -> None:
+    """Write the text of each cell; `dark` has the shape of the cells."""
     white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
     texts = cells.text.fillna("").to_numpy()
     for (y, x), value in np.ndenumerate(cells.value.to_numpy(float)):
-        look: dict[str, Any] = {"color": "white" if dark(value) else INK, "size": size}
+        look: dict[str, Any] = {"color": "white" if dark[y, x] else INK, "size": size}
         if np.isnan(value):
             look = {"color": INK, "size": size * 0.9, "bbox": white}
         axes.text(x, y, texts[y, x], ha="center", va="center", **look)

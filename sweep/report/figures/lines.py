@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.figure import Figure
 
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import INK, MARKERS, QUIET, shades
-from sweep.report.figures.canvas import MANY, Sheet, text_inches
+from sweep.report.data import SweepData
 from sweep.report.figures.panels import Panels, error_axis, floor_band, inside, spaced
+from sweep.report.figures.sheet import MANY, Sheet, text_inches
 from sweep.report.formats import tick
 
 MOST_BANDS = 12
@@ -54,21 +54,21 @@ class Line(NamedTuple):
 
 def draw_lines(
     title: str,
-    subtitle: str,
-    *,
+    data: SweepData,
     labels: tuple[str, str],
     lines: Sequence[Line],
     key: Axis,
     panels: Panels,
     x_axis: Callable[[Axes], None],
+    *,
     ceiling: float = math.inf,
     log: bool = True,
     counts: Sequence[float] = (),
     dashed: str = "validation",
     note: str = "",
     share: str = "xy",
-) -> Figure:
-    """Draw the lines of each panel, with one legend or colour bar.
+) -> Sheet:
+    """Draw the lines of each panel, coloured by `key`, with one legend or colour bar.
 
     Parameters
     ----------
@@ -85,22 +85,22 @@ def draw_lines(
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
     how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right, "share": share}
-    page = Sheet(title, subtitle, panels.titles, labels, **how)
+    page = Sheet(title, data.subtitle, labels, panels.titles, **how)
     bands = Counter(line.panel for line in lines if line.kind == "band")
     if max(bands.values(), default=0) > MOST_BANDS:
         lines = [line for line in lines if line.kind != "band"]
-    colours, single = shades(key.name, len(key.values)), len(page.panels) == 1
+    colours, single, same = shades(key.name, len(key.values)), len(page.panels) == 1, "y" in share
     kinds: set[str] = set()
     for name, axes in zip(panels.titles, page.panels, strict=True):
         own = [line for line in lines if line.panel == name]
-        if "y" not in share or axes is page.panels[0]:
-            parts = lines if "y" in share else own
-            ys = [np.ravel(part) for line in parts for part in (line.y, line.top)]
+        if not same or axes is page.panels[0]:
+            shown = lines if same else own
+            ys = [np.ravel(part) for line in shown for part in (line.y, line.top)]
             values = np.concatenate([*ys, []])
-            wide = "y" in share or 0 < 100 * values.min() < values.max()
+            wide = same or 0 < 100 * values.min() < values.max()
             error_axis(axes, "y", values, ceiling, log=log and bool(wide))
         x_axis(axes)
-        if "y" in share:  # an error; other metrics have no floor
+        if same:  # an error; other metrics have no floor
             floor_band(axes, named=single)
         _counts(axes, counts, named=single)
         kinds |= _panel(axes, own, key, colours, single=single)
@@ -117,7 +117,7 @@ def draw_lines(
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
         room = 0.55 + 0.25 * len(entries)
         page.colour_bar(key.label, norm, scale, dict(enumerate(key.labels)), room=room)
-    return page.figure
+    return page
 
 
 def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:

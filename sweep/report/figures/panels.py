@@ -14,11 +14,11 @@ from matplotlib.axes import Axes
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
-from sweep.report.axes import LARGEST, Axis, by_influence, remaining
+from sweep.report.axes import LARGEST, Axis, remaining
 from sweep.report.colours import QUIET, SHADE
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.canvas import text_inches
+from sweep.report.figures.sheet import text_inches
 from sweep.report.formats import FLOOR, counted, plain, short, tick
 
 MOST = 6
@@ -74,23 +74,6 @@ def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
     return Panels(titles, groups.ngroup().map(dict(enumerate(titles))), counts[1] if table else 0)
 
 
-def main_axis(data: SweepData) -> Axis:
-    """Return the key whose values colour the lines: lr if it varies, else the most influential."""
-    lr = data.axes["lr"]
-    others = [axis for axis in by_influence(data) if axis.name not in ("iters", "lr")]
-    return lr if lr in data.varying or not others else others[0]
-
-
-def axis_label(data: SweepData) -> str:
-    """Return the label of an axis of the deciding metric."""
-    return "final error E" if data.metric == "final_error" else data.label
-
-
-def heading(data: SweepData) -> str:
-    """Return the deciding metric as the start of a title."""
-    return "Final error" if data.metric == "final_error" else data.label
-
-
 def ceiling_of(data: SweepData) -> float:
     """Return the largest error to draw: 1000 times the largest initial error.
 
@@ -102,12 +85,6 @@ def ceiling_of(data: SweepData) -> float:
     starts += [t.curve[1][0] for t in data.trajectories if len(t.curve[1])]
     known = [value for value in starts if np.isfinite(value)] or list(data.ranked.value[:1])
     return min(max(max(map(abs, known), default=1.0), 1e-300) * 1e3, 1e300)
-
-
-def values_of(key: Axis) -> str:
-    """Return the values of a key as text; of more than five, the first and the last."""
-    labels = key.labels
-    return ", ".join(labels) if len(labels) <= 5 else f"{labels[0]} to {labels[-1]}"
 
 
 def error_axis(
@@ -139,13 +116,8 @@ def error_axis(
         return
     near = 10.0 ** math.floor(low)
     linear = max(0.09 * (top - math.floor(low)), 0.3)
-    _set(
-        axes,
-        which,
-        SymmetricalLogScale(None, linthresh=near, linscale=linear),
-        -0.04 * near,
-        10.0**top,
-    )
+    scale = SymmetricalLogScale(None, linthresh=near, linscale=linear)
+    _set(axes, which, scale, -0.04 * near, 10.0**top)
 
 
 def step_axis(axes: Axes, last: float) -> None:

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
 from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap, Normalize
-from matplotlib.figure import Figure
 
 from sweep.report.axes import by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.canvas import Picture, Sheet, spread, text_inches
-from sweep.report.figures.panels import axis_label, spaced
+from sweep.report.figures.panels import spaced
+from sweep.report.figures.sheet import Picture, Sheet, spread, styled, text_inches
 from sweep.report.formats import counted, power
 
 MOST_AXES = 8
@@ -24,45 +22,20 @@ MOST_RUNS = 1000
 _COLOURS = [ramp(part) for part in np.linspace(0, 1, 100)]
 
 
+@styled
 def parallel_picture(data: SweepData) -> Picture | None:
     """Return the picture; None for fewer than three varying keys or two results."""
     if len(data.varying) < 3 or len(data.ranked) < 2:
         return None
     runs = parallel_data(data)
-    what = "grid point" if data.repeats else "run"
-    keys = ", ".join(data.axes[name].label for name in runs.columns[:-1])
-    alt = f"{counted(len(runs), what)} as lines over {keys} and {data.label}."
-    alt += f" The best: {data.words(data.best)}."
-    small = "large" if data.question.mode == "max" else "small"
-    caption = f"A line for each {what}, dark where {data.label} is {small}; the best one is thick."
-    every = len(data.ranked)
-    note = f"{len(runs)} of {counted(every, what)}" if len(runs) < every else ""
-    draw = partial(_draw, data, runs, note)
-    return Picture("parallel_coordinates", "Parallel coordinates", alt, caption, draw)
-
-
-def parallel_data(data: SweepData) -> Frame:
-    """Return the grid points with a value, the worst first.
-
-    The columns are the most influential keys (values as text), then ``score``, the values as
-    compared by `sweep.report.axes.scores`.
-    """
-    most = {axis.name for axis in by_influence(data)[:MOST_AXES]}
-    order = data.ranked.index[::-1]
-    kept = order[spread(len(order), MOST_RUNS)]
-    runs = data.values.loc[kept, [key for key in data.keys if key in most]]
-    return runs.assign(score=scores(data)[kept].astype(float))
-
-
-def _draw(data: SweepData, runs: Frame, note: str, title: str, subtitle: str) -> Figure:
     keys = [data.axes[name] for name in runs.columns[:-1]]
+    what, every = "grid point" if data.repeats else "run", len(data.ranked)
     wide = max(1.5, *(text_inches(key.labels, 9) + 0.45 for key in keys))
     page = Sheet(
-        title,
-        f"{subtitle} · thick: the best",
-        ("",),
+        "Parallel coordinates",
+        f"{data.subtitle} · thick: the best",
         ("", ""),
-        note=note,
+        note=f"{len(runs)} of {counted(every, what)}" if len(runs) < every else "",
         size=(max(wide * len(keys), 5.0), 4.2),
         left=0.45 + text_inches(keys[0].labels, 9),
         right=1.2,
@@ -80,7 +53,8 @@ def _draw(data: SweepData, runs: Frame, note: str, title: str, subtitle: str) ->
         for at in spaced(positions, 0.05):
             axes.text(number - 0.03, positions[at], key.labels[at], **look)
     lines = np.column_stack([*columns, (runs.score - low) / (high - low or 1.0)])
-    colours = _COLOURS[:: -1 if data.question.mode == "max" else 1]
+    largest = data.question.mode == "max"
+    colours = _COLOURS[:: -1 if largest else 1]
     x, many = np.arange(lines.shape[1]), len(lines) > 200
     drawn = LineCollection(
         [np.column_stack([x, line]) for line in lines],
@@ -93,10 +67,28 @@ def _draw(data: SweepData, runs: Frame, note: str, title: str, subtitle: str) ->
     axes.spines[:].set_visible(False)
     axes.grid(False)
     axes.set(xlim=(0, len(keys)), ylim=(0, 1), yticks=[])
-    axes.set_xticks(x, [*(key.label for key in keys), axis_label(data)])
+    axes.set_xticks(x, [*(key.label for key in keys), data.label])
     axes.tick_params(length=0, labelsize=11, pad=12)
     values = np.linspace(low, high, 6)
     names = map(power, 10.0**values if data.logarithmic else values)
     ticks = dict(zip(np.linspace(0, 1, 6), names, strict=True))
     page.colour_bar("", Normalize(0, 1), ListedColormap(colours), ticks, gap=0.0)
-    return page.figure
+    over = ", ".join(key.label for key in keys)
+    alt = f"{counted(len(runs), what)} as lines over {over} and {data.label}."
+    alt += f" The best: {data.words(data.best)}."
+    small = "large" if largest else "small"
+    caption = f"A line for each {what}, dark where {data.label} is {small}; the best one is thick."
+    return page.picture("parallel_coordinates", alt, caption)
+
+
+def parallel_data(data: SweepData) -> Frame:
+    """Return the grid points with a value, the worst first.
+
+    The columns are the most influential keys (values as text), then ``score``, the values as
+    compared by `sweep.report.axes.scores`.
+    """
+    most = {axis.name for axis in by_influence(data)[:MOST_AXES]}
+    order = data.ranked.index[::-1]
+    kept = order[spread(len(order), MOST_RUNS)]
+    runs = data.values.loc[kept, [key for key in data.keys if key in most]]
+    return runs.assign(score=scores(data)[kept].astype(float))

@@ -10,9 +10,9 @@ import pandas as pd
 
 from sweep.report.curves import EMPTY, Frame, artifact
 from sweep.report.data import SweepData
-from sweep.report.figures.canvas import Picture, spread
 from sweep.report.figures.lines import Line, draw_lines
 from sweep.report.figures.panels import Panels, ceiling_of, key_axis, step_axis
+from sweep.report.figures.sheet import Picture, spread, styled
 from sweep.report.figures.weights import flat_weights
 from sweep.report.formats import counted, figure, joined
 
@@ -63,6 +63,7 @@ def _difference(row: Any) -> tuple[Any, ...]:
     return names[at], float(differences[at]), float(first[at]), float(second[at]), rms
 
 
+@styled
 def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
     """Return errors and weight differences under both rules; other keys as in the best pair."""
     if pairs.empty:
@@ -75,6 +76,7 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
     notes = [f"{len(kept)} of {len(every)} learning rates"] if len(kept) < len(every) else []
     if len(inside) < len(pairs):
         notes.append(joined(rest, (str(best[key]) for key in rest), 20))
+    note = ", ".join(notes)
     curve_of = {row: line.curve for line in data.trajectories for row in line.rows}
     curves: list[Line] = []
     weights: list[Line] = []
@@ -85,30 +87,34 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
         own = own.dropna(subset="difference")
         x = own.iters.astype(float)
         weights += [Line(kind, "", value, x, own.difference) for kind in ("line", "run")]
-    one: dict[str, Any] = {"key": data.axes["lr"], "panels": Panels(), "note": ", ".join(notes)}
     last = max((line.x[-1] for line in curves if len(line.x)), default=1)
-    draw = partial(
-        draw_lines,
-        labels=("iteration (0 is before training)", "error E"),
-        lines=curves,
-        x_axis=partial(step_axis, last=last),
+    errors = draw_lines(
+        "Error under both rules",
+        data,
+        ("iteration (0 is before training)", "error E"),
+        curves,
+        data.axes["lr"],
+        Panels(),
+        partial(step_axis, last=last),
         ceiling=ceiling_of(data),
         dashed=RULES[0],
-        **one,
+        note=note,
     )
-    draw_weights = partial(
-        draw_lines,
-        labels=("iterations", "largest difference"),
-        lines=weights,
-        x_axis=partial(key_axis, key=data.axes["iters"]),
-        **one,
+    apart = draw_lines(
+        "Weights apart under both rules",
+        data,
+        ("iterations", "largest difference"),
+        weights,
+        data.axes["lr"],
+        Panels(),
+        partial(key_axis, key=data.axes["iters"]),
+        note=note,
     )
-    title, other = "Error under both rules", "Weights apart under both rules"
     solid = "Solid: every bias by its own derivative. Dashed: the notebook’s slip."
     most = "The weight that differs most between the rules, after so many iterations."
     return [
-        Picture("rules", title, f"{title}. {_alt(pairs)}", solid, draw),
-        Picture("rules_weights", other, f"{other}. {_alt(pairs)}", most, draw_weights),
+        errors.picture("rules", f"{errors.title}. {_alt(pairs)}", solid),
+        apart.picture("rules_weights", f"{apart.title}. {_alt(pairs)}", most),
     ]
 
 

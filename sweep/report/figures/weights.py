@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from sweep.report.axes import Axis
+from sweep.report.axes import Axis, main_axis, remaining
 from sweep.report.colours import GRID, INK, MARKERS, QUIET, shades
 from sweep.report.curves import Frame, artifact
 from sweep.report.data import SweepData
-from sweep.report.figures.canvas import Picture, Sheet, spread
 from sweep.report.figures.lines import mark_style
-from sweep.report.figures.panels import Panels, main_axis, panels_of
+from sweep.report.figures.panels import Panels, panels_of
+from sweep.report.figures.sheet import Picture, Sheet, spread, styled
 from sweep.report.formats import counted, figure, plain, tick
 
 MOST_NAMED = 64
@@ -45,88 +43,29 @@ def flat_weights(
     return tuple(names), np.concatenate(values)
 
 
+@styled
 def weights_picture(data: SweepData) -> Picture | None:
     """Return the picture of the weights; None if there are none."""
     key = main_axis(data)
     weights, note = weights_data(data, key, panels_of(data, key, data.axes["iters"]))
     if weights is None:
         return None
-    repeats = ", of its repeats the first" if data.repeats else ""
-    caption = f"The longest run of each {key.label}{repeats}."
-    title, draw = "Weights before and after training", partial(_draw, weights, key, note)
-    return Picture("weights", title, _alt(weights, key), caption, draw)
-
-
-def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | None, str]:
-    """Return the weights of the longest run of some trajectories, and a note on omissions.
-
-    Columns: ``panel``, ``value`` (of the key, as text), ``iters``, ``weight`` (its name),
-    ``initial``, ``final`` (NaN if there is none). None if no run has weights. Of many values, the
-    smallest, the largest, the best and some between are shown; of more combinations than panels,
-    that of the best run; of many weights, an evenly spaced selection.
-    """
-    rows, note, best = data.grid, "", data.best
-    if panels.note:
-        chosen = rows.iloc[0] if best is None else best
-        rows = rows[rows.combination == chosen.combination]
-        rows = rows if key.name == "lr" else rows[rows.lr == chosen.lr]
-        note = f"the combination of the best run, of {panels.note.removeprefix('all ')}"
-    rows = rows[rows.run.notna() & ~rows.outcome.isin(["diverged", "failed"])]
-    rows = rows.assign(
-        panel=panels.of[rows.index],
-        value=data.values[key.name][rows.index],
-        rank=data.values[key.name][rows.index].map(key.values.index),
-        best=False
-        if best is None
-        else (rows.combination == best.combination) & (rows.lr == best.lr),
-    )
-    rows = rows.sort_values(["rank", "iters"], kind="stable")
-    rows = rows.drop_duplicates(["combination", "lr"], keep="last")
-    found: list[pd.DataFrame] = []
-    for title in panels.titles:
-        own = rows[rows.panel == title]
-        kept = {*spread(len(own), MOST_SERIES), *np.flatnonzero(own.best)}
-        for row in own.iloc[sorted(kept)].itertuples():
-            table = _weights(row.run)
-            # networks with other weights are not comparable
-            if table is not None and (not found or table.weight.equals(found[0].weight)):
-                iters = float(min(row.iters, 10**300))
-                found.append(table.assign(panel=title, value=row.value, iters=iters))
-    if not found:
-        return None, note
-    every: Frame = pd.concat(found, ignore_index=True)
-    most = every.groupby("panel").value.nunique().max()
-    some = f"{most} of {len(key.values)} values of {key.label}" if most < len(key.values) else ""
-    return every, ", ".join(filter(None, (note, some)))
-
-
-def _weights(run: Any) -> pd.DataFrame | None:
-    stored = artifact(run.weights, "weights", []) or {}
-    names, initial = flat_weights(stored.get("initial", {}))
-    others, final = flat_weights(stored.get("final", {}))
-    if names != others or not names:
-        return None
-    table = pd.DataFrame({"weight": names, "initial": initial, "final": final})
-    return table.iloc[:: -(-len(names) // MOST_DOTS)].reset_index(drop=True)
-
-
-def _draw(weights: Frame, key: Axis, note: str, title: str, subtitle: str) -> Figure:
-    titles = list(dict.fromkeys(weights.panel))
-    names = list(dict.fromkeys(weights.weight))
+    titles, names = list(dict.fromkeys(weights.panel)), list(dict.fromkeys(weights.weight))
     count, named = len(titles), len(names) <= MOST_NAMED
-    width = min(max(0.42 * len(names), 5.0), 13.0 if count == 1 else 9.0 if count <= 3 else 6.6)
-    size = (
-        (width, 4.4 if count == 1 else 2.3) if named else ((5.2, 4.4) if count == 1 else (3.2, 3.2))
-    )
+    size, columns = ((5.2, 4.4) if count == 1 else (3.2, 3.2)), 0
+    if named:  # the same names below each other
+        most = 13.0 if count == 1 else 9.0 if count <= 3 else 6.6
+        size = (min(max(0.42 * len(names), 5.0), most), 4.4 if count == 1 else 2.3)
+        columns = 1 if count <= 3 else 2
     page = Sheet(
-        title,
-        subtitle,
-        titles,
+        "Weights before and after training",
+        data.subtitle,
         ("weight", "value of the weight") if named else ("before training", "after training"),
+        titles,
         note=f"shown: {note}" if note else "",
         size=size,
         right=2.2,
-        columns=(1 if count <= 3 else 2) if named else 0,  # the same names below each other
+        columns=columns,
     )
     colours, styles = shades(key.name, len(key.values)), {}
     for at, value in enumerate(key.values):
@@ -141,7 +80,7 @@ def _draw(weights: Frame, key: Axis, note: str, title: str, subtitle: str) -> Fi
             look: dict[str, Any] = {"rotation": 90 if crowded else 0, "size": 7 if crowded else 9}
             axes.set_xticks(range(len(names)), [plain(name, 12) for name in names], **look)
     if not named:
-        (axes, *_) = page.panels
+        axes = page.panels[0]
         both = [*axes.get_xlim(), *axes.get_ylim()]
         axes.set(xlim=(min(both), max(both)), ylim=(min(both), max(both)))
         axes.xaxis.set_major_locator(MaxNLocator(7, prune="both"))
@@ -152,7 +91,60 @@ def _draw(weights: Frame, key: Axis, note: str, title: str, subtitle: str) -> Fi
         label = f"{key.labels[at]} · {tick(iters)}"
         entries.append((label, styles[key.values[at]] | {"markersize": 7}))
     page.legend(f"{key.label} · iterations", entries)
-    return page.figure
+    repeats = ", of its repeats the first" if data.repeats else ""
+    return page.picture(
+        "weights", _alt(weights, key), f"The longest run of each {key.label}{repeats}."
+    )
+
+
+def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | None, str]:
+    """Return the weights of the longest run of some trajectories, and a note on omissions.
+
+    Columns: ``panel``, ``value`` (of the key, as text), ``iters``, ``weight`` (its name),
+    ``initial``, ``final`` (NaN if there is none). None if no run has weights. Of many values, the
+    smallest, the largest, the best and some between are shown; of more combinations than panels,
+    that of the best run; of many weights, an evenly spaced selection.
+    """
+    rows, best, notes = data.grid, data.best, []
+    if panels.note:
+        rest = [axis.name for axis in remaining(data, key, data.axes["iters"])]
+        chosen = data.values.loc[rows.index[0] if best is None else best.name, rest]
+        rows = rows[(data.values.loc[rows.index, rest] == chosen).all(axis=1)]
+        notes.append(f"the combination of the best run, of {panels.note.removeprefix('all ')}")
+    rows = rows[rows.run.notna() & ~rows.outcome.isin(["diverged", "failed"])]
+    rows = rows.assign(value=data.values[key.name][rows.index], panel=panels.of[rows.index])
+    rows = rows.assign(rank=rows.value.map(key.values.index))
+    rows = rows.sort_values(["rank", "iters"], kind="stable")
+    rows = rows.drop_duplicates(["combination", "lr"], keep="last")
+    found: list[pd.DataFrame] = []
+    for title in panels.titles:
+        own = rows[rows.panel == title]
+        kept = set(spread(len(own), MOST_SERIES))
+        if best is not None:
+            kept |= {*np.flatnonzero((own.combination == best.combination) & (own.lr == best.lr))}
+        for row in own.iloc[sorted(kept)].itertuples():
+            table = _weights(row.run)
+            # networks with other weights are not comparable
+            if table is not None and (not found or table.weight.equals(found[0].weight)):
+                iters = float(min(row.iters, 10**300))
+                found.append(table.assign(panel=title, value=row.value, iters=iters))
+    if not found:
+        return None, ""
+    every: Frame = pd.concat(found, ignore_index=True)
+    most = every.groupby("panel").value.nunique().max()
+    if most < len(key.values):
+        notes.append(f"{most} of {len(key.values)} values of {key.label}")
+    return every, ", ".join(notes)
+
+
+def _weights(run: Any) -> pd.DataFrame | None:
+    stored = artifact(run.weights, "weights", []) or {}
+    names, initial = flat_weights(stored.get("initial", {}))
+    others, final = flat_weights(stored.get("final", {}))
+    if names != others or not names:
+        return None
+    table = pd.DataFrame({"weight": names, "initial": initial, "final": final})
+    return table.iloc[:: -(-len(names) // MOST_DOTS)].reset_index(drop=True)
 
 
 def _by_name(axes: Axes, values: Any, styles: Mapping[str, dict[str, Any]]) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import io
 import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import matplotlib as mpl
@@ -49,20 +50,37 @@ STYLE: dict[Any, Any] = {
 }
 
 
+styled = mpl.rc_context(STYLE)
+"""Decorator of the functions that draw."""
+
+
 @dataclass(frozen=True)
 class Picture:
-    """One picture: `plot(title, subtitle)` creates the figure, `alt` describes it."""
+    """A drawn picture; `alt` describes it."""
 
     name: str
     title: str
     alt: str
     caption: str
-    plot: Callable[[str, str], Figure]
+    figure: Figure
 
-    def draw(self, subtitle: str) -> Figure:
-        """Return the figure, drawn in the common style."""
-        with mpl.rc_context(STYLE):
-            return self.plot(self.title, subtitle)
+    @cached_property
+    def png(self) -> bytes:
+        # level 3: a fifth larger than by default, but faster
+        fast = {"compress_level": 3}
+        return self._saved("png", dpi=160, metadata={"Software": None}, pil_kwargs=fast)
+
+    @cached_property
+    def svg(self) -> bytes:
+        """The picture as SVG with text as text; equal figures give equal bytes."""
+        return self._saved("svg", metadata={"Date": None, "Creator": None})
+
+    def _saved(self, kind: str, **how: Any) -> bytes:
+        out = io.BytesIO()
+        with warnings.catch_warnings(), mpl.rc_context(STYLE | {"svg.hashsalt": self.name}):
+            warnings.filterwarnings("ignore", message="Glyph .* missing from")  # names in CJK
+            self.figure.savefig(out, format=kind, **how)
+        return out.getvalue()
 
 
 def text_inches(texts: Sequence[str], size: float = 10) -> float:
@@ -81,8 +99,8 @@ class Sheet:
 
     Parameters
     ----------
-    labels
-        Labels of the x and the y axis, on the outer panels.
+    titles, labels
+        Titles of the panels; labels of the x and the y axis, on the outer panels.
     note
         Appended to the subtitle.
     size
@@ -99,8 +117,8 @@ class Sheet:
         self,
         title: str,
         subtitle: str,
-        titles: Sequence[str],
         labels: tuple[str, str],
+        titles: Sequence[str] = ("",),
         *,
         note: str = "",
         size: tuple[float, float] | None = None,
@@ -110,7 +128,7 @@ class Sheet:
         columns: int = 0,
         share: str = "xy",
     ) -> None:
-        count = len(titles)
+        count, self.title = len(titles), title
         columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
         rows = math.ceil(count / columns)
         width, height = size or ((7.2, 4.2) if count == 1 else (3.4, 2.6))
@@ -142,6 +160,10 @@ class Sheet:
             axes.tick_params(labelsize=10 if count == 1 else 9)
             axes.tick_params(labelbottom=last or "x" not in share)
             axes.tick_params(labelleft=first or "y" not in share)
+
+    def picture(self, name: str, alt: str, caption: str = "") -> Picture:
+        """Return the figure as a picture, after everything was drawn."""
+        return Picture(name, self.title, alt, caption, self.figure)
 
     def legend(self, title: str, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Add a legend at the right, aligned with the top of the panels."""
@@ -184,23 +206,3 @@ class Sheet:
             cells.set_rasterized(True)  # one image in an SVG, without seams between colours
         cax.tick_params(labelsize=9, length=2)
         cax.set_title(title, pad=8)
-
-
-def png_bytes(figure: Figure) -> bytes:
-    """Return a figure as PNG."""
-    # level 3: a fifth larger than by default, but faster
-    fast = {"compress_level": 3}
-    return _saved(figure, format="png", dpi=160, metadata={"Software": None}, pil_kwargs=fast)
-
-
-def svg_bytes(figure: Figure, salt: str) -> bytes:
-    """Return a figure as SVG with text as text; equal figures give equal bytes."""
-    return _saved(figure, salt, format="svg", metadata={"Date": None, "Creator": None})
-
-
-def _saved(figure: Figure, salt: str | None = None, **how: Any) -> bytes:
-    out = io.BytesIO()
-    with warnings.catch_warnings(), mpl.rc_context(STYLE | {"svg.hashsalt": salt}):
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")  # names in CJK
-        figure.savefig(out, **how)
-    return out.getvalue()
