@@ -259,7 +259,7 @@ def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Rep
             runs,
             folder,
             command_ui=console.ui_command(sweep.options),
-            links={"runs": sweep.run_pages},
+            run_pages=sweep.run_pages,
             store_arguments=shlex.join(store_arguments(sweep.options)),
         )
     except OSError as error:

@@ -52,7 +52,7 @@ def report(config: DictConfig) -> None:
         *both[0],
         folder,
         command_ui=console.ui_command(options),
-        links={"runs": run_pages(options, store.experiment_id)},
+        run_pages=run_pages(options, store.experiment_id),
         store_arguments=shlex.join(store_arguments(options)),
         question=question,
     )

@@ -54,7 +54,7 @@ def build_report(
     folder: Path,
     *,
     command_ui: str,
-    links: Mapping[str, str] = {},
+    run_pages: str = "",
     store_arguments: str = "",
     question: Question | None = None,
 ) -> Report:
@@ -66,8 +66,8 @@ def build_report(
         As `sweep.tracking.read` returns them, runs in plan order.
     folder
         Created if missing; each file of an earlier report is replaced atomically.
-    links
-        Named http or https addresses, others are ignored. The ID of a run is appended to ``runs``.
+    run_pages
+        The http or https address of a run's page without its ID; others are ignored.
     store_arguments
         Arguments that select the sweep's store in other commands; empty for the defaults.
     question
@@ -80,15 +80,11 @@ def build_report(
     if data.repeats:
         frames["repeats.csv"] = files.repeats_frame(data)
     written = _write_frames(folder, frames)
-    drawn = [
-        Section(picture.name, picture.title, picture=picture)
-        for picture in pictures_of(data, pairs)
-    ]
-    safe = {name: url for name, url in links.items() if url.startswith(("http://", "https://"))}
+    pictures = [Section(one.name, one.title, picture=one) for one in pictures_of(data, pairs)]
     final = tables.final_error_table(data)
     sections = [
-        *_tables(data, pairs, final, drawn),
-        *_runs(data, safe.pop("runs", "")),
+        *_tables(data, pairs, final, pictures),
+        *_runs(data, run_pages if run_pages.startswith(("http://", "https://")) else ""),
         Section("cost", "Time and cost", entries=cost(data)),
         Section(
             "repeat",
@@ -103,7 +99,6 @@ def build_report(
         f"Sweep {plain(str(name))} ({sweep_id})" if name else f"Sweep {sweep_id}",
         answer(data),
         [part for part in sections if part.table or part.picture or part.entries],
-        safe,
         _notes(data),
         [*frames, "index.html"],
         plain(str(about.get("note") or ""), 2000),
@@ -141,37 +136,31 @@ def _write_frames(folder: Path, frames: Mapping[str, Frame]) -> list[Path]:
 
 def _write_page(folder: Path, page: Page) -> list[Path]:
     contents: dict[str, str | bytes] = {}
-    for part in page.sections:
-        if part.picture:
-            contents |= {f"{part.anchor}.png": part.picture.png}
-            contents |= {f"{part.anchor}.svg": part.picture.svg}
+    for picture in filter(None, (part.picture for part in page.sections)):
+        contents |= {f"{picture.name}.png": picture.png, f"{picture.name}.svg": picture.svg}
     contents |= {"report.md": markdown(page), "index.html": html(page)}
     return [files.write(folder / name, content) for name, content in contents.items()]
 
 
-def _tables(data: SweepData, pairs: Frame, final: Table, drawn: list[Section]) -> list[Section]:
+def _tables(data: SweepData, pairs: Frame, final: Table, pictures: list[Section]) -> list[Section]:
     """Return the tables that have rows, with the pictures after the main ones."""
     several, many = len(data.axes["iters"].values) > 1, len(data.varying) > 2
     top = [("top", tables.top_table(data))] if len(data.ranked) > 1 else []
-    spread = ("spread", tables.repeats_table(data))
     errors = [("errors", final)] if several or not many else []
-    head = [*top, *errors, spread] if many else [*errors, spread, *top]
-    tail = [
-        *([("effects", tables.effect_table(data))] if many else []),
-        ("thresholds", tables.threshold_table(data)),
-        *([("budgets", tables.budget_table(data))] if several else []),
-        ("both-rules", tables.rule_table(data, pairs)),
-        ("metrics", tables.metrics_table(data)),
-        ("stalled", tables.stalled_table(data)),
-        ("trouble", tables.trouble_table(data)),
-        ("missing", tables.missing_table(data)),
-    ]
-    short = ("top" if many else "errors", "stalled", "trouble")
+    errors.append(("spread", tables.repeats_table(data)))
+    rest = [("effects", tables.effect_table(data))] if many else []
+    rest.append(("thresholds", tables.threshold_table(data)))
+    if several:
+        rest.append(("budgets", tables.budget_table(data)))
+    rest.append(("both-rules", tables.rule_table(data, pairs)))
+    rest.append(("metrics", tables.metrics_table(data)))
+    rest.append(("trouble", tables.trouble_table(data)))
+    short = ("top" if many else "errors", "trouble")
     before, after = (
         [Section(n, table.title, table, short=n in short) for n, table in part if table.rows]
-        for part in (head, tail)
+        for part in ([*top, *errors] if many else [*errors, *top], rest)
     )
-    return [*before, *drawn, *after]
+    return [*before, *pictures, *after]
 
 
 def _runs(data: SweepData, base: str) -> list[Section]:
@@ -187,14 +176,13 @@ def _runs(data: SweepData, base: str) -> list[Section]:
 def _commands(data: SweepData, command_ui: str, store_arguments: str) -> dict[str, str]:
     """Return commands to run next, in order of use; MLflow's own command comes last."""
     words = " ".join(filter(None, (f"sweep={data.sweep.sweep_id}", store_arguments)))
-    found = {
-        "the sweep again": str(data.plan.get("command", "")),
+    command = str(data.plan.get("command", ""))
+    return ({"the sweep again": command} if command else {}) | {
         "this report again": f"python -m sweep.report {words}",
         "the runs in MLflow": f"python -m sweep.ui {words}",
         "train again and compare": f"python -m sweep.verify {words}",
         "MLflow by itself": command_ui,
     }
-    return {name: text for name, text in found.items() if text}
 
 
 def _origin(data: SweepData) -> dict[str, str]:

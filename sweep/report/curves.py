@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
@@ -28,8 +28,8 @@ class Trajectory:
 
     `curve` and `validation` are thinned for drawing, and empty if missing. `thresholds` maps k to
     the first step with an error of at most 10^-k, exactly (None if not reached); `reach` is the
-    last trained step. For repeats the curves are means, and `band` holds the lowest and highest
-    error at the steps of `curve`, shape (n,) each.
+    last trained step. The mean of `repeats` has no thresholds, and `band` holds the lowest and
+    highest error at the steps of `curve`, shape (n,) each.
     """
 
     rows: tuple[int, ...]
@@ -38,6 +38,7 @@ class Trajectory:
     thresholds: Mapping[int, int | None] | None = None
     reach: int | None = None
     band: tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None = None
+    repeats: tuple[Trajectory, ...] = ()
 
 
 def trajectories_of(runs: Frame, unread: list[str]) -> list[Trajectory]:
@@ -90,38 +91,35 @@ def repeated(lines: list[Trajectory], runs: Frame) -> list[Trajectory]:
     return [_averaged(list(own), bad) for _, own in groups]
 
 
-def _averaged(lines: list[Trajectory], diverged: set[int]) -> Trajectory:
+def _averaged(every: list[Trajectory], diverged: set[int]) -> Trajectory:
     """Return the mean of repeats, without those that diverged unless all did."""
-    rows = tuple(row for line in lines for row in line.rows)
-    known = [line for line in lines if len(line.curve[0])]
+    found = Trajectory(tuple(row for line in every for row in line.rows), repeats=tuple(every))
+    known = [line for line in every if len(line.curve[0])]
     lines = [line for line in known if not diverged.intersection(line.rows)] or known
     if not lines:
-        return Trajectory(rows)
-    _, table = _table([line.curve for line in lines], 300)
-    return Trajectory(
-        rows,
-        _mean(line.curve for line in lines),
-        _mean(line.validation for line in lines),
+        return found
+    table = _table([line.curve for line in lines], 300)
+    others = [line.validation for line in lines if len(line.validation[0])]
+    return replace(
+        found,
+        curve=_mean(table),
+        validation=_mean(_table(others, 300)) if others else EMPTY,
         reach=max(line.reach or 0 for line in lines),
-        band=(np.nanmin(table, axis=1), np.nanmax(table, axis=1)),
+        band=(table.min(axis=1).to_numpy(), table.max(axis=1).to_numpy()),
     )
 
 
-def _mean(curves: Iterable[Curve]) -> Curve:
-    curves = [curve for curve in curves if len(curve[0])]
-    if not curves:
-        return EMPTY
-    steps, table = _table(curves, 300)
-    there = ~np.isnan(table).all(axis=1)
-    return steps[there], np.nanmean(table[there], axis=1)
+def _mean(table: pd.DataFrame) -> Curve:
+    return table.index.to_numpy(np.int64), table.mean(axis=1).to_numpy(np.float64)
 
 
-def _table(curves: list[Curve], size: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
-    """Return common steps and the curves at them, NaN beyond their ends, shapes (n,) and (n, k)."""
+def _table(curves: list[Curve], size: int) -> pd.DataFrame:
+    """Return the curves at about `size` common steps (the index), NaN beyond their ends."""
     last = max(int(steps[-1]) for steps, _ in curves)
     grid = np.unique(np.concatenate([[0], np.geomspace(1, max(last, 1), size).astype(np.int64)]))
     grid = grid[grid <= last]
-    return grid, np.column_stack([_interpolated(grid, *curve) for curve in curves])
+    columns = [_interpolated(grid, *curve) for curve in curves]
+    return pd.DataFrame(np.column_stack(columns), grid).dropna(how="all")
 
 
 def artifact(call: Callable[[], T], what: str, unread: list[str]) -> T | None:
@@ -160,8 +158,8 @@ def best_of_all(curves: list[Curve], size: int = 240) -> Curve:
     curves = [curve for curve in curves if len(curve[0])]
     if not curves:
         return EMPTY
-    grid, table = _table(curves, size)
-    return grid, pd.DataFrame(table).min(axis=1).cummin().to_numpy(np.float64)
+    lowest = _table(curves, size).min(axis=1).cummin()
+    return lowest.index.to_numpy(np.int64), lowest.to_numpy(np.float64)
 
 
 def _interpolated(

@@ -86,9 +86,8 @@ def repeats_frame(data: SweepData) -> Frame:
 
 def csv_text(frame: pd.DataFrame) -> str:
     """Return a frame as CSV: floats by repr, no text that a spreadsheet would execute."""
-    cells = [[_cell(value) for value in frame.iloc[:, at]] for at in range(frame.shape[1])]
-    names = [_safe(str(name)) for name in frame.columns]
-    shown = pd.DataFrame(dict(enumerate(cells)), dtype=object).set_axis(names, axis=1)
+    shown = frame.astype(object).map(_cell)
+    shown.columns = pd.Index([_safe(str(name)) for name in frame.columns])
     return shown.to_csv(index=False, lineterminator="\n")
 
 

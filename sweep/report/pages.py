@@ -56,7 +56,6 @@ class Page:
     title: str
     answer: str
     sections: Sequence[Section]
-    links: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
     files: Sequence[str] = ()
     about: str = ""

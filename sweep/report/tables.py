@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pandas as pd
 
 from sweep.report.axes import axis_of, effects
-from sweep.report.curves import Frame, Trajectory, artifact
+from sweep.report.curves import EMPTY, Frame, Trajectory, artifact
 from sweep.report.data import POINT, SweepData
 from sweep.report.files import wide
 from sweep.report.formats import (
@@ -26,6 +26,8 @@ from sweep.report.formats import (
 )
 
 HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
+
+STALLED = "stopped changing"
 
 TOP = 10
 MOST_VALUES = 12
@@ -60,14 +62,13 @@ def final_error_table(data: SweepData) -> Table:
     final = data.metric == "final_error"
     points = data.grid.assign(rank=data.grid.combination)
     endings = pd.Series([_ending(data, row) for row in points.itertuples()], points.index, object)
-    table = wide(
-        data, points, _shown(data, points).where(points.value.notna(), endings), data.others
-    )
+    texts = _shown(data, points).where(points.value.notna(), endings)
+    table = wide(data, points, texts, data.others)
     marked = []
     if data.best is not None:
-        order = points.drop_duplicates(["rank", "lr"]).sort_values(["rank", "lr"])
-        same = (order["rank"] == data.best.combination) & (order.lr == data.best.lr)
-        marked = [(int(same.argmax()), table.columns.get_loc(str(data.best.iters)))]
+        order = points[["rank", "lr"]].drop_duplicates().sort_values(["rank", "lr"]).to_numpy()
+        row = order.tolist().index([data.best.combination, data.best.lr])
+        marked = [(row, table.columns.get_loc(str(data.best.iters)))]
     return table_of(
         f"{'Final error E' if final else data.metric} by learning rate and iterations",
         table.assign(lr=table.lr.map(repr)).fillna(""),
@@ -148,15 +149,13 @@ def effect_table(data: SweepData) -> Table:
 
 def threshold_table(data: SweepData) -> Table:
     """Return the first step at which each trajectory's error is at most 10^-k."""
-    lines = data.trajectories
-    reached = [k for line in lines for k, at in (line.thresholds or {}).items() if at is not None]
-    levels = [k for k in (1, *range(3, 31, 3)) if k <= max(reached, default=0)]
-    points = data.runs.loc[[line.rows[-1] for line in lines], POINT].reset_index()
-    groups = points.groupby(POINT if data.repeats else "index", sort=False).indices.values()
-    groups = sorted(map(list, groups)) if levels else []
-    frame = data.values.loc[points["index"][[own[0] for own in groups]], ["lr", *data.others]]
+    known = [line.thresholds or {} for line in data.trajectories]
+    reached = max((k for own in known for k, at in own.items() if at is not None), default=0)
+    levels = [k for k in (1, *range(3, 31, 3)) if k <= reached]
+    lines = data.curves if levels else []
+    frame = data.values.loc[[line.rows[0] for line in lines], ["lr", *data.others]]
     for k in levels:
-        frame[f"E ≤ 1e-{k}"] = [_reached([lines[at] for at in own], k) for own in groups]
+        frame[f"E ≤ 1e-{k}"] = [_reached(line.repeats or (line,), k) for line in lines]
     return table_of(
         "Iterations needed to reach an error",
         frame,
@@ -166,7 +165,7 @@ def threshold_table(data: SweepData) -> Table:
     )
 
 
-def _reached(lines: list[Trajectory], k: int) -> str:
+def _reached(lines: Sequence[Trajectory], k: int) -> str:
     """Return the step at which an error was reached; for repeats the mean of those that did."""
     known = [(line.thresholds[k], line.reach or 0) for line in lines if line.thresholds]
     steps = pd.Series([step for step, _ in known if step is not None], dtype=float)
@@ -180,18 +179,27 @@ def _reached(lines: list[Trajectory], k: int) -> str:
 
 
 def trouble_table(data: SweepData) -> Table:
-    """Return the runs that diverged, failed or did not finish, with the step or error."""
-    runs = data.started
-    bad = runs[(runs.outcome != "completed") | (runs.error.isna() & runs.value.isna())]
+    """Return the runs that did not complete or stopped changing, then those that are missing."""
     columns = ["run", "what", "where"]
-    rows = [(plain(row.name), *_trouble(row.run, row.outcome)) for row in bad.itertuples()]
-    frame = pd.DataFrame(rows, columns=columns)
-    return table_of("Runs that diverged, failed or did not finish", frame, text=columns)
+    rows = [
+        (plain(row.name), *what) for row in data.started.itertuples() if (what := _trouble(row))
+    ]
+    rows += [(name, "missing", "") for name in data.missing["name"]]
+    note = ""
+    if any(what == STALLED for _, what, _ in rows):
+        note = f"Where training {STALLED}, only another learning rate or start may help."
+    title = f"Runs that diverged, failed, {STALLED} or are missing"
+    return table_of(title, pd.DataFrame(rows, columns=columns), note, text=columns)
 
 
-def _trouble(run: Any, outcome: str) -> tuple[str, str]:
+def _trouble(row: Any) -> tuple[str, str] | None:
+    """Return what happened to a run and where; None if it completed and changed to its end."""
+    run, outcome = row.run, row.outcome
     if outcome == "completed":
-        return "no final error", "the store has none for this run"
+        if row.error > FLOOR and "stalled_at" in run.metrics:
+            return STALLED, f"at iteration {row.needed} with final error {figure(row.error)}"
+        there = row.error == row.error or row.value == row.value
+        return None if there else ("no final error", "the store has none for this run")
     step = run.metrics.get("diverged_at", math.nan)
     if math.isfinite(step):
         best = run.metrics.get("best_error")
@@ -200,29 +208,8 @@ def _trouble(run: Any, outcome: str) -> tuple[str, str]:
     if outcome == "failed":
         lines = (artifact(run.traceback, "traceback", []) or "").split("\n")
         return outcome, next((x for x in reversed(lines) if x.strip()), "no traceback stored")
-    curve = artifact(run.curve, "curve", [])
-    known = curve is not None and len(curve[0]) > 0
-    return (
-        outcome,
-        f"its curve ends at step {curve[0][-1]}" if curve and known else "no curve stored",
-    )
-
-
-def stalled_table(data: SweepData) -> Table:
-    """Return the runs that stopped changing above the floor of double precision."""
-    still = data.started.assign(at=data.metrics.reindex(columns=["stalled_at"]).stalled_at)
-    still = still[(still.error > FLOOR) & still["at"].notna()]
-    frame = still[["name"]].set_axis(["run"], axis=1)
-    frame["stalled at iteration"] = still.needed.map(grouped)
-    frame["final error"] = still.error.map(figure)
-    note = "Training longer changes nothing of them; another learning rate or start may."
-    return table_of("Runs that stopped changing", frame, note, text=["run"])
-
-
-def missing_table(data: SweepData) -> Table:
-    """Return the planned runs that are not stored."""
-    names = data.missing[["name"]].rename(columns={"name": "run"})
-    return table_of("Runs that are missing", names, text=["run"])
+    steps, _ = artifact(run.curve, "curve", []) or EMPTY
+    return outcome, f"its curve ends at step {steps[-1]}" if len(steps) else "no curve stored"
 
 
 def metrics_table(data: SweepData) -> Table:

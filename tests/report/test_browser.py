@@ -30,7 +30,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         runs,
         folder / "report",
         command_ui="mlflow ui",
-        links={"runs": base},
+        run_pages=base,
     )
     return folder / "report"
 
