@@ -191,7 +191,7 @@ MARKDOWN = [
 
 def test_pages_hold_any_text(tmp_path: Path) -> None:
     names = [*HOSTILE[:-1], *MARKDOWN[1:2], *MARKDOWN[3:]]
-    sweep, runs = stored.grid(tmp_path / "store", {"lr": [1.0], "iters": [1], "network": names})
+    sweep, runs = stored.grid(tmp_path / "store", {"lr": [1.0], "iters": [2], "network": names})
     runs = [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
     runs[0].tags["sweep.versions"] = HOSTILE[0]
     address = "https://x.example/?a='\"<b>"
