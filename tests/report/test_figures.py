@@ -21,8 +21,7 @@ from sweep.report.curves import Frame
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.curves import curves_data, curves_picture, metrics_picture
-from sweep.report.figures.effects import effects_picture
-from sweep.report.figures.final_errors import final_errors
+from sweep.report.figures.final_errors import effects_picture, final_errors
 from sweep.report.figures.heat import heat_axes, heat_data, heat_picture
 from sweep.report.figures.panels import MOST_LINES, error_axis, inside, panels_of
 from sweep.report.figures.parallel import parallel_data, parallel_picture

@@ -5,8 +5,7 @@ from __future__ import annotations
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
 from sweep.report.figures.curves import curves_picture, metrics_picture
-from sweep.report.figures.effects import effects_picture
-from sweep.report.figures.final_errors import final_picture
+from sweep.report.figures.final_errors import effects_picture, final_picture
 from sweep.report.figures.heat import heat_picture
 from sweep.report.figures.parallel import parallel_picture
 from sweep.report.figures.rules import rules_pictures

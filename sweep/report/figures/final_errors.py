@@ -1,4 +1,4 @@
-"""Final error by iterations, or by learning rate."""
+"""Final error by iterations or by learning rate, and the effect of each axis."""
 
 from __future__ import annotations
 
@@ -6,12 +6,23 @@ from functools import partial
 
 import pandas as pd
 
-from sweep.report.axes import Axis, main_axis
+from sweep.report.axes import Axis, effects, main_axis
+from sweep.report.colours import QUIET, ramp
 from sweep.report.data import SweepData
-from sweep.report.figures.lines import Line, draw_lines
-from sweep.report.figures.panels import Panels, ceiling_of, key_axis, panels_of
-from sweep.report.figures.sheet import MANY, Picture, spread, styled
-from sweep.report.formats import figure, tick
+from sweep.report.figures.lines import Line, draw_lines, mark_style
+from sweep.report.figures.panels import (
+    Panels,
+    ceiling_of,
+    error_axis,
+    floor_band,
+    inside,
+    key_axis,
+    panels_of,
+)
+from sweep.report.figures.sheet import MANY, Picture, Sheet, spread, styled
+from sweep.report.formats import figure, joined, tick
+
+MOST_AXES = 6
 
 RATES_FROM = 6
 """The least number of learning rates for a picture with them on the x axis."""
@@ -40,9 +51,9 @@ def final_picture(data: SweepData, name: str) -> Picture | None:
     )
     alt = f"{data.heading} against {x.label}, a line for each value of {key.label} ({key.extent})."
     for end in dict.fromkeys((x.values[0], x.values[-1])):
-        inside = data.ranked[data.values[x.name].loc[data.ranked.index] == end]
-        if len(inside) > 1:
-            low, high = figure(inside.value.iloc[0], 2), figure(inside.value.iloc[-1], 2)
+        ranked = data.ranked[data.values[x.name].loc[data.ranked.index] == end]
+        if len(ranked) > 1:
+            low, high = figure(ranked.value.iloc[0], 2), figure(ranked.value.iloc[-1], 2)
             alt += f" At {x.label} {tick(float(end))} from {low} to {high}."
     alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
     return page.picture(f"final_error_by_{'rate' if name == 'lr' else 'iterations'}", alt)
@@ -83,3 +94,59 @@ def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[l
             best = own.loc[[data.best.name]]
             lines.append(Line("best", title, None, best.x, best.value))
     return lines, panels.noted(drawn, every.line.nunique(), "line")
+
+
+@styled
+def effects_picture(data: SweepData) -> Picture | None:
+    """Return the picture; None if nothing varies or other pictures show the same."""
+    names = {axis.name for axis in data.varying}
+    by_rate = names == {"lr"} and len(data.axes["lr"].values) >= RATES_FROM
+    if data.ranked.empty or not names or by_rate or (len(names) < 3 and "iters" in names):
+        return None
+    every = effects(data)  # sorted by influence
+    shown = every[every["axis"].isin(every["axis"].drop_duplicates()[:MOST_AXES])]
+    tables = [(data.axes[str(name)], rows) for name, rows in shown.groupby("axis", sort=False)]
+    mean = "geometric mean" if data.logarithmic else "mean"
+    titles = []
+    for _, rows in tables:
+        influence = rows.influence.iloc[0]
+        times = f"×{figure(10.0 ** min(influence, 300.0), 3)}"
+        means = times if data.logarithmic else figure(influence, 3)
+        titles.append(f"spread of the means: {means}")
+    page = Sheet(
+        "Effect of each axis",
+        data.subtitle,
+        ("", data.label),
+        titles,
+        note=f"{len(tables)} of {len(names)} axes" if len(names) > len(tables) else "",
+        gap=1.25 if any(axis.scale == "category" for axis, _ in tables) else 0.95,
+        right=2.1,
+        share="y",
+    )
+    ends = shown[["low", "high"]]
+    error_axis(page.panels[0], "y", ends, ceiling_of(data), log=data.logarithmic)
+    dot = mark_style(ramp(0.0), "o", 7)
+    for axes, (axis, rows) in zip(page.panels, tables, strict=True):
+        axes.set_xlabel(axis.label)
+        key_axis(axes, axis)
+        floor_band(axes, named=False)
+        low, high, middle = (inside(axes, rows[name]) for name in ("low", "high", "mean"))
+        axes.vlines(axis.positions, low, high, color=QUIET, linewidth=1.4, alpha=0.7)
+        if axis.scale != "category":
+            axes.plot(axis.positions, middle, color=ramp(0.0), linewidth=1.7)
+        size = 7 if len(rows) < 30 else 3
+        axes.plot(axis.positions, middle, **dot | {"markersize": size}, clip_on=False, zorder=3)
+    entries = [(mean, dot)]
+    if (shown.low < shown.high).any():
+        entries.append(("lowest to highest", {"color": QUIET, "linewidth": 1.4}))
+    page.legend("", entries)
+    means = shown.groupby("axis", sort=False)["mean"]
+    best = shown.loc[means.idxmax() if data.question.mode == "max" else means.idxmin()]
+    order = joined([data.axes[name].label for name in best["axis"]], best.value)
+    alt = (
+        f"{data.heading} by the values of each axis, {mean} and range, the axis that matters "
+        f"most first. The best {mean} is at {order}."
+    )
+    what = "grid points" if data.repeats else "runs"
+    caption = f"Dots: {mean} of all {what} with that value. Lines: lowest to highest."
+    return page.picture("effect_of_each_axis", alt, caption)
