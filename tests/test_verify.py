@@ -25,10 +25,8 @@ from sweep.tracking.read import histories
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.training.history import RunResult
-from sweep.verify.cases import Origin
 from sweep.verify.check import Verdict, named, prepared, totals, verdicts
-from sweep.verify.compare import Difference, Near, differences, exact
-from sweep.verify.values import flat
+from sweep.verify.compare import Difference, Near, differences, exact, flat
 from tests.processes import Ended, run_sweep
 
 GRID = ["-m", "lr=0.1,1.0", "iters=10,100"]
@@ -102,7 +100,7 @@ class Store:
         """Verify in this process; return the verdicts that are not `equal`."""
         store = open_store(Tracking("local", self.folder / "outputs"), mode="read")
         stored, plan, runs = named(store, sweep, run)
-        found, cases = prepared(runs, plan, Origin(Path(plan["base"])))
+        found, cases = prepared(runs, plan, Path(plan["base"]))
         found += verdicts(cases, PLATFORM, partial(histories, store), StopRequest())
         assert len(found) == len(runs)
         if stored is not None and run is None:

@@ -36,7 +36,6 @@ def verify(config: DictConfig) -> None:
     from sweep.tracking.read import histories
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
-    from sweep.verify.cases import Origin
     from sweep.verify.check import foreign, named, prepared, totals, trajectories, verdicts
 
     plain = plain_values(config, ("sweep", "run", "outputs", "tracking"))
@@ -44,7 +43,7 @@ def verify(config: DictConfig) -> None:
     sweep, plan, runs = named(store, str(plain["sweep"]), plain["run"])
     base = store.tracking.outputs / str(plan.get("base") or Path.cwd())
     # The configuration's other keys may refer to keys that this command does not have.
-    settled, cases = prepared(runs, plan, Origin(base, str(config.trainer.get("_target_"))))
+    settled, cases = prepared(runs, plan, base, str(config.trainer.get("_target_")))
     complete = sweep if plain["run"] is None else None
     needed = trajectories(cases)
     _say(

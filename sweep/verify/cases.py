@@ -13,21 +13,12 @@ from sweep.engine.plan import Cell
 from sweep.errors import ConfigError
 from sweep.tracking.entities import entity_name, short
 from sweep.tracking.files import CONFIG, read_config
-from sweep.verify.compare import MISSING
-from sweep.verify.values import FILE, Values, flat
+from sweep.verify.compare import FILE, MISSING, Values, flat
 
 if TYPE_CHECKING:
     from sweep.tracking.stored import StoredRun
 
 SIGNATURE = "sweep.signature"
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The base folder of relative data files, and the trainer class the user has configured now."""
-
-    base: Path
-    trainer: str = BUILT_IN
 
 
 @dataclass(frozen=True)
@@ -44,7 +35,7 @@ class Case:
     reason: str = ""
 
 
-def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) -> Case:
+def case_of(run: StoredRun, document: Mapping[str, Any] | None, base: Path, trainer: str) -> Case:
     """Return the case of a run; `document` is its grid point in ``plan.json``, if it has one.
 
     The plan's configuration is retrained; the run's ``config.yaml`` if there is no plan, or if
@@ -57,7 +48,7 @@ def case_of(run: StoredRun, document: Mapping[str, Any] | None, origin: Origin) 
     keys = keys if isinstance(keys, Mapping) else run.params
     known = [run.tags.get(SIGNATURE), plan.get("signature")]
     configs = [config for config in (plan.get("config"), own) if isinstance(config, Mapping)]
-    found = [_trainable(config, choices, known, keys, origin) for config in configs]
+    found = [_trainable(config, choices, known, keys, base, trainer) for config in configs]
     specs = [spec for spec in found if isinstance(spec, RunSpec)]
     there = isinstance(own, Mapping)
     if not specs:
@@ -103,18 +94,19 @@ def _trainable(
     choices: Mapping[str, Any],
     known: Sequence[Any],
     keys: Iterable[str],
-    origin: Origin,
+    base: Path,
+    trainer: str,
 ) -> RunSpec | str:
     """Return the specification of a stored configuration, or why it is not retrained."""
-    trainer = config.get("trainer")
-    target = trainer.get("_target_") if isinstance(trainer, Mapping) else None
-    if target != BUILT_IN and (target != origin.trainer or not isinstance(target, str)):
+    own = config.get("trainer")
+    target = own.get("_target_") if isinstance(own, Mapping) else None
+    if target not in (BUILT_IN, trainer):
         return (
             f"its trainer {target} is run again only when your own configuration names it "
             "(add trainer=NAME, with --config-dir where it is yours)"
         )
     try:
-        spec = run_spec(config, choices, origin.base, keys)
+        spec = run_spec(config, choices, base, keys)
     except ConfigError as error:
         return f"its configuration is refused today: {error}"
     except Exception as error:  # a manipulated configuration may contain anything

@@ -8,6 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from sweep.config.spec import BUILT_IN
 from sweep.engine.driver import Driver
 from sweep.engine.executors import create
 from sweep.engine.member import Listener, Outcome
@@ -15,11 +16,19 @@ from sweep.engine.plan import Plan, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError
 from sweep.tracking.active import scratch
-from sweep.tracking.question import question_of
+from sweep.tracking.question import question_of, totals_of
 from sweep.training.surroundings import Failure
-from sweep.verify.cases import Case, Origin, case_of
-from sweep.verify.compare import MISSING, Difference, Near, differences, exact
-from sweep.verify.values import Values, flat, result_values, stored_metrics
+from sweep.verify.cases import Case, case_of
+from sweep.verify.compare import (
+    MISSING,
+    Difference,
+    Near,
+    differences,
+    exact,
+    flat,
+    result_values,
+    stored_metrics,
+)
 
 if TYPE_CHECKING:
     from sweep.tracking.read import History
@@ -66,9 +75,12 @@ def named(
 
 
 def prepared(
-    runs: Sequence[StoredRun], plan: Mapping[str, Any], origin: Origin
+    runs: Sequence[StoredRun], plan: Mapping[str, Any], base: Path, trainer: str = BUILT_IN
 ) -> tuple[list[Verdict], list[Case]]:
-    """Return the verdicts that need no training, and the cases to retrain."""
+    """Return the verdicts that need no training, and the cases to retrain.
+
+    Relative data files are relative to `base`; `trainer` is the class configured now.
+    """
     settled: list[Verdict] = []
     cases: list[Case] = []
     cells = _cells(plan)
@@ -77,7 +89,7 @@ def prepared(
         if run.status != "FINISHED" and not last:
             settled.append(Verdict(run.name, UNCOMPARED, f"it is {run.status}"))
             continue
-        case = case_of(run, cells.get(_index(run)), origin)
+        case = case_of(run, cells.get(_index(run)), base, trainer)
         if plan and _index(run) not in cells:
             case.stored["run"] = run.run_id
         if case.cell is None:
@@ -196,13 +208,8 @@ def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
             found.append(Verdict(name, UNCOMPARED, "it was not started"))
     if sweep.status not in ("FINISHED", "FAILED"):
         return found
-    expected: Values = {
-        "runs_total": float(len(cells)),
-        "runs_finished": float(sum(run.status == "FINISHED" for run in runs)),
-        "runs_failed": float(sum(run.status == "FAILED" for run in runs)),
-        "runs_diverged": float(sum(run.outcome == "diverged" for run in runs)),
-    }
-    expected |= question_of(sweep.plan()).best_metrics(runs)
+    expected = {"runs_total": float(len(cells))}
+    expected |= totals_of(runs, question_of(sweep.plan()))
     wrong = differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
     if wrong:
         found.append(Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=wrong))
