@@ -322,9 +322,9 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
 def test_each_change_is_noticed_and_named(how: str, store: Store) -> None:
     tamper, expected = TAMPERED[how]
     tamper(store)
-    found = [one for one in store.verdicts() if one.name == RUN]
-    assert [one.word for one in found] == ["differs"]
-    told = [str(difference) for difference in found[0].differences]
+    (found,) = store.verdicts(run=store.run_id)
+    assert (found.name, found.word) == (RUN, "differs")
+    told = [str(difference) for difference in found.differences]
     assert any(text.startswith(expected) for text in told), told
     assert len(told) <= 3, "a single change does not make everything differ"
 
