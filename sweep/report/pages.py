@@ -98,7 +98,7 @@ def note(page: Page) -> str:
 
 def _markdown(page: Page, sections: Sequence[Section], most: int | None) -> str:
     template = _environment(_finalize).get_template("report.md.j2")
-    text = template.render(page=page, sections=sections, most=most, code=_code, url=_url)
+    text = template.render(page=page, sections=sections, most=most, code=_code)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
 
 
@@ -144,7 +144,3 @@ def _code(text: str) -> Markup:
 def _line(text: str) -> str:
     """Return text on one line; no-break spaces are kept."""
     return re.sub(r"[\x00-\x20\x7f\x85\u2028\u2029]+", " ", text).strip(" ")
-
-
-def _url(url: str) -> Markup:
-    return Markup("".join(c if c not in "<>\\ \n\r\t" else f"%{ord(c):02X}" for c in url))

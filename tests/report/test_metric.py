@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.report import tables
+from sweep.report import files, tables
 from sweep.report.answer import answer
 from sweep.report.build import build_comparison, build_report
 from sweep.report.data import SweepData, sweep_data
@@ -89,10 +89,8 @@ def test_question_of_a_report_replaces_that_of_the_plan(tmp_path: Path) -> None:
 
 def test_final_error_csv_holds_final_errors_whatever_decides(tmp_path: Path) -> None:
     data = measured(tmp_path, ACCURACY, metric="accuracy", mode="max")
-    build_report(data.sweep, data.stored, tmp_path / "out", command_ui="mlflow ui")
-    assert (tmp_path / "out" / "final_error.csv").read_text() == (
-        "lr,10,100,1000\n0.1,0.3,0.2,0.1\n"
-    )
+    text = files.csv_text(files.final_error_frame(data))
+    assert text == "lr,10,100,1000\n0.1,0.3,0.2,0.1\n"
 
 
 def test_sweeps_are_compared_by_a_metric_that_both_have(tmp_path: Path) -> None:
