@@ -48,8 +48,8 @@ class Model:
         With `drop`, rows with a missing value are left out; their numbers, from 1, are the second
         result. Raises ConfigError for a row that cannot be prepared.
         """
-        from sweep.training.blas import hold_blas
         from sweep.training.data.preparation import new_rows
+        from sweep.training.surroundings import hold_blas
 
         inputs, dropped = new_rows(self.preparation, source, drop=drop)
         hold_blas()

@@ -49,11 +49,8 @@ class Checkpoint:
             for name in ("last_values", "best_values", "thresholds"):
                 about["marks"][name] = tuple(about["marks"][name])
             marks = Landmarks(**about["marks"])
-            trainer = {
-                name.removeprefix("trainer/"): value
-                for name, value in found.items()
-                if name.startswith("trainer/")
-            }
+            names = [name for name in found if name.startswith("trainer/")]
+            trainer = {name.removeprefix("trainer/"): found[name] for name in names}
             saved = Saved(marks, about["seconds"], trainer, about["printed"])
             points = CurveSlice(marks, found["steps"], found["errors"], found.get("validation"))
         except (OSError, *DAMAGED):

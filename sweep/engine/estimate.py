@@ -6,13 +6,14 @@ import json
 import math
 import time
 import timeit
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sweep.engine.batches import COST, batches
 from sweep.engine.executors import available_cpus
 from sweep.engine.plan import Cell, Plan, Trajectory
-from sweep.training.curve import FULL_CURVE
+from sweep.training.curve import LAST_STEP, kept_steps
 from sweep.training.trainers import build_batch
 
 CALIBRATION_SECONDS = 0.05
@@ -92,14 +93,9 @@ def estimate(
 
 def disk_bytes(cells: Sequence[Cell]) -> int:
     """Estimate the bytes on disk of the runs of `cells`, with a report."""
-    points = sum(_points(cell.spec.iters) for cell in cells)
+    runs = Counter(cell.spec.iters for cell in cells)
+    points = sum(count * len(kept_steps(min(iters, LAST_STEP))) for iters, count in runs.items())
     return int(REPORT_BYTES + RUN_BYTES * len(cells) + POINT_BYTES * points)
-
-
-def _points(iters: int) -> int:
-    """Estimate the points of a run's stored curve; see `curve.kept_steps`."""
-    thinned = math.log(iters / FULL_CURVE) * 500 if iters > FULL_CURVE else 0
-    return min(iters, FULL_CURVE) + int(thinned) + 1
 
 
 def pace_of(trajectories: Sequence[Trajectory]) -> Pace:

@@ -12,7 +12,7 @@ from sweep.config.settings import Settings
 from sweep.config.spec import RunSpec, canonical
 from sweep.engine.executors import create
 from sweep.engine.life import process
-from sweep.engine.member import Outcome
+from sweep.engine.member import Outcome, failure_of
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep, store_needed
@@ -114,7 +114,6 @@ def record(sweep: Sweep, cell: Cell, outcome: Outcome) -> float | None:
     Raises RunFailed, after recording, if the run failed or something failed after its training.
     """
     final_error = sweep.record(cell, outcome)
-    failure = outcome if isinstance(outcome, Failure) else outcome.failure
-    if failure is not None:
+    if (failure := failure_of(outcome)) is not None:
         raise RunFailed(failure.sentence)
     return final_error

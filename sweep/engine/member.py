@@ -21,6 +21,11 @@ KEEP_SECONDS = 20.0
 Outcome = RunResult | Failure
 
 
+def failure_of(outcome: Outcome) -> Failure | None:
+    """Return why a run failed; None if it did not."""
+    return outcome if isinstance(outcome, Failure) else outcome.failure
+
+
 class Listener:
     """Callbacks and settings of a driver; by default without checkpoints and output."""
 

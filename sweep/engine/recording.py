@@ -22,7 +22,7 @@ from sweep.progress import ProgressDisplay
 from sweep.tracking import active, results
 from sweep.tracking.entities import run_tags
 from sweep.tracking.recorder import Recorder
-from sweep.tracking.results import Content, RunRecord
+from sweep.tracking.results import RunRecord
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
 from sweep.training.surroundings import Failure
@@ -154,16 +154,18 @@ class Recording(Listener):
             shown = self.recorder.submit(Session.log_curve, cell.index, start, part)
             self._shown.append(shown)
 
-    def finish(self, cell: Cell, outcome: Outcome) -> Path:
-        """Write a run's result file and queue it for the recorder; return its path."""
-        spec = cell.spec
-        if isinstance(outcome, Failure):
-            text = outcome.traceback or outcome.sentence
-            return self._write(cell, results.failed(text, spec.config, outcome.printed))
-        return self._write(cell, results.completed(outcome, spec.config, spec.preparation))
+    def finish(self, cell: Cell, outcome: Outcome | None) -> Path:
+        """Write a run's result file, queue it for the recorder, and return its path.
 
-    def _write(self, cell: Cell, content: Content) -> Path:
-        begun = self._begun[cell.index]
+        An outcome of None is a run that was stopped before it had one.
+        """
+        begun, config = self._begun[cell.index], cell.spec.config
+        if outcome is None:
+            content = results.interrupted(config)
+        elif isinstance(outcome, Failure):
+            content = results.failed(outcome.traceback or outcome.sentence, config, outcome.printed)
+        else:
+            content = results.completed(outcome, config, cell.spec.preparation)
         record = replace(
             begun.record,
             outcome=content.outcome,
@@ -225,16 +227,16 @@ class Recording(Listener):
         StoreError
             The server does not answer, or rejected a run; the result files stay on disk.
         """
-        silent_since = None
-        noticed_at = time.monotonic()
+        answered_at = noticed_at = time.monotonic()
         while self.waiting:
             self.stop.check()
             self.poll()
             now = time.monotonic()
-            silent_since = (silent_since or now) if self._silent else None
-            if silent_since is not None and now - silent_since > SERVER_RETURNS:
+            if not self._silent:
+                answered_at = now
+            elif now - answered_at > SERVER_RETURNS:
                 raise StoreError(self._silent_server())
-            if not self._silent and now - noticed_at > NOTICE:
+            if answered_at - noticed_at > NOTICE:
                 noticed_at = now
                 console.notice(f"{len(self.waiting)} results are still to be stored.")
             if self._stored is not None:
@@ -264,8 +266,7 @@ class Recording(Listener):
         """
         if self._stored is not None:
             self._take(self._stored)
-        begun = [one.cell for one in self._begun.values()]
-        killed = [self._write(cell, results.interrupted(cell.spec.config)) for cell in begun]
+        killed = [self.finish(one.cell, None) for one in list(self._begun.values())]
         others = [path for path in self.waiting.values() if path not in killed][:BATCH]
         try:
             self._take(self.recorder.submit(Session.finish_runs, [*killed, *others]))

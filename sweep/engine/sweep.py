@@ -16,7 +16,7 @@ from sweep.engine.batches import batches
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
 from sweep.engine.driver import Ended
 from sweep.engine.executors import create
-from sweep.engine.member import Outcome
+from sweep.engine.member import Outcome, failure_of
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
@@ -131,18 +131,17 @@ class Sweep(Recording):
         """
         self.start(cell)
         path = self.finish(cell, outcome)
-        failure: Failure | None
+        final_error = None
         if isinstance(outcome, Failure):
-            failure, final_error = outcome, None
             log.info("%s failed\n%s", cell.name, outcome.traceback or outcome.sentence)
         else:
-            failure, final_error = outcome.failure, outcome.final_error
+            final_error = outcome.final_error
             log.info("%s %s, final error %r", cell.name, outcome.outcome, final_error)
-            if failure is None:
+            if outcome.failure is None:
                 self.interrupted += outcome.outcome == "interrupted"
                 self.finished += outcome.outcome != "interrupted"
                 self.progress.run_ended(cell.name, outcome)
-        if failure is not None:
+        if (failure := failure_of(outcome)) is not None:
             self._failed[cell.index] = Failed(cell.name, failure.sentence, str(path))
             self.progress.run_failed(cell.name, failure.sentence)
         self.poll()

@@ -1,6 +1,7 @@
-"""Advance a batch of trajectories by a slice; runs in a worker.
+"""Train a batch of trajectories slice by slice.
 
-A result holds new curve points, a snapshot for each cut point passed, and states to continue from.
+A slice's result holds new curve points, a snapshot for each cut point passed, and states to
+continue from.
 """
 
 from __future__ import annotations
@@ -10,13 +11,22 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+from sweep.training.curve import CurveSlice, Landmarks, joined, measured
 from sweep.training.history import History, RunResult
-from sweep.training.protocol import Batch, checked_state, resumable, snapshot
-from sweep.training.surroundings import Failure, captured, environment, take
-from sweep.training.task import Item, Saved, SliceResult, Snapshot, Task
+from sweep.training.protocol import (
+    Batch,
+    StepValues,
+    checked_metrics,
+    checked_state,
+    resumable,
+    snapshot,
+)
+from sweep.training.surroundings import Failure, take
+from sweep.training.task import Item, Part, Saved, SliceResult, Snapshot
 from sweep.training.trainers import build_batch
-from sweep.training.trajectory import Trajectory
 
 CALL_SECONDS = 0.1
 """Target duration of one call into a trainer; a slice can end only between two calls."""
@@ -29,62 +39,87 @@ STATE_SECONDS = 20.0
 """States of up to SMALL_STATE bytes return with each slice, larger ones every STATE_SECONDS."""
 
 
-class Worker:
-    """Advance tasks one after another; the training in progress is kept between slices."""
+@dataclass
+class Trajectory:
+    """Item number `at` of a batch in training: its curve, and the parts of the current slice."""
 
-    def __init__(self) -> None:
-        self._training: Training | None = None
-        self._next = (-1, -1)
-        self.environment: Mapping[str, str] = {}  # of the last training
+    batch: Batch
+    at: int
+    cuts: deque[int]
+    max_seconds: float
+    seconds: float = 0.0
+    marks: Landmarks = field(default_factory=Landmarks)
+    slices: list[CurveSlice] = field(default_factory=list)
+    parts: list[Part] = field(default_factory=list)
+    ended: bool = False
 
     @property
-    def busy(self) -> bool:
-        """Whether a training is in progress."""
-        return self._training is not None
+    def trainer(self) -> Any:
+        return self.batch.items[self.at]
 
-    def advance(self, task: Task) -> SliceResult | Failure | None:
-        """Advance a task; return None if it continues a training that this worker does not have.
+    @property
+    def step(self) -> int:
+        return max(0, self.marks.last)
 
-        Every exception of the trainer, SystemExit too, becomes a Failure; the parts of the slice
-        before it are kept.
-        """
-        if task.items is not None:
-            self.environment = task.items[0].environment
-        elif self._training is None or self._next != (task.batch, task.number):
-            self.close()
-            return None
-        with captured(), environment(self.environment):
-            return self._advance(task)
+    @property
+    def under_way(self) -> bool:
+        return bool(self.cuts) and not self.ended
 
-    def _advance(self, task: Task) -> SliceResult | Failure:
-        training, self._training = self._training, None
-        try:
-            if task.items is not None:
-                if training is not None:
-                    training.close()
-                training = None  # frees its memory before the next one is built
-                training = Training.of(task.items)
-            assert training is not None
-            result = training.advance(task.seconds)
-        except BaseException as error:
-            failure = Failure.of(error, take())
-            return failure if training is None else training.failed(failure)
-        self._next = task.batch, task.number + 1
-        if not training.done:
-            self._training = training
-        return result
+    def append(self, values: StepValues) -> None:
+        """Add the next steps to the curve."""
+        validation = None if values.validation is None else values.validation[self.at]
+        new = measured(self.marks, values.errors[self.at], validation, values.named)
+        self.marks = new.marks
+        if values.stopped and new.marks.diverged_at is None:
+            self.marks = replace(new.marks, stopped_at=new.marks.last)
+        self.slices.append(new)
+
+    def end_run(self) -> None:
+        """End a part at a cut point, a divergence, a stop or `max_seconds`."""
+        diverged = self.marks.diverged_at is not None
+        cut = bool(self.cuts) and self.marks.last == self.cuts[0]
+        if cut:
+            self.cuts.popleft()
+        late = bool(self.cuts) and self.seconds >= self.max_seconds
+        self.ended = diverged or self.marks.stopped_at is not None or late
+        if cut or self.ended:
+            self.end_part(self._snapshot(diverged))
+
+    def end_part(self, taken: Snapshot | None, *, initial: bool = False) -> None:
+        curve = replace(joined([*self.slices, CurveSlice(self.marks)]), marks=self.marks)
+        self.slices = []
+        ended = self.ended and taken is not None
+        self.parts.append(Part(curve, self.seconds, taken, ended, initial, take()))
+
+    def end_slice(self) -> tuple[Part, ...]:
+        """Return and remove the parts of the slice."""
+        if self.under_way:
+            self.end_part(None)
+        parts, self.parts = tuple(self.parts), []
+        return parts
 
     def close(self) -> None:
-        """Close the training in progress, if any."""
-        training, self._training = self._training, None
-        if training is not None:
-            with environment(self.environment):
-                training.close()
+        """Close the trainer; add its output and any exception to the last part."""
+        failure = None
+        try:
+            self.batch.close()
+        except BaseException as error:
+            failure = Failure.of(error)
+        part = self.parts.pop()
+        taken = part.snapshot
+        if taken is not None and taken.failure is None:
+            taken = replace(taken, failure=failure)
+        self.parts.append(replace(part, snapshot=taken, printed=part.printed + take()))
 
-
-def advance(task: Task) -> SliceResult | Failure | None:
-    """Advance a task that has its items, without keeping the training."""
-    return Worker().advance(task)
+    def _snapshot(self, diverged: bool) -> Snapshot:
+        """Take a snapshot; an exception is stored in it, so the training is not lost."""
+        stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
+        taken = Snapshot(stalled_at=stalled_at, best=self.batch.best)
+        try:
+            taken = replace(taken, weights=snapshot(self.trainer))
+            return taken if diverged else replace(taken, metrics=checked_metrics(self.trainer))
+        except BaseException as error:
+            return replace(taken, failure=Failure.of(error))
 
 
 class Training:

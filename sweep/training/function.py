@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -102,11 +103,9 @@ class Function(Batch):
         return {str(key): self._number(key, one) for key, one in named.items() if key != WEIGHTS}
 
     def _number(self, key: Any, value: Any) -> float:
-        if not isinstance(value, str | bytes):
-            try:
+        with suppress(TypeError, ValueError):  # reported below, with the value
+            if not isinstance(value, str | bytes):
                 return float(value)
-            except (TypeError, ValueError):
-                pass  # reported below, with the value
         what = "" if key == ERROR else f" as {str(key)!r}"
         raise TrainerError(
             f"{self.__name__} yielded {short(value)}{what} at step {self._step}; yield a number, "

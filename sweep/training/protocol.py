@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -99,37 +100,29 @@ class BatchOfOne(Batch):
     def now(self) -> StepValues:
         """Return the error and the validation error, shape (1, 1) each."""
         call, value = _called(self.items[0], "error")
-        error = _one_number(value, call)
+        error = _numbers(value, call, (), "it must be one number")
         validation = self._validation(1, "before any advance")
         self._validated = validation is not None
-        return StepValues(np.array([[error]]), validation)
+        return StepValues(error.reshape(1, 1), validation)
 
     def advance(self, iterations: int) -> StepValues:
         """Train; validation errors are NaN where a trainer that had some returns None."""
         call, value = _called(self.items[0], "advance", iterations)
-        errors = _numbers(value, call)
-        if errors.shape != (iterations,):
-            raise TrainerError(
-                f"{call} returned shape {errors.shape}; "
-                f"it must return one error for each iteration, shape ({iterations},)."
-            )
+        must = f"it must return one error for each iteration, shape ({iterations},)"
+        errors = _numbers(value, call, (iterations,), must)
         validation = self._validation(iterations, "after that many iterations")
         if self._validated and validation is None:
             validation = np.full((1, iterations), np.nan)
         return StepValues(errors[np.newaxis], validation)
 
     def _validation(self, count: int, when: str) -> Values | None:
-        call, value = "", None
-        if self._validated:
-            call, value = _called(self.items[0], "validation_errors")
+        if not self._validated:
+            return None
+        call, value = _called(self.items[0], "validation_errors")
         if value is None:
             return None
-        errors = _numbers(value, call)
-        if errors.shape != (count,):
-            raise TrainerError(
-                f"{call} returned shape {errors.shape}; {when} it must have shape ({count},)."
-            )
-        return errors[np.newaxis]
+        must = f"{when} it must have shape ({count},)"
+        return _numbers(value, call, (count,), must)[np.newaxis]
 
 
 def checked_metrics(trainer: object) -> dict[str, float]:
@@ -137,7 +130,10 @@ def checked_metrics(trainer: object) -> dict[str, float]:
     if not hasattr(trainer, "metrics"):
         return {}
     call, values = _named(trainer, "metrics")
-    return {name: _one_number(value, f"{call}, {name!r}") for name, value in values.items()}
+    return {
+        name: float(_numbers(value, f"{call}, {name!r}", (), "it must be one number"))
+        for name, value in values.items()
+    }
 
 
 def snapshot(trainer: object) -> dict[str, Any]:
@@ -182,21 +178,20 @@ def _named(trainer: object, method: str) -> tuple[str, dict[str, Any]]:
     return call, {str(name): value for name, value in values.items()}
 
 
-def _numbers(value: Any, call: str) -> Values:
-    """Return a float64 copy; None is rejected, although NumPy converts it to NaN."""
-    try:
-        if value is not None:
-            return np.array(np.asarray(value, dtype=np.float64))
-    except (TypeError, ValueError, OverflowError):
-        pass  # reported below, with the value
-    raise TrainerError(f"{call} returned {short(value)}; it must be a number or an array of them.")
+def _numbers(value: Any, call: str, shape: tuple[int, ...] | None = None, must: str = "") -> Values:
+    """Return a float64 copy; None is rejected, although NumPy converts it to NaN.
 
-
-def _one_number(value: Any, call: str) -> float:
-    number = _numbers(value, call)
-    if number.ndim:
-        raise TrainerError(f"{call} returned shape {number.shape}; it must be one number.")
-    return float(number)
+    Any shape is accepted if `shape` is None; `must` says in the message which one is not.
+    """
+    array = None
+    with suppress(TypeError, ValueError, OverflowError):  # reported below, with the value
+        array = None if value is None else np.array(np.asarray(value, dtype=np.float64))
+    if array is None:
+        must = "it must be a number or an array of them"
+        raise TrainerError(f"{call} returned {short(value)}; {must}.")
+    if shape is not None and array.shape != shape:
+        raise TrainerError(f"{call} returned shape {array.shape}; {must}.")
+    return array
 
 
 def short(value: Any) -> str:

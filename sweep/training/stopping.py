@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sweep.training.curve import joined_points
 from sweep.training.protocol import (
     Batch,
     StepValues,
@@ -74,7 +75,15 @@ class Stopping(Batch):
             found.append(self._advance(count))
             if found[-1].stopped:
                 break
-        return found[0] if len(found) == 1 else _joined(found)
+        if len(found) == 1:
+            return found[0]
+        validation = [values.validation for values in found if values.validation is not None]
+        return StepValues(
+            np.concatenate([values.errors for values in found], axis=1),
+            np.concatenate(validation, axis=1) if validation else None,
+            joined_points([values.named for values in found]),
+            stopped=found[-1].stopped,
+        )
 
     def _advance(self, count: int) -> StepValues:
         """Train, then rewind to the step where the training stops, if it is among these."""
@@ -83,15 +92,15 @@ class Stopping(Batch):
         (errors,), validation = values.errors, values.validation
         reached = np.flatnonzero(errors <= self._target)
         end = int(reached[0]) + 1 if len(reached) else None
-        at, best = len(errors), None
+        at = len(errors)
         if self._patience is not None and validation is not None:
             best, late = self._improve(validation[0, :end].tolist(), self._step + 1)
             end = late or end
-        if best is not None:
-            at = self._at(before, at, best)
-            self.best = snapshot(self._trainer)
-        stop = len(errors) if end is None else end
-        self._at(before, at, stop)
+            if best is not None:
+                self._move(before, at, best)
+                self.best, at = snapshot(self._trainer), best
+        stop = end or len(errors)
+        self._move(before, at, stop)
         self._step += stop
         return StepValues(
             values.errors[:, :stop],
@@ -100,12 +109,11 @@ class Stopping(Batch):
             stopped=end is not None or values.stopped,
         )
 
-    def _at(self, state: Mapping[str, Any], at: int, wanted: int) -> int:
-        """Move the trainer from `at` to `wanted` iterations after a state; return `wanted`."""
+    def _move(self, state: Mapping[str, Any], at: int, wanted: int) -> None:
+        """Move the trainer from `at` to `wanted` iterations after a state."""
         if wanted != at:
             self._batch.restore([state])
             self._batch.advance(wanted)
-        return wanted
 
     def _improve(self, values: list[float], first: int) -> tuple[int | None, int | None]:
         """Update the best validation error; the first of `values` belongs to step `first`.
@@ -119,20 +127,3 @@ class Stopping(Batch):
             elif self._patience is not None and first + at - self._best_step >= self._patience:
                 return best, at + 1
         return best, None
-
-
-def _joined(found: Sequence[StepValues]) -> StepValues:
-    named: dict[str, list[Any]] = {}
-    for values in found:
-        for name, points in values.named.items():
-            named.setdefault(name, []).append(points)
-    validation = [values.validation for values in found if values.validation is not None]
-    return StepValues(
-        np.concatenate([values.errors for values in found], axis=1),
-        np.concatenate(validation, axis=1) if validation else None,
-        {
-            name: (np.concatenate([at for at, _ in some]), np.concatenate([v for _, v in some]))
-            for name, some in named.items()
-        },
-        stopped=found[-1].stopped,
-    )

@@ -1,4 +1,4 @@
-"""Environment variables, captured output and exceptions of a training."""
+"""Environment variables, threads, captured output and exceptions of a training."""
 
 from __future__ import annotations
 
@@ -100,3 +100,27 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                     if value is not None:
                         os.environ[name] = value
                 _before.clear()
+
+
+ONE_THREAD = dict.fromkeys(
+    (
+        "BLIS_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "OPENBLAS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    ),
+    "1",
+)
+"""Limit BLAS and OpenMP, as the bits of a product depend on the number of threads.
+
+The libraries read these variables when they are loaded.
+"""
+
+
+def hold_blas() -> None:
+    """Limit libraries to one thread: those already loaded, in this thread, and those to come."""
+    import threadpoolctl  # imported late: 30 ms, for users' trainers only
+
+    os.environ.update(ONE_THREAD)
+    threadpoolctl.threadpool_limits(1)

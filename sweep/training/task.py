@@ -99,3 +99,7 @@ class SliceResult:
     parts: tuple[tuple[Part, ...], ...]
     states: tuple[Saved | None, ...]
     failure: Failure | None = None
+
+
+Reply = SliceResult | Failure | None
+"""Of a worker; a Failure if no training could be built, None if it does not have the training."""

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.checks import did_you_mean
 from sweep.errors import ConfigError, ConfigErrors, RunFailed
-from sweep.training.blas import hold_blas
 from sweep.training.function import Function
 from sweep.training.protocol import Batch, BatchOfOne
 from sweep.training.stopping import Stopping
+from sweep.training.surroundings import hold_blas
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec

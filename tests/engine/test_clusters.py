@@ -75,6 +75,21 @@ def test_caller_gets_control_and_what_it_leaves_is_kept(engine: Engine, tmp_path
     assert list(tmp_path.glob("0.1 from *"))
 
 
+def test_stop_from_outside_closes_the_generators(engine: Engine, tmp_path: Path) -> None:
+    given = [trajectory("until_closed", lr, 10**6, folder=tmp_path) for lr in (0.1, 0.2)]
+    seen: list[object] = []
+
+    def leave(event: object) -> None:
+        seen.append(event)
+        if sum(isinstance(one, Progressed) for one in seen) == 4:
+            assert not list(tmp_path.iterdir())
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        drive(engine.joined(), given, on=leave)
+    assert {path.name for path in tmp_path.iterdir()} == {"0.1 closed", "0.2 closed"}
+
+
 def test_worker_that_dies_costs_what_came_since_the_last_state(
     engine: Engine, tmp_path: Path
 ) -> None:

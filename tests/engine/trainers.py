@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -200,3 +201,13 @@ def wait_for_files(folder: Path, pattern: str, count: int) -> None:
         if time.monotonic() > until:
             raise RuntimeError(f"{folder} never had {count} of {pattern}")
         time.sleep(0.01)
+
+
+def until_closed(lr: float, folder: str) -> Iterator[float]:
+    """Yield without end, and leave a file when the generator is closed."""
+    try:
+        while True:
+            time.sleep(0.01)
+            yield lr
+    finally:
+        Path(folder, f"{lr} closed").touch()

@@ -16,7 +16,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.training.advance import Training, Worker, advance
+from sweep.engine.executors.worker import Worker
+from sweep.training.advance import Training
 from sweep.training.advance import train as train_batch
 from sweep.training.backprop import Backprop
 from sweep.training.curve import (
@@ -632,7 +633,7 @@ def test_worker_goes_on_with_the_slice_that_follows_alone() -> None:
 
 def test_task_and_result_travel_as_plain_values() -> None:
     made = pickle.loads(pickle.dumps(task(0, 0.1, 0.2, iters=100, seconds=60.0)))
-    result = pickle.loads(pickle.dumps(advance(made)))
+    result = pickle.loads(pickle.dumps(Worker().advance(made)))
     assert isinstance(result, SliceResult)
     for at, lr in enumerate((0.1, 0.2)):
         history = History([100])
@@ -648,7 +649,7 @@ def test_whatever_a_trainer_raises_is_a_failure_as_text(
         raise error
 
     monkeypatch.setattr(Backprop, "advance", raises)
-    result = advance(task(0, 0.1))
+    result = Worker().advance(task(0, 0.1))
     assert isinstance(result, SliceResult)
     failure = result.failure
     assert isinstance(failure, Failure)

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from sweep.engine.executors import create
+from sweep.engine.executors.worker import Worker
 from sweep.errors import ConfigError, ConfigErrors
-from sweep.training.advance import Training, Worker, train
+from sweep.training.advance import Training, train
 from sweep.training.function import Function
 from sweep.training.history import History, RunResult
 from sweep.training.protocol import TrainerError

@@ -21,10 +21,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
-    from sweep.training.surroundings import Failure
-    from sweep.training.task import SliceResult, Task
-
-    Reply = SliceResult | Failure | None
+    from sweep.training.task import Reply, Task
 
 __all__ = ["EXECUTORS", "Executor", "WorkerLost", "available_cpus", "check", "create"]
 

@@ -6,11 +6,14 @@ import socket
 import time
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import ExitStack
+from typing import Any
 
-from sweep.engine.executors import Executor, available_cpus
+from sweep.engine.executors import SECONDS_TO_CLOSE, Executor, available_cpus
 from sweep.engine.executors.worker import Origin
 from sweep.errors import ConfigError, SweepError
+from sweep.training.task import Task
 
 
 class Cluster(Executor):
@@ -34,7 +37,7 @@ class Cluster(Executor):
     engine: str  # for messages
     start_command: str
     options = ("address", "patience", "resources")
-    slice_seconds = 1.0
+    slice_seconds = 0.5  # a stop waits for its end, at most SECONDS_TO_CLOSE
 
     def __init__(
         self,
@@ -58,8 +61,10 @@ class Cluster(Executor):
         self.limit = workers if workers or address else available_cpus()
         self.address, self.patience, self.resources = address, patience, dict(resources or {})
         self._started, self._seen_at = False, time.monotonic()
+        self._origin: Any = Origin.here()
         self._room = 1
         self._resources = ExitStack()
+        self._to_close: set[str] = set()  # slots with a user's trainer
 
     def slots(self, wanted: int) -> Sequence[str]:
         """Return the current workers; the first call connects to the cluster or starts one.
@@ -69,7 +74,7 @@ class Cluster(Executor):
         if not self._started:
             self._started = True
             try:
-                self._start(Origin.here())
+                self._start()
             except (OSError, RuntimeError, ValueError) as error:
                 raise self._lost(f"cannot be joined ({error})") from error
         found = self._slots(wanted)
@@ -83,8 +88,15 @@ class Cluster(Executor):
         self.slots(0)
         return max(1, self._room)
 
+    def submit(self, slot: str, task: Task) -> Future[Any]:
+        if task.items is not None and not task.items[0].spec.trainer.built_in:
+            self._to_close.add(slot)
+        return self._call(slot, "advance", task, self._origin)
+
     def close(self) -> None:
-        self._resources.close()
+        with self._resources:
+            wait([self._call(slot, "close") for slot in self._to_close], SECONDS_TO_CLOSE)
+            self._to_close.clear()
 
     def _check_address(self, address: str) -> None:
         """Raise ConfigError if nothing listens there; Dask and Ray would retry for minutes."""
@@ -99,13 +111,18 @@ class Cluster(Executor):
             ) from error
 
     def _lost(self, what: str) -> SweepError:
+        self._to_close.clear()
         where = self.address or "on this machine"
         return SweepError(
             f"The {self.engine} {where} {what}; check it, then finish the sweep with resume=last."
         )
 
     @abstractmethod
-    def _start(self, origin: Origin) -> None:
+    def _call(self, slot: str, method: str, *arguments: Any) -> Future[Any]:
+        """Call a method of a slot's `Worker`; return at once."""
+
+    @abstractmethod
+    def _start(self) -> None:
         """Connect to the cluster, or start one; register clean-up in `_resources`."""
 
     @abstractmethod

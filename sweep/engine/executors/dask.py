@@ -15,7 +15,6 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager, suppress
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import distributed
@@ -23,11 +22,10 @@ from distributed.scheduler import KilledWorker
 
 from sweep.engine.executors import WorkerLost
 from sweep.engine.executors.cluster import Cluster
-from sweep.engine.executors.worker import Origin, RemoteWorker
-from sweep.training.task import Task
+from sweep.engine.executors.worker import call_here
 
 if TYPE_CHECKING:
-    from sweep.engine.executors import Reply
+    from sweep.training.task import Reply
 
 dask: Any = distributed  # it has no type annotations
 
@@ -37,8 +35,7 @@ class Dask(Cluster):
 
     engine, start_command = "Dask scheduler", "dask scheduler"
 
-    def _start(self, origin: Origin) -> None:
-        self._origin = origin
+    def _start(self) -> None:
         self._running: dict[Future[Any], str] = {}  # -> the worker's address
         self._threads: dict[str, int] = {}  # worker's address -> number of slots
         self._listed_at = -1.0
@@ -76,14 +73,15 @@ class Dask(Cluster):
         amounts = [int(has.get(what, 0) // n) for what, n in self.resources.items() if n]
         return min([int(worker["nthreads"]) if self.thread_safe else 1, *amounts])
 
-    def submit(self, slot: str, task: Task) -> Future[Any]:
+    def _call(self, slot: str, method: str, *arguments: Any) -> Future[Any]:
         address = slot.partition(" ")[0]
         executor = self._client.get_executor(
             workers=[address], pure=False, resources=self.resources or None
         )
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", "Sending large graph")
-            future: Future[Any] = executor.submit(advance_here, slot, self._origin, task)
+            name = f"{self._origin.command} {slot}"
+            future: Future[Any] = executor.submit(call_here, name, method, *arguments)
         self._running[future] = address
         return future
 
@@ -95,6 +93,7 @@ class Dask(Cluster):
             if self._client.status != "running":
                 raise self._lost("does not answer any more") from error
             self._threads.pop(address, None)
+            self._to_close.discard(slot)
             raise WorkerLost("a Dask worker") from error
 
 
@@ -132,12 +131,3 @@ class IgnoreSignals(dask.WorkerPlugin):  # type: ignore[misc]
         """Called by Dask in the main thread of each worker, also of restarted ones."""
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
-
-
-@lru_cache(maxsize=16)  # commands may share a worker; when they end is unknown
-def _worker(command: str, slot: str) -> RemoteWorker:
-    return RemoteWorker()
-
-
-def advance_here(slot: str, origin: Origin, task: Task) -> Reply:
-    return _worker(origin.command, slot).advance_from(origin, task)

@@ -14,18 +14,15 @@ from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures import wait as wait_for
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import suppress
-from functools import cache
 from multiprocessing.connection import wait
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from sweep.engine.executors import SECONDS_TO_CLOSE, Executor, WorkerLost
-from sweep.training.blas import ONE_THREAD
+from sweep.training.surroundings import ONE_THREAD
 
 if TYPE_CHECKING:
-    from sweep.engine.executors import Reply
-    from sweep.engine.executors.worker import SlotWorker
-    from sweep.training.task import Task
+    from sweep.training.task import Reply, Task
 
 
 class Processes(Executor):
@@ -40,10 +37,10 @@ class Processes(Executor):
     def submit(self, slot: str, task: Task) -> Future[Any]:
         if slot in self._pools:
             with suppress(BrokenProcessPool):  # it died while it was idle
-                return self._pools[slot][0].submit(advance_here, task)
+                return self._pools[slot][0].submit(call_here, "", "advance", task)
             self._end(slot)
         try:
-            return self._start(slot).submit(advance_here, task)
+            return self._start(slot).submit(call_here, "", "advance", task)
         except OSError as error:
             failed: Future[Any] = Future()
             failed.set_exception(WorkerLost(f"no process can be started: {error.strerror}"))
@@ -72,7 +69,7 @@ class Processes(Executor):
         closing = []
         for pool, _ in self._pools.values():
             with suppress(BrokenProcessPool):
-                closing.append(pool.submit(close_here))
+                closing.append(pool.submit(call_here, "", "close"))
         wait_for(closing, SECONDS_TO_CLOSE)
         for slot in list(self._pools):
             self._end(slot)
@@ -109,16 +106,8 @@ def _end_with_parent() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-@cache
-def _worker() -> SlotWorker:
-    from sweep.engine.executors.worker import SlotWorker  # after `begin`: it loads NumPy
+def call_here(name: str, method: str, *arguments: Any) -> Any:
+    """As `worker.call_here`, which is imported after `begin`, as it loads NumPy."""
+    from sweep.engine.executors import worker
 
-    return SlotWorker()
-
-
-def advance_here(task: Task) -> Reply:
-    return _worker().advance(task)
-
-
-def close_here() -> None:
-    _worker().close()
+    return worker.call_here(name, method, *arguments)

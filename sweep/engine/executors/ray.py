@@ -24,11 +24,10 @@ from ray.exceptions import RayError  # noqa: E402
 
 from sweep.engine.executors import WorkerLost  # noqa: E402
 from sweep.engine.executors.cluster import Cluster  # noqa: E402
-from sweep.engine.executors.worker import Origin, RemoteWorker  # noqa: E402
-from sweep.training.task import Task  # noqa: E402
+from sweep.engine.executors.worker import Worker  # noqa: E402
 
 if TYPE_CHECKING:
-    from sweep.engine.executors import Reply
+    from sweep.training.task import Reply
 
 MOST_FAILED_STARTS = 3
 """Actors in a row that may die before their first call returns."""
@@ -39,16 +38,16 @@ class Ray(Cluster):
 
     engine, start_command = "Ray cluster", "ray start --head"
 
-    def _start(self, origin: Origin) -> None:
+    def _start(self) -> None:
         self._actors: dict[str, Any] = {}
         self._starting: dict[Any, tuple[str, Any]] = {}  # first call -> name and actor
         self._created = self._failed_starts = 0
         self._room_at = 0.0
         self._join()
         self._resources.callback(self._kill_actors)
-        self._origin = ray.put(origin)
+        self._origin = ray.put(self._origin)
         amounts = dict(self.resources)
-        self._actor: Any = ray.remote(RemoteWorker).options(
+        self._actor: Any = ray.remote(Worker).options(
             num_cpus=amounts.pop("CPU", 1), num_gpus=amounts.pop("GPU", 0), resources=amounts
         )
 
@@ -95,14 +94,15 @@ class Ray(Cluster):
             self._actors[name] = actor
         return list(self._actors)
 
-    def submit(self, slot: str, task: Task) -> Future[Any]:
-        future: Future[Any] = self._actors[slot].advance_from.remote(self._origin, task).future()
+    def _call(self, slot: str, method: str, *arguments: Any) -> Future[Any]:
+        future: Future[Any] = getattr(self._actors[slot], method).remote(*arguments).future()
         return future
 
     def result(self, slot: str, future: Future[Any]) -> Reply:
         try:
             return super().result(slot, future)
         except RayError as error:
+            self._to_close.discard(slot)
             with suppress(RayError):
                 ray.kill(self._actors.pop(slot))  # it may still be running
             raise WorkerLost(_line(error)) from error

@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import Any
 
 from sweep.engine.executors import SECONDS_TO_CLOSE, Executor
-from sweep.engine.executors.worker import SlotWorker
+from sweep.engine.executors.worker import Worker
 from sweep.training.task import Task
 
 Inbox = queue.SimpleQueue[tuple[Task, Future[Any]] | None]
@@ -48,7 +48,7 @@ class Threads(Executor):
 
 
 def _serve(inbox: Inbox) -> None:
-    worker = SlotWorker()
+    worker = Worker()
     while (item := inbox.get()) is not None:
         task, future = item
         future.set_result(worker.advance(task))

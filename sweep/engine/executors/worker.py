@@ -1,7 +1,7 @@
 """The workers that train in the slots of an executor.
 
-A remote worker may outlive the commands that use it: it reloads modules for each command, and
-does not train if other versions could give other numbers.
+One in another process may outlive the commands that use it: it reloads modules for each command,
+and does not train if other versions could give other numbers.
 """
 
 from __future__ import annotations
@@ -17,15 +17,15 @@ import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 from sweep.errors import RunFailed
-from sweep.training.advance import Worker
-from sweep.training.blas import ONE_THREAD
-from sweep.training.surroundings import Failure, environment
-from sweep.training.task import SliceResult, Task
+from sweep.training.advance import Training
+from sweep.training.surroundings import ONE_THREAD, Failure, captured, environment, take
+from sweep.training.task import Reply, SliceResult, Task
 
 NUMERIC = ("config", "engine", "training", "checks.py", "errors.py")
 """Modules of this package that run in a worker."""
@@ -36,46 +36,82 @@ OURS = ("__main__", "hydra_plugins", "sweep")
 STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 
 last_command = ""
-lock = threading.Lock()  # a Dask worker may have several threads
+lock = threading.Lock()  # a process of Dask may have several workers
 
 
-class SlotWorker(Worker):
-    """A worker that ends MLflow's active run after the training of a user's trainer."""
-
-    def advance(self, task: Task) -> SliceResult | Failure | None:
-        reply = super().advance(task)
-        if not self.busy:
-            self._leave()
-        return reply
-
-    def close(self) -> None:
-        super().close()
-        self._leave()
-
-    def _leave(self) -> None:
-        if self.environment and "mlflow" in sys.modules:
-            from sweep.tracking import active
-
-            with environment(self.environment):
-                active.leave(self.environment)
-            self.environment = {}
-
-
-class RemoteWorker(SlotWorker):
-    """A worker in a process whose modules may differ from the command's."""
+class Worker:
+    """Advance tasks one after another; the training in progress is kept between slices."""
 
     def __init__(self) -> None:
-        super().__init__()
-        os.environ.update(ONE_THREAD)
+        self._training: Training | None = None
+        self._next = (-1, -1)
+        self._environment: Mapping[str, str] = {}  # of the last training
+        self._lock = threading.Lock()  # Dask may call `close` in another thread
 
-    def advance_from(self, origin: Origin, task: Task) -> SliceResult | Failure | None:
-        """Advance a task; call `origin.enter` before the first slice of its items."""
+    def advance(self, task: Task, origin: Origin | None = None) -> Reply:
+        """Advance a task; return None if it continues a training that this worker does not have.
+
+        Every exception of the trainer, SystemExit too, becomes a Failure; the parts of the slice
+        before it are kept. `origin` is the command, if it runs in another process.
+        """
+        with self._lock:
+            if task.items is not None:
+                try:
+                    self._close()  # frees its memory before the next one is built
+                    if origin is not None:
+                        origin.enter()
+                except BaseException as error:
+                    return Failure.of(error)
+                self._environment = task.items[0].environment
+            elif self._training is None or self._next != (task.batch, task.number):
+                self._close()
+                return None
+            with captured(), environment(self._environment):
+                reply = self._advance(task)
+            if self._training is None:
+                self._close()
+            return reply
+
+    def _advance(self, task: Task) -> SliceResult | Failure:
+        training, self._training = self._training, None
         try:
             if task.items is not None:
-                origin.enter()
-        except Exception as error:
-            return Failure.of(error)
-        return self.advance(task)
+                training = Training.of(task.items)
+            assert training is not None
+            result = training.advance(task.seconds)
+        except BaseException as error:
+            failure = Failure.of(error, take())
+            return failure if training is None else training.failed(failure)
+        self._next = task.batch, task.number + 1
+        if not training.done:
+            self._training = training
+        return result
+
+    def close(self) -> None:
+        """Close the training in progress, if any, after its current slice."""
+        with self._lock:
+            self._close()
+
+    def _close(self) -> None:
+        training, self._training = self._training, None
+        with environment(self._environment):
+            if training is not None:
+                training.close()
+            if self._environment and "mlflow" in sys.modules:
+                from sweep.tracking import active
+
+                active.leave(self._environment)  # ends MLflow's active run
+        self._environment = {}
+
+
+@lru_cache(maxsize=16)  # commands may share a process; when they end is unknown
+def _worker(name: str) -> Worker:
+    return Worker()
+
+
+def call_here(name: str, method: str, *arguments: Any) -> Any:
+    """Call a method of the worker `name` of this process, which is made at its first call."""
+    return getattr(_worker(name), method)(*arguments)
 
 
 @dataclass(frozen=True)
@@ -115,6 +151,7 @@ class Origin:
                     f"{theirs}, so its numbers could differ; install the same, and restart the "
                     "worker."
                 )
+        os.environ.update(ONE_THREAD)
         global last_command
         with lock:
             sys.path += [entry for entry in self.path if entry not in sys.path]
