@@ -105,16 +105,11 @@ def pace_of(trajectories: Sequence[Trajectory]) -> Pace:
         for number in range(600):
             json.loads(json.dumps({str(key): [key, number] for key in range(20)}))
 
-    training = 0.0
-    if trajectories:
-        longest = max(trajectories, key=lambda trajectory: trajectory.stops[-1])
-        training = calibrate(longest) / longest.spec.network.size
-    return Pace(training, min(timeit.repeat(loop, number=1, repeat=5)) / PACE_SECONDS)
-
-
-def calibrate(trajectory: Trajectory) -> float:
-    """Train a trajectory briefly and return the seconds per iteration."""
-    trainer = build_batch([trajectory.spec])
+    python = min(timeit.repeat(loop, number=1, repeat=5)) / PACE_SECONDS
+    if not trajectories:
+        return Pace(0.0, python)
+    spec = max(trajectories, key=lambda trajectory: trajectory.stops[-1]).spec
+    trainer = build_batch([spec])
     trainer.advance(1)  # may compile code
     count, seconds = 1, 0.0
     while seconds < CALIBRATION_SECONDS:
@@ -122,4 +117,4 @@ def calibrate(trajectory: Trajectory) -> float:
         trainer.advance(count)
         seconds = time.perf_counter() - began
         count *= 4
-    return 4 * seconds / count
+    return Pace(4 * seconds / count / spec.network.size, python)

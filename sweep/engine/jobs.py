@@ -94,11 +94,12 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
     if cell is None:
         which = f"lr={spec.lr!r}, iters={spec.iters}"
         raise RunFailed(f"This job's configuration ({which}) is not in the sweep's plan.")
-    try:
-        cell.check(spec)
-    except RunFailed as error:
-        sweep.record(cell, Failure.of(error))
-        raise
+    if spec.signature != cell.signature:
+        changed = Failure(
+            "The data or the trainer's source is not what the sweep was planned with; put it "
+            "back, then resume=last."
+        )
+        return record(sweep, cell, changed)
     sweep.start(cell)
     with create("serial") as executor:
         own = Trajectory((replace(cell, spec=spec),))

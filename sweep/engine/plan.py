@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.spec import RunSpec, canonical, shown
-from sweep.errors import RunFailed
 
 PLAN_VERSION = 1
 MAX_NAME = 200
@@ -61,14 +60,6 @@ class Cell:
     def key(self) -> str:
         """Its configuration as canonical text, unique in a plan."""
         return canonical([self.spec.config, self.spec.choices])
-
-    def check(self, spec: RunSpec) -> None:
-        """Raise RunFailed if the signature of a job's `spec` is not the planned one."""
-        if spec.signature != self.signature:
-            raise RunFailed(
-                "The data or the trainer's source is not what the sweep was planned with; put it "
-                "back, then resume=last."
-            )
 
     def params(self) -> dict[str, str]:
         """Return the run's MLflow params, swept keys included."""

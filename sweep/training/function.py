@@ -57,35 +57,22 @@ class Function(Batch):
 
     def advance(self, iterations: int) -> StepValues:
         """Take the next values; fewer than `iterations` if the generator returns."""
-        errors: list[float] = []
-        validation: list[float] = []
-        named: dict[str, tuple[list[int], list[float]]] = {}
+        rows: list[dict[str, float]] = []
         for value in self._values if iterations else ():
             self._step += 1
-            numbers = self._numbers(value)
-            errors.append(numbers.pop(ERROR))
-            if self._validated and (VALIDATION in numbers or self._step):
-                validation.append(numbers.pop(VALIDATION, np.nan))
-            elif VALIDATION in numbers:
-                raise TrainerError(
-                    f"{self.__name__} yielded a {VALIDATION} at step {self._step} and none at "
-                    "step 0; yield one with the first value, too."
-                )
-            for name, number in numbers.items():
-                steps, values = named.setdefault(name, ([], []))
-                steps.append(self._step)
-                values.append(number)
-            if len(errors) == iterations:
+            rows.append(self._numbers(value))
+            if len(rows) == iterations:
                 break
-        return StepValues(
-            np.array([errors], dtype=np.float64),
-            np.array([validation]) if self._validated and len(validation) == len(errors) else None,
-            {
-                name: (np.array(steps, dtype=np.int64), np.array(values, dtype=np.float64))
-                for name, (steps, values) in named.items()
-            },
-            stopped=len(errors) < iterations,
-        )
+        first = self._step - len(rows) + 1
+        validated = self._validated and (first > 0 or any(VALIDATION in row for row in rows))
+        errors = np.array([[row.pop(ERROR) for row in rows]])
+        validation = np.array([[row.pop(VALIDATION, np.nan) for row in rows]])
+        named = {}
+        for name in dict.fromkeys(name for row in rows for name in row):
+            steps = [step for step, row in enumerate(rows, first) if name in row]
+            named[name] = np.array(steps), np.array([row[name] for row in rows if name in row])
+        stopped = len(rows) < iterations
+        return StepValues(errors, validation if validated else None, named, stopped)
 
     def close(self) -> None:
         """Close the generator; its `finally` blocks run."""
@@ -98,6 +85,11 @@ class Function(Batch):
             raise TrainerError(
                 f"{self.__name__} yielded {short(value)} at step {self._step}; a mapping must name "
                 "the error, as {'error': 0.5, 'accuracy': 0.9}."
+            )
+        if VALIDATION in named and not self._validated:
+            raise TrainerError(
+                f"{self.__name__} yielded a {VALIDATION} at step {self._step} and none at step 0; "
+                "yield one with the first value, too."
             )
         self._weights = named.get(WEIGHTS, {})
         return {str(key): self._number(key, one) for key, one in named.items() if key != WEIGHTS}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.engine.estimate import Pace, calibrate, disk_bytes, estimate, pace_of
+from sweep.engine.estimate import Pace, disk_bytes, estimate, pace_of
 from tests.engine.test_plan import plan_of
 
 
@@ -22,13 +22,8 @@ def test_estimate_measures_the_pace_where_none_is_given() -> None:
     assert estimate(plan, plan.cells, 1).seconds > 0
     assert estimate(plan, [], 1).seconds > 0
     pace = pace_of(plan.trajectories())
-    assert pace.training > 0
     assert pace.python > 0
-
-
-def test_calibrate_returns_seconds_for_an_iteration() -> None:
-    (trajectory,) = plan_of({"lr": 1e-6, "iters": 10**6}).trajectories()
-    assert 0 < calibrate(trajectory) < 1e-3
+    assert 0 < pace.training < 1e-3  # seconds for an iteration and a scalar
 
 
 def test_disk_bytes_of_endless_runs_stay_finite() -> None:

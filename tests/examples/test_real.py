@@ -12,7 +12,7 @@ from sklearn.datasets import load_diabetes, load_iris
 from sklearn.neural_network import MLPClassifier, MLPRegressor
 
 from sweep.config.spec import RunSpec
-from sweep.training.batches import epoch_order
+from sweep.training.backprop import epoch_order
 from tests.examples.support import EXAMPLES, spec_of, trained
 from tests.processes import run
 

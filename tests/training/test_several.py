@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sweep.training import backprop
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
-from sweep.training.kernels.spec import LANES
+from sweep.training.kernels import LANES
 from sweep.training.network import Network
 from tests import notebook
 from tests.training.alone import Alone
@@ -165,9 +165,9 @@ def test_any_network(case: tuple[list[int], Any, str, str, int, str]) -> None:
     assert_as_alone(many, singles, [1, 2, 30, 400], range(len(rates)))
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
-    case=st.sampled_from([case for case in CASES if case[4] > 1]),
+    case=st.sampled_from([CASES[3], CASES[7], CASES[9]]),
     batch_size=st.sampled_from([None, 1, 2, 3]),
     split=st.sampled_from([0, 1, 6]),
     cuts=st.lists(st.integers(0, 50), min_size=1, max_size=4),

@@ -24,9 +24,8 @@ from numba import float64, int64, njit, types
 from numba.extending import overload, register_jitable
 from threadpoolctl import ThreadpoolController
 
-from sweep.training.kernels import exponential
+from sweep.training.kernels import Kernel, KernelSpec, Samples, exponential
 from sweep.training.kernels.exponential import exp, greater, power_of_two, sigmoid, terms
-from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 BLOCK_ROWS = 512
 """Samples of one block. It determines bits, as sums run block by block."""
@@ -211,7 +210,7 @@ def summed_error(
 def train(
     net: Any, work: Any, state: Any, rate: Any, training: Any, batches: Any, other: Any, out: Any
 ) -> None:
-    """Do one round for each element of the errors; see spec.Kernel."""
+    """Do one round for each element of the errors; see kernels.Kernel."""
     (samples, every), (rows, bounds), (other_samples, other_rows) = training, batches, other
     errors, validation_errors = out
     moves = work[-1]

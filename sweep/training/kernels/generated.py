@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.training.kernels import Kernel, KernelSpec, Samples
 from sweep.training.kernels.code import DOUBLE, INTEGER, Code, Value, Variable
 from sweep.training.kernels.exponential import exp, greater, sigmoid
-from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 GROUP = 4
 """Neurons of a single trajectory whose sigmoids are computed in one vector."""
@@ -69,7 +69,7 @@ def generated_kernel(
 
 @functools.cache
 def _compiled(spec: KernelSpec, width: int) -> Callable[..., None]:
-    """Compile the function of ARGUMENTS; see spec.Kernel. `stride` separates rows of `errors`."""
+    """Compile the function of ARGUMENTS (see Kernel); `stride` separates rows of `errors`."""
     code = Code(width, ARGUMENTS)
     state = [Variable(code, code.load("state", INTEGER(at))) for at in range(spec.size)]
     rate = code.load("rates", INTEGER(0))

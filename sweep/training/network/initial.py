@@ -79,16 +79,13 @@ def given_biases(biases: Any, layers: Sequence[int], *, shared: bool) -> list[Ar
     """Return the given biases: one number per layer (shared), or one list per layer."""
     kind = "one number a weight layer" if shared else "one list a weight layer"
     _check_count(biases, len(layers) - 1, "network.biases", kind)
-    if shared:
-        return [
-            np.array([number(value, f"network.biases[{at}]")]) for at, value in enumerate(biases)
-        ]
     vectors = []
     for at, (values, size) in enumerate(zip(biases, layers[1:], strict=True)):
-        array = vector(values, f"network.biases[{at}]")
-        if len(array) != size:
+        what = f"network.biases[{at}]"
+        array = np.array([number(values, what)]) if shared else vector(values, what)
+        if len(array) != (1 if shared else size):
             raise ConfigError(
-                f"network.biases[{at}] has {len(array)} numbers, "
+                f"{what} has {len(array)} numbers, "
                 f"but layers {list(layers)} need {size}: write {DRAW}."
             )
         vectors.append(array)

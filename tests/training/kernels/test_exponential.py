@@ -16,10 +16,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.training.kernels import general
+from sweep.training.kernels import LANES, general
 from sweep.training.kernels.code import INTEGER, Code
 from sweep.training.kernels.exponential import COEFFICIENTS, SATURATED, exp, sigmoid
-from sweep.training.kernels.spec import LANES
 from tests.processes import ROOT, clean_environment, start
 
 Array = npt.NDArray[np.float64]
@@ -86,13 +85,13 @@ def distance(x: float, result: float) -> int:
 
 def random_arguments() -> Array:
     rng = np.random.default_rng(0)
-    magnitudes = 10.0 ** rng.uniform(-320, 2.8, 4000) * rng.choice([-1, 1], 4000)
+    magnitudes = 10.0 ** rng.uniform(-320, 2.8, 2000) * rng.choice([-1, 1], 2000)
     return np.concatenate(
         [
-            rng.uniform(VANISH, OVERFLOW, 8000),
-            rng.uniform(-1, 1, 8000),
-            rng.uniform(-40, 40, 4000),
-            rng.uniform(VANISH - 1, SUBNORMAL + 1, 4000),
+            rng.uniform(VANISH, OVERFLOW, 4000),
+            rng.uniform(-1, 1, 4000),
+            rng.uniform(-40, 40, 2000),
+            rng.uniform(VANISH - 1, SUBNORMAL + 1, 2000),
             magnitudes,
         ]
     )
@@ -103,13 +102,7 @@ def hard_arguments() -> Array:
     values = [OVERFLOW, VANISH, SUBNORMAL, 0.0]
     values += [k * math.log(2) / 2 for k in range(-2150, 2049)]
     near = np.array(values)
-    steps = [near]
-    for target in (-np.inf, np.inf):
-        moved = near
-        for _ in range(3):
-            moved = np.nextafter(moved, target)
-            steps.append(moved)
-    return np.concatenate(steps)
+    return np.concatenate([near, np.nextafter(near, -np.inf), np.nextafter(near, np.inf)])
 
 
 @pytest.mark.parametrize(
@@ -159,19 +152,21 @@ def test_nan_stays_nan() -> None:
     assert np.isnan(exponentials(np.array([math.nan, -math.nan]))).all()
 
 
-def sigmoid_distance(x: float) -> int:
-    """Return how many floats the sigmoid is away from the correctly rounded one."""
+def sigmoid_distance(x: float, result: float) -> int:
+    """Return how many floats `result` is away from the correctly rounded sigmoid."""
     with mpmath.workprec(200):
         exact = 1 / (1 + mpmath.exp(-mpmath.mpf(x)))
         mpmath.mp.prec = 53
         rounded = float(+exact)
-    bits = [struct.unpack("<q", struct.pack("<d", v))[0] for v in (sigmoid_alone(x), rounded)]
+    bits = [struct.unpack("<q", struct.pack("<d", v))[0] for v in (result, rounded)]
     return abs(bits[0] - bits[1])
 
 
 def test_sigmoid_is_within_three_ulp() -> None:
-    arguments = [x for x in (*random_arguments(), *hard_arguments()) if abs(x) <= SATURATED]
-    worst = max((sigmoid_distance(float(x)), float(x)) for x in arguments)
+    arguments = np.concatenate([random_arguments()[::4], hard_arguments()[::4]])
+    arguments = arguments[abs(arguments) <= SATURATED]
+    pairs = zip(arguments.tolist(), values(sigmoid, arguments).tolist(), strict=True)
+    worst = max((sigmoid_distance(x, result), x) for x, result in pairs)
     assert worst[0] <= 3, worst
 
 
