@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +16,19 @@ from tests.processes import ROOT
 CHOICES = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
 
 
-def configuration(**changes: Any) -> dict[str, Any]:
-    """Return the default configuration as plain values, with some keys changed."""
-    groups = {
-        group: yaml.safe_load((ROOT / "conf" / group / f"{option}.yaml").read_text())
-        for group, option in {**CHOICES, "tracking": "local"}.items()
-    }
+@cache
+def _defaults() -> dict[str, Any]:
     plain = yaml.safe_load((ROOT / "conf" / "config.yaml").read_text())
+    for group, option in {**CHOICES, "tracking": "local"}.items():
+        plain[group] = yaml.safe_load((ROOT / "conf" / group / f"{option}.yaml").read_text())
     for key in ("defaults", "hydra"):
         del plain[key]
-    return {**plain, **groups, **changes}
+    return plain
+
+
+def configuration(**changes: Any) -> dict[str, Any]:
+    """Return the default configuration as plain values, with some keys changed."""
+    return {**deepcopy(_defaults()), **changes}
 
 
 def declare(folder: Path, text: str) -> list[str]:

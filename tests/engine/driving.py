@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -154,3 +154,22 @@ def assert_falls(result: Any, lr: float, iters: int) -> None:
     assert result.outcome == "completed"
     assert (result.errors == lr / (1.0 + np.arange(iters + 1))).all()
     assert result.final_weights == {"w1": lr * iters}
+
+
+def assert_stop_closes_generators(executor: Executor, folder: Path) -> None:
+    """Leave trajectories of `until_closed` in mid-slice, and check that the begun ones closed."""
+    given = [trajectory("until_closed", lr, 10**6, folder=folder) for lr in (0.1, 0.2)]
+    begun: set[str] = set()
+    left = [4]
+
+    def leave(event: Event | None) -> None:
+        if isinstance(event, Started):
+            begun.add(f"{event.trajectory.spec.lr} closed")
+        left[0] -= isinstance(event, Progressed)
+        if not left[0]:
+            assert not list(folder.iterdir())
+            raise KeyboardInterrupt
+
+    with suppress(KeyboardInterrupt):
+        drive(executor, given, on=leave)
+    assert {path.name for path in folder.iterdir()} == begun

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,8 @@ LONG = 2_000_000
 
 
 def trajectories(lrs: Sequence[float], iters: int = LONG, **changes: Any) -> list[Trajectory]:
-    specs = [specification(lr=lr, iters=iters, **changes) for lr in lrs]
+    first = specification(lr=lrs[0], iters=iters, **changes)
+    specs = [replace(first, lr=lr) for lr in lrs]
     return [
         Trajectory((Cell(number, (), {"lr": spec.lr}, spec),)) for number, spec in enumerate(specs)
     ]

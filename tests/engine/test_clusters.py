@@ -18,7 +18,15 @@ from sweep.training.history import RunResult
 from sweep.training.surroundings import Failure
 from tests import processes
 from tests.engine.clusters import ENGINES, Engine, ray_cluster, running_engine, wait_for
-from tests.engine.driving import Progressed, assert_falls, bits, drive, events, trajectory
+from tests.engine.driving import (
+    Progressed,
+    assert_falls,
+    assert_stop_closes_generators,
+    bits,
+    drive,
+    events,
+    trajectory,
+)
 
 
 @pytest.fixture(scope="module", params=ENGINES)
@@ -76,18 +84,7 @@ def test_caller_gets_control_and_what_it_leaves_is_kept(engine: Engine, tmp_path
 
 
 def test_stop_from_outside_closes_the_generators(engine: Engine, tmp_path: Path) -> None:
-    given = [trajectory("until_closed", lr, 10**6, folder=tmp_path) for lr in (0.1, 0.2)]
-    seen: list[object] = []
-
-    def leave(event: object) -> None:
-        seen.append(event)
-        if sum(isinstance(one, Progressed) for one in seen) == 4:
-            assert not list(tmp_path.iterdir())
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        drive(engine.joined(), given, on=leave)
-    assert {path.name for path in tmp_path.iterdir()} == {"0.1 closed", "0.2 closed"}
+    assert_stop_closes_generators(engine.joined(), tmp_path)
 
 
 def test_worker_that_dies_costs_what_came_since_the_last_state(

@@ -36,6 +36,7 @@ class TestLauncher(LauncherTestSuite):
     """One sweep after the other in this process."""
 
 
+@pytest.mark.slow
 @old_version_base
 @pytest.mark.parametrize(
     ("launcher_name", "overrides"), [("trajectory", ["hydra.sweeper.max_batch_size=2"])]
@@ -44,6 +45,7 @@ class TestBatches(BatchedSweeperTestSuite):
     """Several calls of the launcher in one sweep."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("task_launcher_cfg", "extra_flags"), [({}, ["-m", "hydra/launcher=trajectory"])]
 )

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.engine.executors import create
 from sweep.engine.executors.worker import Worker
 from sweep.errors import ConfigError, ConfigErrors
 from sweep.training.advance import Training, train
@@ -176,7 +175,6 @@ def test_what_closing_raises_loses_nothing_that_was_trained() -> None:
 
 SOURCE = """
 import functools
-import time
 
 CLOSED = []
 
@@ -203,14 +201,6 @@ def marked(function):
     return inner
 
 decorated = marked(train)
-
-def open_files(lr, folder):
-    try:
-        while True:
-            time.sleep(0.01)
-            yield 1.0
-    finally:
-        open(f"{folder}/closed", "w").close()
 
 def logs(lr):
     import mlflow
@@ -278,20 +268,6 @@ def test_worker_that_is_closed_closes_the_generator(mine: str) -> None:
     assert isinstance(reply, SliceResult) and sys.modules[mine].CLOSED == []
     worker.close()
     assert len(sys.modules[mine].CLOSED) == 1
-
-
-@pytest.mark.parametrize("backend", ["serial", "processes"])
-def test_backend_that_is_closed_closes_the_generator(
-    backend: str, mine: str, tmp_path: Path
-) -> None:
-    made = spec(f"{mine}.open_files", folder=str(tmp_path))
-    with create(backend, 1) as executor:
-        (slot,) = executor.slots(1)
-        first = executor.submit(slot, Task(0, 0, 0.01, (Item(made, (10**9,)),)))
-        assert isinstance(executor.result(slot, first), SliceResult)
-        executor.submit(slot, Task(0, 1, 0.2, None))
-        assert not (tmp_path / "closed").exists()
-    assert (tmp_path / "closed").exists()
 
 
 def test_file_that_names_mlflow_trains_in_processes(mine: str) -> None:

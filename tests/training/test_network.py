@@ -76,7 +76,7 @@ def random_network(
     return net, rng.normal(size=(samples, layers[0])), targets
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     layers=st.lists(st.integers(1, 5), min_size=2, max_size=5),
     activation=st.sampled_from(["sigmoid", "tanh", "relu", "identity"]),

@@ -275,17 +275,20 @@ def test_options_of_the_built_in_trainer_are_checked(options: dict[str, Any], to
         configuration.spec(trainer={"_target_": BUILT_IN, **options})
 
 
-def test_batch_of_everything_is_the_full_batch_with_its_signature(folder: Path) -> None:
-    rows = ["data.inputs=[[1,2,3,4],[2,3,4,5],[0,1,0,1]]", "data.targets=[[0,1],[1,0],[1,1]]"]
-    full = spec(folder, *rows)
-    for size in (3, 4, 1000):
-        assert spec(folder, *rows, f"trainer.batch_size={size}").signature == full.signature
-    signatures = {
-        spec(folder, *rows, f"trainer.batch_size={size}", f"trainer.shuffle={shuffle}").signature
-        for size in (1, 2)
-        for shuffle in ("true", "false")
+def test_batch_of_everything_is_the_full_batch_with_its_signature() -> None:
+    data = {
+        "inputs": [[1, 2, 3, 4], [2, 3, 4, 5], [0, 1, 0, 1]],
+        "targets": [[0, 1], [1, 0], [1, 1]],
     }
-    assert len(signatures | {full.signature}) == 5
+
+    def signature(**options: Any) -> str:
+        return configuration.spec(data=data, trainer={"_target_": BUILT_IN, **options}).signature
+
+    full = signature()
+    for size in (3, 4, 1000):
+        assert signature(batch_size=size) == full
+    others = {signature(batch_size=n, shuffle=order) for n in (1, 2) for order in (True, False)}
+    assert len(others | {full}) == 5
 
 
 # --- building and sharing ---------------------------------------------------------------------
@@ -296,25 +299,22 @@ def test_class_gets_data_and_network_read_only(importable: Path) -> None:
     assert it.shapes == ((1, 4), (4, 3, 2))
 
 
-def plan_of(folder: Path, *overrides: str) -> Plan:
-    specs = [spec(folder, *overrides, f"iters={n}") for n in (10, 100)]
+def plan_of(folder: Path, trainer: str) -> Plan:
+    specs = [spec(folder, f"trainer={trainer}", f"iters={n}") for n in (10, 100)]
     cells = tuple(Cell(at, (), {}, one) for at, one in enumerate(specs))
     return Plan(cells, (), len(cells), "", folder)
 
 
 def test_trajectories_are_shared_unless_the_class_or_a_value_forbids_it(importable: Path) -> None:
-    assert len(plan_of(importable, "trainer=plain").trajectories()) == 1
-    assert len(plan_of(importable, "trainer=alone").trajectories()) == 2
-    assert len(plan_of(importable, "trainer=aware").trajectories()) == 2
+    assert len(plan_of(importable, "plain").trajectories()) == 1
+    assert len(plan_of(importable, "alone").trajectories()) == 2
+    assert len(plan_of(importable, "aware").trajectories()) == 2
 
 
-def test_class_runs_in_processes_unless_it_says_otherwise(importable: Path) -> None:
-    assert spec(importable, "trainer=plain").trainer.thread_safe is False
+def test_class_runs_in_processes_unless_it_says_otherwise_and_has_no_rule(importable: Path) -> None:
+    plain = spec(importable, "trainer=plain")
+    assert (plain.trainer.thread_safe, plain.rule) == (False, None)
     assert spec(importable, "trainer=safe").trainer.thread_safe is True
-
-
-def test_rule_has_no_meaning_under_a_class_of_ones_own(importable: Path) -> None:
-    assert spec(importable, "trainer=plain").rule is None
     with pytest.raises(ConfigError, match="rule=gradient"):
         spec(importable, "trainer=plain", "rule=gradient")
 
