@@ -67,12 +67,8 @@ def estimate(
 ) -> Estimate:
     """Estimate training and recording `cells`; `pace` is measured if None.
 
-    Parameters
-    ----------
-    server, elsewhere, report
-        Whether runs are recorded through a server, train on other machines, and get a report.
-    max_seconds
-        Maximum training seconds of a trajectory.
+    `server`, `elsewhere` and `report` are whether runs are recorded through a server, train on
+    other machines, and get a report; a trajectory trains for at most `max_seconds`.
     """
     trajectories = plan.trajectories(cells)
     pace = pace or pace_of(trajectories)

@@ -26,16 +26,9 @@ from sweep.training.surroundings import Failure
 def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     """Yield the sweep that the job `spec` belongs to.
 
-    A job in another process reads the plan from the parent run.
-
-    Raises
-    ------
-    NotFoundError
-        The store has no sweep of this id.
-    RunFailed
-        Replaces any exception of a job in another process than the sweep's.
-    StoreLost
-        The server does not answer; the result file stays on disk.
+    A job in another process reads the plan from the parent run; RunFailed replaces any exception
+    of such a job. Raises NotFoundError if the store has no sweep of this id, and StoreLost if the
+    server does not answer; the result file stays on disk.
     """
     if process.sweep is not None and process.sweep.id == options.parent:
         yield process.sweep

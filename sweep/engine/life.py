@@ -46,28 +46,16 @@ process = _Process()
 
 @dataclass(frozen=True)
 class Opening:
-    """The validated settings of a sweep to open.
-
-    Attributes
-    ----------
-    folder
-        The sweep's folder, where `files` (name -> text) are written.
-    parent_run_id
-        The parent run of a resumed sweep; None for a new one.
-    workers
-        The number of trajectories that train at once, if known.
-    elsewhere
-        Whether they train on other machines.
-    """
+    """The validated settings of a sweep to open."""
 
     sweep_id: str
     plan: Plan
     options: Settings
-    folder: Path
-    files: Mapping[str, str]
-    parent_run_id: str | None = None
-    workers: int = 1
-    elsewhere: bool = False
+    folder: Path  # the sweep's, where `files` are written
+    files: Mapping[str, str]  # name -> text
+    parent_run_id: str | None = None  # of a resumed sweep; None for a new one
+    workers: int = 1  # trajectories that train at once, if known
+    elsewhere: bool = False  # whether they train on other machines
 
     def estimate(self, cells: Sequence[Cell]) -> Estimate | None:
         """Estimate the training of `cells`; None with a user's trainer.
@@ -90,12 +78,8 @@ class Opening:
 def sweep_life(opening: Opening) -> Iterator[Sweep]:
     """Open a sweep, yield it to be launched, then report and close it, also after an error.
 
-    Raises
-    ------
-    StoreError
-        The store cannot be used, or another process has locked the sweep.
-    Interrupted
-        A signal requested a stop; the sweep is closed by then, without a report.
+    Raises StoreError if the store cannot be used or another process has locked the sweep, and
+    Interrupted if a signal requested a stop; the sweep is closed by then, without a report.
     """
     from sweep.tracking.recorder import recorder as start_recorder
 

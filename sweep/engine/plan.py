@@ -21,26 +21,14 @@ MAX_NAME = 200
 
 @dataclass(frozen=True)
 class Cell:
-    """A grid point: one MLflow run.
+    """A grid point: one MLflow run."""
 
-    Attributes
-    ----------
-    index
-        Position in the plan.
-    values
-        Swept key -> value, in the order of the axes.
-    number
-        The ``hydra.job.num`` that it was composed with; None for `index`.
-    planned
-        Its signature in plan.json, if it was read from there.
-    """
-
-    index: int
+    index: int  # position in the plan
     overrides: tuple[str, ...]
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # swept key -> value, in the order of the axes
     spec: RunSpec
-    number: int | None = None
-    planned: str | None = None
+    number: int | None = None  # hydra.job.num that it was composed with; None for `index`
+    planned: str | None = None  # its signature in plan.json, if it was read from there
 
     @property
     def signature(self) -> str:
@@ -102,40 +90,20 @@ class Trajectory:
 
 @dataclass(frozen=True)
 class Plan:
-    """All grid points of a sweep, in the order of its grid.
-
-    Attributes
-    ----------
-    asked
-        The number of requested grid points, including duplicates.
-    base
-        The caller's folder, to which data files are relative.
-    shared
-        Whether runs share trajectories; other launchers train each run separately.
-    doubled
-        Name of each grid point that was requested several times -> how often.
-    kept
-        The ``overrides`` and ``flags`` that `resume` applies again.
-    left_out
-        Reason for leaving out grid points -> how many.
-    about
-        The sweep's ``name``, ``note`` and ``tags``, if set.
-    repeats
-        Axes whose values repeat a grid point, such as seeds.
-    """
+    """All grid points of a sweep, in the order of its grid."""
 
     cells: tuple[Cell, ...]
     axes: tuple[str, ...]
-    asked: int
+    asked: int  # requested grid points, including duplicates
     command: str
-    base: Path
-    shared: bool = True
+    base: Path  # the caller's folder, to which data files are relative
+    shared: bool = True  # whether runs share trajectories; not with other launchers
     default_axes: tuple[str, ...] = ()
-    doubled: Mapping[str, int] = field(default_factory=dict)
-    kept: Mapping[str, Any] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    about: Mapping[str, Any] = field(default_factory=dict)
-    repeats: tuple[str, ...] = ()
+    doubled: Mapping[str, int] = field(default_factory=dict)  # name -> how often it was requested
+    kept: Mapping[str, Any] = field(default_factory=dict)  # overrides and flags for `resume`
+    left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> number of grid points
+    about: Mapping[str, Any] = field(default_factory=dict)  # name, note and tags, if set
+    repeats: tuple[str, ...] = ()  # axes whose values repeat a grid point, such as seeds
 
     def point(self, cell: Cell) -> str | None:
         """Return the name that a grid point shares with its repeats; None without repeats."""

@@ -92,12 +92,8 @@ class Recording(Listener):
     ) -> Generator[Ended]:
         """Train and yield each grid point with its result or failure as it ends.
 
-        Raises
-        ------
-        Interrupted
-            A signal requested a stop.
-        SweepError
-            The cluster is unreachable or has no worker.
+        Raises Interrupted if a signal requested a stop, and SweepError if the cluster is
+        unreachable or has no worker.
         """
         driver = Driver(batches, executor, self, self.options.max_seconds)
         with closing(driver.outcomes()) as outcomes:
@@ -220,12 +216,8 @@ class Recording(Listener):
     def settle(self) -> None:
         """Wait until every ended run is stored.
 
-        Raises
-        ------
-        Interrupted
-            A signal requested a stop.
-        StoreError
-            The server does not answer, or rejected a run; the result files stay on disk.
+        Raises Interrupted if a signal requested a stop, and StoreError if the server does not
+        answer or rejected a run; the result files stay on disk.
         """
         answered_at = noticed_at = time.monotonic()
         while self.waiting:

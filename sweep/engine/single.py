@@ -40,14 +40,10 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
     The store is opened at the first write: the first part of a long run's curve, or the end.
     The run's folder is ``runs/<run_id>``.
 
-    Raises
-    ------
-    RunFailed
-        The trainer raised, or an error followed its training; its traceback is stored.
-        Or it took longer than max_seconds and is stored as KILLED with its curve; or a user's
-        trainer has no metric named `options.metric`.
-    StoreError
-        The store cannot be used; the numbers are printed and the result file stays on disk.
+    Raises RunFailed, after recording, if the trainer raised or an error followed its training, if
+    it took longer than max_seconds, or if a user's trainer has no metric named `options.metric`.
+    Raises StoreError if the store cannot be used; the numbers are printed and the result file
+    stays on disk.
     """
     cell = Cell(0, (), {}, spec)
     with _opened(options, run_id) as single:
@@ -101,12 +97,8 @@ def _check_metric(metric: str | None, spec: RunSpec, result: RunResult) -> None:
 def resume_single(options: Settings) -> bool:
     """Store the result file of the single run `resume`; return False if it names none.
 
-    Raises
-    ------
-    NotFoundError
-        The run has no complete result file, or one for another store.
-    StoreError
-        The store cannot be used; the result file stays on disk.
+    Raises NotFoundError if the run has no complete result file, or one for another store, and
+    StoreError if the store cannot be used; the result file stays on disk.
     """
     owner = options.outputs / "runs" / str(options.resume)
     known = owner.parent == options.outputs / "runs" and owner.name not in ("", ".", "..")

@@ -45,17 +45,7 @@ class Failed(NamedTuple):
 
 
 class Sweep(Recording):
-    """A running sweep.
-
-    Attributes
-    ----------
-    finished, interrupted, lost
-        Counts of runs; lost runs were deleted, or never begun.
-    left_over, cut_off
-        Counts of grid points without a result at the end of the budget, and of those begun.
-    damaged
-        Indices of grid points whose result files were incomplete.
-    """
+    """A running sweep."""
 
     parent_run_id: str
 
@@ -66,8 +56,10 @@ class Sweep(Recording):
         self.id, self.plan = sweep_id, plan
         self.estimate: Estimate | None = None
         self.run_pages = ""
-        self.finished = self.interrupted = self.lost = self.left_over = self.cut_off = 0
-        self.damaged: set[int] = set()
+        self.finished = self.interrupted = 0
+        self.lost = 0  # runs that were deleted, or never begun
+        self.left_over = self.cut_off = 0  # at the end of the budget: without a result, and begun
+        self.damaged: set[int] = set()  # grid points whose result files were incomplete
         self._began, self._began_in = time.monotonic(), os.getcwd()
         self._failed: dict[int, Failed] = {}
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)

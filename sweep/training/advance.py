@@ -123,29 +123,15 @@ class Trajectory:
 
 
 class Training:
-    """A batch of trajectories in training; TrainerError if a trainer violates the protocol.
-
-    Parameters
-    ----------
-    batch
-        Trainers at step 0.
-    cuts
-        The cut points of each trajectory, ascending.
-    saved
-        The states to continue from, all at one step; None starts at step 0.
-    max_seconds
-        The limit of each trajectory; see Item.
-    variables
-        Environment variables to set before each call into a trainer.
-    """
+    """A batch of trajectories in training; TrainerError if a trainer violates the protocol."""
 
     def __init__(
         self,
-        batch: Batch,
-        cuts: Sequence[Sequence[int]],
-        saved: Sequence[Saved | None] | None = None,
-        max_seconds: Sequence[float] | None = None,
-        variables: Mapping[str, str] | None = None,
+        batch: Batch,  # at step 0
+        cuts: Sequence[Sequence[int]],  # of each trajectory, ascending
+        saved: Sequence[Saved | None] | None = None,  # states at one step; None starts at step 0
+        max_seconds: Sequence[float] | None = None,  # of each trajectory; see Item
+        variables: Mapping[str, str] | None = None,  # to set before each call into a trainer
     ) -> None:
         self._batch = batch
         self._variables = variables or {}

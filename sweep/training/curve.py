@@ -130,14 +130,8 @@ def measured(
 ) -> CurveSlice:
     """Return the slice of the next steps of a curve, which ends before a non-finite error.
 
-    Parameters
-    ----------
-    marks
-        Landmarks of the previous steps.
-    errors, validation
-        Values at the next steps, shape (n,).
-    named
-        Points of further curves at these steps.
+    `marks` are the landmarks of the previous steps. `errors` and `validation` are values at the
+    next steps, shape (n,), `named` points of further curves at these steps.
     """
     first, diverged_at = marks.last + 1, None
     if not np.isfinite(errors).all():

@@ -22,13 +22,7 @@ class Function(Batch):
     such a mapping, called only where a run begins or ends; any other name is a further curve.
 
     The constructor and `advance` raise TrainerError if it yields anything else or no value at all.
-
-    Parameters
-    ----------
-    name
-        The function's name, for messages.
-    values
-        The generator, not started.
+    `name` is the function's, for messages; `values` is the generator, not started.
     """
 
     def __init__(self, name: str, values: Generator[Any]) -> None:

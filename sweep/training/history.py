@@ -53,15 +53,7 @@ class RunResult:
 
 
 class History:
-    """The driver's data of one trajectory.
-
-    Parameters
-    ----------
-    cuts
-        The cut points, ascending.
-    saved, points
-        The state to continue from, and the curve up to it.
-    """
+    """The driver's data of one trajectory; `points` is the curve up to the state `saved`."""
 
     def __init__(
         self, cuts: Sequence[int], saved: Saved | None = None, points: CurveSlice | None = None

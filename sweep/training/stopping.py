@@ -24,17 +24,9 @@ class Stopping(Batch):
     """A batch of one trajectory that stops early, at a step that depends only on its curve.
 
     A trainer with `state` and `restore` is rewound to that step; any other one trains a single
-    iteration per call.
-
-    Parameters
-    ----------
-    batch
-        The batch at step 0.
-    error
-        Stop at the first step with an error of at most this.
-    patience
-        Stop this many steps after the smallest validation error; `best` holds the weights of its
-        first step. Raises TrainerError if the trainer has no validation errors.
+    iteration per call. It stops at the first step with an error of at most `error`, or `patience`
+    steps after the smallest validation error; `best` then holds the weights of its first step.
+    Raises TrainerError if `patience` is given and the trainer has no validation errors.
     """
 
     def __init__(

@@ -30,17 +30,13 @@ class Saved:
 
 @dataclass(frozen=True)
 class Item:
-    """One trajectory of a task, from step 0 or from a saved state.
-
-    `cuts` are the cut points, ascending; `max_seconds` limits the training time since step 0;
-    `environment` holds variables to set during training.
-    """
+    """One trajectory of a task, from step 0 or from a saved state."""
 
     spec: RunSpec
-    cuts: tuple[int, ...]
+    cuts: tuple[int, ...]  # the cut points, ascending
     saved: Saved | None = None
-    max_seconds: float = math.inf
-    environment: Mapping[str, str] = field(default_factory=dict)
+    max_seconds: float = math.inf  # of training since step 0
+    environment: Mapping[str, str] = field(default_factory=dict)  # to set during training
 
 
 @dataclass(frozen=True)
@@ -59,17 +55,13 @@ class Task:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Weights and a trainer's own metrics at a step.
-
-    `stalled_at` is the step from which no weight changes, `failure` the exception of `weights()`,
-    `metrics()` or `close()`, `best` the weights kept by early stopping.
-    """
+    """Weights and a trainer's own metrics at a step."""
 
     weights: Weights = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
-    stalled_at: int | None = None
-    failure: Failure | None = None
-    best: Weights | None = None
+    stalled_at: int | None = None  # the step from which no weight changes
+    failure: Failure | None = None  # the exception of `weights()`, `metrics()` or `close()`
+    best: Weights | None = None  # kept by early stopping
 
 
 @dataclass(frozen=True)

@@ -108,20 +108,10 @@ def create(
 ) -> Executor:
     """Import and return the executor `name`; its workers start later.
 
-    Parameters
-    ----------
-    workers
-        The number of simultaneous tasks; None: one for each available CPU, or all that a cluster
-        has room for. `serial` always has one.
-    options
-        Keyword arguments of the executor.
-    thread_safe
-        Whether tasks may run in threads of one process; if not, `threads` becomes `processes`.
-
-    Raises
-    ------
-    ConfigError
-        See `check`; also an unknown option, or a library that is not installed.
+    `workers` is the number of simultaneous tasks; None: one for each available CPU, or all that a
+    cluster has room for. `serial` always has one. `options` are keyword arguments of the executor.
+    If tasks are not `thread_safe`, `threads` becomes `processes`. Raises ConfigError as `check`
+    does, and for an unknown option or a library that is not installed.
     """
     check(name, workers)
     module = {"serial": "threads", "threads": "threads" if thread_safe else "processes"}.get(name)

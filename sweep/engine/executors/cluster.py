@@ -17,21 +17,9 @@ from sweep.training.task import Task
 
 
 class Cluster(Executor):
-    """A cluster at an address, or one started on this machine for this command.
+    """A cluster at an address, or one started for this command on the loopback interface.
 
-    Parameters
-    ----------
-    address
-        The cluster to connect to; None starts one on the loopback interface.
-    resources
-        Resources of a worker that each task needs: name -> amount.
-    patience
-        Seconds to wait while there is no worker.
-
-    Raises
-    ------
-    ConfigError
-        An option is invalid, or nothing listens at the address.
+    Raises ConfigError if an option is invalid, or if nothing listens at the address.
     """
 
     engine: str  # for messages
@@ -44,8 +32,8 @@ class Cluster(Executor):
         workers: int | None = None,
         *,
         address: str | None = None,
-        resources: Mapping[str, float] | None = None,
-        patience: float = 300.0,
+        resources: Mapping[str, float] | None = None,  # of a worker that each task needs
+        patience: float = 300.0,  # seconds to wait while there is no worker
     ) -> None:
         if type(patience) not in (int, float) or patience <= 0:
             raise ConfigError(

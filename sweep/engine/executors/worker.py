@@ -116,21 +116,11 @@ def call_here(name: str, method: str, *arguments: Any) -> Any:
 
 @dataclass(frozen=True)
 class Origin:
-    """The command that submits a task.
+    """The command that submits a task."""
 
-    Attributes
-    ----------
-    command
-        A random id.
-    path
-        The folders of its import path, without installed packages.
-    versions
-        Versions that affect the last bits of a result, and a hash of this package's source.
-    """
-
-    command: str
-    path: tuple[str, ...]
-    versions: Mapping[str, str]
+    command: str  # a random id
+    path: tuple[str, ...]  # the folders of its import path, without installed packages
+    versions: Mapping[str, str]  # of all that affects the last bits of a result
 
     @classmethod
     def here(cls) -> Origin:

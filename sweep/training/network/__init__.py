@@ -84,15 +84,10 @@ class Network:
     ) -> Network:
         """Build a network from configuration values.
 
-        Raises ConfigError if a value is invalid or values do not fit together.
-
-        Parameters
-        ----------
-        activation
-            One name for all weight layers, or a list with one per weight layer.
-        weights, biases
-            Initial values, or None to draw them with `seed` as `init` specifies. Biases can be
-            given together with `init`.
+        `activation` is one name for all weight layers, or a list with one per weight layer.
+        `weights` and `biases` are initial values, or None to draw them with `seed` as `init`
+        specifies; biases can be given together with `init`. Raises ConfigError if a value is
+        invalid or values do not fit together.
         """
         sizes = initial.layer_sizes(layers)
         names = initial.activation_names(activation, len(sizes) - 1, ACTIVATIONS)
