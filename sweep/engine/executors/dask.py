@@ -85,6 +85,11 @@ class Dask(Cluster):
         self._running[future] = address
         return future
 
+    def close(self) -> None:
+        if self._to_close and self._client.status != "running":
+            self._to_close.clear()  # no call would arrive
+        super().close()
+
     def result(self, slot: str, future: Future[Any]) -> Reply:
         address = self._running.pop(future)
         try:
