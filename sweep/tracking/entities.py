@@ -29,6 +29,10 @@ NAME_LENGTH = 250
 VALUE_LENGTH = 500
 """Maximum length of a param or tag; truncated values are only displayed, never parsed."""
 
+NOTE = "mlflow.note.content"
+NOTE_LENGTH = 7500
+"""Tag of a note in Markdown, and its maximum length; MLflow truncates tags at 8000."""
+
 METRIC_LENGTH = 220
 """Maximum length of a user's metric name, which leaves room for the prefixes of tags."""
 

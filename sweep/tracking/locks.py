@@ -19,20 +19,22 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import filelock
 import psutil
-from mlflow.entities import Param, Run, RunTag
 
 from sweep.errors import StoreError, UnreachableError
 from sweep.tracking import read, results
 from sweep.tracking.entities import entity_name, is_plain_id, short
 from sweep.tracking.files import CONFIG, config_bytes
 from sweep.tracking.settings import Tracking
-from sweep.tracking.store import Store
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from sweep.tracking.store import Store
 
 HEARTBEAT = "sweep.heartbeat"
 """Tag of a sweep or a run that holds its last heartbeat, a `Beat` as JSON."""
@@ -251,7 +253,7 @@ def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] =
 
     If another client closes it at the same time, the server rejects one of them: retry.
     """
-    now = store.call(partial(store.client.get_run, run.info.run_id))
+    now = store.call(store.client.get_run, run.info.run_id)
     if now.info.status != "RUNNING":
         return False
     try:
@@ -271,15 +273,13 @@ def _write_end(store: Store, run: Run, parent: Run | None) -> None:
     run_id, number = run.info.run_id, run.data.tags.get("sweep.cell", "")
     cells = read.stored_sweep(store, parent).plan().get("cells", []) if parent else []
     cell = cells[int(number)] if number.isdecimal() and int(number) < len(cells) else {}
-    params = [
-        Param(entity_name(key), short(value))
+    params = {
+        entity_name(key): short(value)
         for key, value in (cell.get("params") or {}).items()
-        if key not in run.data.params
-    ]
+        if entity_name(key) not in run.data.params
+    }
     if cell.get("config"):
-        files = {CONFIG: config_bytes(cell["config"])}
-        store.call(lambda: store.artifacts.copy(run_id, files))
-    outcome = [RunTag("sweep.outcome", "interrupted")]
-    store.call(lambda: store.client.log_batch(run_id, params=params[:100], tags=outcome))
+        store.call(store.artifacts.copy, run_id, {CONFIG: config_bytes(cell["config"])})
+    store.log(run_id, params=params, tags={"sweep.outcome": "interrupted"})
     end = max(run.info.start_time, time.time_ns() // 1_000_000)
-    store.call(lambda: store.client.set_terminated(run_id, "KILLED", end))
+    store.call(store.client.set_terminated, run_id, "KILLED", end)

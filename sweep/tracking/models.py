@@ -97,7 +97,7 @@ def log_model(options: Settings, run_id: str) -> str:
             )
         made = [path for path in Path(aside, MODEL).rglob("*") if path.is_file()]
         content = {path.relative_to(aside).as_posix(): path.read_bytes() for path in made}
-        store.call(lambda: store.artifacts.copy(run_id, content))
+        store.call(store.artifacts.copy, run_id, content)
     address = without_password(store.tracking.address)
     return (
         f"MLFLOW_TRACKING_URI='{address}' mlflow models serve -m runs:/{run_id}/{MODEL} "

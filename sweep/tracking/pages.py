@@ -10,7 +10,6 @@ import json
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -18,7 +17,7 @@ from urllib.parse import quote
 import mlflow
 
 from sweep.tracking import read, views
-from sweep.tracking.entities import entity_name, short_lines
+from sweep.tracking.entities import NOTE, NOTE_LENGTH, entity_name, short_lines
 from sweep.tracking.question import POINT, question_of
 from sweep.tracking.store import Store
 from sweep.tracking.stored import StoredRun, StoredSweep
@@ -27,9 +26,7 @@ KEPT = 20  # number of sweeps whose views are kept
 COMPARED = 50  # maximum number of run ids in the link of a plain comparison
 SERVER_SECONDS = 4.0
 
-NOTE = "mlflow.note.content"
 NOTE_BEGINS = "Sweeps of `python -m sweep`"  # other notes are the user's and are kept
-LONGEST_NOTE = 7500  # characters; MLflow truncates tags at 8000
 LARGEST_PICTURE = 400_000  # bytes of an SVG; notes show the PNG of larger ones
 WIDEST_PICTURE = 760.0  # points; wider ones would displace the column beside the note
 
@@ -122,11 +119,11 @@ def _save_views(
 
 
 def _tags(store: Store) -> dict[str, str]:
-    return dict(store.call(partial(store.client.get_experiment, store.experiment_id)).tags)
+    return dict(store.call(store.client.get_experiment, store.experiment_id).tags)
 
 
 def _change(store: Store, change: Callable[..., None], *words: str) -> None:
-    store.call(partial(change, store.experiment_id, *words))
+    store.call(change, store.experiment_id, *words)
 
 
 def describe(
@@ -163,7 +160,7 @@ def describe(
     shown = _pictures(sweep.run_id, report)
     # MLflow's style sheet has no padding between table cells.
     spaced = re.sub(r"^\| .*", lambda row: row[0].replace(" |", " &emsp;|"), tables, flags=re.M)
-    room = max(LONGEST_NOTE - len(head) - len(shown), 1)
+    room = max(NOTE_LENGTH - len(head) - len(shown), 1)
     return head + short_lines(spaced.strip("\n"), room) + "\n" + shown
 
 

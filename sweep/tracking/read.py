@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any
-
-from mlflow.entities import Run, ViewType
+from typing import TYPE_CHECKING, Any
 
 from sweep.errors import NotFoundError, RunGoneError
 from sweep.tracking.entities import is_plain_id
-from sweep.tracking.store import Store
 from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from sweep.tracking.store import Store
 
 PAGE = 1000
 CELL = "sweep.cell"
@@ -32,11 +33,13 @@ def search(
     store: Store, condition: str, *order: str, deleted: bool = False, most: int | None = None
 ) -> Iterator[Run]:
     """Yield the experiment's runs that match a filter, fetched in pages; at most `most`."""
+    from mlflow.entities import ViewType
+
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
     token = None
     while True:
         arguments = [store.experiment_id], condition, view, most or PAGE, list(order) or None, token
-        page = store.call(partial(store.client.search_runs, *arguments))
+        page = store.call(store.client.search_runs, *arguments)
         yield from page
         token = page.token
         if not token or most is not None:
@@ -137,7 +140,7 @@ def find_run(store: Store, run_id: str) -> StoredRun:
     if not is_plain_id(run_id):
         raise missing
     try:
-        run = store.call(lambda: store.client.get_run(run_id))
+        run = store.call(store.client.get_run, run_id)
     except RunGoneError as error:
         raise missing from error
     if run.info.lifecycle_stage != "active":
@@ -162,8 +165,8 @@ def histories(store: Store, run: StoredRun) -> History:
     """Return all stored values of a run's metrics."""
     found = {}
     for key in run.metrics:
-        ask = partial(store.client.get_metric_history, run.run_id, key)
-        found[key] = tuple(sorted({(metric.step, metric.value) for metric in store.call(ask)}))
+        values = store.call(store.client.get_metric_history, run.run_id, key)
+        found[key] = tuple(sorted({(one.step, one.value) for one in values}))
     return found
 
 

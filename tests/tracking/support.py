@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.tracking import read, results, write
+from sweep.tracking import read, results
 from sweep.tracking.results import Content, RunRecord
+from sweep.tracking.runs import create_run, store_result
 from sweep.tracking.store import Store
 from sweep.training.curve import THRESHOLDS, kept_steps
 from sweep.training.history import RunResult
@@ -110,7 +111,7 @@ def record_of(
 def start_run(store: Store, **options: Any) -> str:
     """Create a run and return its id."""
     record = record_of(store, **options)
-    run_id = write.create_run(store, record)
+    run_id = create_run(store, record)
     _records[run_id] = record
     return run_id
 
@@ -133,7 +134,7 @@ def finish(store: Store, run_id: str, content: Content) -> Path:
     path = saved(store, _records[run_id], content)
     found = results.read(path)
     assert found is not None
-    write.store_result(store, path, found, run_id)
+    store_result(store, path, found, run_id)
     return path
 
 

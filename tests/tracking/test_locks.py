@@ -17,7 +17,7 @@ import filelock
 import pytest
 
 from sweep.errors import StoreBusyError, StoreError
-from sweep.tracking import read, results, write
+from sweep.tracking import read, results
 from sweep.tracking.locks import (
     EXPIRY,
     HEARTBEAT,
@@ -28,7 +28,7 @@ from sweep.tracking.locks import (
     recover,
     release,
 )
-from sweep.tracking.session import Session
+from sweep.tracking.session import Session, check_same_cells, create_sweep
 from sweep.tracking.store import Store, open_store
 from tests.processes import ROOT, clean_environment
 from tests.tracking.support import (
@@ -51,7 +51,7 @@ OTHER = Beat(LOCK, "elsewhere", "another machine", 4242, 1.0, 0.0)
 HOLDING = """
 import os, sys, time
 from pathlib import Path
-from sweep.tracking import results, write
+from sweep.tracking import results
 from sweep.tracking.session import Session
 from sweep.tracking.settings import Tracking
 from tests.tracking.support import CONFIG, SIGNATURE, SWEEP, plan, record_of, result, saved
@@ -143,7 +143,7 @@ def test_living_process_keeps_its_runs_and_a_killed_one_loses_them(
 
 
 def test_reading_closes_nothing(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a"), {HEARTBEAT: OTHER.to_json()})
+    parent = create_sweep(store, SWEEP, plan("a"), {HEARTBEAT: OTHER.to_json()})
     reader = open_store(store.tracking, mode="read")
     assert recover(reader) == [] and close_abandoned(reader) == []
     assert status(store, parent) == "RUNNING"
@@ -171,7 +171,7 @@ def test_process_of_this_machine_that_is_gone(change: dict[str, float], store: S
 
 def test_other_machine_is_left_alone_until_it_is_silent_for_long(store: Store) -> None:
     server = on_server(store)
-    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    parent = create_sweep(store, SWEEP, plan("a"), {})
     heard(store, parent, OTHER)
     child = begin(store, parent)
     assert close_abandoned(server) == []
@@ -184,7 +184,7 @@ def test_other_machine_is_left_alone_until_it_is_silent_for_long(store: Store) -
 def test_job_of_a_launcher_keeps_its_sweep(store: Store) -> None:
     """Ctrl-C ends the driver and not what a scheduler has started: nobody trains beside it."""
     server = on_server(store)
-    parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
+    parent = create_sweep(store, SWEEP, plan("a", "b"), {})
     heard(store, parent, OTHER, ago=EXPIRY + 60)
     job = begin(store, parent, "a", replace(OTHER, lock=f"sweeps/{SWEEP}/job-0.lock"))
     left = begin(store, parent, "b")
@@ -242,7 +242,7 @@ print(len(close_abandoned(store)))
 
 @pytest.mark.slow
 def test_two_commands_close_what_was_left_open(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan(*map(str, range(30))), {HEARTBEAT: "gone"})
+    parent = create_sweep(store, SWEEP, plan(*map(str, range(30))), {HEARTBEAT: "gone"})
     for number in range(30):
         begin(store, parent, str(number))
     command = [sys.executable, "-c", CLOSING, str(store.tracking.outputs)]
@@ -302,21 +302,21 @@ def test_lock_that_cannot_be_made_is_one_sentence(store: Store) -> None:
     (store.tracking.outputs / LOCK).mkdir(parents=True)
     with pytest.raises(StoreError, match="cannot be locked"):
         claimer(store).start_sweep(SWEEP, plan("a"), {})
-    write.start_sweep(store, SWEEP, plan("a"), {HEARTBEAT: OTHER.to_json()})
+    create_sweep(store, SWEEP, plan("a"), {HEARTBEAT: OTHER.to_json()})
     (store.tracking.locks / "recover.lock").mkdir(parents=True)
     with pytest.raises(StoreError, match="cannot be locked"):
         recover(store)
 
 
 def test_plan_that_was_read_before_another_command_added_cells_is_refused(store: Store) -> None:
-    write.start_sweep(store, SWEEP, plan("a", "b"), {})
-    write.check_same_cells(store, SWEEP, plan("a", "b", "c"))
+    create_sweep(store, SWEEP, plan("a", "b"), {})
+    check_same_cells(store, SWEEP, plan("a", "b", "c"))
     with pytest.raises(StoreBusyError, match="got other cells"):
-        write.check_same_cells(store, SWEEP, plan("a"))
+        check_same_cells(store, SWEEP, plan("a"))
 
 
 def test_resume_needs_space_for_what_is_left_and_leaves_the_sweep_as_it_was(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    parent = create_sweep(store, SWEEP, plan("a"), {})
     store.client.set_terminated(parent, "KILLED")
     ours = claimer(store)
     ours.claim_sweep(SWEEP)
@@ -330,7 +330,7 @@ def test_resume_needs_space_for_what_is_left_and_leaves_the_sweep_as_it_was(stor
 
 def test_result_of_a_process_that_was_taken_for_gone_counts(store: Store) -> None:
     """It was closed by another command, and comes back with its result."""
-    parent = write.start_sweep(store, SWEEP, plan("a"), {HEARTBEAT: OTHER.to_json()})
+    parent = create_sweep(store, SWEEP, plan("a"), {HEARTBEAT: OTHER.to_json()})
     ours = claimer(store)
     ours.parent_run_id = parent
     record = record_of(store, "a", sweep_id=SWEEP, parent_run_id=parent)

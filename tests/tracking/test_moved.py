@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import StoreError, StoreVersionError
-from sweep.tracking import read, write
+from sweep.tracking import read
+from sweep.tracking.session import create_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import PARAMS, SWEEP, plan, record, result, start_run, tree
 
 
 def fill(store: Store) -> str:
-    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    parent = create_sweep(store, SWEEP, plan("a"), {})
     run_id = start_run(
         store, name="a", params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
     )

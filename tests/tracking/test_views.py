@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from sweep.tracking import pages, read, views, write
+from sweep.tracking import pages, read, views
 from sweep.tracking.question import question_of, totals_of
+from sweep.tracking.session import create_sweep, end_sweep
 from sweep.tracking.store import Store
 from tests.processes import run_sweep
 from tests.tracking import support
@@ -58,7 +59,7 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
     """Store a finished sweep with one run for each of some rates; return the parent's id."""
     names = [f"lr={rate}" for rate in range(1, runs + 1)]
     plan = {**support.plan(*names), "sweep_id": sweep_id, "axes": ["lr", "iters"]}
-    run_id = write.start_sweep(store, sweep_id, plan, {})
+    run_id = create_sweep(store, sweep_id, plan, {})
     for rate, name in enumerate(names, start=1):
         started = support.start_run(
             store,
@@ -72,7 +73,7 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
         result = support.result(final_error=0.1 / rate, final_weights=final)
         support.record(store, started, result)
     totals = totals_of(read.sweep_runs(store, sweep_id), question_of(plan))
-    write.finish_sweep(store, run_id, "FINISHED", totals)
+    end_sweep(store, run_id, "FINISHED", totals)
     return run_id
 
 
@@ -292,7 +293,7 @@ def test_other_version_gets_the_plain_comparison(
 
 
 def test_sweep_without_any_run_has_links(store: Store) -> None:
-    write.start_sweep(store, support.SWEEP, support.plan("lr=1"), {})
+    create_sweep(store, support.SWEEP, support.plan("lr=1"), {})
     found = save_views(store)
     assert "compare" in found
     assert "best run" not in found

@@ -14,10 +14,12 @@ import yaml
 from mlflow.entities import Run
 
 from sweep.errors import RunGoneError
-from sweep.tracking import read, results, write
+from sweep.tracking import read, results
 from sweep.tracking.entities import chart_steps
 from sweep.tracking.question import question_of, totals_of
 from sweep.tracking.read import stored_run
+from sweep.tracking.runs import log_curve
+from sweep.tracking.session import create_sweep, deduplicate_runs, end_sweep
 from sweep.tracking.store import Store
 from sweep.training.curve import CHART_POINTS, CurveSlice, Landmarks, kept_steps
 from sweep.training.surroundings import Failure
@@ -203,7 +205,7 @@ def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store)
     for at in range(0, 4000, 1000):
         part = CurveSlice(Landmarks(), value.steps[at : at + 1000], value.errors[at : at + 1000])
         for _ in range(2):
-            write.log_curve(store, run_id, start, part)
+            log_curve(store, run_id, start, part)
     shown = store.client.get_metric_history(run_id, "error")
     assert {0, 1, 10, 100, 1000} <= {point.step for point in shown}
     record(store, run_id, value)
@@ -337,7 +339,7 @@ def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> No
 def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     store: Store, tmp_path: Path
 ) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a", "b", "c"), {"sweep.platform": "x"})
+    parent = create_sweep(store, SWEEP, plan("a", "b", "c"), {"sweep.platform": "x"})
     assert read.find_sweep(store, SWEEP).plan() == plan("a", "b", "c")
     assert store.client.get_run(parent).info.status == "RUNNING"
     values = [result(), diverged(), None]
@@ -356,9 +358,9 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     (report / ".index.html.1f").write_text("<")  # that another command is writing
     note = "Summary\n" + "| 1 |\n" * 5000
     found = read.find_sweep(store, SWEEP)
-    totals = totals_of(write.deduplicate_runs(store, found), question_of(found.plan()))
+    totals = totals_of(deduplicate_runs(store, found), question_of(found.plan()))
     for _ in range(2):  # a report is made again over the old one
-        write.finish_sweep(store, parent, "FAILED", totals, note, report)
+        end_sweep(store, parent, "FAILED", totals, note, report)
     run = store.client.get_run(parent)
     assert run.info.run_name == SWEEP and run.info.status == "FAILED"
     assert run.data.tags["sweep.role"] == "sweep" and run.data.tags["sweep.id"] == SWEEP
