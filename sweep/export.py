@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.config.settings import Settings
+    from sweep.tracking.read import StoredRun, StoredSweep
     from sweep.tracking.store import Store
-    from sweep.tracking.stored import StoredRun, StoredSweep
 
 README = """\
 # Sweep {sweep_id}
@@ -199,19 +199,15 @@ def _end_copy(target: Store, run_id: str, stored: StoredRun | StoredSweep) -> No
 
 def _files(run: StoredRun, copies: Mapping[str, str]) -> dict[str, bytes]:
     """Return the files of a run; its configuration names the copied data files."""
-    from sweep.tracking import files
+    from sweep.tracking.artifacts import CONFIG, NAMES, config_bytes
 
-    found = {
-        name: content
-        for name in files.NAMES
-        if run.artifacts and (content := run.artifacts.read(run.run_id, name)) is not None
-    }
+    found = {name: file for name in NAMES if (file := run.file(name)) is not None}
     try:
         config = run.config()
     except Exception:  # damaged bytes are copied unchanged
         return found
     new = _moved(config, copies)
-    return found if new == config else {**found, files.CONFIG: files.config_bytes(new)}
+    return found if new == config else {**found, CONFIG: config_bytes(new)}
 
 
 def _with_copies(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sweep.question import Question, question_of
 from sweep.report import compare, files, tables
 from sweep.report.answer import answer
 from sweep.report.colours import shades
@@ -22,10 +23,9 @@ from sweep.report.figures.panels import main_axis
 from sweep.report.figures.rules import rule_pairs
 from sweep.report.formats import Table, counted, duration, grouped, plain
 from sweep.report.pages import Page, Section, html, markdown, note
-from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
-    from sweep.tracking.stored import StoredRun, StoredSweep
+    from sweep.tracking.read import StoredRun, StoredSweep
 
     Stored = tuple[StoredSweep, Sequence[StoredRun]]
 

@@ -22,8 +22,7 @@ from mlflow.entities import Experiment
 from sqlalchemy import Engine, event
 
 from sweep.errors import StoreError, StoreVersionError
-from sweep.tracking.retry import retry, translated
-from sweep.tracking.settings import Tracking, exists
+from sweep.tracking.settings import Tracking, exists, retry, translated
 
 STORE_TAG = "sweep.store"
 """Tag of experiments created by sweep, whose artifact addresses may be rewritten."""

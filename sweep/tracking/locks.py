@@ -27,8 +27,8 @@ import psutil
 
 from sweep.errors import StoreError, UnreachableError
 from sweep.tracking import read, results
+from sweep.tracking.artifacts import CONFIG, config_bytes
 from sweep.tracking.entities import entity_name, is_plain_id, short
-from sweep.tracking.files import CONFIG, config_bytes
 from sweep.tracking.settings import Tracking
 
 if TYPE_CHECKING:
@@ -271,7 +271,7 @@ def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] =
 def _write_end(store: Store, run: Run, parent: Run | None) -> None:
     """Close a run, with its params and configuration from the sweep's plan."""
     run_id, number = run.info.run_id, run.data.tags.get("sweep.cell", "")
-    cells = read.stored_sweep(store, parent).plan().get("cells", []) if parent else []
+    cells = read.StoredSweep.of(store, parent).plan().get("cells", []) if parent else []
     cell = cells[int(number)] if number.isdecimal() and int(number) < len(cells) else {}
     params = {
         entity_name(key): short(value)

@@ -24,9 +24,9 @@ from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableEr
 from sweep.tracking import locks, read, results
 from sweep.tracking.entities import CURVES, Point, curve_points, entity_name, is_plain_id, short
 from sweep.tracking.locks import Beat
+from sweep.tracking.read import SUPERSEDED
 from sweep.tracking.results import RunRecord
-from sweep.tracking.retry import retry
-from sweep.tracking.stored import SUPERSEDED
+from sweep.tracking.settings import retry
 from sweep.training.curve import charted
 
 if TYPE_CHECKING:

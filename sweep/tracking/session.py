@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.errors import StoreBusyError
+from sweep.question import question_of, totals_of
 from sweep.tracking import read, results
 from sweep.tracking.entities import NOTE, NOTE_LENGTH, entity_name, short, short_lines, source_tags
 from sweep.tracking.locks import HEARTBEAT, Beat, recover
-from sweep.tracking.question import question_of, totals_of
+from sweep.tracking.read import SUPERSEDED, StoredRun, StoredSweep
 from sweep.tracking.runs import RunWriter, busy
 from sweep.tracking.settings import Tracking, probe_space
-from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store
@@ -172,7 +172,9 @@ def create_sweep(
     store: Store, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]
 ) -> str:
     """Create a sweep's parent run with its plan, before its runs; return the run's id."""
-    sequence = read.next_sequence(store)
+    newest = next(read.search(store, read.SWEEPS, *read.NEWEST, most=1), None)
+    last = newest.data.tags.get("sweep.sequence", "") if newest else ""
+    sequence = f"{int(last) + 1 if last.isdecimal() else 1:08d}"  # sorts as text
     ours = {"sweep.role": "sweep", "sweep.id": sweep_id, "sweep.sequence": sequence}
     texts = {key: short(text) for key, text in {**tags, **ours, **source_tags()}.items()}
     run = store.call(store.client.create_run, store.experiment_id, _now(), texts, sweep_id)

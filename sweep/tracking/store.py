@@ -19,7 +19,6 @@ from sweep.checks import without_password
 from sweep.errors import NotFoundError, StoreBusyError, StoreError, UnreachableError
 from sweep.tracking import database, set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
-from sweep.tracking.retry import retry
 from sweep.tracking.settings import (
     Tracking,
     check_address,
@@ -27,6 +26,7 @@ from sweep.tracking.settings import (
     probe_folder,
     probe_server,
     probe_space,
+    retry,
 )
 
 P = ParamSpec("P")
@@ -111,7 +111,7 @@ class Store:
             values, texts, marks = values[room:], texts[TEXTS:], marks[TEXTS:]
 
     def call(self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-        """Call a method of the client or the artifacts, with retries (see `retry.retry`).
+        """Call a method of the client or the artifacts, with retries (see `settings.retry`).
 
         Raises UnreachableError without a request for SILENCE seconds after a server did not answer.
         """

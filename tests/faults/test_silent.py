@@ -19,12 +19,12 @@ from sweep.engine.plan import Cell
 from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
 from sweep.tracking import read, results
+from sweep.tracking.read import StoredRun
 from sweep.tracking.recorder import recorder
 from sweep.tracking.runs import store_result
 from sweep.tracking.session import create_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
-from sweep.tracking.stored import StoredRun
 from sweep.training.advance import train
 from sweep.training.trainers import build_batch
 from tests.configuration import spec

@@ -178,7 +178,7 @@ def test_page_holds_any_text(tmp_path: Path) -> None:
     runs = [replace(run, name=name) for run, name in zip(runs, HOSTILE, strict=False)]
     runs[0].tags["sweep.versions"] = HOSTILE[0]
     build_report(
-        replace(sweep, sweep_id=HOSTILE[1]),
+        replace(sweep, tags={"sweep.id": HOSTILE[1]}),
         runs,
         tmp_path / "report",
         command_ui=HOSTILE[2],

@@ -14,10 +14,10 @@ import yaml
 from mlflow.entities import Run
 
 from sweep.errors import RunGoneError
+from sweep.question import question_of, totals_of
 from sweep.tracking import read, results
 from sweep.tracking.entities import chart_steps
-from sweep.tracking.question import question_of, totals_of
-from sweep.tracking.read import stored_run
+from sweep.tracking.read import StoredRun
 from sweep.tracking.runs import log_curve
 from sweep.tracking.session import create_sweep, deduplicate_runs, end_sweep
 from sweep.tracking.store import Store
@@ -126,7 +126,7 @@ def test_curve_in_mlflow_is_the_curve(store: Store) -> None:
 @pytest.mark.parametrize("value", [0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e-17])
 def test_floats_come_back_exactly(value: float, store: Store) -> None:
     run = written(store, result(final_error=value, best_error=value))
-    stored = stored_run(store, run)
+    stored = StoredRun.of(store, run)
     assert stored.metrics["final_error"] == value
     assert stored.metrics["final_error_log10"] == (math.log10(value) if value else -324.0)
 
@@ -136,7 +136,7 @@ def test_large_network_keeps_its_weights_as_arrays(store: Store) -> None:
     run = written(store, result(initial_weights=weights, final_weights=weights))
     assert not [name for name in run.data.metrics if name.startswith("weights/")]
     assert (folder(store, run) / "weights.npz").exists()
-    back = stored_run(store, run).weights()
+    back = StoredRun.of(store, run).weights()
     for part in ("initial", "final"):
         for name, array in weights.items():
             assert np.array_equal(back[part][name], array, equal_nan=True)
@@ -147,7 +147,7 @@ def test_small_arrays_are_numbered(store: Store) -> None:
     run = written(store, result(initial_weights=weights, final_weights=weights))
     found = {k: v for k, v in run.data.metrics.items() if k.startswith("weights/")}
     assert found == {"weights/w_1": 1, "weights/w_2": 2, "weights/w_3": 3, "weights/b": 4}
-    back = stored_run(store, run).weights()
+    back = StoredRun.of(store, run).weights()
     assert back["final"] == {"w": [[1.0, 2.0], [3.0, None]], "b": 4.0}
 
 
@@ -181,7 +181,7 @@ def test_further_curves_are_metrics_with_a_history(store: Store) -> None:
         zip(every_ten[0].tolist(), every_ten[1].tolist(), strict=True)
     ).items()
     assert {point.step for point in history} >= {0, 990}
-    again = stored_run(store, run).result()
+    again = results.result_of(StoredRun.of(store, run))
     assert again is not None and "margin" not in again.metrics
     for one, other in zip(again.curves["margin"], every_ten, strict=True):
         assert one.tolist() == other.tolist()
@@ -229,7 +229,7 @@ def test_diverged_run_is_finished_without_a_final_error(store: Store) -> None:
     assert metrics["diverged_at"] == 5 and metrics["best_error"] == 0.4
     assert metrics["error"] == 1.7e308
     assert all(math.isfinite(value) for value in metrics.values())
-    weights = stored_run(store, run).weights()["final"]
+    weights = StoredRun.of(store, run).weights()["final"]
     assert weights["w2"] is None and weights["w1"] == 1e300
 
 
@@ -249,7 +249,7 @@ def test_run_that_was_never_finite_has_no_curve(store: Store) -> None:
         ),
     )
     assert "error" not in run.data.metrics and run.data.metrics["diverged_at"] == 0
-    steps, errors = stored_run(store, run).curve()
+    steps, errors = StoredRun.of(store, run).curve()
     assert len(steps) == len(errors) == 0
 
 
@@ -267,7 +267,7 @@ def test_interrupted_result_is_killed_and_kept(store: Store) -> None:
     run = written(store, result(outcome="interrupted", final_error=None))
     assert (run.info.status, run.data.tags["sweep.outcome"]) == ("KILLED", "interrupted")
     assert "final_error" not in run.data.metrics and "best_error" in run.data.metrics
-    assert len(stored_run(store, run).curve()[0]) == 1001
+    assert len(StoredRun.of(store, run).curve()[0]) == 1001
 
 
 def test_run_that_was_deleted_meanwhile(store: Store) -> None:
@@ -325,8 +325,8 @@ def test_chart_of_a_very_long_run_has_no_more_points() -> None:
 def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> None:
     first = start_run(store, name="a", params=PARAMS, tags={})
     record(store, first, diverged())
-    run = stored_run(store, store.client.get_run(first))
-    taken = run.result()
+    run = StoredRun.of(store, store.client.get_run(first))
+    taken = results.result_of(run)
     assert taken is not None
     second = start_run(store, name="b", params=PARAMS, tags={})
     record(store, second, taken)

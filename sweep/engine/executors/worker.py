@@ -54,10 +54,10 @@ class SlotWorker(Worker):
 
     def _leave(self) -> None:
         if self.environment and "mlflow" in sys.modules:
-            from sweep.tracking import active
+            from sweep.tracking import end_active_runs
 
             with environment(self.environment):
-                active.leave(self.environment)
+                end_active_runs(self.environment)
             self.environment = {}
 
 
