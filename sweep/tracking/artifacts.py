@@ -222,10 +222,7 @@ class LocalArtifacts:
 class ServerArtifacts:
     """Artifacts on a tracking server.
 
-    Attributes
-    ----------
-    addresses
-        Run id -> artifact URI, cached: MLflow's client requests it at each transfer.
+    `addresses` caches run id -> artifact URI, which MLflow's client requests at each transfer.
     """
 
     tracking_uri: str

@@ -227,9 +227,12 @@ def create(tracking: Tracking, echo: Callable[[str], None]) -> None:
 
 
 def create_experiment(client: MlflowClient, tracking: Tracking) -> None:
-    """Create the experiment of a local store with its artifacts below the outputs folder."""
-    location, tags = tracking.artifacts.as_uri(), {STORE_TAG: "local"}
-    client.create_experiment(tracking.experiment, artifact_location=location, tags=tags)
+    """Create a store's experiment; a local one has its artifacts below the outputs folder."""
+    if tracking.kind == "server":
+        client.create_experiment(tracking.experiment)
+    else:
+        location, tags = tracking.artifacts.as_uri(), {STORE_TAG: "local"}
+        client.create_experiment(tracking.experiment, artifact_location=location, tags=tags)
 
 
 def readdress(tracking: Tracking, experiment: Experiment, echo: Callable[[str], None]) -> None:

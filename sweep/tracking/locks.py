@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import filelock
 import psutil
@@ -105,16 +105,8 @@ def is_held(path: Path) -> bool:
 class Beat:
     """A heartbeat of a process. Times are in seconds since the epoch.
 
-    Attributes
-    ----------
-    lock
-        Path of its lock, relative to the outputs folder.
-    machine
-        Hash of host name, boot id and PID namespace.
-    started
-        Start time of the process.
-    time
-        Time of the heartbeat.
+    `lock` is the path of its lock, relative to the outputs folder, `machine` a hash of host name,
+    boot id and PID namespace, and `started` the start time of the process.
     """
 
     lock: str
@@ -143,11 +135,9 @@ class Beat:
     def read(cls, tags: Mapping[str, str]) -> Beat | None:
         """Parse the heartbeat in a run's tags; None if it is missing or invalid."""
         try:
-            values: dict[str, Any] = json.loads(tags.get(HEARTBEAT, ""))
-            beat = cls(**values)
-            beat = replace(
-                beat, pid=int(beat.pid), started=float(beat.started), time=float(beat.time)
-            )
+            beat = cls(**json.loads(tags.get(HEARTBEAT, "")))
+            times = float(beat.started), float(beat.time)
+            beat = replace(beat, pid=int(beat.pid), started=times[0], time=times[1])
             return beat if LOCKS.fullmatch(beat.lock) else None
         except (TypeError, ValueError):
             return None

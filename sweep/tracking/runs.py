@@ -109,10 +109,17 @@ class RunWriter:
         self._keep_beating(run_id, beat)
 
     def log_curve(self, cell: int, start_time: int, part: CurveSlice) -> None:
-        """Log a part of the curve of a training run; the curve is written again at its end."""
-        if cell in self._ids and not self.stopping():
-            with suppress(StoreError):  # raised again at the end of the run
-                log_curve(self.store, self._ids[cell], start_time, part)
+        """Log those points of a training run's curve that its final chart will have.
+
+        The curve is written again at the run's end.
+        """
+        if cell not in self._ids or self.stopping() or not len(part.steps):
+            return
+        charts = np.append(0, charted(int(part.steps[-1])))
+        chosen = np.flatnonzero(np.isin(part.steps, charts))
+        points = curve_points(part.steps, part.errors, part.validation, chosen)
+        with suppress(StoreError):  # raised again at the end of the run
+            self.store.log(self._ids[cell], _values(points, start_time, start_time))
 
     def finish_runs(self, paths: Sequence[Path]) -> list[Finished]:
         """Store result files, the status of each run last, and remove them.
@@ -274,14 +281,6 @@ def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None
         ) from error
     results.remove(path)
     return run_id
-
-
-def log_curve(store: Store, run_id: str, start_time: int, part: CurveSlice) -> None:
-    """Log those points of a training run's curve that its final chart will have."""
-    if len(part.steps):
-        chosen = np.flatnonzero(np.isin(part.steps, np.append(0, charted(int(part.steps[-1])))))
-        points = curve_points(part.steps, part.errors, part.validation, chosen)
-        store.log(run_id, _values(points, start_time, start_time))
 
 
 def _values(points: Iterable[Point], start_time: int, end_time: int) -> Iterator[Value]:

@@ -59,10 +59,10 @@ class Store:
         Called with status messages while waiting for the store.
     stopping
         True once the command is stopping; locks are no longer waited for.
-    announced, answered
-        Whether a silent server was reported, and the monotonic time when it answered again.
     silent_until
         Monotonic time until which a server that did not answer gets no requests.
+    announced, answered
+        Whether a silent server was reported, and the monotonic time when it answered again.
     blocked
         The error of a call that met a locked database while the command was stopping.
     """
@@ -193,10 +193,7 @@ def _experiment(tracking: Tracking, mode: Mode, echo: Echo) -> tuple[MlflowClien
 
     def make() -> None:
         try:
-            if tracking.kind == "local":
-                database.create_experiment(client, tracking)
-            else:
-                client.create_experiment(tracking.experiment)
+            database.create_experiment(client, tracking)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # by a concurrent first start
                 raise

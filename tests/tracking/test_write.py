@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,7 @@ from sweep.question import question_of, totals_of
 from sweep.tracking import read, results
 from sweep.tracking.entities import chart_steps
 from sweep.tracking.read import StoredRun
-from sweep.tracking.runs import log_curve
-from sweep.tracking.session import create_sweep, deduplicate_runs, end_sweep
+from sweep.tracking.session import Session, create_sweep, deduplicate_runs, end_sweep
 from sweep.tracking.store import Store
 from sweep.training.curve import CHART_POINTS, CurveSlice, Landmarks, kept_steps
 from sweep.training.surroundings import Failure
@@ -33,7 +33,9 @@ from tests.tracking.support import (
     finish,
     plan,
     record,
+    record_of,
     result,
+    saved,
     start_run,
     tree,
 )
@@ -200,15 +202,18 @@ def test_run_that_failed_after_its_training_keeps_it(store: Store) -> None:
 
 def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store) -> None:
     value = result(5000)
-    run_id = start_run(store, name="long", params=PARAMS, tags={})
-    start = store.client.get_run(run_id).info.start_time
+    session = Session(print, lambda: False, os.getpid())
+    session.store = store
+    begun = record_of(store, "long")
+    _, run_id = session.active_run(begun)
+    assert run_id is not None
     for at in range(0, 4000, 1000):
         part = CurveSlice(Landmarks(), value.steps[at : at + 1000], value.errors[at : at + 1000])
         for _ in range(2):
-            log_curve(store, run_id, start, part)
+            session.log_curve(begun.cell, begun.start_time, part)
     shown = store.client.get_metric_history(run_id, "error")
     assert {0, 1, 10, 100, 1000} <= {point.step for point in shown}
-    record(store, run_id, value)
+    session.finish_runs([saved(store, begun, results.completed(value, CONFIG))])
     history = store.client.get_metric_history(run_id, "error")
     found = {point.step: point.value for point in history}
     assert len(history) == len(found) <= CHART_POINTS and set(found) > {p.step for p in shown}
