@@ -22,9 +22,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
-import psutil
-
 from sweep.errors import StoreError, UnreachableError
 from sweep.tracking import read, results
 from sweep.tracking.artifacts import CONFIG, config_bytes
@@ -32,6 +29,7 @@ from sweep.tracking.entities import entity_name, is_plain_id, short
 from sweep.tracking.settings import Tracking
 
 if TYPE_CHECKING:
+    import filelock
     from mlflow.entities import Run
 
     from sweep.tracking.store import Store
@@ -52,12 +50,14 @@ LOCKS = re.compile(r"(sweeps|runs)/\w[\w.\-]{0,199}/(lock|job-\d{1,9}\.lock)", r
 # --- locks -------------------------------------------------------------------------------
 
 
-def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
-    """Acquire a lock within `seconds`; the system releases it if its process ends.
+def acquire(path: Path, seconds: float) -> filelock.BaseFileLock | None:
+    """Acquire a lock within `seconds`, or return None if another process holds it.
 
-    Raises filelock.Timeout if another process holds it, StoreError if the file cannot be created
-    or the file system does not support locks.
+    The system releases it if this process ends. Raises StoreError if the file cannot be created or
+    the file system does not support locks.
     """
+    import filelock
+
     lock = filelock.FileLock(path, thread_local=False)
     try:
         while True:
@@ -67,7 +67,7 @@ def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
                 return lock
             lock.release()  # `release` removed the file in the meantime
     except filelock.Timeout:
-        raise
+        return None
     except (OSError, NotImplementedError) as error:
         raise StoreError(
             f"{path} cannot be locked ({error}); give permission to write it, or choose outputs on "
@@ -128,6 +128,8 @@ class Beat:
     @classmethod
     def of(cls, lock: str, pid: int) -> Beat:
         """Return the heartbeat of a process on this machine."""
+        import psutil
+
         started = psutil.Process(pid).create_time()
         return cls(lock, socket.gethostname(), _machine(), pid, started, 0.0)
 
@@ -153,6 +155,8 @@ class Beat:
             return False
         if self.machine != _machine():
             return time.time() - self.time < EXPIRY
+        import psutil
+
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < 5.0  # otherwise the PID was reused
@@ -199,9 +203,8 @@ def close_abandoned(store: Store) -> list[str]:
     running = list(read.search(store, "attributes.status = 'RUNNING'"))
     if store.mode == "read" or not running:
         return []
-    try:
-        lock = acquire(store.tracking.locks / "recover.lock", OTHERS_CLOSE)
-    except filelock.Timeout:
+    lock = acquire(store.tracking.locks / "recover.lock", OTHERS_CLOSE)
+    if lock is None:
         return []  # another command is closing them
     try:
         sweeps: dict[str, list[Run]] = defaultdict(list)

@@ -17,7 +17,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import filelock
 import numpy as np
 
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
@@ -188,12 +187,11 @@ class RunWriter:
     def _lock(self, path: str) -> Beat:
         """Hold a lock, relative to the folder of outputs, until `close`; return its heartbeat."""
         file = self.store.tracking.outputs / path
-        try:
-            lock = locks.acquire(file, LOCK_SECONDS)
-        except filelock.Timeout:
+        lock = locks.acquire(file, LOCK_SECONDS)
+        if lock is None:
             sweep_id = path.split("/")[1]
             beat = Beat.read(read.find_sweep(self.store, sweep_id).tags)
-            raise busy(sweep_id, beat) from None
+            raise busy(sweep_id, beat)
         self._held.callback(locks.release, lock, file)
         return Beat.of(path, self.pid)
 

@@ -85,7 +85,7 @@ def plan(*names: str) -> dict[str, Any]:
 
 
 _records: dict[str, RunRecord] = {}
-"""Id of each run that `start_run` created -> what was said of it."""
+"""Id of each run that `start_run` created -> its record."""
 
 
 def record_of(
@@ -96,7 +96,7 @@ def record_of(
     sweep_id: str | None = None,
     parent_run_id: str | None = None,
 ) -> RunRecord:
-    """Return what is said of a run that begins now; its cell is that of its name in the plan."""
+    """Return the record of a run that begins now; its cell is that of its name in the plan."""
     cell = 0
     ours = {"sweep.role": "run", "mlflow.user": "me", "mlflow.source.name": "python -m sweep"}
     if sweep_id is not None and parent_run_id is not None:

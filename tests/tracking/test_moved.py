@@ -34,16 +34,16 @@ def settled(outputs: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "100% #1"])
-def test_copy_is_readdressed_and_told(name: str, store: Store, tmp_path: Path) -> None:
+def test_copy_is_readdressed_with_a_message(name: str, store: Store, tmp_path: Path) -> None:
     run_id = fill(store)
     old = store.tracking.outputs
     settled(old)
     new = tmp_path / name / "outputs"
     shutil.copytree(old, new)
     before = tree(old / "artifacts")
-    said: list[str] = []
-    moved = open_store(Tracking("local", new), mode="write", echo=said.append)
-    assert len(said) == 1 and "was moved" in said[0]
+    messages: list[str] = []
+    moved = open_store(Tracking("local", new), mode="write", echo=messages.append)
+    assert len(messages) == 1 and "was moved" in messages[0]
     assert moved.client.get_run(run_id).info.artifact_uri == (
         (new / "artifacts").as_uri() + f"/{run_id}/artifacts"
     )
@@ -52,8 +52,8 @@ def test_copy_is_readdressed_and_told(name: str, store: Store, tmp_path: Path) -
     record(moved, second, result())
     assert len(moved.client.list_artifacts(second)) == 4
     assert tree(old / "artifacts") == before
-    open_store(Tracking("local", new), mode="write", echo=said.append)
-    assert len(said) == 1
+    open_store(Tracking("local", new), mode="write", echo=messages.append)
+    assert len(messages) == 1
 
 
 def test_readers_find_the_files_of_a_moved_store_without_writing(

@@ -90,7 +90,7 @@ def test_what_the_store_refuses_is_raised_as_it_is(recording: Recorder, tracking
 def test_mistake_of_ours_is_raised_with_its_traceback(recording: Recorder) -> None:
     with pytest.raises(StoreError, match="Error: .*resume=last") as raised:
         recording.call(Session.finish_runs, None)  # type: ignore[arg-type]
-    assert "in finish_runs" in raised.value.__notes__[0], "the whole traceback is kept"
+    assert "in finish_runs" in raised.value.__notes__[0], "the traceback is kept"
 
 
 def test_death_of_the_process_is_reported() -> None:
@@ -127,8 +127,9 @@ def test_signals_of_the_terminal_do_not_reach_it(recording: Recorder, tracking: 
 def test_locked_database_holds_nobody_up_once_the_command_shall_end(
     tracking: Tracking,
 ) -> None:
-    said: list[str] = []
-    with recorder(said.append, lambda: bool(said)) as recording:  # once it was told of the lock
+    messages: list[str] = []
+    # Stop once the lock is reported.
+    with recorder(messages.append, lambda: bool(messages)) as recording:
         parent = begin(recording, tracking, "a")
         path = written(tracking, parent, 0)
         with sqlite3.connect(tracking.database, isolation_level=None) as other:
@@ -136,7 +137,7 @@ def test_locked_database_holds_nobody_up_once_the_command_shall_end(
             with pytest.raises(StoreError, match="locked by another program|does not answer"):
                 recording.call(Session.finish_runs, [path])
             other.execute("ROLLBACK")
-    assert "locked by another program" in said[0]
+    assert "locked by another program" in messages[0]
     assert results.read(path) is not None
 
 
@@ -208,7 +209,7 @@ main()
 """
 
 
-def test_process_that_ends_at_once_is_told(tmp_path: Path) -> None:
+def test_process_that_ends_at_once_is_reported(tmp_path: Path) -> None:
     ended = subprocess.run(
         [sys.executable, "-c", STILLBORN],
         cwd=tmp_path,

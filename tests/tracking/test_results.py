@@ -53,7 +53,7 @@ for name in "012345":  # each dies in a fork, at a later step
         if name == "2": type(store.artifacts).put = kill
         if name == "3": store.client.set_terminated = kill
         if name == "4": results.remove = kill
-        if name == "5": os.rename = kill  # what is made aside is not whole
+        if name == "5": os.rename = kill  # the temporary folder is incomplete
         path = saved(store, record, results.completed(result(int(name) + 10), CONFIG))
         runs.store_result(store, path, results.read(path), None)
     os.wait()

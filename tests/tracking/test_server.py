@@ -105,10 +105,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def remote(server: Server, tmp_path: Path, said: list[str]) -> Store:
+def remote(server: Server, tmp_path: Path, messages: list[str]) -> Store:
     """Return a store behind the server, an experiment of its own for each test."""
     tracking = Tracking("server", tmp_path / "outputs", tmp_path.name, server.uri)
-    return open_store(tracking, mode="write", echo=said.append)
+    return open_store(tracking, mode="write", echo=messages.append)
 
 
 def begin(store: Store, parent: str, name: str) -> str:
@@ -208,7 +208,7 @@ def test_result_that_a_server_refuses_keeps_back_no_other(remote: Store, server:
 
 
 def test_server_that_dies_and_comes_back_loses_nothing(
-    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweep.tracking.store.SILENCE", 0.0)
     (tmp_path / "server").mkdir()
@@ -216,14 +216,14 @@ def test_server_that_dies_and_comes_back_loses_nothing(
     server.start()
     try:
         tracking = Tracking("server", tmp_path / "outputs", uri=server.uri)
-        store = open_store(tracking, mode="write", echo=said.append)
+        store = open_store(tracking, mode="write", echo=messages.append)
         parent = create_sweep(store, SWEEP, plan(*"abcd"), {})
         session = session_of(store)
         assert session.finish_runs([written(store, parent, "b", 11)])[0].state == "stored"
         paths = [written(store, parent, name, iters) for name, iters in (("a", 10), ("c", 12))]
         server.kill()
         assert [one.state for one in session.finish_runs(paths)] == ["waiting", "waiting"]
-        assert [sentence.partition(";")[0] for sentence in said] == [
+        assert [sentence.partition(";")[0] for sentence in messages] == [
             f"{server.uri} does not answer"
         ]
         with pytest.raises(StoreError, match="no server answers"):
@@ -235,6 +235,6 @@ def test_server_that_dies_and_comes_back_loses_nothing(
         assert [(run.name, run.status) for run in runs] == [(name, "FINISHED") for name in "abcd"]
         for run, iters in zip(runs, (10, 11, 12, 13), strict=True):
             assert (run.curve()[1] == result(iters).errors).all()
-        assert said[1:] == [f"{server.uri} answers again."]
+        assert messages[1:] == [f"{server.uri} answers again."]
     finally:
         server.kill()

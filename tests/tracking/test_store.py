@@ -280,10 +280,10 @@ def test_server_that_is_not_there(tmp_path: Path) -> None:
 # --- a busy database ---------------------------------------------------------------------
 
 
-def test_locked_database_is_waited_for_and_told(
-    store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
+def test_locked_database_is_waited_for_with_a_message(
+    store: Store, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other program lets go only once the user was told, so time decides nothing."""
+    """The other program ends its lock once the user is notified, so time decides nothing."""
     monkeypatch.setattr("sweep.tracking.settings.NOTICE_AFTER", 0.0)
     with closing(
         sqlite3.connect(store.tracking.database, isolation_level=None, check_same_thread=False)
@@ -291,13 +291,13 @@ def test_locked_database_is_waited_for_and_told(
         other.execute("BEGIN IMMEDIATE")
 
         def echo(sentence: str) -> None:
-            said.append(sentence)
+            messages.append(sentence)
             if "waiting" in sentence:
                 other.execute("ROLLBACK")
 
         store.echo = echo
         run = store.call(lambda: store.client.create_run(store.experiment_id))
-    assert [sentence.split()[-1] for sentence in said] == ["it.", "on."]
+    assert [sentence.split()[-1] for sentence in messages] == ["it.", "on."]
     assert len(store.client.search_runs([store.experiment_id])) == 1
     assert run.info.status == "RUNNING"
 
