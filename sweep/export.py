@@ -17,19 +17,19 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.cli.app import tool
+from sweep.tracking.entities import NOTE
 from sweep.ui.links import store_arguments
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.config.settings import Settings
+    from sweep.tracking.read import StoredRun, StoredSweep
     from sweep.tracking.store import Store
-    from sweep.tracking.stored import StoredRun, StoredSweep
 
 README = """\
 # Sweep {sweep_id}
@@ -43,7 +43,9 @@ they trained on, `reports/{sweep_id}/` the report.
     python -m sweep outputs=FOLDER resume=last           finish it, or add grid points
 """
 
-NOTE = "mlflow.note.content"
+NOT_COPIED = ("mlflow.parentRunId", "mlflow.runName", NOTE, "sweep.heartbeat")
+"""Tags that are written anew, or that belong to the process that wrote the run."""
+
 FILE_KEYS = ("file", "validation")
 """Keys of ``data`` that may name a data file."""
 
@@ -135,7 +137,6 @@ def _copy(
     from sweep.errors import StoreError
     from sweep.report.build import build_report
     from sweep.tracking import pages, read
-    from sweep.tracking.store import copy_run, end_copy
 
     sweep_id, folder, plan = sweep.sweep_id, target.tracking.outputs, sweep.plan()
     try:
@@ -144,21 +145,21 @@ def _copy(
         raise StoreError(
             f"plan.json of sweep {sweep_id} is damaged: {type(error).__name__}: {error}."
         ) from error
-    parent = copy_run(source, sweep, target, sweep_id)
+    parent = _copy_run(source, sweep, target, sweep_id)
     text = json.dumps(plan, allow_nan=False, ensure_ascii=False)
     target.artifacts.copy(parent, {"plan.json": text.encode()})
     note = sweep.tags.get(NOTE, "").replace(sweep.run_id, parent)
     for run in runs:
         params = _renamed(run.params, copies, "data.")
-        run_id = copy_run(source, run, target, run.name, params, parent)
+        run_id = _copy_run(source, run, target, run.name, params, parent)
         target.artifacts.copy(run_id, _files(run, copies))
-        end_copy(target, run_id, run)
+        _end_copy(target, run_id, run)
         note = note.replace(run.run_id, run_id)
     here = f"#/experiments/{source.experiment_id}/"
     note = note.replace(here, f"#/experiments/{target.experiment_id}/")
     if note:
-        target.call(partial(target.client.set_tag, parent, NOTE, note))
-    end_copy(target, parent, sweep)
+        target.call(target.client.set_tag, parent, NOTE, note)
+    _end_copy(target, parent, sweep)
     copy, copied = read.find_sweep(target, sweep_id), read.sweep_runs(target, sweep_id)
     pages.save_views(target, copy, copied)
     report = folder / "reports" / sweep_id
@@ -168,21 +169,45 @@ def _copy(
     return left_out
 
 
+def _copy_run(
+    source: Store,
+    stored: StoredRun | StoredSweep,
+    target: Store,
+    name: str,
+    params: Mapping[str, str] = {},
+    parent: str | None = None,
+) -> str:
+    """Create a RUNNING copy of a stored run, without its files, and return its id."""
+    tags = {key: text for key, text in stored.tags.items() if key not in NOT_COPIED}
+    tags |= {} if parent is None else {"mlflow.parentRunId": parent}
+    create = target.client.create_run
+    run = target.call(create, target.experiment_id, stored.start_time, tags, name)
+    metrics = [
+        (one.key, one.value, one.timestamp, one.step)
+        for key in stored.metrics
+        for one in source.call(source.client.get_metric_history, stored.run_id, key)
+    ]
+    target.log(run.info.run_id, metrics, params)
+    return str(run.info.run_id)
+
+
+def _end_copy(target: Store, run_id: str, stored: StoredRun | StoredSweep) -> None:
+    """Set the stored status, but KILLED for RUNNING, as no process trains the copy."""
+    status = "KILLED" if stored.status == "RUNNING" else stored.status
+    target.call(target.client.set_terminated, run_id, status, stored.end_time)
+
+
 def _files(run: StoredRun, copies: Mapping[str, str]) -> dict[str, bytes]:
     """Return the files of a run; its configuration names the copied data files."""
-    from sweep.tracking import files
+    from sweep.tracking.artifacts import CONFIG, NAMES, config_bytes
 
-    found = {
-        name: content
-        for name in files.NAMES
-        if run.artifacts and (content := run.artifacts.read(run.run_id, name)) is not None
-    }
+    found = {name: file for name in NAMES if (file := run.file(name)) is not None}
     try:
         config = run.config()
     except Exception:  # damaged bytes are copied unchanged
         return found
     new = _moved(config, copies)
-    return found if new == config else {**found, files.CONFIG: files.config_bytes(new)}
+    return found if new == config else {**found, CONFIG: config_bytes(new)}
 
 
 def _with_copies(

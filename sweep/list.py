@@ -12,7 +12,7 @@ from sweep.cli.app import tool
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.tracking.stored import StoredSweep
+    from sweep.tracking.read import StoredSweep
 
 COLUMNS = ("sweep", "name", "begun", "status", "runs", "failed", "best final error", "about")
 MOST_WORDS = 60

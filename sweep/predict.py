@@ -18,8 +18,8 @@ from sweep.cli.app import tool
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
+    from sweep.tracking.read import StoredRun
     from sweep.tracking.store import Store
-    from sweep.tracking.stored import StoredRun
 
 
 def predict(config: DictConfig) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from mlflow.entities import Run
 
 from sweep.tracking import read
+from sweep.tracking.read import StoredRun
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
-from sweep.tracking.stored import StoredRun
 
 FILES = ("config.yaml", "curve.parquet", "weights.json", "weights.npz", "thresholds.json")
 TRACEBACK = "traceback.txt"

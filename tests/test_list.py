@@ -62,7 +62,7 @@ def test_name_is_taken_where_an_id_is(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("arguments", "message"),
     [
         (["-m", "name=last"], "name=last: give a name of letters"),
         (["-m", "name=20260101-101010-abcd"], "which is no id"),
@@ -74,9 +74,9 @@ def test_name_is_taken_where_an_id_is(folder: Path) -> None:
     ],
     ids=lambda value: value[-1],
 )
-def test_what_is_no_name_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
+def test_what_is_no_name_is_refused(arguments: list[str], message: str, tmp_path: Path) -> None:
     ended: Ended = plan(arguments, tmp_path)
-    assert ended.code == 2 and told in ended.err, ended
+    assert ended.code == 2 and message in ended.err, ended
     assert not list(tmp_path.iterdir())
 
 

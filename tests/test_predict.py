@@ -15,9 +15,9 @@ from sweep.errors import ConfigError, SweepError
 from sweep.model import Model, model_of
 from sweep.predict import predict
 from sweep.tracking import read
+from sweep.tracking.read import StoredRun
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
-from sweep.tracking.stored import StoredRun
 from sweep.training.data import load_data
 from sweep.training.data.files import open_source
 from sweep.training.data.preparation import Column, Preparation, new_rows

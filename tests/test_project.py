@@ -28,7 +28,7 @@ SEAMS = {
     "llvmlite": ["sweep.training.kernels*"],
     "markupsafe": ["sweep.report.pages"],
     "matplotlib": ["sweep.report.figures.*"],
-    "mlflow": ["sweep.tracking.*"],
+    "mlflow": ["sweep.tracking*"],
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
@@ -40,7 +40,7 @@ SEAMS = {
     "scipy": ["sweep.report.answer", "sweep.training.kernels.general"],
     "sqlalchemy": ["sweep.tracking.*"],
     "threadpoolctl": ["sweep.training.*"],
-    "yaml": ["sweep.cli.points", "sweep.tracking.files"],
+    "yaml": ["sweep.cli.points", "sweep.tracking.artifacts"],
 }
 """Outside library -> the only modules that use it; others may name its types, unexecuted."""
 
@@ -60,14 +60,14 @@ PLANNING = [
 """What the engine plans and trains with. It knows no store."""
 
 READING = [
-    "sweep.tracking.active",
+    "sweep.question",
+    "sweep.tracking",
+    "sweep.tracking.artifacts",
     "sweep.tracking.entities",
-    "sweep.tracking.files",
-    "sweep.tracking.question",
     "sweep.tracking.read",
+    "sweep.tracking.results",
     "sweep.tracking.settings",
     "sweep.tracking.store",
-    "sweep.tracking.stored",
 ]
 
 ROOMS = [
@@ -87,6 +87,7 @@ ROOMS = [
             "sweep.config.settings",
             "sweep.config.spec",
             "sweep.errors",
+            "sweep.question",
             "sweep.training.history",
         ]
         + ["sweep.tracking*"],
@@ -101,7 +102,7 @@ ROOMS = [
             "sweep.console",
             "sweep.errors",
         ]
-        + ["sweep.report*", "sweep.tracking*", "sweep.ui.links"],
+        + ["sweep.question", "sweep.report*", "sweep.tracking*", "sweep.ui.links"],
     ),
     (
         ["sweep.ui.__main__"],
@@ -114,8 +115,9 @@ ROOMS = [
     ),
     (
         ["sweep.report", "sweep.report.*"],
-        ["sweep.errors", "sweep.report*", "sweep.tracking.question", "sweep.tracking.stored"],
+        ["sweep.errors", "sweep.report*", "sweep.question", "sweep.tracking.read"],
     ),
+    (["sweep.question"], ["sweep.tracking.entities", "sweep.tracking.read"]),
     (["sweep.config.*"], ["sweep.config.*", "sweep.errors", *NUMERIC]),
     (["hydra_plugins.*"], ["sweep.cli.*"]),
     (["sweep.__main__"], ["sweep.cli.app"]),
@@ -123,14 +125,14 @@ ROOMS = [
         ["sweep.cli", "sweep.cli.*"],
         ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
         + ["sweep.errors", "sweep.tracking.entities", "sweep.tracking.recorder"]
-        + ["sweep.tracking.question", "sweep.tracking.read"]
+        + ["sweep.question", "sweep.tracking.read"]
         + ["sweep.tracking.settings"]
-        + ["sweep.tracking.store", "sweep.tracking.stored"]
+        + ["sweep.tracking.store", "sweep.tracking.read"]
         + ["sweep.training.history"],
     ),
     (
         ["sweep.engine.executors.worker"],
-        ["sweep.errors", "sweep.training.*", "sweep.tracking.active"],
+        ["sweep.errors", "sweep.training.*", "sweep.tracking"],
     ),
     (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
     (
@@ -142,8 +144,13 @@ ROOMS = [
             "sweep.progress",
             "sweep.config.settings",
         ]
-        + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking.*"]
-        + ["sweep.training.curve", "sweep.training.history", "sweep.training.surroundings"]
+        + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking*"]
+        + [
+            "sweep.question",
+            "sweep.training.curve",
+            "sweep.training.history",
+            "sweep.training.surroundings",
+        ]
         + ["sweep.ui.links"],
     ),
     (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),

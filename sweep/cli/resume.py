@@ -26,7 +26,7 @@ from sweep.errors import ConfigError, ConfigErrors, NotFoundError
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
     from sweep.config.spec import RunSpec
-    from sweep.tracking.stored import StoredSweep
+    from sweep.tracking.read import StoredSweep
 
 SHOWN = 5  # changed grid points listed in a message
 

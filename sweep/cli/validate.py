@@ -124,8 +124,8 @@ def question_problems(
 
     The metrics of a user's trainer are not validated: they are known only after training.
     """
+    from sweep.question import repeat_problems
     from sweep.tracking.entities import BUILT_IN
-    from sweep.tracking.question import repeat_problems
 
     metric = options.metric
     if options.mode == "max" and metric is None:

@@ -23,16 +23,16 @@ from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells, take_over, take_results
 from sweep.engine.sweep import Sweep, store_needed
 from sweep.errors import StoreError, StoreLost
+from sweep.question import question_of
 from sweep.tracking.entities import platform_tags
-from sweep.tracking.question import question_of
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
 from sweep.ui.links import ending_lines, run_pages, store_arguments
 
 if TYPE_CHECKING:
     from sweep.report.build import Report
+    from sweep.tracking.read import StoredRun, StoredSweep
     from sweep.tracking.recorder import Recorder
-    from sweep.tracking.stored import StoredRun, StoredSweep
 
 
 class _Process:

@@ -19,7 +19,7 @@ from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError
 from sweep.progress import ProgressDisplay
-from sweep.tracking import active, results
+from sweep.tracking import results, training_environment
 from sweep.tracking.entities import run_tags
 from sweep.tracking.recorder import Recorder
 from sweep.tracking.results import RunRecord
@@ -138,7 +138,7 @@ class Recording(Listener):
         begun.created = True
         experiment_id, run_id = self.recorder.call(Session.active_run, begun.record)
         own = None if trajectory.spec.trainer.thread_safe else run_id
-        return active.environment(self.tracking, experiment_id, own)
+        return training_environment(self.tracking, experiment_id, own)
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
         """Log a part of the curve of a running run, unless earlier calls are still pending."""

@@ -15,7 +15,7 @@ from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
     from sweep.engine.sweep import Sweep
-    from sweep.tracking.stored import StoredRun
+    from sweep.tracking.read import StoredRun
 
 
 def finished_cells(plan: Plan, runs: Sequence[StoredRun]) -> list[Cell]:
@@ -101,7 +101,7 @@ def take_over(sweep: Sweep) -> None:
     for cell in sweep.pending:
         sweep.stop.check()
         run = stored.get(cell.spec.signature)
-        result = run.result() if run else None
+        result = results.result_of(run) if run else None
         if run is None or result is None:
             continue
         sweep.start(cell, {"sweep.reused_from": run.run_id})

@@ -22,16 +22,16 @@ from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
 from sweep.errors import ConfigError, StoreError, StoreLost, SweepError
 from sweep.progress import ProgressDisplay
+from sweep.question import POINT
 from sweep.report.colours import colour_scale
 from sweep.tracking.entities import platform_tags
-from sweep.tracking.question import POINT
 from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.engine.estimate import Estimate
+    from sweep.tracking.read import StoredRun
     from sweep.tracking.recorder import Recorder
     from sweep.tracking.runs import Finished
-    from sweep.tracking.stored import StoredRun
 
 log = logging.getLogger(__name__)  # writes to the log file of the sweep or of the job
 

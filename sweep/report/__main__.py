@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.config.settings import Settings
-    from sweep.tracking.question import Question
-    from sweep.tracking.stored import StoredRun, StoredSweep
+    from sweep.question import Question
+    from sweep.tracking.read import StoredRun, StoredSweep
 
 
 def report(config: DictConfig) -> None:
@@ -72,7 +72,7 @@ def _compared(value: Any) -> list[str]:
 def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) -> Question:
     """Return the sweep's question with the command's overrides, validated (`ConfigErrors`)."""
     from sweep.errors import ConfigErrors
-    from sweep.tracking.question import question_of, repeat_problems
+    from sweep.question import question_of, repeat_problems
 
     plan = sweep.plan()
     question = question_of(plan, options.metric, options.mode, options.repeats)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from sweep.question import Question, question_of
 from sweep.report import compare, files, tables
 from sweep.report.answer import answer
 from sweep.report.axes import main_axis
@@ -21,10 +22,9 @@ from sweep.report.figures.comparison import comparison_picture
 from sweep.report.figures.rules import rule_pairs
 from sweep.report.formats import Table, duration, grouped, plain
 from sweep.report.pages import Page, Section, html, markdown, note
-from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
-    from sweep.tracking.stored import StoredRun, StoredSweep
+    from sweep.tracking.read import StoredRun, StoredSweep
 
     Stored = tuple[StoredSweep, Sequence[StoredRun]]
 

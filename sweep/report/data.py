@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from sweep.question import Question, question_of
 from sweep.report.axes import Axis, axis_of
 from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of
 from sweep.report.formats import FLOOR, counted, joined, plain
-from sweep.tracking.question import Question, question_of
 
 if TYPE_CHECKING:
-    from sweep.tracking.stored import StoredRun, StoredSweep
+    from sweep.tracking.read import StoredRun, StoredSweep
 
 OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}
 

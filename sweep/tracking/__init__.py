@@ -1,11 +1,22 @@
 """Open the MLflow store, write runs and read them; the other packages do not import mlflow.
 
 Importing this package sets defaults for MLflow's environment variables and loads nothing heavy.
+mlflow is imported here only if training code has imported it.
 """
 
-import os
+from __future__ import annotations
 
-__all__ = ["DEFAULTS", "set_defaults"]
+import os
+import sys
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sweep.tracking.settings import Tracking
+
+__all__ = ["end_active_runs", "scratch_environment", "set_defaults", "training_environment"]
 
 DEFAULTS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -13,13 +24,59 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
-"""No telemetry, no retries by MLflow (`sweep.tracking.retry` does them), no printed links."""
+"""No telemetry, no retries by MLflow (`sweep.tracking.settings` does them), no printed links."""
+
+RUN_ID = "MLFLOW_RUN_ID"
 
 
 def set_defaults() -> None:
     """Set those DEFAULTS that the user has not set; MLflow reads some when it is imported."""
-    for name, value in DEFAULTS.items():
-        os.environ.setdefault(name, value)
+    os.environ.update(_defaults())
+
+
+def _defaults() -> dict[str, str]:
+    return {name: os.environ.get(name, value) for name, value in DEFAULTS.items()}
+
+
+def training_environment(
+    tracking: Tracking, experiment_id: str, run_id: str | None
+) -> dict[str, str]:
+    """Return variables that direct MLflow calls of training code to a store and experiment.
+
+    Unless `run_id` is None, they select that run as the active one.
+    """
+    found = {
+        **_defaults(),
+        "MLFLOW_TRACKING_URI": tracking.address,
+        "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
+        "MLFLOW_EXPERIMENT_ID": experiment_id,
+    }
+    return found if run_id is None else found | {RUN_ID: run_id}
+
+
+def scratch_environment(folder: Path) -> dict[str, str]:
+    """Return variables that direct MLflow calls to a temporary file store below `folder`."""
+    uri = {"MLFLOW_TRACKING_URI": folder.as_uri(), "MLFLOW_ALLOW_FILE_STORE": "true"}
+    return _defaults() | uri
+
+
+def end_active_runs(variables: Mapping[str, str]) -> None:
+    """End runs that training code left active and reset the grid point's run to RUNNING.
+
+    The recorder writes its final status. `variables` are those that were set during training.
+    """
+    if "mlflow" not in sys.modules:
+        return
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException):  # an unavailable store is reported when the run is recorded
+        while mlflow.active_run() is not None:
+            mlflow.end_run()
+        if RUN_ID in variables:
+            client = mlflow.MlflowClient()
+            if client.get_run(variables[RUN_ID]).info.status != "RUNNING":
+                client.update_run(variables[RUN_ID], status="RUNNING")
 
 
 set_defaults()

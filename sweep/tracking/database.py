@@ -15,15 +15,14 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import filelock
 import mlflow
 from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from sqlalchemy import Engine, event
 
 from sweep.errors import StoreError, StoreVersionError
-from sweep.tracking.retry import retry, translated
-from sweep.tracking.settings import Tracking, exists
+from sweep.tracking.locks import acquire
+from sweep.tracking.settings import Tracking, exists, retry, translated
 
 STORE_TAG = "sweep.store"
 """Tag of experiments created by sweep, whose artifact addresses may be rewritten."""
@@ -182,17 +181,13 @@ def expected_version() -> str:
 @contextmanager
 def _store_lock(tracking: Tracking, echo: Callable[[str], None]) -> Iterator[None]:
     """Hold the lock for creating or readdressing a store. Raises StoreError after a long wait."""
-    from sweep.tracking.locks import acquire  # avoids a circular import
-
     path = tracking.locks / "store.lock"
-    try:
-        lock = acquire(path, 5)
-    except filelock.Timeout:
+    lock = acquire(path, 5)
+    if lock is None:
         echo(f"Another process prepares {tracking.database}; waiting for it.")
-        try:
-            lock = acquire(path, LOCK_WAIT)
-        except filelock.Timeout as error:
-            raise StoreError(f"{path} is held by another process; end that process.") from error
+        lock = acquire(path, LOCK_WAIT)
+    if lock is None:
+        raise StoreError(f"{path} is held by another process; end that process.")
     try:
         yield
     finally:
@@ -228,9 +223,12 @@ def create(tracking: Tracking, echo: Callable[[str], None]) -> None:
 
 
 def create_experiment(client: MlflowClient, tracking: Tracking) -> None:
-    """Create the experiment of a local store with its artifacts below the outputs folder."""
-    location, tags = tracking.artifacts.as_uri(), {STORE_TAG: "local"}
-    client.create_experiment(tracking.experiment, artifact_location=location, tags=tags)
+    """Create a store's experiment; a local one has its artifacts below the outputs folder."""
+    if tracking.kind == "server":
+        client.create_experiment(tracking.experiment)
+    else:
+        location, tags = tracking.artifacts.as_uri(), {STORE_TAG: "local"}
+        client.create_experiment(tracking.experiment, artifact_location=location, tags=tags)
 
 
 def readdress(tracking: Tracking, experiment: Experiment, echo: Callable[[str], None]) -> None:

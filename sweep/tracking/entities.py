@@ -9,16 +9,15 @@ import os
 import posixpath
 import re
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.tracking.files import scalars
 from sweep.training.curve import charted
 from sweep.training.history import RunResult
 
@@ -29,10 +28,17 @@ NAME_LENGTH = 250
 VALUE_LENGTH = 500
 """Maximum length of a param or tag; truncated values are only displayed, never parsed."""
 
+NOTE = "mlflow.note.content"
+NOTE_LENGTH = 7500
+"""Tag of a note in Markdown, and its maximum length; MLflow truncates tags at 8000."""
+
 METRIC_LENGTH = 220
 """Maximum length of a user's metric name, which leaves room for the prefixes of tags."""
 
 ZERO_LOG10 = -324.0
+
+SCALARS = 64
+"""Maximum number of weights and biases that are stored as named scalars."""
 
 CURVES = ("error", "validation_error")
 SINGLE = (
@@ -151,6 +157,23 @@ def _scalars(result: RunResult) -> Iterator[Point]:
     yield Point("train_seconds", float(result.train_seconds))
     for name, weight in (scalars(result.final_weights) or {}).items():
         yield Point(entity_name(f"weights/{name}"), weight)
+
+
+def scalars(weights: Mapping[str, Any]) -> dict[str, float] | None:
+    """Return weights as named scalars, None if there are more than SCALARS.
+
+    An array ``w`` of a user's trainer becomes ``w_1``, ``w_2``, … in row-major order.
+    """
+    if sum(np.size(value) for value in weights.values()) > SCALARS:
+        return None
+    named: dict[str, float] = {}
+    for name, value in weights.items():
+        if np.ndim(value) == 0:
+            named[name] = float(value)
+        else:
+            flat = np.ravel(value)
+            named |= {f"{name}_{at}": float(one) for at, one in enumerate(flat, start=1)}
+    return named
 
 
 def curve_points(

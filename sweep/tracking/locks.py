@@ -19,20 +19,20 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from pathlib import Path
-from typing import Any
-
-import filelock
-import psutil
-from mlflow.entities import Param, Run, RunTag
+from typing import TYPE_CHECKING
 
 from sweep.errors import StoreError, UnreachableError
 from sweep.tracking import read, results
+from sweep.tracking.artifacts import CONFIG, config_bytes
 from sweep.tracking.entities import entity_name, is_plain_id, short
-from sweep.tracking.files import CONFIG, config_bytes
 from sweep.tracking.settings import Tracking
-from sweep.tracking.store import Store
+
+if TYPE_CHECKING:
+    import filelock
+    from mlflow.entities import Run
+
+    from sweep.tracking.store import Store
 
 HEARTBEAT = "sweep.heartbeat"
 """Tag of a sweep or a run that holds its last heartbeat, a `Beat` as JSON."""
@@ -50,12 +50,14 @@ LOCKS = re.compile(r"(sweeps|runs)/\w[\w.\-]{0,199}/(lock|job-\d{1,9}\.lock)", r
 # --- locks -------------------------------------------------------------------------------
 
 
-def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
-    """Acquire a lock within `seconds`; the system releases it if its process ends.
+def acquire(path: Path, seconds: float) -> filelock.BaseFileLock | None:
+    """Acquire a lock within `seconds`, or return None if another process holds it.
 
-    Raises filelock.Timeout if another process holds it, StoreError if the file cannot be created
-    or the file system does not support locks.
+    The system releases it if this process ends. Raises StoreError if the file cannot be created or
+    the file system does not support locks.
     """
+    import filelock
+
     lock = filelock.FileLock(path, thread_local=False)
     try:
         while True:
@@ -65,7 +67,7 @@ def acquire(path: Path, seconds: float) -> filelock.BaseFileLock:
                 return lock
             lock.release()  # `release` removed the file in the meantime
     except filelock.Timeout:
-        raise
+        return None
     except (OSError, NotImplementedError) as error:
         raise StoreError(
             f"{path} cannot be locked ({error}); give permission to write it, or choose outputs on "
@@ -103,16 +105,8 @@ def is_held(path: Path) -> bool:
 class Beat:
     """A heartbeat of a process. Times are in seconds since the epoch.
 
-    Attributes
-    ----------
-    lock
-        Path of its lock, relative to the outputs folder.
-    machine
-        Hash of host name, boot id and PID namespace.
-    started
-        Start time of the process.
-    time
-        Time of the heartbeat.
+    `lock` is the path of its lock, relative to the outputs folder, `machine` a hash of host name,
+    boot id and PID namespace, and `started` the start time of the process.
     """
 
     lock: str
@@ -134,6 +128,8 @@ class Beat:
     @classmethod
     def of(cls, lock: str, pid: int) -> Beat:
         """Return the heartbeat of a process on this machine."""
+        import psutil
+
         started = psutil.Process(pid).create_time()
         return cls(lock, socket.gethostname(), _machine(), pid, started, 0.0)
 
@@ -141,11 +137,9 @@ class Beat:
     def read(cls, tags: Mapping[str, str]) -> Beat | None:
         """Parse the heartbeat in a run's tags; None if it is missing or invalid."""
         try:
-            values: dict[str, Any] = json.loads(tags.get(HEARTBEAT, ""))
-            beat = cls(**values)
-            beat = replace(
-                beat, pid=int(beat.pid), started=float(beat.started), time=float(beat.time)
-            )
+            beat = cls(**json.loads(tags.get(HEARTBEAT, "")))
+            times = float(beat.started), float(beat.time)
+            beat = replace(beat, pid=int(beat.pid), started=times[0], time=times[1])
             return beat if LOCKS.fullmatch(beat.lock) else None
         except (TypeError, ValueError):
             return None
@@ -161,6 +155,8 @@ class Beat:
             return False
         if self.machine != _machine():
             return time.time() - self.time < EXPIRY
+        import psutil
+
         try:
             process = psutil.Process(self.pid)
             same = abs(process.create_time() - self.started) < 5.0  # otherwise the PID was reused
@@ -207,9 +203,8 @@ def close_abandoned(store: Store) -> list[str]:
     running = list(read.search(store, "attributes.status = 'RUNNING'"))
     if store.mode == "read" or not running:
         return []
-    try:
-        lock = acquire(store.tracking.locks / "recover.lock", OTHERS_CLOSE)
-    except filelock.Timeout:
+    lock = acquire(store.tracking.locks / "recover.lock", OTHERS_CLOSE)
+    if lock is None:
         return []  # another command is closing them
     try:
         sweeps: dict[str, list[Run]] = defaultdict(list)
@@ -251,7 +246,7 @@ def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] =
 
     If another client closes it at the same time, the server rejects one of them: retry.
     """
-    now = store.call(partial(store.client.get_run, run.info.run_id))
+    now = store.call(store.client.get_run, run.info.run_id)
     if now.info.status != "RUNNING":
         return False
     try:
@@ -269,17 +264,15 @@ def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] =
 def _write_end(store: Store, run: Run, parent: Run | None) -> None:
     """Close a run, with its params and configuration from the sweep's plan."""
     run_id, number = run.info.run_id, run.data.tags.get("sweep.cell", "")
-    cells = read.stored_sweep(store, parent).plan().get("cells", []) if parent else []
+    cells = read.StoredSweep.of(store, parent).plan().get("cells", []) if parent else []
     cell = cells[int(number)] if number.isdecimal() and int(number) < len(cells) else {}
-    params = [
-        Param(entity_name(key), short(value))
+    params = {
+        entity_name(key): short(value)
         for key, value in (cell.get("params") or {}).items()
-        if key not in run.data.params
-    ]
+        if entity_name(key) not in run.data.params
+    }
     if cell.get("config"):
-        files = {CONFIG: config_bytes(cell["config"])}
-        store.call(lambda: store.artifacts.copy(run_id, files))
-    outcome = [RunTag("sweep.outcome", "interrupted")]
-    store.call(lambda: store.client.log_batch(run_id, params=params[:100], tags=outcome))
+        store.call(store.artifacts.copy, run_id, {CONFIG: config_bytes(cell["config"])})
+    store.log(run_id, params=params, tags={"sweep.outcome": "interrupted"})
     end = max(run.info.start_time, time.time_ns() // 1_000_000)
-    store.call(lambda: store.client.set_terminated(run_id, "KILLED", end))
+    store.call(store.client.set_terminated, run_id, "KILLED", end)

@@ -18,7 +18,15 @@ from mlflow.types import ColSpec, Schema
 from sweep.checks import without_password
 from sweep.config.settings import Settings
 from sweep.model import model_of
-from sweep.tracking import files, read
+from sweep.tracking import read
+from sweep.tracking.artifacts import (
+    CONFIG,
+    PREPARATION,
+    WEIGHTS,
+    WEIGHTS_LARGE,
+    read_config,
+    read_weights,
+)
 from sweep.tracking.settings import from_options
 from sweep.tracking.store import open_store
 from sweep.training.data.files import Source
@@ -26,7 +34,7 @@ from sweep.training.data.files import Source
 MODEL = "model"
 """Artifact folder of the model: ``runs:/<run id>/model``."""
 
-NAMES = (files.CONFIG, files.PREPARATION, files.WEIGHTS, files.WEIGHTS_LARGE)
+NAMES = (CONFIG, PREPARATION, WEIGHTS, WEIGHTS_LARGE)
 
 CODE = """\
 from mlflow.models import set_model
@@ -43,11 +51,11 @@ class Served(PythonModel):
     def load_context(self, context: PythonModelContext) -> None:
         """Load the network from the run's files."""
         found = {name: Path(path).read_bytes() for name, path in context.artifacts.items()}
-        weights = next(name for name in (files.WEIGHTS, files.WEIGHTS_LARGE) if name in found)
-        document = found.get(files.PREPARATION)
+        weights = next(name for name in (WEIGHTS, WEIGHTS_LARGE) if name in found)
+        document = found.get(PREPARATION)
         self.model = model_of(
-            files.read_config(found[files.CONFIG]),
-            files.read_weights(found[weights], weights),
+            read_config(found[CONFIG]),
+            read_weights(found[weights], weights),
             None if document is None else json.loads(document),
         )
 
@@ -97,7 +105,7 @@ def log_model(options: Settings, run_id: str) -> str:
             )
         made = [path for path in Path(aside, MODEL).rglob("*") if path.is_file()]
         content = {path.relative_to(aside).as_posix(): path.read_bytes() for path in made}
-        store.call(lambda: store.artifacts.copy(run_id, content))
+        store.call(store.artifacts.copy, run_id, content)
     address = without_password(store.tracking.address)
     return (
         f"MLFLOW_TRACKING_URI='{address}' mlflow models serve -m runs:/{run_id}/{MODEL} "

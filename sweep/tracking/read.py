@@ -1,17 +1,28 @@
-"""Read sweeps and runs from the store."""
+"""Stored sweeps and runs, and searches for them. MLflow is loaded by a search alone.
+
+Values read from the store can be pickled and read their files themselves.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from functools import partial
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self
 
-from mlflow.entities import Run, ViewType
+import numpy as np
+import numpy.typing as npt
 
 from sweep.errors import NotFoundError, RunGoneError
-from sweep.tracking.entities import is_plain_id
-from sweep.tracking.store import Store
-from sweep.tracking.stored import SUPERSEDED, StoredRun, StoredSweep
+from sweep.tracking import artifacts
+from sweep.tracking.artifacts import Artifacts
+from sweep.tracking.entities import NOT_FINITE, ORIGINAL, is_plain_id
+
+if TYPE_CHECKING:
+    from mlflow.entities import Run
+
+    from sweep.tracking.store import Store
+    from sweep.training.curve import Points
 
 PAGE = 1000
 CELL = "sweep.cell"
@@ -19,6 +30,9 @@ CELL = "sweep.cell"
 
 NAME = "sweep.name"
 """Tag with the name of a sweep."""
+
+SUPERSEDED = "sweep.superseded_by"
+"""The tag of a run that does not count, with the id of the attempt that does."""
 
 SWEEPS = "tags.`sweep.role` = 'sweep'"
 NEWEST = ("tags.`sweep.sequence` DESC", "attributes.start_time DESC")
@@ -28,15 +42,142 @@ History = Mapping[str, tuple[tuple[int, float], ...]]
 """Metric -> its (step, value) pairs, ascending, without duplicates."""
 
 
+@dataclass(frozen=True)
+class StoredRun:
+    """A run as stored.
+
+    Attributes
+    ----------
+    metrics
+        The last value of each metric; floats are exact.
+    start_time, end_time
+        Milliseconds since the epoch, or None.
+    """
+
+    run_id: str
+    name: str
+    status: str
+    params: dict[str, str]
+    metrics: dict[str, float]
+    tags: dict[str, str]
+    start_time: int | None
+    end_time: int | None = None
+    artifacts: Artifacts | None = field(default=None, repr=False, compare=False)
+
+    @classmethod
+    def of(cls, store: Store, run: Run) -> Self:
+        """Convert an MLflow run."""
+        store.artifacts.remember(run)
+        info, data = run.info, run.data
+        values = dict(data.params), dict(data.metrics), dict(data.tags)
+        times = info.start_time, info.end_time
+        return cls(info.run_id, info.run_name, info.status, *values, *times, store.artifacts)
+
+    @property
+    def outcome(self) -> str | None:
+        """``completed``, ``diverged``, ``failed`` or ``interrupted``; None while it runs."""
+        return self.tags.get("sweep.outcome")
+
+    @property
+    def cell(self) -> int:
+        """Index of the grid point in the sweep's plan; 0 for a single run."""
+        text = self.tags.get(CELL, "")
+        return int(text) if text.isdecimal() else 0
+
+    def is_whole(self) -> bool:
+        """Return whether the files of a finished run are complete; a power cut may empty them."""
+        return self.artifacts is None or self.artifacts.is_whole(self.run_id)
+
+    def file(self, name: str) -> bytes | None:
+        """Return the content of an artifact, or None."""
+        return self.artifacts.read(self.run_id, name) if self.artifacts else None
+
+    def config(self) -> dict[str, Any]:
+        """Return the resolved configuration; empty if none was written."""
+        content = self.file(artifacts.CONFIG)
+        return artifacts.read_config(content) if content else {}
+
+    def columns(self) -> dict[str, npt.NDArray[Any]]:
+        """Return the columns of the curve's file by name, each of shape (n,)."""
+        content = self.file(artifacts.CURVE)
+        if content is None:
+            return {"step": np.empty(0, dtype=np.int64), "error": np.empty(0)}
+        return artifacts.read_curve(content)
+
+    def curve(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Return the kept steps and their errors, shape (n,) each; n = 0 without a curve."""
+        columns = self.columns()
+        return columns["step"], columns["error"]
+
+    def validation(self) -> npt.NDArray[np.float64] | None:
+        """Return the validation errors at the curve's steps, shape (n,), or None."""
+        return self.columns().get("validation_error")
+
+    def named_curves(self) -> dict[str, Points]:
+        """Return the steps and values of each metric that a user's trainer yielded by name."""
+        return artifacts.named_curves(self.columns())
+
+    def metric_names(self) -> dict[str, str]:
+        """Return metric -> its original name, where MLflow does not accept that name."""
+        return self._tagged(ORIGINAL)
+
+    def not_finite(self) -> dict[str, str]:
+        """Return metric -> ``nan``, ``inf`` or ``-inf``, which are not stored as values."""
+        return self._tagged(NOT_FINITE)
+
+    def _tagged(self, start: str) -> dict[str, str]:
+        found = self.tags.items()
+        return {key.removeprefix(start): text for key, text in found if key.startswith(start)}
+
+    def weights(self) -> dict[str, dict[str, Any]]:
+        """Return ``{"initial": {name: value}, "final": {…}}``; empty if none were written."""
+        for name in (artifacts.WEIGHTS, artifacts.WEIGHTS_LARGE):
+            if content := self.file(name):
+                return artifacts.read_weights(content, name)
+        return {}
+
+    def preparation(self) -> dict[str, Any] | None:
+        """Return how the run's data was prepared; None if its rows were used unchanged."""
+        content = self.file(artifacts.PREPARATION)
+        return None if content is None else dict(json.loads(content))
+
+    def thresholds(self) -> dict[int, int | None]:
+        """Return k -> first step with error <= 10^-k, or None."""
+        content = self.file(artifacts.THRESHOLDS)
+        return artifacts.read_thresholds(content) if content else {}
+
+    def traceback(self) -> str | None:
+        """Return the traceback of a failed run, or None."""
+        content = self.file(artifacts.TRACEBACK)
+        return None if content is None else content.decode("utf-8", "replace")
+
+
+class StoredSweep(StoredRun):
+    """A sweep's parent run as stored."""
+
+    @property
+    def sweep_id(self) -> str:
+        """The sweep's id."""
+        return self.tags.get("sweep.id", "")
+
+    def plan(self) -> dict[str, Any]:
+        """Return ``plan.json``; empty if the sweep died before it was written."""
+        content = self.file("plan.json")
+        loaded = json.loads(content) if content else {}
+        return loaded if isinstance(loaded, dict) else {}
+
+
 def search(
     store: Store, condition: str, *order: str, deleted: bool = False, most: int | None = None
 ) -> Iterator[Run]:
     """Yield the experiment's runs that match a filter, fetched in pages; at most `most`."""
+    from mlflow.entities import ViewType
+
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
     token = None
     while True:
         arguments = [store.experiment_id], condition, view, most or PAGE, list(order) or None, token
-        page = store.call(partial(store.client.search_runs, *arguments))
+        page = store.call(store.client.search_runs, *arguments)
         yield from page
         token = page.token
         if not token or most is not None:
@@ -49,7 +190,7 @@ def _first(store: Store, condition: str, *order: str, deleted: bool = False) -> 
 
 def list_sweeps(store: Store) -> list[StoredSweep]:
     """Return all sweeps of the experiment, newest first."""
-    return [stored_sweep(store, run) for run in search(store, SWEEPS, *NEWEST)]
+    return [StoredSweep.of(store, run) for run in search(store, SWEEPS, *NEWEST)]
 
 
 def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
@@ -65,13 +206,13 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
                 f"sweep=last: {where} holds no sweep of experiment {experiment}; run "
                 "`python -m sweep -m` first."
             )
-        return stored_sweep(store, found)
+        return StoredSweep.of(store, found)
     if is_plain_id(sweep_id):
         by_id = f"{SWEEPS} and tags.`sweep.id` = '{sweep_id}'"
         by_name = f"{SWEEPS} and tags.`{NAME}` = '{sweep_id}'"
         found = _first(store, by_id) or _first(store, by_name, *NEWEST)
         if found is not None:
-            return stored_sweep(store, found)
+            return StoredSweep.of(store, found)
         deleted = _first(store, by_id, deleted=True)
         if deleted is not None:
             store.check_experiment()
@@ -85,18 +226,6 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
     )
 
 
-def next_sequence(store: Store) -> str:
-    """Return the next sweep's sequence number, zero-padded to sort as text."""
-    newest = _first(store, SWEEPS, *NEWEST)
-    last = newest.data.tags.get("sweep.sequence", "") if newest else ""
-    return f"{int(last) + 1 if last.isdecimal() else 1:08d}"
-
-
-def stored_sweep(store: Store, run: Run) -> StoredSweep:
-    """Convert an MLflow parent run to a StoredSweep."""
-    return StoredSweep(run.data.tags.get("sweep.id", ""), **_fields(store, run))
-
-
 def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[StoredRun]:
     """Return a sweep's runs in plan order, one for each started grid point.
 
@@ -106,7 +235,7 @@ def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[Stor
         return []
     condition = f"tags.`sweep.role` = 'run' and tags.`sweep.id` = '{sweep_id}'"
     runs = [
-        stored_run(store, run)
+        StoredRun.of(store, run)
         for run in search(store, condition, "attributes.start_time ASC")
         if run.data.tags.get(CELL, "").isdecimal()
     ]
@@ -137,14 +266,14 @@ def find_run(store: Store, run_id: str) -> StoredRun:
     if not is_plain_id(run_id):
         raise missing
     try:
-        run = store.call(lambda: store.client.get_run(run_id))
+        run = store.call(store.client.get_run, run_id)
     except RunGoneError as error:
         raise missing from error
     if run.info.lifecycle_stage != "active":
         raise NotFoundError(
             f"run={run_id} was deleted; {store.restore_command(run_id)} brings it back."
         )
-    return stored_run(store, run)
+    return StoredRun.of(store, run)
 
 
 def finished_by_signature(store: Store, signatures: Collection[str]) -> dict[str, StoredRun]:
@@ -154,7 +283,7 @@ def finished_by_signature(store: Store, signatures: Collection[str]) -> dict[str
     for run in search(store, condition, "attributes.start_time ASC"):
         signature = run.data.tags.get("sweep.signature", "")
         if signature in signatures and signature not in found:
-            found[signature] = stored_run(store, run)
+            found[signature] = StoredRun.of(store, run)
     return found
 
 
@@ -162,32 +291,6 @@ def histories(store: Store, run: StoredRun) -> History:
     """Return all stored values of a run's metrics."""
     found = {}
     for key in run.metrics:
-        ask = partial(store.client.get_metric_history, run.run_id, key)
-        found[key] = tuple(sorted({(metric.step, metric.value) for metric in store.call(ask)}))
+        values = store.call(store.client.get_metric_history, run.run_id, key)
+        found[key] = tuple(sorted({(one.step, one.value) for one in values}))
     return found
-
-
-def stored_run(store: Store, run: Run) -> StoredRun:
-    """Convert an MLflow run to a StoredRun."""
-    tags = run.data.tags
-    cell = tags.get(CELL, "")
-    return StoredRun(
-        name=run.info.run_name,
-        outcome=tags.get("sweep.outcome"),
-        params=dict(run.data.params),
-        cell=int(cell) if cell.isdecimal() else 0,
-        **_fields(store, run),
-    )
-
-
-def _fields(store: Store, run: Run) -> dict[str, Any]:
-    store.artifacts.remember(run)
-    return {
-        "run_id": run.info.run_id,
-        "status": run.info.status,
-        "tags": dict(run.data.tags),
-        "metrics": dict(run.data.metrics),
-        "start_time": run.info.start_time,
-        "end_time": run.info.end_time,
-        "artifacts": store.artifacts,
-    }

@@ -229,7 +229,10 @@ def _load() -> None:
     """Load MLflow in the worker, and exempt the loaded objects from garbage collection."""
     gc.disable()
     with suppress(Exception):  # the first call raises it again
-        from sweep.tracking import locks, pages, write  # noqa: F401
+        import filelock  # noqa: F401
+        import psutil  # noqa: F401
+
+        from sweep.tracking import pages  # noqa: F401
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
     gc.enable()

@@ -9,24 +9,33 @@ is removed once its run is stored; until then `resume` finds it. Files are not s
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sweep.tracking.entities import NOT_FINITE, ORIGINAL, Point, metric_tags, run_metrics
-from sweep.tracking.files import (
+from sweep.tracking.artifacts import (
     CONFIG,
+    CURVE,
+    LOG,
     PREPARATION,
+    THRESHOLDS,
+    TRACEBACK,
     config_bytes,
+    curve_bytes,
     json_bytes,
-    result_files,
-    text_files,
+    named_curves,
+    weights_file,
 )
-from sweep.tracking.retry import os_trouble
+from sweep.tracking.entities import NOT_FINITE, ORIGINAL, OURS, Point, metric_tags, run_metrics
+from sweep.tracking.settings import os_trouble
 from sweep.training.history import RunResult
+
+if TYPE_CHECKING:
+    from sweep.tracking.read import StoredRun
 
 FILES = "artifacts"
 RECORD = "run.json"
@@ -37,6 +46,13 @@ STATUS = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
+
+VALUES = (
+    *("initial_error", "final_error", "best_error"),
+    *("final_validation_error", "best_validation_error"),
+)
+STEPS = ("best_step", "diverged_at", "stalled_at", "stopped_at")
+"""Metrics that are fields of `RunResult` by the same name."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +69,17 @@ def completed(
     result: RunResult, config: Mapping[str, Any], preparation: Mapping[str, Any] | None = None
 ) -> Content:
     """Return the content of a run with a result; `preparation` is None for unprepared data."""
-    files = result_files(result, config)
+    name, weights = weights_file(result)
+    thresholds = {f"1e-{k}": step for k, step in result.thresholds.items()}
+    ended = result.failure
+    failure = None if ended is None else ended.traceback or ended.sentence
+    files = {
+        CONFIG: config_bytes(config),
+        CURVE: curve_bytes(result.steps, result.errors, result.validation, result.curves),
+        THRESHOLDS: json_bytes(thresholds),
+        name: weights,
+        **_texts(failure, result.printed),
+    }
     if preparation is not None:
         files[PREPARATION] = json_bytes(preparation)
     return Content(result.outcome, tuple(run_metrics(result)), files, metric_tags(result))
@@ -61,13 +87,71 @@ def completed(
 
 def failed(traceback: str, config: Mapping[str, Any], printed: str = "") -> Content:
     """Return the content of a failed run, with the output that it printed."""
-    files = text_files(traceback, printed)
-    return Content("failed", files=files | {CONFIG: config_bytes(config)})
+    files = {**_texts(traceback, printed), CONFIG: config_bytes(config)}
+    return Content("failed", files=files)
 
 
 def interrupted(config: Mapping[str, Any]) -> Content:
     """Return the content of a run that was stopped before it had a result."""
     return Content("interrupted", files={CONFIG: config_bytes(config)})
+
+
+def _texts(traceback: str | None, printed: str) -> dict[str, bytes]:
+    texts = {TRACEBACK: traceback, LOG: printed}
+    return {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items() if text}
+
+
+def result_of(run: StoredRun) -> RunResult | None:
+    """Return the result of a finished run; None if its files are missing or damaged."""
+    metrics = run.metrics
+    try:
+        columns, weights, thresholds = run.columns(), run.weights(), run.thresholds()
+        parts = {part: _numbers(named) for part, named in weights.items()}
+        steps, errors = columns["step"], columns["error"]
+        initial, final, seconds = parts["initial"], parts["final"], metrics["train_seconds"]
+    except (KeyError, OSError, ValueError):
+        return None
+    if not len(steps) or not thresholds:
+        return None
+
+    curves = named_curves(columns)
+    found: dict[str, Any] = {name: metrics.get(name) for name in VALUES}
+    found |= {name: int(metrics[name]) if name in metrics else None for name in STEPS}
+    return RunResult(
+        iters=int(run.params["iters"]),
+        outcome=run.outcome or "completed",
+        steps=steps,
+        errors=errors,
+        thresholds=thresholds,
+        initial_weights=initial,
+        final_weights=final,
+        best_weights=parts.get("best"),
+        train_seconds=seconds,
+        validation=columns.get("validation_error"),
+        curves=curves,
+        metrics={name: value for name, value in _own_metrics(run) if name not in curves},
+        printed=(run.file(LOG) or b"").decode("utf-8", "replace"),
+        **found,
+    )
+
+
+def _own_metrics(run: StoredRun) -> Iterator[tuple[str, float]]:
+    """Yield the metrics of a user's trainer under their original names."""
+    names = run.metric_names()
+    for key, value in run.metrics.items():
+        if key not in OURS and not key.startswith("weights/"):
+            yield names.get(key, key), value
+    for key, text in run.not_finite().items():
+        yield names.get(key, key), float(text)
+
+
+def _numbers(value: Any) -> Any:
+    """Replace None, which JSON has for weights that are not finite, by NaN."""
+    if isinstance(value, dict):
+        return {name: _numbers(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_numbers(one) for one in value]
+    return math.nan if value is None else value
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,15 @@
-"""Write the runs of one process to the store: create them, log their curves, finish them."""
+"""Write the runs of one process to the store: create them, log their curves, finish them.
+
+A run takes three requests: creation, one batch with all values, and status, before which its files
+are in place. Every step may be repeated: files are replaced, and points with equal time and value
+are stored once.
+"""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
@@ -12,13 +17,19 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
-from sweep.tracking import results
+from sweep.tracking import locks, read, results
+from sweep.tracking.entities import CURVES, Point, curve_points, entity_name, is_plain_id, short
+from sweep.tracking.locks import Beat
+from sweep.tracking.read import SUPERSEDED
 from sweep.tracking.results import RunRecord
+from sweep.tracking.settings import retry
+from sweep.training.curve import charted
 
 if TYPE_CHECKING:
-    from sweep.tracking.locks import Beat
-    from sweep.tracking.store import Store
+    from sweep.tracking.store import Store, Value
     from sweep.training.curve import CurveSlice
 
 UPLOADS = 4
@@ -87,24 +98,27 @@ class RunWriter:
         return self.store.experiment_id, self._ids.get(record.cell)
 
     def _create(self, record: RunRecord) -> None:
-        from sweep.tracking import locks, write
-
         self._asked.add(record.cell)
         if self._run_lock is None:
-            self._ids[record.cell] = write.create_run(self.store, record)
+            self._ids[record.cell] = create_run(self.store, record)
             return
         beat = self._lock(self._run_lock.format(cell=record.cell))
-        more = {locks.HEARTBEAT: beat.to_json()}
-        self._ids[record.cell] = run_id = write.create_run(self.store, record, more)
+        run_id = create_run(self.store, record, {locks.HEARTBEAT: beat.to_json()})
+        self._ids[record.cell] = run_id
         self._keep_beating(run_id, beat)
 
     def log_curve(self, cell: int, start_time: int, part: CurveSlice) -> None:
-        """Log a part of the curve of a training run; the curve is written again at its end."""
-        from sweep.tracking import write
+        """Log those points of a training run's curve that its final chart will have.
 
-        if cell in self._ids and not self.stopping():
-            with suppress(StoreError):  # raised again at the end of the run
-                write.log_curve(self.store, self._ids[cell], start_time, part)
+        The curve is written again at the run's end.
+        """
+        if cell not in self._ids or self.stopping() or not len(part.steps):
+            return
+        charts = np.append(0, charted(int(part.steps[-1])))
+        chosen = np.flatnonzero(np.isin(part.steps, charts))
+        points = curve_points(part.steps, part.errors, part.validation, chosen)
+        with suppress(StoreError):  # raised again at the end of the run
+            self.store.log(self._ids[cell], _values(points, start_time, start_time))
 
     def finish_runs(self, paths: Sequence[Path]) -> list[Finished]:
         """Store result files, the status of each run last, and remove them.
@@ -127,8 +141,6 @@ class RunWriter:
 
     def _answers(self) -> bool:
         """Return whether the server answers a small request."""
-        from sweep.tracking.retry import retry
-
         store = self.store
         ask = partial(store.client.get_experiment, store.experiment_id)
         for pause in PAUSES:
@@ -142,8 +154,6 @@ class RunWriter:
         return False
 
     def _finish(self, path: Path) -> Finished:
-        from sweep.tracking import write
-
         cell, store = int(path.name), self.store
         record = results.read(path)
         if record is None:
@@ -151,7 +161,7 @@ class RunWriter:
         run_id, finished = self._ids.get(cell), False
         try:
             if run_id is None and (self._resumed or cell in self._asked):
-                run_id, finished = write.find(store, record)
+                run_id, finished = find_run(store, record)
             if run_id is not None and finished:
                 results.remove(path)
                 return Finished(cell, "stored", run_id)
@@ -159,7 +169,7 @@ class RunWriter:
                 if run_id is None or not store.artifacts.is_whole(run_id):
                     return Finished(cell, "damaged", problem=f"{path} has no files.")
             self._asked.add(cell)
-            run_id = write.store_result(store, path, record, run_id)
+            run_id = store_result(store, path, record, run_id)
         except UnreachableError:
             return Finished(cell, "waiting")
         except RunGoneError as error:
@@ -176,33 +186,25 @@ class RunWriter:
 
     def _lock(self, path: str) -> Beat:
         """Hold a lock, relative to the folder of outputs, until `close`; return its heartbeat."""
-        import filelock
-
-        from sweep.tracking import locks, read
-
         file = self.store.tracking.outputs / path
-        try:
-            lock = locks.acquire(file, LOCK_SECONDS)
-        except filelock.Timeout:
+        lock = locks.acquire(file, LOCK_SECONDS)
+        if lock is None:
             sweep_id = path.split("/")[1]
-            beat = locks.Beat.read(read.find_sweep(self.store, sweep_id).tags)
-            raise busy(sweep_id, beat) from None
+            beat = Beat.read(read.find_sweep(self.store, sweep_id).tags)
+            raise busy(sweep_id, beat)
         self._held.callback(locks.release, lock, file)
-        return locks.Beat.of(path, self.pid)
+        return Beat.of(path, self.pid)
 
     def _keep_beating(self, run_id: str, beat: Beat) -> None:
         """Renew a run's heartbeat on a server; in a local store the lock itself is checked."""
-        from sweep.tracking import locks
-
         if self.store.tracking.kind == "local":
             return
         ended, store = threading.Event(), self.store
-        set_tag = store.client.set_tag
 
         def renew() -> None:
             while not ended.wait(locks.BEAT):
                 with suppress(StoreError):  # raised again by the next result
-                    store.call(partial(set_tag, run_id, locks.HEARTBEAT, beat.to_json()))
+                    store.call(store.client.set_tag, run_id, locks.HEARTBEAT, beat.to_json())
 
         threading.Thread(target=renew, name="sweep-heartbeat", daemon=True).start()
         self._held.callback(ended.set)
@@ -213,3 +215,73 @@ def busy(sweep_id: str, beat: Beat | None) -> StoreBusyError:
     return StoreBusyError(
         f"Sweep {sweep_id} is held by {who}; wait until it is done, or end that process."
     )
+
+
+def create_run(store: Store, record: RunRecord, more: Mapping[str, str] = {}) -> str:
+    """Create a run with status RUNNING and return its id; `more` are further tags."""
+    name = short(record.name, 250) or "run"
+    tags = {entity_name(key): short(text) for key, text in {**record.tags, **more}.items()}
+    create = store.client.create_run
+    run = store.call(create, store.experiment_id, record.start_time, tags, name)
+    store.artifacts.remember(run)
+    return str(run.info.run_id)
+
+
+def find_run(store: Store, record: RunRecord) -> tuple[str | None, bool]:
+    """Return the id of a grid point's run and whether it is finished; the id is None without one.
+
+    A finished run is preferred, else the one of the same attempt is returned.
+    """
+    sweep_id, signature = record.sweep_id, record.tags.get("sweep.signature", "")
+    if not is_plain_id(signature if sweep_id is None else sweep_id):
+        return None, False
+    if sweep_id is None:
+        same = f"tags.`sweep.signature` = '{signature}'"
+        condition = f"{same} and attributes.start_time = {record.start_time}"
+    else:
+        condition = f"tags.`sweep.id` = '{sweep_id}' and tags.`sweep.cell` = '{record.cell}'"
+    attempt = None
+    for run in read.search(store, condition):
+        run_id, tags = str(run.info.run_id), run.data.tags
+        if tags.get("sweep.id") != sweep_id or SUPERSEDED in tags:
+            continue
+        if run.info.status == "FINISHED" and store.artifacts.is_whole(run_id):
+            return run_id, True
+        if run.info.start_time == record.start_time:
+            attempt = run_id
+    return attempt, False
+
+
+def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None) -> str:
+    """Store a result file, its status last, and remove it; return the run's id.
+
+    `run_id` is None if the run is yet to be created. Raises RunGoneError if the run was deleted,
+    StoreError if the disk is full or the server does not answer or refuses it. The result file
+    stays then.
+    """
+    tags = record.end_tags
+    try:
+        if run_id is None:
+            run_id, tags = create_run(store, record, tags), {}
+        params = {entity_name(key): short(text) for key, text in record.params.items()}
+        values = _values(record.metrics, record.start_time, record.end_time)
+        store.log(run_id, values, params, tags)  # first: it fails if the run was deleted
+        files = path / results.FILES
+        if files.is_dir():
+            store.call(store.artifacts.put, run_id, files)
+        end = max(record.start_time, record.end_time)
+        store.call(store.client.set_terminated, run_id, record.status, end)
+    except RunGoneError as error:
+        store.check_experiment()
+        raise RunGoneError(
+            f"Run {record.name} was deleted while it was written; its result lies in {path}, and "
+            f"resume stores it; {store.restore_command(run_id or 'ID')} brings back the run."
+        ) from error
+    results.remove(path)
+    return run_id
+
+
+def _values(points: Iterable[Point], start_time: int, end_time: int) -> Iterator[Value]:
+    """Yield metric values; points of curves have the start time, both during and after training."""
+    for key, value, step in points:
+        yield key, value, start_time if key in CURVES else end_time, step

@@ -6,15 +6,24 @@ plain values. MLflow is loaded when the store is opened.
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from sweep.tracking import results
+from sweep.errors import StoreBusyError
+from sweep.question import question_of, totals_of
+from sweep.tracking import read, results
+from sweep.tracking.entities import NOTE, NOTE_LENGTH, entity_name, short, short_lines, source_tags
+from sweep.tracking.locks import HEARTBEAT, Beat, recover
+from sweep.tracking.read import SUPERSEDED, StoredRun, StoredSweep
 from sweep.tracking.runs import RunWriter, busy
 from sweep.tracking.settings import Tracking, probe_space
-from sweep.tracking.stored import StoredRun, StoredSweep
+
+if TYPE_CHECKING:
+    from sweep.tracking.store import Store
 
 
 class Session(RunWriter):
@@ -33,8 +42,6 @@ class Session(RunWriter):
         experiment's id and a message for each repair. Raises StoreError if the store cannot be
         used or has less free space than `need_bytes`.
         """
-        from sweep.tracking.locks import recover
-
         self._open(tracking, need_bytes, run_lock)
         return self.store.experiment_id, recover(self.store)
 
@@ -54,11 +61,9 @@ class Session(RunWriter):
 
     def start_sweep(self, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]) -> str:
         """Create a new sweep's parent run with its plan; return the run's id."""
-        from sweep.tracking import locks, write
-
         beat = self._lock(f"sweeps/{sweep_id}/lock")
-        tags = {**tags, locks.HEARTBEAT: beat.to_json()}
-        self.parent_run_id = write.start_sweep(self.store, sweep_id, plan, tags)
+        tags = {**tags, HEARTBEAT: beat.to_json()}
+        self.parent_run_id = create_sweep(self.store, sweep_id, plan, tags)
         self._keep_beating(self.parent_run_id, beat)
         return self.parent_run_id
 
@@ -67,14 +72,12 @@ class Session(RunWriter):
 
         Raises StoreBusyError, naming the owner, if another process works on it.
         """
-        from sweep.tracking import locks, read
-
         mine = self._lock(f"sweeps/{sweep_id}/lock").lock
         found = read.find_sweep(self.store, sweep_id)
         every = read.sweep_runs(self.store, sweep_id, every=True)
         everything: list[StoredSweep | StoredRun] = [found, *every]
-        for each in everything:
-            beat = locks.Beat.read(each.tags) if each.status == "RUNNING" else None
+        for one in everything:
+            beat = Beat.read(one.tags) if one.status == "RUNNING" else None
             if beat is not None and beat.is_alive(self.store.tracking, mine):
                 raise busy(sweep_id, beat)
         self.parent_run_id, self._resumed = found.run_id, True
@@ -87,15 +90,13 @@ class Session(RunWriter):
         Raises StoreBusyError if another command added grid points since the plan was read, and
         StoreError if less than `need_bytes` is free.
         """
-        from sweep.tracking import locks, write
-
         store, run_id = self.store, self.parent_run_id
         probe_space(store.tracking.outputs, need_bytes)
-        write.check_same_cells(store, sweep_id, plan)
-        write.write_plan(store, run_id, plan)
-        beat = locks.Beat.of(f"sweeps/{sweep_id}/lock", self.pid)
-        store.call(lambda: store.client.set_tag(run_id, locks.HEARTBEAT, beat.to_json()))
-        store.call(lambda: store.client.update_run(run_id, status="RUNNING"))
+        check_same_cells(store, sweep_id, plan)
+        write_plan(store, run_id, plan)
+        beat = Beat.of(f"sweeps/{sweep_id}/lock", self.pid)
+        store.call(store.client.set_tag, run_id, HEARTBEAT, beat.to_json())
+        store.call(store.client.update_run, run_id, status="RUNNING")
         self._keep_beating(run_id, beat)
 
     def join_sweep(self, tracking: Tracking, sweep_id: str) -> tuple[str, dict[str, Any]]:
@@ -103,8 +104,6 @@ class Session(RunWriter):
 
         Raises NotFoundError if the store has no sweep of this id.
         """
-        from sweep.tracking import read
-
         self._open(tracking, 0, f"sweeps/{sweep_id}/job-{{cell}}.lock")
         found = read.find_sweep(self.store, sweep_id)
         self.parent_run_id = found.run_id
@@ -112,8 +111,6 @@ class Session(RunWriter):
 
     def reusable(self, signatures: Collection[str]) -> dict[str, StoredRun]:
         """Return a finished run, of any sweep, for each signature that has one."""
-        from sweep.tracking import read
-
         return read.finished_by_signature(self.store, signatures)
 
     def collect_runs(self, sweep_id: str, elsewhere: bool) -> tuple[StoredSweep, list[StoredRun]]:
@@ -122,13 +119,11 @@ class Session(RunWriter):
         With `elsewhere`, jobs in other processes trained some of them and have ended: runs that
         they left open are closed.
         """
-        from sweep.tracking import locks, read, write
-
         if elsewhere:
-            for sentence in locks.recover(self.store):
+            for sentence in recover(self.store):
                 self.echo(sentence)
         sweep = read.find_sweep(self.store, sweep_id)
-        self._collected = sweep, write.deduplicate_runs(self.store, sweep)
+        self._collected = sweep, deduplicate_runs(self.store, sweep)
         return self._collected
 
     def save_views(self) -> None:
@@ -160,8 +155,7 @@ class Session(RunWriter):
         The note is made from `text`, a summary of the report. `totals` are the metrics if the
         runs were not collected.
         """
-        from sweep.tracking import pages, write
-        from sweep.tracking.question import question_of, totals_of
+        from sweep.tracking import pages
 
         note = None
         if self._collected is not None:
@@ -170,5 +164,98 @@ class Session(RunWriter):
             if text is not None and self._links:
                 with self._optional():
                     note = pages.describe(self.store, sweep, self._links, text, report)
-        write.finish_sweep(self.store, self.parent_run_id, status, totals, note, report)
+        end_sweep(self.store, self.parent_run_id, status, totals, note, report)
         return self._links
+
+
+def create_sweep(
+    store: Store, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]
+) -> str:
+    """Create a sweep's parent run with its plan, before its runs; return the run's id."""
+    newest = next(read.search(store, read.SWEEPS, *read.NEWEST, most=1), None)
+    last = newest.data.tags.get("sweep.sequence", "") if newest else ""
+    sequence = f"{int(last) + 1 if last.isdecimal() else 1:08d}"  # sorts as text
+    ours = {"sweep.role": "sweep", "sweep.id": sweep_id, "sweep.sequence": sequence}
+    texts = {key: short(text) for key, text in {**tags, **ours, **source_tags()}.items()}
+    run = store.call(store.client.create_run, store.experiment_id, _now(), texts, sweep_id)
+    store.artifacts.remember(run)
+    write_plan(store, run.info.run_id, plan)
+    return str(run.info.run_id)
+
+
+def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> None:
+    """Raise StoreBusyError if another command added grid points after the plan was read."""
+    stored = read.find_sweep(store, sweep_id).plan().get("cells", ())
+    ours = [cell["config"] for cell in plan["cells"][: len(stored)]]
+    if [cell["config"] for cell in stored] != ours:
+        raise StoreBusyError(
+            f"Sweep {sweep_id} got other cells from another command meanwhile; run the command "
+            "again."
+        )
+
+
+def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> None:
+    """Write or replace a sweep's ``plan.json``, number of runs, name, tags and note."""
+    text = json.dumps(plan, allow_nan=False, ensure_ascii=False)
+    files = {"plan.json": text.encode("utf-8", "backslashreplace")}
+    store.call(store.artifacts.copy, parent_run_id, files)
+    about = plan.get("about", {})
+    tags = {entity_name(key): short(value) for key, value in about.get("tags", {}).items()}
+    if "name" in about:
+        tags[read.NAME] = about["name"]
+    totals = {"runs_total": float(len(plan.get("cells", ())))}
+    _describe(store, parent_run_id, totals, about.get("note"), tags)
+
+
+def end_sweep(
+    store: Store,
+    parent_run_id: str,
+    status: str,
+    totals: Mapping[str, float],
+    note: str | None = None,
+    report_folder: Path | None = None,
+) -> None:
+    """Write a sweep's metrics, note and report, then its status.
+
+    `status` is FINISHED, FAILED or KILLED, `note` is Markdown for MLflow's UI. The files of
+    `report_folder` become the artifacts ``report/…``.
+    """
+    if report_folder is not None:
+        files = {
+            f"report/{path.relative_to(report_folder).as_posix()}": path.read_bytes()
+            for path in sorted(report_folder.rglob("*"))
+            if path.is_file() and not path.name.startswith(".")  # being written by another command
+        }
+        store.call(store.artifacts.copy, parent_run_id, files)
+    _describe(store, parent_run_id, totals, note or None)
+    store.call(store.client.set_terminated, parent_run_id, status)
+
+
+def _describe(
+    store: Store,
+    run_id: str,
+    totals: Mapping[str, float],
+    note: str | None,
+    tags: Mapping[str, str] = {},
+) -> None:
+    texts = {} if note is None else {NOTE: short_lines(note, NOTE_LENGTH)}
+    now = _now()
+    store.log(
+        run_id, [(key, value, now, 0) for key, value in totals.items()], tags={**tags, **texts}
+    )
+
+
+def deduplicate_runs(store: Store, sweep: StoredSweep) -> list[StoredRun]:
+    """Return a sweep's runs, one per grid point, and tag the other attempts as superseded."""
+    every = read.sweep_runs(store, sweep.sweep_id, every=True)
+    runs = read.counting(every)
+    kept = {run.cell: run.run_id for run in runs}
+    for run in every:
+        other = run.run_id != kept[run.cell]
+        if other and SUPERSEDED not in run.tags and run.status != "RUNNING":
+            store.call(store.client.set_tag, run.run_id, SUPERSEDED, kept[run.cell])
+    return runs
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000

@@ -5,21 +5,20 @@ from __future__ import annotations
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, TypeVar
+from typing import Literal, ParamSpec, TypeVar
 
 from mlflow import MlflowClient
-from mlflow.entities import Experiment, Metric, Param
+from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from sweep.checks import without_password
 from sweep.errors import NotFoundError, StoreBusyError, StoreError, UnreachableError
 from sweep.tracking import database, set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
-from sweep.tracking.retry import retry
 from sweep.tracking.settings import (
     Tracking,
     check_address,
@@ -27,9 +26,10 @@ from sweep.tracking.settings import (
     probe_folder,
     probe_server,
     probe_space,
+    retry,
 )
-from sweep.tracking.stored import StoredRun, StoredSweep
 
+P = ParamSpec("P")
 T = TypeVar("T")
 Mode = Literal["read", "write"]
 Echo = Callable[[str], None]
@@ -37,11 +37,11 @@ Echo = Callable[[str], None]
 SILENCE = 3.0
 """Seconds without requests to a server that did not answer, so that training goes on."""
 
-NOT_COPIED = (
-    *("mlflow.parentRunId", "mlflow.runName", "mlflow.note.content"),  # written anew
-    "sweep.heartbeat",  # of the process that wrote the run
-)
-BATCH = 900  # metrics in one request; MLflow takes 1000 entries
+REQUEST, TEXTS = 1000, 100
+"""MLflow's limits of a request: entries, and params or tags among them."""
+
+Value = tuple[str, float, int, int]
+"""A metric's name and value, its time in milliseconds since the epoch, and its step."""
 
 
 def _to_stderr(sentence: str) -> None:
@@ -59,10 +59,10 @@ class Store:
         Called with status messages while waiting for the store.
     stopping
         True once the command is stopping; locks are no longer waited for.
-    announced, answered
-        Whether a silent server was reported, and the monotonic time when it answered again.
     silent_until
         Monotonic time until which a server that did not answer gets no requests.
+    announced, answered
+        Whether a silent server was reported, and the monotonic time when it answered again.
     blocked
         The error of a call that met a locked database while the command was stopping.
     """
@@ -91,12 +91,27 @@ class Store:
 
     def check_experiment(self) -> None:
         """Raise StoreError if the experiment was deleted."""
-        _check_active(
-            self.tracking, self.call(lambda: self.client.get_experiment(self.experiment_id))
-        )
+        _check_active(self.tracking, self.call(self.client.get_experiment, self.experiment_id))
 
-    def call(self, action: Callable[[], T]) -> T:
-        """Call an action on the client, with retries (see `retry.retry`).
+    def log(
+        self,
+        run_id: str,
+        metrics: Iterable[Value] = (),
+        params: Mapping[str, str] = {},
+        tags: Mapping[str, str] = {},
+    ) -> None:
+        """Write values of a run in one request, or in several if they exceed MLflow's limits."""
+        values = [Metric(*value) for value in metrics]
+        texts = [Param(*item) for item in params.items()]
+        marks = [RunTag(*item) for item in tags.items()]
+        while values or texts or marks:
+            part = texts[:TEXTS], marks[:TEXTS]
+            room = REQUEST - len(part[0]) - len(part[1])
+            self.call(self.client.log_batch, run_id, values[:room], *part)
+            values, texts, marks = values[room:], texts[TEXTS:], marks[TEXTS:]
+
+    def call(self, action: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call a method of the client or the artifacts, with retries (see `settings.retry`).
 
         Raises UnreachableError without a request for SILENCE seconds after a server did not answer.
         """
@@ -106,7 +121,7 @@ class Store:
         if locked and database.is_locked(self.tracking.database):
             raise StoreBusyError(str(self.blocked))  # an earlier call has waited already
         try:
-            answer = retry(action, self.where, self.echo, self.stopping)
+            answer = retry(partial(action, *args, **kwargs), self.where, self.echo, self.stopping)
         except StoreBusyError as error:
             self.blocked = error
             raise
@@ -178,10 +193,7 @@ def _experiment(tracking: Tracking, mode: Mode, echo: Echo) -> tuple[MlflowClien
 
     def make() -> None:
         try:
-            if tracking.kind == "local":
-                database.create_experiment(client, tracking)
-            else:
-                client.create_experiment(tracking.experiment)
+            database.create_experiment(client, tracking)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":  # by a concurrent first start
                 raise
@@ -208,36 +220,3 @@ def _check_active(tracking: Tracking, experiment: Experiment | None) -> Experime
         f"restore --experiment-id {experiment.experiment_id if experiment else 'ID'}, or choose "
         "another name."
     )
-
-
-def copy_run(
-    source: Store,
-    stored: StoredRun | StoredSweep,
-    target: Store,
-    name: str,
-    params: Mapping[str, str] = {},
-    parent: str | None = None,
-) -> str:
-    """Create a run in `target` with the tags and all metric values of a stored run.
-
-    The caller adds the files and then calls `end_copy`. `parent` is its parent run in `target`.
-    """
-    tags = {key: text for key, text in stored.tags.items() if key not in NOT_COPIED}
-    tags |= {} if parent is None else {"mlflow.parentRunId": parent}
-    create = partial(target.client.create_run, target.experiment_id, stored.start_time, tags, name)
-    run_id = str(target.call(create).info.run_id)
-    values: list[Metric] = []
-    for key in stored.metrics:
-        history = source.call(partial(source.client.get_metric_history, stored.run_id, key))
-        values += [Metric(one.key, one.value, one.timestamp, one.step) for one in history]
-    for at in range(0, len(values), BATCH):
-        target.call(partial(target.client.log_batch, run_id, values[at : at + BATCH]))
-    texts = [Param(key, value) for key, value in params.items()]
-    target.call(partial(target.client.log_batch, run_id, params=texts))
-    return run_id
-
-
-def end_copy(target: Store, run_id: str, stored: StoredRun | StoredSweep) -> None:
-    """End a copy with the stored status; RUNNING becomes KILLED, as no process trains the copy."""
-    status = "KILLED" if stored.status == "RUNNING" else stored.status
-    target.call(partial(target.client.set_terminated, run_id, status, stored.end_time))

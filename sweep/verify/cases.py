@@ -11,12 +11,12 @@ from sweep.config.run import run_spec
 from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.plan import Cell
 from sweep.errors import ConfigError
+from sweep.tracking.artifacts import CONFIG, read_config
 from sweep.tracking.entities import entity_name, short
-from sweep.tracking.files import CONFIG, read_config
 from sweep.verify.compare import FILE, MISSING, Values, flat
 
 if TYPE_CHECKING:
-    from sweep.tracking.stored import StoredRun
+    from sweep.tracking.read import StoredRun
 
 SIGNATURE = "sweep.signature"
 

@@ -15,8 +15,8 @@ from sweep.engine.member import Listener, Outcome
 from sweep.engine.plan import Plan, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError
-from sweep.tracking.active import scratch
-from sweep.tracking.question import question_of, totals_of
+from sweep.question import question_of, totals_of
+from sweep.tracking import scratch_environment
 from sweep.training.surroundings import Failure
 from sweep.verify.cases import Case, case_of
 from sweep.verify.compare import (
@@ -31,9 +31,8 @@ from sweep.verify.compare import (
 )
 
 if TYPE_CHECKING:
-    from sweep.tracking.read import History
+    from sweep.tracking.read import History, StoredRun, StoredSweep
     from sweep.tracking.store import Store
-    from sweep.tracking.stored import StoredRun, StoredSweep
 
 EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "not compared"
 
@@ -163,7 +162,7 @@ class _Scratch(Listener):
 
     def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
         own = Path(self._folder, str(trajectory.cells[0].index))
-        return {} if trajectory.spec.trainer.built_in else scratch(own)
+        return {} if trajectory.spec.trainer.built_in else scratch_environment(own)
 
 
 def _compared(

@@ -17,13 +17,21 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sweep.checks import plain_text
-from sweep.tracking import files
+from sweep.tracking.artifacts import (
+    CONFIG,
+    CURVE,
+    LOG,
+    THRESHOLDS,
+    read_curve,
+    read_thresholds,
+    read_weights,
+)
 from sweep.tracking.entities import CURVES, run_metrics
+from sweep.tracking.results import completed
 from sweep.training.history import RunResult
 
 if TYPE_CHECKING:
-    from sweep.tracking.read import History
-    from sweep.tracking.stored import StoredRun
+    from sweep.tracking.read import History, StoredRun
 
 Values = dict[str, Any]
 """Keys are kind, name and position: ``metric error@100``, ``weights final w1``, ``curve@10``."""
@@ -79,10 +87,10 @@ def result_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
     for point in run_metrics(result):
         trained[f"metric {point.key}@{point.step}"] = point.value
         trained[f"metric {point.key}"] = point.value  # steps ascend: the last one stays
-    for name, content in files.result_files(result, {}).items():
+    for name, content in completed(result, {}).files.items():
         theirs = run.artifacts.read(run.run_id, name) if run.artifacts else None
         # The specification covers the configuration; the log may contain times.
-        if theirs == content or name in (files.CONFIG, files.LOG):
+        if theirs == content or name in (CONFIG, LOG):
             continue
         try:
             found = None if theirs is None else _contents(name, theirs)
@@ -94,12 +102,12 @@ def result_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
 
 
 def _contents(name: str, content: bytes) -> Values:
-    if name == files.CURVE:
+    if name == CURVE:
         return _curve(content)
-    if name == files.THRESHOLDS:
-        return {f"threshold 1e-{k}": step for k, step in files.read_thresholds(content).items()}
+    if name == THRESHOLDS:
+        return {f"threshold 1e-{k}": step for k, step in read_thresholds(content).items()}
     found: Values = {}
-    for part, named in files.read_weights(content, name).items():
+    for part, named in read_weights(content, name).items():
         for weight, value in named.items():
             array = np.array(value, dtype=np.float64)  # None (not finite) becomes NaN
             for at, one in np.ndenumerate(array):
@@ -109,7 +117,7 @@ def _contents(name: str, content: bytes) -> Values:
 
 
 def _curve(content: bytes) -> Values:
-    columns = files.read_curve(content)
+    columns = read_curve(content)
     steps = columns.pop("step")
     if (np.diff(steps) <= 0).any():
         raise ValueError("its steps do not ascend")

@@ -14,7 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from scipy.stats import ttest_ind
 
-from sweep.tracking import views
+from sweep.tracking import pages
 from tests.commands import plan
 from tests.end_to_end.test_main_job import open_store, search
 from tests.faults.support import trainer
@@ -80,7 +80,7 @@ def test_runs_name_their_point_and_mlflow_groups_by_it(
         f"lr={lr},iters=100" for lr in ("2.0", "10.0", "40.0")
     }
     tags = client.get_experiment(parent.info.experiment_id).tags
-    key = f"{views.PREFIX}sweep-{parent.info.run_name}"
+    key = f"{pages.PREFIX}sweep-{parent.info.run_name}"
     packed = json.loads(tags[key])["state"].removeprefix("deflate;")
     state = json.loads(zlib.decompress(base64.b64decode(packed)))
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "sweep.point"}]

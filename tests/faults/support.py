@@ -14,9 +14,9 @@ from typing import Any
 import yaml
 
 from sweep.tracking import read
+from sweep.tracking.read import StoredRun
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
-from sweep.tracking.stored import StoredRun
 from tests.processes import Ended
 
 __all__ = [

@@ -18,11 +18,13 @@ from sweep.config.settings import settings
 from sweep.engine.plan import Cell
 from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
-from sweep.tracking import read, results, write
+from sweep.tracking import read, results
+from sweep.tracking.read import StoredRun
 from sweep.tracking.recorder import recorder
+from sweep.tracking.runs import store_result
+from sweep.tracking.session import create_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
-from sweep.tracking.stored import StoredRun
 from sweep.training.advance import train
 from sweep.training.trainers import build_batch
 from tests.configuration import spec
@@ -198,7 +200,7 @@ def test_project_folder_moved(tmp_path: Path) -> None:
 def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run lasts as long as the monotonic clock says, and later sweeps stay later."""
     store = open_store(Tracking("local", tmp_path / "outputs"), mode="write")
-    first = write.start_sweep(store, "20260102-030405-aaaa", plan("a"), {})
+    first = create_sweep(store, "20260102-030405-aaaa", plan("a"), {})
     options = settings(
         {"outputs": "outputs", "tracking": {"kind": "local", "experiment": "x"}}, tmp_path
     )
@@ -211,8 +213,8 @@ def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
         path = recording.finish(cell, result())
     ended = results.read(path)
     assert ended is not None
-    run_id = write.store_result(store, path, ended, None)
-    second = write.start_sweep(store, "20260102-020405-bbbb", plan("a"), {})
+    run_id = store_result(store, path, ended, None)
+    second = create_sweep(store, "20260102-020405-bbbb", plan("a"), {})
     info = store.client.get_run(run_id).info
     assert 0 <= info.end_time - info.start_time < 600_000
     started = [store.client.get_run(key).info.start_time for key in (first, second)]

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.tracking import files, read
+from sweep.tracking import read
+from sweep.tracking.artifacts import WEIGHTS_LARGE, read_weights
 from tests.configuration import declare
 from tests.faults.support import open_reader
 from tests.processes import run_sweep
@@ -140,7 +141,7 @@ def test_pickled_array_in_the_store_is_not_unpickled(tmp_path: Path) -> None:
     content = io.BytesIO()
     np.savez(content, initial=np.array([Pwn()], dtype=object))
     with pytest.raises((ValueError, pickle.UnpicklingError)):
-        files.read_weights(content.getvalue(), files.WEIGHTS_LARGE)
+        read_weights(content.getvalue(), WEIGHTS_LARGE)
     assert not (tmp_path / "pwned").exists()
 
 

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.tracking import files
-from sweep.tracking.artifacts import LocalArtifacts
-from sweep.tracking.stored import StoredRun, StoredSweep
+from sweep.tracking.artifacts import TRACEBACK, LocalArtifacts
+from sweep.tracking.read import StoredRun, StoredSweep
+from sweep.tracking.results import completed
 from sweep.training.history import RunResult
 
 START = 1_700_000_000_000
@@ -64,7 +64,8 @@ def stored_sweep(
     store = LocalArtifacts(folder)
     store.folder(run_id).mkdir(parents=True, exist_ok=True)
     (store.folder(run_id) / "plan.json").write_text(json.dumps(plan))
-    return StoredSweep(sweep_id, run_id, "RUNNING", {}, {}, START, None, store)
+    tags = {"sweep.id": sweep_id}
+    return StoredSweep(run_id, sweep_id, "RUNNING", {}, {}, tags, START, None, store)
 
 
 def decay(lr: float, iters: int, start: float = 0.6) -> np.ndarray:
@@ -116,10 +117,10 @@ def stored_run(
     store = LocalArtifacts(folder)
     place = store.folder(run_id)
     place.mkdir(parents=True)
-    for name, content in files.result_files(result, {"lr": lr, "iters": iters}).items():
+    for name, content in completed(result, {"lr": lr, "iters": iters}).files.items():
         (place / name).write_bytes(content)
     if traceback is not None:
-        (place / files.TRACEBACK).write_text(traceback)
+        (place / TRACEBACK).write_text(traceback)
     metrics = {
         "initial_error": result.initial_error,
         "final_error": result.final_error if outcome == "completed" else None,
@@ -131,17 +132,18 @@ def stored_run(
         **changed.pop("metrics", {}),
     }
     status = {"failed": "FAILED", "interrupted": "KILLED"}.get(outcome, "FINISHED")
+    known = {"sweep.signature": cell["signature"], "sweep.versions": '{"numpy": "2.1"}'}
+    tags = {"sweep.outcome": outcome, "sweep.cell": str(cell["index"])}
+    tags |= changed.pop("tags", known)
     fields: dict[str, Any] = {
         "run_id": run_id,
         "name": cell["name"],
         "status": status,
-        "outcome": outcome,
         "params": dict(cell["params"]),
         "metrics": {name: float(v) for name, v in metrics.items() if v is not None},
-        "tags": {"sweep.signature": cell["signature"], "sweep.versions": '{"numpy": "2.1"}'},
+        "tags": tags,
         "start_time": START,
         "end_time": START + 5000,
-        "cell": cell["index"],
     }
     return StoredRun(**{**fields, **changed}, artifacts=store)
 

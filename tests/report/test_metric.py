@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sweep.question import Question
 from sweep.report import files, tables
 from sweep.report.answer import answer
 from sweep.report.build import build_comparison, build_report
 from sweep.report.data import SweepData, sweep_data
-from sweep.tracking.question import Question
 from tests.report import stored
 
 ENDS = {10: 0.3, 100: 0.2, 1000: 0.1}
@@ -97,7 +97,7 @@ def test_sweeps_are_compared_by_a_metric_that_both_have(tmp_path: Path) -> None:
     first = measured(tmp_path / "a", {"best_validation_error": [0.5, 0.4, 0.6]})
     second = measured(tmp_path / "b", {})
     sides = [(data.sweep, data.stored) for data in (first, second)]
-    sides[1] = (replace(second.sweep, sweep_id="20250101-120000-efgh"), second.stored)
+    sides[1] = (replace(second.sweep, tags={"sweep.id": "20250101-120000-efgh"}), second.stored)
     build_comparison(*sides, tmp_path / "out")
     assert "## Final error E in both sweeps" in (tmp_path / "out" / "report.md").read_text()
     build_comparison(sides[0], sides[0], tmp_path / "same")
@@ -117,7 +117,7 @@ def test_sweeps_are_compared_by_a_metric_that_both_have(tmp_path: Path) -> None:
     ],
 )
 def test_mode_belongs_to_its_metric(asked: dict[str, str], metric: str, mode: str) -> None:
-    from sweep.tracking.question import question_of
+    from sweep.question import question_of
 
     found = question_of({"question": {"metric": "f1", "mode": "max"}}, **asked)
     assert (found.metric, found.mode) == (metric, mode)

@@ -195,7 +195,7 @@ def test_pages_hold_any_text(tmp_path: Path) -> None:
     runs = [replace(run, name=name) for run, name in zip(runs, names, strict=True)]
     runs[0].tags["sweep.versions"] = HOSTILE[0]
     address = "https://x.example/?a='\"<b>"
-    sweep, folder = replace(sweep, sweep_id=HOSTILE[1]), tmp_path / "report"
+    sweep, folder = replace(sweep, tags={"sweep.id": HOSTILE[1]}), tmp_path / "report"
     build_report(sweep, runs, folder, command_ui=HOSTILE[2], run_pages=address)
     text = (folder / "index.html").read_text(encoding="utf-8")
     tree = Tree(text)

@@ -21,20 +21,20 @@ def first_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def said() -> list[str]:
-    """Return what the store has told the user."""
+def messages() -> list[str]:
+    """Return the messages of a store to the user."""
     return []
 
 
 @pytest.fixture
-def make_store(first_store: Path, said: list[str]) -> Callable[[Path], Store]:
+def make_store(first_store: Path, messages: list[str]) -> Callable[[Path], Store]:
     """Return a function that makes a store in a folder."""
 
     def make(outputs: Path) -> Store:
         outputs.mkdir(parents=True)
         shutil.copy(first_store / "mlflow.db", outputs)
-        store = open_store(Tracking("local", outputs), mode="write", echo=said.append)
-        said.clear()
+        store = open_store(Tracking("local", outputs), mode="write", echo=messages.append)
+        messages.clear()
         return store
 
     return make

@@ -27,7 +27,7 @@ def child(outputs: Path, gate: int | None) -> int:
         if gate is not None:
             os.read(gate, 1)
         store = open_store(Tracking("local", outputs), mode="write")
-        store.client.create_run(store.experiment_id)
+        store.call(lambda: store.client.create_run(store.experiment_id))
         code = 0
     finally:
         os._exit(code)

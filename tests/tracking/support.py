@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from sweep.tracking import read, results, write
+from sweep.tracking import read, results
 from sweep.tracking.results import Content, RunRecord
+from sweep.tracking.runs import create_run, store_result
 from sweep.tracking.store import Store
 from sweep.training.curve import THRESHOLDS, kept_steps
 from sweep.training.history import RunResult
@@ -84,7 +85,7 @@ def plan(*names: str) -> dict[str, Any]:
 
 
 _records: dict[str, RunRecord] = {}
-"""Id of each run that `start_run` created -> what was said of it."""
+"""Id of each run that `start_run` created -> its record."""
 
 
 def record_of(
@@ -95,7 +96,7 @@ def record_of(
     sweep_id: str | None = None,
     parent_run_id: str | None = None,
 ) -> RunRecord:
-    """Return what is said of a run that begins now; its cell is that of its name in the plan."""
+    """Return the record of a run that begins now; its cell is that of its name in the plan."""
     cell = 0
     ours = {"sweep.role": "run", "mlflow.user": "me", "mlflow.source.name": "python -m sweep"}
     if sweep_id is not None and parent_run_id is not None:
@@ -110,7 +111,7 @@ def record_of(
 def start_run(store: Store, **options: Any) -> str:
     """Create a run and return its id."""
     record = record_of(store, **options)
-    run_id = write.create_run(store, record)
+    run_id = create_run(store, record)
     _records[run_id] = record
     return run_id
 
@@ -133,7 +134,7 @@ def finish(store: Store, run_id: str, content: Content) -> Path:
     path = saved(store, _records[run_id], content)
     found = results.read(path)
     assert found is not None
-    write.store_result(store, path, found, run_id)
+    store_result(store, path, found, run_id)
     return path
 
 

@@ -29,7 +29,7 @@ def first_starts(how: str, rounds: int, folder: Path) -> list[Path]:
 
 
 def runs_in(outputs: Path) -> int:
-    """Return how many runs a store holds, after checking that it is whole."""
+    """Return how many runs a store holds, after an integrity check."""
     with closing(sqlite3.connect(outputs / "mlflow.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
         names = connection.execute("SELECT name FROM experiments ORDER BY 1").fetchall()

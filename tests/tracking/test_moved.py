@@ -8,14 +8,15 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import StoreError, StoreVersionError
-from sweep.tracking import read, write
+from sweep.tracking import read
+from sweep.tracking.session import create_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import PARAMS, SWEEP, plan, record, result, start_run, tree
 
 
 def fill(store: Store) -> str:
-    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    parent = create_sweep(store, SWEEP, plan("a"), {})
     run_id = start_run(
         store, name="a", params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
     )
@@ -33,16 +34,16 @@ def settled(outputs: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["plain", "with space", "100% #1"])
-def test_copy_is_readdressed_and_told(name: str, store: Store, tmp_path: Path) -> None:
+def test_copy_is_readdressed_with_a_message(name: str, store: Store, tmp_path: Path) -> None:
     run_id = fill(store)
     old = store.tracking.outputs
     settled(old)
     new = tmp_path / name / "outputs"
     shutil.copytree(old, new)
     before = tree(old / "artifacts")
-    said: list[str] = []
-    moved = open_store(Tracking("local", new), mode="write", echo=said.append)
-    assert len(said) == 1 and "was moved" in said[0]
+    messages: list[str] = []
+    moved = open_store(Tracking("local", new), mode="write", echo=messages.append)
+    assert len(messages) == 1 and "was moved" in messages[0]
     assert moved.client.get_run(run_id).info.artifact_uri == (
         (new / "artifacts").as_uri() + f"/{run_id}/artifacts"
     )
@@ -51,8 +52,8 @@ def test_copy_is_readdressed_and_told(name: str, store: Store, tmp_path: Path) -
     record(moved, second, result())
     assert len(moved.client.list_artifacts(second)) == 4
     assert tree(old / "artifacts") == before
-    open_store(Tracking("local", new), mode="write", echo=said.append)
-    assert len(said) == 1
+    open_store(Tracking("local", new), mode="write", echo=messages.append)
+    assert len(messages) == 1
 
 
 def test_readers_find_the_files_of_a_moved_store_without_writing(

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.tracking.question import Question, question_of, repeat_problems
-from sweep.tracking.stored import StoredRun
+from sweep.question import Question, question_of, repeat_problems
+from sweep.tracking.read import StoredRun
 
 
 def run(point: str = "", outcome: str = "completed", iters: int = 1, **metrics: float) -> StoredRun:
-    tags = {"sweep.point": point} if point else {}
+    tags = {"sweep.outcome": outcome, **({"sweep.point": point} if point else {})}
     ident = f"{point}{metrics}"
     params = {"iters": str(iters)}
-    return StoredRun(ident, "run", "FINISHED", outcome, params, metrics, tags, 0, 1)
+    return StoredRun(ident, "run", "FINISHED", params, metrics, tags, 0, 1)
 
 
 REPEATED = [

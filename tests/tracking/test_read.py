@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import NotFoundError
-from sweep.tracking import read, results, write
+from sweep.tracking import read, results
+from sweep.tracking.session import create_sweep, deduplicate_runs
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import (
     CONFIG,
@@ -36,7 +37,7 @@ def test_runs_come_in_plan_order_from_every_page(
 ) -> None:
     monkeypatch.setattr(read, "PAGE", 3)
     names = [f"lr={n}" for n in (3, 1, 2, 11, 7, 5, 0)]
-    parent = write.start_sweep(store, SWEEP, plan(*names), {})
+    parent = create_sweep(store, SWEEP, plan(*names), {})
     for name in sorted(names):
         begin(store, parent, name)
     begin(store, parent, "not in the plan")
@@ -63,10 +64,10 @@ def test_last_is_the_sweep_that_was_begun_last_whatever_the_clock(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = 2_000_000_000_000
-    monkeypatch.setattr(write, "_now", lambda: clock)
+    monkeypatch.setattr("sweep.tracking.session._now", lambda: clock)
     ids = ["20330518-000000-aaaa", "20330517-230000-bbbb", "20330517-220000-cccc"]
     for sweep_id in ids:
-        write.start_sweep(store, sweep_id, plan(), {})
+        create_sweep(store, sweep_id, plan(), {})
         clock -= 3_600_000
     assert read.find_sweep(store, "last").sweep_id == ids[-1]
     assert [sweep.sweep_id for sweep in read.list_sweeps(store)] == ids[::-1]
@@ -88,7 +89,7 @@ def test_unknown_ids_are_not_found(name: str, store: Store) -> None:
 
 
 def test_deleted_sweep_and_run_are_named_with_their_restore_command(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    parent = create_sweep(store, SWEEP, plan("a"), {})
     run_id = begin(store, parent, "a")
     store.client.delete_run(run_id)
     assert read.sweep_runs(store, SWEEP) == []
@@ -104,7 +105,7 @@ def kill(store: Store, run_id: str) -> None:
 
 
 def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
+    parent = create_sweep(store, SWEEP, plan("a", "b"), {})
     killed, first, second, newest = (begin(store, parent, "a") for _ in range(4))
     kill(store, killed)
     record(store, second, result())
@@ -115,7 +116,7 @@ def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> 
     kill(store, later)
     sweep = read.find_sweep(store, SWEEP)
     for _ in range(2):
-        assert [run.run_id for run in write.deduplicate_runs(store, sweep)] == [first, later]
+        assert [run.run_id for run in deduplicate_runs(store, sweep)] == [first, later]
     tags = {run.run_id: run.tags for run in read.sweep_runs(store, SWEEP, every=True)}
     assert len(tags) == 6
     assert {key: found.get(read.SUPERSEDED) for key, found in tags.items()} == {
@@ -130,7 +131,7 @@ def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> 
 
 
 def test_run_that_no_longer_names_its_grid_point_does_not_count(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a", "b"), {})
+    parent = create_sweep(store, SWEEP, plan("a", "b"), {})
     first, second = (begin(store, parent, name) for name in "ab")
     store.client.set_tag(first, "sweep.cell", "one")
     assert [(run.name, run.cell) for run in read.sweep_runs(store, SWEEP)] == [("b", 1)]
@@ -139,7 +140,7 @@ def test_run_that_no_longer_names_its_grid_point_does_not_count(store: Store) ->
 
 
 def test_sweep_that_died_before_its_plan_has_an_empty_one(store: Store) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a"), {})
+    parent = create_sweep(store, SWEEP, plan("a"), {})
     (store.tracking.artifacts / parent / "artifacts" / "plan.json").unlink()
     assert read.find_sweep(store, SWEEP).plan() == {}
 
@@ -147,7 +148,7 @@ def test_sweep_that_died_before_its_plan_has_an_empty_one(store: Store) -> None:
 @pytest.mark.slow
 def test_more_runs_than_one_answer_holds(store: Store) -> None:
     names = [f"lr={n}" for n in range(1200)]
-    parent = write.start_sweep(store, SWEEP, plan(*names), {})
+    parent = create_sweep(store, SWEEP, plan(*names), {})
     for name in names:
         begin(store, parent, name)
     assert [run.name for run in read.sweep_runs(store, SWEEP)] == names

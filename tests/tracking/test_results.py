@@ -7,14 +7,16 @@ import resource
 import signal
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from sweep.errors import StoreError, UnreachableError
-from sweep.tracking import read, results, write
+from sweep.tracking import read, results
 from sweep.tracking.entities import Point
 from sweep.tracking.results import RunRecord
-from sweep.tracking.session import Session
+from sweep.tracking.runs import create_run, find_run, store_result
+from sweep.tracking.session import Session, create_sweep, deduplicate_runs
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import (
     CONFIG,
@@ -32,27 +34,28 @@ from tests.tracking.support import (
 DYING = """
 import os, sys
 from pathlib import Path
-from sweep.tracking import results, write
+from sweep.tracking import results, runs
+from sweep.tracking.session import create_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.tracking.support import CONFIG, SIGNATURE, SWEEP, plan, record_of, result, saved
 
 kill = lambda *a, **k: os.kill(os.getpid(), 9)
 store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
-parent = write.start_sweep(store, SWEEP, plan(*"012345"), {})
+parent = create_sweep(store, SWEEP, plan(*"012345"), {})
 for name in "012345":  # each dies in a fork, at a later step
     if os.fork() == 0:
         store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
         record = record_of(store, name=name, sweep_id=SWEEP, parent_run_id=parent,
             tags={"sweep.signature": SIGNATURE})
-        if name == "0": write.create_run = kill
+        if name == "0": runs.create_run = kill
         if name == "1": store.client.log_batch = kill
         if name == "2": type(store.artifacts).put = kill
         if name == "3": store.client.set_terminated = kill
         if name == "4": results.remove = kill
-        if name == "5": os.rename = kill  # what is made aside is not whole
+        if name == "5": os.rename = kill  # the temporary folder is incomplete
         path = saved(store, record, results.completed(result(int(name) + 10), CONFIG))
-        write.store_result(store, path, results.read(path), None)
+        runs.store_result(store, path, results.read(path), None)
     os.wait()
 """
 
@@ -60,7 +63,7 @@ for name in "012345":  # each dies in a fork, at a later step
 @pytest.fixture
 def parent(store: Store) -> str:
     """Return the parent run of a sweep of two grid points."""
-    return write.start_sweep(store, SWEEP, plan("a", "b"), {})
+    return create_sweep(store, SWEEP, plan("a", "b"), {})
 
 
 @pytest.fixture
@@ -129,7 +132,7 @@ def test_attempt_after_an_interrupted_one_has_a_run_of_its_own(
     another.finish_runs([completed(store, later)])
     every = read.sweep_runs(store, SWEEP, every=True)
     assert [run.status for run in every] == ["KILLED", "FINISHED"]
-    (run,) = write.deduplicate_runs(store, read.find_sweep(store, SWEEP))
+    (run,) = deduplicate_runs(store, read.find_sweep(store, SWEEP))
     assert run.status == "FINISHED"
 
 
@@ -141,8 +144,8 @@ def test_run_that_was_created_and_whose_creation_was_not_answered_is_found(
     path = completed(store, of_sweep(store, parent))
     real = Store.call
 
-    def unanswered(self: Store, action: object) -> None:
-        real(self, action)  # type: ignore[arg-type]
+    def unanswered(self: Store, *arguments: Any) -> None:
+        real(self, *arguments)
         raise UnreachableError("http://127.0.0.1:9 does not answer.")
 
     monkeypatch.setattr(Store, "call", unanswered)
@@ -239,12 +242,12 @@ def test_full_disk_is_one_sentence_and_leaves_no_part(store: Store, parent: str)
 
 def test_single_run_is_found_by_its_signature_and_start(store: Store, session: Session) -> None:
     record = record_of(store, "lr=1", tags={"sweep.signature": SIGNATURE})
-    run_id = write.create_run(store, record)
+    run_id = create_run(store, record)
     later = replace(record, start_time=record.start_time + 1)
-    assert write.find(store, record) == (run_id, False)
-    assert write.find(store, later) == (None, False)
+    assert find_run(store, record) == (run_id, False)
+    assert find_run(store, later) == (None, False)
     path = completed(store, record)
     found = results.read(path)
     assert found is not None
-    write.store_result(store, path, found, run_id)
-    assert write.find(open_store(store.tracking, mode="read"), record) == (run_id, True)
+    store_result(store, path, found, run_id)
+    assert find_run(open_store(store.tracking, mode="read"), record) == (run_id, True)

@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import NotFoundError, StoreBusyError, StoreError
-from sweep.tracking import read, results, write
+from sweep.tracking import read, results
 from sweep.tracking.locks import HEARTBEAT, Beat, recover
-from sweep.tracking.session import Session
+from sweep.tracking.session import Session, create_sweep, end_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from tests.processes import clean_environment
@@ -105,10 +105,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def remote(server: Server, tmp_path: Path, said: list[str]) -> Store:
+def remote(server: Server, tmp_path: Path, messages: list[str]) -> Store:
     """Return a store behind the server, an experiment of its own for each test."""
     tracking = Tracking("server", tmp_path / "outputs", tmp_path.name, server.uri)
-    return open_store(tracking, mode="write", echo=said.append)
+    return open_store(tracking, mode="write", echo=messages.append)
 
 
 def begin(store: Store, parent: str, name: str) -> str:
@@ -133,14 +133,14 @@ def test_sweep_goes_through_the_server_alone(remote: Store, tmp_path: Path) -> N
     report = tmp_path / "report"
     report.mkdir()
     (report / "index.html").write_text("<p>")
-    parent = write.start_sweep(remote, SWEEP, plan("a", "b", "c"), {})
+    parent = create_sweep(remote, SWEEP, plan("a", "b", "c"), {})
     value = result()
     weights = {"weights_1": value.errors[:100]}
     large = replace(value, initial_weights=weights, final_weights=weights)
     for name, one in (("b", large), ("a", value)):
         record(remote, begin(remote, parent, name), one)
     finish(remote, begin(remote, parent, "c"), results.failed("boom", CONFIG))
-    write.finish_sweep(remote, parent, "FAILED", {}, "x", report)
+    end_sweep(remote, parent, "FAILED", {}, "x", report)
     reader = open_store(remote.tracking, mode="read")
     assert read.find_sweep(reader, "last").plan() == plan("a", "b", "c")
     first, second, third = read.sweep_runs(reader, SWEEP)
@@ -167,7 +167,7 @@ def test_unknown_experiment_and_run_are_not_found(remote: Store) -> None:
 
 
 def test_locks_and_heartbeats_work_without_a_shared_disk(remote: Store, tmp_path: Path) -> None:
-    parent = write.start_sweep(remote, SWEEP, plan("a"), {})
+    parent = create_sweep(remote, SWEEP, plan("a"), {})
     run_id = begin(remote, parent, "a")
     living = Beat.of(f"sweeps/{SWEEP}/lock", os.getppid())
     remote.client.set_tag(parent, HEARTBEAT, living.to_json())
@@ -184,7 +184,7 @@ def test_locks_and_heartbeats_work_without_a_shared_disk(remote: Store, tmp_path
 
 def test_result_that_a_server_refuses_keeps_back_no_other(remote: Store, server: Server) -> None:
     """A file in the place of a run's folder stands for whatever a server may not take."""
-    parent = write.start_sweep(remote, SWEEP, plan("a", "b", "c"), {})
+    parent = create_sweep(remote, SWEEP, plan("a", "b", "c"), {})
     session = session_of(remote)
     tags = {"sweep.signature": SIGNATURE}
     first = record_of(remote, "a", tags=tags, sweep_id=SWEEP, parent_run_id=parent)
@@ -208,7 +208,7 @@ def test_result_that_a_server_refuses_keeps_back_no_other(remote: Store, server:
 
 
 def test_server_that_dies_and_comes_back_loses_nothing(
-    tmp_path: Path, said: list[str], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sweep.tracking.store.SILENCE", 0.0)
     (tmp_path / "server").mkdir()
@@ -216,14 +216,14 @@ def test_server_that_dies_and_comes_back_loses_nothing(
     server.start()
     try:
         tracking = Tracking("server", tmp_path / "outputs", uri=server.uri)
-        store = open_store(tracking, mode="write", echo=said.append)
-        parent = write.start_sweep(store, SWEEP, plan(*"abcd"), {})
+        store = open_store(tracking, mode="write", echo=messages.append)
+        parent = create_sweep(store, SWEEP, plan(*"abcd"), {})
         session = session_of(store)
         assert session.finish_runs([written(store, parent, "b", 11)])[0].state == "stored"
         paths = [written(store, parent, name, iters) for name, iters in (("a", 10), ("c", 12))]
         server.kill()
         assert [one.state for one in session.finish_runs(paths)] == ["waiting", "waiting"]
-        assert [sentence.partition(";")[0] for sentence in said] == [
+        assert [sentence.partition(";")[0] for sentence in messages] == [
             f"{server.uri} does not answer"
         ]
         with pytest.raises(StoreError, match="no server answers"):
@@ -235,6 +235,6 @@ def test_server_that_dies_and_comes_back_loses_nothing(
         assert [(run.name, run.status) for run in runs] == [(name, "FINISHED") for name in "abcd"]
         for run, iters in zip(runs, (10, 11, 12, 13), strict=True):
             assert (run.curve()[1] == result(iters).errors).all()
-        assert said[1:] == [f"{server.uri} answers again."]
+        assert messages[1:] == [f"{server.uri} answers again."]
     finally:
         server.kill()

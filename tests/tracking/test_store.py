@@ -49,8 +49,11 @@ def change(tracking: Tracking, statement: str) -> None:
 # --- made and found ----------------------------------------------------------------------
 
 
-def test_new_store_is_one_file_under_wal(weird_path: Path) -> None:
+def test_new_store_replaces_an_empty_file_by_one_under_wal(weird_path: Path) -> None:
     outputs = weird_path / "new" / "outputs"
+    outputs.mkdir(parents=True)
+    (outputs / "mlflow.db").touch()
+    (outputs / "mlflow.db-wal").write_bytes(b"of another database")
     store = open_store(Tracking("local", outputs, "my experiment"), mode="write")
     names = {path.name for path in outputs.iterdir()} - {".locks"}
     assert names <= {"mlflow.db", "mlflow.db-shm", "mlflow.db-wal"}  # the last two while it is open
@@ -221,13 +224,6 @@ def test_empty_database_beside_runs_is_not_made_again(tracking: Tracking) -> Non
     assert "is empty" in refused(tracking)
 
 
-def test_empty_database_without_runs_is_made_again(tmp_path: Path) -> None:
-    (tmp_path / "mlflow.db").touch()
-    (tmp_path / "mlflow.db-wal").write_bytes(b"of another database")
-    store = open_store(Tracking("local", tmp_path), mode="write")
-    assert store.client.get_experiment(store.experiment_id).name == "sweep"
-
-
 def test_database_of_another_program(tracking: Tracking) -> None:
     tracking.database.unlink()
     change(tracking, "CREATE TABLE bookmarks (id INTEGER)")
@@ -284,24 +280,24 @@ def test_server_that_is_not_there(tmp_path: Path) -> None:
 # --- a busy database ---------------------------------------------------------------------
 
 
-def test_locked_database_is_waited_for_and_told(
-    store: Store, said: list[str], monkeypatch: pytest.MonkeyPatch
+def test_locked_database_is_waited_for_with_a_message(
+    store: Store, messages: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The other program lets go only once the user was told, so time decides nothing."""
-    monkeypatch.setattr("sweep.tracking.retry.NOTICE_AFTER", 0.0)
+    """The other program ends its lock once the user is notified, so time decides nothing."""
+    monkeypatch.setattr("sweep.tracking.settings.NOTICE_AFTER", 0.0)
     with closing(
         sqlite3.connect(store.tracking.database, isolation_level=None, check_same_thread=False)
     ) as other:
         other.execute("BEGIN IMMEDIATE")
 
         def echo(sentence: str) -> None:
-            said.append(sentence)
+            messages.append(sentence)
             if "waiting" in sentence:
                 other.execute("ROLLBACK")
 
         store.echo = echo
         run = store.call(lambda: store.client.create_run(store.experiment_id))
-    assert [sentence.split()[-1] for sentence in said] == ["it.", "on."]
+    assert [sentence.split()[-1] for sentence in messages] == ["it.", "on."]
     assert len(store.client.search_runs([store.experiment_id])) == 1
     assert run.info.status == "RUNNING"
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import base64
 import json
 import secrets
+import shutil
 import sqlite3
 import zlib
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from sweep.tracking import pages, read, views, write
-from sweep.tracking.question import question_of, totals_of
-from sweep.tracking.store import Store
+from sweep.question import question_of, totals_of
+from sweep.tracking import pages, read
+from sweep.tracking.session import create_sweep, end_sweep
+from sweep.tracking.settings import Tracking
+from sweep.tracking.store import Store, open_store
 from tests.processes import run_sweep
 from tests.tracking import support
 
@@ -40,11 +42,11 @@ def words(
     params = [{"lr": str(n), "iters": "5"} for n in (1, 2)]
     names = [f"weights/w{n}" for n in range(1, weights + 1)]
     metrics = [{name: float(n * varied) for name in names} for n in (1, 2)]
-    return views.words_of("s-1", axes, params, metrics)
+    return pages.words_of("s-1", axes, params, metrics)
 
 
 def state_of(template: str, of: dict[str, list[str]], *metrics: str) -> dict[str, Any]:
-    made = views.view(template, of, metrics)
+    made = pages.view(template, of, metrics)
     assert made is not None
     return made[1]
 
@@ -58,7 +60,7 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
     """Store a finished sweep with one run for each of some rates; return the parent's id."""
     names = [f"lr={rate}" for rate in range(1, runs + 1)]
     plan = {**support.plan(*names), "sweep_id": sweep_id, "axes": ["lr", "iters"]}
-    run_id = write.start_sweep(store, sweep_id, plan, {})
+    run_id = create_sweep(store, sweep_id, plan, {})
     for rate, name in enumerate(names, start=1):
         started = support.start_run(
             store,
@@ -72,16 +74,16 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
         result = support.result(final_error=0.1 / rate, final_weights=final)
         support.record(store, started, result)
     totals = totals_of(read.sweep_runs(store, sweep_id), question_of(plan))
-    write.finish_sweep(store, run_id, "FINISHED", totals)
+    end_sweep(store, run_id, "FINISHED", totals)
     return run_id
 
 
 def saved(store: Store) -> dict[str, str]:
     tags = store.client.get_experiment(store.experiment_id).tags
     return {
-        name.removeprefix(views.PREFIX): value
+        name.removeprefix(pages.PREFIX): value
         for name, value in tags.items()
-        if name.startswith(views.PREFIX)
+        if name.startswith(pages.PREFIX)
     }
 
 
@@ -91,6 +93,17 @@ def save_views(store: Store, sweep_id: str = support.SWEEP) -> dict[str, str]:
 
 def gathered(store: Store, sweep_id: str = support.SWEEP) -> tuple[Any, Any]:
     return read.find_sweep(store, sweep_id), read.sweep_runs(store, sweep_id)
+
+
+@pytest.fixture(scope="module")
+def stored(first_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """Return a store with one sweep, for tests that change nothing but its views and notes."""
+    outputs = tmp_path_factory.mktemp("views") / "outputs"
+    outputs.mkdir()
+    shutil.copy(first_store / "mlflow.db", outputs)
+    store = open_store(Tracking("local", outputs), mode="write", echo=lambda _: None)
+    make_sweep(store)
+    return store
 
 
 # --- the format --------------------------------------------------------------------------
@@ -139,7 +152,7 @@ def test_parallel_coordinates_have_the_axes_that_vary() -> None:
 
 def test_view_follows_the_metric_that_decides() -> None:
     params, metrics = [{"lr": "1"}, {"lr": "2"}], [{"accuracy": 0.1}, {"accuracy": 0.2}]
-    state = state_of("sweep", views.words_of("s-1", ["lr"], params, metrics, "accuracy"))
+    state = state_of("sweep", pages.words_of("s-1", ["lr"], params, metrics, "accuracy"))
     assert state["orderByKey"] == "metrics.`accuracy`"
     assert state["selectedColumns"][2:4] == ["metrics.`accuracy`", "metrics.`final_error`"]
     assert [chart["metricKey"] for chart in shown(state, "BAR")] == [
@@ -166,7 +179,7 @@ def test_columns_begin_with_the_swept_axes() -> None:
 
 def test_weights_are_in_the_notebooks_order() -> None:
     values = [{name: float(n + at) for at, name in enumerate(reversed(WEIGHTS))} for n in (1, 2)]
-    state = state_of("weights", views.words_of("s", ["lr"], [{}, {}], values), *WEIGHTS)
+    state = state_of("weights", pages.words_of("s", ["lr"], [{}, {}], values), *WEIGHTS)
     (parallel,) = shown(state, "PARALLEL")
     assert parallel["selectedMetrics"] == WEIGHTS
     assert [chart["metricKey"] for chart in shown(state, "BAR")] == WEIGHTS
@@ -174,21 +187,21 @@ def test_weights_are_in_the_notebooks_order() -> None:
 
 def test_weight_that_never_moves_is_a_bar_and_no_coordinate() -> None:
     metrics = [{"weights/w1": n, "weights/w2": n, "weights/b1": 0.5} for n in (1.0, 2.0)]
-    state = state_of("weights", views.words_of("s", ["lr"], [{}, {}], metrics))
+    state = state_of("weights", pages.words_of("s", ["lr"], [{}, {}], metrics))
     (parallel,) = shown(state, "PARALLEL")
     assert parallel["selectedMetrics"] == ["weights/w1", "weights/w2"]
     assert len(shown(state, "BAR")) == 3
 
 
 def test_large_network_has_no_view_of_weights() -> None:
-    assert views.view("weights", words(), ["error", "final_error"]) is None
+    assert pages.view("weights", words(), ["error", "final_error"]) is None
 
 
 def test_tag_holds_the_state_and_fits() -> None:
     of = words(weights=64)
-    made = views.view("weights", of, of["weight"])
+    made = pages.view("weights", of, of["weight"])
     assert made is not None
-    value = views.view_tag(*made, now=5)
+    value = pages.view_tag(*made, now=5)
     assert value is not None
     assert len(value) <= 5000
     assert opened(value) == made[1]
@@ -196,9 +209,9 @@ def test_tag_holds_the_state_and_fits() -> None:
 
 
 def test_view_that_is_too_large_for_a_tag_is_none() -> None:
-    made = views.view("sweep", words(tuple(secrets.token_hex(40) for _ in range(200))), [])
+    made = pages.view("sweep", words(tuple(secrets.token_hex(40) for _ in range(200))), [])
     assert made is not None
-    assert views.view_tag(*made, now=5) is None
+    assert pages.view_tag(*made, now=5) is None
 
 
 @pytest.mark.parametrize(
@@ -214,7 +227,7 @@ def test_view_that_is_too_large_for_a_tag_is_none() -> None:
     ],
 )
 def test_later_versions_of_mlflow_3_are_known(version: str, known: bool) -> None:
-    assert views.is_known(version) is known
+    assert pages.is_known(version) is known
 
 
 def test_plain_comparison_names_the_runs_or_searches_them() -> None:
@@ -228,10 +241,9 @@ def test_plain_comparison_names_the_runs_or_searches_them() -> None:
 # --- a real store ------------------------------------------------------------------------
 
 
-def test_sweep_has_two_views_and_the_experiment_one(store: Store) -> None:
-    make_sweep(store)
-    found = save_views(store)
-    assert set(saved(store)) == {
+def test_sweep_has_two_views_and_the_experiment_one(stored: Store) -> None:
+    found = save_views(stored)
+    assert set(saved(stored)) == {
         f"sweep-{support.SWEEP}",
         f"sweep-{support.SWEEP}-weights",
         "all-sweeps",
@@ -254,12 +266,11 @@ def test_views_condition_finds_the_sweeps_runs_alone(store: Store) -> None:
     assert len(found) == 2
 
 
-def test_best_run_is_the_one_with_the_smallest_final_error(store: Store) -> None:
-    make_sweep(store)
+def test_best_run_is_the_one_with_the_smallest_final_error(stored: Store) -> None:
     best = min(
-        read.sweep_runs(store, support.SWEEP), key=lambda run: run.metrics["final_error"]
+        read.sweep_runs(stored, support.SWEEP), key=lambda run: run.metrics["final_error"]
     ).run_id
-    assert best in save_views(store)["best run"]
+    assert best in save_views(stored)["best run"]
 
 
 def test_old_views_are_removed_beyond_the_stated_number(
@@ -270,7 +281,7 @@ def test_old_views_are_removed_beyond_the_stated_number(
     for sweep_id in ids:
         make_sweep(store, sweep_id, runs=1)
         save_views(store, sweep_id)
-    store.client.set_experiment_tag(store.experiment_id, f"{views.PREFIX}of-a-user", "{}")
+    store.client.set_experiment_tag(store.experiment_id, f"{pages.PREFIX}of-a-user", "{}")
     save_views(store, ids[-1])
     kept = {f"sweep-{one}{part}" for one in ids[2:] for part in ("", "-weights")}
     assert set(saved(store)) == kept | {"all-sweeps", "of-a-user"}
@@ -282,7 +293,7 @@ def test_other_version_gets_the_plain_comparison(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     make_sweep(store)
-    monkeypatch.setattr(views, "OLDEST", (3, 999))
+    monkeypatch.setattr(pages, "OLDEST", (3, 999))
     found = save_views(store)
     assert saved(store) == {}
     assert found["compare"].startswith("#/compare-runs?runs=")
@@ -292,7 +303,7 @@ def test_other_version_gets_the_plain_comparison(
 
 
 def test_sweep_without_any_run_has_links(store: Store) -> None:
-    write.start_sweep(store, support.SWEEP, support.plan("lr=1"), {})
+    create_sweep(store, support.SWEEP, support.plan("lr=1"), {})
     found = save_views(store)
     assert "compare" in found
     assert "best run" not in found
@@ -302,18 +313,18 @@ def test_sweep_without_any_run_has_links(store: Store) -> None:
 
 
 def described(store: Store, tmp_path: Path, text: str = NOTE) -> str:
-    stored = read.find_sweep(store, support.SWEEP)
-    return pages.describe(store, stored, save_views(store), text, tmp_path)
+    sweep = read.find_sweep(store, support.SWEEP)
+    return pages.describe(store, sweep, save_views(store), text, tmp_path)
 
 
 def test_note_has_answer_links_table_and_pictures_in_this_order(
-    store: Store, tmp_path: Path
+    stored: Store, tmp_path: Path
 ) -> None:
-    run_id = make_sweep(store)
+    run_id = read.find_sweep(stored, support.SWEEP).run_id
     (tmp_path / "curves.png").write_bytes(b"png")
     (tmp_path / "curves.svg").write_bytes(b"<svg/>")
     (tmp_path / "heat.png").write_bytes(b"png")
-    note = described(store, tmp_path)
+    note = described(stored, tmp_path)
     assert note.startswith("Best of 2 runs: lr=1.0.\n\n[Compare the runs](#/experiments/")
     places = [note.index(part) for part in ("[report](", "**0.5**", "![Curves](", "![Heat](")]
     assert places == sorted(places)
@@ -322,51 +333,47 @@ def test_note_has_answer_links_table_and_pictures_in_this_order(
 
 
 def test_large_svg_is_shown_as_png(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    stored: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(pages, "LARGEST_PICTURE", 10)
-    make_sweep(store)
     (tmp_path / "curves.png").write_bytes(b"png")
     (tmp_path / "curves.svg").write_bytes(b"<svg>" * 10)
-    assert "curves.png" in described(store, tmp_path)
+    assert "curves.png" in described(stored, tmp_path)
 
 
-def test_picture_that_is_wider_than_the_page_is_left_out(store: Store, tmp_path: Path) -> None:
-    make_sweep(store)
+def test_picture_that_is_wider_than_the_page_is_left_out(stored: Store, tmp_path: Path) -> None:
     for name, width in (("narrow", 700), ("wide", 830)):
         (tmp_path / f"{name}.png").write_bytes(b"png")
         head = f'<?xml?>\n<svg xmlns:xlink="x" width="{width}.5pt" height="9pt">'
         (tmp_path / f"{name}.svg").write_text(head)
-    note = described(store, tmp_path)
+    note = described(stored, tmp_path)
     assert "narrow.svg" in note
     assert "wide" not in note
 
 
 def test_long_note_keeps_links_and_pictures_and_is_never_cut_by_mlflow(
-    store: Store, tmp_path: Path
+    stored: Store, tmp_path: Path
 ) -> None:
-    run_id = make_sweep(store)
+    run_id = read.find_sweep(stored, support.SWEEP).run_id
     (tmp_path / "curves.png").write_bytes(b"png")
     rows = "".join(f"| {n} | {'x' * 40} |\n" for n in range(2000))
-    note = described(store, tmp_path, f"Answer.\n\n| a | b |\n|---|---|\n{rows}")
+    note = described(stored, tmp_path, f"Answer.\n\n| a | b |\n|---|---|\n{rows}")
     assert len(note) <= 7500
     assert note.startswith("Answer.\n\n[Compare the runs](")
     assert note.rstrip().endswith(f"curves.png&run_uuid={run_id})")
-    store.client.set_tag(run_id, pages.NOTE, note)
-    assert store.client.get_run(run_id).data.tags[pages.NOTE] == note
+    stored.client.set_tag(run_id, pages.NOTE, note)
+    assert stored.client.get_run(run_id).data.tags[pages.NOTE] == note
 
 
-def test_table_cells_are_apart_and_the_rule_is_untouched(store: Store, tmp_path: Path) -> None:
-    make_sweep(store)
-    note = described(store, tmp_path)
+def test_table_cells_are_apart_and_the_rule_is_untouched(stored: Store, tmp_path: Path) -> None:
+    note = described(stored, tmp_path)
     assert "|---:|---:|" in note
     assert "| 0.1 &emsp;| **0.5** &emsp;|" in note
 
 
-def test_experiments_note_says_what_this_is_first(store: Store, tmp_path: Path) -> None:
-    make_sweep(store)
-    described(store, tmp_path)
-    note = store.client.get_experiment(store.experiment_id).tags[pages.NOTE]
+def test_experiments_note_says_what_this_is_first(stored: Store, tmp_path: Path) -> None:
+    described(stored, tmp_path)
+    note = stored.client.get_experiment(stored.experiment_id).tags[pages.NOTE]
     first = note.splitlines()[0]
     assert first.startswith("Sweeps of `python -m sweep`")
     assert f"viewStateShareKey=sweep-{support.SWEEP}" in first
@@ -380,12 +387,8 @@ def test_users_own_note_of_the_experiment_stays(store: Store, tmp_path: Path) ->
     assert store.client.get_experiment(store.experiment_id).tags[pages.NOTE] == "Mine."
 
 
-def test_parent_has_a_logarithm_for_the_bars(
-    make_store: Callable[[Path], Store], tmp_path: Path
-) -> None:
-    store = make_store(tmp_path / "o")
-    run_id = make_sweep(store)
-    metrics = store.client.get_run(run_id).data.metrics
+def test_parent_has_a_logarithm_for_the_bars(stored: Store) -> None:
+    metrics = read.find_sweep(stored, support.SWEEP).metrics
     assert metrics["best_final_error"] == pytest.approx(0.05)
     assert metrics["best_final_error_log10"] == pytest.approx(-1.30103)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ import yaml
 from mlflow.entities import Run
 
 from sweep.errors import RunGoneError
-from sweep.tracking import read, results, write
+from sweep.question import question_of, totals_of
+from sweep.tracking import read, results
 from sweep.tracking.entities import chart_steps
-from sweep.tracking.question import question_of, totals_of
-from sweep.tracking.read import stored_run
+from sweep.tracking.read import StoredRun
+from sweep.tracking.session import Session, create_sweep, deduplicate_runs, end_sweep
 from sweep.tracking.store import Store
 from sweep.training.curve import CHART_POINTS, CurveSlice, Landmarks, kept_steps
 from sweep.training.surroundings import Failure
@@ -31,7 +33,9 @@ from tests.tracking.support import (
     finish,
     plan,
     record,
+    record_of,
     result,
+    saved,
     start_run,
     tree,
 )
@@ -124,7 +128,7 @@ def test_curve_in_mlflow_is_the_curve(store: Store) -> None:
 @pytest.mark.parametrize("value", [0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e-17])
 def test_floats_come_back_exactly(value: float, store: Store) -> None:
     run = written(store, result(final_error=value, best_error=value))
-    stored = stored_run(store, run)
+    stored = StoredRun.of(store, run)
     assert stored.metrics["final_error"] == value
     assert stored.metrics["final_error_log10"] == (math.log10(value) if value else -324.0)
 
@@ -134,7 +138,7 @@ def test_large_network_keeps_its_weights_as_arrays(store: Store) -> None:
     run = written(store, result(initial_weights=weights, final_weights=weights))
     assert not [name for name in run.data.metrics if name.startswith("weights/")]
     assert (folder(store, run) / "weights.npz").exists()
-    back = stored_run(store, run).weights()
+    back = StoredRun.of(store, run).weights()
     for part in ("initial", "final"):
         for name, array in weights.items():
             assert np.array_equal(back[part][name], array, equal_nan=True)
@@ -145,7 +149,7 @@ def test_small_arrays_are_numbered(store: Store) -> None:
     run = written(store, result(initial_weights=weights, final_weights=weights))
     found = {k: v for k, v in run.data.metrics.items() if k.startswith("weights/")}
     assert found == {"weights/w_1": 1, "weights/w_2": 2, "weights/w_3": 3, "weights/b": 4}
-    back = stored_run(store, run).weights()
+    back = StoredRun.of(store, run).weights()
     assert back["final"] == {"w": [[1.0, 2.0], [3.0, None]], "b": 4.0}
 
 
@@ -179,7 +183,7 @@ def test_further_curves_are_metrics_with_a_history(store: Store) -> None:
         zip(every_ten[0].tolist(), every_ten[1].tolist(), strict=True)
     ).items()
     assert {point.step for point in history} >= {0, 990}
-    again = stored_run(store, run).result()
+    again = results.result_of(StoredRun.of(store, run))
     assert again is not None and "margin" not in again.metrics
     for one, other in zip(again.curves["margin"], every_ten, strict=True):
         assert one.tolist() == other.tolist()
@@ -198,15 +202,18 @@ def test_run_that_failed_after_its_training_keeps_it(store: Store) -> None:
 
 def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store) -> None:
     value = result(5000)
-    run_id = start_run(store, name="long", params=PARAMS, tags={})
-    start = store.client.get_run(run_id).info.start_time
+    session = Session(print, lambda: False, os.getpid())
+    session.store = store
+    begun = record_of(store, "long")
+    _, run_id = session.active_run(begun)
+    assert run_id is not None
     for at in range(0, 4000, 1000):
         part = CurveSlice(Landmarks(), value.steps[at : at + 1000], value.errors[at : at + 1000])
         for _ in range(2):
-            write.log_curve(store, run_id, start, part)
+            session.log_curve(begun.cell, begun.start_time, part)
     shown = store.client.get_metric_history(run_id, "error")
     assert {0, 1, 10, 100, 1000} <= {point.step for point in shown}
-    record(store, run_id, value)
+    session.finish_runs([saved(store, begun, results.completed(value, CONFIG))])
     history = store.client.get_metric_history(run_id, "error")
     found = {point.step: point.value for point in history}
     assert len(history) == len(found) <= CHART_POINTS and set(found) > {p.step for p in shown}
@@ -227,7 +234,7 @@ def test_diverged_run_is_finished_without_a_final_error(store: Store) -> None:
     assert metrics["diverged_at"] == 5 and metrics["best_error"] == 0.4
     assert metrics["error"] == 1.7e308
     assert all(math.isfinite(value) for value in metrics.values())
-    weights = stored_run(store, run).weights()["final"]
+    weights = StoredRun.of(store, run).weights()["final"]
     assert weights["w2"] is None and weights["w1"] == 1e300
 
 
@@ -247,7 +254,7 @@ def test_run_that_was_never_finite_has_no_curve(store: Store) -> None:
         ),
     )
     assert "error" not in run.data.metrics and run.data.metrics["diverged_at"] == 0
-    steps, errors = stored_run(store, run).curve()
+    steps, errors = StoredRun.of(store, run).curve()
     assert len(steps) == len(errors) == 0
 
 
@@ -265,7 +272,7 @@ def test_interrupted_result_is_killed_and_kept(store: Store) -> None:
     run = written(store, result(outcome="interrupted", final_error=None))
     assert (run.info.status, run.data.tags["sweep.outcome"]) == ("KILLED", "interrupted")
     assert "final_error" not in run.data.metrics and "best_error" in run.data.metrics
-    assert len(stored_run(store, run).curve()[0]) == 1001
+    assert len(StoredRun.of(store, run).curve()[0]) == 1001
 
 
 def test_run_that_was_deleted_meanwhile(store: Store) -> None:
@@ -323,8 +330,8 @@ def test_chart_of_a_very_long_run_has_no_more_points() -> None:
 def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> None:
     first = start_run(store, name="a", params=PARAMS, tags={})
     record(store, first, diverged())
-    run = stored_run(store, store.client.get_run(first))
-    taken = run.result()
+    run = StoredRun.of(store, store.client.get_run(first))
+    taken = results.result_of(run)
     assert taken is not None
     second = start_run(store, name="b", params=PARAMS, tags={})
     record(store, second, taken)
@@ -337,7 +344,7 @@ def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> No
 def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     store: Store, tmp_path: Path
 ) -> None:
-    parent = write.start_sweep(store, SWEEP, plan("a", "b", "c"), {"sweep.platform": "x"})
+    parent = create_sweep(store, SWEEP, plan("a", "b", "c"), {"sweep.platform": "x"})
     assert read.find_sweep(store, SWEEP).plan() == plan("a", "b", "c")
     assert store.client.get_run(parent).info.status == "RUNNING"
     values = [result(), diverged(), None]
@@ -356,9 +363,9 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
     (report / ".index.html.1f").write_text("<")  # that another command is writing
     note = "Summary\n" + "| 1 |\n" * 5000
     found = read.find_sweep(store, SWEEP)
-    totals = totals_of(write.deduplicate_runs(store, found), question_of(found.plan()))
+    totals = totals_of(deduplicate_runs(store, found), question_of(found.plan()))
     for _ in range(2):  # a report is made again over the old one
-        write.finish_sweep(store, parent, "FAILED", totals, note, report)
+        end_sweep(store, parent, "FAILED", totals, note, report)
     run = store.client.get_run(parent)
     assert run.info.run_name == SWEEP and run.info.status == "FAILED"
     assert run.data.tags["sweep.role"] == "sweep" and run.data.tags["sweep.id"] == SWEEP

@@ -98,9 +98,9 @@ class Worker:
             if training is not None:
                 training.close()
             if self._environment and "mlflow" in sys.modules:
-                from sweep.tracking import active
+                from sweep.tracking import end_active_runs
 
-                active.leave(self._environment)  # ends MLflow's active run
+                end_active_runs(self._environment)
         self._environment = {}
 
 

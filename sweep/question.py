@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.tracking.entities import entity_name
 
 if TYPE_CHECKING:
-    from sweep.tracking.stored import StoredRun
+    from sweep.tracking.read import StoredRun
 
 REPEATS = ("seed", "data.fold")
 """Default axes whose values are repeats of one grid point."""
