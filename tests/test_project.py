@@ -32,7 +32,7 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models"],
+    "pydantic": ["sweep.config.messages", "sweep.config.models", "sweep.config.settings"],
     "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.models"],
     "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.checks import without_password
-from sweep.config.settings import CONTROL_KEYS
+from sweep.config.spec import CONTROL_KEYS
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:

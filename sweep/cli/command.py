@@ -22,8 +22,8 @@ from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems
 from sweep.config.messages import validated
 from sweep.config.models import Sweeper
-from sweep.config.settings import CONTROL_KEYS, Settings, settings
-from sweep.config.spec import RunSpec, remarks
+from sweep.config.settings import Settings, settings
+from sweep.config.spec import CONTROL_KEYS, RunSpec, remarks
 from sweep.engine.estimate import Estimate, estimate
 from sweep.engine.executors import available_cpus, create
 from sweep.engine.life import Opening, sweep_life
@@ -74,9 +74,9 @@ def run_sweep(
         # a user's trainer may depend on the job's environment or working folder
         own = not all(cell.spec.trainer.built_in for cell in plan.cells)
         in_jobs = composer.sets_surroundings and own
-    elif options.budget_seconds is not None:
+    elif options.budget.seconds is not None:
         raise ConfigError(
-            f"budget.seconds={options.budget_seconds}: jobs of another launcher end by "
+            f"budget.seconds={options.budget.seconds}: jobs of another launcher end by "
             "themselves; use budget.runs, or hydra/launcher=trajectory."
         )
     one = in_jobs or master.hydra.runtime.choices.get("hydra/launcher") == "basic"

@@ -21,8 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep.checks import did_you_mean, no_such_key
 from sweep.cli.arguments import ONE_VALUE
-from sweep.config.run import RUN_KEYS
-from sweep.config.settings import CONTROL_KEYS
+from sweep.config.spec import CONTROL_KEYS, RUN_KEYS
 from sweep.engine.plan import new_id
 from sweep.errors import ConfigError, collect_errors
 

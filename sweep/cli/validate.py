@@ -23,8 +23,8 @@ from sweep.cli.plain import (
     unread,
 )
 from sweep.config.run import run_spec
-from sweep.config.settings import CONTROL_KEYS, Settings, settings
-from sweep.config.spec import RunSpec
+from sweep.config.settings import Settings, settings
+from sweep.config.spec import CONTROL_KEYS, RunSpec
 from sweep.engine.executors import check
 from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError
 
@@ -191,7 +191,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
         seen = re.compile(rf"({keys})\b")
         problems = [*lost, *(text for text in problems if not seen.match(text))]
     if spec is not None and options is not None and not problems:
-        budget = {"budget.seconds": options.budget_seconds, "budget.runs": options.budget_runs}
+        budget = {"budget.seconds": options.budget.seconds, "budget.runs": options.budget.runs}
         keys_given = {"resume": options.resume, "parent": options.parent, **options.about, **budget}
         if options.reuse:
             keys_given["reuse"] = "true"
@@ -255,7 +255,7 @@ def _prepare(config: DictConfig) -> None:
 
         print_run(spec, options)
         raise SystemExit(0)
-    if options.tracking_kind == "server":
+    if options.tracking.kind == "server":
         from sweep.tracking.settings import from_options, probe_server
 
         probe_server(from_options(options))

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import BaseModel, ValidationError
 
 from sweep.checks import did_you_mean, invalid_value, no_such_key
+from sweep.config.spec import RUN_KEYS
 from sweep.errors import ConfigErrors
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -18,26 +19,39 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
 
     Raises ConfigErrors with one message for each invalid value.
     """
-    if not isinstance(values, Mapping):
-        raise ConfigErrors([invalid_value(group, values, f"choose one with {group}=NAME")])
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        wrong = {str(one["loc"][0]): one["type"] for one in error.errors(include_url=False)}
-    raise ConfigErrors([_message(model, values, group, *one) for one in wrong.items()])
+        found = error.errors(include_url=False)
+    messages: dict[str, str] = {}
+    owner: type[BaseModel]
+    for one in found:
+        key, owner, node, (name, *below) = group, model, values, (*one["loc"], "")
+        while below and isinstance(node, Mapping) and (nested := _nested(owner, name)):
+            key, owner, node = f"{key}.{name}".lstrip("."), nested, node.get(name)
+            name, *below = below
+        if not isinstance(node, Mapping):
+            messages[key] = invalid_value(key, node, f"choose one with {key}=NAME")
+            continue
+        key = f"{key}.{name}".lstrip(".")
+        messages.setdefault(key, _message(owner, node, key, str(name), one["type"]))
+    raise ConfigErrors(messages.values())
+
+
+def _nested(model: type[BaseModel], name: Any) -> type[BaseModel] | None:
+    field = model.model_fields.get(name)
+    kind = None if field is None else field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
 
 
 def _message(
-    model: type[BaseModel], values: Mapping[Any, Any], group: str, name: str, kind: str
+    model: type[BaseModel], values: Mapping[Any, Any], key: str, name: str, kind: str
 ) -> str:
     """Return the message for the invalid field `name`; `kind` is the type of pydantic's error."""
-    from sweep.config.run import RUN_KEYS
-
     fields = model.model_fields
-    key = f"{group}.{name}" if group else name
     value = values.get(name)
     if kind == "extra_forbidden":
-        return no_such_key(group, name, fields)
+        return no_such_key(key.rpartition(".")[0], name, fields)
     advice = str(fields[name].description)
     number = _number(value) if isinstance(value, str) else None
     if number is not None and _accepts(model, {**values, name: number}, name):
@@ -46,7 +60,7 @@ def _message(
             f"{key}={str(value).strip()}, without quotes, or for a variable of the environment "
             f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
         )
-    swept = (group or name).partition(".")[0] in RUN_KEYS
+    swept = key.partition(".")[0] in RUN_KEYS
     if swept and isinstance(value, list) and value and not any(isinstance(v, list) for v in value):
         listed = ",".join(map(str, value))
         return invalid_value(key, value, f"{advice}; several values are an axis: -m {key}={listed}")

@@ -6,15 +6,11 @@
 from __future__ import annotations
 
 import math
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from sweep.config.messages import validated
-
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
-TAG = r"^\w[\w\-]*$"  # no length limit here: pydantic would compile it for 70 ms
 
 
 def _whole(value: Any) -> Any:
@@ -30,17 +26,6 @@ def _double(value: Any) -> Any:
         return math.inf
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _name(value: Any) -> Any:
-    """Raise ValueError for reserved words and for names that look like an id."""
-    if isinstance(value, str) and re.match(r"(last|none|null)$|\d{8}-\d{6}-", value):
-        raise ValueError(value)
-    return value
-
-
 Whole = Annotated[int, BeforeValidator(_whole)]
 Positive = Annotated[float, BeforeValidator(_double), Field(gt=0, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(description="write true or false")]
@@ -49,17 +34,17 @@ Texts = Annotated[list[str] | None, Field(description="give a list of texts")]
 Character = Annotated[str | None, Field(min_length=1, description="give one character")]
 
 
-class _Group(BaseModel):
+class Group(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _Open(BaseModel):
+class Open(BaseModel):
     """A model of some keys of a node; other keys are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class Run(_Open):
+class Run(Open):
     lr: Positive = Field(description="the learning rate must be a finite number above 0")
     iters: Whole = Field(ge=1, description="the iterations must be a whole number of at least 1")
     rule: Literal["notebook", "gradient", "fixed_bias"] | None = Field(
@@ -68,14 +53,14 @@ class Run(_Open):
     seed: int = Field(ge=0, description="the seed must be a whole number of at least 0")
 
 
-class Stop(_Group):
+class Stop(Group):
     error: Positive | None = Field(None, description="give a finite error above 0, or null")
     patience: Whole | None = Field(
         None, ge=1, description="give a whole number of iterations of at least 1, or null"
     )
 
 
-class Backprop(_Group):
+class Backprop(Group):
     """The settings of the built-in trainer."""
 
     batch_size: Annotated[int, Field(ge=1)] | None = Field(
@@ -84,7 +69,7 @@ class Backprop(_Group):
     shuffle: bool = Field(True, description="say true or false")
 
 
-class Network(_Group):
+class Network(Group):
     """The group `network`; `training.network.Network.build` validates the values."""
 
     layers: Any = None
@@ -103,7 +88,7 @@ class Network(_Group):
         return {**given, **replaced, "init": init or None}
 
 
-class Read(_Group):
+class Read(Group):
     """Options of pandas.read_csv that are plain values; null is pandas' default."""
 
     model_config = ConfigDict(defer_build=True)  # rarely used
@@ -151,7 +136,7 @@ class Read(_Group):
     )
 
 
-class Data(_Group):
+class Data(Group):
     """The group `data`; the file's content is validated when it is read."""
 
     inputs: Any = None
@@ -192,57 +177,7 @@ class Data(_Group):
         return {**given, **({"read": options or None} if "read" in given else {})}
 
 
-class Tracking(_Group):
-    kind: Literal["local", "server"] = Field(description="use local or server")
-    experiment: str = Field(
-        pattern=r"\S", max_length=250, description="give a name of 1 to 250 characters"
-    )
-    uri: str | None = Field(None, description="give the server's address")
-
-
-class Control(_Open):
-    """The keys of settings.Settings."""
-
-    outputs: str = Field(
-        pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="give the path of a folder"
-    )
-    name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
-        None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
-    )
-    note: str | None = Field(None, description="give a text")
-    tags: (
-        dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | float | bool] | None
-    ) = Field(
-        None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
-    )
-    resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
-    reuse: Flag = False
-    dry_run: Flag = False
-    fail_fast: Flag = False
-    max_seconds: Positive | None = Field(
-        None, description="give a finite number of seconds above 0, or null for no limit"
-    )
-    model: Literal["best"] | None = Field(None, description="write best, or null for no model")
-    metric: str | None = Field(
-        None, pattern=r"\S", description="give the name of one of the runs' metrics"
-    )
-    mode: Literal["min", "max"] | None = Field(None, description="use min or max")
-    repeats: list[str] | None = Field(None, description="list the axes, as [seed]")
-    parent: Annotated[str | None, BeforeValidator(_text)] = None
-
-
-class Budget(_Group):
-    """The group `budget`: limits for a sweep."""
-
-    seconds: Positive | None = Field(
-        None, description="give a finite number of seconds above 0, or null for no limit"
-    )
-    runs: Whole | None = Field(
-        None, ge=1, description="give a whole number of at least 1, or null for no limit"
-    )
-
-
-class Sweeper(_Open):
+class Sweeper(Open):
     """The node ``hydra.sweeper``; its axes and points are validated when they are parsed."""
 
     max_batch_size: int | None = Field(None, ge=1, description="give a whole number above 0")

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.checks import invalid_value
-from sweep.config.settings import CONTROL_KEYS
-from sweep.config.spec import BUILT_IN, RunSpec, TrainerSpec
+from sweep.config.spec import BUILT_IN, CONTROL_KEYS, RUN_KEYS, RunSpec, TrainerSpec
 from sweep.errors import ConfigError, ConfigErrors, MisfitError
 
 if TYPE_CHECKING:
@@ -25,9 +24,6 @@ PARAM = re.compile(r"[\w.\-/ ]+")
 
 AUTO = "auto"
 """As first or last layer: take its size from the data."""
-
-RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
-"""The keys that describe a run; every run stores them as params."""
 
 
 def run_spec(

@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 BUILT_IN = "sweep.backprop.Backprop"
 
+RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
+"""The keys that describe a run; every run stores them as params."""
+
+CONTROL_KEYS = (
+    *("name", "note", "tags", "outputs", "tracking", "parent", "resume", "reuse", "dry_run"),
+    *("fail_fast", "max_seconds", "budget", "model", "metric", "mode", "repeats"),
+)
+"""The keys of settings.Settings; none can be an axis."""
+
 
 @dataclass(frozen=True)
 class TrainerSpec:
