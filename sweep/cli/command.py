@@ -64,7 +64,7 @@ def run_sweep(
         if resume_single(settings(plain_values(master, CONTROL_KEYS), Path.cwd())):
             return []
     composer = Composer(loader, master)
-    opening, controls = _opening(composer, loader, master)
+    opening, controls = _opening(composer)
     launcher = make_launcher()
     ours: Mapping[str, Any] | None = getattr(launcher, "settings", None)
     plan, options = opening.plan, opening.options
@@ -114,17 +114,16 @@ def run_sweep(
     return []
 
 
-def _opening(
-    composer: Composer, loader: ConfigLoader, master: DictConfig
-) -> tuple[Opening, list[str]]:
+def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     """Return the sweep of the command line, and the overrides common to all jobs.
 
     Raises ConfigErrors with one message for each mistake.
     """
+    master = composer.master
     problems: list[str] = []
     plan = sweeper = parent_run_id = None
     sweep_id, files = new_id(), {}
-    typed = typed_overrides(loader)
+    typed = typed_overrides(composer.loader)
     lines = [str(one.input_line) for one in typed]
     task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
     options = checked_settings(master, Path.cwd(), problems)
@@ -138,7 +137,7 @@ def _opening(
         with read_write(master.hydra.overrides):
             master.hydra.overrides.task = task  # `arguments.prepared` removed some
         with collect_refusals(problems):
-            plan = Planner(composer, loader, master, sweeper, typed, sweep_id, problems).plan()
+            plan = Planner(composer, sweeper, typed, problems).plan()
             saved = {"flags": config_flags(), "overrides": kept(lines), "skip": sweeper.conditions}
             plan = replace(plan, kept=saved)
         files = {
@@ -153,7 +152,7 @@ def _opening(
             added = settings_of(document, master, kept(lines))
             options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
             task = [*(text for text in added if not text.lstrip("+~").startswith("hydra.")), *task]
-            planner = Planner(composer, loader, master, sweeper, typed, sweep_id, problems)
+            planner = Planner(composer, sweeper, typed, problems)
             plan = resumed_plan(planner, options, document)
     if options is not None and plan is not None:
         specs = [cell.spec for cell in plan.cells]

@@ -6,22 +6,19 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
 
 from sweep import console
 from sweep.cli.arguments import command_line, describes_run, doubled_keys
 from sweep.cli.axes import grid_of, is_drawn, parse, refusals
 from sweep.cli.compose import Composer
-from sweep.cli.plain import collect_refusals
+from sweep.cli.plain import collect_refusals, strange_keys, unread_keys
 from sweep.cli.points import conditions, points_of
-from sweep.cli.validate import Validation
-from sweep.config.run import value_of
+from sweep.cli.validate import set_keys
+from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigError, ConfigErrors, MisfitError
 
@@ -38,22 +35,13 @@ PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
 class Planner:
     """Build the grid points of one sweep; error messages are collected in `problems`.
 
-    Attributes
-    ----------
-    sweeper
-        The configured axes, points and conditions; axes of the command line replace its axes.
-    typed
-        The overrides of the command line.
-    sweep_id
-        The value of ``parent`` in every job.
+    `sweeper` has the configured axes, points and conditions; overrides of the command line
+    (`typed`) replace its axes.
     """
 
     composer: Composer
-    loader: ConfigLoader
-    master: DictConfig
     sweeper: Sweeper
     typed: Sequence[Override]
-    sweep_id: str
     problems: list[str] = field(default_factory=list)
 
     def plan(self) -> Plan:
@@ -63,9 +51,9 @@ class Planner:
         """
         problems = self.problems
         with collect_refusals(problems):
-            _check_folder(Path(str(self.master.hydra.sweep.dir)))
+            _check_folder(Path(str(self.composer.master.hydra.sweep.dir)))
         named = {override.key_or_group for override in self.typed}
-        by_default = self.master.hydra.runtime.choices.get("experiment") == "none"
+        by_default = self.composer.master.hydra.runtime.choices.get("experiment") == "none"
         # The default grid is for the notebook's problem only; listed points replace it.
         ours = _leaves_problem(self.typed)
         lines = [
@@ -76,7 +64,7 @@ class Planner:
         ]
         configured: list[Override] = []
         with collect_refusals(problems):
-            configured = parse(self.loader, lines)
+            configured = parse(self.composer.loader, lines)
         keys = {override.key_or_group for override in configured}
         overrides = self.sound([*configured, *self.typed])
         with collect_refusals(problems):
@@ -101,6 +89,11 @@ class Planner:
             left_out=left_out,
         )
 
+    @property
+    def parent(self) -> str:
+        """The override that gives the sweep's id to every job."""
+        return f"parent={self.composer.master.parent}"
+
     def sound(self, overrides: Iterable[Override]) -> list[Override]:
         """Return the overrides that are valid in a grid, without those of Hydra's node."""
         self.problems += doubled_keys(self.typed)
@@ -122,7 +115,7 @@ class Planner:
         """
         points: list[list[Override]] = []
         with collect_refusals(self.problems):
-            points = points_of(self.sweeper.points, Path.cwd(), self.loader)
+            points = points_of(self.sweeper.points, Path.cwd(), self.composer.loader)
         axes = dict.fromkeys(
             one.key_or_group
             for one in overrides
@@ -150,7 +143,7 @@ class Planner:
                 f"hydra.sweeper.samples={samples}: no axis is drawn; write one as "
                 "lr=loguniform(1e-4,1), or leave it out."
             )
-        seed = self.master.seed if drawn else 0
+        seed = self.composer.master.seed if drawn else 0
         grid = [line for group in groups for line in grid_of(group, Path.cwd(), samples or 1, seed)]
         return grid, tuple({**of_points, **axes})
 
@@ -169,24 +162,23 @@ class Planner:
         """
         if len(grid) > MANY_CELLS:
             console.echo(f"Checking {len(grid)} cells ...")
-        hydra: Any = OmegaConf.to_container(self.master.hydra, resolve=False)
-        validation = Validation(base, hydra)
         skipped = conditions(skip, axes)
         reasons = Counter({f"where {text}": 0 for text in skipped})
         cells: list[Cell] = []
         problems: list[str] = []
+        strange: dict[str, str] = {}
         for point in grid:
-            number, lines = first_job + len(cells), [*point, f"parent={self.sweep_id}"]
-            unresolved = partial(self.composer.unresolved, lines, number)
+            number = first_job + len(cells)
             with collect_refusals(problems):
-                values, choices = self.composer.compose(lines, number)
+                values, choices = self.composer.compose([*point, self.parent], number)
                 found = {axis: _found(axis, values, choices) for axis in axes}
                 met = [text for text, condition in skipped.items() if condition(found)]
                 if met:
                     reasons[f"where {met[0]}"] += 1
                     continue
+                strange = {**strange_keys(values, choices, point), **strange}
                 try:
-                    spec = validation.run(values, choices, point, unresolved)
+                    spec = run_spec(values, choices, base, set_keys(point))
                 except MisfitError as error:
                     if self.sweeper.misfits == "refuse":
                         raise
@@ -201,7 +193,7 @@ class Planner:
         if left_out and not cells and not problems:
             why, s = "; ".join(left_out), "" if len(grid) == 1 else "s"
             problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why}.")
-        self.problems += [*problems, *validation.unread()]
+        self.problems += [*problems, *unread_keys(strange, self.composer.interpolations)]
         return cells, left_out
 
     def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:
@@ -209,7 +201,7 @@ class Planner:
         if any(override.key_or_group == "data.fold" for override in overrides):
             return []
         first = [grid_of([override], Path.cwd(), 1)[0][0] for override in overrides]
-        data = self.composer.compose([*first, f"parent={self.sweep_id}"], 0).values.get("data")
+        data = self.composer.compose([*first, self.parent], 0).values.get("data")
         folds = data.get("folds") if isinstance(data, Mapping) else None
         if not isinstance(folds, int) or folds < 2:
             return []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -218,6 +218,16 @@ def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:
     if known is OWN_KEYS:
         advice += f", use it as ${{{key}}}, or add it to a file of your --config-dir"
     return f"{shown}: there is no key {key}, and nothing would read it{hint or f'; {advice}.'}"
+
+
+def unread_keys(strange: Mapping[str, str], interpolations: Iterable[str]) -> list[str]:
+    """Return a message for each of the `strange_keys` that no interpolation names."""
+    text = "\n".join(interpolations)
+    return [
+        unread(key, override)
+        for key, override in strange.items()
+        if not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text)
+    ]
 
 
 SENTENCES: tuple[tuple[str, Callable[[re.Match[str], BaseException], str]], ...] = (

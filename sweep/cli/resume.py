@@ -103,7 +103,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     targets = [override for override in typed if override.key_or_group == TARGET]
     allowed = {line for point in grid_of(targets, Path()) for line in point}
     for index, cell in enumerate(stored):
-        lines = [*cell["overrides"], f"parent={planner.sweep_id}"]
+        lines = [*cell["overrides"], planner.parent]
         if code := [line for line in lines if key_of(line) == TARGET and line not in allowed]:
             changed.append(
                 f"{cell['name']}: {code[0]} comes from the store and names code to run; repeat it "
@@ -134,7 +134,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
         raise ConfigErrors(_refusal(options, changed, document))
     plan = Plan.from_document(document, specs)
     if mended:
-        plan = _trained_anew(plan, mended, options, planner.sweep_id)
+        plan = _trained_anew(plan, mended, options, str(planner.composer.master.parent))
     known = {text for cell in stored for text in cell["overrides"]}
     named = [
         override

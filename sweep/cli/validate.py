@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,20 @@ from omegaconf import DictConfig, OmegaConf, read_write
 from sweep import console
 from sweep.checks import did_you_mean, invalid_value
 from sweep.cli.arguments import describes_run, doubled_keys, key_of, lost_numbers, typed_overrides
+from sweep.cli.compose import INTERPOLATION
 from sweep.cli.plain import (
     REFUSALS,
     collect_refusals,
     one_sentence,
     plain_values,
     strange_keys,
-    unread,
+    unread_keys,
 )
 from sweep.config.run import run_spec
 from sweep.config.settings import Settings, settings
 from sweep.config.spec import CONTROL_KEYS, RunSpec
 from sweep.engine.executors import check
-from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError
+from sweep.errors import ConfigErrors, StoreError, SweepError
 
 SWEEPER = "hydra_plugins.sweep_grid.GridSweeper"
 CALLBACK = "sweep.cli.validate.Validate"
@@ -48,60 +49,6 @@ def set_keys(overrides: Iterable[str]) -> list[str]:
     return [key for key in keys if key != "experiment"]
 
 
-class Validation:
-    """Validate runs of one command, and collect keys that nothing reads.
-
-    Parameters
-    ----------
-    base
-        The folder that a relative data file is relative to.
-    hydra
-        The unresolved node `hydra`, whose interpolations may refer to a key.
-    """
-
-    def __init__(self, base: Path, hydra: Mapping[str, Any]) -> None:
-        self._base = base
-        # `overrides` repeats the text of the overrides; it is not an interpolation.
-        self._hydra = {name: value for name, value in hydra.items() if name != "overrides"}
-        self._strange: dict[str, str] = {}
-        self._read: set[str] = set()
-
-    def run(
-        self,
-        values: Mapping[str, Any],
-        choices: Mapping[str, Any],
-        overrides: Sequence[str],
-        unresolved: Callable[[], Mapping[str, Any]],
-    ) -> RunSpec:
-        """Return the run of resolved values.
-
-        `overrides` are those that the values were composed from; `unresolved` returns the values
-        with interpolations. Raises ConfigErrors with one message for each mistake.
-        """
-        strange = strange_keys(values, choices, overrides)
-        if strange.keys() - self._read:
-            written = unresolved()
-            self._read |= {key for key in strange if self._reads(written, key)}
-            self._strange = {**strange, **self._strange}
-        spec = run_spec(values, choices, self._base, set_keys(overrides))
-        if values.get("model") is not None and not spec.trainer.built_in:
-            raise ConfigError(
-                f"model={values['model']}: only a network of the built-in trainer can be logged as "
-                "a model; leave model out."
-            )
-        return spec
-
-    def unread(self) -> list[str]:
-        """Return a message for each key that nothing reads in any of the runs."""
-        return [unread(key, text) for key, text in self._strange.items() if key not in self._read]
-
-    def _reads(self, config: Mapping[str, Any], key: str) -> bool:
-        """Whether an interpolation of an unresolved configuration names `key`."""
-        others = {name: value for name, value in config.items() if name not in (key, "hydra")}
-        interpolation = rf"\$\{{[^'\"]*(?<!\w){re.escape(key)}(?!\w)"
-        return re.search(interpolation, str([self._hydra, others])) is not None
-
-
 def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Settings | None:
     """Return the command's settings, None if invalid; append messages to `problems`.
 
@@ -120,7 +67,7 @@ def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Set
 def question_problems(
     options: Settings, specs: Sequence[RunSpec], axes: Sequence[str]
 ) -> Iterator[str]:
-    """Yield messages if `metric`, `mode` or `repeats` do not fit the runs.
+    """Yield messages if `metric`, `mode`, `repeats` or `model` do not fit the runs.
 
     The metrics of a user's trainer are not validated: they are known only after training.
     """
@@ -131,7 +78,11 @@ def question_problems(
     if options.mode == "max" and metric is None:
         yield invalid_value("mode", "max", "name the metric too, as metric=accuracy")
     yield from repeat_problems(options.repeats or (), axes)
-    if metric is None or not all(spec.trainer.built_in for spec in specs):
+    built_in = all(spec.trainer.built_in for spec in specs)
+    if options.model is not None and not built_in:
+        advice = "only a network of the built-in trainer can be logged as a model; leave model out"
+        yield invalid_value("model", options.model, advice)
+    if metric is None or not built_in:
         return
     data = [spec.config["data"] for spec in specs]
     if metric not in BUILT_IN and not metric.startswith("weights/"):
@@ -174,17 +125,17 @@ def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
 
 def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     raw: Any = OmegaConf.to_container(config, resolve=False)
-    runtime = config.hydra.runtime
-    typed, base = typed_overrides(), Path(runtime.cwd)
-    validation = Validation(base, raw["hydra"])
+    overrides = raw["hydra"].pop("overrides")["task"]
+    typed, base = typed_overrides(), Path(config.hydra.runtime.cwd)
     problems: list[str] = []
+    strange: dict[str, str] = {}
     spec = None
     with collect_refusals(problems):
-        overrides = raw["hydra"]["overrides"]["task"]
-        choices = dict(runtime.choices)
-        spec = validation.run(plain_values(config), choices, overrides, lambda: raw)
+        values, choices = plain_values(config), dict(config.hydra.runtime.choices)
+        strange = strange_keys(values, choices, overrides)
+        spec = run_spec(values, choices, base, set_keys(overrides))
     options = checked_settings(config, base, problems)
-    problems += [*doubled_keys(typed), *validation.unread()]
+    problems += [*doubled_keys(typed), *unread_keys(strange, INTERPOLATION.findall(str(raw)))]
     lost = lost_numbers(typed)
     if lost:  # no second message for the infinity that the number was parsed as
         keys = "|".join(re.escape(text.partition("=")[0]) for text in lost)
