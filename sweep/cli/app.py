@@ -8,8 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -141,20 +141,8 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     return int(life.process.exit_code) if life is not None else 0
 
 
-class _Ready:
-    """The outcome that the next job of this process records, if it is trained already."""
-
-    outcome: tuple[Cell, Outcome] | None = None
-
-
-@contextmanager
-def handed_over(cell: Cell, outcome: Outcome) -> Iterator[None]:
-    """Make a job launched inside this context record `outcome` instead of training."""
-    _Ready.outcome = cell, outcome
-    try:
-        yield
-    finally:
-        _Ready.outcome = None
+TRAINED: list[tuple[Cell, Outcome]] = []
+"""The outcome that the next job of this process records instead of training."""
 
 
 def run(config: DictConfig) -> float | None:
@@ -163,12 +151,12 @@ def run(config: DictConfig) -> float | None:
     A job of a sweep finds its sweep in this process, or in the store by the key ``parent``;
     without ``parent`` the configuration is a single run.
     """
-    if _Ready.outcome is not None:
+    if TRAINED:
         from sweep.engine.jobs import record
         from sweep.engine.life import process
 
         assert process.sweep is not None
-        return record(process.sweep, *_Ready.outcome)
+        return record(process.sweep, *TRAINED.pop())
     from sweep.cli.validate import checked_run
     from sweep.config.spec import remarks
 

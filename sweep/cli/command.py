@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
 from sweep.checks import plain_text
-from sweep.cli.app import handed_over
+from sweep.cli.app import TRAINED
 from sweep.cli.arguments import config_flags, describes_run, kept, typed_overrides
 from sweep.cli.compose import Composer
 from sweep.cli.grid import Planner
@@ -107,8 +107,8 @@ def run_sweep(
                 launcher.launch(jobs([cell]), cell.job)
         elif composer.needs_jobs or _has_callbacks(master):
             for cell, outcome in execute(sweep, ours):
-                with handed_over(cell, outcome):
-                    launcher.launch(jobs([cell]), cell.job)
+                TRAINED.append((cell, outcome))
+                launcher.launch(jobs([cell]), cell.job)
         else:
             _without_jobs(sweep, master, execute(sweep, ours))
     return []

@@ -102,10 +102,8 @@ def question_problems(
     yield invalid_value("metric", metric, advice)
 
 
-class _Checked:
-    """The validated single run of this process, until it starts."""
-
-    run: tuple[RunSpec, Settings] | None = None
+CHECKED: list[tuple[RunSpec, Settings]] = []
+"""The validated single run of this process, until it starts."""
 
 
 def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
@@ -113,9 +111,8 @@ def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
 
     Raises ConfigErrors with one message for each mistake.
     """
-    found, _Checked.run = _Checked.run, None
-    if found is not None:
-        return found
+    if CHECKED:
+        return CHECKED.pop()
     from hydra.core.hydra_config import HydraConfig
 
     values, runtime = plain_values(config), HydraConfig.get().runtime
@@ -222,4 +219,4 @@ def _prepare(config: DictConfig) -> None:
         ) from error
     with read_write(hydra.run):
         hydra.run.dir = str(folder)  # resolved once, so that the id does not change
-    _Checked.run = spec, options
+    CHECKED[:] = [(spec, options)]
