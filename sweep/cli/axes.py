@@ -98,14 +98,8 @@ def grid_of(
 ) -> list[list[str]]:
     """Return the overrides of each grid point; the last axis varies fastest.
 
-    A later override of a key replaces an earlier one.
-
-    Parameters
-    ----------
-    base
-        The folder that file patterns are relative to.
-    samples, seed
-        Number of points drawn jointly from all intervals, and their seed.
+    A later override of a key replaces an earlier one. File patterns are relative to `base`.
+    `samples` points are drawn jointly from all intervals, with `seed`.
     """
     last = {override.get_key_element(): override for override in overrides}
     drawn: dict[str, Any] = {key: one for key, one in last.items() if is_drawn(one)}

@@ -51,14 +51,8 @@ def run_sweep(
 
     Returns the JobReturns of each batch, as Hydra's sweeper does; an empty list for our launcher.
     `make_launcher` is called after the sweep's id is set, because a launcher's folders may be
-    below the sweep's.
-
-    Raises
-    ------
-    ConfigErrors
-        The configuration is invalid; nothing was created.
-    StoreError
-        The store cannot be used; no run was started.
+    below the sweep's. Raises ConfigErrors if the configuration is invalid (nothing was created),
+    StoreError if the store cannot be used.
     """
     if master.resume is not None:
         if resume_single(settings(plain_values(master, CONTROL_KEYS), Path.cwd())):

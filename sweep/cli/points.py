@@ -33,17 +33,10 @@ FORM = "give a list of mappings, [{lr: 0.1, iters: 10}, ...], or the path of a .
 def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[Override]]:
     """Return the points of ``hydra.sweeper.points`` as overrides.
 
-    Raises ConfigErrors if the file cannot be read or an entry is invalid.
-
-    Parameters
-    ----------
-    given
-        None, a list of mappings from key to value, or the path of a CSV or YAML file. A mapping
-        may be a grid: a list gives several values, and text is parsed as on the command line.
-        In a CSV file the header contains the keys and each row is one point; an empty cell does
-        not set its key.
-    base
-        The folder that a relative path is relative to.
+    `given` is None, a list of mappings from key to value, or the path (relative to `base`) of a
+    CSV or YAML file. A mapping may be a grid: a list gives several values, and text is parsed as on
+    the command line. A CSV file's header has the keys and each row is one point; an empty cell
+    does not set its key. Raises ConfigErrors if the file cannot be read or an entry is invalid.
     """
     problems: list[str] = []
     points: list[list[Override]] = []

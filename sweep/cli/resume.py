@@ -82,16 +82,10 @@ def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence
 def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any]) -> Plan:
     """Return the stored plan, validated against the current configuration, plus new grid points.
 
-    Raises ConfigErrors if the current configuration would change the numbers of a stored grid
-    point, or if a new one is invalid.
-
-    Parameters
-    ----------
-    planner
-        Its axes add grid points: each new value is combined with the stored values of other axes.
-    document
-        The sweep's plan.json. The trainer is built from the composed configuration, never from
-        the resolved configurations stored here.
+    Each new value of the planner's axes is combined with the stored values of other axes. The
+    trainer is built from the composed configuration, never from the resolved ones in plan.json
+    (`document`). Raises ConfigErrors if the current configuration would change the numbers of a
+    stored grid point, or if a new one is invalid.
     """
     typed = planner.sound(planner.typed)
     if planner.problems:

@@ -32,25 +32,12 @@ def run_spec(
     base: Path,
     keys: Iterable[str] = (),
 ) -> RunSpec:
-    """Validate a resolved configuration and return its RunSpec.
+    """Validate a resolved configuration (plain values without `hydra`) and return its RunSpec.
 
-    Parameters
-    ----------
-    config
-        Plain values without the node `hydra`.
-    choices
-        The chosen option of each group.
-    base
-        The folder that a relative data file is relative to.
-    keys
-        The keys that the command line sets; each becomes a param.
-
-    Raises
-    ------
-    ConfigErrors
-        One message for each invalid value.
-    MisfitError
-        Each option is valid, but their combination is not.
+    `choices` has the chosen option of each group, `base` is the folder that a relative data file
+    is relative to, and each of `keys`, set on the command line, becomes a param. Raises
+    ConfigErrors with one message for each invalid value; MisfitError if each option is valid, but
+    their combination is not.
     """
     from sweep.config.messages import validated
     from sweep.config.models import Data, Run

@@ -94,16 +94,9 @@ class Data:
 def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
     """Load the samples of a configuration of the group `data`; see docs/data.md.
 
-    Raises ConfigError if a key, file, column or value is invalid.
-
-    Parameters
-    ----------
-    config
-        Keys of KEYS. Without `file`, `inputs` and `targets` are rows of numbers; with it, columns.
-    seed
-        For the split, unless `split_seed` is given.
-    base
-        The folder that a relative data file is relative to.
+    Without `file`, `inputs` and `targets` are rows of numbers; with it, columns. A relative file
+    is relative to `base`. `seed` splits the rows unless `split_seed` is given. Raises ConfigError
+    if a key, file, column or value is invalid.
     """
     checks.known_keys(config, KEYS, "data")
     config = {**dict.fromkeys(KEYS), **config}
