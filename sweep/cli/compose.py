@@ -28,7 +28,7 @@ FOLDER = "${sweep_job_folder:${hydra.output_subdir},${hydra.job.num},${hydra.job
 """The default of ``hydra.sweep.subdir``: all jobs in one folder."""
 
 NUMBER = re.compile(r"\bjob\.(num|id)\b")
-INTERPOLATION = re.compile(r"\$\{[^'\"]*")
+INTERPOLATION = re.compile(r"\$\\?\{[^'\"]*")  # escaped in overrides: $\{key\}
 READS_HYDRA = re.compile(r"\$\{[^}]*\bhydra\b")
 
 
