@@ -78,7 +78,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from omegaconf import OmegaConf
 
         from sweep.cli.plain import config_folder, unread
-        from sweep.errors import ConfigErrors
+        from sweep.errors import ConfigError
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
         hydra = HydraConfig.get()
@@ -87,7 +87,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         added = {text.lstrip("+").partition("=")[0]: text for text in typed if text[0] == "+"}
         new = {key: text for key, text in added.items() if key.split(".")[0] not in known}
         if new:
-            raise ConfigErrors([unread(key, text, known) for key, text in new.items()])
+            raise ConfigError(*(unread(key, text, known) for key, text in new.items()))
         return task(config)
 
     return command(one_job(checked), config_name)

@@ -31,7 +31,7 @@ from sweep.engine.plan import Cell, Plan, counted, new_id
 from sweep.engine.single import resume_single
 from sweep.engine.stored import stored_cells
 from sweep.engine.sweep import Sweep, execute
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -51,7 +51,7 @@ def run_sweep(
 
     Returns the JobReturns of each batch, as Hydra's sweeper does; an empty list for our launcher.
     `make_launcher` is called after the sweep's id is set, because a launcher's folders may be
-    below the sweep's. Raises ConfigErrors if the configuration is invalid (nothing was created),
+    below the sweep's. Raises ConfigError if the configuration is invalid (nothing was created),
     StoreError if the store cannot be used.
     """
     if master.resume is not None:
@@ -111,7 +111,7 @@ def run_sweep(
 def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     """Return the sweep of the command line, and the overrides common to all jobs.
 
-    Raises ConfigErrors with one message for each mistake.
+    Raises ConfigError with one message for each mistake.
     """
     master = composer.master
     problems: list[str] = []
@@ -125,7 +125,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
         said = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
         sweeper = validated(Sweeper, said, "hydra.sweeper")
     if sweeper is None:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     if master.resume is None:
         _set_parent(master, sweep_id)
         with read_write(master.hydra.overrides):
@@ -152,7 +152,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
         specs = [cell.spec for cell in plan.cells]
         problems += question_problems(options, specs, plan.axes)
     if options is None or plan is None or problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     about = {**plan.about, **options.about}
     plan = replace(plan, repeats=options.repeats or (), about=about)
     folder = Path(str(master.hydra.sweep.dir))

@@ -20,7 +20,7 @@ from sweep.cli.points import conditions, points_of
 from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
-from sweep.errors import ConfigError, ConfigErrors, MisfitError
+from sweep.errors import ConfigError, MisfitError
 
 if TYPE_CHECKING:
     from sweep.config.models import Sweeper
@@ -47,7 +47,7 @@ class Planner:
     def plan(self) -> Plan:
         """Compose and validate every grid point; nothing is written.
 
-        Raises ConfigErrors with one message for each mistake.
+        Raises ConfigError with one message for each mistake.
         """
         problems = self.problems
         with collect_refusals(problems):
@@ -75,7 +75,7 @@ class Planner:
         with collect_refusals(problems):
             cells, left_out = self.cells(grid, axes, Path.cwd(), self.sweeper.conditions)
         if problems:
-            raise ConfigErrors(problems)
+            raise ConfigError(*problems)
         names = {cell.key: cell.name for cell in cells}
         asked = Counter(cell.key for cell in cells)
         return Plan(
@@ -157,7 +157,7 @@ class Planner:
     ) -> tuple[list[Cell], dict[str, int]]:
         """Compose and validate grid points; job numbers start at `first_job`.
 
-        Returns the grid points, and the number of excluded points by reason. Raises ConfigErrors
+        Returns the grid points, and the number of excluded points by reason. Raises ConfigError
         if a condition of `skip` cannot be parsed.
         """
         if len(grid) > MANY_CELLS:

@@ -23,7 +23,7 @@ from sweep.checks import did_you_mean, no_such_key
 from sweep.cli.arguments import ONE_VALUE
 from sweep.config.spec import CONTROL_KEYS, RUN_KEYS
 from sweep.engine.plan import new_id
-from sweep.errors import ConfigError, collect_errors
+from sweep.errors import ConfigError
 
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's setting that allows any ``_target_``; None under 1.3."""
@@ -95,10 +95,11 @@ def is_refusal(error: BaseException) -> bool:
 
 @contextmanager
 def collect_refusals(problems: list[str]) -> Iterator[None]:
-    """As `errors.collect_errors`, also for exceptions of Hydra and OmegaConf."""
+    """Append the messages of an error to `problems`, so that all are reported at once."""
     try:
-        with collect_errors(problems):
-            yield
+        yield
+    except ConfigError as error:
+        problems.extend(error.messages)
     except REFUSALS as error:
         problems.append(one_sentence(error))
 

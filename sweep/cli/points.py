@@ -18,7 +18,7 @@ from sweep.cli.arguments import describes_run
 from sweep.cli.axes import parse, quoted, refusals
 from sweep.cli.plain import collect_refusals
 from sweep.config.spec import shown
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -36,7 +36,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
     `given` is None, a list of mappings from key to value, or the path (relative to `base`) of a
     CSV or YAML file. A mapping may be a grid: a list gives several values, and text is parsed as on
     the command line. A CSV file's header has the keys and each row is one point; an empty cell
-    does not set its key. Raises ConfigErrors if the file cannot be read or an entry is invalid.
+    does not set its key. Raises ConfigError if the file cannot be read or an entry is invalid.
     """
     problems: list[str] = []
     points: list[list[Override]] = []
@@ -56,7 +56,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
                 problems += [f"{where}: {problem}" for problem in parsed[line][1]]
             points.append(point)
     if problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     return points
 
 
@@ -146,7 +146,7 @@ COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition]:
     """Return each text of ``hydra.sweeper.skip`` with its condition.
 
-    Raises ConfigErrors if a text is not made of comparisons of axes and values. A condition
+    Raises ConfigError if a text is not made of comparisons of axes and values. A condition
     raises ConfigError if values cannot be compared.
     """
     problems: list[str] = []
@@ -155,7 +155,7 @@ def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition
         with collect_refusals(problems):
             found[text] = _condition(text, axes)
     if problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     return found
 
 

@@ -21,7 +21,7 @@ from sweep.config.run import run_spec
 from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
 from sweep.engine.stored import stored_cells
-from sweep.errors import ConfigError, ConfigErrors, NotFoundError
+from sweep.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
@@ -84,12 +84,12 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
 
     Each new value of the planner's axes is combined with the stored values of other axes. The
     trainer is built from the composed configuration, never from the resolved ones in plan.json
-    (`document`). Raises ConfigErrors if the current configuration would change the numbers of a
+    (`document`). Raises ConfigError if the current configuration would change the numbers of a
     stored grid point, or if a new one is invalid.
     """
     typed = planner.sound(planner.typed)
     if planner.problems:
-        raise ConfigErrors(planner.problems)
+        raise ConfigError(*planner.problems)
     stored, base = document["cells"], Path(document["base"])
     changed = []
     specs: dict[int, RunSpec] = {}
@@ -125,7 +125,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
             mended[index] = today
         specs[index] = _with_source(today, cell.get("source"))
     if changed:
-        raise ConfigErrors(_refusal(options, changed, document))
+        raise ConfigError(*_refusal(options, changed, document))
     plan = Plan.from_document(document, specs)
     if mended:
         plan = _trained_anew(plan, mended, options, str(planner.composer.master.parent))
@@ -203,7 +203,7 @@ def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan
     """
     lines, axes = planner.lines(named, {override.key_or_group for override in named})
     if planner.problems:
-        raise ConfigErrors(planner.problems)
+        raise ConfigError(*planner.problems)
 
     @cache
     def others(own: frozenset[str]) -> list[tuple[str, ...]]:

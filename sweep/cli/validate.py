@@ -27,7 +27,7 @@ from sweep.config.run import run_spec
 from sweep.config.settings import Settings, settings
 from sweep.config.spec import CONTROL_KEYS, RunSpec
 from sweep.engine.executors import check
-from sweep.errors import ConfigErrors, StoreError, SweepError
+from sweep.errors import ConfigError, StoreError, SweepError
 
 SWEEPER = "hydra_plugins.sweep_grid.GridSweeper"
 CALLBACK = "sweep.cli.validate.Validate"
@@ -109,7 +109,7 @@ CHECKED: list[tuple[RunSpec, Settings]] = []
 def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
     """Return the run and the settings of a job's configuration; a single run is validated once.
 
-    Raises ConfigErrors with one message for each mistake.
+    Raises ConfigError with one message for each mistake.
     """
     if CHECKED:
         return CHECKED.pop()
@@ -151,7 +151,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
         ]
         problems += question_problems(options, [spec], ())
     if spec is None or options is None or problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     return spec, options
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ValidationError
 
 from sweep.checks import did_you_mean, invalid_value, no_such_key
 from sweep.config.spec import RUN_KEYS
-from sweep.errors import ConfigErrors
+from sweep.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
 
@@ -17,7 +17,7 @@ Model = TypeVar("Model", bound=BaseModel)
 def validated(model: type[Model], values: Any, group: str = "") -> Model:
     """Return `values` as a model; `group` is empty for top-level keys.
 
-    Raises ConfigErrors with one message for each invalid value.
+    Raises ConfigError with one message for each invalid value.
     """
     try:
         return model.model_validate(values)
@@ -35,7 +35,7 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
             continue
         key = f"{key}.{name}".lstrip(".")
         messages.setdefault(key, _message(owner, node, key, str(name), one["type"]))
-    raise ConfigErrors(messages.values())
+    raise ConfigError(*messages.values())
 
 
 def _nested(model: type[BaseModel], name: Any) -> type[BaseModel] | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.checks import invalid_value
 from sweep.config.spec import BUILT_IN, CONTROL_KEYS, RUN_KEYS, RunSpec, TrainerSpec
-from sweep.errors import ConfigError, ConfigErrors, MisfitError
+from sweep.errors import ConfigError, MisfitError
 
 if TYPE_CHECKING:
     from sweep.training.data import Data
@@ -36,7 +36,7 @@ def run_spec(
 
     `choices` has the chosen option of each group, `base` is the folder that a relative data file
     is relative to, and each of `keys`, set on the command line, becomes a param. Raises
-    ConfigErrors with one message for each invalid value; MisfitError if each option is valid, but
+    ConfigError with one message for each invalid value; MisfitError if each option is valid, but
     their combination is not.
     """
     from sweep.config.messages import validated
@@ -87,9 +87,9 @@ def run_spec(
         for key, value in _not_finite(others)
     ]
     if run is None or data is None or problems:
-        raise ConfigErrors([*problems, *misfits])
+        raise ConfigError(*problems, *misfits)
     if misfits:
-        raise MisfitError("\n".join(misfits))
+        raise MisfitError(*misfits)
     assert network is not None and trainer is not None
     return RunSpec(
         lr=run.lr,

@@ -116,7 +116,7 @@ class Settings(Open):
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     """Validate the control keys of a resolved configuration; a relative `outputs` is below `cwd`.
 
-    Raises ConfigErrors with one message for each mistake.
+    Raises ConfigError with one message for each mistake.
     """
     found = validated(Settings, config)
     return found.model_copy(update={"outputs": (cwd / found.outputs).resolve()})

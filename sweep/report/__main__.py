@@ -70,8 +70,8 @@ def _compared(value: Any) -> list[str]:
 
 
 def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) -> Question:
-    """Return the sweep's question with the command's overrides, validated (`ConfigErrors`)."""
-    from sweep.errors import ConfigErrors
+    """Return the sweep's question with the command's overrides, validated (`ConfigError`)."""
+    from sweep.errors import ConfigError
     from sweep.tracking.question import question_of, repeat_problems
 
     plan = sweep.plan()
@@ -79,7 +79,7 @@ def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) 
     problems = repeat_problems(options.repeats or (), plan.get("axes", ()))
     unanswered = question.unanswered(runs) if options.metric else ""
     if unanswered or problems:
-        raise ConfigErrors([*filter(None, [unanswered]), *problems])
+        raise ConfigError(*filter(None, [unanswered]), *problems)
     return question
 
 

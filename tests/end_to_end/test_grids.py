@@ -15,7 +15,7 @@ from hydra.errors import HydraException
 from sweep.cli.axes import grid_of, parse
 from sweep.cli.plain import one_sentence
 from sweep.cli.points import points_of
-from sweep.errors import ConfigErrors
+from sweep.errors import ConfigError
 from tests.commands import plan, plan_of
 from tests.processes import ROOT, finish, run_sweep, start_sweep
 
@@ -241,7 +241,7 @@ def test_list_of_points_that_is_none_is_refused(
 ) -> None:
     if text:
         (tmp_path / name).write_text(text)
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(ConfigError) as caught:
         points_of(name, tmp_path, None)
     assert told in str(caught.value)
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError
 from sweep.training.data.files import Source
 from sweep.training.data.hints import number_hints, quoted
 from sweep.training.data.selection import SPLITTING, Columns
@@ -85,7 +85,7 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
     for path, frame in source.pieces(chosen, columns.text):
         likely, refusals = _not_numbers(source, columns, path, frame)
         if refusals:
-            raise ConfigErrors(refusals)
+            raise ConfigError(*refusals)
         if likely:  # read these as text, starting again at the first row
             return read_table(source, replace(columns, text=columns.text | {*likely}), missing)
         read = {
