@@ -20,8 +20,7 @@ from sweep.cli.grid import Planner
 from sweep.cli.plain import collect_refusals, configure_log, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems
-from sweep.config.messages import validated
-from sweep.config.models import Sweeper
+from sweep.config.models import Sweeper, validated
 from sweep.config.settings import Settings, settings
 from sweep.config.spec import CONTROL_KEYS, RunSpec, remarks
 from sweep.engine.estimate import Estimate, estimate

@@ -1,6 +1,6 @@
 """Training data: inline rows, or columns of data files.
 
-files, formats     find files and read them in chunks
+files, formats     find files and read them in chunks; hints in messages
 selection, table   choose columns, convert them to arrays, split off validation rows
 preparation        fit on the training rows, apply to any rows
 

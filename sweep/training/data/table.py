@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from sweep.errors import ConfigError
 from sweep.training.data.files import Source
-from sweep.training.data.hints import number_hints, quoted
+from sweep.training.data.formats import number_hints, quoted
 from sweep.training.data.selection import SPLITTING, Columns
 
 if TYPE_CHECKING:
