@@ -102,18 +102,18 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     from sweep import console
     from sweep.cli.arguments import prepared
     from sweep.cli.plain import (
-        REFUSALS,
+        HYDRA_ERRORS,
         config_folder,
-        is_refusal,
         main_options,
         one_sentence,
+        raised_by_hydra,
         register,
     )
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 
     register()
-    whole_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    full_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra then raises the original exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -125,11 +125,11 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         return 128 + interruption.signum
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (SweepError, ValueError, *REFUSALS) as error:
+    except (SweepError, ValueError, *HYDRA_ERRORS) as error:
         known = isinstance(error, SweepError)
         life = sys.modules.get("sweep.engine.life")
         began = life is not None and life.process.began
-        if whole_traceback or not (known or (is_refusal(error) and not began)):
+        if full_traceback or not (known or (raised_by_hydra(error) and not began)):
             raise
         console.error(str(error) if known else one_sentence(error))
         if isinstance(error, NotFoundError) and began:

@@ -66,7 +66,7 @@ def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
     return parser.parse_overrides(list(lines))
 
 
-def refusals(override: Override, base: Path) -> list[str]:
+def override_problems(override: Override, base: Path) -> list[str]:
     """Return messages if an override is not valid in a grid; relative patterns start at `base`."""
     line, key = override.input_line, override.key_or_group
     problems = lost_numbers([override])

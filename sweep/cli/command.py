@@ -17,7 +17,7 @@ from sweep.cli.app import TRAINED
 from sweep.cli.arguments import config_flags, describes_run, kept, typed_overrides
 from sweep.cli.compose import Composer
 from sweep.cli.grid import Planner
-from sweep.cli.plain import collect_refusals, configure_log, plain_values
+from sweep.cli.plain import collect_errors, configure_log, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems
 from sweep.config.models import Sweeper, validated
@@ -120,16 +120,16 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     lines = [str(one.input_line) for one in typed]
     task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
     options = checked_settings(master, Path.cwd(), problems)
-    with collect_refusals(problems):
-        said = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
-        sweeper = validated(Sweeper, said, "hydra.sweeper")
+    with collect_errors(problems):
+        node = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
+        sweeper = validated(Sweeper, node, "hydra.sweeper")
     if sweeper is None:
         raise ConfigError(*problems)
     if master.resume is None:
         _set_parent(master, sweep_id)
         with read_write(master.hydra.overrides):
             master.hydra.overrides.task = task  # `arguments.prepared` removed some
-        with collect_refusals(problems):
+        with collect_errors(problems):
             plan = Planner(composer, sweeper, typed, problems).plan()
             saved = {"flags": config_flags(), "overrides": kept(lines), "skip": sweeper.conditions}
             plan = replace(plan, kept=saved)
@@ -141,7 +141,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
         stored, document = stored_sweep(options)
         sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
-        with collect_refusals(problems):
+        with collect_errors(problems):
             added = settings_of(document, master, kept(lines))
             options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
             task = [*(text for text in added if not text.lstrip("+~").startswith("hydra.")), *task]

@@ -13,9 +13,9 @@ from hydra.core.override_parser.types import Override
 
 from sweep import console
 from sweep.cli.arguments import command_line, describes_run, doubled_keys
-from sweep.cli.axes import grid_of, is_drawn, parse, refusals
+from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
-from sweep.cli.plain import collect_refusals, strange_keys, unread_keys
+from sweep.cli.plain import collect_errors, strange_keys, unread_keys
 from sweep.cli.points import conditions, points_of
 from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec, value_of
@@ -50,7 +50,7 @@ class Planner:
         Raises ConfigError with one message for each mistake.
         """
         problems = self.problems
-        with collect_refusals(problems):
+        with collect_errors(problems):
             _check_folder(Path(str(self.composer.master.hydra.sweep.dir)))
         named = {override.key_or_group for override in self.typed}
         by_default = self.composer.master.hydra.runtime.choices.get("experiment") == "none"
@@ -63,16 +63,16 @@ class Planner:
             and (not by_default or (self.sweeper.points is None and (ours or key in named)))
         ]
         configured: list[Override] = []
-        with collect_refusals(problems):
+        with collect_errors(problems):
             configured = parse(self.composer.loader, lines)
         keys = {override.key_or_group for override in configured}
         overrides = self.sound([*configured, *self.typed])
-        with collect_refusals(problems):
+        with collect_errors(problems):
             overrides += self._fold_axis(overrides)
         grid, axes = self.lines(overrides, keys)
         cells: list[Cell] = []
         left_out: dict[str, int] = {}
-        with collect_refusals(problems):
+        with collect_errors(problems):
             cells, left_out = self.cells(grid, axes, Path.cwd(), self.sweeper.conditions)
         if problems:
             raise ConfigError(*problems)
@@ -99,7 +99,7 @@ class Planner:
         self.problems += doubled_keys(self.typed)
         fine = []
         for override in overrides:
-            found = refusals(override, Path.cwd())
+            found = override_problems(override, Path.cwd())
             self.problems += found
             if not found and not override.is_hydra_override():
                 fine.append(override)
@@ -114,7 +114,7 @@ class Planner:
         key of an axis, the grid of the axes is added to them; else they replace it.
         """
         points: list[list[Override]] = []
-        with collect_refusals(self.problems):
+        with collect_errors(self.problems):
             points = points_of(self.sweeper.points, Path.cwd(), self.composer.loader)
         axes = dict.fromkeys(
             one.key_or_group
@@ -169,7 +169,7 @@ class Planner:
         strange: dict[str, str] = {}
         for point in grid:
             number = first_job + len(cells)
-            with collect_refusals(problems):
+            with collect_errors(problems):
                 values, choices = self.composer.compose([*point, self.parent], number)
                 found = {axis: _found(axis, values, choices) for axis in axes}
                 met = [text for text, condition in skipped.items() if condition(found)]

@@ -28,7 +28,7 @@ from sweep.errors import ConfigError
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's setting that allows any ``_target_``; None under 1.3."""
 
-REFUSALS = (HydraException, OmegaConfBaseException)
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 
 OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra")
 
@@ -83,9 +83,9 @@ def _job_folder(output_subdir: Any, number: Any, chdir: Any = False) -> str:
     return "." if output_subdir is None and not chdir else str(number)
 
 
-def is_refusal(error: BaseException) -> bool:
+def raised_by_hydra(error: BaseException) -> bool:
     """Whether Hydra or OmegaConf raised `error`; for some invalid values it is a ValueError."""
-    if isinstance(error, REFUSALS):
+    if isinstance(error, HYDRA_ERRORS):
         return True
     frames = traceback.extract_tb(error.__traceback__)
     last = Path(frames[-1].filename) if frames else Path()
@@ -94,13 +94,13 @@ def is_refusal(error: BaseException) -> bool:
 
 
 @contextmanager
-def collect_refusals(problems: list[str]) -> Iterator[None]:
+def collect_errors(problems: list[str]) -> Iterator[None]:
     """Append the messages of an error to `problems`, so that all are reported at once."""
     try:
         yield
     except ConfigError as error:
         problems.extend(error.messages)
-    except REFUSALS as error:
+    except HYDRA_ERRORS as error:
         problems.append(one_sentence(error))
 
 

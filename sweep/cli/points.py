@@ -15,8 +15,8 @@ from yaml import MarkedYAMLError
 
 from sweep.checks import did_you_mean
 from sweep.cli.arguments import describes_run
-from sweep.cli.axes import parse, quoted, refusals
-from sweep.cli.plain import collect_refusals
+from sweep.cli.axes import override_problems, parse, quoted
+from sweep.cli.plain import collect_errors
 from sweep.config.spec import shown
 from sweep.errors import ConfigError
 
@@ -41,7 +41,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
     problems: list[str] = []
     points: list[list[Override]] = []
     parsed: dict[str, tuple[Override, list[str]]] = {}
-    with collect_refusals(problems):
+    with collect_errors(problems):
         for where, entry in _entries(given, base) if given is not None else ():
             point = []
             for key, value in entry.items():
@@ -51,7 +51,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
                 line = f"{key}={_typed(value)}"
                 if line not in parsed:
                     override = parse(loader, [line])[0]
-                    parsed[line] = override, refusals(override, base)
+                    parsed[line] = override, override_problems(override, base)
                 point.append(parsed[line][0])
                 problems += [f"{where}: {problem}" for problem in parsed[line][1]]
             points.append(point)
@@ -152,7 +152,7 @@ def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition
     problems: list[str] = []
     found = {}
     for text in texts:
-        with collect_refusals(problems):
+        with collect_errors(problems):
             found[text] = _condition(text, axes)
     if problems:
         raise ConfigError(*problems)
@@ -161,7 +161,7 @@ def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition
 
 def _condition(text: str, axes: Sequence[str]) -> Condition:
     where = f"hydra.sweeper.skip={text}"
-    refusal = ConfigError(
+    invalid = ConfigError(
         f"{where}: compare axes with values, as in lr > 1 and iters > 1000; joined by and, or, not."
     )
 
@@ -176,12 +176,12 @@ def _condition(text: str, axes: Sequence[str]) -> Condition:
                 return lambda point: not part(point)
             case ast.Compare(left, operators, others):
                 return comparison([left, *others], [type(one) for one in operators])
-        raise refusal
+        raise invalid
 
     def comparison(sides: list[ast.expr], operators: list[type[ast.cmpop]]) -> Condition:
         values = [operand(side) for side in sides]
         if not set(operators) <= set(COMPARISONS):
-            raise refusal
+            raise invalid
         lists = [isinstance(side, ast.List | ast.Tuple) for side in sides]
         if lists != [False, *(one in (ast.In, ast.NotIn) for one in operators)]:
             raise ConfigError(
@@ -189,7 +189,7 @@ def _condition(text: str, axes: Sequence[str]) -> Condition:
                 "compared with text, as network.layers == '[4,3,2]'."
             )
         if not any(isinstance(side, ast.Name | ast.Attribute) for side in sides):
-            raise refusal
+            raise invalid
         tests = [COMPARISONS[one] for one in operators]
 
         def compare(point: Mapping[str, Any]) -> bool:
@@ -218,14 +218,14 @@ def _condition(text: str, axes: Sequence[str]) -> Condition:
                 for item in items:
                     operand(item)
             case _:
-                raise refusal
+                raise invalid
         constant = ast.literal_eval(node)
         return lambda _: constant
 
     try:
         found = condition(ast.parse(text.strip().replace("`", ""), mode="eval").body)
     except (SyntaxError, ValueError) as error:
-        raise refusal from error
+        raise invalid from error
 
     def checked(point: Mapping[str, Any]) -> Any:
         try:

@@ -15,7 +15,7 @@ from sweep import console
 from sweep.cli.arguments import command_line, config_flags, describes_run, kept, key_of
 from sweep.cli.axes import grid_of, parse
 from sweep.cli.grid import Planner
-from sweep.cli.plain import REFUSALS, one_sentence
+from sweep.cli.plain import HYDRA_ERRORS, one_sentence
 from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
@@ -108,7 +108,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
             found = planner.composer.compose(lines, cell.get("number", index))
             keys = set_keys(cell["overrides"])
             today = run_spec(found.values, found.choices, base, keys)
-        except (*REFUSALS, ConfigError) as error:
+        except (*HYDRA_ERRORS, ConfigError) as error:
             changed.append(f"{cell['name']}: {one_sentence(error)}")
             continue
         former = _with_source(today, cell.get("source"))
@@ -125,7 +125,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
             mended[index] = today
         specs[index] = _with_source(today, cell.get("source"))
     if changed:
-        raise ConfigError(*_refusal(options, changed, document))
+        raise ConfigError(*_changed_messages(options, changed, document))
     plan = Plan.from_document(document, specs)
     if mended:
         plan = _trained_anew(plan, mended, options, str(planner.composer.master.parent))
@@ -177,7 +177,7 @@ def _as_stored(override: Override) -> str:
     return grid_of([override], Path())[0][0]
 
 
-def _refusal(
+def _changed_messages(
     options: Settings, changed: Sequence[str], document: Mapping[str, Any]
 ) -> Iterator[str]:
     advice = "put back what changed, or start a new sweep"

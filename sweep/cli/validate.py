@@ -16,8 +16,8 @@ from sweep.checks import did_you_mean, invalid_value
 from sweep.cli.arguments import describes_run, doubled_keys, key_of, lost_numbers, typed_overrides
 from sweep.cli.compose import INTERPOLATION
 from sweep.cli.plain import (
-    REFUSALS,
-    collect_refusals,
+    HYDRA_ERRORS,
+    collect_errors,
     one_sentence,
     plain_values,
     strange_keys,
@@ -55,10 +55,10 @@ def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Set
     The launcher is validated too, also for a single run, which does not use it.
     """
     options = None
-    with collect_refusals(problems):
+    with collect_errors(problems):
         options = settings(plain_values(config, CONTROL_KEYS), base)
     launcher = config.hydra.launcher
-    with collect_refusals(problems):
+    with collect_errors(problems):
         if launcher.get("_target_") == LAUNCHER:
             check(launcher.backend, launcher.workers)
     return options
@@ -127,7 +127,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     problems: list[str] = []
     strange: dict[str, str] = {}
     spec = None
-    with collect_refusals(problems):
+    with collect_errors(problems):
         values, choices = plain_values(config), dict(config.hydra.runtime.choices)
         strange = strange_keys(values, choices, overrides)
         spec = run_spec(values, choices, base, set_keys(overrides))
@@ -168,7 +168,7 @@ class Validate(Callback):
         except SweepError as error:
             console.error(str(error))
             raise SystemExit(error.exit_code) from error
-        except REFUSALS as error:
+        except HYDRA_ERRORS as error:
             console.error(one_sentence(error))
             raise SystemExit(2) from error
         except Exception:
