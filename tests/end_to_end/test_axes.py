@@ -50,10 +50,13 @@ def planned(arguments: list[str], folder: Path) -> list[str]:
             ["data.file=points1.csv", "data.file=points2.csv"],
         ),
         (["network=glob(*,exclude=[n*,o*,g*,e*,a*])"], ["network=big", "network=small"]),
-        (["network=small,big", "network.init.scheme=he"], ["network=small", "network=big"]),
         (
-            ["network=small", "network.init.scheme=he,xavier"],
-            ["network.init.scheme=he", "network.init.scheme=xavier"],
+            ["network=small,big", "network.init.scheme=he,xavier"],
+            [
+                f"network={network},network.init.scheme={scheme}"
+                for network in ("small", "big")
+                for scheme in ("he", "xavier")
+            ],
         ),
         (
             ["network.init={scheme:xavier},{scheme:normal,std:0.1}"],

@@ -95,12 +95,13 @@ def test_grid_has_the_points_that_were_asked_for(
 
 
 def test_drawn_values_come_from_the_seed_and_go_on(tmp_path: Path) -> None:
-    axes = ["-m", "lr=loguniform(1e-4,1)", "iters=int(uniform(1,9))"]
-    three, again, five, other = (
-        plan_of([*axes, f"seed={seed}", f"hydra.sweeper.samples={count}"], tmp_path)
-        for count, seed in ((3, 0), (3, 0), (5, 0), (3, 1))
+    axes = ["lr=loguniform(1e-4,1)", "iters=int(uniform(1,9))"]
+    given = plan_of(["-m", *axes, "seed=1", "hydra.sweeper.samples=3"], tmp_path)
+    three, five, other = (
+        [",".join(point) for point in grid_of(parse(None, axes), Path(), samples, seed)]
+        for samples, seed in ((3, 1), (5, 1), (3, 0))
     )
-    assert three == again == five[:3] and len(five) == 5
+    assert given == three == five[:3] and len(five) == 5
     assert not set(three) & set(other)
     for point in five:
         lr, iters = re.fullmatch(r"lr=([\d.e-]+),iters=(\d)", point).groups()  # type: ignore[union-attr]
