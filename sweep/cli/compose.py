@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep.cli.plain import plain_values
 
@@ -90,16 +90,13 @@ class Composer:
         parsed = [self._parse(line) for line in overrides]
         values = [one for one in parsed if self._is_plain(one)]
         rest = [one for one in parsed if not self._is_plain(one)]
-        keys = [one.key_or_group for one in values]
-        base = self._base(tuple(str(one.input_line) for one in rest), frozenset(keys))
-        if (
-            base is None
-            # a value may belong to another option, or to a node that another override adds
-            or not all(map(base.has_leaf, values))
-            # the order of these overrides matters
-            or any(_meets(one, key, base.choices) for one in rest for key in keys)
-            or any(READS_HYDRA.search(str(one.value())) for one in values)
-        ):
+        if any(READS_HYDRA.search(str(one.value())) for one in values):
+            return None
+        # Hydra has replaced values of the same keys and kinds in the shared composition
+        keys = frozenset((one.key_or_group, isinstance(one.value(), list)) for one in values)
+        base = self._base((keys, *(str(one.input_line) for one in rest)), overrides)
+        # the order of values and other overrides may matter
+        if base is None or any(_meets(one, key, base.choices) for one in rest for key, _ in keys):
             return None
         return Composed(base.with_values(values), dict(base.choices))
 
@@ -113,12 +110,11 @@ class Composer:
             and not isinstance(override.value(), dict)
         )
 
-    def _base(self, lines: tuple[str, ...], keys: frozenset[str]) -> _Base | None:
-        """Return the composition of `lines` for points that set `keys`; None if not usable."""
-        name = (lines, keys)
+    def _base(self, name: Any, overrides: Sequence[str]) -> _Base | None:
+        """Return the first composition of a kind of points; None if it cannot be shared."""
         if name not in self._bases:
             try:
-                self._bases[name] = _Base(self._noted(self._load(lines)))
+                self._bases[name] = _Base(self._noted(self._load(overrides)))
             except Exception:  # Hydra composes each such point separately, and raises there
                 self._bases[name] = None
             if len(self._bases) > KEPT:
@@ -177,19 +173,6 @@ class _Base:
                 node = node[name]
             node[last] = one.value()
         return values
-
-    def has_leaf(self, override: Override) -> bool:
-        """Whether `override` changes an existing leaf below mappings only, not lists."""
-        *above, last = override.key_or_group.split(".")
-        is_list = isinstance(override.value(), list)
-        node: Any = self.task
-        for name in [*above, last]:
-            if not isinstance(node, DictConfig) or name not in list(node.keys()):
-                return False
-            if OmegaConf.is_interpolation(node, name) or OmegaConf.is_missing(node, name):
-                return name == last and not is_list
-            node = node[name]
-        return isinstance(node, ListConfig) if is_list else not OmegaConf.is_config(node)
 
 
 def _is_typed(node: Any) -> bool:
