@@ -64,6 +64,13 @@ def describes_run(override: str) -> bool:
     return re.split(r"[./]", key_of(override))[0] not in (*CONTROL_KEYS, "hydra")
 
 
+def run_keys(overrides: Iterable[str]) -> list[str]:
+    """Return the keys of overrides that describe a run, without ``experiment``."""
+    return [
+        key_of(text) for text in overrides if describes_run(text) and key_of(text) != "experiment"
+    ]
+
+
 def command_line() -> str:
     """Return the command, quoted for a shell; passwords in addresses are removed."""
     return shlex.join(["python", "-m", "sweep", *map(without_password, _Typed.words)])

@@ -28,7 +28,7 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from sweep.cli.arguments import describes_run, key_of, lost_numbers
+from sweep.cli.arguments import key_of, lost_numbers, run_keys
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def override_problems(override: Override, base: Path) -> list[str]:
     if problems or not override.is_sweep_override():
         return problems
     value: Any = override.value()
-    if not describes_run(key) or key == "experiment":
+    if not run_keys([key]):
         reason = f"{key} says how the command runs and cannot be an axis; give it one value"
     elif isinstance(value, IntervalSweep):
         low, high = value.start or 0.0, value.end or 0.0

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 
 from sweep import console
-from sweep.cli.arguments import command_line, describes_run, doubled_keys
+from sweep.cli.arguments import command_line, describes_run, doubled_keys, run_keys
 from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
 from sweep.cli.plain import collect_errors, strange_keys, unread_keys
 from sweep.cli.points import conditions, points_of
-from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigError, MisfitError
@@ -178,7 +177,7 @@ class Planner:
                     continue
                 strange = {**strange_keys(values, choices, point), **strange}
                 try:
-                    spec = run_spec(values, choices, base, set_keys(point))
+                    spec = run_spec(values, choices, base, run_keys(point))
                 except MisfitError as error:
                     if self.sweeper.misfits == "refuse":
                         raise

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from yaml import MarkedYAMLError
 
 from sweep.checks import did_you_mean
-from sweep.cli.arguments import describes_run
+from sweep.cli.arguments import run_keys
 from sweep.cli.axes import override_problems, parse, quoted
 from sweep.cli.plain import collect_errors
 from sweep.config.spec import shown
@@ -45,7 +45,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
         for where, entry in _entries(given, base) if given is not None else ():
             point = []
             for key, value in entry.items():
-                if not isinstance(key, str) or not describes_run(key) or key == "experiment":
+                if not isinstance(key, str) or not run_keys([key]):
                     problems.append(f"{where}: {key} does not describe a run; leave it out.")
                     continue
                 line = f"{key}={_typed(value)}"

@@ -12,11 +12,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.cli.arguments import command_line, config_flags, describes_run, kept, key_of
+from sweep.cli.arguments import command_line, config_flags, kept, key_of, run_keys
 from sweep.cli.axes import grid_of, parse
 from sweep.cli.grid import Planner
 from sweep.cli.plain import HYDRA_ERRORS, one_sentence
-from sweep.cli.validate import set_keys
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
@@ -106,7 +105,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
             continue
         try:
             found = planner.composer.compose(lines, cell.get("number", index))
-            keys = set_keys(cell["overrides"])
+            keys = run_keys(cell["overrides"])
             today = run_spec(found.values, found.choices, base, keys)
         except (*HYDRA_ERRORS, ConfigError) as error:
             changed.append(f"{cell['name']}: {one_sentence(error)}")
@@ -133,9 +132,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     named = [
         override
         for override in typed
-        if describes_run(override.key_or_group)
-        and override.key_or_group != "experiment"
-        and _as_stored(override) not in known  # adds nothing
+        if run_keys([override.key_or_group]) and _as_stored(override) not in known  # adds nothing
     ]
     if not named and planner.sweeper.points is None:
         return plan

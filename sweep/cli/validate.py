@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweep import console
 from sweep.checks import did_you_mean, invalid_value
-from sweep.cli.arguments import describes_run, doubled_keys, key_of, lost_numbers, typed_overrides
+from sweep.cli.arguments import doubled_keys, lost_numbers, run_keys, typed_overrides
 from sweep.cli.compose import INTERPOLATION
 from sweep.cli.plain import (
     HYDRA_ERRORS,
@@ -41,12 +41,6 @@ SINGLE = {
     "or leave it out.",
 }
 """Key -> message if a single run sets it."""
-
-
-def set_keys(overrides: Iterable[str]) -> list[str]:
-    """Return the keys of overrides that describe a run, without ``experiment``."""
-    keys = [key_of(text) for text in overrides if describes_run(text)]
-    return [key for key in keys if key != "experiment"]
 
 
 def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Settings | None:
@@ -116,7 +110,7 @@ def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
     from hydra.core.hydra_config import HydraConfig
 
     values, runtime = plain_values(config), HydraConfig.get().runtime
-    base, keys = Path(runtime.cwd), set_keys(map(str, HydraConfig.get().overrides.task))
+    base, keys = Path(runtime.cwd), run_keys(map(str, HydraConfig.get().overrides.task))
     return run_spec(values, dict(runtime.choices), base, keys), settings(values, base)
 
 
@@ -130,7 +124,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     with collect_errors(problems):
         values, choices = plain_values(config), dict(config.hydra.runtime.choices)
         strange = strange_keys(values, choices, overrides)
-        spec = run_spec(values, choices, base, set_keys(overrides))
+        spec = run_spec(values, choices, base, run_keys(overrides))
     options = checked_settings(config, base, problems)
     problems += [*doubled_keys(typed), *unread_keys(strange, INTERPOLATION.findall(str(raw)))]
     lost = lost_numbers(typed)
