@@ -40,22 +40,12 @@ class Composed(NamedTuple):
 
 
 class Composer:
-    """Compose the points of one sweep.
-
-    Attributes
-    ----------
-    needs_jobs
-        Whether a point composed so far needs a Hydra job: a separate folder, environment
-        variables or output files.
-    numbered
-        Whether a configuration depends on the job's number.
-    sets_surroundings
-        Whether a job sets its working folder or environment variables.
-    interpolations
-        The texts of all interpolations in the points composed so far.
-    """
+    """Compose the points of one sweep."""
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        # Of the points composed so far: whether one needs a Hydra job (a separate folder,
+        # environment variables or output files), depends on the job's number, or sets the job's
+        # working folder or environment; and all interpolations.
         self.needs_jobs = self.numbered = self.sets_surroundings = False
         self.interpolations: set[str] = set()
         self.loader = loader

@@ -47,24 +47,14 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Samples; all arrays are float64, C-contiguous and read-only.
+    """Samples; all arrays are float64, C-contiguous and read-only."""
 
-    Attributes
-    ----------
-    inputs, targets
-        Shapes (samples, features) and (samples, outputs).
-    validation_inputs, validation_targets
-        The validation samples, or None.
-    summary
-        How the rows of a file are used; empty for inline rows.
-    """
-
-    inputs: Array
-    targets: Array
+    inputs: Array  # shape (samples, features)
+    targets: Array  # shape (samples, outputs)
     validation_inputs: Array | None = None
     validation_targets: Array | None = None
     preparation: Preparation = Preparation((), ())
-    summary: str = ""
+    summary: str = ""  # how the rows of a file are used; empty for inline rows
 
     def __post_init__(self) -> None:
         for array in self._arrays():
