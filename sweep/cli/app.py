@@ -54,14 +54,13 @@ def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
-        from sweep import console
+        from sweep.cli.plain import print_error
         from sweep.errors import SweepError
 
         try:
             return task(config)
         except SweepError as error:
-            console.error(str(error))
-            raise SystemExit(error.exit_code) from error
+            raise SystemExit(print_error(error)) from error
 
     return checked
 
@@ -99,13 +98,12 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     gc.set_threshold(50_000, 20, 100)
     import hydra
 
-    from sweep import console
     from sweep.cli.arguments import prepared
     from sweep.cli.plain import (
         HYDRA_ERRORS,
         config_folder,
         main_options,
-        one_sentence,
+        print_error,
         raised_by_hydra,
         register,
     )
@@ -126,15 +124,14 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except (SweepError, ValueError, *HYDRA_ERRORS) as error:
-        known = isinstance(error, SweepError)
         life = sys.modules.get("sweep.engine.life")
         began = life is not None and life.process.began
-        if full_traceback or not (known or (raised_by_hydra(error) and not began)):
+        known = isinstance(error, SweepError) or (raised_by_hydra(error) and not began)
+        if full_traceback or not known:
             raise
-        console.error(str(error) if known else one_sentence(error))
-        if isinstance(error, NotFoundError) and began:
-            return StoreError.exit_code  # deleted while the sweep ran
-        return error.exit_code if isinstance(error, SweepError) else 2
+        code = print_error(error)
+        deleted = isinstance(error, NotFoundError) and began  # while the sweep ran
+        return StoreError.exit_code if deleted else code
     finally:
         gc.freeze()  # no collection at exit
     life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep

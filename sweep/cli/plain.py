@@ -23,7 +23,7 @@ from sweep.checks import did_you_mean, no_such_key
 from sweep.cli.arguments import ONE_VALUE
 from sweep.config.spec import CONTROL_KEYS, RUN_KEYS
 from sweep.engine.plan import new_id
-from sweep.errors import ConfigError
+from sweep.errors import ConfigError, SweepError
 
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's setting that allows any ``_target_``; None under 1.3."""
@@ -102,6 +102,17 @@ def collect_errors(problems: list[str]) -> Iterator[None]:
         problems.extend(error.messages)
     except HYDRA_ERRORS as error:
         problems.append(one_sentence(error))
+
+
+def print_error(error: BaseException) -> int:
+    """Print the message of an error of this package, Hydra or OmegaConf; return the exit code."""
+    from sweep import console
+
+    if isinstance(error, SweepError):
+        console.error(str(error))
+        return error.exit_code
+    console.error(one_sentence(error))
+    return 2
 
 
 def one_sentence(error: BaseException) -> str:

@@ -11,15 +11,14 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from sweep import console
 from sweep.checks import did_you_mean, invalid_value
 from sweep.cli.arguments import doubled_keys, lost_numbers, run_keys, typed_overrides
 from sweep.cli.compose import INTERPOLATION
 from sweep.cli.plain import (
     HYDRA_ERRORS,
     collect_errors,
-    one_sentence,
     plain_values,
+    print_error,
     strange_keys,
     unread_keys,
 )
@@ -159,12 +158,8 @@ class Validate(Callback):
         """
         try:
             _prepare(config)
-        except SweepError as error:
-            console.error(str(error))
-            raise SystemExit(error.exit_code) from error
-        except HYDRA_ERRORS as error:
-            console.error(one_sentence(error))
-            raise SystemExit(2) from error
+        except (SweepError, *HYDRA_ERRORS) as error:
+            raise SystemExit(print_error(error)) from error
         except Exception:
             # a bug in sweep
             traceback.print_exc()
@@ -183,8 +178,7 @@ class Validate(Callback):
             name = config.hydra.runtime.choices.get("hydra/sweeper")
             problems.append(f"hydra/sweeper={name} is not supported; use grid.")
         if problems:
-            console.error("\n".join(problems))
-            raise SystemExit(2)
+            raise SystemExit(print_error(ConfigError(*problems)))
 
 
 def _prepare(config: DictConfig) -> None:
