@@ -74,12 +74,12 @@ def resume_command(sweep_id: str) -> str:
 
 def ui_command(options: Settings) -> str:
     """Return the command that opens the MLflow UI on this store."""
-    if options.tracking_kind == "local":
+    if options.tracking.kind == "local":
         path = os.path.relpath(options.outputs / "mlflow.db")
         if path.startswith(".."):
             path = str(options.outputs / "mlflow.db")
         return f"mlflow ui --backend-store-uri {shlex.quote(f'sqlite:///{path}')}"
-    address = str(options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI"))
+    address = str(options.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"))
     return f"open {without_password(address)} in a browser"
 
 
@@ -137,7 +137,7 @@ def _numbers(label: str, letter: str, values: Sequence[float]) -> None:
 
 def stored(run_id: str, options: Settings) -> None:
     """Print where a single run was stored and how to open it."""
-    echo(f"Stored as run {run_id} of experiment '{options.experiment}'.")
+    echo(f"Stored as run {run_id} of experiment '{options.tracking.experiment}'.")
     echo(f"Look at it:  {ui_command(options)}")
 
 

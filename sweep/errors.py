@@ -5,9 +5,6 @@ Messages are one sentence: what is wrong, the value, and what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-
 
 class SweepError(Exception):
     """Base of errors that are printed as one sentence, without a traceback."""
@@ -20,46 +17,21 @@ class RunFailed(SweepError):
 
 
 class ConfigError(SweepError):
-    """The configuration is invalid; nothing was created."""
+    """The configuration is invalid; nothing was created. One sentence for each invalid value."""
 
     exit_code = 2
 
     @property
     def messages(self) -> tuple[str, ...]:
-        """One sentence for each invalid value."""
-        return (str(self),)
+        """The sentences, in the order of the grid, without duplicates."""
+        return tuple(dict.fromkeys(map(str, self.args)))
 
-
-class ConfigErrors(ConfigError):
-    """Several invalid values: one sentence each, in the order of the grid, without duplicates."""
-
-    def __init__(self, messages: Iterable[str]) -> None:
-        self._messages = tuple(dict.fromkeys(messages))
-        super().__init__("\n".join(self._messages))
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        return self._messages
-
-    def __reduce__(self) -> tuple[type[ConfigErrors], tuple[tuple[str, ...]]]:
-        return type(self), (self._messages,)
+    def __str__(self) -> str:
+        return "\n".join(self.messages)
 
 
 class MisfitError(ConfigError):
-    """Valid options that cannot be combined; one line for each conflict."""
-
-    @property
-    def messages(self) -> tuple[str, ...]:
-        return tuple(str(self).splitlines())
-
-
-@contextmanager
-def collect_errors(problems: list[str]) -> Iterator[None]:
-    """Append the messages of a ConfigError to `problems`, so that all are reported at once."""
-    try:
-        yield
-    except ConfigError as error:
-        problems.extend(error.messages)
+    """Valid options that cannot be combined; one sentence for each conflict."""
 
 
 class NotFoundError(SweepError):

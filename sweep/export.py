@@ -16,7 +16,6 @@ import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +57,14 @@ def export(config: DictConfig) -> None:
     """
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.config.settings import reading_settings
+    from sweep.config.settings import Tracking, settings
     from sweep.errors import ConfigError, StoreError
     from sweep.tracking import read
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
     plain = plain_values(config)
-    options = reading_settings(plain, Path.cwd())
+    options = settings(plain, Path.cwd())
     store = open_store(from_options(options), mode="read")
     sweep = read.find_sweep(store, str(plain["sweep"]))
     runs = read.sweep_runs(store, sweep.sweep_id)
@@ -73,9 +72,8 @@ def export(config: DictConfig) -> None:
     target = options.outputs / "exports" / sweep.sweep_id if to is None else Path.cwd() / str(to)
     if target.exists() or target.is_symlink():
         raise ConfigError(f"to={target}: it exists already; name one that does not.")
-    there = replace(
-        options, outputs=target, tracking_kind="local", tracking_uri=None, experiment="sweep"
-    )
+    local = Tracking(kind="local", experiment="sweep", uri=None)
+    there = options.model_copy(update={"outputs": target, "tracking": local})
     try:
         with _appearing(target) as folder, _new_store(folder) as new:
             left_out = _copy(store, sweep, runs, new, there)
@@ -88,7 +86,7 @@ def export(config: DictConfig) -> None:
         console.echo(f"Left out: data file {file} is not there as the runs trained on it.")
     console.echo(f"Sweep {sweep.sweep_id}, {len(runs)} runs, is in {os.path.relpath(target)}")
     if target.suffix == ".zip":
-        there = replace(there, outputs=Path.cwd() / target.stem)
+        there = there.model_copy(update={"outputs": Path.cwd() / target.stem})
     unpack = "Unpack it, then verify it: " if target.suffix == ".zip" else "Verify it: "
     console.echo(f"{unpack} python -m sweep.verify {shlex.join(store_arguments(there))}")
 

@@ -26,12 +26,12 @@ def list_sweeps(config: DictConfig) -> None:
     """
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.config.settings import reading_settings
+    from sweep.config.settings import settings
     from sweep.tracking import read
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
-    options = reading_settings(plain_values(config), Path.cwd())
+    options = settings(plain_values(config), Path.cwd())
     store = open_store(from_options(options), mode="read")
     sweeps = read.list_sweeps(store)
     if not sweeps:

@@ -31,9 +31,8 @@ def predict(config: DictConfig) -> None:
     """
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.config.messages import validated
-    from sweep.config.models import Data
-    from sweep.config.settings import reading_settings
+    from sweep.config.models import Data, validated
+    from sweep.config.settings import settings
     from sweep.errors import ConfigError, StoreError
     from sweep.model import model_of
     from sweep.tracking.settings import from_options
@@ -54,7 +53,7 @@ def predict(config: DictConfig) -> None:
         raise ConfigError(f"to={plain['to']}: name a file that ends with .csv.")
     if target is not None and (target.exists() or target.is_symlink()):
         raise ConfigError(f"to={plain['to']}: it exists already; name a file that does not.")
-    store = open_store(from_options(reading_settings(plain, Path.cwd())), mode="read")
+    store = open_store(from_options(settings(plain, Path.cwd())), mode="read")
     run = _run(store, str(plain["run"]), str(plain["sweep"]))
     if run.outcome != "completed":
         raise ConfigError(f"run={run.run_id} is {run.outcome}: name a run that is completed.")

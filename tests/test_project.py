@@ -32,7 +32,7 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.messages", "sweep.config.models"],
+    "pydantic": ["sweep.config.models", "sweep.config.settings"],
     "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.models"],
     "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
@@ -189,8 +189,7 @@ ROOMS = [
     ),
     (
         ["sweep.model"],
-        ["sweep.config.messages", "sweep.config.models", "sweep.config.spec", "sweep.errors"]
-        + NUMERIC,
+        ["sweep.config.models", "sweep.config.spec", "sweep.errors"] + NUMERIC,
     ),
     (
         ["sweep.predict"],

@@ -8,8 +8,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -54,14 +54,13 @@ def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
-        from sweep import console
+        from sweep.cli.plain import print_error
         from sweep.errors import SweepError
 
         try:
             return task(config)
         except SweepError as error:
-            console.error(str(error))
-            raise SystemExit(error.exit_code) from error
+            raise SystemExit(print_error(error)) from error
 
     return checked
 
@@ -78,7 +77,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from omegaconf import OmegaConf
 
         from sweep.cli.plain import config_folder, unread
-        from sweep.errors import ConfigErrors
+        from sweep.errors import ConfigError
 
         file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
         hydra = HydraConfig.get()
@@ -87,7 +86,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         added = {text.lstrip("+").partition("=")[0]: text for text in typed if text[0] == "+"}
         new = {key: text for key, text in added.items() if key.split(".")[0] not in known}
         if new:
-            raise ConfigErrors([unread(key, text, known) for key, text in new.items()])
+            raise ConfigError(*(unread(key, text, known) for key, text in new.items()))
         return task(config)
 
     return command(one_job(checked), config_name)
@@ -99,21 +98,20 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     gc.set_threshold(50_000, 20, 100)
     import hydra
 
-    from sweep import console
     from sweep.cli.arguments import prepared
     from sweep.cli.plain import (
-        REFUSALS,
+        HYDRA_ERRORS,
         config_folder,
-        is_refusal,
         main_options,
-        one_sentence,
+        print_error,
+        raised_by_hydra,
         register,
     )
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 
     register()
-    whole_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
+    full_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra then raises the original exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -125,36 +123,23 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         return 128 + interruption.signum
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (SweepError, ValueError, *REFUSALS) as error:
-        known = isinstance(error, SweepError)
+    except (SweepError, ValueError, *HYDRA_ERRORS) as error:
         life = sys.modules.get("sweep.engine.life")
         began = life is not None and life.process.began
-        if whole_traceback or not (known or (is_refusal(error) and not began)):
+        known = isinstance(error, SweepError) or (raised_by_hydra(error) and not began)
+        if full_traceback or not known:
             raise
-        console.error(str(error) if known else one_sentence(error))
-        if isinstance(error, NotFoundError) and began:
-            return StoreError.exit_code  # deleted while the sweep ran
-        return error.exit_code if isinstance(error, SweepError) else 2
+        code = print_error(error)
+        deleted = isinstance(error, NotFoundError) and began  # while the sweep ran
+        return StoreError.exit_code if deleted else code
     finally:
         gc.freeze()  # no collection at exit
     life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
     return int(life.process.exit_code) if life is not None else 0
 
 
-class _Ready:
-    """The outcome that the next job of this process records, if it is trained already."""
-
-    outcome: tuple[Cell, Outcome] | None = None
-
-
-@contextmanager
-def handed_over(cell: Cell, outcome: Outcome) -> Iterator[None]:
-    """Make a job launched inside this context record `outcome` instead of training."""
-    _Ready.outcome = cell, outcome
-    try:
-        yield
-    finally:
-        _Ready.outcome = None
+TRAINED: list[tuple[Cell, Outcome]] = []
+"""The outcome that the next job of this process records instead of training."""
 
 
 def run(config: DictConfig) -> float | None:
@@ -163,12 +148,12 @@ def run(config: DictConfig) -> float | None:
     A job of a sweep finds its sweep in this process, or in the store by the key ``parent``;
     without ``parent`` the configuration is a single run.
     """
-    if _Ready.outcome is not None:
+    if TRAINED:
         from sweep.engine.jobs import record
         from sweep.engine.life import process
 
         assert process.sweep is not None
-        return record(process.sweep, *_Ready.outcome)
+        return record(process.sweep, *TRAINED.pop())
     from sweep.cli.validate import checked_run
     from sweep.config.spec import remarks
 

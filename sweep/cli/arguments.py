@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.checks import without_password
-from sweep.config.settings import CONTROL_KEYS
+from sweep.config.spec import CONTROL_KEYS
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -62,6 +62,13 @@ def key_of(override: str) -> str:
 def describes_run(override: str) -> bool:
     """Whether an override's key is neither a control key nor one of Hydra's."""
     return re.split(r"[./]", key_of(override))[0] not in (*CONTROL_KEYS, "hydra")
+
+
+def run_keys(overrides: Iterable[str]) -> list[str]:
+    """Return the keys of overrides that describe a run, without ``experiment``."""
+    return [
+        key_of(text) for text in overrides if describes_run(text) and key_of(text) != "experiment"
+    ]
 
 
 def command_line() -> str:
@@ -140,23 +147,14 @@ def _sweeps(overrides: Sequence[str], flags: Sequence[str], folder: str) -> bool
 
 
 def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
-    """Return the arguments to pass to Hydra.
+    """Return the arguments to pass to Hydra; `folder` is the project's configuration folder.
 
-    Parameters
-    ----------
-    folder
-        The folder of the project's configuration.
-    grid
-        Whether the command can sweep. For a sweep, axes and values below groups are removed:
-        they are composed for each grid point, and may be invalid for the group's default option.
-        ``hydra.mode`` is added, because Hydra 1.4 ignores a mode that a preset sets.
+    If the command is a sweep (`grid`: it can be one), axes and values below groups are removed:
+    they are composed for each grid point, and may be invalid for the group's default option.
+    ``hydra.mode`` is added, because Hydra 1.4 ignores a mode that a preset sets.
 
-    Raises
-    ------
-    ConfigError
-        See `in_order`; or a single run has a range of values.
-    OverrideParseException
-        An override cannot be parsed.
+    Raises ConfigError as `in_order`, or if a single run has a range of values;
+    OverrideParseException if an override cannot be parsed.
     """
     _Typed.words = words
     overrides, flags = in_order(words)
@@ -168,21 +166,20 @@ def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
     sweeps = _sweeps(overrides, flags, folder)
     if sweeps and not any(key_of(text) == "hydra.mode" for text in overrides):
         overrides = [*overrides, "hydra.mode=MULTIRUN"]
-    parsed = parse(None, overrides)
-    _Typed.overrides = parsed
-    pairs = list(zip(overrides, parsed, strict=True))
-    if sweeps:
-        below = ("data.", "network.", "trainer.")
-        overrides = [
-            text
-            for text, override in pairs
-            if not override.is_sweep_override()
-            and (override.is_delete() or not key_of(text).startswith(below))
-        ]
-    for text, override in pairs:
-        if not sweeps and override.is_sweep_override() and OWN_RANGE.search(text):
-            raise ConfigError(f"{text}: {ONE_VALUE}")  # Hydra itself rejects its own ranges
-    return [*overrides, *flags]
+    typed = _Typed.overrides = parse(None, overrides)
+    if not sweeps:
+        for override in typed:  # Hydra itself rejects its own ranges
+            if override.is_sweep_override() and OWN_RANGE.search(str(override.input_line)):
+                raise ConfigError(f"{override.input_line}: {ONE_VALUE}")
+        return [*overrides, *flags]
+    below = ("data.", "network.", "trainer.")
+    kept_lines = [
+        str(override.input_line)
+        for override in typed
+        if not override.is_sweep_override()
+        and (override.is_delete() or not override.key_or_group.startswith(below))
+    ]
+    return [*kept_lines, *flags]
 
 
 def lost_numbers(overrides: Iterable[Override]) -> list[str]:

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from sweep.cli.arguments import describes_run, key_of, lost_numbers
+from sweep.cli.arguments import key_of, lost_numbers, run_keys
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -51,44 +52,34 @@ ARGUMENTS = inspect.Signature(
 def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
     """Parse overrides with Hydra's grammar and the additional functions of FORMS.
 
-    ``sort()`` of a range sorts its values; Hydra 1.3 swaps the ends of the range instead. Raises
-    OverrideParseException; its cause is a ConfigError if a function of FORMS has invalid arguments.
+    A range becomes a choice of its values, so that ``sort()`` and casts apply to the values under
+    each version of Hydra. Raises OverrideParseException; its cause is a ConfigError if a range or a
+    function of FORMS has invalid arguments.
     """
     parser = OverridesParser.create(config_loader=loader)
     functions, signatures = parser.functions.functions, parser.functions.definitions
-    sort = functions["sort"]
-
-    def with_values(one: Any) -> Any:
-        ranged = isinstance(one, RangeSweep)
-        return ChoiceSweep(list=list(_range_values(one)), tags=one.tags) if ranged else one
-
-    def sort_values(*values: Any, **named: Any) -> Any:
-        options = {key: with_values(one) for key, one in named.items()}
-        return sort(*map(with_values, values), **options)
-
-    functions["sort"] = sort_values
+    hydra_range = functions["range"]
+    functions["range"] = lambda *ends, **named: _values_of(hydra_range(*ends, **named))
     for name, (form, values) in FORMS.items():
         functions[name] = _function(form, values)
         signatures[name] = ARGUMENTS
     return parser.parse_overrides(list(lines))
 
 
-def refusals(override: Override, base: Path) -> list[str]:
+def override_problems(override: Override, base: Path) -> list[str]:
     """Return messages if an override is not valid in a grid; relative patterns start at `base`."""
     line, key = override.input_line, override.key_or_group
     problems = lost_numbers([override])
     if problems or not override.is_sweep_override():
         return problems
     value: Any = override.value()
-    if not describes_run(key) or key == "experiment":
+    if not run_keys([key]):
         reason = f"{key} says how the command runs and cannot be an axis; give it one value"
     elif isinstance(value, IntervalSweep):
         low, high = value.start or 0.0, value.end or 0.0
         if low < high and ("log" not in value.tags or low > 0):
             return []
         reason = "write interval(a,b) with a < b, and 0 < a where it is tagged log"
-    elif isinstance(value, RangeSweep) and _value_count(value) > MOST_VALUES:
-        reason = f"these are {_value_count(value)} values; choose a larger step"
     elif isinstance(value, ChoiceSweep) and any(isinstance(one, Sweep) for one in value.list):
         reason = f"a range stands alone; write each value instead, as {key}=1,2,5"
     elif any(True for _ in _lines(override, base)):
@@ -107,14 +98,8 @@ def grid_of(
 ) -> list[list[str]]:
     """Return the overrides of each grid point; the last axis varies fastest.
 
-    A later override of a key replaces an earlier one.
-
-    Parameters
-    ----------
-    base
-        The folder that file patterns are relative to.
-    samples, seed
-        Number of points drawn jointly from all intervals, and their seed.
+    A later override of a key replaces an earlier one. File patterns are relative to `base`.
+    `samples` points are drawn jointly from all intervals, with `seed`.
     """
     last = {override.get_key_element(): override for override in overrides}
     drawn: dict[str, Any] = {key: one for key, one in last.items() if is_drawn(one)}
@@ -152,12 +137,7 @@ def _lines(override: Override, base: Path) -> Iterator[str]:
     key = override.get_key_element()
     value: Any = override.value()
     texts: Iterable[str]
-    if isinstance(value, RangeSweep):
-        numbers = list(_range_values(value))
-        if value.shuffle:
-            random.shuffle(numbers)
-        texts = map(repr, numbers)
-    elif isinstance(value, Glob) and key_of(key) == "data.file":
+    if isinstance(value, Glob) and key_of(key) == "data.file":
         texts = (QuotedString(name, Quote.double).with_quotes() for name in _files(value, base))
     elif override.is_sweep_override():
         texts = map(quoted, override.sweep_string_iterator())
@@ -177,20 +157,17 @@ def _files(pattern: Glob, base: Path) -> list[str]:
     )
 
 
-def _value_count(sweep: RangeSweep) -> int:
-    start, stop, step = (Decimal(str(end)) for end in (sweep.start, sweep.stop, sweep.step))
-    return max(0, math.ceil((stop - start) / step)) if step else 0
-
-
-def _range_values(sweep: RangeSweep) -> Iterator[int | float]:
-    """Yield start + i·step up to stop, in decimal arithmetic: 0.3, not 0.30000000000000004."""
-    start, step = Decimal(str(sweep.start)), Decimal(str(sweep.step))
-    whole = all(isinstance(end, int) for end in (sweep.start, sweep.stop, sweep.step))
-    for at in range(_value_count(sweep)):
-        value: Any = int(start + at * step) if whole else float(start + at * step)
-        for change in getattr(sweep, "transformers", ()):  # casts, under Hydra 1.4
-            value = change(value)
-        yield value
+def _values_of(sweep: RangeSweep) -> ChoiceSweep:
+    """Return start + i·step up to stop, in decimal arithmetic: 0.3, not 0.30000000000000004."""
+    ends = (sweep.start, sweep.stop, sweep.step)
+    start, stop, step = (Decimal(str(end)) for end in ends)
+    if not (start.is_finite() and stop.is_finite() and step):
+        return ChoiceSweep(list=[])  # `lost_numbers` has a message for an infinite end
+    count = max(0, math.ceil((stop - start) / step))
+    if count > MOST_VALUES:
+        raise ConfigError(f"these are {count} values; choose a larger step.")
+    kind = int if all(isinstance(end, int) for end in ends) else float
+    return ChoiceSweep(list=[kind(start + at * step) for at in range(count)])
 
 
 def _draws(key: str, interval: IntervalSweep, count: int, seed: int) -> list[float | int]:
@@ -222,31 +199,22 @@ def _function(form: str, values: Callable[..., Sweep]) -> Callable[..., Sweep]:
     return call
 
 
-def _spaced(start: Decimal, stop: Decimal, count: Decimal) -> tuple[list[Decimal], Decimal]:
-    """Return `count` equidistant values from `start` to `stop`, and their step."""
+def _spaced(start: Decimal, stop: Decimal, count: Decimal, *, log: bool = False) -> Sweep:
+    """Return `count` equidistant values from `start` to `stop`, or these powers of 10 (`log`)."""
     if count != int(count) or not 2 <= count <= MOST_VALUES:
         raise ValueError(count)
     step = (stop - start) / (int(count) - 1)
-    return [*(start + at * step for at in range(int(count) - 1)), stop], step
-
-
-def _linspace(start: Decimal, stop: Decimal, count: Decimal) -> Sweep:
-    (first, *inner, last), step = _spaced(start, stop, count)
-    return _choice([first, *(_rounded(value, step) for value in inner), last])
-
-
-def _logspace(start: Decimal, stop: Decimal, count: Decimal) -> Sweep:
-    exponents, step = _spaced(start, stop, count)
-    change = min(abs(Decimal(10) ** step - 1), Decimal(1))
-    values = [Decimal(10) ** exponent for exponent in exponents]
-    return _choice([_rounded(value, value * change) for value in values])
-
-
-def _choice(values: list[Decimal]) -> Sweep:
+    values = [*(start + at * step for at in range(int(count) - 1)), stop]
+    if log:
+        change = min(abs(Decimal(10) ** step - 1), Decimal(1))
+        powers = [Decimal(10) ** exponent for exponent in values]
+        values = [_rounded(value, value * change) for value in powers]
+    else:
+        values[1:-1] = [_rounded(value, step) for value in values[1:-1]]
     numbers = [float(value) for value in values]
     if any(
-        math.isinf(one) or bool(one) != bool(value)
-        for one, value in zip(numbers, values, strict=True)
+        math.isinf(one) or bool(one) != bool(exact)
+        for one, exact in zip(numbers, values, strict=True)
     ):
         raise ValueError(values)
     return ChoiceSweep(list=list(numbers))
@@ -260,23 +228,20 @@ def _rounded(value: Decimal, step: Decimal) -> Decimal:
     return value.quantize(Decimal(1).scaleb(unit))
 
 
-def _uniform(low: Decimal, high: Decimal) -> Sweep:
-    if not low < high:
+def _interval(low: Decimal, high: Decimal, *, log: bool = False) -> Sweep:
+    if not low < high or (log and low <= 0):
         raise ValueError(low)
-    return IntervalSweep(start=float(low), end=float(high))
-
-
-def _loguniform(low: Decimal, high: Decimal) -> Sweep:
-    if not 0 < low < high:
-        raise ValueError(low)
-    return IntervalSweep(start=float(low), end=float(high), tags={"log"})
+    return IntervalSweep(start=float(low), end=float(high), tags={"log"} if log else set())
 
 
 COUNT = f"n from 2 to {MOST_VALUES}"
 
 FORMS: dict[str, tuple[str, Callable[..., Sweep]]] = {
-    "linspace": (f"linspace(a,b,n): n values from a to b, {COUNT}", _linspace),
-    "logspace": (f"logspace(a,b,n): n values from 10^a to 10^b, {COUNT}", _logspace),
-    "loguniform": ("loguniform(a,b) with 0 < a < b", _loguniform),
-    "uniform": ("uniform(a,b) with a < b", _uniform),
+    "linspace": (f"linspace(a,b,n): n values from a to b, {COUNT}", _spaced),
+    "logspace": (
+        f"logspace(a,b,n): n values from 10^a to 10^b, {COUNT}",
+        partial(_spaced, log=True),
+    ),
+    "loguniform": ("loguniform(a,b) with 0 < a < b", partial(_interval, log=True)),
+    "uniform": ("uniform(a,b) with a < b", _interval),
 }

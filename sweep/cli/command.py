@@ -13,17 +13,16 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
 from sweep.checks import plain_text
-from sweep.cli.app import handed_over
+from sweep.cli.app import TRAINED
 from sweep.cli.arguments import config_flags, describes_run, kept, typed_overrides
 from sweep.cli.compose import Composer
 from sweep.cli.grid import Planner
-from sweep.cli.plain import collect_refusals, configure_log, plain_values
+from sweep.cli.plain import collect_errors, configure_log, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems
-from sweep.config.messages import validated
-from sweep.config.models import Sweeper
-from sweep.config.settings import CONTROL_KEYS, Settings, settings
-from sweep.config.spec import RunSpec, remarks
+from sweep.config.models import Sweeper, validated
+from sweep.config.settings import Settings, settings
+from sweep.config.spec import CONTROL_KEYS, RunSpec, remarks
 from sweep.engine.estimate import Estimate, estimate
 from sweep.engine.executors import available_cpus, create
 from sweep.engine.life import Opening, sweep_life
@@ -31,7 +30,7 @@ from sweep.engine.plan import Cell, Plan, counted, new_id
 from sweep.engine.single import resume_single
 from sweep.engine.stored import stored_cells
 from sweep.engine.sweep import Sweep, execute
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -51,20 +50,14 @@ def run_sweep(
 
     Returns the JobReturns of each batch, as Hydra's sweeper does; an empty list for our launcher.
     `make_launcher` is called after the sweep's id is set, because a launcher's folders may be
-    below the sweep's.
-
-    Raises
-    ------
-    ConfigErrors
-        The configuration is invalid; nothing was created.
-    StoreError
-        The store cannot be used; no run was started.
+    below the sweep's. Raises ConfigError if the configuration is invalid (nothing was created),
+    StoreError if the store cannot be used.
     """
     if master.resume is not None:
         if resume_single(settings(plain_values(master, CONTROL_KEYS), Path.cwd())):
             return []
     composer = Composer(loader, master)
-    opening, controls = _opening(composer, loader, master)
+    opening, controls = _opening(composer)
     launcher = make_launcher()
     ours: Mapping[str, Any] | None = getattr(launcher, "settings", None)
     plan, options = opening.plan, opening.options
@@ -74,9 +67,9 @@ def run_sweep(
         # a user's trainer may depend on the job's environment or working folder
         own = not all(cell.spec.trainer.built_in for cell in plan.cells)
         in_jobs = composer.sets_surroundings and own
-    elif options.budget_seconds is not None:
+    elif options.budget.seconds is not None:
         raise ConfigError(
-            f"budget.seconds={options.budget_seconds}: jobs of another launcher end by "
+            f"budget.seconds={options.budget.seconds}: jobs of another launcher end by "
             "themselves; use budget.runs, or hydra/launcher=trajectory."
         )
     one = in_jobs or master.hydra.runtime.choices.get("hydra/launcher") == "basic"
@@ -107,38 +100,37 @@ def run_sweep(
                 launcher.launch(jobs([cell]), cell.job)
         elif composer.needs_jobs or _has_callbacks(master):
             for cell, outcome in execute(sweep, ours):
-                with handed_over(cell, outcome):
-                    launcher.launch(jobs([cell]), cell.job)
+                TRAINED.append((cell, outcome))
+                launcher.launch(jobs([cell]), cell.job)
         else:
             _without_jobs(sweep, master, execute(sweep, ours))
     return []
 
 
-def _opening(
-    composer: Composer, loader: ConfigLoader, master: DictConfig
-) -> tuple[Opening, list[str]]:
+def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     """Return the sweep of the command line, and the overrides common to all jobs.
 
-    Raises ConfigErrors with one message for each mistake.
+    Raises ConfigError with one message for each mistake.
     """
+    master = composer.master
     problems: list[str] = []
     plan = sweeper = parent_run_id = None
     sweep_id, files = new_id(), {}
-    typed = typed_overrides(loader)
+    typed = typed_overrides(composer.loader)
     lines = [str(one.input_line) for one in typed]
     task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
     options = checked_settings(master, Path.cwd(), problems)
-    with collect_refusals(problems):
-        said = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
-        sweeper = validated(Sweeper, said, "hydra.sweeper")
+    with collect_errors(problems):
+        node = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
+        sweeper = validated(Sweeper, node, "hydra.sweeper")
     if sweeper is None:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     if master.resume is None:
         _set_parent(master, sweep_id)
         with read_write(master.hydra.overrides):
             master.hydra.overrides.task = task  # `arguments.prepared` removed some
-        with collect_refusals(problems):
-            plan = Planner(composer, loader, master, sweeper, typed, sweep_id, problems).plan()
+        with collect_errors(problems):
+            plan = Planner(composer, sweeper, typed, problems).plan()
             saved = {"flags": config_flags(), "overrides": kept(lines), "skip": sweeper.conditions}
             plan = replace(plan, kept=saved)
         files = {
@@ -149,17 +141,17 @@ def _opening(
         stored, document = stored_sweep(options)
         sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
-        with collect_refusals(problems):
+        with collect_errors(problems):
             added = settings_of(document, master, kept(lines))
             options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
             task = [*(text for text in added if not text.lstrip("+~").startswith("hydra.")), *task]
-            planner = Planner(composer, loader, master, sweeper, typed, sweep_id, problems)
+            planner = Planner(composer, sweeper, typed, problems)
             plan = resumed_plan(planner, options, document)
     if options is not None and plan is not None:
         specs = [cell.spec for cell in plan.cells]
         problems += question_problems(options, specs, plan.axes)
     if options is None or plan is None or problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     about = {**plan.about, **options.about}
     plan = replace(plan, repeats=options.repeats or (), about=about)
     folder = Path(str(master.hydra.sweep.dir))

@@ -18,7 +18,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from hydra.types import RunMode
-from omegaconf import DictConfig, ListConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep.cli.plain import plain_values
 
@@ -28,6 +28,7 @@ FOLDER = "${sweep_job_folder:${hydra.output_subdir},${hydra.job.num},${hydra.job
 """The default of ``hydra.sweep.subdir``: all jobs in one folder."""
 
 NUMBER = re.compile(r"\bjob\.(num|id)\b")
+INTERPOLATION = re.compile(r"\$\\?\{[^'\"]*")  # escaped in overrides: $\{key\}
 READS_HYDRA = re.compile(r"\$\{[^}]*\bhydra\b")
 
 
@@ -39,23 +40,16 @@ class Composed(NamedTuple):
 
 
 class Composer:
-    """Compose the points of one sweep.
-
-    Attributes
-    ----------
-    needs_jobs
-        Whether a point composed so far needs a Hydra job: a separate folder, environment
-        variables or output files.
-    numbered
-        Whether a configuration depends on the job's number.
-    sets_surroundings
-        Whether a job sets its working folder or environment variables.
-    """
+    """Compose the points of one sweep."""
 
     def __init__(self, loader: ConfigLoader, master: DictConfig) -> None:
+        # Of the points composed so far: whether one needs a Hydra job (a separate folder,
+        # environment variables or output files), depends on the job's number, or sets the job's
+        # working folder or environment; and all interpolations.
         self.needs_jobs = self.numbered = self.sets_surroundings = False
-        self._loader = loader
-        self._master = master
+        self.interpolations: set[str] = set()
+        self.loader = loader
+        self.master = master
         self._groups = _choices(master)
         self._parse = lru_cache(1024)(OverridesParser.create().parse_override)
         self._bases: dict[Any, _Base | None] = {}
@@ -66,44 +60,35 @@ class Composer:
         Raises HydraException or OmegaConfBaseException if that fails or an interpolation cannot
         be resolved.
         """
-        return self._composed(overrides, number, resolve=True)
-
-    def unresolved(self, overrides: Sequence[str], number: int) -> dict[str, Any]:
-        """Return the point's values with unresolved interpolations."""
-        return self._composed(overrides, number, resolve=False).values
-
-    def _composed(self, overrides: Sequence[str], number: int, *, resolve: bool) -> Composed:
         self.numbered |= any(map(NUMBER.search, overrides))
+        for line in overrides:
+            self.interpolations.update(INTERPOLATION.findall(line))
         try:
             found = self._shared(overrides)
             if found is not None:
-                base, values = found
-                return Composed(base.with_values(values, resolve=resolve), dict(base.choices))
+                return found
         except Exception:  # composed by Hydra below, which raises its own error
             pass
         config = self._noted(self._load(overrides))
         with open_dict(config):
             config.hydra.job.id = str(number)
             config.hydra.job.num = number
-        return Composed(_in_job(config, resolve=resolve), _choices(config))
+        return Composed(_in_job(config), _choices(config))
 
-    def _shared(self, overrides: Sequence[str]) -> tuple[_Base, list[Override]] | None:
-        """Return the shared composition and the values to set on it; None if Hydra is needed."""
+    def _shared(self, overrides: Sequence[str]) -> Composed | None:
+        """Set plain values on a shared composition; None if Hydra is needed."""
         parsed = [self._parse(line) for line in overrides]
         values = [one for one in parsed if self._is_plain(one)]
         rest = [one for one in parsed if not self._is_plain(one)]
-        keys = [one.key_or_group for one in values]
-        base = self._base(tuple(str(one.input_line) for one in rest), frozenset(keys))
-        if (
-            base is None
-            # a value may belong to another option, or to a node that another override adds
-            or not all(map(base.has_leaf, values))
-            # the order of these overrides matters
-            or any(_meets(one, key, base.choices) for one in rest for key in keys)
-            or any(READS_HYDRA.search(str(one.value())) for one in values)
-        ):
+        if any(READS_HYDRA.search(str(one.value())) for one in values):
             return None
-        return base, values
+        # Hydra has replaced values of the same keys and kinds in the shared composition
+        keys = frozenset((one.key_or_group, isinstance(one.value(), list)) for one in values)
+        base = self._base((keys, *(str(one.input_line) for one in rest)), overrides)
+        # the order of values and other overrides may matter
+        if base is None or any(_meets(one, key, base.choices) for one in rest for key, _ in keys):
+            return None
+        return Composed(base.with_values(values), dict(base.choices))
 
     def _is_plain(self, override: Override) -> bool:
         return (
@@ -115,12 +100,11 @@ class Composer:
             and not isinstance(override.value(), dict)
         )
 
-    def _base(self, lines: tuple[str, ...], keys: frozenset[str]) -> _Base | None:
-        """Return the composition of `lines` for points that set `keys`; None if not usable."""
-        name = (lines, keys)
+    def _base(self, name: Any, overrides: Sequence[str]) -> _Base | None:
+        """Return the first composition of a kind of points; None if it cannot be shared."""
         if name not in self._bases:
             try:
-                self._bases[name] = _Base(self._noted(self._load(lines)))
+                self._bases[name] = _Base(self._noted(self._load(overrides)))
             except Exception:  # Hydra composes each such point separately, and raises there
                 self._bases[name] = None
             if len(self._bases) > KEPT:
@@ -134,10 +118,10 @@ class Composer:
         In Hydra 1.4 that function rejects another preset than the command's; a resumed sweep
         may have one.
         """
-        hydra: Any = OmegaConf.to_container(self._master.hydra.overrides.hydra, resolve=False)
-        name, lines = self._master.hydra.job.config_name, [*hydra, *overrides]
-        config = self._loader.load_configuration(name, lines, RunMode.RUN)
-        OmegaConf.copy_cache(from_config=self._master, to_config=config)
+        hydra: Any = OmegaConf.to_container(self.master.hydra.overrides.hydra, resolve=False)
+        name, lines = self.master.hydra.job.config_name, [*hydra, *overrides]
+        config = self.loader.load_configuration(name, lines, RunMode.RUN)
+        OmegaConf.copy_cache(from_config=self.master, to_config=config)
         return config
 
     def _noted(self, config: DictConfig) -> DictConfig:
@@ -149,6 +133,8 @@ class Composer:
         self.sets_surroundings |= moves or bool(job["env_set"])
         self.needs_jobs |= own or bool(job["env_set"]) or hydra["sweep"]["subdir"] != FOLDER
         self.numbered |= own or NUMBER.search(str(values).replace(FOLDER, "")) is not None
+        del hydra["overrides"]  # the text of the overrides again
+        self.interpolations.update(INTERPOLATION.findall(str(values)))
         return config
 
 
@@ -163,12 +149,12 @@ class _Base:
         self.reads_hydra = READS_HYDRA.search(str(self._written)) is not None
         self._plain = "${" not in str(self._written) and not _is_typed(self.task)
 
-    def with_values(self, overrides: Sequence[Override], *, resolve: bool) -> dict[str, Any]:
+    def with_values(self, overrides: Sequence[Override]) -> dict[str, Any]:
         """Return the values of a point; OmegaConf is used only if there are interpolations."""
         if not self._plain or any("${" in str(one.value()) for one in overrides):
             for one in overrides:
                 OmegaConf.update(self.task, one.key_or_group, one.value(), merge=True)
-            return plain_values(self.task, resolve=resolve)
+            return plain_values(self.task)
         values = deepcopy(self._written)
         for one in overrides:
             *above, last = one.key_or_group.split(".")
@@ -177,19 +163,6 @@ class _Base:
                 node = node[name]
             node[last] = one.value()
         return values
-
-    def has_leaf(self, override: Override) -> bool:
-        """Whether `override` changes an existing leaf below mappings only, not lists."""
-        *above, last = override.key_or_group.split(".")
-        is_list = isinstance(override.value(), list)
-        node: Any = self.task
-        for name in [*above, last]:
-            if not isinstance(node, DictConfig) or name not in list(node.keys()):
-                return False
-            if OmegaConf.is_interpolation(node, name) or OmegaConf.is_missing(node, name):
-                return name == last and not is_list
-            node = node[name]
-        return isinstance(node, ListConfig) if is_list else not OmegaConf.is_config(node)
 
 
 def _is_typed(node: Any) -> bool:
@@ -214,7 +187,7 @@ def _choices(config: DictConfig) -> dict[str, Any]:
     return {str(key): value for key, value in config.hydra.runtime.choices.items()}
 
 
-def _in_job(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
+def _in_job(config: DictConfig) -> dict[str, Any]:
     """Return the task's values as in the job; ``${hydra:…}`` is resolved."""
     hydra_config = HydraConfig.instance()
     before = hydra_config.cfg
@@ -224,6 +197,6 @@ def _in_job(config: DictConfig, *, resolve: bool) -> dict[str, Any]:
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = os.path.abspath(folder)
         hydra_config.set_config(config)
-        return plain_values(config, resolve=resolve)
+        return plain_values(config)
     finally:
         hydra_config.cfg = before

@@ -6,24 +6,20 @@ import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
 
 from sweep import console
-from sweep.cli.arguments import command_line, describes_run, doubled_keys
-from sweep.cli.axes import grid_of, is_drawn, parse, refusals
+from sweep.cli.arguments import command_line, describes_run, doubled_keys, run_keys
+from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
-from sweep.cli.plain import collect_refusals
+from sweep.cli.plain import collect_errors, strange_keys, unread_keys
 from sweep.cli.points import conditions, points_of
-from sweep.cli.validate import Validation
-from sweep.config.run import value_of
+from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
-from sweep.errors import ConfigError, ConfigErrors, MisfitError
+from sweep.errors import ConfigError, MisfitError
 
 if TYPE_CHECKING:
     from sweep.config.models import Sweeper
@@ -38,34 +34,25 @@ PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
 class Planner:
     """Build the grid points of one sweep; error messages are collected in `problems`.
 
-    Attributes
-    ----------
-    sweeper
-        The configured axes, points and conditions; axes of the command line replace its axes.
-    typed
-        The overrides of the command line.
-    sweep_id
-        The value of ``parent`` in every job.
+    `sweeper` has the configured axes, points and conditions; overrides of the command line
+    (`typed`) replace its axes.
     """
 
     composer: Composer
-    loader: ConfigLoader
-    master: DictConfig
     sweeper: Sweeper
     typed: Sequence[Override]
-    sweep_id: str
     problems: list[str] = field(default_factory=list)
 
     def plan(self) -> Plan:
         """Compose and validate every grid point; nothing is written.
 
-        Raises ConfigErrors with one message for each mistake.
+        Raises ConfigError with one message for each mistake.
         """
         problems = self.problems
-        with collect_refusals(problems):
-            _check_folder(Path(str(self.master.hydra.sweep.dir)))
+        with collect_errors(problems):
+            _check_folder(Path(str(self.composer.master.hydra.sweep.dir)))
         named = {override.key_or_group for override in self.typed}
-        by_default = self.master.hydra.runtime.choices.get("experiment") == "none"
+        by_default = self.composer.master.hydra.runtime.choices.get("experiment") == "none"
         # The default grid is for the notebook's problem only; listed points replace it.
         ours = _leaves_problem(self.typed)
         lines = [
@@ -75,19 +62,19 @@ class Planner:
             and (not by_default or (self.sweeper.points is None and (ours or key in named)))
         ]
         configured: list[Override] = []
-        with collect_refusals(problems):
-            configured = parse(self.loader, lines)
+        with collect_errors(problems):
+            configured = parse(self.composer.loader, lines)
         keys = {override.key_or_group for override in configured}
         overrides = self.sound([*configured, *self.typed])
-        with collect_refusals(problems):
+        with collect_errors(problems):
             overrides += self._fold_axis(overrides)
         grid, axes = self.lines(overrides, keys)
         cells: list[Cell] = []
         left_out: dict[str, int] = {}
-        with collect_refusals(problems):
+        with collect_errors(problems):
             cells, left_out = self.cells(grid, axes, Path.cwd(), self.sweeper.conditions)
         if problems:
-            raise ConfigErrors(problems)
+            raise ConfigError(*problems)
         names = {cell.key: cell.name for cell in cells}
         asked = Counter(cell.key for cell in cells)
         return Plan(
@@ -101,12 +88,17 @@ class Planner:
             left_out=left_out,
         )
 
+    @property
+    def parent(self) -> str:
+        """The override that gives the sweep's id to every job."""
+        return f"parent={self.composer.master.parent}"
+
     def sound(self, overrides: Iterable[Override]) -> list[Override]:
         """Return the overrides that are valid in a grid, without those of Hydra's node."""
         self.problems += doubled_keys(self.typed)
         fine = []
         for override in overrides:
-            found = refusals(override, Path.cwd())
+            found = override_problems(override, Path.cwd())
             self.problems += found
             if not found and not override.is_hydra_override():
                 fine.append(override)
@@ -121,8 +113,8 @@ class Planner:
         key of an axis, the grid of the axes is added to them; else they replace it.
         """
         points: list[list[Override]] = []
-        with collect_refusals(self.problems):
-            points = points_of(self.sweeper.points, Path.cwd(), self.loader)
+        with collect_errors(self.problems):
+            points = points_of(self.sweeper.points, Path.cwd(), self.composer.loader)
         axes = dict.fromkeys(
             one.key_or_group
             for one in overrides
@@ -150,7 +142,7 @@ class Planner:
                 f"hydra.sweeper.samples={samples}: no axis is drawn; write one as "
                 "lr=loguniform(1e-4,1), or leave it out."
             )
-        seed = self.master.seed if drawn else 0
+        seed = self.composer.master.seed if drawn else 0
         grid = [line for group in groups for line in grid_of(group, Path.cwd(), samples or 1, seed)]
         return grid, tuple({**of_points, **axes})
 
@@ -164,29 +156,28 @@ class Planner:
     ) -> tuple[list[Cell], dict[str, int]]:
         """Compose and validate grid points; job numbers start at `first_job`.
 
-        Returns the grid points, and the number of excluded points by reason. Raises ConfigErrors
+        Returns the grid points, and the number of excluded points by reason. Raises ConfigError
         if a condition of `skip` cannot be parsed.
         """
         if len(grid) > MANY_CELLS:
             console.echo(f"Checking {len(grid)} cells ...")
-        hydra: Any = OmegaConf.to_container(self.master.hydra, resolve=False)
-        validation = Validation(base, hydra)
         skipped = conditions(skip, axes)
         reasons = Counter({f"where {text}": 0 for text in skipped})
         cells: list[Cell] = []
         problems: list[str] = []
+        strange: dict[str, str] = {}
         for point in grid:
-            number, lines = first_job + len(cells), [*point, f"parent={self.sweep_id}"]
-            unresolved = partial(self.composer.unresolved, lines, number)
-            with collect_refusals(problems):
-                values, choices = self.composer.compose(lines, number)
+            number = first_job + len(cells)
+            with collect_errors(problems):
+                values, choices = self.composer.compose([*point, self.parent], number)
                 found = {axis: _found(axis, values, choices) for axis in axes}
                 met = [text for text, condition in skipped.items() if condition(found)]
                 if met:
                     reasons[f"where {met[0]}"] += 1
                     continue
+                strange = {**strange_keys(values, choices, point), **strange}
                 try:
-                    spec = validation.run(values, choices, point, unresolved)
+                    spec = run_spec(values, choices, base, run_keys(point))
                 except MisfitError as error:
                     if self.sweeper.misfits == "refuse":
                         raise
@@ -201,7 +192,7 @@ class Planner:
         if left_out and not cells and not problems:
             why, s = "; ".join(left_out), "" if len(grid) == 1 else "s"
             problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why}.")
-        self.problems += [*problems, *validation.unread()]
+        self.problems += [*problems, *unread_keys(strange, self.composer.interpolations)]
         return cells, left_out
 
     def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:
@@ -209,7 +200,7 @@ class Planner:
         if any(override.key_or_group == "data.fold" for override in overrides):
             return []
         first = [grid_of([override], Path.cwd(), 1)[0][0] for override in overrides]
-        data = self.composer.compose([*first, f"parent={self.sweep_id}"], 0).values.get("data")
+        data = self.composer.compose([*first, self.parent], 0).values.get("data")
         folds = data.get("folds") if isinstance(data, Mapping) else None
         if not isinstance(folds, int) or folds < 2:
             return []

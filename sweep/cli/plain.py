@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import traceback
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -21,15 +21,14 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep.checks import did_you_mean, no_such_key
 from sweep.cli.arguments import ONE_VALUE
-from sweep.config.run import RUN_KEYS
-from sweep.config.settings import CONTROL_KEYS
+from sweep.config.spec import CONTROL_KEYS, RUN_KEYS
 from sweep.engine.plan import new_id
-from sweep.errors import ConfigError, collect_errors
+from sweep.errors import ConfigError, SweepError
 
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's setting that allows any ``_target_``; None under 1.3."""
 
-REFUSALS = (HydraException, OmegaConfBaseException)
+HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 
 OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra")
 
@@ -84,9 +83,9 @@ def _job_folder(output_subdir: Any, number: Any, chdir: Any = False) -> str:
     return "." if output_subdir is None and not chdir else str(number)
 
 
-def is_refusal(error: BaseException) -> bool:
+def raised_by_hydra(error: BaseException) -> bool:
     """Whether Hydra or OmegaConf raised `error`; for some invalid values it is a ValueError."""
-    if isinstance(error, REFUSALS):
+    if isinstance(error, HYDRA_ERRORS):
         return True
     frames = traceback.extract_tb(error.__traceback__)
     last = Path(frames[-1].filename) if frames else Path()
@@ -95,13 +94,25 @@ def is_refusal(error: BaseException) -> bool:
 
 
 @contextmanager
-def collect_refusals(problems: list[str]) -> Iterator[None]:
-    """As `errors.collect_errors`, also for exceptions of Hydra and OmegaConf."""
+def collect_errors(problems: list[str]) -> Iterator[None]:
+    """Append the messages of an error to `problems`, so that all are reported at once."""
     try:
-        with collect_errors(problems):
-            yield
-    except REFUSALS as error:
+        yield
+    except ConfigError as error:
+        problems.extend(error.messages)
+    except HYDRA_ERRORS as error:
         problems.append(one_sentence(error))
+
+
+def print_error(error: BaseException) -> int:
+    """Print the message of an error of this package, Hydra or OmegaConf; return the exit code."""
+    from sweep import console
+
+    if isinstance(error, SweepError):
+        console.error(str(error))
+        return error.exit_code
+    console.error(one_sentence(error))
+    return 2
 
 
 def one_sentence(error: BaseException) -> str:
@@ -110,10 +121,8 @@ def one_sentence(error: BaseException) -> str:
     Hydra's own text has several lines, and the cause is a second exception.
     """
     text = str(error)
-    for pattern, sentence in SENTENCES:
-        found = re.search(pattern, text)
-        if found is not None and (answer := sentence(found, error)):
-            return answer
+    if sentence := _known(error, text):
+        return sentence
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     if (cause := str(error.__cause__ or "").strip()) not in text:
         lines += [line.strip() for line in cause.splitlines()]
@@ -123,9 +132,33 @@ def one_sentence(error: BaseException) -> str:
     return (f"{name}: " if name else "") + " ".join(message or [type(error).__name__])
 
 
-def _unreadable(found: re.Match[str], error: BaseException) -> str:
-    if not isinstance(error, OverrideParseException):
-        return ""
+def _known(error: BaseException, text: str) -> str | None:
+    """Return the message for one of the errors that are frequent."""
+    if isinstance(error, OverrideParseException):
+        return _unreadable(error)
+    if found := re.search(r"Could not override '([^']*)'", text):
+        return _unknown_key(found[1], error)
+    if found := re.search(r"^(?:Ambiguous value for argument|Sweep parameters) '(.*)'", text):
+        return f"{found[1]}: {ONE_VALUE}"
+    if found := re.search(r"^Additional config directory '(.*)' not found", text):
+        return f"--config-dir {found[1]}: there is no such folder; name one that exists."
+    if found := re.search(r"Could not find '([^']*)/([^'/]*)'", text):
+        return _unknown_option(found[1], found[2], text)
+    if (found := re.search(r"^Error merging override (.*)", text)) and error.__cause__:
+        return f"{found[1]}: {str(error.__cause__).splitlines()[0]}."
+    if found := re.search(r"^Interpolation key '(.*)' not found", text):
+        name = getattr(error, "full_key", None)
+        before = f"{name}: " if name else ""
+        return f"{before}${{{found[1]}}} names no key of the configuration; correct it."
+    if found := re.search(r"^Config group override must be a string.*", text):
+        what = "null" if found[0].endswith("NoneType") else "a value that is no name"
+        return f"a group of the configuration was given {what}; name one of its options instead."
+    if found := re.search(r"^invalid literal for int\(\) with base 10: '(.*)'", text):
+        return f"{found[1]}: a list is between it and its node; name a place of the list by number."
+    return None
+
+
+def _unreadable(error: OverrideParseException) -> str:
     override = str(error.override)
     key, equals, value = override.partition("=")
     if not equals:
@@ -143,11 +176,11 @@ def _unreadable(found: re.Match[str], error: BaseException) -> str:
     return f"{override}: this is no value; put text with special characters in quotes."
 
 
-def _unknown_key(found: re.Match[str], error: BaseException) -> str:
+def _unknown_key(key: str, error: BaseException) -> str:
     # The cause has the dotted name up to the first missing part, and the node that lacks it.
     node = getattr(error.__cause__, "parent_node", None)
     keys = [str(key) for key in node] if isinstance(node, DictConfig) else []
-    name = str(getattr(error.__cause__, "full_key", None) or found[1])
+    name = str(getattr(error.__cause__, "full_key", None) or key)
     above, _, missing = name.rpartition(".")
     group = above.split(".")[0]
     if above and ((isinstance(node, DictConfig) and not keys) or "init" in (missing, above[-4:])):
@@ -164,27 +197,11 @@ def _unknown_key(found: re.Match[str], error: BaseException) -> str:
     return f"{missing}: there is no such key{hint}"
 
 
-def _unknown_option(found: re.Match[str], error: BaseException) -> str:
-    group, word = found.groups()
-    offered = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)*)", str(error))
+def _unknown_option(group: str, word: str, text: str) -> str:
+    offered = re.search(r"Available options in '[^']*':\n((?:\t.*\n?)*)", text)
     names = offered[1].split() if offered else []
     choices = f"; the options are {', '.join(names)}." if names else "."
     return f"{group}={word}: there is no such option{did_you_mean(word, names) or choices}"
-
-
-def _not_merged(found: re.Match[str], error: BaseException) -> str:
-    return f"{found[1]}: {str(error.__cause__).splitlines()[0]}." if error.__cause__ else ""
-
-
-def _no_target(found: re.Match[str], error: BaseException) -> str:
-    name = getattr(error, "full_key", None)
-    before = f"{name}: " if name else ""
-    return f"{before}${{{found[1]}}} names no key of the configuration; correct it."
-
-
-def _no_option(found: re.Match[str], error: BaseException) -> str:
-    what = "null" if found[1].endswith("NoneType") else "a value that is no name"
-    return f"a group of the configuration was given {what}; name one of its options instead."
 
 
 def strange_keys(
@@ -221,26 +238,11 @@ def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:
     return f"{shown}: there is no key {key}, and nothing would read it{hint or f'; {advice}.'}"
 
 
-SENTENCES: tuple[tuple[str, Callable[[re.Match[str], BaseException], str]], ...] = (
-    (r"^.*", _unreadable),
-    (r"Could not override '([^']*)'", _unknown_key),
-    (
-        r"^(?:Ambiguous value for argument|Sweep parameters) '(.*)'",
-        lambda found, _: f"{found[1]}: {ONE_VALUE}",
-    ),
-    (
-        r"^Additional config directory '(.*)' not found",
-        lambda found, _: f"--config-dir {found[1]}: there is no such folder; name one that exists.",
-    ),
-    (r"Could not find '([^']*)/([^'/]*)'", _unknown_option),
-    (r"^Error merging override (.*)", _not_merged),
-    (r"^Interpolation key '(.*)' not found", _no_target),
-    (r"^(Config group override must be a string.*)", _no_option),
-    (
-        r"^invalid literal for int\(\) with base 10: '(.*)'",
-        lambda found, _: (
-            f"{found[1]}: a list is between it and its node; name a place of the list by number."
-        ),
-    ),
-)
-"""Pattern of an error text -> function that returns the message; empty if it does not apply."""
+def unread_keys(strange: Mapping[str, str], interpolations: Iterable[str]) -> list[str]:
+    """Return a message for each of the `strange_keys` that no interpolation names."""
+    text = "\n".join(interpolations)
+    return [
+        unread(key, override)
+        for key, override in strange.items()
+        if not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text)
+    ]

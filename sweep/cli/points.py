@@ -14,11 +14,11 @@ from omegaconf import OmegaConf
 from yaml import MarkedYAMLError
 
 from sweep.checks import did_you_mean
-from sweep.cli.arguments import describes_run
-from sweep.cli.axes import parse, quoted, refusals
-from sweep.cli.plain import collect_refusals
+from sweep.cli.arguments import run_keys
+from sweep.cli.axes import override_problems, parse, quoted
+from sweep.cli.plain import collect_errors
 from sweep.config.spec import shown
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -33,37 +33,30 @@ FORM = "give a list of mappings, [{lr: 0.1, iters: 10}, ...], or the path of a .
 def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[Override]]:
     """Return the points of ``hydra.sweeper.points`` as overrides.
 
-    Raises ConfigErrors if the file cannot be read or an entry is invalid.
-
-    Parameters
-    ----------
-    given
-        None, a list of mappings from key to value, or the path of a CSV or YAML file. A mapping
-        may be a grid: a list gives several values, and text is parsed as on the command line.
-        In a CSV file the header contains the keys and each row is one point; an empty cell does
-        not set its key.
-    base
-        The folder that a relative path is relative to.
+    `given` is None, a list of mappings from key to value, or the path (relative to `base`) of a
+    CSV or YAML file. A mapping may be a grid: a list gives several values, and text is parsed as on
+    the command line. A CSV file's header has the keys and each row is one point; an empty cell
+    does not set its key. Raises ConfigError if the file cannot be read or an entry is invalid.
     """
     problems: list[str] = []
     points: list[list[Override]] = []
     parsed: dict[str, tuple[Override, list[str]]] = {}
-    with collect_refusals(problems):
+    with collect_errors(problems):
         for where, entry in _entries(given, base) if given is not None else ():
             point = []
             for key, value in entry.items():
-                if not isinstance(key, str) or not describes_run(key) or key == "experiment":
+                if not isinstance(key, str) or not run_keys([key]):
                     problems.append(f"{where}: {key} does not describe a run; leave it out.")
                     continue
                 line = f"{key}={_typed(value)}"
                 if line not in parsed:
                     override = parse(loader, [line])[0]
-                    parsed[line] = override, refusals(override, base)
+                    parsed[line] = override, override_problems(override, base)
                 point.append(parsed[line][0])
                 problems += [f"{where}: {problem}" for problem in parsed[line][1]]
             points.append(point)
     if problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     return points
 
 
@@ -153,22 +146,22 @@ COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
 def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition]:
     """Return each text of ``hydra.sweeper.skip`` with its condition.
 
-    Raises ConfigErrors if a text is not made of comparisons of axes and values. A condition
+    Raises ConfigError if a text is not made of comparisons of axes and values. A condition
     raises ConfigError if values cannot be compared.
     """
     problems: list[str] = []
     found = {}
     for text in texts:
-        with collect_refusals(problems):
+        with collect_errors(problems):
             found[text] = _condition(text, axes)
     if problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     return found
 
 
 def _condition(text: str, axes: Sequence[str]) -> Condition:
     where = f"hydra.sweeper.skip={text}"
-    refusal = ConfigError(
+    invalid = ConfigError(
         f"{where}: compare axes with values, as in lr > 1 and iters > 1000; joined by and, or, not."
     )
 
@@ -183,12 +176,12 @@ def _condition(text: str, axes: Sequence[str]) -> Condition:
                 return lambda point: not part(point)
             case ast.Compare(left, operators, others):
                 return comparison([left, *others], [type(one) for one in operators])
-        raise refusal
+        raise invalid
 
     def comparison(sides: list[ast.expr], operators: list[type[ast.cmpop]]) -> Condition:
         values = [operand(side) for side in sides]
         if not set(operators) <= set(COMPARISONS):
-            raise refusal
+            raise invalid
         lists = [isinstance(side, ast.List | ast.Tuple) for side in sides]
         if lists != [False, *(one in (ast.In, ast.NotIn) for one in operators)]:
             raise ConfigError(
@@ -196,7 +189,7 @@ def _condition(text: str, axes: Sequence[str]) -> Condition:
                 "compared with text, as network.layers == '[4,3,2]'."
             )
         if not any(isinstance(side, ast.Name | ast.Attribute) for side in sides):
-            raise refusal
+            raise invalid
         tests = [COMPARISONS[one] for one in operators]
 
         def compare(point: Mapping[str, Any]) -> bool:
@@ -225,14 +218,14 @@ def _condition(text: str, axes: Sequence[str]) -> Condition:
                 for item in items:
                     operand(item)
             case _:
-                raise refusal
+                raise invalid
         constant = ast.literal_eval(node)
         return lambda _: constant
 
     try:
         found = condition(ast.parse(text.strip().replace("`", ""), mode="eval").body)
     except (SyntaxError, ValueError) as error:
-        raise refusal from error
+        raise invalid from error
 
     def checked(point: Mapping[str, Any]) -> Any:
         try:

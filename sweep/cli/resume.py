@@ -12,16 +12,15 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.cli.arguments import command_line, config_flags, describes_run, kept, key_of
+from sweep.cli.arguments import command_line, config_flags, kept, key_of, run_keys
 from sweep.cli.axes import grid_of, parse
 from sweep.cli.grid import Planner
-from sweep.cli.plain import REFUSALS, one_sentence
-from sweep.cli.validate import set_keys
+from sweep.cli.plain import HYDRA_ERRORS, one_sentence
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
 from sweep.engine.stored import stored_cells
-from sweep.errors import ConfigError, ConfigErrors, NotFoundError
+from sweep.errors import ConfigError, NotFoundError
 
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
@@ -82,20 +81,14 @@ def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence
 def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any]) -> Plan:
     """Return the stored plan, validated against the current configuration, plus new grid points.
 
-    Raises ConfigErrors if the current configuration would change the numbers of a stored grid
-    point, or if a new one is invalid.
-
-    Parameters
-    ----------
-    planner
-        Its axes add grid points: each new value is combined with the stored values of other axes.
-    document
-        The sweep's plan.json. The trainer is built from the composed configuration, never from
-        the resolved configurations stored here.
+    Each new value of the planner's axes is combined with the stored values of other axes. The
+    trainer is built from the composed configuration, never from the resolved ones in plan.json
+    (`document`). Raises ConfigError if the current configuration would change the numbers of a
+    stored grid point, or if a new one is invalid.
     """
     typed = planner.sound(planner.typed)
     if planner.problems:
-        raise ConfigErrors(planner.problems)
+        raise ConfigError(*planner.problems)
     stored, base = document["cells"], Path(document["base"])
     changed = []
     specs: dict[int, RunSpec] = {}
@@ -103,7 +96,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     targets = [override for override in typed if override.key_or_group == TARGET]
     allowed = {line for point in grid_of(targets, Path()) for line in point}
     for index, cell in enumerate(stored):
-        lines = [*cell["overrides"], f"parent={planner.sweep_id}"]
+        lines = [*cell["overrides"], planner.parent]
         if code := [line for line in lines if key_of(line) == TARGET and line not in allowed]:
             changed.append(
                 f"{cell['name']}: {code[0]} comes from the store and names code to run; repeat it "
@@ -112,9 +105,9 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
             continue
         try:
             found = planner.composer.compose(lines, cell.get("number", index))
-            keys = set_keys(cell["overrides"])
+            keys = run_keys(cell["overrides"])
             today = run_spec(found.values, found.choices, base, keys)
-        except (*REFUSALS, ConfigError) as error:
+        except (*HYDRA_ERRORS, ConfigError) as error:
             changed.append(f"{cell['name']}: {one_sentence(error)}")
             continue
         former = _with_source(today, cell.get("source"))
@@ -131,17 +124,15 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
             mended[index] = today
         specs[index] = _with_source(today, cell.get("source"))
     if changed:
-        raise ConfigErrors(_refusal(options, changed, document))
+        raise ConfigError(*_changed_messages(options, changed, document))
     plan = Plan.from_document(document, specs)
     if mended:
-        plan = _trained_anew(plan, mended, options, planner.sweep_id)
+        plan = _trained_anew(plan, mended, options, str(planner.composer.master.parent))
     known = {text for cell in stored for text in cell["overrides"]}
     named = [
         override
         for override in typed
-        if describes_run(override.key_or_group)
-        and override.key_or_group != "experiment"
-        and _as_stored(override) not in known  # adds nothing
+        if run_keys([override.key_or_group]) and _as_stored(override) not in known  # adds nothing
     ]
     if not named and planner.sweeper.points is None:
         return plan
@@ -183,7 +174,7 @@ def _as_stored(override: Override) -> str:
     return grid_of([override], Path())[0][0]
 
 
-def _refusal(
+def _changed_messages(
     options: Settings, changed: Sequence[str], document: Mapping[str, Any]
 ) -> Iterator[str]:
     advice = "put back what changed, or start a new sweep"
@@ -209,7 +200,7 @@ def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan
     """
     lines, axes = planner.lines(named, {override.key_or_group for override in named})
     if planner.problems:
-        raise ConfigErrors(planner.problems)
+        raise ConfigError(*planner.problems)
 
     @cache
     def others(own: frozenset[str]) -> list[tuple[str, ...]]:

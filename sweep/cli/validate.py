@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import re
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
-from sweep import console
 from sweep.checks import did_you_mean, invalid_value
-from sweep.cli.arguments import describes_run, doubled_keys, key_of, lost_numbers, typed_overrides
+from sweep.cli.arguments import doubled_keys, lost_numbers, run_keys, typed_overrides
+from sweep.cli.compose import INTERPOLATION
 from sweep.cli.plain import (
-    REFUSALS,
-    collect_refusals,
-    one_sentence,
+    HYDRA_ERRORS,
+    collect_errors,
     plain_values,
+    print_error,
     strange_keys,
-    unread,
+    unread_keys,
 )
 from sweep.config.run import run_spec
-from sweep.config.settings import CONTROL_KEYS, Settings, settings
-from sweep.config.spec import RunSpec
+from sweep.config.settings import Settings, settings
+from sweep.config.spec import CONTROL_KEYS, RunSpec
 from sweep.engine.executors import check
-from sweep.errors import ConfigError, ConfigErrors, StoreError, SweepError
+from sweep.errors import ConfigError, StoreError, SweepError
 
 SWEEPER = "hydra_plugins.sweep_grid.GridSweeper"
 CALLBACK = "sweep.cli.validate.Validate"
@@ -42,76 +42,16 @@ SINGLE = {
 """Key -> message if a single run sets it."""
 
 
-def set_keys(overrides: Iterable[str]) -> list[str]:
-    """Return the keys of overrides that describe a run, without ``experiment``."""
-    keys = [key_of(text) for text in overrides if describes_run(text)]
-    return [key for key in keys if key != "experiment"]
-
-
-class Validation:
-    """Validate runs of one command, and collect keys that nothing reads.
-
-    Parameters
-    ----------
-    base
-        The folder that a relative data file is relative to.
-    hydra
-        The unresolved node `hydra`, whose interpolations may refer to a key.
-    """
-
-    def __init__(self, base: Path, hydra: Mapping[str, Any]) -> None:
-        self._base = base
-        # `overrides` repeats the text of the overrides; it is not an interpolation.
-        self._hydra = {name: value for name, value in hydra.items() if name != "overrides"}
-        self._strange: dict[str, str] = {}
-        self._read: set[str] = set()
-
-    def run(
-        self,
-        values: Mapping[str, Any],
-        choices: Mapping[str, Any],
-        overrides: Sequence[str],
-        unresolved: Callable[[], Mapping[str, Any]],
-    ) -> RunSpec:
-        """Return the run of resolved values.
-
-        `overrides` are those that the values were composed from; `unresolved` returns the values
-        with interpolations. Raises ConfigErrors with one message for each mistake.
-        """
-        strange = strange_keys(values, choices, overrides)
-        if strange.keys() - self._read:
-            written = unresolved()
-            self._read |= {key for key in strange if self._reads(written, key)}
-            self._strange = {**strange, **self._strange}
-        spec = run_spec(values, choices, self._base, set_keys(overrides))
-        if values.get("model") is not None and not spec.trainer.built_in:
-            raise ConfigError(
-                f"model={values['model']}: only a network of the built-in trainer can be logged as "
-                "a model; leave model out."
-            )
-        return spec
-
-    def unread(self) -> list[str]:
-        """Return a message for each key that nothing reads in any of the runs."""
-        return [unread(key, text) for key, text in self._strange.items() if key not in self._read]
-
-    def _reads(self, config: Mapping[str, Any], key: str) -> bool:
-        """Whether an interpolation of an unresolved configuration names `key`."""
-        others = {name: value for name, value in config.items() if name not in (key, "hydra")}
-        interpolation = rf"\$\{{[^'\"]*(?<!\w){re.escape(key)}(?!\w)"
-        return re.search(interpolation, str([self._hydra, others])) is not None
-
-
 def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Settings | None:
     """Return the command's settings, None if invalid; append messages to `problems`.
 
     The launcher is validated too, also for a single run, which does not use it.
     """
     options = None
-    with collect_refusals(problems):
+    with collect_errors(problems):
         options = settings(plain_values(config, CONTROL_KEYS), base)
     launcher = config.hydra.launcher
-    with collect_refusals(problems):
+    with collect_errors(problems):
         if launcher.get("_target_") == LAUNCHER:
             check(launcher.backend, launcher.workers)
     return options
@@ -120,7 +60,7 @@ def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Set
 def question_problems(
     options: Settings, specs: Sequence[RunSpec], axes: Sequence[str]
 ) -> Iterator[str]:
-    """Yield messages if `metric`, `mode` or `repeats` do not fit the runs.
+    """Yield messages if `metric`, `mode`, `repeats` or `model` do not fit the runs.
 
     The metrics of a user's trainer are not validated: they are known only after training.
     """
@@ -131,7 +71,11 @@ def question_problems(
     if options.mode == "max" and metric is None:
         yield invalid_value("mode", "max", "name the metric too, as metric=accuracy")
     yield from repeat_problems(options.repeats or (), axes)
-    if metric is None or not all(spec.trainer.built_in for spec in specs):
+    built_in = all(spec.trainer.built_in for spec in specs)
+    if options.model is not None and not built_in:
+        advice = "only a network of the built-in trainer can be logged as a model; leave model out"
+        yield invalid_value("model", options.model, advice)
+    if metric is None or not built_in:
         return
     data = [spec.config["data"] for spec in specs]
     if metric not in BUILT_IN and not metric.startswith("weights/"):
@@ -151,47 +95,44 @@ def question_problems(
     yield invalid_value("metric", metric, advice)
 
 
-class _Checked:
-    """The validated single run of this process, until it starts."""
-
-    run: tuple[RunSpec, Settings] | None = None
+CHECKED: list[tuple[RunSpec, Settings]] = []
+"""The validated single run of this process, until it starts."""
 
 
 def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
     """Return the run and the settings of a job's configuration; a single run is validated once.
 
-    Raises ConfigErrors with one message for each mistake.
+    Raises ConfigError with one message for each mistake.
     """
-    found, _Checked.run = _Checked.run, None
-    if found is not None:
-        return found
+    if CHECKED:
+        return CHECKED.pop()
     from hydra.core.hydra_config import HydraConfig
 
     values, runtime = plain_values(config), HydraConfig.get().runtime
-    base, keys = Path(runtime.cwd), set_keys(map(str, HydraConfig.get().overrides.task))
+    base, keys = Path(runtime.cwd), run_keys(map(str, HydraConfig.get().overrides.task))
     return run_spec(values, dict(runtime.choices), base, keys), settings(values, base)
 
 
 def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     raw: Any = OmegaConf.to_container(config, resolve=False)
-    runtime = config.hydra.runtime
-    typed, base = typed_overrides(), Path(runtime.cwd)
-    validation = Validation(base, raw["hydra"])
+    overrides = raw["hydra"].pop("overrides")["task"]
+    typed, base = typed_overrides(), Path(config.hydra.runtime.cwd)
     problems: list[str] = []
+    strange: dict[str, str] = {}
     spec = None
-    with collect_refusals(problems):
-        overrides = raw["hydra"]["overrides"]["task"]
-        choices = dict(runtime.choices)
-        spec = validation.run(plain_values(config), choices, overrides, lambda: raw)
+    with collect_errors(problems):
+        values, choices = plain_values(config), dict(config.hydra.runtime.choices)
+        strange = strange_keys(values, choices, overrides)
+        spec = run_spec(values, choices, base, run_keys(overrides))
     options = checked_settings(config, base, problems)
-    problems += [*doubled_keys(typed), *validation.unread()]
+    problems += [*doubled_keys(typed), *unread_keys(strange, INTERPOLATION.findall(str(raw)))]
     lost = lost_numbers(typed)
     if lost:  # no second message for the infinity that the number was parsed as
         keys = "|".join(re.escape(text.partition("=")[0]) for text in lost)
         seen = re.compile(rf"({keys})\b")
         problems = [*lost, *(text for text in problems if not seen.match(text))]
     if spec is not None and options is not None and not problems:
-        budget = {"budget.seconds": options.budget_seconds, "budget.runs": options.budget_runs}
+        budget = {"budget.seconds": options.budget.seconds, "budget.runs": options.budget.runs}
         keys_given = {"resume": options.resume, "parent": options.parent, **options.about, **budget}
         if options.reuse:
             keys_given["reuse"] = "true"
@@ -203,7 +144,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
         ]
         problems += question_problems(options, [spec], ())
     if spec is None or options is None or problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
     return spec, options
 
 
@@ -217,12 +158,8 @@ class Validate(Callback):
         """
         try:
             _prepare(config)
-        except SweepError as error:
-            console.error(str(error))
-            raise SystemExit(error.exit_code) from error
-        except REFUSALS as error:
-            console.error(one_sentence(error))
-            raise SystemExit(2) from error
+        except (SweepError, *HYDRA_ERRORS) as error:
+            raise SystemExit(print_error(error)) from error
         except Exception:
             # a bug in sweep
             traceback.print_exc()
@@ -241,8 +178,7 @@ class Validate(Callback):
             name = config.hydra.runtime.choices.get("hydra/sweeper")
             problems.append(f"hydra/sweeper={name} is not supported; use grid.")
         if problems:
-            console.error("\n".join(problems))
-            raise SystemExit(2)
+            raise SystemExit(print_error(ConfigError(*problems)))
 
 
 def _prepare(config: DictConfig) -> None:
@@ -255,7 +191,7 @@ def _prepare(config: DictConfig) -> None:
 
         print_run(spec, options)
         raise SystemExit(0)
-    if options.tracking_kind == "server":
+    if options.tracking.kind == "server":
         from sweep.tracking.settings import from_options, probe_server
 
         probe_server(from_options(options))
@@ -271,4 +207,4 @@ def _prepare(config: DictConfig) -> None:
         ) from error
     with read_write(hydra.run):
         hydra.run.dir = str(folder)  # resolved once, so that the id does not change
-    _Checked.run = spec, options
+    CHECKED[:] = [(spec, options)]

@@ -1,20 +1,21 @@
-"""Pydantic models of the configuration, one for each group.
+"""Pydantic models of the configuration, one for each group; `validated` makes messages of errors.
 
-`validated` uses the fields' descriptions in messages. Import this module lazily: it loads pydantic.
+Messages use the fields' descriptions. Import this module lazily: it loads pydantic.
 """
 
 from __future__ import annotations
 
 import math
-import re
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from sweep.config.messages import validated
+from sweep.checks import did_you_mean, invalid_value, no_such_key
+from sweep.config.spec import RUN_KEYS
+from sweep.errors import ConfigError
 
-NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
-TAG = r"^\w[\w\-]*$"  # no length limit here: pydantic would compile it for 70 ms
+Model = TypeVar("Model", bound=BaseModel)
 
 
 def _whole(value: Any) -> Any:
@@ -30,17 +31,6 @@ def _double(value: Any) -> Any:
         return math.inf
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _name(value: Any) -> Any:
-    """Raise ValueError for reserved words and for names that look like an id."""
-    if isinstance(value, str) and re.match(r"(last|none|null)$|\d{8}-\d{6}-", value):
-        raise ValueError(value)
-    return value
-
-
 Whole = Annotated[int, BeforeValidator(_whole)]
 Positive = Annotated[float, BeforeValidator(_double), Field(gt=0, allow_inf_nan=False)]
 Flag = Annotated[bool, Field(description="write true or false")]
@@ -49,17 +39,17 @@ Texts = Annotated[list[str] | None, Field(description="give a list of texts")]
 Character = Annotated[str | None, Field(min_length=1, description="give one character")]
 
 
-class _Group(BaseModel):
+class Group(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid")
 
 
-class _Open(BaseModel):
+class Open(BaseModel):
     """A model of some keys of a node; other keys are ignored."""
 
     model_config = ConfigDict(strict=True, extra="ignore")
 
 
-class Run(_Open):
+class Run(Open):
     lr: Positive = Field(description="the learning rate must be a finite number above 0")
     iters: Whole = Field(ge=1, description="the iterations must be a whole number of at least 1")
     rule: Literal["notebook", "gradient", "fixed_bias"] | None = Field(
@@ -68,14 +58,14 @@ class Run(_Open):
     seed: int = Field(ge=0, description="the seed must be a whole number of at least 0")
 
 
-class Stop(_Group):
+class Stop(Group):
     error: Positive | None = Field(None, description="give a finite error above 0, or null")
     patience: Whole | None = Field(
         None, ge=1, description="give a whole number of iterations of at least 1, or null"
     )
 
 
-class Backprop(_Group):
+class Backprop(Group):
     """The settings of the built-in trainer."""
 
     batch_size: Annotated[int, Field(ge=1)] | None = Field(
@@ -84,7 +74,7 @@ class Backprop(_Group):
     shuffle: bool = Field(True, description="say true or false")
 
 
-class Network(_Group):
+class Network(Group):
     """The group `network`; `training.network.Network.build` validates the values."""
 
     layers: Any = None
@@ -103,7 +93,7 @@ class Network(_Group):
         return {**given, **replaced, "init": init or None}
 
 
-class Read(_Group):
+class Read(Group):
     """Options of pandas.read_csv that are plain values; null is pandas' default."""
 
     model_config = ConfigDict(defer_build=True)  # rarely used
@@ -151,7 +141,7 @@ class Read(_Group):
     )
 
 
-class Data(_Group):
+class Data(Group):
     """The group `data`; the file's content is validated when it is read."""
 
     inputs: Any = None
@@ -192,57 +182,7 @@ class Data(_Group):
         return {**given, **({"read": options or None} if "read" in given else {})}
 
 
-class Tracking(_Group):
-    kind: Literal["local", "server"] = Field(description="use local or server")
-    experiment: str = Field(
-        pattern=r"\S", max_length=250, description="give a name of 1 to 250 characters"
-    )
-    uri: str | None = Field(None, description="give the server's address")
-
-
-class Control(_Open):
-    """The keys of settings.Settings."""
-
-    outputs: str = Field(
-        pattern=r"^[^\x00]*[^\x00\s][^\x00]*$", description="give the path of a folder"
-    )
-    name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
-        None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
-    )
-    note: str | None = Field(None, description="give a text")
-    tags: (
-        dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | float | bool] | None
-    ) = Field(
-        None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
-    )
-    resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
-    reuse: Flag = False
-    dry_run: Flag = False
-    fail_fast: Flag = False
-    max_seconds: Positive | None = Field(
-        None, description="give a finite number of seconds above 0, or null for no limit"
-    )
-    model: Literal["best"] | None = Field(None, description="write best, or null for no model")
-    metric: str | None = Field(
-        None, pattern=r"\S", description="give the name of one of the runs' metrics"
-    )
-    mode: Literal["min", "max"] | None = Field(None, description="use min or max")
-    repeats: list[str] | None = Field(None, description="list the axes, as [seed]")
-    parent: Annotated[str | None, BeforeValidator(_text)] = None
-
-
-class Budget(_Group):
-    """The group `budget`: limits for a sweep."""
-
-    seconds: Positive | None = Field(
-        None, description="give a finite number of seconds above 0, or null for no limit"
-    )
-    runs: Whole | None = Field(
-        None, ge=1, description="give a whole number of at least 1, or null for no limit"
-    )
-
-
-class Sweeper(_Open):
+class Sweeper(Open):
     """The node ``hydra.sweeper``; its axes and points are validated when they are parsed."""
 
     max_batch_size: int | None = Field(None, ge=1, description="give a whole number above 0")
@@ -258,3 +198,82 @@ class Sweeper(_Open):
     def conditions(self) -> list[str]:
         """The conditions that exclude points."""
         return [self.skip] if isinstance(self.skip, str) else self.skip
+
+
+def validated(model: type[Model], values: Any, group: str = "") -> Model:
+    """Return `values` as a model; `group` is empty for top-level keys.
+
+    Raises ConfigError with one message for each invalid value.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+    messages: dict[str, str] = {}
+    owner: type[BaseModel]
+    for one in found:
+        key, owner, node, (name, *below) = group, model, values, (*one["loc"], "")
+        while below and isinstance(node, Mapping) and (nested := _nested(owner, name)):
+            key, owner, node = f"{key}.{name}".lstrip("."), nested, node.get(name)
+            name, *below = below
+        if not isinstance(node, Mapping):
+            messages[key] = invalid_value(key, node, f"choose one with {key}=NAME")
+            continue
+        key = f"{key}.{name}".lstrip(".")
+        messages.setdefault(key, _message(owner, node, key, str(name), one["type"]))
+    raise ConfigError(*messages.values())
+
+
+def _nested(model: type[BaseModel], name: Any) -> type[BaseModel] | None:
+    field = model.model_fields.get(name)
+    kind = None if field is None else field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _message(
+    model: type[BaseModel], values: Mapping[Any, Any], key: str, name: str, kind: str
+) -> str:
+    """Return the message for the invalid field `name`; `kind` is the type of pydantic's error."""
+    fields = model.model_fields
+    value = values.get(name)
+    if kind == "extra_forbidden":
+        return no_such_key(key.rpartition(".")[0], name, fields)
+    advice = str(fields[name].description)
+    number = _number(value) if isinstance(value, str) else None
+    if number is not None and _accepts(model, {**values, name: number}, name):
+        return (
+            f'{key}="{value}": this is text where a number is due; write '
+            f"{key}={str(value).strip()}, without quotes, or for a variable of the environment "
+            f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
+        )
+    swept = key.partition(".")[0] in RUN_KEYS
+    if swept and isinstance(value, list) and value and not any(isinstance(v, list) for v in value):
+        listed = ",".join(map(str, value))
+        return invalid_value(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
+    if isinstance(value, int | float) and abs(value) > 1.7e308:
+        advice += "; double precision ends at 1.8e308"
+    return invalid_value(
+        key, value, advice + did_you_mean(str(value), _literals(fields[name].annotation))
+    )
+
+
+def _number(text: str) -> float | int | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _accepts(model: type[BaseModel], values: Mapping[Any, Any], name: str) -> bool:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return all(one["loc"][0] != name for one in error.errors(include_url=False))
+    return True
+
+
+def _literals(annotation: Any) -> list[str]:
+    nested = [word for part in get_args(annotation) for word in _literals(part)]
+    return nested or ([annotation] if isinstance(annotation, str) else [])

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.checks import invalid_value
-from sweep.config.settings import CONTROL_KEYS
-from sweep.config.spec import BUILT_IN, RunSpec, TrainerSpec
-from sweep.errors import ConfigError, ConfigErrors, MisfitError
+from sweep.config.spec import BUILT_IN, CONTROL_KEYS, RUN_KEYS, RunSpec, TrainerSpec
+from sweep.errors import ConfigError, MisfitError
 
 if TYPE_CHECKING:
     from sweep.training.data import Data
@@ -26,9 +25,6 @@ PARAM = re.compile(r"[\w.\-/ ]+")
 AUTO = "auto"
 """As first or last layer: take its size from the data."""
 
-RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
-"""The keys that describe a run; every run stores them as params."""
-
 
 def run_spec(
     config: Mapping[str, Any],
@@ -36,28 +32,14 @@ def run_spec(
     base: Path,
     keys: Iterable[str] = (),
 ) -> RunSpec:
-    """Validate a resolved configuration and return its RunSpec.
+    """Validate a resolved configuration (plain values without `hydra`) and return its RunSpec.
 
-    Parameters
-    ----------
-    config
-        Plain values without the node `hydra`.
-    choices
-        The chosen option of each group.
-    base
-        The folder that a relative data file is relative to.
-    keys
-        The keys that the command line sets; each becomes a param.
-
-    Raises
-    ------
-    ConfigErrors
-        One message for each invalid value.
-    MisfitError
-        Each option is valid, but their combination is not.
+    `choices` has the chosen option of each group, `base` is the folder that a relative data file
+    is relative to, and each of `keys`, set on the command line, becomes a param. Raises
+    ConfigError with one message for each invalid value; MisfitError if each option is valid, but
+    their combination is not.
     """
-    from sweep.config.messages import validated
-    from sweep.config.models import Data, Run
+    from sweep.config.models import Data, Run, validated
     from sweep.training.data import load_data
     from sweep.training.network import check_fit
 
@@ -104,9 +86,9 @@ def run_spec(
         for key, value in _not_finite(others)
     ]
     if run is None or data is None or problems:
-        raise ConfigErrors([*problems, *misfits])
+        raise ConfigError(*problems, *misfits)
     if misfits:
-        raise MisfitError("\n".join(misfits))
+        raise MisfitError(*misfits)
     assert network is not None and trainer is not None
     return RunSpec(
         lr=run.lr,
@@ -128,8 +110,7 @@ def run_spec(
 
 def _stop(value: Any, data: Data | None, trainer: TrainerSpec | None) -> dict[str, Any]:
     """Return the stop criteria that are set."""
-    from sweep.config.messages import validated
-    from sweep.config.models import Stop
+    from sweep.config.models import Stop, validated
 
     found = validated(Stop, {} if value is None else value, "stop").model_dump(exclude_none=True)
     without = data is not None and data.validation_inputs is None
@@ -194,7 +175,7 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
 
 def _network(value: Any, seed: int, data: Data | None) -> Network | None:
     from sweep.config import models
-    from sweep.config.messages import validated
+    from sweep.config.models import validated
     from sweep.training.network import Network
 
     arguments = validated(models.Network, value, "network").arguments()
@@ -239,7 +220,7 @@ def _built_in(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
     With a batch of all samples, neither `batch_size` nor `shuffle` has an effect.
     """
     from sweep.config import models
-    from sweep.config.messages import validated
+    from sweep.config.models import validated
 
     found = validated(models.Backprop, options, "trainer")
     if found.batch_size is None or (data is not None and found.batch_size >= len(data.inputs)):

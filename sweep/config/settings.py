@@ -1,91 +1,121 @@
-"""Settings of a command (output folder, tracking, resume, ...); not part of signatures."""
+"""Settings of a command (output folder, tracking, resume, ...); not part of signatures.
+
+Import this module lazily: it loads pydantic.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from sweep.checks import invalid_value
-from sweep.errors import ConfigErrors, collect_errors
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-CONTROL_KEYS = (
-    *("name", "note", "tags", "outputs", "tracking", "parent", "resume", "reuse", "dry_run"),
-    *("fail_fast", "max_seconds", "budget", "model", "metric", "mode", "repeats"),
-)
-"""The keys of Settings; none can be an axis."""
+from sweep.config.models import Flag, Group, Open, Positive, Whole, validated
+
+NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
+TAG = r"^\w[\w\-]*$"  # no length limit here: pydantic would compile it for 70 ms
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings common to all runs of a command; not part of signatures.
+def _folder(value: Any) -> Any:
+    if not isinstance(value, str) or "\0" in value or not value.strip():
+        raise ValueError(value)
+    return Path(value)
 
-    Attributes
-    ----------
-    about
-        The sweep's ``name``, ``note`` and ``tags``, if set.
-    metric, mode, repeats
-        None: those of the sweep's plan, or the default.
+
+def _name(value: Any) -> Any:
+    """Raise ValueError for reserved words and for names that look like an id."""
+    if isinstance(value, str) and re.match(r"(last|none|null)$|\d{8}-\d{6}-", value):
+        raise ValueError(value)
+    return value
+
+
+def _text(value: Any) -> str | None:
+    return None if value is None else str(value)
+
+
+def _tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+class Tracking(Group):
+    """The group `tracking`."""
+
+    kind: Literal["local", "server"] = Field(description="use local or server")
+    experiment: str = Field(
+        pattern=r"\S", max_length=250, description="give a name of 1 to 250 characters"
+    )
+    uri: str | None = Field(
+        None, description="give the server's address and write tracking=server too, or leave it out"
+    )
+
+    @field_validator("uri")
+    @classmethod
+    def _of_a_server(cls, uri: str | None, info: ValidationInfo) -> str | None:
+        if uri is not None and info.data.get("kind") == "local":
+            raise ValueError(uri)
+        return uri
+
+
+class Budget(Group):
+    """The group `budget`: limits for a sweep."""
+
+    seconds: Positive | None = Field(
+        None, description="give a finite number of seconds above 0, or null for no limit"
+    )
+    runs: Whole | None = Field(
+        None, ge=1, description="give a whole number of at least 1, or null for no limit"
+    )
+
+
+class Settings(Open):
+    """Settings common to all runs of a command; commands that only read have only some.
+
+    None for `metric`, `mode` and `repeats` means those of the sweep's plan, or the default.
     """
 
-    outputs: Path
-    tracking_kind: str
-    tracking_uri: str | None
-    experiment: str
-    resume: str | None
-    reuse: bool
-    dry_run: bool
-    fail_fast: bool
-    max_seconds: float | None
-    model: str | None
-    metric: str | None
-    mode: str | None
-    repeats: tuple[str, ...] | None
-    parent: str | None
-    about: Mapping[str, Any] = field(default_factory=dict)
-    budget_seconds: float | None = None
-    budget_runs: int | None = None
+    outputs: Annotated[Path, BeforeValidator(_folder)] = Field(
+        description="give the path of a folder"
+    )
+    tracking: Tracking
+    name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
+        None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
+    )
+    note: str | None = Field(None, description="give a text")
+    tags: (
+        dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | float | bool] | None
+    ) = Field(
+        None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
+    )
+    resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
+    reuse: Flag = False
+    dry_run: Flag = False
+    fail_fast: Flag = False
+    max_seconds: Positive | None = Field(
+        None, description="give a finite number of seconds above 0, or null for no limit"
+    )
+    budget: Budget = Budget(seconds=None, runs=None)
+    model: Literal["best"] | None = Field(None, description="write best, or null for no model")
+    metric: str | None = Field(
+        None, pattern=r"\S", description="give the name of one of the runs' metrics"
+    )
+    mode: Literal["min", "max"] | None = Field(None, description="use min or max")
+    repeats: Annotated[tuple[str, ...] | None, BeforeValidator(_tuple)] = Field(
+        None, description="list the axes, as [seed]"
+    )
+    parent: Annotated[str | None, BeforeValidator(_text)] = None
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The sweep's ``name``, ``note`` and ``tags``, if set."""
+        return self.model_dump(include={"name", "note", "tags"}, exclude_none=True)
 
 
 def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     """Validate the control keys of a resolved configuration; a relative `outputs` is below `cwd`.
 
-    Raises ConfigErrors with one message for each mistake.
+    Raises ConfigError with one message for each mistake.
     """
-    from sweep.config.messages import validated
-    from sweep.config.models import Budget, Control, Tracking
-
-    problems: list[str] = []
-    control = tracking = None
-    budget = Budget(seconds=None, runs=None)
-    with collect_errors(problems):
-        control = validated(Control, config)
-    with collect_errors(problems):
-        tracking = validated(Tracking, config.get("tracking"), "tracking")
-    with collect_errors(problems):
-        budget = validated(Budget, config.get("budget", {}), "budget")
-    if tracking is not None and tracking.kind == "local" and tracking.uri is not None:
-        problems.append(
-            invalid_value(
-                "tracking.uri", tracking.uri, "write tracking=server too, or leave it out"
-            )
-        )
-    if control is None or tracking is None or problems:
-        raise ConfigErrors(problems)
-    values = control.model_dump() | {"outputs": (cwd / control.outputs).resolve()}
-    values["repeats"] = None if control.repeats is None else tuple(control.repeats)
-    about = {key: values.pop(key) for key in ("name", "note", "tags")}
-    return Settings(
-        tracking_kind=tracking.kind,
-        tracking_uri=tracking.uri,
-        experiment=tracking.experiment,
-        about={key: value for key, value in about.items() if value is not None},
-        budget_seconds=budget.seconds,
-        budget_runs=budget.runs,
-        **values,
-    )
-
-
-reading_settings = settings
-"""For commands that only read the store and have only some of the keys."""
+    found = validated(Settings, config)
+    return found.model_copy(update={"outputs": (cwd / found.outputs).resolve()})

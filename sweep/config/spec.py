@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
 BUILT_IN = "sweep.backprop.Backprop"
 
+RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
+"""The keys that describe a run; every run stores them as params."""
+
+CONTROL_KEYS = (
+    *("name", "note", "tags", "outputs", "tracking", "parent", "resume", "reuse", "dry_run"),
+    *("fail_fast", "max_seconds", "budget", "model", "metric", "mode", "repeats"),
+)
+"""The keys of settings.Settings; none can be an axis."""
+
 
 @dataclass(frozen=True)
 class TrainerSpec:
@@ -36,42 +45,22 @@ class TrainerSpec:
 
 @dataclass(frozen=True)
 class RunSpec:
-    """A validated run: all that determines its numbers.
-
-    Attributes
-    ----------
-    rule
-        The resolved rule; None under a user's trainer.
-    choices
-        The chosen option of each group (``network``, ``data``, ``trainer``).
-    config
-        The resolved configuration as plain values, without the control keys.
-    base
-        The folder that a relative data file is relative to.
-    named
-        The values of other keys that the command line sets; used for params only.
-    preparation
-        How the data was prepared, as plain values; None if unchanged.
-    data_summary
-        How the rows of a file are used; empty for inline data.
-    stop
-        Stop criteria ``error`` and ``patience``, if set.
-    """
+    """A validated run: all that determines its numbers."""
 
     lr: float
     iters: int
-    rule: str | None
+    rule: str | None  # resolved; None under a user's trainer
     seed: int
     network: Network
     data_digest: str
     trainer: TrainerSpec
-    choices: Mapping[str, str]
-    config: Mapping[str, Any]
-    base: Path
-    named: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    preparation: Mapping[str, Any] | None = field(default=None, compare=False)
-    data_summary: str = field(default="", compare=False)
-    stop: Mapping[str, Any] = field(default_factory=dict)
+    choices: Mapping[str, str]  # the chosen option of each group (network, data, trainer)
+    config: Mapping[str, Any]  # the resolved configuration, without the control keys
+    base: Path  # a relative data file is relative to it
+    named: Mapping[str, Any] = field(default_factory=dict, compare=False)  # other keys, for params
+    preparation: Mapping[str, Any] | None = field(default=None, compare=False)  # None if unchanged
+    data_summary: str = field(default="", compare=False)  # how a file's rows are used
+    stop: Mapping[str, Any] = field(default_factory=dict)  # `error` and `patience`, if set
     signature: str = field(init=False)
     trajectory: str = field(init=False)
 

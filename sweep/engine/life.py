@@ -68,7 +68,7 @@ class Opening:
             self.plan,
             cells,
             self.workers,
-            server=self.options.tracking_kind == "server",
+            server=self.options.tracking.kind == "server",
             elsewhere=self.elsewhere,
             max_seconds=self.options.max_seconds,
         )
@@ -144,7 +144,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     question = question_of({}, options.metric, options.mode, options.repeats).document()
-    document = plan.document(sweep_id, options.experiment, created, question)
+    document = plan.document(sweep_id, options.tracking.experiment, created, question)
     sweep = Sweep(sweep_id, plan, options, recorder, stop)
     sweep.run_pages = run_pages(options, experiment)
     if opening.parent_run_id is None:

@@ -77,7 +77,7 @@ class Sweep(Recording):
 
     def keep_to_budget(self) -> None:
         """Reduce `pending` to the number of runs in the budget."""
-        most = self.options.budget_runs
+        most = self.options.budget.runs
         if most is not None and len(self.pending) > most:
             self.left_over = len(self.pending) - most
             self._train_only(self.pending[:most])
@@ -85,7 +85,7 @@ class Sweep(Recording):
     @property
     def spent(self) -> bool:
         """Whether the seconds of the budget are over."""
-        seconds = self.options.budget_seconds
+        seconds = self.options.budget.seconds
         return seconds is not None and time.monotonic() - self._began >= seconds
 
     def end_budget(self) -> None:
@@ -151,7 +151,7 @@ class Sweep(Recording):
             self._failed[one.cell] = self._failed[one.cell]._replace(traceback=where)
 
     def _traceback_of(self, run_id: str) -> str:
-        if self.options.tracking_kind == "local":
+        if self.options.tracking.kind == "local":
             folder = self.options.outputs / "artifacts" / run_id / "artifacts"
             return os.path.relpath(folder / "traceback.txt", self._began_in)  # jobs may chdir
         return f"artifact traceback.txt of run {run_id}"

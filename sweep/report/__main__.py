@@ -25,7 +25,7 @@ def report(config: DictConfig) -> None:
 
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.config.settings import reading_settings
+    from sweep.config.settings import settings
     from sweep.report.build import build_comparison, build_report
     from sweep.tracking import locks, read
     from sweep.tracking.settings import from_options
@@ -33,7 +33,7 @@ def report(config: DictConfig) -> None:
     from sweep.ui.links import run_pages, store_arguments
 
     plain = plain_values(config)
-    options = reading_settings(plain, Path(HydraConfig.get().runtime.cwd))
+    options = settings(plain, Path(HydraConfig.get().runtime.cwd))
     wanted = _compared(plain["compare"]) or [str(plain["sweep"])]
     open_store(from_options(options), mode="read")  # NotFoundError if there is no store
     store = open_store(from_options(options), mode="write")
@@ -70,8 +70,8 @@ def _compared(value: Any) -> list[str]:
 
 
 def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) -> Question:
-    """Return the sweep's question with the command's overrides, validated (`ConfigErrors`)."""
-    from sweep.errors import ConfigErrors
+    """Return the sweep's question with the command's overrides, validated (`ConfigError`)."""
+    from sweep.errors import ConfigError
     from sweep.question import question_of, repeat_problems
 
     plan = sweep.plan()
@@ -79,7 +79,7 @@ def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) 
     problems = repeat_problems(options.repeats or (), plan.get("axes", ()))
     unanswered = question.unanswered(runs) if options.metric else ""
     if unanswered or problems:
-        raise ConfigErrors([*filter(None, [unanswered]), *problems])
+        raise ConfigError(*filter(None, [unanswered]), *problems)
     return question
 
 

@@ -109,10 +109,10 @@ def from_options(options: Settings) -> Tracking:
 
     A server's address defaults to the environment variable `MLFLOW_TRACKING_URI`.
     """
-    if options.tracking_kind == "server":
-        uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-        return Tracking("server", options.outputs, options.experiment, uri)
-    return Tracking("local", options.outputs, options.experiment)
+    if options.tracking.kind == "server":
+        uri = options.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
+        return Tracking("server", options.outputs, options.tracking.experiment, uri)
+    return Tracking("local", options.outputs, options.tracking.experiment)
 
 
 def check_address(database: Path) -> None:

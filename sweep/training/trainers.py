@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sweep.checks import did_you_mean
-from sweep.errors import ConfigError, ConfigErrors, RunFailed
+from sweep.errors import ConfigError, RunFailed
 from sweep.training.function import Function
 from sweep.training.protocol import Batch, BatchOfOne
 from sweep.training.stopping import Stopping
@@ -97,7 +97,7 @@ def logs_by_itself(trainer: Callable[..., Any]) -> bool:
 
 
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:
-    """Raise ConfigErrors if a trainer lacks a parameter for an option or requires another one."""
+    """Raise ConfigError if a trainer lacks a parameter for an option or requires another one."""
     called = trainer.__name__
     try:
         parameters = inspect.signature(trainer).parameters
@@ -122,7 +122,7 @@ def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> No
         if parameter.default is parameter.empty and name not in {*options, *GIVEN}
     ]
     if problems:
-        raise ConfigErrors(problems)
+        raise ConfigError(*problems)
 
 
 def _advice(name: str, trainer: Callable[..., Any]) -> str:

@@ -42,13 +42,13 @@ def ui(config: DictConfig) -> None:
     """Serve the store of the sweep given by ``sweep=ID|last`` until a signal arrives."""
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.config.settings import reading_settings
+    from sweep.config.settings import settings
     from sweep.engine.signals import stop_on_signals
     from sweep.tracking.settings import from_options
     from sweep.ui.links import server_address
 
     plain = plain_values(config)
-    options = reading_settings(plain, Path.cwd())
+    options = settings(plain, Path.cwd())
     tracking, wanted = from_options(options), str(plain["sweep"])
     with stop_on_signals() as stop:
         if tracking.kind != "local":

@@ -29,19 +29,19 @@ def store_arguments(options: Settings) -> list[str]:
     if options.outputs != Path("outputs").resolve():
         path = os.path.relpath(options.outputs)
         words.append(_override("outputs", str(options.outputs) if path[:2] == ".." else path))
-    if options.experiment != "sweep":
-        words.append(_override("tracking.experiment", options.experiment))
-    if options.tracking_kind != "local":
-        words.append(f"tracking={options.tracking_kind}")
-        if options.tracking_uri:
-            words.append(_override("tracking.uri", without_password(options.tracking_uri)))
+    if options.tracking.experiment != "sweep":
+        words.append(_override("tracking.experiment", options.tracking.experiment))
+    if options.tracking.kind != "local":
+        words.append(f"tracking={options.tracking.kind}")
+        if options.tracking.uri:
+            words.append(_override("tracking.uri", without_password(options.tracking.uri)))
     return words
 
 
 def ending_lines(options: Settings, sweep_id: str, links: Mapping[str, str]) -> list[str]:
     """Return the lines a sweep prints when it ends: the command for the UI, and the link."""
     link = f"{_address(options)}{links['compare']}"
-    if options.tracking_kind != "local":
+    if options.tracking.kind != "local":
         return [f"Compare:     {link}"]
     return [f"Compare:     {ui_command(options, sweep_id)}", f"  serves     {link}"]
 
@@ -53,12 +53,12 @@ def run_pages(options: Settings, experiment_id: str) -> str:
 
 def server_address(options: Settings) -> str:
     """Return the address of the configured tracking server, without its password."""
-    uri = options.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
+    uri = options.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
     return without_password(uri).rstrip("/") + "/"
 
 
 def _address(options: Settings) -> str:
-    return ADDRESS if options.tracking_kind == "local" else server_address(options)
+    return ADDRESS if options.tracking.kind == "local" else server_address(options)
 
 
 def _override(key: str, value: str) -> str:

@@ -29,7 +29,7 @@ def verify(config: DictConfig) -> None:
     Raises RunFailed if values differ, NotFoundError if there is no such store, sweep or run.
     """
     from sweep.cli.plain import plain_values
-    from sweep.config.settings import reading_settings
+    from sweep.config.settings import settings
     from sweep.engine.signals import stop_on_signals
     from sweep.errors import RunFailed
     from sweep.tracking.entities import platform_tags
@@ -39,7 +39,7 @@ def verify(config: DictConfig) -> None:
     from sweep.verify.check import foreign, named, prepared, totals, trajectories, verdicts
 
     plain = plain_values(config, ("sweep", "run", "outputs", "tracking"))
-    store = open_store(from_options(reading_settings(plain, Path.cwd())), mode="read")
+    store = open_store(from_options(settings(plain, Path.cwd())), mode="read")
     sweep, plan, runs = named(store, str(plain["sweep"]), plain["run"])
     base = store.tracking.outputs / str(plan.get("base") or Path.cwd())
     # The configuration's other keys may refer to keys that this command does not have.

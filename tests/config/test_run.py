@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from sweep.config.settings import settings
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError
 from tests.configuration import CHOICES, configuration, spec
 
 
@@ -63,7 +63,7 @@ BAD = [
 
 @pytest.mark.parametrize(("key", "value"), BAD)
 def test_run_spec_bad_value_is_one_sentence_naming_key_and_value(key: str, value: Any) -> None:
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(ConfigError) as caught:
         spec(**{key: value})
     (message,) = caught.value.messages
     assert message.startswith(f"{key}=")
@@ -73,7 +73,7 @@ def test_run_spec_bad_value_is_one_sentence_naming_key_and_value(key: str, value
 
 @pytest.mark.parametrize("key", ["lr", "iters", "seed"])
 def test_number_in_quotes_is_told_as_text(key: str) -> None:
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(ConfigError) as caught:
         spec(**{key: "5"})
     assert str(caught.value) == (
         f'{key}="5": this is text where a number is due; write {key}=5, without quotes, or '
@@ -83,19 +83,19 @@ def test_number_in_quotes_is_told_as_text(key: str) -> None:
 
 @pytest.mark.parametrize(("key", "value"), [("lr", "-1"), ("iters", "1.5"), ("seed", "x")])
 def test_quotes_are_not_blamed_for_another_mistake(key: str, value: str) -> None:
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(ConfigError) as caught:
         spec(**{key: value})
     assert str(caught.value).startswith(f"{key}={value}: the ")
 
 
 @pytest.mark.parametrize("value", [math.inf, 10**400])
 def test_learning_rate_beyond_double_precision_says_so(value: float) -> None:
-    with pytest.raises(ConfigErrors, match="double precision ends at 1.8e308"):
+    with pytest.raises(ConfigError, match="double precision ends at 1.8e308"):
         spec(lr=value)
 
 
 def test_run_spec_tells_all_mistakes_at_once() -> None:
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(ConfigError) as caught:
         spec(lr=-1, iters=0, rule="gradiant")
     assert len(caught.value.messages) == 3
     assert "did you mean 'gradient'?" in str(caught.value)
@@ -188,13 +188,13 @@ def test_trajectory_is_shared_by_runs_that_differ_in_iters_alone() -> None:
     ],
 )
 def test_settings_bad_value_is_refused(key: str, value: Any) -> None:
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(ConfigError) as caught:
         settings(configuration(**{key: value}), Path.cwd())
     assert all(message.startswith(key) for message in caught.value.messages)
 
 
 def test_settings_text_in_quotes_is_shown_with_its_quotes() -> None:
-    with pytest.raises(ConfigErrors) as caught:
+    with pytest.raises(ConfigError) as caught:
         settings(configuration(reuse="true", max_seconds="5"), Path.cwd())
     first, second = caught.value.messages
     assert first == 'reuse="true": write true or false.'
@@ -203,10 +203,10 @@ def test_settings_text_in_quotes_is_shown_with_its_quotes() -> None:
 
 def test_unknown_key_of_a_node_lists_the_keys_of_that_node() -> None:
     tracking = {**configuration()["tracking"], "lr": 1}
-    with pytest.raises(ConfigErrors, match=r"tracking\.lr: .*; tracking has kind, experiment, uri"):
+    with pytest.raises(ConfigError, match=r"tracking\.lr: .*; tracking has kind, experiment, uri"):
         settings(configuration(tracking=tracking), Path.cwd())
     trainer = {**configuration()["trainer"], "iters": 1}
-    with pytest.raises(ConfigErrors, match=r"trainer\.iters: .* has batch_size, shuffle"):
+    with pytest.raises(ConfigError, match=r"trainer\.iters: .* has batch_size, shuffle"):
         spec(trainer=trainer)
 
 

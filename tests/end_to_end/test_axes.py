@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from pathlib import Path
 
@@ -46,19 +45,18 @@ def planned(arguments: list[str], folder: Path) -> list[str]:
 @pytest.mark.parametrize(
     ("axes", "points"),
     [
-        (["lr=sort(range(1.3,0,-0.5))"], ["lr=0.3", "lr=0.8", "lr=1.3"]),
-        (["lr=sort(range(0.3,1.4,0.5),reverse=true)"], ["lr=1.3", "lr=0.8", "lr=0.3"]),
-        (["lr=range(0.1,0.5,0.1)"], ["lr=0.1", "lr=0.2", "lr=0.3", "lr=0.4"]),
-        (["iters=range(1,4)"], ["iters=1", "iters=2", "iters=3"]),
         (
             ["data=points", "data.file=glob(points*)"],
             ["data.file=points1.csv", "data.file=points2.csv"],
         ),
         (["network=glob(*,exclude=[n*,o*,g*,e*,a*])"], ["network=big", "network=small"]),
-        (["network=small,big", "network.init.scheme=he"], ["network=small", "network=big"]),
         (
-            ["network=small", "network.init.scheme=he,xavier"],
-            ["network.init.scheme=he", "network.init.scheme=xavier"],
+            ["network=small,big", "network.init.scheme=he,xavier"],
+            [
+                f"network={network},network.init.scheme={scheme}"
+                for network in ("small", "big")
+                for scheme in ("he", "xavier")
+            ],
         ),
         (
             ["network.init={scheme:xavier},{scheme:normal,std:0.1}"],
@@ -69,8 +67,7 @@ def planned(arguments: list[str], folder: Path) -> list[str]:
         ),
         (['network="größe"', "seed=1,2"], ["seed=1", "seed=2"]),
         (["network=own_rate"], ["lr=0.7,iters=1"]),
-        (["network=small", "seed=0,1,2"], ["seed=0", "seed=1", "seed=2"]),
-        (["network.init.scheme=xavier", "seed=0,1"], ["seed=0", "seed=1"]),
+        (["network.init.scheme=xavier", "seed=range(0,2)"], ["seed=0", "seed=1"]),
         (
             ["lr=0.1,0.10,0.2", "iters=5"],
             ["lr=0.1,iters=5  (asked for 2 times, runs once)", "lr=0.2,iters=5"],
@@ -79,12 +76,7 @@ def planned(arguments: list[str], folder: Path) -> list[str]:
     ids=lambda value: " ".join(value),
 )
 def test_grid_is_what_was_asked_for(axes: list[str], points: list[str], folder: Path) -> None:
-    alone = ["iters=1"] if axes[0].startswith("lr=") and len(axes) == 1 else []
-    alone = ["lr=0.1"] if axes[0].startswith("iters=") else alone
-    shown = planned(["-m", *axes, *alone], folder)
-    if alone:
-        shown = [re.sub(rf",?{alone[0]},?", "", line) for line in shown]
-    assert shown == points
+    assert planned(["-m", *axes], folder) == points
 
 
 def test_plan_of_many_names_the_first_and_last(folder: Path) -> None:
@@ -102,11 +94,6 @@ REFUSED = [
         ["-m", "network.init={scheme:he},{scheme:xavier}", "network.init={scheme:normal}"],
         "network.init is given twice",
     ),
-    (["-m", "lr=glob(*)"], "lr=glob(*): nothing matches"),
-    (["-m", "lr=range(1,0,0.1)"], "lr=range(1,0,0.1): this axis has no values"),
-    (["-m", "lr=range(0,1,1e-9)"], "these are 1000000000 values"),
-    (["-m", "network=glob(zzz*)"], "network=glob(zzz*): nothing matches"),
-    (["-m", "data.file=glob(none*)"], "data.file=glob(none*): no file matches"),
     (["lr=[0.1,1.0]"], "-m lr=0.1,1.0."),
     (["-m", "lr=[0.1,1.0]"], "-m lr=0.1,1.0."),
     (["experiment=listed"], "-m lr=0.1,1.0."),
@@ -129,6 +116,19 @@ def test_what_means_nothing_is_refused(arguments: list[str], told: str, folder: 
     assert told in ended.err
     assert len(ended.err.splitlines()) == 1 and ended.out == ""
     assert sorted(folder.rglob("*")) == before
+
+
+def test_axes_without_values_are_refused_together(folder: Path) -> None:
+    told = {
+        "lr=glob(*)": "nothing matches",
+        "iters=range(1,0,1)": "this axis has no values",
+        "network=glob(zzz*)": "nothing matches",
+        "data.file=glob(none*)": "no file matches",
+    }
+    ended = plan(["-m", *told], folder)
+    assert ended.code == 2, ended
+    for line, (axis, reason) in zip(ended.err.splitlines(), told.items(), strict=True):
+        assert f"{axis}: {reason}" in line
 
 
 def test_advice_of_a_refusal_is_taken(folder: Path) -> None:

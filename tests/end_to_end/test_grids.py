@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -9,14 +10,16 @@ import signal
 from pathlib import Path
 
 import pytest
+from hydra.errors import HydraException
 
+from sweep.cli.axes import grid_of, parse
+from sweep.cli.plain import one_sentence
+from sweep.cli.points import points_of
+from sweep.errors import ConfigError
 from tests.commands import plan, plan_of
 from tests.processes import ROOT, finish, run_sweep, start_sweep
 
 PAGE = (ROOT / "docs" / "grids.md").read_text(encoding="utf-8")
-
-
-LOGSPACE = (0.001, 0.003162, 0.01, 0.03162, 0.1, 0.3162, 1.0)
 
 
 @pytest.fixture
@@ -55,15 +58,6 @@ def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> Non
                 for n in (10, 20)
             ],
         ),
-        (["lr=logspace(-3,0,7)", "iters=1"], [f"lr={lr},iters=1" for lr in LOGSPACE]),
-        (
-            ["lr=linspace(1,1.0004,3)", "iters=1"],
-            [f"lr={lr},iters=1" for lr in (1.0, 1.0002, 1.0004)],
-        ),
-        (
-            ["iters=sort(int(logspace(1,3,3)),reverse=true)", "lr=1"],
-            [f"lr=1.0,iters={n}" for n in (1000, 100, 10)],
-        ),
         (
             [
                 "network=notebook",
@@ -83,7 +77,7 @@ def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> Non
                 "network.init.scheme=he,xavier",
                 "lr=0.1,1",
                 "iters=1",
-                "hydra.sweeper.skip=network.init.scheme == 'he' and not lr < 1",
+                "hydra.sweeper.skip=\"network.init.scheme == 'he' and not lr < 1\"",
             ],
             [
                 "lr=0.1,iters=1,network.init.scheme=he",
@@ -97,19 +91,17 @@ def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> Non
 def test_grid_has_the_points_that_were_asked_for(
     arguments: list[str], points: list[str], folder: Path
 ) -> None:
-    if arguments[-1].startswith("hydra.sweeper.skip"):
-        key, _, value = arguments[-1].partition("=")
-        arguments = [*arguments[:-1], f'{key}="{value}"']
     assert plan_of(["-m", *arguments], folder) == points
 
 
 def test_drawn_values_come_from_the_seed_and_go_on(tmp_path: Path) -> None:
-    axes = ["-m", "lr=loguniform(1e-4,1)", "iters=int(uniform(1,9))"]
-    three, again, five, other = (
-        plan_of([*axes, f"seed={seed}", f"hydra.sweeper.samples={count}"], tmp_path)
-        for count, seed in ((3, 0), (3, 0), (5, 0), (3, 1))
+    axes = ["lr=loguniform(1e-4,1)", "iters=int(uniform(1,9))"]
+    given = plan_of(["-m", *axes, "seed=1", "hydra.sweeper.samples=3"], tmp_path)
+    three, five, other = (
+        [",".join(point) for point in grid_of(parse(None, axes), Path(), samples, seed)]
+        for samples, seed in ((3, 1), (5, 1), (3, 0))
     )
-    assert three == again == five[:3] and len(five) == 5
+    assert given == three == five[:3] and len(five) == 5
     assert not set(three) & set(other)
     for point in five:
         lr, iters = re.fullmatch(r"lr=([\d.e-]+),iters=(\d)", point).groups()  # type: ignore[union-attr]
@@ -129,64 +121,130 @@ def test_plan_says_what_was_left_out_and_why(tmp_path: Path) -> None:
     assert lines[2].startswith("Left out: 2 grid points, rule is 'notebook': it moves b2")
 
 
+CONDITIONS = {
+    "lr > 1 and itrs > 1": "itrs is no axis; did you mean 'iters'?",
+    "__import__(1)": "compare axes with values, as in lr > 1 and iters > 1000",
+    "lr + 1 > 2": "compare axes with values",
+    "lr": "compare axes with values",
+    "@lr > 1": "compare axes with values",
+    "lr is 1": "compare axes with values",
+    "lr.real > 1": "lr.real is no axis; the axes are lr, iters.",
+    "1 < 2": "compare axes with values",
+    "lr in [iters]": "compare axes with values",
+    "lr < [1, 2]": "a list stands after in",
+    "lr == [1, 2]": "a list stands after in",
+    "lr in 3": "a list stands after in",
+}
+"""What `skip` does not take, and what is told of it."""
+
 SKIP = "hydra.sweeper.skip="
 
 REFUSED = [
-    ([f'{SKIP}["lr > 1 and itrs > 1"]'], "itrs is no axis; did you mean 'iters'?"),
-    ([f'{SKIP}["__import__(1)"]'], "compare axes with values, as in lr > 1 and iters > 1000"),
-    ([f'{SKIP}["lr + 1 > 2"]'], "compare axes with values"),
-    ([f'{SKIP}["lr"]'], "compare axes with values"),
-    ([f'{SKIP}["@lr > 1"]'], "compare axes with values"),
-    ([f'{SKIP}["lr is 1"]'], "compare axes with values"),
-    ([f'{SKIP}["lr.real > 1"]'], "lr.real is no axis; the axes are lr, iters."),
-    ([f'{SKIP}["1 < 2"]'], "compare axes with values"),
-    ([f'{SKIP}["lr in [iters]"]'], "compare axes with values"),
-    ([f'{SKIP}["lr < [1, 2]"]'], "a list stands after in"),
-    ([f'{SKIP}["lr == [1, 2]"]'], "a list stands after in"),
-    ([f'{SKIP}["lr in 3"]'], "a list stands after in"),
-    ([f'{SKIP}["lr > \'a\'"]'], "these values cannot be compared"),
-    ([f'{SKIP}["lr > 0"]'], "Nothing is left of 12 grid points: where lr > 0."),
-    ([f"{SKIP}3"], "give a list of conditions"),
-    (["hydra.sweeper.misfits=no"], "hydra.sweeper.misfits=no: use refuse or skip."),
-    (["lr=-1,1", "hydra.sweeper.misfits=skip"], "the learning rate must be a finite number"),
-    (["rule=notebook", "network.bias=per_neuron", "network.init.scheme=he"], "rule is 'notebook'"),
-    (["lr=logspace(1,2)"], "lr=logspace(1,2): write logspace(a,b,n): n values from 10^a to 10^b"),
-    (["lr=logspace(1,400,3)"], "lr=logspace(1,400,3): write logspace(a,b,n)"),
-    (["lr=loguniform(0,1)"], "lr=loguniform(0,1): write loguniform(a,b) with 0 < a < b."),
-    (["lr=loguniform(1e-4,1)"], "lr=loguniform(1e-4,1): say how many points are drawn from it"),
-    (["lr=logspace(-1,0,2),5"], "a range stands alone; write each value instead, as lr=1,2,5."),
-    (["lr=range(1,3),5"], "lr=range(1,3),5: a range stands alone"),
-    (["lr=interval(2,1)"], "write interval(a,b) with a < b"),
-    (["lr=linspace(1,2,1)"], "n values from a to b, n from 2 to 100000."),
-    (["name=[a]"], "which is no id.\n"),
-    (["hydra.sweeper.samples=3"], "no axis is drawn"),
-    (["hydra.sweeper.samples=0"], "hydra.sweeper.samples=0: give a whole number above 0."),
-    (["hydra.sweeper.points=points.txt"], "or the path of a .csv or .yaml file"),
-    (["hydra.sweeper.points=none.csv"], "none.csv: it cannot be read (No such file or directory)."),
-    (["hydra.sweeper.points=broken.csv"], "broken.csv, line 2: 3 cells where the header has 2."),
-    (["hydra.sweeper.points=semi.csv"], "semi.csv: it looks separated by ';'"),
-    (["hydra.sweeper.points=broken.yaml"], "broken.yaml, line 2: this is no YAML ("),
-    (["hydra.sweeper.points=twice.yaml"], "twice.yaml, line 1: this is no YAML (found duplicate"),
-    (["hydra.sweeper.points=empty.csv"], "empty.csv: it has no points"),
-    (["hydra.sweeper.points=[]"], "give a list of mappings"),
-    (["hydra.sweeper.points=[{lr: 0.1}, 3]"], "entry 2 is 3; give a list of mappings"),
-    (["hydra.sweeper.points=[{lr: 1, reuse: true}]"], "entry 1: reuse does not describe a run"),
-    (["hydra.sweeper.points=[{itrs: 3}]"], "itrs: there is no such key; did you mean 'iters'?"),
-    (["hydra.sweeper.points=[{lr: 1, iters: 7}]", "iters=10"], "iters is given twice"),
-]  # fmt: skip
+    ([f"{SKIP}{json.dumps([*CONDITIONS])}"], [*CONDITIONS.values()]),
+    ([f"{SKIP}[\"lr > 'a'\"]"], ["these values cannot be compared"]),
+    ([f'{SKIP}["lr > 0"]'], ["Nothing is left of 12 grid points: where lr > 0."]),
+    (
+        [
+            *("name=[a]", f"{SKIP}3", "hydra.sweeper.misfits=no", "hydra.sweeper.samples=0"),
+            "metric=3",
+        ],
+        [
+            "which is no id.",
+            "metric=3: give the name of one of the runs' metrics.",
+            "give a list of conditions",
+            "hydra.sweeper.misfits=no: use refuse or skip.",
+            "hydra.sweeper.samples=0: give a whole number above 0.",
+        ],
+    ),
+    (["lr=-1,1", "hydra.sweeper.misfits=skip"], ["the learning rate must be a finite number"]),
+    (
+        ["rule=notebook", "network.bias=per_neuron", "network.init.scheme=he"],
+        ["rule is 'notebook'"],
+    ),
+    (
+        ["lr=interval(2,1)", "iters=range(1,3),5", "seed=logspace(0,1,2),5"],
+        [
+            "lr=interval(2,1): write interval(a,b) with a < b",
+            "iters=range(1,3),5: a range stands alone; write each value instead, as iters=1,2,5.",
+            "seed=logspace(0,1,2),5: a range stands alone",
+        ],
+    ),
+    (["lr=logspace(1,2)"], ["write logspace(a,b,n): n values from 10^a to 10^b, n from 2 to"]),
+    (["lr=loguniform(1e-4,1)"], ["lr=loguniform(1e-4,1): say how many points are drawn from it"]),
+    (["hydra.sweeper.samples=3"], ["no axis is drawn"]),
+    (["hydra.sweeper.points=broken.csv"], ["broken.csv, line 2: 3 cells where the header has 2."]),
+    (["hydra.sweeper.points=[{itrs: 3}]"], ["itrs: there is no such key; did you mean 'iters'?"]),
+    (["hydra.sweeper.points=[{lr: 1, iters: 7}]", "iters=10"], ["iters is given twice"]),
+]
 
 
-@pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: value[-1])
-def test_what_is_no_grid_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: value[0])
+def test_what_is_no_grid_is_refused(arguments: list[str], told: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.csv").write_text("lr,iters\n1,2,3\n")
-    (tmp_path / "semi.csv").write_text("lr;iters\n1;2\n")
-    (tmp_path / "empty.csv").write_text("lr,iters\n")
-    (tmp_path / "broken.yaml").write_text("- {lr: [0.1\n")
-    (tmp_path / "twice.yaml").write_text("- {lr: 0.1, lr: 0.2}\n")
-    before = sorted(tmp_path.rglob("*"))
     ended = plan(["-m", "dry_run=true", *arguments], tmp_path)
-    assert ended.code == 2 and told in ended.err, ended
-    assert ended.out == "" and sorted(tmp_path.rglob("*")) == before
+    lines = ended.err.splitlines()
+    assert ended.code == 2 and ended.out == "" and len(lines) == len(told), ended
+    assert all(text in line for text, line in zip(told, lines, strict=True)), ended
+    assert [path.name for path in tmp_path.iterdir()] == ["broken.csv"]
+
+
+@pytest.mark.parametrize(
+    ("line", "values"),
+    [
+        ("lr=logspace(-3,0,7)", "0.001 0.003162 0.01 0.03162 0.1 0.3162 1.0"),
+        ("lr=linspace(1,1.0004,3)", "1.0 1.0002 1.0004"),
+        ("iters=sort(int(logspace(1,3,3)),reverse=true)", "1000 100 10"),
+        ("lr=sort(range(1.3,0,-0.5))", "0.3 0.8 1.3"),
+        ("lr=sort(range(0.3,1.4,0.5),reverse=true)", "1.3 0.8 0.3"),
+        ("lr=range(0.1,0.5,0.1)", "0.1 0.2 0.3 0.4"),
+        ("iters=range(1,4)", "1 2 3"),
+        ("iters=int(range(0.5,4))", "0 1 2 3"),
+    ],
+)
+def test_range_is_its_values(line: str, values: str) -> None:
+    key = line.partition("=")[0]
+    points = grid_of(parse(None, [line]), Path())
+    assert points == [[f"{key}={value}"] for value in values.split()]
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("lr=logspace(1,400,3)", "write logspace(a,b,n)"),
+        ("lr=loguniform(0,1)", "write loguniform(a,b) with 0 < a < b."),
+        ("lr=linspace(1,2,1)", "n values from a to b, n from 2 to 100000."),
+        ("lr=range(0,1,1e-9)", "these are 1000000000 values; choose a larger step."),
+    ],
+)
+def test_range_without_values_is_refused(line: str, told: str) -> None:
+    with pytest.raises(HydraException) as caught:
+        parse(None, [line])
+    message = one_sentence(caught.value)
+    assert message.startswith(f"{line}: ") and told in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("points.txt", "", "or the path of a .csv or .yaml file"),
+        ("none.csv", "", "none.csv: it cannot be read (No such file or directory)."),
+        ("semi.csv", "lr;iters\n1;2\n", "semi.csv: it looks separated by ';'"),
+        ("empty.csv", "lr,iters\n", "empty.csv: it has no points"),
+        ("broken.yaml", "- {lr: [0.1\n", "broken.yaml, line 2: this is no YAML ("),
+        ("twice.yaml", "- {lr: 0.1, lr: 0.2}\n", "line 1: this is no YAML (found duplicate"),
+        ("number.yaml", "[{lr: 0.1}, 3]", "entry 2 is 3; give a list of mappings"),
+        ("none.yaml", "[]", "give a list of mappings"),
+        ("reuse.yaml", "[{lr: 1, reuse: true}]", "entry 1: reuse does not describe a run"),
+    ],
+)
+def test_list_of_points_that_is_none_is_refused(
+    name: str, text: str, told: str, tmp_path: Path
+) -> None:
+    if text:
+        (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        points_of(name, tmp_path, None)
+    assert told in str(caught.value)
 
 
 @pytest.mark.slow

@@ -140,13 +140,14 @@ def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("module", ["sweep.report", "sweep.verify", "sweep.export", "sweep.ui"])
-def test_added_keys_of_the_other_commands_are_refused(module: str, tmp_path: Path) -> None:
-    ended = run_sweep(["+sweeps=last", "+x.y=1", "++sweep=last"], tmp_path, module=module)
+@pytest.mark.parametrize("name", ["report", "verify", "export", "ui", "list", "predict"])
+def test_added_keys_of_the_other_commands_are_refused(name: str, tmp_path: Path) -> None:
+    added = ["+sweeps=last", "+x.y=1", *(["++sweep=last"] if name != "list" else [])]
+    ended = plan(added, tmp_path, module=f"sweep.{name}")
     assert ended.code == 2, ended
     first, second = ended.err.strip().splitlines()
     assert "+sweeps=last: there is no key sweeps" in first
-    assert first.endswith("did you mean 'sweep'?")
+    assert name == "list" or first.endswith("did you mean 'sweep'?")
     assert "+x.y=1: there is no key x.y" in second
 
 
@@ -209,7 +210,7 @@ def test_sweep_folder_of_ones_own_may_be_new_or_empty(tmp_path: Path) -> None:
     [["--help"], ["--cfg", "job"], ["--cfg", "job", "--resolve"], ["--info", "defaults"]],
 )
 def test_hydras_own_flags_work_and_create_nothing(arguments: list[str], tmp_path: Path) -> None:
-    ended = run_sweep(arguments, tmp_path)
+    ended = plan(arguments, tmp_path)
     assert ended.code == 0, ended
     assert "lr" in ended.out or "network" in ended.out
     assert list(tmp_path.iterdir()) == []
@@ -217,7 +218,7 @@ def test_hydras_own_flags_work_and_create_nothing(arguments: list[str], tmp_path
 
 def test_completion_knows_the_keys(tmp_path: Path) -> None:
     line = {"COMP_LINE": "sweep it"}
-    ended = run_sweep(["-sc", "query=bash"], tmp_path, env=line)
+    ended = plan(["-sc", "query=bash"], tmp_path, line)
     assert ended.code == 0, ended
     assert "iters=" in ended.out
     assert list(tmp_path.iterdir()) == []

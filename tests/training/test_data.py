@@ -13,8 +13,8 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 
-from sweep.config.messages import validated
 from sweep.config.models import Data as Group
+from sweep.config.models import validated
 from sweep.errors import ConfigError
 from sweep.training.data import Data, load_data
 from tests.processes import ROOT, clean_environment, start

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.config.messages import validated
 from sweep.config.models import Data as Group
+from sweep.config.models import validated
 from sweep.errors import ConfigError
 from sweep.training.data import Data, load_data
 

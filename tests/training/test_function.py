@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from sweep.engine.executors.worker import Worker
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError
 from sweep.training.advance import Training, train
 from sweep.training.function import Function
 from sweep.training.history import History, RunResult
@@ -239,9 +239,9 @@ def test_function_is_found_and_one_that_does_not_yield_refused(mine: str) -> Non
 def test_arguments_are_given_by_name_and_unknown_ones_refused(mine: str) -> None:
     function = locate(f"{mine}.train")
     check_options(function, {"momentum": 0.9})
-    with pytest.raises(ConfigErrors, match="train takes no such argument.*'momentum'"):
+    with pytest.raises(ConfigError, match="train takes no such argument.*'momentum'"):
         check_options(function, {"momentun": 0.9})
-    with pytest.raises(ConfigErrors, match=r"needs the argument iters; leave it out and yield"):
+    with pytest.raises(ConfigError, match=r"needs the argument iters; leave it out and yield"):
         check_options(locate(f"{mine}.told_iters"), {})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sweep.config.spec import RunSpec
-from sweep.errors import ConfigErrors
+from sweep.errors import ConfigError
 from sweep.training.advance import Training, train
 from sweep.training.function import Function
 from sweep.training.history import History, RunResult
@@ -184,7 +184,7 @@ def test_wrong_values_are_refused() -> None:
         ({"patience": 1.5}, r"stop\.patience=1\.5: "),
         ({"paitence": 5}, r"stop\.paitence: .* did you mean 'patience'"),
     ):
-        with pytest.raises(ConfigErrors, match=told):
+        with pytest.raises(ConfigError, match=told):
             spec(10, stop=stop)
-    with pytest.raises(ConfigErrors, match=r"stop\.patience=5: there are no validation samples"):
+    with pytest.raises(ConfigError, match=r"stop\.patience=5: there are no validation samples"):
         configuration.spec(stop={"patience": 5})

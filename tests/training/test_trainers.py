@@ -14,7 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.plan import Cell, Plan
-from sweep.errors import ConfigError, ConfigErrors, RunFailed
+from sweep.errors import ConfigError, RunFailed
 from sweep.training.advance import train
 from sweep.training.trainers import (
     build_batch,
@@ -244,7 +244,7 @@ def test_arguments_are_checked_before_anything_runs(importable: Path) -> None:
     plain, curious = locate("their_classes.Plain"), locate("their_classes.Curious")
     check_options(plain, {"lr": 1})
     check_options(curious, {"lr": 1})
-    with pytest.raises(ConfigErrors, match=r"trainer\.nots: Plain takes .* did you mean 'note'"):
+    with pytest.raises(ConfigError, match=r"trainer\.nots: Plain takes .* did you mean 'note'"):
         check_options(plain, {"lr": 1, "nots": 2})
     check_options(curious, {})
 
@@ -254,7 +254,7 @@ def test_arguments_of_any_name_are_taken_where_the_class_does() -> None:
         def __init__(self, needed: int, **others: Any) -> None: ...
 
     check_options(Open, {"needed": 1, "anything": 2})
-    with pytest.raises(ConfigErrors, match="needs the argument needed; add `needed: ...` to its"):
+    with pytest.raises(ConfigError, match="needs the argument needed; add `needed: ...` to its"):
         check_options(Open, {"anything": 2})
 
 
@@ -271,7 +271,7 @@ def test_arguments_of_any_name_are_taken_where_the_class_does() -> None:
     ],
 )
 def test_options_of_the_built_in_trainer_are_checked(options: dict[str, Any], told: str) -> None:
-    with pytest.raises(ConfigErrors, match=told):
+    with pytest.raises(ConfigError, match=told):
         configuration.spec(trainer={"_target_": BUILT_IN, **options})
 
 

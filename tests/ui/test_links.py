@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
-from sweep.config.settings import Settings, reading_settings
+from sweep.config.settings import Settings, Tracking, settings
 from sweep.ui.links import ending_lines, run_pages, store_arguments, ui_command
 
 LINKS = {"compare": "#/c", "weights": "#/w"}
@@ -19,7 +18,12 @@ LINKS = {"compare": "#/c", "weights": "#/w"}
 @pytest.fixture
 def options(tmp_path: Path) -> Settings:
     tracking = {"kind": "local", "experiment": "sweep", "uri": None}
-    return reading_settings({"outputs": "outputs", "tracking": tracking}, tmp_path)
+    return settings({"outputs": "outputs", "tracking": tracking}, tmp_path)
+
+
+def on_server(options: Settings, uri: str | None) -> Settings:
+    tracking = Tracking(kind="server", experiment="sweep", uri=uri)
+    return options.model_copy(update={"tracking": tracking})
 
 
 def test_command_is_short_where_nothing_differs(options: Settings) -> None:
@@ -33,7 +37,9 @@ def test_command_is_short_where_nothing_differs(options: Settings) -> None:
 def test_command_says_other_outputs_and_experiment_as_hydra_reads_them(
     options: Settings, tmp_path: Path, experiment: str
 ) -> None:
-    options = replace(options, outputs=tmp_path / "lr=0.1, all", experiment=experiment)
+    other = Tracking(kind="local", experiment=experiment, uri=None)
+    update = {"outputs": tmp_path / "lr=0.1, all", "tracking": other}
+    options = options.model_copy(update=update)
     words = shlex.split(ui_command(options, "s-1"))
     read = OverridesParser.create().parse_overrides(words[3:])
     values = OmegaConf.create({override.key_or_group: override.value() for override in read})
@@ -49,7 +55,7 @@ def test_ending_of_a_local_sweep_is_the_command_and_the_link_it_serves(options: 
 
 
 def test_ending_on_a_server_is_its_own_link(options: Settings) -> None:
-    options = replace(options, tracking_kind="server", tracking_uri="http://host:5/base/")
+    options = on_server(options, "http://host:5/base/")
     assert ending_lines(options, "s-1", LINKS) == ["Compare:     http://host:5/base/#/c"]
 
 
@@ -57,7 +63,7 @@ def test_no_password_of_an_address_is_printed(
     options: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     address = "http://me:secr@et@host:5"
-    options = replace(options, tracking_kind="server", tracking_uri=address)
+    options = on_server(options, address)
     texts = [
         *store_arguments(options),
         *ending_lines(options, "s-1", LINKS),
@@ -66,4 +72,4 @@ def test_no_password_of_an_address_is_printed(
     assert "secr" not in " ".join(texts)
     assert run_pages(options, "1") == "http://host:5/#/experiments/1/runs/"
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
-    assert "secr" not in run_pages(replace(options, tracking_uri=None), "1")
+    assert "secr" not in run_pages(on_server(options, None), "1")

@@ -1,6 +1,6 @@
 """Training data: inline rows, or columns of data files.
 
-files, formats     find files and read them in chunks
+files, formats     find files and read them in chunks; hints in messages
 selection, table   choose columns, convert them to arrays, split off validation rows
 preparation        fit on the training rows, apply to any rows
 
@@ -47,24 +47,14 @@ _lock = threading.Lock()
 
 @dataclass(frozen=True, eq=False)
 class Data:
-    """Samples; all arrays are float64, C-contiguous and read-only.
+    """Samples; all arrays are float64, C-contiguous and read-only."""
 
-    Attributes
-    ----------
-    inputs, targets
-        Shapes (samples, features) and (samples, outputs).
-    validation_inputs, validation_targets
-        The validation samples, or None.
-    summary
-        How the rows of a file are used; empty for inline rows.
-    """
-
-    inputs: Array
-    targets: Array
+    inputs: Array  # shape (samples, features)
+    targets: Array  # shape (samples, outputs)
     validation_inputs: Array | None = None
     validation_targets: Array | None = None
     preparation: Preparation = Preparation((), ())
-    summary: str = ""
+    summary: str = ""  # how the rows of a file are used; empty for inline rows
 
     def __post_init__(self) -> None:
         for array in self._arrays():
@@ -94,16 +84,9 @@ class Data:
 def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
     """Load the samples of a configuration of the group `data`; see docs/data.md.
 
-    Raises ConfigError if a key, file, column or value is invalid.
-
-    Parameters
-    ----------
-    config
-        Keys of KEYS. Without `file`, `inputs` and `targets` are rows of numbers; with it, columns.
-    seed
-        For the split, unless `split_seed` is given.
-    base
-        The folder that a relative data file is relative to.
+    Without `file`, `inputs` and `targets` are rows of numbers; with it, columns. A relative file
+    is relative to `base`. `seed` splits the rows unless `split_seed` is given. Raises ConfigError
+    if a key, file, column or value is invalid.
     """
     checks.known_keys(config, KEYS, "data")
     config = {**dict.fromkeys(KEYS), **config}

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.checks import known_keys, one_of
 from sweep.errors import ConfigError
 from sweep.training.data import formats
-from sweep.training.data.hints import encoding_hint, quoted
+from sweep.training.data.formats import encoding_hint, quoted
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,25 +26,13 @@ Array = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Column:
-    """The preparation of one column, in the order of the attributes; None: not applied.
+    """The preparation of one column, in the order of the attributes; None: not applied."""
 
-    Attributes
-    ----------
-    name
-        The column's name, or its position if it has none.
-    fill
-        Replaces missing values.
-    values
-        The values of a category; each becomes a column of 0 and 1.
-    mean, deviation
-        The mean is subtracted; the result is divided by the deviation unless it is 0.
-    """
-
-    name: str
-    fill: float | None = None
-    values: tuple[str, ...] | None = None
-    mean: float | None = None
-    deviation: float | None = None
+    name: str  # the column's position if it has no name
+    fill: float | None = None  # replaces missing values
+    values: tuple[str, ...] | None = None  # of a category; each becomes a column of 0 and 1
+    mean: float | None = None  # is subtracted
+    deviation: float | None = None  # divides the result unless it is 0
 
     def scaled(self, values: Array, what: str) -> Column:
         """Return the column with mean and deviation of `values`; `what` is for messages."""
@@ -68,20 +56,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Preparation:
-    """The preparation of all columns.
-
-    Attributes
-    ----------
-    classes
-        The labels, in the order of the targets' columns; None for numeric targets.
-    binary
-        Whether there is one numeric target with the values 0 and 1.
-    """
+    """The preparation of all columns."""
 
     inputs: tuple[Column, ...]
     targets: tuple[Column, ...]
-    classes: tuple[str, ...] | None = None
-    binary: bool = False
+    classes: tuple[str, ...] | None = None  # labels by target column; None for numeric targets
+    binary: bool = False  # one numeric target with the values 0 and 1
 
     @classmethod
     def none(cls, inputs: int, outputs: int) -> Preparation:

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sweep.errors import ConfigError
 from sweep.training.data.files import Source
-from sweep.training.data.hints import quoted
+from sweep.training.data.formats import quoted
 
 TRAINED = ("train", "training", "0", "false", "no")
 KEPT_BACK = ("validation", "valid", "val", "dev", "1", "true", "yes")

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.errors import ConfigError, ConfigErrors
+from sweep.errors import ConfigError
 from sweep.training.data.files import Source
-from sweep.training.data.hints import number_hints, quoted
+from sweep.training.data.formats import number_hints, quoted
 from sweep.training.data.selection import SPLITTING, Columns
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
     dropped: list[int] = []
     total = 0
     for path, frame in source.pieces(chosen, columns.text):
-        likely, refusals = _not_numbers(source, columns, path, frame)
-        if refusals:
-            raise ConfigErrors(refusals)
+        likely, messages = _not_numbers(source, columns, path, frame)
+        if messages:
+            raise ConfigError(*messages)
         if likely:  # read these as text, starting again at the first row
             return read_table(source, replace(columns, text=columns.text | {*likely}), missing)
         read = {
@@ -171,14 +171,14 @@ def _not_numbers(
         if not (columns.auto and at in likely):
             advice = hints.get(at) or _advice(source, columns, cells, at, likely)
             alike.setdefault(advice, []).append(at)
-    refusals = []
+    messages = []
     for advice, (at, *others) in alike.items():
         more = f" (and in {len(others)} other column{'s' * (len(others) > 1)})" if others else ""
-        refusals.append(
+        messages.append(
             f"data.file {path} holds {cells[at]!r} in column {source.names[at]!r}, row "
             f"{rows[at]}{more}: it must be a number; {advice}."
         )
-    return (likely if columns.auto else []), refusals
+    return (likely if columns.auto else []), messages
 
 
 def _advice(
