@@ -181,7 +181,7 @@ def _changed_messages(
     flags = [str(word) for word in document.get("kept", {}).get("flags", ())]
     if flags and flags != config_flags():
         advice = f"name {' '.join(flags)} as the sweep did when it began, or {advice}"
-    count = f"{len(changed)} of its cells would have other numbers today"
+    count = f"{len(changed)} of its grid points would have other numbers today"
     yield f"resume={options.resume}: {count}; {advice}."
     yield from changed[:SHOWN]
     if len(changed) > SHOWN:

@@ -132,7 +132,7 @@ class Plan:
         """Return a summary of the training of `cells`, and a line for each reason in `left_out`."""
         text = counted(len(self.cells), len(self.trajectories(cells)), self.iterations(cells))
         if self.asked > len(self.cells):
-            text += f" ({self.asked} cells, {len(self.cells)} unique)"
+            text += f" ({self.asked} grid points, {len(self.cells)} unique)"
         axes = [f"{key} (default)" if key in self.default_axes else key for key in self.axes]
         first = f"{text}, over {', '.join(axes)}" if axes else text
         return [first] + [

@@ -228,7 +228,7 @@ def test_completion_knows_the_keys(tmp_path: Path) -> None:
     ("arguments", "first"),
     [
         (["-m"], "12 runs, 3 trajectories, 300000 iterations"),
-        (["-m", "lr=0.1,0.1", "iters=5"], "2 cells, 1 unique"),
+        (["-m", "lr=0.1,0.1", "iters=5"], "2 grid points, 1 unique"),
         (["iters=7"], "1 run, 1 trajectory, 7 iterations"),
         (["-m", "hydra/launcher=basic"], "12 runs, 12 trajectories, 333003 iterations"),
         (["experiment=smoke"], "4 runs, 2 trajectories, 200 iterations"),

@@ -60,7 +60,7 @@ def test_resume_takes_the_cells_of_the_plan(tmp_path: Path) -> None:
     before = kept(tmp_path)
     refused = run_sweep([*conf, "resume=last"], tmp_path)
     assert refused.code == 2 and "seed changed since" in refused.err, refused
-    assert "9 of its cells" in refused.err and "and 4 more" in refused.err
+    assert "9 of its grid points" in refused.err and "and 4 more" in refused.err
     assert kept(tmp_path) == before
 
 
@@ -97,7 +97,7 @@ def test_resume_with_other_data_or_another_trainer(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text(OWN_TRAINER + "\n# another source\n")
     refused = run_sweep([*own, f"resume={first.sweep_id}"], tmp_path)
     assert refused.code == 2 and "data" in refused.err, refused
-    assert "2 of its cells would have other numbers today" in refused.err
+    assert "2 of its grid points would have other numbers today" in refused.err
     ended = run_sweep([*own, f"resume={second.sweep_id}"], tmp_path)
     assert ended.code == 0 and "2 were made by the old one" in ended.out, ended
     (tmp_path / "points.csv").unlink()

@@ -160,7 +160,7 @@ def test_doubled_cells_and_long_params(tmp_path: Path) -> None:
     grid = ["experiment=noted", "network=long", "lr=0.1,0.1,0.2", "iters=2", f"remark={long},1"]
     ended = run_sweep(["-m", "--config-dir", "own", *grid], tmp_path)
     assert ended.code == 0, ended
-    assert "6 cells, 4 unique" in ended.out
+    assert "6 grid points, 4 unique" in ended.out
     assert_whole(tmp_path)
     store = open_reader(tmp_path)
     for run in read.sweep_runs(store, read.find_sweep(store, "last").sweep_id):
