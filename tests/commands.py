@@ -6,6 +6,7 @@ import io
 import os
 import runpy
 import sys
+import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -39,7 +40,10 @@ def plan(
         with redirect_stdout(out), redirect_stderr(err):
             try:
                 if module != "sweep":
-                    runpy.run_module(module, run_name="__main__")
+                    with warnings.catch_warnings():
+                        # Another test of this process may have imported the module.
+                        warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)
+                        runpy.run_module(module, run_name="__main__")
                 code = command(run, "config")
             except SystemExit as end:
                 code = int(end.code or 0)
