@@ -25,6 +25,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_list_shows_the_sweeps_newest_first(folder: Path) -> None:
     ended = plan([], folder, module="sweep.list")
     assert ended.code == 0, ended
@@ -35,6 +36,7 @@ def test_list_shows_the_sweeps_newest_first(folder: Path) -> None:
     assert " first " not in oldest and " FINISHED  1/1 " in oldest
 
 
+@pytest.mark.slow
 def test_name_note_and_tags_are_in_mlflow_and_in_the_report(folder: Path) -> None:
     sweep = read.find_sweep(open_store(Tracking("local", folder / "outputs"), mode="read"), "first")
     tags = {key: sweep.tags[key] for key in ("sweep.name", "paper", "n", "mlflow.runName")}

@@ -471,6 +471,7 @@ def test_what_is_not_there_is_refused(keys: dict[str, str], store: Store) -> Non
         store.verdicts(**keys)
 
 
+@pytest.mark.slow
 def test_run_of_another_machine_is_compared_to_the_tolerance(store: Store) -> None:
     store.sql("UPDATE tags SET value='arm64, Darwin' WHERE key='sweep.platform'")
     store.set("metrics", "final_error", next_float)

@@ -49,6 +49,7 @@ def means(runs: list[Run]) -> dict[str, float]:
     return {lr: sum(own) / len(own) for lr, own in ends(runs).items()}
 
 
+@pytest.mark.slow
 def test_best_by_mean_is_not_the_luckiest_of_thirty_runs(
     swept: tuple[Path, Ended], store: tuple[MlflowClient, Run, list[Run]]
 ) -> None:
@@ -72,6 +73,7 @@ def test_best_by_mean_is_not_the_luckiest_of_thirty_runs(
     assert parent.data.metrics["best_mean_final_error"] == pytest.approx(best["10.0"], rel=1e-14)
 
 
+@pytest.mark.slow
 def test_runs_name_their_point_and_mlflow_groups_by_it(
     store: tuple[MlflowClient, Run, list[Run]],
 ) -> None:
@@ -86,6 +88,7 @@ def test_runs_name_their_point_and_mlflow_groups_by_it(
     assert state["groupBy"]["groupByKeys"] == [{"mode": "tag", "groupByData": "sweep.point"}]
 
 
+@pytest.mark.slow
 def test_report_has_a_line_a_point_and_every_run(swept: tuple[Path, Ended]) -> None:
     (folder,) = (swept[0] / "outputs" / "reports").iterdir()
     points = list(csv.DictReader((folder / "repeats.csv").read_text().splitlines()))

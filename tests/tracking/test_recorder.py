@@ -174,6 +174,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.faults
 def test_process_ends_when_its_command_is_killed(tmp_path: Path) -> None:
     script = tmp_path / "command.py"
     script.write_text(PARENT)
