@@ -160,7 +160,7 @@ class Planner:
         if a condition of `skip` cannot be parsed.
         """
         if len(grid) > MANY_CELLS:
-            console.echo(f"Checking {len(grid)} cells ...")
+            console.echo(f"Checking {len(grid)} grid points ...")
         skipped = conditions(skip, axes)
         reasons = Counter({f"where {text}": 0 for text in skipped})
         cells: list[Cell] = []

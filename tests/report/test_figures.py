@@ -289,6 +289,8 @@ def test_heat_map_has_every_number_and_the_best(tmp_path: Path) -> None:
     assert text == [["1.0×10⁻²⁸", "1.0×10⁻³⁰"], ["0.50", "1.0×10⁻⁵"]]
     best = cells_of(data, "best").to_numpy().tolist()
     assert best == [[True, False], [False, False]], "at the floor the one with fewer iterations"
+    decades = np.log10(drawn(data, heat_picture).axes[-1].get_yticks())
+    assert len(decades) > 2 and np.ptp(np.diff(decades)) < 1e-9, "a colour bar has equal steps"
 
 
 def test_heat_map_names_what_has_no_number(tmp_path: Path) -> None:

@@ -197,9 +197,8 @@ class Sheet:
         x, y, tall = (self._right + gap) / width, self._low / height, self._tall - room
         cax = self.figure.add_axes((x, y, 0.16 / width, tall / height))
         bar = self.figure.colorbar(ScalarMappable(norm, colours), cax=cax)
-        kept = spread(len(ticks), max(int(tall / 0.24), 2))
-        positions, labels = list(ticks), list(ticks.values())
-        bar.set_ticks([positions[at] for at in kept], labels=[labels[at] for at in kept])
+        step = math.ceil(len(ticks) / max(int(tall / 0.24), 2))  # equal steps, as of a scale
+        bar.set_ticks([*ticks][::step], labels=[*ticks.values()][::step])
         bar.minorticks_off()
         bar.outline.set_visible(False)
         for cells in cax.collections:
