@@ -2,12 +2,14 @@
 
 app         commands and exit codes; the task function of a job
 arguments   parse and reorder flags and overrides
+overrides   keys and numbers of override texts
 axes        expand overrides to a grid; ranges that Hydra does not have
 points      listed points, and conditions that exclude points
 compose     compose each point's configuration; group choices are composed once
 grid        build the validated grid points of a plan
 validate    validate single runs and grid points
-command     run a sweep, or print its plan
+command     run a sweep
+dry_run     print a plan and its estimate
 resume      the plan of a resumed sweep
 plain       convert Hydra's configuration to plain values, its errors to messages
 """

@@ -16,9 +16,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.engine.member import Outcome
-    from sweep.engine.plan import Cell
-
 
 def main() -> None:
     """Run the sweep command and end the process with its exit code."""
@@ -138,22 +135,17 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     return int(life.process.exit_code) if life is not None else 0
 
 
-TRAINED: list[tuple[Cell, Outcome]] = []
-"""The outcome that the next job of this process records instead of training."""
-
-
 def run(config: DictConfig) -> float | None:
     """Train and record the run of a configuration; return its final error.
 
     A job of a sweep finds its sweep in this process, or in the store by the key ``parent``;
     without ``parent`` the configuration is a single run.
     """
-    if TRAINED:
+    life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
+    if life is not None and life.process.trained:
         from sweep.engine.jobs import record
-        from sweep.engine.life import process
 
-        assert process.sweep is not None
-        return record(process.sweep, *TRAINED.pop())
+        return record(life.process.sweep, *life.process.trained.pop())
     from sweep.cli.validate import checked_run
     from sweep.config.spec import remarks
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 import shlex
 from collections.abc import Iterable, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.checks import without_password
-from sweep.config.spec import CONTROL_KEYS
+from sweep.cli.overrides import key_of
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -36,12 +35,6 @@ KEPT_KEYS = (
 ONE_VALUE = "a single run takes one value; give several with -m, or write a list as [1,2]."
 
 
-NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+(?![\w.])")
-"""A number with an exponent; it may overflow or underflow a float."""
-
-QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
-
-
 class _Typed:
     words: Sequence[str] = ()
     overrides: Sequence[Override] = ()
@@ -52,23 +45,6 @@ def typed_overrides(loader: ConfigLoader | None = None) -> list[Override]:
     for override in _Typed.overrides:
         override.config_loader = loader
     return list(_Typed.overrides)
-
-
-def key_of(override: str) -> str:
-    """Return the key of an override, without ``+``, ``~`` and package."""
-    return override.lstrip("+~").partition("=")[0].partition("@")[0]
-
-
-def describes_run(override: str) -> bool:
-    """Whether an override's key is neither a control key nor one of Hydra's."""
-    return re.split(r"[./]", key_of(override))[0] not in (*CONTROL_KEYS, "hydra")
-
-
-def run_keys(overrides: Iterable[str]) -> list[str]:
-    """Return the keys of overrides that describe a run, without ``experiment``."""
-    return [
-        key_of(text) for text in overrides if describes_run(text) and key_of(text) != "experiment"
-    ]
 
 
 def command_line() -> str:
@@ -180,29 +156,3 @@ def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
         and (override.is_delete() or not override.key_or_group.startswith(below))
     ]
     return [*kept_lines, *flags]
-
-
-def lost_numbers(overrides: Iterable[Override]) -> list[str]:
-    """Return a message for each number that overflows or underflows double precision."""
-    return [
-        f"{override.key_or_group}={text}: this number is beyond double precision, which reaches "
-        "from 4.9e-324 to 1.8e308; write one within."
-        for override in overrides
-        for text in NUMBER.findall(QUOTED.sub("", str(override.input_line).partition("=")[2]))
-        if math.isinf(float(text))
-        or (float(text) == 0 and re.search("[1-9]", re.split("[eE]", text)[0]))
-    ]
-
-
-def doubled_keys(overrides: Iterable[Override]) -> list[str]:
-    """Return a message for each key that is given twice."""
-    seen: dict[tuple[str, str | None], str] = {}
-    problems = []
-    for override in overrides:
-        name, text = (override.key_or_group, override.package), str(override.input_line)
-        if override.is_delete() or name[0] in ("hydra.mode", "parent"):
-            continue
-        if name in seen:
-            problems.append(f"{seen[name]} and {text}: {name[0]} is given twice; keep one of them.")
-        seen[name] = text
-    return problems

@@ -28,7 +28,7 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from sweep.cli.arguments import key_of, lost_numbers, run_keys
+from sweep.cli.overrides import key_of, lost_numbers, run_keys
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:

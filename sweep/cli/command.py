@@ -12,23 +12,21 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.checks import plain_text
-from sweep.cli.app import TRAINED
-from sweep.cli.arguments import config_flags, describes_run, kept, typed_overrides
+from sweep.cli.arguments import config_flags, kept, typed_overrides
 from sweep.cli.compose import Composer
+from sweep.cli.dry_run import print_sweep
 from sweep.cli.grid import Planner
+from sweep.cli.overrides import describes_run
 from sweep.cli.plain import collect_errors, configure_log, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, checked_settings, question_problems
 from sweep.config.models import Sweeper, validated
-from sweep.config.settings import Settings, settings
-from sweep.config.spec import CONTROL_KEYS, RunSpec, remarks
-from sweep.engine.estimate import Estimate, estimate
+from sweep.config.settings import settings
+from sweep.config.spec import CONTROL_KEYS, remarks
 from sweep.engine.executors import available_cpus, create
-from sweep.engine.life import Opening, sweep_life
-from sweep.engine.plan import Cell, Plan, counted, new_id
+from sweep.engine.life import Opening, process, sweep_life
+from sweep.engine.plan import Cell, new_id
 from sweep.engine.single import resume_single
-from sweep.engine.stored import stored_cells
 from sweep.engine.sweep import Sweep, execute
 from sweep.errors import ConfigError
 
@@ -39,8 +37,6 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.engine.driver import Ended
-
-SHOWN_POINTS = 5  # at the start and at the end of a printed plan
 
 
 def run_sweep(
@@ -83,7 +79,7 @@ def run_sweep(
     for sentence in remarks([cell.spec for cell in plan.cells], plan.axes):
         console.echo(sentence)
     if options.dry_run:
-        _print_sweep(opening)
+        print_sweep(opening)
         return []
     with sweep_life(opening) as sweep:
 
@@ -100,7 +96,7 @@ def run_sweep(
                 launcher.launch(jobs([cell]), cell.job)
         elif composer.needs_jobs or _has_callbacks(master):
             for cell, outcome in execute(sweep, ours):
-                TRAINED.append((cell, outcome))
+                process.trained.append((cell, outcome))
                 launcher.launch(jobs([cell]), cell.job)
         else:
             _without_jobs(sweep, master, execute(sweep, ours))
@@ -199,41 +195,3 @@ def batches(
         batch.append(cell)
     if batch:
         yield batch
-
-
-def _print_sweep(opening: Opening) -> None:
-    """Print the plan of a sweep; runs that the store has are excluded from the iterations."""
-    options, plan = opening.options, opening.plan
-    stored = {cell.index for cell in stored_cells(plan, options, opening.sweep_id)}
-    new = [cell for cell in plan.cells if cell.index not in stored]
-    first, *left_out = plan.lines(new)
-    points = []
-    for cell in plan.cells:
-        times = plan.doubled.get(cell.name, 1)
-        twice = f"  (asked for {times} times, runs once)" if times > 1 else ""
-        known = "  (stored already)" if cell.index in stored else ""
-        points.append(f"  {cell.name}{twice}{known}")
-    if len(points) > 2 * SHOWN_POINTS:
-        points[SHOWN_POINTS:-SHOWN_POINTS] = [f"  ... {len(points) - 2 * SHOWN_POINTS} more ..."]
-    console.echo("\n".join(map(plain_text, [f"Plan: {first}", *left_out, *points])))
-    console.echo(f"New: {len(new)}, stored already: {len(plan.cells) - len(new)}")
-    _print_estimate(opening.estimate(new))
-
-
-def print_run(spec: RunSpec, options: Settings) -> None:
-    """Print the plan of a single run."""
-    console.echo(f"Plan: {counted(1, 1, spec.iters)}")
-    console.echo("New: 1, stored already: 0")
-    found = None
-    if spec.trainer.built_in:
-        plan = Plan((Cell(0, (), {}, spec),), (), 1, "", spec.base)
-        found = estimate(plan, plan.cells, 1, report=False, max_seconds=options.max_seconds)
-    _print_estimate(found)
-
-
-def _print_estimate(found: Estimate | None) -> None:
-    if found is None:
-        console.echo("No estimate: a trainer of your own is not tried.")
-    else:
-        console.echo(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
-    console.echo("Nothing was written.")

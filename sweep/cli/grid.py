@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 
 from sweep import console
-from sweep.cli.arguments import command_line, describes_run, doubled_keys, run_keys
+from sweep.cli.arguments import command_line
 from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
+from sweep.cli.overrides import describes_run, doubled_keys, run_keys
 from sweep.cli.plain import collect_errors, strange_keys, unread_keys
 from sweep.cli.points import conditions, points_of
 from sweep.config.run import run_spec, value_of

@@ -14,8 +14,8 @@ from omegaconf import OmegaConf
 from yaml import MarkedYAMLError
 
 from sweep.checks import did_you_mean
-from sweep.cli.arguments import run_keys
 from sweep.cli.axes import override_problems, parse, quoted
+from sweep.cli.overrides import run_keys
 from sweep.cli.plain import collect_errors
 from sweep.config.spec import shown
 from sweep.errors import ConfigError

@@ -12,9 +12,10 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep import console
-from sweep.cli.arguments import command_line, config_flags, kept, key_of, run_keys
+from sweep.cli.arguments import command_line, config_flags, kept
 from sweep.cli.axes import grid_of, parse
 from sweep.cli.grid import Planner
+from sweep.cli.overrides import key_of, run_keys
 from sweep.cli.plain import HYDRA_ERRORS, one_sentence
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical

@@ -12,8 +12,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweep.checks import did_you_mean, invalid_value
-from sweep.cli.arguments import doubled_keys, lost_numbers, run_keys, typed_overrides
+from sweep.cli.arguments import typed_overrides
 from sweep.cli.compose import INTERPOLATION
+from sweep.cli.overrides import doubled_keys, lost_numbers, run_keys
 from sweep.cli.plain import (
     HYDRA_ERRORS,
     collect_errors,
@@ -187,7 +188,7 @@ def _prepare(config: DictConfig) -> None:
     HydraConfig.instance().set_config(config)
     spec, options = _check_single(config)
     if options.dry_run:
-        from sweep.cli.command import print_run
+        from sweep.cli.dry_run import print_run
 
         print_run(spec, options)
         raise SystemExit(0)

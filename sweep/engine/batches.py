@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from sweep.config.spec import canonical
 from sweep.errors import SweepError
-from sweep.training.kernels import LANES, kernel_spec
+from sweep.training.kernels.spec import LANES, kernel_spec
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec

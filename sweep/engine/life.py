@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 from sweep import console
 from sweep.config.settings import Settings
 from sweep.engine.estimate import Estimate, disk_bytes, estimate
+from sweep.engine.member import Outcome
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells, take_over, take_results
@@ -39,6 +40,9 @@ class _Process:
     sweep: Sweep | None = None  # the open sweep
     began = False  # whether a sweep was opened; later errors do not exit with code 2
     exit_code = 0  # 1 after a failed run
+
+    def __init__(self) -> None:
+        self.trained: list[tuple[Cell, Outcome]] = []  # recorded by the next job, not trained again
 
 
 process = _Process()

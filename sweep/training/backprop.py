@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.kernels import LANES, kernel_spec, load_kernel
+from sweep.training.kernels import load_kernel
+from sweep.training.kernels.spec import LANES, kernel_spec
 from sweep.training.network import Network, check_fit, check_rule
 from sweep.training.protocol import Batch, StepValues
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sweep.training import backprop
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
-from sweep.training.kernels import LANES
+from sweep.training.kernels.spec import LANES
 from sweep.training.network import Network
 from tests import notebook
 from tests.training.alone import Alone

@@ -24,8 +24,9 @@ from numba import float64, int64, njit, types
 from numba.extending import overload, register_jitable
 from threadpoolctl import ThreadpoolController
 
-from sweep.training.kernels import Kernel, KernelSpec, Samples, exponential
+from sweep.training.kernels import exponential
 from sweep.training.kernels.exponential import exp, greater, power_of_two, sigmoid, terms
+from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 BLOCK_ROWS = 512
 """Samples of one block. It determines bits, as sums run block by block."""

@@ -15,9 +15,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.kernels import Kernel, KernelSpec, Samples
 from sweep.training.kernels.code import DOUBLE, INTEGER, Code, Value, Variable
 from sweep.training.kernels.exponential import exp, greater, sigmoid
+from sweep.training.kernels.spec import Kernel, KernelSpec, Samples
 
 GROUP = 4
 """Neurons of a single trajectory whose sigmoids are computed in one vector."""

@@ -16,9 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sweep.training.kernels import LANES, general
+from sweep.training.kernels import general
 from sweep.training.kernels.code import INTEGER, Code
 from sweep.training.kernels.exponential import COEFFICIENTS, SATURATED, exp, sigmoid
+from sweep.training.kernels.spec import LANES
 from tests.processes import ROOT, clean_environment, start
 
 Array = npt.NDArray[np.float64]
