@@ -8,7 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow.parquet
@@ -17,6 +17,7 @@ import yaml
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from tests import notebook
 from tests.commands import plan
 from tests.processes import ROOT, Ended, run_sweep
 
@@ -266,45 +267,16 @@ def printed(out: str) -> dict[str, float]:
     return {name: float(value) for name, value in found}
 
 
-NOTEBOOK: dict[str, Any] = {
-    "h1": 0.9918044602061147,
-    "h2": 0.9973735762666279,
-    "h3": 0.9985710229371896,
-    "o1": 0.8352069207845401,
-    "o2": 0.8817114034280252,
-    "w1": 0.8198232996701793,
-    "w2": 0.5299783598485821,
-    "w3": 0.439972453580711,
-    "w4": 0.14955824917544838,
-    "w5": 0.6099458996214552,
-    "w6": 0.38993113395177753,
-    "w7": 0.10991164983508968,
-    "w8": 0.409989179924291,
-    "w9": 0.4999862267903555,
-    "w10": 0.4496465993403587,
-    "w11": 0.22995671969716414,
-    "w12": 0.6799449071614221,
-    "w13": 0.4794504990904563,
-    "w14": 0.7020358307812165,
-    "w15": 0.21939160098722876,
-    "w16": 0.20199136664354855,
-    "w17": 0.4293788688118612,
-    "w18": 0.6119817547007638,
-    "b1": 0.5,
-    "b2": 0.4998870565497362,
-    "t1": 0.05,
-    "t2": 0.1,
-}
-"""What the notebook prints after one iteration with learning rate 0.1."""
+def neurons(hidden: list[float], outputs: list[float]) -> dict[str, float]:
+    return {f"h{n}": h for n, h in enumerate(hidden, 1)} | {
+        f"o{n}": o for n, o in enumerate(outputs, 1)
+    }
 
-BEFORE = {
-    "h1": 0.9918374288468401,
-    "h2": 0.9973748797433398,
-    "h3": 0.9985719267115775,
-    "o1": 0.8395344467680094,
-    "o2": 0.8841947961679333,
-    "error": 0.6191630604850664,
-}
+
+BEFORE = {**neurons(notebook.HIDDEN, notebook.OUTPUTS), "error": notebook.ERROR}
+
+AFTER = neurons(notebook.HIDDEN_AFTER, notebook.OUTPUTS_AFTER) | notebook.WEIGHTS_AFTER
+AFTER |= {f"t{n}": target for n, target in enumerate(notebook.TARGETS[0], 1)}
 
 
 def test_single_run_prints_and_stores_the_notebooks_example(weird_path: Path) -> None:
@@ -312,7 +284,7 @@ def test_single_run_prints_and_stores_the_notebooks_example(weird_path: Path) ->
     assert ended.code == 0, ended
     assert ended.err == ""
     before, after = ended.out.split("After 1 iteration")
-    for text, values in ((before, BEFORE), (after, NOTEBOOK)):
+    for text, values in ((before, BEFORE), (after, AFTER)):
         numbers = {**printed(ended.out), **printed(text)}
         for name, value in values.items():
             assert abs(numbers[name] - value) <= 1e-15, name
