@@ -95,9 +95,9 @@ def test_mistake_of_ours_is_raised_with_its_traceback(recording: Recorder) -> No
 
 def test_death_of_the_process_is_reported() -> None:
     with recorder(print, never) as recording:
-        process = worker(recording)
-        process.kill()
-        process.wait(LAST)
+        assert recording._process is not None
+        recording._process.kill()
+        recording._process.join(LAST)  # by nobody else: a process is waited for once
         for _ in range(2):
             with pytest.raises(StoreError, match="died.*resume=last"):
                 recording.call(Session.finish_runs, [])
