@@ -20,12 +20,13 @@ def content(tracking: Tracking, sweep_id: str = "last") -> dict[str, dict[str, A
     """Return all of a sweep's runs that their specification determines, to the bit, by name."""
     store = open_store(tracking, mode="read")
     runs = read.sweep_runs(store, read.find_sweep(store, sweep_id).sweep_id)
-    found = {run.name: _of(store, run) for run in runs}
+    found = {run.name: run_content(store, run) for run in runs}
     assert len(found) == len(runs)
     return found
 
 
-def _of(store: Store, run: StoredRun) -> dict[str, Any]:
+def run_content(store: Store, run: StoredRun) -> dict[str, Any]:
+    """Return all of a run that its specification determines, to the bit."""
     history = store.client.get_metric_history(run.run_id, "error")
     files = {name: store.artifacts.read(run.run_id, name) for name in FILES}
     # Only a run that failed has one, and asking for a file that is not there is a request too.

@@ -14,15 +14,14 @@ from typing import Any
 import yaml
 
 from sweep.tracking import read
-from sweep.tracking.read import StoredRun
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from tests.processes import Ended
+from tests.stores import run_content
 
 __all__ = [
     "assert_brief",
     "assert_whole",
-    "content",
     "open_reader",
     "statuses",
     "trainer",
@@ -83,26 +82,6 @@ def statuses(folder: Path) -> Counter[str]:
         return Counter(status for (status,) in connection.execute("SELECT status FROM runs"))
 
 
-def content(store: Store, run: StoredRun) -> dict[str, Any]:
-    """Return all of a run that its specification determines, for comparison to the bit."""
-    metrics = {key: value for key, value in run.metrics.items() if key != "train_seconds"}
-    history = store.client.get_metric_history(run.run_id, "error")
-    files = {
-        name: store.artifacts.read(run.run_id, name)
-        for name in ("config.yaml", "curve.parquet", "weights.json", "thresholds.json")
-    }
-    return {
-        "name": run.name,
-        "status": run.status,
-        "outcome": run.outcome,
-        "params": run.params,
-        "metrics": metrics,
-        "signature": run.tags["sweep.signature"],
-        "history": sorted((point.step, point.value) for point in history),
-        **files,
-    }
-
-
 def assert_whole(folder: Path, like: Path | None = None, sweeps: Sequence[str] = ("last",)) -> None:
     """Assert what must hold of a store once a sweep is finished, whatever came before.
 
@@ -142,4 +121,6 @@ def assert_whole(folder: Path, like: Path | None = None, sweeps: Sequence[str] =
         if like is not None:
             other = open_reader(like)
             model = read.sweep_runs(other, read.find_sweep(other, "last").sweep_id)
-            assert [content(store, run) for run in runs] == [content(other, run) for run in model]
+            assert [run_content(store, run) for run in runs] == [
+                run_content(other, run) for run in model
+            ]
