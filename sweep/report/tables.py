@@ -27,7 +27,7 @@ from sweep.report.formats import (
 
 HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
 
-STALLED = "stopped changing"
+STALLED = "stalled"
 
 TOP = 10
 MOST_VALUES = 12
@@ -179,7 +179,7 @@ def _reached(lines: Sequence[Trajectory], k: int) -> str:
 
 
 def trouble_table(data: SweepData) -> Table:
-    """Return the runs that did not complete or stopped changing, then those that are missing."""
+    """Return the runs that did not complete or stalled, then those that are missing."""
     columns = ["run", "what", "where"]
     rows = [
         (plain(row.name), *what) for row in data.started.itertuples() if (what := _trouble(row))
@@ -187,7 +187,7 @@ def trouble_table(data: SweepData) -> Table:
     rows += [(name, "missing", "") for name in data.missing["name"]]
     note = ""
     if any(what == STALLED for _, what, _ in rows):
-        note = f"Where training {STALLED}, only another learning rate or start may help."
+        note = f"Of a run that {STALLED} no weight changes any more; try another rate or start."
     title = f"Runs that diverged, failed, {STALLED} or are missing"
     return table_of(title, pd.DataFrame(rows, columns=columns), note, text=columns)
 

@@ -192,7 +192,7 @@ def test_trouble_table_lists_every_bad_end_with_where(tmp_path: Path) -> None:
     table = tables.trouble_table(data)
     assert [(what, where) for _, what, where in table.rows] == [
         ("diverged", "NaN or infinity at step 7; best error before: 0.001361"),
-        ("stopped changing", "at iteration 3 with final error 0.0006243"),
+        ("stalled", "at iteration 3 with final error 0.0006243"),
         ("failed", "ValueError: a"),
         ("interrupted", "its curve ends at step 2"),
         ("missing", ""),
