@@ -1,61 +1,141 @@
-"""Run commands that train nothing in this process: a plan, a refusal, a list."""
+"""Run commands in this process: the modules and MLflow are loaded once for many tests.
+
+What is shown by real processes (signals, kills, start-up, several commands at once) is run by
+`tests.processes.run_sweep`.
+"""
 
 from __future__ import annotations
 
+import importlib
 import io
+import logging
 import os
 import runpy
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
-from contextlib import redirect_stderr, redirect_stdout
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from unittest.mock import patch
 
+from hydra import version
 from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
 
 from tests.processes import Ended
 
-__all__ = ["plan", "plan_of"]
+__all__ = ["isolation", "plan_of", "run_here"]
+
+UNTOUCHED = version.VersionBase.instance().version_base
 
 
-def plan(
+@contextmanager
+def isolation(folder: Path) -> Iterator[None]:
+    """Work in `folder`; restore all globals that a command may change.
+
+    These are the working folder, the environment, the import path, Hydra, MLflow and logging.
+    """
+    environment, before = dict(os.environ), Path.cwd()
+    root, path = logging.getLogger(), sys.path[:]
+    level, handlers = root.level, root.handlers[:]
+    _forget_hydra()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+        _forget_hydra()
+        if "mlflow" in sys.modules:
+            _forget_mlflow()
+        root.setLevel(level)
+        root.handlers[:], sys.path[:] = handlers, path
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def _forget_hydra() -> None:
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
+    version.VersionBase.instance().version_base = UNTOUCHED
+
+
+def _forget_mlflow() -> None:
+    """Clear the tracking address, if a test or the program set one for the whole process."""
+    import mlflow
+
+    if mlflow.is_tracking_uri_set():
+        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+
+
+def run_here(
     args: Sequence[str],
     folder: Path,
     env: Mapping[str, str] | None = None,
     module: str = "sweep",
 ) -> Ended:
-    """Run ``python -m sweep ARGS``, or another module, in `folder`; it must train nothing.
+    """Run ``python -m sweep ARGS``, or another module, in `folder` and this process.
 
-    The fixture `isolated` puts folder and environment back.
+    The recorder is a thread, as in the jobs of other launchers.
     """
     from sweep.cli.app import command, run
+    from sweep.engine.life import process
+    from sweep.tracking import recorder
 
     out, err = io.StringIO(), io.StringIO()
-    GlobalHydra.instance().clear()
-    os.environ.pop("HYDRA_FULL_ERROR", None)
-    os.environ.update(env or {})
-    os.chdir(folder)
     words, sys.argv = sys.argv, ["sweep", *args]
-    try:
-        with redirect_stdout(out), redirect_stderr(err):
-            try:
+    vars(process).update(sweep=None, began=False, exit_code=0, trained=[])
+    with isolation(folder), _modules_of(folder), patch.object(recorder, "_start", _in_thread):
+        os.environ.pop("HYDRA_FULL_ERROR", None)
+        os.environ.update(env or {})
+        sys.path.insert(0, str(folder))
+        try:
+            with redirect_stdout(out), redirect_stderr(err):
                 if module != "sweep":
                     with warnings.catch_warnings():
                         # Another test of this process may have imported the module.
                         warnings.filterwarnings("ignore", ".*found in sys.modules", RuntimeWarning)
                         runpy.run_module(module, run_name="__main__")
                 code = command(run, "config")
-            except SystemExit as end:
-                code = int(end.code or 0)
-    finally:
-        sys.argv = words
+        except SystemExit as end:
+            code = int(end.code or 0)
+        finally:
+            sys.argv = words
     return Ended(code, out.getvalue(), err.getvalue())
+
+
+plan = run_here
+
+
+def _in_thread() -> object:
+    """Return a recorder whose worker is a thread of this process."""
+    from sweep.tracking import recorder
+    from sweep.tracking.session import Session
+
+    made = recorder.Recorder(ThreadPoolExecutor(1, "sweep-recorder"))
+    recorder._Worker.session = Session(
+        lambda sentence: made.echo(sentence), lambda: made.stopping(), os.getpid()
+    )
+    return made
+
+
+@contextmanager
+def _modules_of(folder: Path) -> Iterator[None]:
+    """Unload the modules below `folder`, so that the next command imports them again."""
+    importlib.invalidate_caches()
+    try:
+        yield
+    finally:
+        for name, module in [*sys.modules.items()]:
+            file = getattr(module, "__file__", None)
+            if file and Path(file).is_relative_to(folder):
+                del sys.modules[name]
 
 
 def plan_of(args: Sequence[str], folder: Path) -> list[str]:
     """Return the grid points that ``dry_run=true`` lists; nothing is written."""
     before = sorted(folder.rglob("*"))
-    ended = plan([*args, "dry_run=true"], folder)
+    ended = run_here([*args, "dry_run=true"], folder)
     assert ended.code == 0, ended
     assert sorted(folder.rglob("*")) == before
     return [line.strip() for line in ended.out.splitlines() if line.startswith("  ")]

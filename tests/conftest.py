@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import shutil
 import sys
@@ -11,19 +10,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hydra import version
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
 from hypothesis import settings
 
 from tests import processes
+from tests.commands import isolation
 
 # Time never decides a test, on a machine that has other work least of all.
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
 
 CACHE = pytest.StashKey[str]()
-UNTOUCHED = version.VersionBase.instance().version_base
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -51,36 +47,9 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.fixture(autouse=True)
 def isolated(tmp_path: Path) -> Iterator[None]:
-    """Put every global back that a test may change: folder, environment, Hydra, MLflow, logging."""
-    environment, folder = dict(os.environ), Path.cwd()
-    root = logging.getLogger()
-    level, handlers = root.level, root.handlers[:]
-    forget_hydra()
-    os.chdir(tmp_path)
-    yield
-    os.chdir(folder)
-    forget_hydra()
-    if "mlflow" in sys.modules:
-        forget_mlflow()
-    root.setLevel(level)
-    root.handlers[:] = handlers
-    os.environ.clear()
-    os.environ.update(environment)
-
-
-def forget_hydra() -> None:
-    """Clear what Hydra keeps for the process: main instance, configuration, version base."""
-    GlobalHydra.instance().clear()
-    HydraConfig.instance().cfg = None
-    version.VersionBase.instance().version_base = UNTOUCHED
-
-
-def forget_mlflow() -> None:
-    """Clear the tracking address, if a test or the program set one for the whole process."""
-    import mlflow
-
-    if mlflow.is_tracking_uri_set():
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
+    """Work in a new folder, and restore all globals that a test may change."""
+    with isolation(tmp_path):
+        yield
 
 
 @pytest.fixture
