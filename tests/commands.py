@@ -48,6 +48,8 @@ def isolation(folder: Path) -> Iterator[None]:
         _forget_hydra()
         if "mlflow" in sys.modules:
             _forget_mlflow()
+        for handler in {*root.handlers} - {*handlers}:
+            handler.close()
         root.setLevel(level)
         root.handlers[:], sys.path[:] = handlers, path
         os.environ.clear()

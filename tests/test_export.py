@@ -15,7 +15,8 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from tests.processes import Ended, run_sweep
+from tests.commands import run_here
+from tests.processes import Ended
 
 pytestmark = pytest.mark.slow
 
@@ -41,9 +42,9 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Exported:
     home = tmp_path_factory.mktemp("home")
     (home / "my points.csv").write_text(POINTS)
     other = "tracking.experiment=other"
-    ended = run_sweep([*GRID, "data.file='my points.csv'", other], home)
+    ended = run_here([*GRID, "data.file='my points.csv'", other], home)
     assert ended.code == 0, ended.err
-    ended = run_sweep(["to=away/exported", other], home, module="sweep.export")
+    ended = run_here(["to=away/exported", other], home, module="sweep.export")
     assert ended.code == 0, ended.err
     return Exported(home, home / "away" / "exported", ended)
 
@@ -57,15 +58,15 @@ def test_files_of_a_pattern_in_the_users_home_and_a_second_file_are_taken_along(
         (home / f"{name}.csv").write_text(f"x,y\n{rows}")
     env = {"HOME": str(home)}
     grid = [*GRID, "data.file='~/part*.csv'", "data.validation='~/other.csv'"]
-    ended = run_sweep(grid, tmp_path, env=env)
+    ended = run_here(grid, tmp_path, env=env)
     assert ended.code == 0, ended.err
-    ended = run_sweep(["to=away"], tmp_path, env=env, module="sweep.export")
+    ended = run_here(["to=away"], tmp_path, env=env, module="sweep.export")
     assert ended.code == 0, ended.err
     assert "Left out" not in ended.out
     shutil.rmtree(home)
-    ended = run_sweep(["outputs=away", "to=again"], tmp_path, module="sweep.export")
+    ended = run_here(["outputs=away", "to=again"], tmp_path, module="sweep.export")
     assert ended.code == 0, ended.err
-    ended = run_sweep(["outputs=again"], tmp_path, module="sweep.verify")
+    ended = run_here(["outputs=again"], tmp_path, module="sweep.verify")
     assert ended.out.splitlines()[-1] == "4 runs verified, 0 differ, 0 not verified"
 
 
@@ -159,16 +160,16 @@ def test_note_leads_to_the_copy(exported: Exported) -> None:
 def test_every_command_works_on_a_moved_folder(folder: Path) -> None:
     """A run that is not finished is trained, and a grid point is added."""
     here = ["outputs=copy"]
-    ended = run_sweep(here, folder.parent, module="sweep.report")
+    ended = run_here(here, folder.parent, module="sweep.report")
     assert ended.code == 0, ended.err
     assert "Best of 4 runs" in ended.out
     run = runs_of(folder, "sweep")["lr=1.0,iters=20"]
     with closing(sqlite3.connect(folder / "mlflow.db")) as database, database:
         database.execute("DELETE FROM metrics WHERE run_uuid=?", (run.info.run_id,))
         database.execute("UPDATE runs SET status='KILLED' WHERE run_uuid=?", (run.info.run_id,))
-    ended = run_sweep([*here, "resume=last", "lr=2.0"], folder.parent)
+    ended = run_here([*here, "resume=last", "lr=2.0"], folder.parent)
     assert ended.code == 0, ended.out + ended.err
-    ended = run_sweep(here, folder.parent, module="sweep.verify")
+    ended = run_here(here, folder.parent, module="sweep.verify")
     assert ended.code == 0, ended.out + ended.err
     assert ended.out.splitlines()[-1] == "6 runs verified, 0 differ, 0 not verified"
     assert os.listdir(folder.parent) == ["copy"]
@@ -184,27 +185,27 @@ def test_change_of_the_folder_is_noticed_and_named(folder: Path) -> None:
         )
     artifact(folder, run, "curve.parquet").unlink()
     (data,) = (folder / "data").iterdir()
-    ended = run_sweep(["outputs=copy"], folder.parent, module="sweep.verify")
+    ended = run_here(["outputs=copy"], folder.parent, module="sweep.verify")
     assert ended.code == 1
     assert "metric best_error: stored " in ended.out
     assert "curve.parquet: stored nothing" in ended.out
     assert "3 runs verified, 1 differ" in ended.out
     data.write_text(POINTS + "1.0,1.0\n")
-    ended = run_sweep(["outputs=copy"], folder.parent, module="sweep.verify")
+    ended = run_here(["outputs=copy"], folder.parent, module="sweep.verify")
     assert ended.code == 1
     assert f"has its data file data/{data.name} changed?" in ended.out
 
 
 def test_zip_unpacks_to_a_folder_of_its_name(exported: Exported, tmp_path: Path) -> None:
     to = f"to='{tmp_path / 'small.zip'}'"
-    ended = run_sweep([to, "tracking.experiment=other"], exported.home, module="sweep.export")
+    ended = run_here([to, "tracking.experiment=other"], exported.home, module="sweep.export")
     assert ended.code == 0, ended.err
     assert "python -m sweep.verify outputs=small" in ended.out
     assert os.listdir(tmp_path) == ["small.zip"]
     with zipfile.ZipFile(tmp_path / "small.zip") as packed:
         packed.extractall(tmp_path / "unpacked")
     assert os.listdir(tmp_path / "unpacked") == ["small"]
-    ended = run_sweep(["outputs=small"], tmp_path / "unpacked", module="sweep.verify")
+    ended = run_here(["outputs=small"], tmp_path / "unpacked", module="sweep.verify")
     assert ended.code == 0, ended.err
     assert ended.out.splitlines()[-1] == "4 runs verified, 0 differ, 0 not verified"
 
@@ -222,20 +223,20 @@ def test_export_refuses_what_exists_and_leaves_changed_data_out(
     home = Path(shutil.copytree(exported.home, tmp_path / "home"))
     other, taken = "tracking.experiment=other", home / "taken"
     taken.mkdir()
-    ended = run_sweep(["to=taken", other], home, module="sweep.export")
+    ended = run_here(["to=taken", other], home, module="sweep.export")
     assert (ended.code, ended.out) == (2, "")
     assert "it exists already" in ended.err
     assert not list(taken.iterdir())
     (home / "my points.csv").write_text(POINTS + "1.0,1.0\n")
     plan = change_plan(home / "outputs", base=str(home))
     assert plan["base"] == str(exported.home)
-    ended = run_sweep(["to=taken/new", other], home, module="sweep.export")
+    ended = run_here(["to=taken/new", other], home, module="sweep.export")
     assert ended.code == 0, ended.err
     assert "Left out: data file my points.csv" in ended.out
     assert not (taken / "new" / "data").exists()
     assert os.listdir(taken) == ["new"]
     change_plan(home / "outputs", cells=[{"config": {}}])
-    ended = run_sweep(["to=taken/damaged", other], home, module="sweep.export")
+    ended = run_here(["to=taken/damaged", other], home, module="sweep.export")
     assert ended.code == 3
     assert ended.err.count("\n") == 1
     assert os.listdir(taken) == ["new"]

@@ -9,8 +9,8 @@ import pytest
 from sweep.tracking import read
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
-from tests.commands import plan
-from tests.processes import Ended, run_sweep
+from tests.commands import plan, run_here
+from tests.processes import Ended
 
 NOTE = "Two rates, <b>to begin with</b>"
 
@@ -21,7 +21,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("named")
     about = ["name=first", f'note="{NOTE}"', "tags={paper: figure3, n: 2}"]
     for words in (["lr=0.5"], ["lr=0.1,0.2", *about]):
-        assert run_sweep(["-m", "iters=10", *words], folder).code == 0
+        assert run_here(["-m", "iters=10", *words], folder).code == 0
     return folder
 
 
@@ -54,12 +54,12 @@ def test_name_note_and_tags_are_in_mlflow_and_in_the_report(folder: Path) -> Non
 @pytest.mark.slow
 def test_name_is_taken_where_an_id_is(folder: Path) -> None:
     for module in ("sweep.report", "sweep.verify"):
-        assert run_sweep(["sweep=first"], folder, module=module).code == 0
-    assert run_sweep(["sweep=first", "to=copy"], folder, module="sweep.export").code == 0
-    assert " first " in run_sweep(["outputs=copy"], folder, module="sweep.list").out
-    ended = run_sweep(["resume=first", "outputs=copy", "lr=0.3", "note=more"], folder)
+        assert run_here(["sweep=first"], folder, module=module).code == 0
+    assert run_here(["sweep=first", "to=copy"], folder, module="sweep.export").code == 0
+    assert " first " in run_here(["outputs=copy"], folder, module="sweep.list").out
+    ended = run_here(["resume=first", "outputs=copy", "lr=0.3", "note=more"], folder)
     assert ended.code == 0 and "3 runs" in ended.out, ended
-    listed = run_sweep(["outputs=copy"], folder, module="sweep.list").out
+    listed = run_here(["outputs=copy"], folder, module="sweep.list").out
     assert " first " in listed and listed.rstrip().endswith("paper=figure3, n=2; more")
 
 

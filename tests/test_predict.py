@@ -22,7 +22,8 @@ from sweep.training.data import load_data
 from sweep.training.data.files import open_source
 from sweep.training.data.preparation import Column, Preparation, new_rows
 from sweep.training.network import Network
-from tests.processes import ROOT, run_sweep
+from tests.commands import run_here
+from tests.processes import ROOT
 
 HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
 SETTINGS = [
@@ -63,7 +64,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     (folder / "wine.csv").write_text(wines(60, 0, labelled=True))
     (folder / "new.csv").write_text(wines(20, 1, labelled=False))
-    ended = run_sweep(["-m", *SETTINGS, *AXES, "lr=0.5", "model=best"], folder)
+    ended = run_here(["-m", *SETTINGS, *AXES, "lr=0.5", "model=best"], folder)
     assert ended.code == 0, ended.err
     assert "8 runs" in ended.out
     assert ended.err == ""
@@ -110,7 +111,7 @@ def test_report_says_what_was_done_with_the_data(home: Path) -> None:
 def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
     home: Path, runs: list[StoredRun]
 ) -> None:
-    ended = run_sweep(["data.file=new.csv", "to=out.csv"], home, module="sweep.predict")
+    ended = run_here(["data.file=new.csv", "to=out.csv"], home, module="sweep.predict")
     assert ended.code == 0, ended.err
     (best,) = [run for run in runs if run.run_id in ended.out]
     head, rows = table(home / "out.csv")

@@ -27,7 +27,8 @@ from sweep.tracking.store import open_store
 from sweep.training.history import RunResult
 from sweep.verify.check import Verdict, named, prepared, totals, verdicts
 from sweep.verify.compare import Difference, Near, differences, exact, flat
-from tests.processes import Ended, run_sweep
+from tests.commands import run_here
+from tests.processes import Ended
 
 GRID = ["-m", "lr=0.1,1.0", "iters=10,100"]
 RUN = "lr=0.1,iters=100"
@@ -37,7 +38,7 @@ RUN = "lr=0.1,iters=100"
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder in which a grid of four runs was swept."""
     folder = tmp_path_factory.mktemp("swept")
-    ended = run_sweep(GRID, folder)
+    ended = run_here(GRID, folder)
     assert ended.code == 0, ended.err
     return folder
 
@@ -359,7 +360,7 @@ def test_deleted_run_is_noticed(store: Store) -> None:
 
 @pytest.mark.slow
 def test_run_that_its_time_limit_ended_is_compared_as_far_as_it_came(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "lr=0.1", "iters=10,1e12", "max_seconds=0.3"], tmp_path)
+    ended = run_here(["-m", "lr=0.1", "iters=10,1e12", "max_seconds=0.3"], tmp_path)
     assert ended.code == 1, ended
     killed = Store(tmp_path)
     run_id = killed.id_of("mlflow.runName", "lr=0.1,iters=1000000000000")
@@ -428,7 +429,7 @@ def test_planted_target_in_the_runs_own_file_alone_differs_from_the_plan(store: 
 
 
 def verify(args: list[str], folder: Path, **options: Any) -> Ended:
-    return run_sweep(args, folder, module="sweep.verify", **options)
+    return run_here(args, folder, module="sweep.verify", **options)
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -524,7 +525,7 @@ def test_users_trainer_runs_only_when_named_and_unchanged(tmp_path: Path) -> Non
     text = "_target_: half.Half\nstart: ${lr}\n"  # a key that verify does not have
     (tmp_path / "own" / "trainer" / "half.yaml").write_text(text)
     named = ["--config-dir", "own", "trainer=half"]
-    assert run_sweep(["-m", *named, "lr=3.0", "iters=2,4"], tmp_path).code == 0
+    assert run_here(["-m", *named, "lr=3.0", "iters=2,4"], tmp_path).code == 0
 
     (tmp_path / "imported").unlink()
     ended = verify([], tmp_path)

@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import plan, plan_of
+from tests.commands import plan, plan_of, run_here
 from tests.end_to_end.test_launchers import stored
-from tests.processes import run_sweep
 
 FILES = {
     "network/small.yaml": "layers: [4, 2, 2]\ninit: {scheme: xavier}",
@@ -140,8 +139,8 @@ def test_advice_of_a_refusal_is_taken(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_init_draws_in_place_of_given_weights(tmp_path: Path) -> None:
-    given = run_sweep(["lr=0.1"], tmp_path)
-    drawn = run_sweep(["network.init.scheme=xavier"], tmp_path)
+    given = run_here(["lr=0.1"], tmp_path)
+    drawn = run_here(["network.init.scheme=xavier"], tmp_path)
     assert given.code == drawn.code == 0, drawn
     assert given.out.splitlines()[1] != drawn.out.splitlines()[1], "the hidden neurons before"
 
@@ -164,8 +163,8 @@ def test_every_key_of_the_command_line_is_a_param(folder: Path) -> None:
         "network.init.scheme=he",
         "trainer.shuffle=false",
     ]
-    assert run_sweep(["-m", *keys, "lr=0.1,0.2", "iters=2"], folder).code == 0
-    assert run_sweep([*keys, "lr=0.3"], folder).code == 0
+    assert run_here(["-m", *keys, "lr=0.1,0.2", "iters=2"], folder).code == 0
+    assert run_here([*keys, "lr=0.3"], folder).code == 0
     database = sqlite3.connect(folder / "outputs" / "mlflow.db")
     for key, value in (("network.init.scheme", "he"), ("trainer.shuffle", "false")):
         found = database.execute("select value from params where key = ?", [key]).fetchall()
@@ -177,7 +176,7 @@ def test_every_key_of_the_command_line_is_a_param(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_jobs_that_change_their_folder_have_one_each(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "lr=0.1,0.2", "iters=2", "hydra.job.chdir=true"], tmp_path)
+    ended = run_here(["-m", "lr=0.1,0.2", "iters=2", "hydra.job.chdir=true"], tmp_path)
     assert ended.code == 0, ended
     logs = tmp_path.glob("outputs/sweeps/*/*/sweep.log")
     assert sorted(path.parent.name for path in logs) == ["0", "1"]
@@ -188,9 +187,9 @@ def test_resumed_sweep_runs_as_it_began(folder: Path) -> None:
     """The plan keeps how a sweep runs; where its files were is said if they are not named."""
     own = ["--config-dir", "own"]
     how = ["hydra.job.chdir=true", "+hydra.job.env_set.WIDTH='3'", "max_seconds=90"]
-    started = run_sweep(["-m", *own, "network=small", "lr=0.1", "iters=2", *how], folder)
+    started = run_here(["-m", *own, "network=small", "lr=0.1", "iters=2", *how], folder)
     assert started.code == 0, started
-    ended = run_sweep(["resume=last", "iters=3", *own], folder)  # flags after overrides
+    ended = run_here(["resume=last", "iters=3", *own], folder)  # flags after overrides
     assert ended.code == 0, ended
     for word in ("max_seconds=90", "hydra.job.chdir=true", "+hydra.job.env_set.WIDTH="):
         assert word in ended.out.splitlines()[0]
@@ -198,8 +197,8 @@ def test_resumed_sweep_runs_as_it_began(folder: Path) -> None:
     (log,) = folder.glob("outputs/sweeps/*/1/sweep.log")
     assert log.is_file(), "a job's folder of its own, as the sweep began"
     assert {run["status"] for run in stored(folder).values()} == {"FINISHED"}
-    refused = run_sweep(["resume=last"], folder)
+    refused = run_here(["resume=last"], folder)
     assert refused.code == 2
     assert "name --config-dir own as the sweep did when it began" in refused.err
-    faster = run_sweep(["-m", *own, "resume=last", "max_seconds=80", "dry_run=true"], folder)
+    faster = run_here(["-m", *own, "resume=last", "max_seconds=80", "dry_run=true"], folder)
     assert "max_seconds" not in faster.out.splitlines()[0], "what is named counts"

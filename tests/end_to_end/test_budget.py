@@ -6,20 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import plan
+from tests.commands import plan, run_here
 from tests.end_to_end.test_launchers import stored
-from tests.processes import run_sweep
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("launcher", ["trajectory", "basic"])
 def test_budget_of_runs_is_kept_and_begins_anew(launcher: str, tmp_path: Path) -> None:
     axes = ["lr=0.1,0.2,0.3", "iters=10", f"hydra/launcher={launcher}"]
-    ended = run_sweep(["-m", *axes, "budget.runs=2"], tmp_path)
+    ended = run_here(["-m", *axes, "budget.runs=2"], tmp_path)
     assert ended.code == 0, ended
     assert "The budget is spent; not done: 1 of 3 runs; go on with: python -m sweep" in ended.out
     assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 2
-    ended = run_sweep(["resume=last", f"hydra/launcher={launcher}"], tmp_path)
+    ended = run_here(["resume=last", f"hydra/launcher={launcher}"], tmp_path)
     assert ended.code == 0 and "As the sweep began: budget.runs=2" in ended.out, ended
     assert "budget is spent" not in ended.out
     assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 3
@@ -28,14 +27,14 @@ def test_budget_of_runs_is_kept_and_begins_anew(launcher: str, tmp_path: Path) -
 @pytest.mark.slow
 def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(tmp_path: Path) -> None:
     axes = ["lr=0.001,0.002", "iters=1000,60000000"]
-    ended = run_sweep(["-m", *axes, "budget.seconds=0.5"], tmp_path)
+    ended = run_here(["-m", *axes, "budget.seconds=0.5"], tmp_path)
     assert ended.code == 0 and "The budget is spent; not done: " in ended.out, ended
     assert len(list(tmp_path.glob("outputs/reports/*/report.md"))) == 1
     assert {run["status"] for run in stored(tmp_path).values()} <= {"FINISHED", "KILLED"}
-    ended = run_sweep(["resume=last", "budget.seconds=null"], tmp_path)
+    ended = run_here(["resume=last", "budget.seconds=null"], tmp_path)
     assert ended.code == 0, ended
-    assert " FINISHED  4/4 " in run_sweep([], tmp_path, module="sweep.list").out
-    verified = run_sweep([], tmp_path, module="sweep.verify")
+    assert " FINISHED  4/4 " in run_here([], tmp_path, module="sweep.list").out
+    verified = run_here([], tmp_path, module="sweep.verify")
     assert verified.code == 0 and "4 runs verified, 0 differ" in verified.out
 
 

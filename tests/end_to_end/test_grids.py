@@ -16,8 +16,8 @@ from sweep.cli.axes import grid_of, parse
 from sweep.cli.plain import one_sentence
 from sweep.cli.points import points_of
 from sweep.errors import ConfigError
-from tests.commands import plan, plan_of
-from tests.processes import ROOT, finish, run_sweep, start_sweep
+from tests.commands import plan, plan_of, run_here
+from tests.processes import ROOT, finish, start_sweep
 
 PAGE = (ROOT / "docs" / "grids.md").read_text(encoding="utf-8")
 
@@ -250,13 +250,13 @@ def test_list_of_points_that_is_none_is_refused(
 @pytest.mark.slow
 def test_resumed_sweep_leaves_out_what_it_did(tmp_path: Path) -> None:
     skip = 'hydra.sweeper.skip=["lr > 1 and iters > 2"]'
-    first = run_sweep(["-m", "lr=1,3", "iters=2,4", skip], tmp_path)
+    first = run_here(["-m", "lr=1,3", "iters=2,4", skip], tmp_path)
     assert first.code == 0 and "Left out: 1 grid point, where lr > 1 and iters > 2" in first.out
-    added = run_sweep(["resume=last", "lr=0.5,5", "dry_run=true"], tmp_path)
+    added = run_here(["resume=last", "lr=0.5,5", "dry_run=true"], tmp_path)
     assert [line.strip() for line in added.out.splitlines() if line.startswith("  ")][3:] == [
         "lr=0.5,iters=2", "lr=0.5,iters=4", "lr=5.0,iters=2",
     ]  # fmt: skip
-    more = run_sweep(["resume=last", "lr=5", "iters=3"], tmp_path)
+    more = run_here(["resume=last", "lr=5", "iters=3"], tmp_path)
     assert more.code == 2 and "Nothing is left of 1 grid point:" in more.err
 
 
@@ -272,10 +272,10 @@ def test_points_of_a_file_are_resumed_after_a_kill_and_verified(tmp_path: Path) 
     os.killpg(process.pid, signal.SIGKILL)
     finish(process, 20)
     points.unlink()
-    ended = run_sweep(["resume=last"], tmp_path)
+    ended = run_here(["resume=last"], tmp_path)
     assert ended.code == 0, ended
     assert "4 runs" in ended.out and "of them stored already" in ended.out
-    verified = run_sweep([], tmp_path, module="sweep.verify")
+    verified = run_here([], tmp_path, module="sweep.verify")
     assert verified.code == 0 and "4 runs verified, 0 differ" in verified.out, verified
     (page,) = tmp_path.glob("outputs/reports/*/report.md")
     assert "not run" not in page.read_text(encoding="utf-8")

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from mlflow import MlflowClient
 
+from tests.commands import run_here
 from tests.processes import run_sweep
 
 TRAINER = '''
@@ -123,7 +124,7 @@ def files(folder: Path) -> list[str]:
 def basic(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder where Hydra's own launcher ran the jobs."""
     folder = user_folder(tmp_path_factory.mktemp("basic") / "user")
-    ended = run_sweep([*ARGUMENTS, "hydra/launcher=basic"], folder)
+    ended = run_here([*ARGUMENTS, "hydra/launcher=basic"], folder)
     assert ended.code == 1, ended
     return folder
 
@@ -132,7 +133,7 @@ def basic(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def trajectory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder where our launcher ran the jobs, one after the other."""
     folder = user_folder(tmp_path_factory.mktemp("trajectory") / "user")
-    ended = run_sweep([*ARGUMENTS, "hydra.launcher.backend=serial"], folder)
+    ended = run_here([*ARGUMENTS, "hydra.launcher.backend=serial"], folder)
     assert ended.code == 1, ended
     return folder
 
@@ -172,7 +173,7 @@ def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
     folder = user_folder(tmp_path / "user")
     arguments = [*ARGUMENTS[:4], "lr=0.2,0.1,0.4", "iters=2", "fail_fast=true"]
     for launcher in ("hydra.launcher.backend=serial", "hydra/launcher=basic"):
-        ended = run_sweep([*arguments, launcher, f"outputs={launcher[-5:]}"], folder)
+        ended = run_here([*arguments, launcher, f"outputs={launcher[-5:]}"], folder)
         assert ended.code == 1, ended
         assert "this rate is broken" in ended.out
         client = MlflowClient(f"sqlite:///{folder}/{launcher[-5:]}/mlflow.db")
@@ -188,7 +189,7 @@ def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
 def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path: Path) -> None:
     """What depends on hydra.job.num is composed as it was; no job's files are another's."""
     keys = ["seed=${hydra:job.num}", "hydra.output_subdir=.hydra", f"hydra/launcher={launcher}"]
-    ended = run_sweep(["-m", "lr=0.1,0.2,0.4", "iters=3", *keys], tmp_path)
+    ended = run_here(["-m", "lr=0.1,0.2,0.4", "iters=3", *keys], tmp_path)
     assert ended.code == 0, ended
     client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
     (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
@@ -198,7 +199,7 @@ def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path
     before = stored(tmp_path)
     (first,) = tmp_path.glob("outputs/sweeps/*/0/.hydra/config.yaml")
     first.write_text("mine")
-    again = run_sweep(["-m", "resume=last", "lr=0.7", *keys], tmp_path)
+    again = run_here(["-m", "resume=last", "lr=0.7", *keys], tmp_path)
     assert again.code == 0, again
     after = stored(tmp_path)
     assert {name: after[name] for name in before} == before
@@ -210,7 +211,7 @@ def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path
     for number in (1, 3):
         kept = first.parents[2] / str(number) / ".hydra" / "hydra.yaml"
         assert f"    num: {number}\n" in kept.read_text()
-    third = run_sweep(["-m", "resume=last", *keys], tmp_path)
+    third = run_here(["-m", "resume=last", *keys], tmp_path)
     assert third.code == 0 and "0 to do" in third.out, third
 
 
@@ -248,7 +249,7 @@ def test_run_trains_by_the_data_of_its_plan_or_fails(launcher: str, tmp_path: Pa
     own = ["--config-dir", "own", "trainer=changing", "data=points"]
     how = [f"hydra/launcher={launcher}"]
     how += ["hydra.launcher.backend=serial"] if launcher == "trajectory" else []
-    ended = run_sweep(["-m", *own, "lr=0.1,0.2", "iters=1", *how], tmp_path)
+    ended = run_here(["-m", *own, "lr=0.1,0.2", "iters=1", *how], tmp_path)
     assert ended.code == 1, ended
     told = ("other content than when the run was planned", "not what the sweep was planned with")
     assert any(words in ended.out for words in told), ended
@@ -256,7 +257,7 @@ def test_run_trains_by_the_data_of_its_plan_or_fails(launcher: str, tmp_path: Pa
     assert found == {"lr=0.1,iters=1": "FINISHED", "lr=0.2,iters=1": "FAILED"}
     (tmp_path / "points.csv").write_text("x,y\n1,0.5\n2,0.25\n")
     (tmp_path / "changing.py").write_text(CHANGING.replace("points.csv", "others.csv"))
-    ended = run_sweep(["-m", *own[:2], "resume=last", *how], tmp_path)
+    ended = run_here(["-m", *own[:2], "resume=last", *how], tmp_path)
     assert ended.code == 0, ended
     assert "1 grid point is trained with the new one, 1 was made by the old" in ended.out
 
@@ -317,6 +318,6 @@ def test_own_trainer_finds_the_environment_and_folder_of_its_job(tmp_path: Path)
     environment = ["+hydra.job.env_set.WIDTH='3'", "+hydra.job.env_set.JOB='/${hydra:job.num}'"]
     own = ["trainer=looking", "lr=0.1,0.4", "iters=2,5", *environment]
     chdir = ["hydra.job.chdir=true", "hydra.output_subdir=.hydra", "--config-dir", "my_conf"]
-    ended = run_sweep(["-m", *own, *chdir], folder)
+    ended = run_here(["-m", *own, *chdir], folder)
     assert ended.code == 0, ended
     assert {run["status"] for run in stored(folder).values()} == {"FINISHED"}

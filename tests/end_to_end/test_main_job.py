@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests import notebook
-from tests.commands import plan
+from tests.commands import plan, run_here
 from tests.processes import ROOT, Ended, run_sweep
 
 GOLDEN = {
@@ -228,7 +228,7 @@ def test_report_can_be_built_again_from_the_store_alone(grid: Stored) -> None:
     before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
     for path in folder.iterdir():
         path.unlink()
-    ended = run_sweep([], grid.folder, module="sweep.report")
+    ended = run_here([], grid.folder, module="sweep.report")
     assert ended.code == 0, ended
     assert {path.name: path.read_bytes() for path in folder.glob("*.csv")} == before
     assert "index.html" in ended.out
@@ -237,13 +237,13 @@ def test_report_can_be_built_again_from_the_store_alone(grid: Stored) -> None:
 @pytest.mark.slow
 def test_two_sweeps_can_be_compared(tmp_path: Path) -> None:
     for rate in ("0.1", "0.2"):
-        assert run_sweep(["-m", f"lr={rate}", "iters=5,10"], tmp_path).code == 0
+        assert run_here(["-m", f"lr={rate}", "iters=5,10"], tmp_path).code == 0
     first, second = sorted(path.name for path in (tmp_path / "outputs" / "sweeps").iterdir())
-    ended = run_sweep([f"compare=[{first},{second}]"], tmp_path, module="sweep.report")
+    ended = run_here([f"compare=[{first},{second}]"], tmp_path, module="sweep.report")
     assert ended.code == 0, ended
     folder = tmp_path / "outputs" / "reports" / f"{first}+{second}"
     assert {"comparison.csv", "index.html"} <= {path.name for path in folder.iterdir()}
-    ended = run_sweep([f"compare=[{first}]"], tmp_path, module="sweep.report")
+    ended = run_here([f"compare=[{first}]"], tmp_path, module="sweep.report")
     assert (ended.code, len(ended.err.splitlines())) == (2, 1)
 
 
@@ -302,7 +302,7 @@ def test_single_run_prints_and_stores_the_notebooks_example(weird_path: Path) ->
 
 @pytest.mark.slow
 def test_third_axis_has_rows_of_its_own(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "rule=notebook,gradient", "lr=0.05,1.0", "iters=10,1000"], tmp_path)
+    ended = run_here(["-m", "rule=notebook,gradient", "lr=0.05,1.0", "iters=10,1000"], tmp_path)
     assert ended.code == 0, ended
     (report,) = (tmp_path / "outputs" / "reports").iterdir()
     with open(report / "final_error.csv", newline="") as file:
@@ -320,7 +320,7 @@ def test_third_axis_has_rows_of_its_own(tmp_path: Path) -> None:
 def test_stray_mlruns_folder_and_environment_divert_nothing(tmp_path: Path) -> None:
     (tmp_path / "mlruns").mkdir()
     env = {"MLFLOW_TRACKING_URI": f"sqlite:///{tmp_path}/elsewhere.db"}
-    ended = run_sweep(["-m", "lr=0.5", "iters=3"], tmp_path, env=env)
+    ended = run_here(["-m", "lr=0.5", "iters=3"], tmp_path, env=env)
     assert ended.code == 0, ended
     assert (tmp_path / "outputs" / "mlflow.db").exists()
     assert not (tmp_path / "elsewhere.db").exists()

@@ -15,10 +15,10 @@ from mlflow.entities import Run
 from scipy.stats import ttest_ind
 
 from sweep.tracking import pages
-from tests.commands import plan
+from tests.commands import plan, run_here
 from tests.end_to_end.test_main_job import open_store, search
 from tests.faults.support import trainer
-from tests.processes import Ended, run_sweep
+from tests.processes import Ended
 
 REPEATS = ["-m", "network=exclusive_or", "data=exclusive_or", "lr=2,10,40", "iters=100"]
 REPEATS += ["seed=range(10)"]
@@ -28,7 +28,7 @@ REPEATS += ["seed=range(10)"]
 def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
     """Return the folder of a sweep of three rates by ten seeds, and what it printed."""
     folder = tmp_path_factory.mktemp("repeats")
-    return folder, run_sweep(REPEATS, folder)
+    return folder, run_here(REPEATS, folder)
 
 
 @pytest.fixture(scope="module")
@@ -109,16 +109,16 @@ def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, En
         (folder / "outputs/artifacts" / parent.info.run_id / "artifacts/plan.json").read_text()
     )
     assert plan["question"] == {"metric": None, "mode": "min", "repeats": ["seed", "data.fold"]}
-    single = run_sweep(["repeats=[]"], folder, module="sweep.report")
+    single = run_here(["repeats=[]"], folder, module="sweep.report")
     assert single.out.startswith("Best of 30 runs: lr=40.0, 100 iterations, seed=")
-    refused = run_sweep(["metric=f1", "repeats=[zz]"], folder, module="sweep.report")
+    refused = run_here(["metric=f1", "repeats=[zz]"], folder, module="sweep.report")
     assert refused.code == 2
     assert (
         "metric=f1: no run has this metric; the runs have accuracy, best_error, best_step"
         in refused.err
     )
     assert "repeats=[zz]: this is no axis; name one of seed." in refused.err
-    assert run_sweep([], folder, module="sweep.report").out.startswith("Best of 3 grid points")
+    assert run_here([], folder, module="sweep.report").out.startswith("Best of 3 grid points")
 
 
 @pytest.mark.parametrize(
@@ -161,7 +161,7 @@ def test_question_that_has_no_answer_is_refused(
 def test_metric_that_ones_own_trainer_does_not_give_is_said_at_the_end(
     mode: list[str], tmp_path: Path
 ) -> None:
-    ended = run_sweep([*mode, *trainer(tmp_path, "Lasting"), "metric=f1"], tmp_path)
+    ended = run_here([*mode, *trainer(tmp_path, "Lasting"), "metric=f1"], tmp_path)
     assert ended.code == 1 and "metric=f1: " in ended.err and "best_error" in ended.err, ended
     (run,) = search(open_store(tmp_path), "run")
     assert run.info.status == "FINISHED"
@@ -177,17 +177,17 @@ def test_validation_decides_and_a_resumed_sweep_keeps_its_question(tmp_path: Pat
         "network.layers=[1,3,1]",
         "network.activation=[tanh,identity]",
     ]
-    ended = run_sweep(["-m", *network, *data, "lr=0.01,0.1", "iters=10,50"], tmp_path)
+    ended = run_here(["-m", *network, *data, "lr=0.01,0.1", "iters=10,50"], tmp_path)
     assert ended.code == 0 and " by min best_validation_error: " in ended.out, ended
     client = open_store(tmp_path)
     (parent,), runs = search(client, "sweep"), search(client, "run")
     values = [run.data.metrics["best_validation_error"] for run in runs]
     assert parent.data.metrics["best_best_validation_error"] == min(values)
-    asked = run_sweep(["metric=best_step"], tmp_path, module="sweep.report")
+    asked = run_here(["metric=best_step"], tmp_path, module="sweep.report")
     assert asked.out.startswith("Best of 4 runs by min best_step: ")
-    more = run_sweep(["resume=last", "iters=100", "metric=best_error"], tmp_path)
+    more = run_here(["resume=last", "iters=100", "metric=best_error"], tmp_path)
     assert "Best of 6 runs by min best_error: " in more.out
-    again = run_sweep([], tmp_path, module="sweep.report")
+    again = run_here([], tmp_path, module="sweep.report")
     assert again.out.startswith("Best of 6 runs by min best_error: ")
 
 
@@ -195,7 +195,7 @@ def test_validation_decides_and_a_resumed_sweep_keeps_its_question(tmp_path: Pat
 @pytest.mark.parametrize("preset", ["regression", "digits"])
 def test_preset_on_real_data_can_be_verified(preset: str, tmp_path: Path) -> None:
     short = ["iters=2", "lr=0.1", "seed=0,1"]
-    ended = run_sweep([f"experiment={preset}", *short], tmp_path)
+    ended = run_here([f"experiment={preset}", *short], tmp_path)
     assert ended.code == 0 and "the mean of 2 seeds: " in ended.out, ended
-    verified = run_sweep([], tmp_path, module="sweep.verify")
+    verified = run_here([], tmp_path, module="sweep.verify")
     assert verified.code == 0 and "0 differ, 0 not verified" in verified.out, verified

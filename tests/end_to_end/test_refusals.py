@@ -7,10 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import plan
+from tests.commands import plan, run_here
 from tests.configuration import declare
 from tests.faults.support import trainer
-from tests.processes import run_sweep
 
 SINGLE = [
     ("lrr=1", "did you mean 'lr'?"),
@@ -197,11 +196,11 @@ def test_sweep_folder_that_holds_something_is_refused(taken: str, tmp_path: Path
 def test_sweep_folder_of_ones_own_may_be_new_or_empty(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     for folder in ("empty", "new"):
-        ended = run_sweep(["-m", f"hydra.sweep.dir={folder}", "lr=0.1", "iters=1"], tmp_path)
+        ended = run_here(["-m", f"hydra.sweep.dir={folder}", "lr=0.1", "iters=1"], tmp_path)
         assert ended.code == 0, ended
         assert (tmp_path / folder / "multirun.yaml").is_file()
     (tmp_path / "file").touch()
-    refused = run_sweep(["-m", "hydra.sweep.dir=file", "lr=0.1", "iters=1"], tmp_path)
+    refused = run_here(["-m", "hydra.sweep.dir=file", "lr=0.1", "iters=1"], tmp_path)
     assert refused.code == 2 and "hydra.sweep.dir=file" in refused.err
 
 

@@ -16,7 +16,8 @@ from urllib.error import URLError
 import pandas as pd
 import pytest
 
-from tests.processes import ROOT, clean_environment, finish, run_sweep, start
+from tests.commands import run_here
+from tests.processes import ROOT, clean_environment, finish, start
 
 WAIT = 100.0
 
@@ -39,7 +40,7 @@ def answer(port: int, frame: pd.DataFrame) -> list[dict[str, float]]:
 
 @pytest.mark.slow
 def test_printed_command_serves_the_network(tmp_path: Path) -> None:
-    ended = run_sweep(["model=best", "data=progression", "network=auto", "iters=5"], tmp_path)
+    ended = run_here(["model=best", "data=progression", "network=auto", "iters=5"], tmp_path)
     assert ended.code == 0, ended
     printed = re.search(r"Model: +(MLFLOW_TRACKING_URI=\S+) (mlflow models serve .*)", ended.out)
     assert printed, ended
@@ -58,7 +59,7 @@ def test_printed_command_serves_the_network(tmp_path: Path) -> None:
     run = re.search(r"Stored as run (\w+)", ended.out)
     assert run
     words = [f"run={run[1]}", "data.file=new.csv", "to=out.csv"]
-    assert run_sweep(words, tmp_path, module="sweep.predict").code == 0
+    assert run_here(words, tmp_path, module="sweep.predict").code == 0
     with (tmp_path / "out.csv").open(newline="") as file:
         expected = [{key: float(cell) for key, cell in row.items()} for row in csv.DictReader(file)]
     assert given == expected

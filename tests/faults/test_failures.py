@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 
 from sweep.tracking import read
+from tests.commands import run_here
 from tests.faults.conftest import Begin
 from tests.faults.support import (
     assert_brief,
@@ -19,7 +20,7 @@ from tests.faults.support import (
     wait_for,
     wait_for_line,
 )
-from tests.processes import finish, run_sweep
+from tests.processes import finish
 
 GRID = ["lr=0.5,2", "iters=1,9"]
 """Of four runs with the failing trainer the last fails."""
@@ -34,7 +35,7 @@ def client(folder: Path) -> MlflowClient:
 def test_some_jobs_raise(launcher: str, tmp_path: Path) -> None:
     own = trainer(tmp_path, "Failing")
     arguments = ["-m", *own, *GRID, f"hydra/launcher={launcher}"]
-    ended = run_sweep(arguments, tmp_path)
+    ended = run_here(arguments, tmp_path)
     assert ended.code == 1, ended
     assert "Traceback" not in ended.err and "Traceback" not in ended.out
     failed = [line for line in ended.out.splitlines() if line.startswith("Failed: ")]
@@ -48,29 +49,29 @@ def test_some_jobs_raise(launcher: str, tmp_path: Path) -> None:
     *others, last = read.sweep_runs(store, stored.sweep_id)
     assert [run.status for run in others] == ["FINISHED"] * 3
     assert last.status == "FAILED" and "second line" in (last.traceback() or "")
-    again = run_sweep([*own[:2], "resume=last"], tmp_path)
+    again = run_here([*own[:2], "resume=last"], tmp_path)
     assert again.code == 1 and "3 of them stored already, 1 to do" in again.out
 
 
 @pytest.mark.faults
 def test_single_run_raises(tmp_path: Path) -> None:
-    ended = run_sweep([*trainer(tmp_path, "Failing"), "lr=2", "iters=9"], tmp_path)
+    ended = run_here([*trainer(tmp_path, "Failing"), "lr=2", "iters=9"], tmp_path)
     assert_brief(ended, 1, "ArithmeticError: lr 2 is <too> much")
     assert statuses(tmp_path) == {"FAILED": 1}
 
 
 @pytest.mark.faults
 def test_deleted_run_is_computed_again_and_a_deleted_experiment_is_named(tmp_path: Path) -> None:
-    assert run_sweep(["-m", "lr=0.1", "iters=1,2"], tmp_path).code == 0
+    assert run_here(["-m", "lr=0.1", "iters=1,2"], tmp_path).code == 0
     store = open_reader(tmp_path)
     first = read.sweep_runs(store, read.find_sweep(store, "last").sweep_id)[0]
     client(tmp_path).delete_run(first.run_id)
-    ended = run_sweep(["resume=last"], tmp_path)
+    ended = run_here(["resume=last"], tmp_path)
     assert ended.code == 0, ended
     assert "1 of them stored already, 1 to do" in ended.out
     assert_whole(tmp_path)
     client(tmp_path).delete_experiment(store.experiment_id)
-    ended = run_sweep(["resume=last"], tmp_path)
+    ended = run_here(["resume=last"], tmp_path)
     restore = f"mlflow experiments restore --experiment-id {store.experiment_id}"
     assert_brief(ended, 3, restore, lines=1)
 
@@ -104,7 +105,7 @@ def test_deleted_while_running(begin: Begin, what: str, tmp_path: Path) -> None:
         store.client.restore_run(gone.info.run_id)
     else:
         store.client.restore_experiment(store.experiment_id)
-    again = run_sweep([*own[:2], "resume=last"], tmp_path)
+    again = run_here([*own[:2], "resume=last"], tmp_path)
     assert again.code == 0, again
     assert_whole(tmp_path)
 
@@ -126,7 +127,7 @@ def test_single_run_is_deleted_while_it_trains(begin: Begin, tmp_path: Path) -> 
     run_id = left.parents[1].name
     assert_brief(ended, 3, "was deleted while it was written", f"resume={run_id} stores it")
     assert "After 50 iterations" in ended.out
-    again = run_sweep([f"resume={run_id}"], tmp_path)
+    again = run_here([f"resume={run_id}"], tmp_path)
     assert again.code == 0 and "Stored as run" in again.out, again
     (stored,) = read.search(store, "")
     assert stored.info.status == "FINISHED" and stored.info.run_id != run.info.run_id
@@ -136,7 +137,7 @@ def test_single_run_is_deleted_while_it_trains(begin: Begin, tmp_path: Path) -> 
 @pytest.mark.faults
 def test_single_run_of_which_nothing_waits(tmp_path: Path) -> None:
     """It is named as a single run, not as a sweep that is looked for in vain."""
-    assert run_sweep(["lr=0.1"], tmp_path).code == 0
+    assert run_here(["lr=0.1"], tmp_path).code == 0
     (folder,) = (tmp_path / "outputs" / "runs").iterdir()
-    again = run_sweep([f"resume={folder.name}"], tmp_path)
+    again = run_here([f"resume={folder.name}"], tmp_path)
     assert_brief(again, 2, f"resume={folder.name}: nothing of this single run waits")

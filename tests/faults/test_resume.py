@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweep.tracking import read, results
-from tests.commands import plan
+from tests.commands import plan, run_here
 from tests.faults.conftest import Begin
 from tests.faults.support import (
     assert_brief,
@@ -20,7 +20,7 @@ from tests.faults.support import (
     trainer,
     wait_for_line,
 )
-from tests.processes import ROOT, finish, run_sweep
+from tests.processes import ROOT, finish
 from tests.tracking.support import tree
 
 POINTS = "a,b,c,d,t,u\n2,5,1,4,0.05,0.1\n1,2,3,4,0.2,0.3\n"
@@ -44,13 +44,13 @@ def test_resume_takes_the_cells_of_the_plan(tmp_path: Path) -> None:
     """Today's default grid is another one; axes beside `resume` add their cells."""
     shutil.copytree(ROOT / "conf", tmp_path / "conf")
     conf = ["--config-path", str(tmp_path / "conf")]
-    assert run_sweep(["-m", *conf, "iters=1,2"], tmp_path).code == 0
+    assert run_here(["-m", *conf, "iters=1,2"], tmp_path).code == 0
     preset = tmp_path / "conf" / "experiment" / "none.yaml"
     preset.write_text(preset.read_text().replace("0.01, 0.05, 1.0", "0.3, 0.4"))
-    ended = run_sweep([*conf, "resume=last"], tmp_path)
+    ended = run_here([*conf, "resume=last"], tmp_path)
     assert ended.code == 0, ended
     assert "6 runs" in ended.out and "6 of them stored already, 0 to do" in ended.out
-    ended = run_sweep([*conf, "resume=last", "iters=2,3"], tmp_path)
+    ended = run_here([*conf, "resume=last", "iters=2,3"], tmp_path)
     assert ended.code == 0, ended
     assert "9 runs" in ended.out and "6 of them stored already, 3 to do" in ended.out
     assert_whole(tmp_path)
@@ -58,7 +58,7 @@ def test_resume_takes_the_cells_of_the_plan(tmp_path: Path) -> None:
     file = tmp_path / "conf" / "config.yaml"
     file.write_text(file.read_text().replace("seed: 0 ", "seed: 7 "))
     before = kept(tmp_path)
-    refused = run_sweep([*conf, "resume=last"], tmp_path)
+    refused = run_here([*conf, "resume=last"], tmp_path)
     assert refused.code == 2 and "seed changed since" in refused.err, refused
     assert "9 of its grid points" in refused.err and "and 4 more" in refused.err
     assert kept(tmp_path) == before
@@ -67,7 +67,7 @@ def test_resume_takes_the_cells_of_the_plan(tmp_path: Path) -> None:
 @pytest.mark.faults
 def test_result_file_of_a_run_that_is_stored_already_is_dropped(tmp_path: Path) -> None:
     """A command that is killed just before it removes the file leaves it."""
-    assert run_sweep(["-m", "lr=0.1,0.2", "iters=5"], tmp_path).code == 0
+    assert run_here(["-m", "lr=0.1,0.2", "iters=5"], tmp_path).code == 0
     store = open_reader(tmp_path)
     sweep = read.find_sweep(store, "last")
     run = read.sweep_runs(store, sweep.sweep_id)[1]
@@ -76,7 +76,7 @@ def test_result_file_of_a_run_that_is_stored_already_is_dropped(tmp_path: Path) 
     )
     folder = results.folder_of(tmp_path / "outputs", f"sweeps/{sweep.sweep_id}")
     results.write(folder, record, {})
-    ended = run_sweep(["resume=last"], tmp_path)
+    ended = run_here(["resume=last"], tmp_path)
     assert ended.code == 0 and "2 of them stored already" in ended.out, ended
     assert not folder.exists()
     assert_whole(tmp_path)
@@ -90,25 +90,25 @@ def test_resume_with_other_data_or_another_trainer(tmp_path: Path) -> None:
         (tmp_path / "own" / name).mkdir(parents=True)
         (tmp_path / "own" / name / "mine.yaml").write_text(text)
     own = ["--config-dir", "own"]
-    assert run_sweep(["-m", *own, "data=mine", "lr=0.1,0.2", "iters=2"], tmp_path).code == 0
-    assert run_sweep(["-m", *own, "trainer=mine", "lr=0.1", "iters=2,3"], tmp_path).code == 0
+    assert run_here(["-m", *own, "data=mine", "lr=0.1,0.2", "iters=2"], tmp_path).code == 0
+    assert run_here(["-m", *own, "trainer=mine", "lr=0.1", "iters=2,3"], tmp_path).code == 0
     first, second = read.list_sweeps(open_reader(tmp_path))[::-1]
     (tmp_path / "points.csv").write_text(POINTS.replace("0.3", "0.30000001"))
     (tmp_path / "mine.py").write_text(OWN_TRAINER + "\n# another source\n")
-    refused = run_sweep([*own, f"resume={first.sweep_id}"], tmp_path)
+    refused = run_here([*own, f"resume={first.sweep_id}"], tmp_path)
     assert refused.code == 2 and "data" in refused.err, refused
     assert "2 of its grid points would have other numbers today" in refused.err
-    ended = run_sweep([*own, f"resume={second.sweep_id}"], tmp_path)
+    ended = run_here([*own, f"resume={second.sweep_id}"], tmp_path)
     assert ended.code == 0 and "2 were made by the old one" in ended.out, ended
     (tmp_path / "points.csv").unlink()
-    refused = run_sweep([*own, f"resume={first.sweep_id}"], tmp_path)
+    refused = run_here([*own, f"resume={first.sweep_id}"], tmp_path)
     assert refused.code == 2 and "points.csv" in refused.err and "Traceback" not in refused.err
 
 
 @pytest.mark.faults
 def test_reuse_says_what_it_takes(tmp_path: Path) -> None:
-    assert run_sweep(["-m", "lr=0.1,1", "iters=10"], tmp_path).code == 0
-    ended = run_sweep(["-m", "lr=1,2", "iters=10,20", "reuse=true"], tmp_path)
+    assert run_here(["-m", "lr=0.1,1", "iters=10"], tmp_path).code == 0
+    ended = run_here(["-m", "lr=1,2", "iters=10,20", "reuse=true"], tmp_path)
     assert ended.code == 0, ended
     taken = [line for line in ended.out.splitlines() if "taken over from run" in line]
     assert len(taken) == 1 and "lr=1.0,iters=10" in taken[0]
@@ -129,16 +129,16 @@ def test_two_resume_one_sweep(begin: Begin, tmp_path: Path) -> None:
     own = trainer(tmp_path, "Lasting", seconds=0.1)
     process = begin(["-m", *own, "lr=0.1", "iters=1,600"], tmp_path)
     wait_for_line(process, "[1/2]")
-    ended = run_sweep([*own[:2], "resume=last"], tmp_path)
+    ended = run_here([*own[:2], "resume=last"], tmp_path)
     assert_brief(ended, 3, f"process {process.pid} on", lines=1)
     # Whoever else opens the store meanwhile touches nothing that lives.
-    assert run_sweep([], tmp_path, module="sweep.report").code == 0
+    assert run_here([], tmp_path, module="sweep.report").code == 0
     assert statuses(tmp_path)["RUNNING"] == 2 and statuses(tmp_path)["KILLED"] == 0
     process.kill()
     finish(process, 30)
     # A plan alone changes nothing, not even what the dead process left open.
     before = kept(tmp_path)
-    ended = run_sweep([*own[:2], "resume=last", "dry_run=true"], tmp_path)
+    ended = run_here([*own[:2], "resume=last", "dry_run=true"], tmp_path)
     assert ended.code == 0 and "New: 1, stored already: 1" in ended.out, ended
     assert kept(tmp_path) == before
     assert statuses(tmp_path)["RUNNING"] == 2

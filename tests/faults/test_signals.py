@@ -15,6 +15,7 @@ import psutil
 import pytest
 
 from sweep.tracking import read
+from tests.commands import run_here
 from tests.faults.conftest import Begin
 from tests.faults.support import (
     assert_brief,
@@ -25,7 +26,7 @@ from tests.faults.support import (
     wait_for,
     wait_for_line,
 )
-from tests.processes import clean_environment, finish, run, run_sweep, sweep_command
+from tests.processes import clean_environment, finish, run, sweep_command
 
 SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129}
 GRID = ["-m", "lr=0.1", "iters=10,1e12"]
@@ -135,7 +136,7 @@ def test_ignored_signal_stays_ignored(begin_command: Begin, tmp_path: Path) -> N
 @pytest.mark.faults
 def test_signal_while_a_single_run_waits_for_the_lock(begin: Begin, tmp_path: Path) -> None:
     """Its numbers are printed, its result waits on disk, and `resume` stores it."""
-    first = run_sweep(["iters=3"], tmp_path)
+    first = run_here(["iters=3"], tmp_path)
     assert first.code == 0, first
     with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as holder:
         holder.isolation_level = None
@@ -147,11 +148,11 @@ def test_signal_while_a_single_run_waits_for_the_lock(begin: Begin, tmp_path: Pa
         (left,) = tmp_path.glob(RESULTS)
         run_id = left.parents[2].name
         assert_brief(ended, 143, f"resume={run_id} stores it")
-    after = run_sweep([f"resume={run_id}"], tmp_path)
+    after = run_here([f"resume={run_id}"], tmp_path)
     assert after.code == 0 and "Stored as run" in after.out, after
     assert statuses(tmp_path) == {"FINISHED": 2}
     assert not list(tmp_path.glob(RESULTS))
-    assert run_sweep([f"resume={run_id}"], tmp_path).code == 2, "nothing is left to resume"
+    assert run_here([f"resume={run_id}"], tmp_path).code == 2, "nothing is left to resume"
 
 
 @pytest.mark.faults
@@ -166,7 +167,7 @@ def test_signal_while_a_single_run_is_shown_in_a_locked_store(begin: Begin, tmp_
         os.kill(process.pid, signal.SIGTERM)
         ended = finish(process, 30)
         assert_brief(ended, 143, "as KILLED by the next command")
-    after = run_sweep(["iters=2"], tmp_path)
+    after = run_here(["iters=2"], tmp_path)
     assert after.code == 0 and "1 run was still open" in after.out, after
     assert statuses(tmp_path) == {"FINISHED": 1, "KILLED": 1}
 
@@ -200,7 +201,7 @@ def test_interrupt_while_another_program_holds_the_lock(
         ended = finish(process, 30)
         assert ended.code == 130 and "Traceback" not in ended.err, ended
     assert statuses(tmp_path)["RUNNING"] == 2
-    listed = run_sweep([], tmp_path, module="sweep.report")
+    listed = run_here([], tmp_path, module="sweep.report")
     assert listed.code == 0 and "KILLED now" in listed.out + listed.err, listed
     assert statuses(tmp_path)["RUNNING"] == 0
 
@@ -216,7 +217,7 @@ def test_signal_while_the_report_is_drawn(begin: Begin, tmp_path: Path) -> None:
     assert statuses(tmp_path) == {"FINISHED": 180, "KILLED": 1}
     (report,) = tmp_path.glob("outputs/reports/*")
     assert not (report / "index.html").exists() and not list(report.glob(".*"))
-    again = run_sweep(["resume=last"], tmp_path)
+    again = run_here(["resume=last"], tmp_path)
     assert again.code == 0 and "0 to do" in again.out, again
     assert (report / "index.html").exists()
     assert_whole(tmp_path)
@@ -226,7 +227,7 @@ def test_signal_while_the_report_is_drawn(begin: Begin, tmp_path: Path) -> None:
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a sweep that nobody disturbed."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    ended = run_sweep(LONG, folder)
+    ended = run_here(LONG, folder)
     assert ended.code == 0, ended
     return folder
 
@@ -246,7 +247,7 @@ def test_killed_sweep_is_resumed(
     finish(process, 30)
     left = statuses(tmp_path)
     assert left["RUNNING"] >= 1 and left["FINISHED"] >= 2, left
-    ended = run_sweep(["-m", "resume=last"], tmp_path)
+    ended = run_here(["-m", "resume=last"], tmp_path)
     assert ended.code == 0, ended
     assert_whole(tmp_path, like=undisturbed)
     store = open_reader(tmp_path)
@@ -277,7 +278,7 @@ def test_whole_group_is_killed_with_results_that_wait(
     left = statuses(tmp_path)["FINISHED"]
     waiting = len(list(tmp_path.glob(RESULTS)))
     assert waiting > 20 and left + waiting >= 40
-    ended = run_sweep(["resume=last"], tmp_path)
+    ended = run_here(["resume=last"], tmp_path)
     assert ended.code == 0 and "0 to do" in ended.out, ended
     assert f"{40 - left} results that waited on disk are stored now" in ended.out
     assert_whole(tmp_path)
@@ -301,6 +302,6 @@ def test_interrupted_sweep_is_resumed_by_the_command_that_it_names(
     last = finish(process, 30).err.strip().splitlines()[-1]
     words = shlex.split(last.partition("finish it with: ")[2])
     assert words[:3] == ["python", "-m", "sweep"]
-    ended = run_sweep(words[3:], tmp_path)
+    ended = run_here(words[3:], tmp_path)
     assert ended.code == 0, ended
     assert "1 of them stored already, 1 to do" in ended.out

@@ -27,10 +27,11 @@ from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.training.advance import train
 from sweep.training.trainers import build_batch
+from tests.commands import run_here
 from tests.configuration import spec
 from tests.faults.conftest import Begin
 from tests.faults.support import assert_whole, open_reader, trainer
-from tests.processes import finish, run_sweep
+from tests.processes import finish
 from tests.tracking.support import plan, result
 
 RANDOM = """
@@ -81,7 +82,7 @@ def burst(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("burst")
     own = trainer(folder, "Bursting", value="inf", at=5)
     values = "trainer.value='inf','-inf','nan','1.8e282'"
-    ended = run_sweep(["-m", *own, "lr=0.5", "iters=3,9", values], folder)
+    ended = run_here(["-m", *own, "lr=0.5", "iters=3,9", values], folder)
     assert ended.code == 0, ended
     return folder
 
@@ -126,7 +127,7 @@ def test_divergence_through_tables_and_pictures(burst: Path) -> None:
 
 @pytest.mark.faults
 def test_stalling(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "lr=1,1000", "iters=10,20000"], tmp_path)
+    ended = run_here(["-m", "lr=1,1000", "iters=10,20000"], tmp_path)
     assert ended.code == 0, ended
     store = open_reader(tmp_path)
     sweep_id = read.find_sweep(store, "last").sweep_id
@@ -158,7 +159,7 @@ def test_doubled_cells_and_long_params(tmp_path: Path) -> None:
     preset.parent.mkdir()
     preset.write_text("# @package _global_\nremark: null\n")
     grid = ["experiment=noted", "network=long", "lr=0.1,0.1,0.2", "iters=2", f"remark={long},1"]
-    ended = run_sweep(["-m", "--config-dir", "own", *grid], tmp_path)
+    ended = run_here(["-m", "--config-dir", "own", *grid], tmp_path)
     assert ended.code == 0, ended
     assert "6 grid points, 4 unique" in ended.out
     assert_whole(tmp_path)
@@ -178,15 +179,15 @@ def pairs(layers: list[int]) -> Iterator[tuple[int, int]]:
 def test_project_folder_moved(tmp_path: Path) -> None:
     old, new = tmp_path / "old", tmp_path / "new place"
     old.mkdir()
-    assert run_sweep(["-m", "lr=0.1", "iters=1,20"], old).code == 0
+    assert run_here(["-m", "lr=0.1", "iters=1,20"], old).code == 0
     old.rename(new)
-    first = run_sweep([], new, module="sweep.report")
+    first = run_here([], new, module="sweep.report")
     assert first.code == 0, first
-    verified = run_sweep([], new, module="sweep.verify")
+    verified = run_here([], new, module="sweep.verify")
     assert verified.code == 0, verified
-    again = run_sweep(["-m", "lr=0.1", "iters=1,30"], new)
+    again = run_here(["-m", "lr=0.1", "iters=1,30"], new)
     assert again.code == 0 and "The store was moved" in first.err + verified.err + again.err
-    resumed = run_sweep(["resume=last"], new)
+    resumed = run_here(["resume=last"], new)
     assert resumed.code == 0 and "2 of them stored already" in resumed.out
     assert not old.exists()  # nothing was written to the old place
     sweeps = [sweep.sweep_id for sweep in read.list_sweeps(open_reader(new))]
@@ -194,7 +195,7 @@ def test_project_folder_moved(tmp_path: Path) -> None:
     assert_whole(new, sweeps=sweeps)
     copy = tmp_path / "a copy"
     shutil.copytree(new, copy)
-    assert run_sweep([], copy, module="sweep.report").code == 0
+    assert run_here([], copy, module="sweep.report").code == 0
 
 
 def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

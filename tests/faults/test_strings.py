@@ -12,9 +12,9 @@ import pytest
 
 from sweep.tracking import read
 from sweep.tracking.artifacts import WEIGHTS_LARGE, read_weights
+from tests.commands import run_here
 from tests.configuration import declare
 from tests.faults.support import open_reader
-from tests.processes import run_sweep
 
 HOSTILE = "<script>alert(1)</script> $\\frac{1}$ =1+cmd|' /C calc'!A0 表 ../../up"
 
@@ -29,7 +29,7 @@ def test_hostile_names_and_params(tmp_path: Path) -> None:
     notes = [HOSTILE, "=1+cmd", "line one\nline two", "表"]
     grid = declare(tmp_path, "remark: null")
     grid += ["lr=0.1", "iters=1,2", "remark=" + ",".join(quoted(note) for note in notes)]
-    ended = run_sweep(["-m", *grid, f"tracking.experiment={quoted(HOSTILE)}"], tmp_path)
+    ended = run_here(["-m", *grid, f"tracking.experiment={quoted(HOSTILE)}"], tmp_path)
     assert ended.code == 0, ended
     assert {path.name for path in tmp_path.iterdir()} == {"declared", "outputs"}
     assert_whole_experiment(tmp_path)
@@ -64,7 +64,7 @@ TARGETS = [
 @pytest.mark.parametrize("target", TARGETS)
 def test_target_is_not_run(target: str, tmp_path: Path) -> None:
     group = target.lstrip("+").partition(".")[0]
-    ended = run_sweep([target, f"+{group}.path=pwned", "iters=1", "dry_run=true"], tmp_path)
+    ended = run_here([target, f"+{group}.path=pwned", "iters=1", "dry_run=true"], tmp_path)
     assert ended.code in (0, 2) and "Traceback" not in ended.err, ended
     assert list(tmp_path.iterdir()) == []
 
@@ -72,7 +72,7 @@ def test_target_is_not_run(target: str, tmp_path: Path) -> None:
 @pytest.mark.faults
 def test_target_outside_the_trainer_is_not_run_by_a_sweep(tmp_path: Path) -> None:
     evil = declare(tmp_path, "evil: {_target_: os.mkdir, path: pwned}")
-    ended = run_sweep(["-m", *evil, "lr=0.1", "iters=1"], tmp_path)
+    ended = run_here(["-m", *evil, "lr=0.1", "iters=1"], tmp_path)
     assert ended.code == 0, ended
     assert {path.name for path in tmp_path.iterdir()} == {"declared", "outputs"}
 
@@ -87,7 +87,7 @@ from tests.faults.trainers import Lasting as Trap
 @pytest.mark.faults
 def test_stored_target_is_not_run(tmp_path: Path) -> None:
     """Someone has written into the store; the module that it names would leave a file."""
-    assert run_sweep(["-m", "lr=0.1", "iters=1,2"], tmp_path).code == 0
+    assert run_here(["-m", "lr=0.1", "iters=1,2"], tmp_path).code == 0
     (tmp_path / "trap.py").write_text(TRAP)
     artifacts = tmp_path / "outputs" / "artifacts"
     (plan,) = artifacts.rglob("plan.json")
@@ -109,21 +109,21 @@ def test_stored_target_is_not_run(tmp_path: Path) -> None:
         ([], "sweep.report"),
         ([], "sweep.verify"),
     ):
-        ended = run_sweep(arguments, tmp_path, module=module)
+        ended = run_here(arguments, tmp_path, module=module)
         assert "Traceback" not in ended.err, ended
         assert not (tmp_path / "sprung").exists(), (arguments, module)
 
 
 @pytest.mark.faults
 def test_stored_override_that_names_a_trainer_is_not_run(tmp_path: Path) -> None:
-    assert run_sweep(["-m", "lr=0.1", "iters=1,2"], tmp_path).code == 0
+    assert run_here(["-m", "lr=0.1", "iters=1,2"], tmp_path).code == 0
     (tmp_path / "trap.py").write_text(TRAP)
     (plan,) = (tmp_path / "outputs" / "artifacts").rglob("plan.json")
     document = json.loads(plan.read_text())
     for cell in document["cells"]:
         cell["overrides"].append("trainer._target_=trap.Trap")
     plan.write_text(json.dumps(document))
-    ended = run_sweep(["resume=last"], tmp_path)
+    ended = run_here(["resume=last"], tmp_path)
     assert ended.code == 2 and "trainer._target_=trap.Trap comes from the store" in ended.err, ended
     assert not (tmp_path / "sprung").exists()
 
@@ -150,7 +150,7 @@ def test_pickled_array_as_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "own" / "data").mkdir(parents=True)
     option = "file: data.npz\ninputs: [x]\ntargets: [x]\n"
     (tmp_path / "own" / "data" / "mine.yaml").write_text(option)
-    ended = run_sweep(["--config-dir", "own", "data=mine"], tmp_path)
+    ended = run_here(["--config-dir", "own", "data=mine"], tmp_path)
     assert ended.code == 2 and "Traceback" not in ended.err, ended
     assert not (tmp_path / "pwned").exists()
     assert not (tmp_path / "outputs").exists()

@@ -8,8 +8,8 @@ import pytest
 
 from sweep.cli.command import batches
 from sweep.engine.plan import Cell
+from tests.commands import run_here
 from tests.configuration import spec
-from tests.processes import run_sweep
 
 CELLS = [Cell(at, (f"lr={at}",), {}, spec(), number) for at, number in enumerate((0, 1, 4, 7))]
 
@@ -33,7 +33,7 @@ def test_nothing_left_launches_nothing() -> None:
 
 @pytest.mark.slow
 def test_sweep_without_jobs_has_one_log(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "lr=0.1,0.2", "iters=3"], tmp_path)
+    ended = run_here(["-m", "lr=0.1,0.2", "iters=3"], tmp_path)
     assert ended.code == 0, ended
     (sweep,) = tmp_path.glob("outputs/sweeps/*")
     names = sorted(path.name for path in sweep.iterdir() if path.is_file())

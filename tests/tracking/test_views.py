@@ -19,7 +19,7 @@ from sweep.tracking import pages, read
 from sweep.tracking.session import create_sweep, end_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
-from tests.processes import run_sweep
+from tests.commands import run_here
 from tests.tracking import support
 
 NOTE = "Best of 2 runs: lr=1.0.\n\n| lr | 1 |\n|---:|---:|\n| 0.1 | **0.5** |\n"
@@ -400,14 +400,14 @@ def test_parent_has_a_logarithm_for_the_bars(stored: Store) -> None:
 def test_sweep_whose_page_cannot_be_arranged_is_finished(tmp_path: Path) -> None:
     """Where the experiment's tags cannot be written the runs are stored all the same."""
     grid = ["-m", "lr=0.1,1.0", "iters=5"]
-    assert run_sweep(grid, tmp_path).code == 0
+    assert run_here(grid, tmp_path).code == 0
     with closing(sqlite3.connect(tmp_path / "outputs" / "mlflow.db")) as database, database:
         for what in ("INSERT", "UPDATE"):
             database.execute(
                 f"CREATE TRIGGER no_{what} BEFORE {what} ON experiment_tags "
                 "BEGIN SELECT RAISE(ABORT, 'read-only'); END"
             )
-    ended = run_sweep(grid, tmp_path)
+    ended = run_here(grid, tmp_path)
     assert ended.code == 0, ended
     assert ended.err.count("\n") == 1
     assert ended.err.startswith("MLflow's page was not arranged (")
