@@ -25,7 +25,7 @@ from sweep.training.protocol import (
     snapshot,
 )
 from sweep.training.surroundings import Failure, take
-from sweep.training.task import Item, Part, Saved, SliceResult, Snapshot
+from sweep.training.task import Part, Saved, SliceResult, Snapshot, Task
 from sweep.training.trainers import build_batch
 
 CALL_SECONDS = 0.1
@@ -156,17 +156,6 @@ class Training:
             item.end_run()
         self._resumable = [batch.savable and resumable(trainer) for trainer in batch.items]
 
-    @classmethod
-    def of(cls, items: Sequence[Item]) -> Training:
-        """Build the trainers of a task and restore their states."""
-        return cls(
-            build_batch([item.spec for item in items]),
-            [item.cuts for item in items],
-            [item.saved for item in items],
-            [item.max_seconds for item in items],
-            items[0].environment,
-        )
-
     @property
     def done(self) -> bool:
         """Whether no trajectory is left to train."""
@@ -227,6 +216,35 @@ class Training:
             yield state
         if due:
             self._state_size, self._state_age = size, 0.0
+
+
+def advance(task: Task, kept: list[Training] | None = None) -> SliceResult | Failure:
+    """Advance the trajectories of a task by a slice.
+
+    A function of the task alone: `kept`, in which a worker keeps the training for the next task of
+    its batch, only saves building the trainers again and need not hold any. Every exception of a
+    trainer, SystemExit too, becomes a Failure; the parts of the slice before it are kept.
+    """
+    training = None
+    try:
+        if task.items is None:
+            assert kept
+            training = kept.pop()
+        else:
+            training = Training(
+                build_batch([item.spec for item in task.items]),
+                [item.cuts for item in task.items],
+                [item.saved for item in task.items],
+                [item.max_seconds for item in task.items],
+                task.items[0].environment,
+            )
+        result = training.advance(task.seconds)
+    except BaseException as error:
+        failure = Failure.of(error, take())
+        return failure if training is None else training.failed(failure)
+    if kept is not None and not training.done:
+        kept.append(training)
+    return result
 
 
 def train(

@@ -212,6 +212,13 @@ def breaks(lr):
     yield 1.0
     print("half", end="")
     raise ArithmeticError("no way")
+
+def locked(lr):
+    try:
+        while True:
+            yield 1.0
+    finally:
+        raise OSError("still locked")
 """
 
 
@@ -268,6 +275,20 @@ def test_worker_that_is_closed_closes_the_generator(mine: str) -> None:
     assert isinstance(reply, SliceResult) and sys.modules[mine].CLOSED == []
     worker.close()
     assert len(sys.modules[mine].CLOSED) == 1
+
+
+def test_left_training_that_raises_when_closed_is_logged_and_fails_no_other_run(
+    mine: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    worker = Worker()
+    left = Task(0, 0, 0.0, (Item(spec(f"{mine}.locked"), (10**9,)),))
+    for then in (task(spec(f"{mine}.train")), Task(1, 7, 1.0, None)):
+        worker.advance(left)
+        reply = worker.advance(then)
+        assert reply is None or (isinstance(reply, SliceResult) and reply.failure is None)
+    worker.advance(left)
+    worker.close()
+    assert caplog.text.count("OSError: still locked") == 3
 
 
 def test_file_that_names_mlflow_trains_in_processes(mine: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import logging
 import os
 import platform
 import socket
@@ -23,9 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from sweep.errors import RunFailed
-from sweep.training.advance import Training
-from sweep.training.surroundings import ONE_THREAD, Failure, captured, environment, take
-from sweep.training.task import Reply, SliceResult, Task
+from sweep.training.advance import Training, advance
+from sweep.training.surroundings import ONE_THREAD, Failure, captured, environment
+from sweep.training.task import Reply, Task
 
 NUMERIC = ("config", "engine", "training", "checks.py", "errors.py")
 """Modules of this package that run in a worker."""
@@ -35,6 +36,8 @@ OURS = ("__main__", "hydra_plugins", "sweep")
 
 STANDARD = tuple(sysconfig.get_path(name) for name in ("stdlib", "platstdlib"))
 
+log = logging.getLogger(__name__)
+
 last_command = ""
 lock = threading.Lock()  # a process of Dask may have several workers
 
@@ -43,7 +46,7 @@ class Worker:
     """Advance tasks one after another; the training in progress is kept between slices."""
 
     def __init__(self) -> None:
-        self._training: Training | None = None
+        self._kept: list[Training] = []  # at most one
         self._next = (-1, -1)
         self._environment: Mapping[str, str] = {}  # of the last training
         self._lock = threading.Lock()  # Dask may call `close` in another thread
@@ -51,41 +54,26 @@ class Worker:
     def advance(self, task: Task, origin: Origin | None = None) -> Reply:
         """Advance a task; return None if it continues a training that this worker does not have.
 
-        Every exception of the trainer, SystemExit too, becomes a Failure; the parts of the slice
-        before it are kept. `origin` is the command, if it runs in another process.
+        `origin` is the command, if it runs in another process.
         """
         with self._lock:
             if task.items is not None:
+                self._close()  # frees its memory before the next one is built
                 try:
-                    self._close()  # frees its memory before the next one is built
                     if origin is not None:
                         origin.enter()
-                except BaseException as error:
+                except Exception as error:
                     return Failure.of(error)
                 self._environment = task.items[0].environment
-            elif self._training is None or self._next != (task.batch, task.number):
+            elif not self._kept or self._next != (task.batch, task.number):
                 self._close()
                 return None
             with captured(), environment(self._environment):
-                reply = self._advance(task)
-            if self._training is None:
+                reply = advance(task, self._kept)
+            self._next = task.batch, task.number + 1
+            if not self._kept:
                 self._close()
             return reply
-
-    def _advance(self, task: Task) -> SliceResult | Failure:
-        training, self._training = self._training, None
-        try:
-            if task.items is not None:
-                training = Training.of(task.items)
-            assert training is not None
-            result = training.advance(task.seconds)
-        except BaseException as error:
-            failure = Failure.of(error, take())
-            return failure if training is None else training.failed(failure)
-        self._next = task.batch, task.number + 1
-        if not training.done:
-            self._training = training
-        return result
 
     def close(self) -> None:
         """Close the training in progress, if any, after its current slice."""
@@ -93,10 +81,13 @@ class Worker:
             self._close()
 
     def _close(self) -> None:
-        training, self._training = self._training, None
+        """Close a training that is left; its exceptions are logged, as no run ends with it."""
         with environment(self._environment):
-            if training is not None:
-                training.close()
+            try:
+                if self._kept:
+                    self._kept.pop().close()
+            except BaseException as error:
+                log.warning("A training that was left raised as it was closed.", exc_info=error)
             if self._environment and "mlflow" in sys.modules:
                 from sweep.tracking import end_active_runs
 
