@@ -89,6 +89,7 @@ ROOMS = [
             "sweep.errors",
             "sweep.question",
             "sweep.training.history",
+            "sweep.training.surroundings",
         ]
         + ["sweep.tracking*"],
     ),

@@ -6,7 +6,7 @@ import time
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ from sweep.tracking.recorder import Recorder
 from sweep.tracking.results import RunRecord
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
-from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.tracking.runs import Finished
@@ -155,21 +154,10 @@ class Recording(Listener):
 
         An outcome of None is a run that was stopped before it had one.
         """
-        begun, config = self._begun[cell.index], cell.spec.config
-        if outcome is None:
-            content = results.interrupted(config)
-        elif isinstance(outcome, Failure):
-            content = results.failed(outcome.traceback or outcome.sentence, config, outcome.printed)
-        else:
-            content = results.completed(outcome, config, cell.spec.preparation)
-        record = replace(
-            begun.record,
-            outcome=content.outcome,
-            metrics=content.metrics,
-            tags={**begun.record.tags, **content.tags},
-            end_time=begun.record.start_time + round((time.monotonic() - begun.clock) * 1000),
-        )
-        path = results.write(self.folder, record, content.files)
+        begun = self._begun[cell.index]
+        record = results.ended(begun.record, outcome, time.monotonic() - begun.clock)
+        files = results.run_files(outcome, cell.spec.config, cell.spec.preparation)
+        path = results.write(self.folder, record, files)
         del self._begun[cell.index]
         self.waiting[cell.index] = path
         return path

@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +33,7 @@ from sweep.tracking.artifacts import (
 from sweep.tracking.entities import NOT_FINITE, ORIGINAL, OURS, Point, metric_tags, run_metrics
 from sweep.tracking.settings import os_trouble
 from sweep.training.history import RunResult
+from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun
@@ -55,50 +56,33 @@ STEPS = ("best_step", "diverged_at", "stalled_at", "stopped_at")
 """Metrics that are fields of `RunResult` by the same name."""
 
 
-@dataclass(frozen=True)
-class Content:
-    """A run's outcome, the points of its metrics, artifacts (name -> content) and further tags."""
+def run_files(
+    outcome: RunResult | Failure | None,
+    config: Mapping[str, Any],
+    preparation: Mapping[str, Any] | None = None,
+) -> dict[str, bytes]:
+    """Return the artifacts of a run (name -> content).
 
-    outcome: str
-    metrics: tuple[Point, ...] = ()
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    tags: Mapping[str, str] = field(default_factory=dict)
-
-
-def completed(
-    result: RunResult, config: Mapping[str, Any], preparation: Mapping[str, Any] | None = None
-) -> Content:
-    """Return the content of a run with a result; `preparation` is None for unprepared data."""
-    name, weights = weights_file(result)
-    thresholds = {f"1e-{k}": step for k, step in result.thresholds.items()}
-    ended = result.failure
-    failure = None if ended is None else ended.traceback or ended.sentence
-    files = {
-        CONFIG: config_bytes(config),
-        CURVE: curve_bytes(result.steps, result.errors, result.validation, result.curves),
-        THRESHOLDS: json_bytes(thresholds),
-        name: weights,
-        **_texts(failure, result.printed),
-    }
-    if preparation is not None:
-        files[PREPARATION] = json_bytes(preparation)
-    return Content(result.outcome, tuple(run_metrics(result)), files, metric_tags(result))
-
-
-def failed(traceback: str, config: Mapping[str, Any], printed: str = "") -> Content:
-    """Return the content of a failed run, with the output that it printed."""
-    files = {**_texts(traceback, printed), CONFIG: config_bytes(config)}
-    return Content("failed", files=files)
-
-
-def interrupted(config: Mapping[str, Any]) -> Content:
-    """Return the content of a run that was stopped before it had a result."""
-    return Content("interrupted", files={CONFIG: config_bytes(config)})
-
-
-def _texts(traceback: str | None, printed: str) -> dict[str, bytes]:
-    texts = {TRACEBACK: traceback, LOG: printed}
-    return {name: text.encode("utf-8", "backslashreplace") for name, text in texts.items() if text}
+    An outcome of None is a run that was stopped before it had a result; `preparation` is None for
+    unprepared data.
+    """
+    files = {CONFIG: config_bytes(config)}
+    if outcome is None:
+        return files
+    failure = outcome if isinstance(outcome, Failure) else outcome.failure
+    texts = {TRACEBACK: failure and (failure.traceback or failure.sentence), LOG: outcome.printed}
+    for name, text in texts.items():
+        if text:
+            files[name] = text.encode("utf-8", "backslashreplace")
+    if isinstance(outcome, RunResult):
+        name, files[name] = weights_file(outcome)
+        files[THRESHOLDS] = json_bytes({f"1e-{k}": at for k, at in outcome.thresholds.items()})
+        files[CURVE] = curve_bytes(
+            outcome.steps, outcome.errors, outcome.validation, outcome.curves
+        )
+        if preparation is not None:
+            files[PREPARATION] = json_bytes(preparation)
+    return files
 
 
 def result_of(run: StoredRun) -> RunResult | None:
@@ -202,6 +186,15 @@ class RunRecord:
 def folder_of(outputs: Path, run_or_sweep: str) -> Path:
     """Return the folder of result files of ``sweeps/<id>`` or ``runs/<id>``."""
     return outputs / run_or_sweep / "results"
+
+
+def ended(record: RunRecord, outcome: RunResult | Failure | None, seconds: float) -> RunRecord:
+    """Return the record of a run that ended `seconds` after its start (see `run_files`)."""
+    record = replace(record, end_time=record.start_time + round(1000 * seconds))
+    if isinstance(outcome, RunResult):
+        tags, metrics = {**record.tags, **metric_tags(outcome)}, tuple(run_metrics(outcome))
+        return replace(record, outcome=outcome.outcome, metrics=metrics, tags=tags)
+    return record if outcome is None else replace(record, outcome="failed")
 
 
 def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:

@@ -27,7 +27,7 @@ from sweep.tracking.artifacts import (
     read_weights,
 )
 from sweep.tracking.entities import CURVES, run_metrics
-from sweep.tracking.results import completed
+from sweep.tracking.results import run_files
 from sweep.training.history import RunResult
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def result_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
     for point in run_metrics(result):
         trained[f"metric {point.key}@{point.step}"] = point.value
         trained[f"metric {point.key}"] = point.value  # steps ascend: the last one stays
-    for name, content in completed(result, {}).files.items():
+    for name, content in run_files(result, {}).items():
         theirs = run.artifacts.read(run.run_id, name) if run.artifacts else None
         # The specification covers the configuration; the log may contain times.
         if theirs == content or name in (CONFIG, LOG):

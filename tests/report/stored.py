@@ -16,7 +16,7 @@ import pandas as pd
 
 from sweep.tracking.artifacts import TRACEBACK, LocalArtifacts
 from sweep.tracking.read import StoredRun, StoredSweep
-from sweep.tracking.results import completed
+from sweep.tracking.results import run_files
 from sweep.training.history import RunResult
 
 START = 1_700_000_000_000
@@ -117,7 +117,7 @@ def stored_run(
     store = LocalArtifacts(folder)
     place = store.folder(run_id)
     place.mkdir(parents=True)
-    for name, content in completed(result, {"lr": lr, "iters": iters}).files.items():
+    for name, content in run_files(result, {"lr": lr, "iters": iters}).items():
         (place / name).write_bytes(content)
     if traceback is not None:
         (place / TRACEBACK).write_text(traceback)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from sweep.tracking import read, results
-from sweep.tracking.results import Content, RunRecord
+from sweep.tracking.results import RunRecord
 from sweep.tracking.runs import create_run, store_result
 from sweep.tracking.store import Store
 from sweep.training.curve import THRESHOLDS, kept_steps
 from sweep.training.history import RunResult
+from sweep.training.surroundings import Failure
 from tests.processes import ROOT, clean_environment
 
 SIGNATURE = "ab" * 32
@@ -116,31 +117,31 @@ def start_run(store: Store, **options: Any) -> str:
     return run_id
 
 
-def saved(store: Store, record: RunRecord, content: Content) -> Path:
+def saved(
+    store: Store,
+    record: RunRecord,
+    outcome: RunResult | Failure | None,
+    config: Mapping[str, Any] = CONFIG,
+) -> Path:
     """Write the result file of a run that ends now."""
     owner = f"sweeps/{record.sweep_id}" if record.sweep_id else "runs/single"
-    ended = replace(
-        record,
-        outcome=content.outcome,
-        metrics=content.metrics,
-        tags={**record.tags, **content.tags},
-        end_time=record.start_time + 250,
-    )
-    return results.write(results.folder_of(store.tracking.outputs, owner), ended, content.files)
+    folder = results.folder_of(store.tracking.outputs, owner)
+    files = results.run_files(outcome, config)
+    return results.write(folder, results.ended(record, outcome, 0.25), files)
 
 
-def finish(store: Store, run_id: str, content: Content) -> Path:
+def finish(
+    store: Store,
+    run_id: str,
+    outcome: RunResult | Failure | None,
+    config: Mapping[str, Any] = CONFIG,
+) -> Path:
     """Store the end of a run that was created; return where its result file was."""
-    path = saved(store, _records[run_id], content)
+    path = saved(store, _records[run_id], outcome, config)
     found = results.read(path)
     assert found is not None
     store_result(store, path, found, run_id)
     return path
-
-
-def record(store: Store, run_id: str, value: RunResult, config: Mapping[str, Any] = CONFIG) -> Path:
-    """Store the result of a run."""
-    return finish(store, run_id, results.completed(value, config))
 
 
 def start_script(text: str, *arguments: object) -> subprocess.Popen[str]:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import StoreBusyError, StoreError
-from sweep.tracking import read, results
+from sweep.tracking import read
 from sweep.tracking.locks import (
     EXPIRY,
     HEARTBEAT,
@@ -62,7 +62,7 @@ def record(name):
     return record_of(session.store, name, sweep_id=SWEEP, parent_run_id=parent,
         tags={"sweep.signature": SIGNATURE})
 session.start_runs([record("open")])
-session.finish_runs([saved(session.store, record("done"), results.completed(result(), CONFIG))])
+session.finish_runs([saved(session.store, record("done"), result())])
 print(flush=True)
 time.sleep(600)
 """
@@ -336,6 +336,6 @@ def test_result_of_a_process_that_was_taken_for_gone_counts(store: Store) -> Non
     record = record_of(store, "a", sweep_id=SWEEP, parent_run_id=parent)
     ours.start_runs([record])
     assert len(close_abandoned(store)) == 2
-    ours.finish_runs([saved(store, record, results.completed(result(), CONFIG))])
+    ours.finish_runs([saved(store, record, result())])
     (run,) = read.sweep_runs(store, SWEEP)
     assert (run.status, run.outcome) == ("FINISHED", "completed")

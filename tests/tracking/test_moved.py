@@ -12,7 +12,7 @@ from sweep.tracking import read
 from sweep.tracking.session import create_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
-from tests.tracking.support import PARAMS, SWEEP, plan, record, result, start_run, tree
+from tests.tracking.support import PARAMS, SWEEP, finish, plan, result, start_run, tree
 
 
 def fill(store: Store) -> str:
@@ -20,7 +20,7 @@ def fill(store: Store) -> str:
     run_id = start_run(
         store, name="a", params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
     )
-    record(store, run_id, result())
+    finish(store, run_id, result())
     return run_id
 
 
@@ -49,7 +49,7 @@ def test_copy_is_readdressed_with_a_message(name: str, store: Store, tmp_path: P
     )
     assert len(moved.client.list_artifacts(run_id)) == 4  # as `mlflow ui` looks
     second = start_run(moved, name="b", params=PARAMS, tags={})
-    record(moved, second, result())
+    finish(moved, second, result())
     assert len(moved.client.list_artifacts(second)) == 4
     assert tree(old / "artifacts") == before
     open_store(Tracking("local", new), mode="write", echo=messages.append)

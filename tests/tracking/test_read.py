@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import NotFoundError
-from sweep.tracking import read, results
+from sweep.tracking import read
 from sweep.tracking.session import create_sweep, deduplicate_runs
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import (
@@ -15,7 +15,6 @@ from tests.tracking.support import (
     SWEEP,
     finish,
     plan,
-    record,
     result,
     start_run,
 )
@@ -48,7 +47,7 @@ def test_runs_come_in_plan_order_from_every_page(
 def test_run_reads_back_what_was_recorded(store: Store) -> None:
     value = result(12)
     run_id = start_run(store, name="a", params=PARAMS, tags={})
-    record(store, run_id, value)
+    finish(store, run_id, value)
     run = read.find_run(open_store(store.tracking, mode="read"), run_id)
     assert (run.name, run.status, run.outcome) == ("a", "FINISHED", "completed")
     assert run.config() == CONFIG
@@ -101,15 +100,15 @@ def test_deleted_sweep_and_run_are_named_with_their_restore_command(store: Store
 
 
 def kill(store: Store, run_id: str) -> None:
-    finish(store, run_id, results.interrupted(CONFIG))
+    finish(store, run_id, None)
 
 
 def test_finished_attempt_counts_and_the_others_are_superseded(store: Store) -> None:
     parent = create_sweep(store, SWEEP, plan("a", "b"), {})
     killed, first, second, newest = (begin(store, parent, "a") for _ in range(4))
     kill(store, killed)
-    record(store, second, result())
-    record(store, first, result())
+    finish(store, second, result())
+    finish(store, first, result())
     kill(store, newest)
     earlier, later = (begin(store, parent, "b") for _ in range(2))
     kill(store, earlier)

@@ -52,14 +52,12 @@ def worker(recording: Recorder) -> psutil.Process:
 
 def written(tracking: Tracking, parent: str, cell: int) -> Path:
     """Write the result file of a run of the sweep."""
-    content = results.completed(result(), CONFIG)
     tags = {"sweep.role": "run", "sweep.signature": SIGNATURE, "sweep.id": SWEEP}
     tags |= {"sweep.cell": str(cell), "mlflow.parentRunId": parent}
-    record = results.RunRecord(
-        tracking.name, cell, f"run {cell}", PARAMS, tags, 1, 2, "completed", content.metrics
-    )
+    record = results.RunRecord(tracking.name, cell, f"run {cell}", PARAMS, tags, 1)
     folder = results.folder_of(tracking.outputs, f"sweeps/{SWEEP}")
-    return results.write(folder, record, content.files)
+    files = results.run_files(result(), CONFIG)
+    return results.write(folder, results.ended(record, result(), 0.001), files)
 
 
 def begin(recording: Recorder, tracking: Tracking, *names: str) -> str:

@@ -54,7 +54,7 @@ for name in "012345":  # each dies in a fork, at a later step
         if name == "3": store.client.set_terminated = kill
         if name == "4": results.remove = kill
         if name == "5": os.rename = kill  # the temporary folder is incomplete
-        path = saved(store, record, results.completed(result(int(name) + 10), CONFIG))
+        path = saved(store, record, result(int(name) + 10))
         runs.store_result(store, path, results.read(path), None)
     os.wait()
 """
@@ -80,7 +80,7 @@ def of_sweep(store: Store, parent: str, name: str = "a") -> RunRecord:
 
 
 def completed(store: Store, record: RunRecord, iters: int = 1000) -> Path:
-    return saved(store, record, results.completed(result(iters), CONFIG))
+    return saved(store, record, result(iters))
 
 
 @pytest.mark.slow
@@ -125,7 +125,7 @@ def test_attempt_after_an_interrupted_one_has_a_run_of_its_own(
 ) -> None:
     session.claim_sweep(SWEEP)
     first = of_sweep(store, parent)
-    session.finish_runs([saved(store, first, results.interrupted(CONFIG))])
+    session.finish_runs([saved(store, first, None)])
     later = replace(first, start_time=first.start_time + 5000)
     another = Session(lambda sentence: None, lambda: False, os.getpid())
     another.open_store(store.tracking)

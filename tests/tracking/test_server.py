@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from sweep.errors import NotFoundError, StoreBusyError, StoreError
-from sweep.tracking import read, results
+from sweep.tracking import read
 from sweep.tracking.locks import HEARTBEAT, Beat, recover
 from sweep.tracking.session import Session, create_sweep, end_sweep
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
+from sweep.training.surroundings import Failure
 from tests.processes import clean_environment
 from tests.tracking.support import (
     CONFIG,
@@ -28,7 +29,6 @@ from tests.tracking.support import (
     SWEEP,
     finish,
     plan,
-    record,
     record_of,
     result,
     saved,
@@ -126,7 +126,7 @@ def written(store: Store, parent: str, name: str, iters: int = 1000) -> Path:
     """Write the result file of a run of the sweep."""
     tags = {"sweep.signature": SIGNATURE}
     record = record_of(store, name, tags=tags, sweep_id=SWEEP, parent_run_id=parent)
-    return saved(store, record, results.completed(result(iters), CONFIG))
+    return saved(store, record, result(iters))
 
 
 def test_sweep_goes_through_the_server_alone(remote: Store, tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_sweep_goes_through_the_server_alone(remote: Store, tmp_path: Path) -> N
     weights = {"weights_1": value.errors[:100]}
     large = replace(value, initial_weights=weights, final_weights=weights)
     for name, one in (("b", large), ("a", value)):
-        record(remote, begin(remote, parent, name), one)
-    finish(remote, begin(remote, parent, "c"), results.failed("boom", CONFIG))
+        finish(remote, begin(remote, parent, name), one)
+    finish(remote, begin(remote, parent, "c"), Failure("boom"))
     end_sweep(remote, parent, "FAILED", {}, "x", report)
     reader = open_store(remote.tracking, mode="read")
     assert read.find_sweep(reader, "last").plan() == plan("a", "b", "c")
@@ -193,7 +193,7 @@ def test_result_that_a_server_refuses_keeps_back_no_other(remote: Store, server:
     place = server.folder / "files" / remote.experiment_id / run.run_id
     place.parent.mkdir(parents=True, exist_ok=True)
     place.write_text("in the way")
-    paths = [saved(remote, first, results.completed(result(), CONFIG))]
+    paths = [saved(remote, first, result())]
     paths += [written(remote, parent, name) for name in "bc"]
     finished = session.finish_runs(paths)
     assert [one.state for one in finished] == ["refused", "stored", "stored"]

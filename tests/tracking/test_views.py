@@ -72,7 +72,7 @@ def make_sweep(store: Store, sweep_id: str = support.SWEEP, runs: int = 2) -> st
         )
         final = {label: at / rate for at, label in enumerate(support.NAMES)}
         result = support.result(final_error=0.1 / rate, final_weights=final)
-        support.record(store, started, result)
+        support.finish(store, started, result)
     totals = totals_of(read.sweep_runs(store, sweep_id), question_of(plan))
     end_sweep(store, run_id, "FINISHED", totals)
     return run_id

@@ -32,7 +32,6 @@ from tests.tracking.support import (
     diverged,
     finish,
     plan,
-    record,
     record_of,
     result,
     saved,
@@ -46,7 +45,7 @@ def written(store: Store, value: Any, **options: Any) -> Run:
     options = {"name": "lr=0.05,iters=1000", "params": PARAMS, "tags": {}, **options}
     run_id = start_run(store, **options)
     assert store.client.get_run(run_id).info.status == "RUNNING"
-    record(store, run_id, value)
+    finish(store, run_id, value)
     return store.client.get_run(run_id)
 
 
@@ -213,7 +212,7 @@ def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store)
             session.log_curve(begun.cell, begun.start_time, part)
     shown = store.client.get_metric_history(run_id, "error")
     assert {0, 1, 10, 100, 1000} <= {point.step for point in shown}
-    session.finish_runs([saved(store, begun, results.completed(value, CONFIG))])
+    session.finish_runs([saved(store, begun, value)])
     history = store.client.get_metric_history(run_id, "error")
     found = {point.step: point.value for point in history}
     assert len(history) == len(found) <= CHART_POINTS and set(found) > {p.step for p in shown}
@@ -260,7 +259,7 @@ def test_run_that_was_never_finite_has_no_curve(store: Store) -> None:
 
 def test_failed_run_keeps_its_traceback(store: Store) -> None:
     run_id = start_run(store, name="bad", params=PARAMS, tags={})
-    finish(store, run_id, results.failed("Traceback <b>\n  ValueError: \udcff", CONFIG))
+    finish(store, run_id, Failure("Traceback <b>\n  ValueError: \udcff"))
     run = read.find_run(store, run_id)
     assert (run.status, run.outcome) == ("FAILED", "failed")
     assert run.params == PARAMS
@@ -279,7 +278,7 @@ def test_run_that_was_deleted_meanwhile(store: Store) -> None:
     run_id = start_run(store, name="gone", params=PARAMS, tags={})
     store.client.delete_run(run_id)
     with pytest.raises(RunGoneError, match="restore"):
-        record(store, run_id, result())
+        finish(store, run_id, result())
     folder = results.folder_of(store.tracking.outputs, "runs/single")
     assert results.read(results.waiting(folder)[0]) is not None  # nothing is lost
 
@@ -329,12 +328,12 @@ def test_chart_of_a_very_long_run_has_no_more_points() -> None:
 
 def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> None:
     first = start_run(store, name="a", params=PARAMS, tags={})
-    record(store, first, diverged())
+    finish(store, first, diverged())
     run = StoredRun.of(store, store.client.get_run(first))
     taken = results.result_of(run)
     assert taken is not None
     second = start_run(store, name="b", params=PARAMS, tags={})
-    record(store, second, taken)
+    finish(store, second, taken)
     for name in ("weights.json", "curve.parquet", "thresholds.json"):
         assert store.artifacts.read(second, name) == store.artifacts.read(first, name)
     again = store.client.get_run(second).data.metrics
@@ -353,9 +352,9 @@ def test_sweep_has_its_plan_before_its_runs_and_its_report_after(
             store, name=name, params=PARAMS, tags={}, sweep_id=SWEEP, parent_run_id=parent
         )
         if value is None:
-            finish(store, run_id, results.failed("boom", CONFIG))
+            finish(store, run_id, Failure("boom"))
         else:
-            record(store, run_id, value)
+            finish(store, run_id, value)
     report = tmp_path / "report"
     (report / "sub").mkdir(parents=True)
     (report / "index.html").write_text("<p>")
