@@ -8,7 +8,8 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
@@ -32,6 +33,9 @@ RESUMED = re.compile(
 """Keys that are kept when a sweep is resumed: where it is stored and how it runs."""
 
 MANY_SCALARS = 64
+
+ADDRESS = "http://127.0.0.1:5000/"
+"""Default address of ``python -m sweep.ui``."""
 
 
 def echo(text: str = "") -> None:
@@ -74,13 +78,63 @@ def resume_command(sweep_id: str) -> str:
 
 def ui_command(options: Settings) -> str:
     """Return the command that opens the MLflow UI on this store."""
+    if options.tracking.kind != "local":
+        return f"open {page_address(options)} in a browser"
+    path = os.path.relpath(options.outputs / "mlflow.db")
+    if path.startswith(".."):
+        path = str(options.outputs / "mlflow.db")
+    return f"mlflow ui --backend-store-uri {shlex.quote(f'sqlite:///{path}')}"
+
+
+def show_command(options: Settings, sweep_id: str) -> str:
+    """Return the command that shows a sweep in the MLflow UI, without default values."""
+    return shlex.join(["python", "-m", "sweep.ui", f"sweep={sweep_id}", *store_arguments(options)])
+
+
+def store_arguments(options: Settings) -> list[str]:
+    """Return the overrides that select the store in another command, without default values."""
+    words = []
+    if options.outputs != Path("outputs").resolve():
+        path = os.path.relpath(options.outputs)
+        words.append(_override("outputs", str(options.outputs) if path[:2] == ".." else path))
+    if options.tracking.experiment != "sweep":
+        words.append(_override("tracking.experiment", options.tracking.experiment))
+    if options.tracking.kind != "local":
+        words.append(f"tracking={options.tracking.kind}")
+        if options.tracking.uri:
+            words.append(_override("tracking.uri", without_password(options.tracking.uri)))
+    return words
+
+
+def ending_lines(options: Settings, sweep_id: str, links: Mapping[str, str]) -> list[str]:
+    """Return the lines a sweep prints when it ends: the command for the UI, and the link."""
+    link = f"{page_address(options)}{links['compare']}"
+    if options.tracking.kind != "local":
+        return [f"Compare:     {link}"]
+    return [f"Compare:     {show_command(options, sweep_id)}", f"  serves     {link}"]
+
+
+def run_pages(options: Settings, experiment_id: str) -> str:
+    """Return the address of run pages in the MLflow UI, to which a run id is appended."""
+    return f"{page_address(options)}#/experiments/{experiment_id}/runs/"
+
+
+def page_address(options: Settings) -> str:
+    """Return the address of MLflow's pages, without a password."""
     if options.tracking.kind == "local":
-        path = os.path.relpath(options.outputs / "mlflow.db")
-        if path.startswith(".."):
-            path = str(options.outputs / "mlflow.db")
-        return f"mlflow ui --backend-store-uri {shlex.quote(f'sqlite:///{path}')}"
-    address = str(options.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI"))
-    return f"open {without_password(address)} in a browser"
+        return ADDRESS
+    uri = options.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
+    return without_password(uri).rstrip("/") + "/"
+
+
+def _override(key: str, value: str) -> str:
+    """Return an override whose value Hydra and OmegaConf parse as exactly this text."""
+    if re.fullmatch(r"[A-Za-z_/][\w./-]*", value, re.ASCII):
+        return f"{key}={value}"
+    # In a quoted value Hydra keeps backslashes, except before a quote.
+    quoted = re.sub(r"(\\*)('|$)", lambda m: m[1] * 2 + m[2].replace("'", "\\'"), value)
+    quoted = quoted.replace("${", "\\${")
+    return f"{key}='{quoted}'"
 
 
 def single_run(spec: RunSpec, result: RunResult) -> None:

@@ -21,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 
 from sweep.cli.app import tool
 from sweep.tracking.entities import NOTE
-from sweep.ui.links import store_arguments
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -88,7 +87,7 @@ def export(config: DictConfig) -> None:
     if target.suffix == ".zip":
         there = there.model_copy(update={"outputs": Path.cwd() / target.stem})
     unpack = "Unpack it, then verify it: " if target.suffix == ".zip" else "Verify it: "
-    console.echo(f"{unpack} python -m sweep.verify {shlex.join(store_arguments(there))}")
+    console.echo(f"{unpack} python -m sweep.verify {shlex.join(console.store_arguments(there))}")
 
 
 @contextmanager

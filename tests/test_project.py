@@ -103,16 +103,12 @@ ROOMS = [
             "sweep.console",
             "sweep.errors",
         ]
-        + ["sweep.question", "sweep.report*", "sweep.tracking*", "sweep.ui.links"],
+        + ["sweep.question", "sweep.report*", "sweep.tracking*"],
     ),
     (
-        ["sweep.ui.__main__"],
+        ["sweep.ui"],
         ["sweep.cli.*", "sweep.console", "sweep.engine.signals", "sweep.config.settings"]
-        + ["sweep.errors", "sweep.tracking*", "sweep.ui*"],
-    ),
-    (
-        ["sweep.ui", "sweep.ui.*"],
-        ["sweep.checks", "sweep.errors", "sweep.config.settings", "sweep.tracking*", "sweep.ui*"],
+        + ["sweep.errors", "sweep.tracking*"],
     ),
     (
         ["sweep.report", "sweep.report.*"],
@@ -151,8 +147,7 @@ ROOMS = [
             "sweep.training.curve",
             "sweep.training.history",
             "sweep.training.surroundings",
-        ]
-        + ["sweep.ui.links"],
+        ],
     ),
     (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),
     (
@@ -185,8 +180,7 @@ ROOMS = [
         ["sweep.export"],
         [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data*"]
         + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]
-        + ["sweep.tracking.database", "sweep.tracking.pages"]
-        + ["sweep.ui.links"],
+        + ["sweep.tracking.database", "sweep.tracking.pages"],
     ),
     (
         ["sweep.model"],

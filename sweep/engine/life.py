@@ -28,7 +28,6 @@ from sweep.question import question_of
 from sweep.tracking.entities import platform_tags
 from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
-from sweep.ui.links import ending_lines, run_pages, store_arguments
 
 if TYPE_CHECKING:
     from sweep.report.build import Report
@@ -150,7 +149,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
     question = question_of({}, options.metric, options.mode, options.repeats).document()
     document = plan.document(sweep_id, options.tracking.experiment, created, question)
     sweep = Sweep(sweep_id, plan, options, recorder, stop)
-    sweep.run_pages = run_pages(options, experiment)
+    sweep.run_pages = console.run_pages(options, experiment)
     if opening.parent_run_id is None:
         tags = platform_tags()
         sweep.parent_run_id = recorder.call(Session.start_sweep, sweep_id, document, tags)
@@ -233,7 +232,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
         from sweep.tracking.models import log_model
 
         console.echo(f"Model:       {log_model(sweep.options, built.best.run_id)}")
-    for line in ending_lines(sweep.options, sweep.id, links) if links else ():
+    for line in console.ending_lines(sweep.options, sweep.id, links) if links else ():
         console.echo(line)
 
 
@@ -248,7 +247,7 @@ def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Rep
             folder,
             command_ui=console.ui_command(sweep.options),
             run_pages=sweep.run_pages,
-            store_arguments=shlex.join(store_arguments(sweep.options)),
+            store_arguments=shlex.join(console.store_arguments(sweep.options)),
         )
     except OSError as error:
         raise StoreError(

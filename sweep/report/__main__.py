@@ -30,7 +30,6 @@ def report(config: DictConfig) -> None:
     from sweep.tracking import locks, read
     from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
-    from sweep.ui.links import run_pages, store_arguments
 
     plain = plain_values(config)
     options = settings(plain, Path(HydraConfig.get().runtime.cwd))
@@ -52,8 +51,8 @@ def report(config: DictConfig) -> None:
         *both[0],
         folder,
         command_ui=console.ui_command(options),
-        run_pages=run_pages(options, store.experiment_id),
-        store_arguments=shlex.join(store_arguments(options)),
+        run_pages=console.run_pages(options, store.experiment_id),
+        store_arguments=shlex.join(console.store_arguments(options)),
         question=question,
     )
     console.report_built(built, options)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from sweep.errors import ConfigError
-from sweep.ui.__main__ import HOST, listen
+from sweep.ui import HOST, listen
 
 
 def test_port_is_held_before_any_server_answers_there() -> None:

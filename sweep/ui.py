@@ -45,14 +45,13 @@ def ui(config: DictConfig) -> None:
     from sweep.config.settings import settings
     from sweep.engine.signals import stop_on_signals
     from sweep.tracking.settings import from_options
-    from sweep.ui.links import server_address
 
     plain = plain_values(config)
     options = settings(plain, Path.cwd())
     tracking, wanted = from_options(options), str(plain["sweep"])
     with stop_on_signals() as stop:
         if tracking.kind != "local":
-            _links(tracking, wanted)(server_address(options))
+            _links(tracking, wanted)(console.page_address(options))
             return
         with listen(plain["port"]) as listening:
             show = _links(tracking, wanted)

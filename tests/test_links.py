@@ -10,7 +10,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from sweep.config.settings import Settings, Tracking, settings
-from sweep.ui.links import ending_lines, run_pages, store_arguments, ui_command
+from sweep.console import ending_lines, run_pages, show_command, store_arguments
 
 LINKS = {"compare": "#/c", "weights": "#/w"}
 
@@ -27,7 +27,7 @@ def on_server(options: Settings, uri: str | None) -> Settings:
 
 
 def test_command_is_short_where_nothing_differs(options: Settings) -> None:
-    assert ui_command(options, "s-1") == "python -m sweep.ui sweep=s-1"
+    assert show_command(options, "s-1") == "python -m sweep.ui sweep=s-1"
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_command_says_other_outputs_and_experiment_as_hydra_reads_them(
     other = Tracking(kind="local", experiment=experiment, uri=None)
     update = {"outputs": tmp_path / "lr=0.1, all", "tracking": other}
     options = options.model_copy(update=update)
-    words = shlex.split(ui_command(options, "s-1"))
+    words = shlex.split(show_command(options, "s-1"))
     read = OverridesParser.create().parse_overrides(words[3:])
     values = OmegaConf.create({override.key_or_group: override.value() for override in read})
     assert values["tracking.experiment"] == experiment

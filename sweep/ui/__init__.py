@@ -1,1 +1,0 @@
-"""Show a stored sweep in the MLflow UI."""
