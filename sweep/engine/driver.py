@@ -158,11 +158,10 @@ class Driver:
             yield from batch.fail(reply)
             return
         batch.slices += 1
-        if any(state is not None for state in reply.states):
+        if any(part.state is not None for part in reply.parts):
             batch.deaths = 0
         self._resting[slot] = batch  # before any yield, as the caller may close the generator there
-        slices = zip(batch.members, reply.parts, reply.states, strict=True)
-        for ended in [member.take(parts, state) for member, parts, state in slices]:
+        for ended in list(map(Member.take, batch.members, reply.parts)):
             yield from ended
         if reply.failure is not None:
             yield from batch.fail(reply.failure)

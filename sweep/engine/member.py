@@ -12,7 +12,7 @@ from sweep.engine.plan import Cell, Trajectory
 from sweep.training.curve import CurveSlice
 from sweep.training.history import History, RunResult
 from sweep.training.surroundings import Failure
-from sweep.training.task import Item, Part, Saved
+from sweep.training.task import Item, Part
 
 CHART_SECONDS = 3.0
 KEEP_SECONDS = 20.0
@@ -90,12 +90,12 @@ class Member:
         cuts, environment = tuple(history.left), self._listener.environment(one)
         return Item(one.spec, cuts, history.saved, self._max_seconds, environment)
 
-    def take(self, parts: Sequence[Part], state: Saved | None) -> Iterator[tuple[Cell, Outcome]]:
-        """Append the parts of a slice at once; return an iterator over the runs that ended."""
+    def take(self, part: Part) -> Iterator[tuple[Cell, Outcome]]:
+        """Append a part at once; return an iterator over the runs that ended in it."""
         if not self._open:
             return iter(())  # it ended before others of its batch
-        printed = "".join(part.printed for part in parts)
-        return self._report(self.history.add(parts, state), printed, fresh=state is not None)
+        printed = "".join(one.printed for one in (*part.snapshots, part))
+        return self._report(self.history.add(part), printed, fresh=part.state is not None)
 
     def _report(
         self, results: Iterator[RunResult], printed: str, *, fresh: bool

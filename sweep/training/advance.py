@@ -41,7 +41,7 @@ STATE_SECONDS = 20.0
 
 @dataclass
 class Trajectory:
-    """Item number `at` of a batch in training: its curve, and the parts of the current slice."""
+    """Item number `at` of a batch in training, and what the current slice has added to it."""
 
     batch: Batch
     at: int
@@ -50,7 +50,8 @@ class Trajectory:
     seconds: float = 0.0
     marks: Landmarks = field(default_factory=Landmarks)
     slices: list[CurveSlice] = field(default_factory=list)
-    parts: list[Part] = field(default_factory=list)
+    snapshots: list[Snapshot] = field(default_factory=list)
+    initial: Mapping[str, Any] | None = None
     ended: bool = False
 
     @property
@@ -75,7 +76,7 @@ class Trajectory:
         self.slices.append(new)
 
     def end_run(self) -> None:
-        """End a part at a cut point, a divergence, a stop or `max_seconds`."""
+        """Take a snapshot at a cut point, a divergence, a stop or `max_seconds`."""
         diverged = self.marks.diverged_at is not None
         cut = bool(self.cuts) and self.marks.last == self.cuts[0]
         if cut:
@@ -83,40 +84,33 @@ class Trajectory:
         late = bool(self.cuts) and self.seconds >= self.max_seconds
         self.ended = diverged or self.marks.stopped_at is not None or late
         if cut or self.ended:
-            self.end_part(self._snapshot(diverged))
+            self.snapshots.append(replace(self._snapshot(diverged), printed=take()))
 
-    def end_part(self, taken: Snapshot | None, *, initial: bool = False) -> None:
+    def end_slice(self, state: Saved | None) -> Part:
+        """Return and remove what the slice has added."""
         curve = replace(joined([*self.slices, CurveSlice(self.marks)]), marks=self.marks)
-        self.slices = []
-        ended = self.ended and taken is not None
-        self.parts.append(Part(curve, self.seconds, taken, ended, initial, take()))
-
-    def end_slice(self) -> tuple[Part, ...]:
-        """Return and remove the parts of the slice."""
-        if self.under_way:
-            self.end_part(None)
-        parts, self.parts = tuple(self.parts), []
-        return parts
+        snapshots = tuple(self.snapshots)
+        part = Part(curve, self.seconds, snapshots, state, self.initial, take())
+        self.slices, self.snapshots, self.initial = [], [], None
+        return part
 
     def close(self) -> None:
-        """Close the trainer; add its output and any exception to the last part."""
+        """Close the trainer; add its output and any exception to the last snapshot."""
         failure = None
         try:
             self.batch.close()
         except BaseException as error:
             failure = Failure.of(error)
-        part = self.parts.pop()
-        taken = part.snapshot
-        if taken is not None and taken.failure is None:
-            taken = replace(taken, failure=failure)
-        self.parts.append(replace(part, snapshot=taken, printed=part.printed + take()))
+        last = self.snapshots[-1]
+        printed = last.printed + take()
+        self.snapshots[-1] = replace(last, failure=last.failure or failure, printed=printed)
 
     def _snapshot(self, diverged: bool) -> Snapshot:
         """Take a snapshot; an exception is stored in it, so the training is not lost."""
         stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
-        taken = Snapshot(stalled_at=stalled_at, best=self.batch.best)
+        taken = Snapshot(self.marks, self.seconds, self.ended, stalled_at=stalled_at)
         try:
-            taken = replace(taken, weights=snapshot(self.trainer))
+            taken = replace(taken, best=self.batch.best, weights=snapshot(self.trainer))
             return taken if diverged else replace(taken, metrics=checked_metrics(self.trainer))
         except BaseException as error:
             return replace(taken, failure=Failure.of(error))
@@ -144,7 +138,7 @@ class Training:
         ]
         starts = saved or [None] * len(cuts)
         now = batch.now()
-        initial = [Snapshot(snapshot(trainer)) for trainer in batch.items]
+        initial = [snapshot(trainer) for trainer in batch.items]
         if states := [start.trainer for start in starts if start]:
             batch.restore(states)
         for item, start, weights in zip(self._items, starts, initial, strict=True):
@@ -152,7 +146,7 @@ class Training:
                 item.marks, item.seconds = start.marks, start.seconds
             else:
                 item.append(now)
-            item.end_part(weights, initial=True)
+            item.initial = weights
             item.end_run()
         self._resumable = [batch.savable and resumable(trainer) for trainer in batch.items]
 
@@ -187,7 +181,7 @@ class Training:
         states = tuple(self._states())
         if self.done and len(self._items) == 1:
             self._items[0].close()
-        return SliceResult(tuple(item.end_slice() for item in self._items), states)
+        return SliceResult(tuple(map(Trajectory.end_slice, self._items, states)))
 
     def close(self) -> None:
         """Close the trainers."""
@@ -195,8 +189,7 @@ class Training:
 
     def failed(self, failure: Failure) -> SliceResult:
         """Return the parts trained before a failure, without states."""
-        parts = tuple(item.end_slice() for item in self._items)
-        return SliceResult(parts, (None,) * len(parts), failure)
+        return SliceResult(tuple(item.end_slice(None) for item in self._items), failure)
 
     def _next_calls(self, elapsed: float) -> int:
         """Return the iterations of the next call: for CALL_SECONDS, at most tenfold."""
@@ -238,7 +231,7 @@ def advance(task: Task, kept: list[Training] | None = None) -> SliceResult | Fai
                 [item.max_seconds for item in task.items],
                 task.items[0].environment,
             )
-        result = training.advance(task.seconds)
+        result = training.advance(task.seconds, task.iterations)
     except BaseException as error:
         failure = Failure.of(error, take())
         return failure if training is None else training.failed(failure)

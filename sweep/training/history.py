@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from sweep.training.curve import THRESHOLDS, CurveSlice, Landmarks, Points, charted, joined
 from sweep.training.surroundings import Failure
-from sweep.training.task import Part, Saved, Weights
+from sweep.training.task import Part, Saved, Snapshot, Weights
 
 MOST_PRINTED = 2**20
 """Most characters of a trajectory's printed output that are kept."""
@@ -83,40 +83,39 @@ class History:
         self._slices = [self.curve.until(saved.marks)]
         self.seconds, self.printed = saved.seconds, saved.printed
 
-    def add(self, parts: Sequence[Part], state: Saved | None = None) -> Iterator[RunResult]:
-        """Append the parts of a slice; return an iterator of the results of runs that end in it.
+    def add(self, part: Part) -> Iterator[RunResult]:
+        """Append what a slice added; return an iterator of the results of runs that end in it.
 
-        All parts are appended at once; results are computed lazily. `state` is the one after the
-        last part, to continue from.
+        All is appended at once; results are computed lazily.
         """
-        endings = [ending for part in parts for ending in self._append(part)]
-        if state is not None:
-            self.saved = replace(state, printed=self.printed)
-        return (self._result(*ending) for ending in endings)
-
-    def _append(self, part: Part) -> Iterator[tuple[int, str, Part, str]]:
-        """Append a part; yield (iterations, outcome, part, output) of each run it ends."""
         self._slices.append(part.curve)
         self.seconds = part.seconds
+        if part.initial is not None:
+            self._initial = part.initial
+        endings = [ending for snapshot in part.snapshots for ending in self._endings(snapshot)]
+        self._print(part.printed)
+        if part.state is not None:
+            self.saved = replace(part.state, printed=self.printed)
+        return (self._result(*ending) for ending in endings)
+
+    def _print(self, text: str) -> None:
         room = MOST_PRINTED - len(self.printed)
-        if part.printed and room >= 0:
-            left_out = LEFT_OUT if len(part.printed) > room else ""
-            self.printed += part.printed[:room] + left_out
-        if part.snapshot is None:
-            return
-        if part.initial:
-            self._initial = part.snapshot.weights
-            return
-        marks = part.curve.marks
-        while self.left and (part.ended or self.left[0] <= marks.last):
+        if text and room >= 0:
+            self.printed += text[:room] + (LEFT_OUT if len(text) > room else "")
+
+    def _endings(self, at_end: Snapshot) -> Iterator[tuple[int, str, Snapshot, str]]:
+        """Yield (iterations, outcome, snapshot, output) of each run that a snapshot ends."""
+        self._print(at_end.printed)
+        marks = at_end.marks
+        while self.left and (at_end.ended or self.left[0] <= marks.last):
             iters = self.left.popleft()
             if marks.diverged_at is not None:
                 outcome = "diverged"
             elif iters > marks.last and marks.stopped_at is None:
                 outcome = "interrupted"
             else:
-                outcome = "failed" if part.snapshot.failure else "completed"
-            yield iters, outcome, part, self.printed
+                outcome = "failed" if at_end.failure else "completed"
+            yield iters, outcome, at_end, self.printed
 
     def charted(self) -> CurveSlice | None:
         """Return the points for charts that are new since the last call; None if there are none."""
@@ -128,9 +127,8 @@ class History:
         self._shown = int(chosen[-1])
         return curve.at(np.searchsorted(curve.steps, chosen))
 
-    def _result(self, iters: int, outcome: str, part: Part, printed: str) -> RunResult:
-        marks, at_end = part.curve.marks, part.snapshot
-        assert at_end is not None
+    def _result(self, iters: int, outcome: str, at_end: Snapshot, printed: str) -> RunResult:
+        marks = at_end.marks
         curve = self.curve.until(marks).completed()
         finite, reached = len(curve.steps) > 0, outcome in ("completed", "failed")
         last = {name: value for name, (_, value) in marks.named.items()}
@@ -150,7 +148,7 @@ class History:
             thresholds={k: crossed.get(k) for k in THRESHOLDS},
             initial_weights=self._initial,
             final_weights=at_end.weights,
-            train_seconds=part.seconds,
+            train_seconds=at_end.seconds,
             metrics={**{n: v for n, v in last.items() if not math.isfinite(v)}, **at_end.metrics},
             validation=curve.validation,
             final_validation_error=_finite(marks.last_values[1]) if reached else None,

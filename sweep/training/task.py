@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Task:
-    """Advance a batch by a slice of about `seconds`.
+    """Advance a batch by a slice of about `seconds`, and of at most `iterations`.
 
     A worker continues the training it keeps only if the next slice is `number` of `batch`. The
     `items` are all at one step; None if the worker has them.
@@ -51,45 +51,52 @@ class Task:
     number: int
     seconds: float
     items: tuple[Item, ...] | None
+    iterations: float = math.inf
 
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Weights and a trainer's own metrics at a step."""
+    """Weights and a trainer's own metrics at a cut point or the end of a trajectory.
 
+    `seconds` is the training time from step 0; in a batch the time of each call is divided equally
+    among the trajectories in training. `printed` is the output since the last snapshot.
+    """
+
+    marks: Landmarks  # of the steps up to this one
+    seconds: float
+    ended: bool  # not trained further: diverged, stopped, or `max_seconds` passed
     weights: Weights = field(default_factory=dict)
     metrics: Mapping[str, float] = field(default_factory=dict)
     stalled_at: int | None = None  # the step from which no weight changes
     failure: Failure | None = None  # the exception of `weights()`, `metrics()` or `close()`
     best: Weights | None = None  # kept by early stopping
+    printed: str = ""
 
 
 @dataclass(frozen=True)
 class Part:
-    """A stretch of a trajectory, and what was printed in it.
+    """What a slice adds to one trajectory.
 
-    `seconds` is the training time from step 0 to its end; in a batch the time of each call is
-    divided equally among the trajectories in training.
+    `initial` are the weights of step 0, if the trainer was built in this slice. The state is None
+    if the trainer has none, or if it is large and not due.
     """
 
     curve: CurveSlice
     seconds: float
-    snapshot: Snapshot | None  # at a cut point or the end of the trajectory
-    ended: bool = False  # not trained further: diverged, stopped, or `max_seconds` passed
-    initial: bool = False  # `snapshot` is that of step 0
-    printed: str = ""
+    snapshots: tuple[Snapshot, ...]
+    state: Saved | None
+    initial: Weights | None
+    printed: str  # since the last snapshot
 
 
 @dataclass(frozen=True)
 class SliceResult:
     """Results of a slice for each trajectory of the batch.
 
-    Each part ends at a cut point or with the slice. A state is None if the trainer has none, or
-    if it is large and not due. `failure` is the trainer's exception after the parts.
+    `failure` is the trainer's exception, raised after what the parts hold.
     """
 
-    parts: tuple[tuple[Part, ...], ...]
-    states: tuple[Saved | None, ...]
+    parts: tuple[Part, ...]
     failure: Failure | None = None
 
 

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.engine.executors.worker import Worker
-from sweep.training.advance import Training
+from sweep.training.advance import Training, advance
 from sweep.training.advance import train as train_batch
 from sweep.training.backprop import Backprop
 from sweep.training.curve import (
@@ -434,8 +434,8 @@ def by_slices(
         saved = [histories[at].saved for at in alive]
         training = Training(chosen(make(), alive), [histories[at].left for at in alive], saved)
         done = training.advance(iterations=next(lengths))
-        for at, parts, state in zip(alive, done.parts, done.states, strict=True):
-            results[at] += histories[at].add(parts, state)
+        for at, part in zip(alive, done.parts, strict=True):
+            results[at] += histories[at].add(part)
         alive = [at for at in alive if histories[at].left]
     return results
 
@@ -511,8 +511,8 @@ def test_max_seconds_is_the_time_of_each_trajectory_itself(
     training = Training(side_by_side([0.1, 0.2]), cuts, None, [0.05, 0.2])
     histories = [History(one) for one in cuts]
     results = [
-        list(history.add(parts))
-        for history, parts in zip(histories, training.advance().parts, strict=True)
+        list(history.add(part))
+        for history, part in zip(histories, training.advance().parts, strict=True)
     ]
     assert [[one.outcome for one in own] for own in results] == [["interrupted"]] * 2
     ((first,), (second,)) = results
@@ -522,7 +522,7 @@ def test_max_seconds_is_the_time_of_each_trajectory_itself(
 
 def test_time_that_was_trained_before_counts() -> None:
     training = Training(BatchOfOne(Kept(wave)), [[100]])
-    (saved,) = training.advance(iterations=50).states
+    saved = training.advance(iterations=50).parts[0].state
     assert saved is not None
     old = replace(saved, seconds=1e6)
     again = Training(BatchOfOne(Kept(wave)), [[100]], [old], [1e6])
@@ -536,10 +536,10 @@ def test_time_that_was_trained_before_counts() -> None:
 
 def test_slice_ends_after_its_seconds_and_within_its_iterations() -> None:
     training = Training(BatchOfOne(Kept(wave)), [[10**9]])
-    (state,) = training.advance(iterations=777).states
+    state = training.advance(iterations=777).parts[0].state
     assert state is not None and state.marks.last == 777
     training.advance(seconds=0.0)
-    (state,) = training.advance(iterations=0).states
+    state = training.advance(iterations=0).parts[0].state
     assert state is not None and 777 < state.marks.last < 10**6
 
 
@@ -549,7 +549,7 @@ def test_large_state_comes_back_when_it_is_due_alone() -> None:
             return {**super().state(), "block": np.zeros(100_000)}
 
     training = Training(BatchOfOne(Large(wave)), [[10**9]])
-    states = [training.advance(iterations=10).states[0] for _ in range(3)]
+    states = [training.advance(iterations=10).parts[0].state for _ in range(3)]
     assert [state is not None for state in states] == [True, False, False]
 
 
@@ -620,13 +620,34 @@ def task(
     return Task(0, number, seconds, items if begin else None)
 
 
+@settings(max_examples=10, deadline=None)
+@given(lengths=st.lists(st.integers(1, 300), min_size=2, max_size=4))
+def test_advance_is_a_function_of_its_task(lengths: list[int]) -> None:
+    """Trainers that a worker has kept give what new ones give from the last state."""
+    items = tuple(Item(spec(lr=lr, iters=10**6), (150, 10**6)) for lr in (0.1, 0.2))
+    kept: list[Training] = []
+    for at, length in enumerate(lengths):
+        one = advance(Task(0, at, math.inf, items, length))
+        other = advance(Task(0, at, math.inf, None if at else items, length), kept)
+        assert isinstance(one, SliceResult) and isinstance(other, SliceResult)
+        for first, second in zip(one.parts, other.parts, strict=True):
+            assert first.state is not None and second.state is not None
+            assert repr(first.curve) == repr(second.curve)
+            assert repr(first.state.trainer) == repr(second.state.trainer)
+            assert [s.weights for s in first.snapshots] == [s.weights for s in second.snapshots]
+        items = tuple(
+            replace(item, saved=part.state, cuts=item.cuts[len(part.snapshots) :])
+            for item, part in zip(items, one.parts, strict=True)
+        )
+
+
 def test_worker_goes_on_with_the_slice_that_follows_alone() -> None:
     worker = Worker()
     first = worker.advance(task(0, 0.1))
     assert isinstance(first, SliceResult)
     second = worker.advance(task(1, begin=False))
     assert isinstance(second, SliceResult)
-    assert len(second.parts[0]) == 1 and second.parts[0][0].curve.steps[0] > 0
+    assert second.parts[0].initial is None and second.parts[0].curve.steps[0] > 0
     assert worker.advance(task(1, begin=False)) is None
     assert worker.advance(task(3, begin=False)) is None
     assert Worker().advance(task(2, begin=False)) is None

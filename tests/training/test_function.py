@@ -298,5 +298,5 @@ def test_file_that_names_mlflow_trains_in_processes(mine: str) -> None:
 def test_what_was_printed_before_a_failure_comes_with_it(mine: str) -> None:
     reply = Worker().advance(task(spec(f"{mine}.breaks")))
     assert isinstance(reply, SliceResult) and reply.failure is not None
-    printed = "".join(part.printed for part in reply.parts[0]) + reply.failure.printed
+    printed = reply.parts[0].printed + reply.failure.printed
     assert printed == "before\nhalf"
