@@ -85,7 +85,7 @@ class Driver:
                     for future in wait(self._running, TICK, FIRST_COMPLETED).done:
                         yield from self._take(future)
                 elif self._resting or any(map(self._may_begin, self._waiting)):
-                    time.sleep(TICK)  # there is no worker
+                    time.sleep(TICK)  # there is no worker, or none is ready to begin
                 else:
                     return
                 yield None
@@ -119,7 +119,9 @@ class Driver:
             if slot in self._resting:
                 self._submit(slot, self._resting.pop(slot))
             elif slot not in busy and self._waiting and self._may_begin(self._waiting[0]):
-                self._submit(slot, self._waiting.popleft())
+                members = self._waiting[0].members
+                if all(self._listener.ready(member.trajectory) for member in members):
+                    self._submit(slot, self._waiting.popleft())
 
     def _slot_alone(self, suspect: _Batch, slots: Sequence[str]) -> str:
         """Free and return a slot for the last try of a batch."""

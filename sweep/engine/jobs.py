@@ -38,9 +38,9 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     assert options.parent is not None
     with stop_on_signals() as stop, start_recorder(console.notice, stop, inline=True) as recorder:
         joined = recorder.call(Session.join_sweep, from_options(options), options.parent)
-        parent_run_id, document = joined
+        experiment_id, parent_run_id, document = joined
         sweep = Sweep(options.parent, _plan_of_job(document, spec), options, recorder, stop)
-        sweep.parent_run_id = parent_run_id
+        sweep.experiment_id, sweep.parent_run_id = experiment_id, parent_run_id
         failed = None
         try:
             with store_needed():

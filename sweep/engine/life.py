@@ -139,7 +139,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         # Import what the end needs while the recorder opens the store.
         from sweep.report import build  # noqa: F401
 
-        experiment, sentences = recorder.result(opened)
+        experiment_id, sentences = recorder.result(opened)
         stored = [] if new else recorder.call(Session.claim_sweep, sweep_id)
     for sentence in sentences:
         if new or f"resume={sweep_id} " not in sentence:
@@ -149,7 +149,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
     question = question_of({}, options.metric, options.mode, options.repeats).document()
     document = plan.document(sweep_id, options.tracking.experiment, created, question)
     sweep = Sweep(sweep_id, plan, options, recorder, stop)
-    sweep.run_pages = console.run_pages(options, experiment)
+    sweep.experiment_id = experiment_id
     if opening.parent_run_id is None:
         tags = platform_tags()
         sweep.parent_run_id = recorder.call(Session.start_sweep, sweep_id, document, tags)
@@ -246,7 +246,7 @@ def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Rep
             runs,
             folder,
             command_ui=console.ui_command(sweep.options),
-            run_pages=sweep.run_pages,
+            run_pages=console.run_pages(sweep.options, sweep.experiment_id),
             store_arguments=shlex.join(console.store_arguments(sweep.options)),
         )
     except OSError as error:

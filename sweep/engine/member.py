@@ -33,6 +33,10 @@ class Listener:
         """Return the checkpoint file of a trajectory; None for no checkpoints."""
         return None
 
+    def ready(self, trajectory: Trajectory) -> bool:
+        """Return whether `environment` can be called; asked again about every `driver.TICK`."""
+        return True
+
     def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
         """Return the environment variables of a trajectory's training."""
         return {}

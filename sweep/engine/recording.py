@@ -38,6 +38,9 @@ BATCH = 16
 SOON = 1.0
 """Seconds of training after which a run is created in the store; shorter ones at their end."""
 
+ACTIVE_SECONDS = 5.0
+"""Seconds of waiting for a server after which a user's trainer begins without an active run."""
+
 RETRY = 3.0
 SERVER_RETURNS = 20.0
 """Seconds between attempts to reach a server, and until `settle` stops waiting for it."""
@@ -52,6 +55,7 @@ class _Begun:
     cell: Cell
     clock: float  # monotonic start
     created: bool = False
+    active: Future[str | None] | None = None  # its MLflow id, for training code
 
 
 class Recording(Listener):
@@ -67,6 +71,7 @@ class Recording(Listener):
         self.tracking = from_options(options)
         self.folder = results.folder_of(self.tracking.outputs, owner)
         self.progress = ProgressDisplay(0, runs)
+        self.experiment_id = ""  # known once the store is open
         self.waiting: dict[int, Path] = {}  # result files to be stored, by grid point index
         self._begun: dict[int, _Begun] = {}
         self._stored: Future[list[Finished]] | None = None
@@ -126,18 +131,37 @@ class Recording(Listener):
     def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
         """Return the variables that configure MLflow for a user's training code.
 
-        The trajectory's longest run, created here, is the active run. A thread-safe trainer has
-        no active run, as it may share its process with others.
+        The trajectory's longest run is the active run. A thread-safe trainer has no active run, as
+        it may share its process with others.
         """
         if trajectory.spec.trainer.built_in:
             return {}
-        cell = trajectory.cells[-1]
+        cell, run_id = trajectory.cells[-1], None
+        if not trajectory.spec.trainer.thread_safe:
+            active = self._active(cell)
+            run_id = self.recorder.result(active) if active.done() else None
+            if run_id is None and not self.stop():
+                console.notice(
+                    f"{self.tracking.location} does not answer: {cell.name} begins, and what its "
+                    "training code itself logs to MLflow is no part of its run."
+                )
+        return training_environment(self.tracking, self.experiment_id, run_id)
+
+    def ready(self, trajectory: Trajectory) -> bool:
+        """Return whether the run for `environment` is created, or was waited for long enough."""
+        trainer, cell = trajectory.spec.trainer, trajectory.cells[-1]
+        if trainer.built_in or trainer.thread_safe:
+            return True
+        done = bool(wait([self._active(cell)], TICK).done)
+        return done or time.monotonic() - self._begun[cell.index].clock > ACTIVE_SECONDS
+
+    def _active(self, cell: Cell) -> Future[str | None]:
         self.start(cell)
         begun = self._begun[cell.index]
-        begun.created = True
-        experiment_id, run_id = self.recorder.call(Session.active_run, begun.record)
-        own = None if trajectory.spec.trainer.thread_safe else run_id
-        return training_environment(self.tracking, experiment_id, own)
+        if begun.active is None:
+            begun.created = True
+            begun.active = self.recorder.submit(Session.active_run, begun.record)
+        return begun.active
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
         """Log a part of the curve of a running run, unless earlier calls are still pending."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -143,10 +143,10 @@ class _Single(Recording):
         self._opened: Future[tuple[str, list[str]]] | None = None
         self._last: Finished | None = None
 
-    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+    def ready(self, trajectory: Trajectory) -> bool:
         if not trajectory.spec.trainer.built_in:
-            self.recorder.result(self._open())
-        return super().environment(trajectory)
+            self.experiment_id, _ = self.recorder.result(self._open())
+        return super().ready(trajectory)
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
         """Log a part of the curve; errors of opening the store are raised at the end."""

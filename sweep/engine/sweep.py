@@ -55,7 +55,6 @@ class Sweep(Recording):
         super().__init__(options, f"sweeps/{sweep_id}", recorder, stop)
         self.id, self.plan = sweep_id, plan
         self.estimate: Estimate | None = None
-        self.run_pages = ""
         self.finished = self.interrupted = 0
         self.lost = 0  # runs that were deleted, or never begun
         self.left_over = self.cut_off = 0  # at the end of the budget: without a result, and begun

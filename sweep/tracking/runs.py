@@ -89,13 +89,10 @@ class RunWriter:
                 if not self.stopping() and record.cell not in self._ids:
                     self._create(record)
 
-    def active_run(self, record: RunRecord) -> tuple[str, str | None]:
-        """Return the experiment's id and the id of a starting run, created if necessary.
-
-        The run's id is None if it could not be created.
-        """
+    def active_run(self, record: RunRecord) -> str | None:
+        """Return the id of a starting run, created if necessary; None if that is impossible."""
         self.start_runs([record])
-        return self.store.experiment_id, self._ids.get(record.cell)
+        return self._ids.get(record.cell)
 
     def _create(self, record: RunRecord) -> None:
         self._asked.add(record.cell)

@@ -99,15 +99,16 @@ class Session(RunWriter):
         store.call(store.client.update_run, run_id, status="RUNNING")
         self._keep_beating(run_id, beat)
 
-    def join_sweep(self, tracking: Tracking, sweep_id: str) -> tuple[str, dict[str, Any]]:
-        """Open the store in a job outside the driver's process; return parent run id and plan.
+    def join_sweep(self, tracking: Tracking, sweep_id: str) -> tuple[str, str, dict[str, Any]]:
+        """Open the store in a job outside the driver's process.
 
+        Return the experiment's id, the parent run's id and the plan.
         Raises NotFoundError if the store has no sweep of this id.
         """
         self._open(tracking, 0, f"sweeps/{sweep_id}/job-{{cell}}.lock")
         found = read.find_sweep(self.store, sweep_id)
         self.parent_run_id = found.run_id
-        return found.run_id, found.plan()
+        return self.store.experiment_id, found.run_id, found.plan()
 
     def reusable(self, signatures: Collection[str]) -> dict[str, StoredRun]:
         """Return a finished run, of any sweep, for each signature that has one."""

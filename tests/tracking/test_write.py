@@ -204,7 +204,7 @@ def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store)
     session = Session(print, lambda: False, os.getpid())
     session.store = store
     begun = record_of(store, "long")
-    _, run_id = session.active_run(begun)
+    run_id = session.active_run(begun)
     assert run_id is not None
     for at in range(0, 4000, 1000):
         part = CurveSlice(Landmarks(), value.steps[at : at + 1000], value.errors[at : at + 1000])

@@ -1,0 +1,55 @@
+"""Training beside a recorder that does not answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sweep.config.settings import settings
+from sweep.engine.executors import create
+from sweep.engine.plan import Trajectory
+from sweep.engine.recording import Recording
+from sweep.engine.signals import StopRequest
+from sweep.tracking.recorder import recorder
+from sweep.training.history import RunResult
+from tests.engine.driving import trajectory
+
+
+@pytest.fixture
+def held_up(tmp_path: Path) -> Iterator[Recording]:
+    """Yield a recording whose recorder is busy until the end of the test."""
+    tracking = {"kind": "local", "experiment": "x"}
+    options = settings({"outputs": "outputs", "tracking": tracking}, tmp_path)
+    free = threading.Event()
+    with recorder(print, lambda: False, inline=True) as inline:
+        try:
+            inline.submit(lambda session: free.wait())
+            yield Recording(options, "runs/x", inline, StopRequest())
+        finally:
+            free.set()
+
+
+def numbered(number: int, cls: str, *cuts: int) -> Trajectory:
+    own = trajectory(cls, 0.1 + number, *cuts)
+    return Trajectory(tuple(replace(cell, index=10 * number + cell.index) for cell in own.cells))
+
+
+@pytest.mark.parametrize("cls", ["Falling", "Interrupting"])
+def test_users_trainer_is_not_held_up_by_a_recorder_that_does_not_answer(
+    cls: str,
+    held_up: Recording,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A class that may not share its process waits for its run, but others train meanwhile."""
+    monkeypatch.setattr("sweep.engine.recording.ACTIVE_SECONDS", 0.5)
+    given = [numbered(0, "Falling", 5), numbered(1, cls, 5, 10), numbered(2, "Falling", 5)]
+    with create("processes", 2) as executor:
+        ended = list(held_up.train([(one,) for one in given], executor))
+    assert len(ended) == 4
+    assert all(isinstance(outcome, RunResult) for _, outcome in ended)
+    assert ("no part of its run" in capsys.readouterr().err) == (cls == "Interrupting")
