@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sweep.config.models import Data as Group
@@ -73,6 +74,46 @@ FILES: list[tuple[str, str | bytes, dict[str, Any], str, dict[str, Any], tuple[i
         r"""'1,000' in column 'x1', row 1: .*'data.read.thousands=","'""",
         {"read": {"thousands": ","}},
         (4, 2, 1),
+    ),
+    (
+        "comma.csv",
+        SENSOR,
+        {"inputs": "all", "targets": ["AH"], "drop": ["Date"], "read": {"thousands": ","}},
+        r"""'2,6' in column 'CO\(GT\)', row 1: .*write 'data.read.decimal=","' in its place""",
+        {"read": {"decimal": ","}},
+        (2, 2, 1),
+    ),
+    (
+        "points.csv",
+        "x1;x2;y\n1.234;1,5;0\n12.345;2,5;1\n",
+        {**ALL, "read": {"sep": ";", "decimal": ","}},
+        r"""'1.234' in column 'x1', row 1: .*write 'data.read.thousands="."'""",
+        {"read": {"sep": ";", "decimal": ",", "thousands": "."}},
+        (2, 2, 1),
+    ),
+    (
+        "commas.csv",
+        "5,1;3,5\n4,9;3,0\n",
+        {"inputs": "all", "targets": [-1], "read": {"sep": ";", "decimal": ","}},
+        "'5,1' in its first row.* looks like data: write data.read.header=null",
+        {"read": {"sep": ";", "decimal": ",", "header": None}},
+        (2, 1, 1),
+    ),
+    (
+        "from_r.csv",
+        "x1,y\n1,5,6\n2,7,8\n",
+        ALL,
+        r"more cells than names.*data.read.skiprows=1 'data.read.names=\[label,x,y\]'",
+        {"read": {"skiprows": 1, "names": ["label", "x", "y"], "index_col": 0}},
+        (2, 1, 1),
+    ),
+    (
+        "letters.csv",
+        "x,a,a,y\ny,a,b,n\n",
+        {"inputs": "all", "targets": [0], "one_hot": True, "categories": "auto"},
+        "two columns named 'a'; .*data.read.header=null if the first row is data",
+        {"read": {"header": None}},
+        (2, 5, 2),
     ),
     (
         "gap.csv",
@@ -394,6 +435,14 @@ def test_second_file_has_the_categories_of_the_first(tmp_path: Path) -> None:
     assert data.validation_inputs.tolist() == [[7, 1, 0]]
     with pytest.raises(ConfigError, match="c.csv holds 'u' in column 'x', row 1"):
         load(tmp_path, **asked, validation="c.csv")
+
+
+def test_row_labels_of_a_parquet_file_are_no_inputs(tmp_path: Path) -> None:
+    frame = pd.DataFrame({"x": [1.0, 2.0], "y": [0, 1]}, index=[7, 9])
+    for name in (None, "id"):
+        frame.rename_axis(name).to_parquet(tmp_path / "a.parquet")
+        assert load(tmp_path, file="a.parquet", **ALL).inputs.tolist() == [[1], [2]]
+    assert load(tmp_path, file="a.parquet", inputs=["id"], targets="y").inputs[0, 0] == 7
 
 
 @pytest.mark.parametrize("cells", [["2020-01-01", "2021-01-01"], [1 + 2j, 3]])

@@ -31,7 +31,7 @@ ENDINGS = (*TEXT, ".parquet", ".npz")
 """Supported suffixes; those of TEXT may be followed by one of PACKED."""
 
 UNREADABLE = (
-    *(ValueError, OSError, EOFError, LookupError, Warning),
+    *(ValueError, OSError, EOFError, LookupError),
     *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
 )
 
@@ -51,7 +51,7 @@ class Source:
         """Return the source of a data frame."""
         names = tuple(str(name).strip() for name in frame.columns)
         rows = frame.set_axis(range(len(names)), axis=1)
-        return cls((Path("(frame)"),), names, frame=rows)
+        return cls((Path("the frame"),), names, frame=rows)
 
     @cached_property
     def groups(self) -> dict[str, Sequence[int]]:
@@ -84,8 +84,8 @@ class Source:
 
     def pieces(
         self, columns: Sequence[int], text: Collection[int]
-    ) -> Iterator[tuple[Path, pd.DataFrame]]:
-        """Yield the file and a chunk of its rows, with at least the `columns`.
+    ) -> Iterator[tuple[str, pd.DataFrame]]:
+        """Yield the file, as messages name it, and a chunk of its rows, at least the `columns`.
 
         A frame's columns are positions, its index is row numbers from 1. Columns of `text` are
         read as text from text files.
@@ -101,9 +101,10 @@ class Source:
                     arrays = {name: of for name, of in self.matrices.items() if {*of} & {*columns}}
                     frames = formats.npz_frames(path, arrays)
                 else:
-                    frames = formats.text_frames(path, self.read, self.names, text)
+                    frames = formats.text_frames(path, self.read, self.names, columns, text)
+                what = f"data.file {path}" if self.frame is None else str(path)
                 for frame in frames:
-                    yield path, frame.set_axis(range(first, first + len(frame)))
+                    yield what, frame.set_axis(range(first, first + len(frame)))
                     first += len(frame)
 
 
@@ -160,7 +161,10 @@ def _source(path: Path, read: Mapping[str, Any]) -> Source:
     elif kind == ".parquet":
         from pyarrow import parquet
 
-        names = parquet.read_schema(path).names
+        schema = parquet.read_schema(path)
+        names = schema.names
+        index = (schema.pandas_metadata or {}).get("index_columns", [])
+        read = {**read, "index_col": [name for name in index if isinstance(name, str)]}
     else:
         for name, wide in formats.npz_widths(path).items():
             matrices[name] = list(range(len(names), len(names) + (wide or 1)))
@@ -191,6 +195,12 @@ def _reading(path: Path) -> Iterator[None]:
         raise ConfigError(f"data.file {path} may not be read: {error.strerror}.") from error
     except UnicodeError as error:
         raise ConfigError(f"data.file {path} {encoding_hint(error)}") from error
+    except Warning as error:  # of pandas, about cells that it would leave out
+        raise ConfigError(
+            f"data.file {path} has rows with more cells than names in its first row: name each "
+            "cell, as data.read.skiprows=1 'data.read.names=[label,x,y]'; data.read.index_col=0 "
+            "if the first one is a label."
+        ) from error
     except UNREADABLE as error:
         cause = str(error).strip().splitlines() or [type(error).__name__]
         kind = _kind(path).lstrip(".").upper()

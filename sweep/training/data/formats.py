@@ -43,7 +43,7 @@ SEPARATORS = {";": ";", "\t": r"\t", "|": "|", ",": ",", r"\s+": r"\s+"}
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?", re.IGNORECASE)
 COMMA = re.compile(r"[-+]?\d*,\d+")
-THOUSANDS = re.compile(r"[-+]?\d{1,3}(,\d{3})+(\.\d+)?")
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 GAP = re.compile(r"[^\w]{1,3}|na|n\.a\.|unknown|missing|nil", re.IGNORECASE)
 
 
@@ -68,9 +68,13 @@ def text_names(path: Path, read: Mapping[str, Any]) -> list[str]:
 
 
 def text_frames(
-    path: Path, read: Mapping[str, Any], names: Sequence[str], text: Collection[int]
+    path: Path,
+    read: Mapping[str, Any],
+    names: Sequence[str],
+    columns: Sequence[int],
+    text: Collection[int],
 ) -> Iterator[pd.DataFrame]:
-    """Yield frames with all columns; those of `text` as text."""
+    """Yield frames with all columns; those of `text` as text, the other `columns` are checked."""
     import pandas as pd
 
     options = _split(path, read) | {key: read[key] for key in VALUES if key in read}
@@ -90,7 +94,42 @@ def text_frames(
     with warnings.catch_warnings():
         # pandas warns if it truncates rows, but not with `usecols`
         warnings.simplefilter("error", pd.errors.ParserWarning)
-        yield from pd.read_csv(path, index_col=False, chunksize=ROWS, **options)
+        with pd.read_csv(path, index_col=False, chunksize=ROWS, **options) as frames:
+            thousands = options.pop("thousands", None)
+            if thousands is None:
+                yield from frames
+                return
+            options["dtype"] = str
+            with pd.read_csv(path, index_col=False, chunksize=ROWS, **options) as cells:
+                for frame, texts in zip(frames, cells, strict=True):
+                    numbers = [at for at in columns if frame[at].dtype.kind in "iuf"]
+                    _check_groups(path, names, texts[numbers], thousands, read)
+                    yield frame
+
+
+def _check_groups(
+    path: Path,
+    names: Sequence[str],
+    cells: pd.DataFrame,
+    thousands: str,
+    read: Mapping[str, Any],
+) -> None:
+    """Raise ConfigError for a number that `thousands` does not separate into groups.
+
+    pandas removes the character wherever it is: with ``,`` it reads 48,9 as 489.
+    """
+    mark, point = re.escape(thousands), re.escape(read.get("decimal", "."))
+    grouped = rf"[-+]?[1-9]\d{{0,2}}({mark}\d{{2,3}})*{mark}\d{{3}}({point}\d*)?(e[-+]?\d+)?"
+    for at, column in cells.items():
+        given = column[column.str.contains(thousands, regex=False, na=False)].str.strip()
+        wrong = given[~given.str.fullmatch(grouped, case=False)]
+        if len(wrong):
+            raise ConfigError(
+                f"data.file {path} holds {wrong.iloc[0]!r} in column {names[int(str(at))]!r}, row "
+                f"{wrong.index[0] + 1}: data.read.thousands separates groups of three digits; if "
+                f"{thousands!r} is the decimal point, write 'data.read.decimal=\"{thousands}\"' in "
+                "its place."
+            )
 
 
 def _split(path: Path, read: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,7 +149,8 @@ def parquet_frames(path: Path, columns: Sequence[int]) -> Iterator[pd.DataFrame]
     with parquet.ParquetFile(path) as file:
         names = [file.schema_arrow.names[at] for at in columns]
         for batch in file.iter_batches(ROWS, columns=names):
-            yield batch.select(names).to_pandas().set_axis(list(columns), axis=1)
+            frame = batch.select(names).to_pandas(ignore_metadata=True)
+            yield frame.set_axis(list(columns), axis=1)
 
 
 def npz_widths(path: Path) -> dict[str, int]:
@@ -201,7 +241,7 @@ def check_head(
                 f"{'blanks' if sep.startswith(chr(92)) else repr(sep)}: write "
                 f"'data.read.sep=\"{SEPARATORS[sep]}\"'."
             )
-    numbers = [cell for cell in cells if NUMBER.fullmatch(cell)]
+    numbers = [cell for cell in cells if NUMBER.fullmatch(cell.replace(",", ""))]
     if named and numbers:
         raise ConfigError(
             f"{head} has {numbers[0]!r} in its first row, which should hold the names of the "
@@ -232,12 +272,22 @@ def encoding_hint(error: UnicodeError) -> str:
     return f"is not encoded as it was read ({error}): write data.read.encoding={advice}."
 
 
-def number_hints(cells: Mapping[int, str]) -> dict[int, str]:
+def plain_numbers(read: Mapping[str, Any]) -> dict[int, str | None]:
+    """Return the table of str.translate from a file's numbers to ones with a decimal point."""
+    decimal, thousands = read.get("decimal", "."), read.get("thousands")
+    table: dict[int, str | None] = {} if decimal == "." else {ord("."): "?", ord(decimal): "."}
+    return table if thousands is None else {**table, ord(thousands): None}
+
+
+def number_hints(cells: Mapping[int, str], read: Mapping[str, Any]) -> dict[int, str]:
     """Return advice by column, for cells in another number format or marking a missing value."""
     comma = any(COMMA.fullmatch(cell) and not THOUSANDS.fullmatch(cell) for cell in cells.values())
+    swapped = str.maketrans(",.", ".,")
     hints = {}
     for at, cell in cells.items():
-        if THOUSANDS.fullmatch(cell) and not comma:
+        if read.get("decimal") == "," and THOUSANDS.fullmatch(cell.translate(swapped)):
+            hints[at] = "write 'data.read.thousands=\".\"'"
+        elif THOUSANDS.fullmatch(cell) and not comma:
             other = ", or decimal in place of thousands" if COMMA.fullmatch(cell) else ""
             hints[at] = f"write 'data.read.thousands=\",\"'{other}"
         elif COMMA.fullmatch(cell):

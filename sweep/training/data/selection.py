@@ -93,7 +93,8 @@ def _all_but(source: Source, others: set[int]) -> list[int]:
         if source.names.count(source.names[at]) > 1:
             raise ConfigError(
                 f"data.inputs is all: {file} has two columns named {source.names[at]!r}; leave "
-                f"one out by its position, as data.drop=[{at}]."
+                f"one out by its position, as data.drop=[{at}], or write data.read.header=null if "
+                "the first row is data."
             )
     return inputs
 

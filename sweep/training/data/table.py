@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from numbers import Number
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from sweep.errors import ConfigError
 from sweep.training.data.files import Source
-from sweep.training.data.formats import number_hints, quoted
+from sweep.training.data.formats import number_hints, plain_numbers, quoted
 from sweep.training.data.selection import SPLITTING, Columns
 
 if TYPE_CHECKING:
@@ -24,6 +23,9 @@ if TYPE_CHECKING:
 
 MOSTLY = 0.5
 """Minimum share of text cells for a column to look like a category."""
+
+NO_FLOATS = (bool, np.bool_, complex, np.complexfloating)
+"""Types of labels that are numbers by name only."""
 
 Array = npt.NDArray[np.float64]
 Rows = npt.NDArray[np.bool_]
@@ -82,14 +84,15 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
     arrays = [np.empty((0, len(part))) for part in parts]
     dropped: list[int] = []
     total = 0
-    for path, frame in source.pieces(chosen, columns.text):
-        likely, messages = _not_numbers(source, columns, path, frame)
+    for file, frame in source.pieces(chosen, columns.text):
+        likely, messages = _not_numbers(source, columns, file, frame)
         if messages:
             raise ConfigError(*messages)
         if likely:  # read these as text, starting again at the first row
             return read_table(source, replace(columns, text=columns.text | {*likely}), missing)
         read = {
-            at: _codes(frame[at], texts[at]) if at in texts else _floats(frame[at]) for at in chosen
+            at: _codes(frame[at], texts[at]) if at in texts else _floats(frame[at], source)
+            for at in chosen
         }
         block = pd.DataFrame(read, frame.index)
         if missing == "drop":
@@ -97,7 +100,7 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
             dropped += (total + 1 + np.flatnonzero(gone)).tolist()
             block = block[~gone]
         total += len(frame)
-        _check(source, columns, path, frame, block, required)
+        _check(source, columns, file, frame, block, required)
         for array, part in zip(arrays, parts, strict=True):
             end = len(array)
             array.resize((end + len(block), len(part)), refcheck=False)  # in place, without a copy
@@ -105,7 +108,7 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
     inputs, targets, words = arrays
     if not len(inputs):
         what = "a row without a missing value" if dropped else "at least one sample"
-        raise ConfigError(f"data.file {source.paths[0]} holds no rows: it needs {what}.")
+        raise ConfigError(f"{source.paths[0]} holds no rows: it needs {what}.")
     levels = {at: list(found) for at, found in texts.items()}
     return Table(
         inputs,
@@ -121,7 +124,7 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
 def _check(
     source: Source,
     columns: Columns,
-    path: Path,
+    file: str,
     frame: pd.DataFrame,
     block: pd.DataFrame,
     required: Sequence[int],
@@ -129,7 +132,8 @@ def _check(
     """Raise ConfigError for an invalid value of `block`; `frame` has the values as read."""
     gap = "write data.missing=drop to leave out rows with missing values"
     if columns.trained:
-        gap = f"the network is trained without missing values; fill it in, or {gap}"
+        only = "the network is trained without missing values; fill it in"
+        gap = only if source.frame is not None else f"{only}, or {gap}"
     new = block[[*columns.known]].ge([len(texts) for texts in columns.known.values()])
     for mask, what, advice in (
         (block[[*required]].isna(), "no value", gap),
@@ -142,24 +146,24 @@ def _check(
             if advice is gap and at in columns.inputs and not columns.trained:
                 advice += ", or data.missing=mean or median to fill them in"
             raise ConfigError(
-                f"data.file {path} holds {what.format(str(frame.at[row, at]))} in column "
+                f"{file} holds {what.format(text_of(frame.at[row, at]))} in column "
                 f"{source.names[at]!r}, row {row}: {advice}."
             )
 
 
 def _not_numbers(
-    source: Source, columns: Columns, path: Path, frame: pd.DataFrame
+    source: Source, columns: Columns, file: str, frame: pd.DataFrame
 ) -> tuple[list[int], list[str]]:
     """Return the columns to read as categories, and messages for others that contain text.
 
     Without `columns.auto`, every column that contains text gets a message.
     """
     numbers = [at for at in (*columns.inputs, *columns.targets) if at not in columns.text]
-    masks = {at: _text_cells(frame[at]) for at in numbers}
+    masks = {at: _text_cells(frame[at], source) for at in numbers}
     masks = {at: mask for at, mask in masks.items() if mask.any()}
     rows = {at: mask.idxmax() for at, mask in masks.items()}
-    cells = {at: str(frame.at[row, at]) for at, row in rows.items()}
-    hints = number_hints(cells)
+    cells = {at: text_of(frame.at[row, at]) for at, row in rows.items()}
+    hints = number_hints(cells, source.read)
     likely = [
         at
         for at, mask in masks.items()
@@ -175,7 +179,7 @@ def _not_numbers(
     for advice, (at, *others) in alike.items():
         more = f" (and in {len(others)} other column{'s' * (len(others) > 1)})" if others else ""
         messages.append(
-            f"data.file {path} holds {cells[at]!r} in column {source.names[at]!r}, row "
+            f"{file} holds {cells[at]!r} in column {source.names[at]!r}, row "
             f"{rows[at]}{more}: it must be a number; {advice}."
         )
     return (likely if columns.auto else []), messages
@@ -201,7 +205,7 @@ def _advice(
     return advice
 
 
-def _text_cells(column: pd.Series[Any]) -> pd.Series[bool]:
+def _text_cells(column: pd.Series[Any], source: Source) -> pd.Series[bool]:
     """Return a mask of the cells that are neither numbers nor missing."""
     import pandas as pd
 
@@ -211,12 +215,16 @@ def _text_cells(column: pd.Series[Any]) -> pd.Series[bool]:
     if kind in "bcmM":  # truth values, complex numbers, durations and dates
         return column.notna()
     truth = column.map(lambda cell: isinstance(cell, bool)).astype(bool)
-    return column.notna() & (pd.to_numeric(column, errors="coerce").isna() | truth)
+    return column.notna() & (np.isnan(_floats(column, source)) | truth)
 
 
-def _floats(column: pd.Series[Any]) -> Array:
+def _floats(column: pd.Series[Any], source: Source) -> Array:
+    """Return a column's numbers, shape (rows,); NaN where a cell is no number."""
     import pandas as pd
 
+    marks = plain_numbers(source.read)
+    if marks and column.dtype.kind == "O":  # cells that read_csv did not convert
+        column = column.map(lambda cell: cell.translate(marks) if isinstance(cell, str) else cell)
     numbers = pd.to_numeric(column, errors="coerce")
     return np.asarray(numbers.to_numpy(dtype=np.float64, na_value=np.nan))
 
@@ -233,7 +241,9 @@ def _codes(column: pd.Series[Any], texts: dict[str, int]) -> Array:
 
 def text_of(value: Any) -> str:
     """Return a label or category as text, stripped; an integer value without a decimal point."""
-    if isinstance(value, Number) and not isinstance(value, bool | np.bool_):
+    if isinstance(value, bytes):
+        return value.decode(errors="backslashreplace").strip()
+    if isinstance(value, Number) and not isinstance(value, NO_FLOATS):
         if float(value).is_integer():  # type: ignore[arg-type]
             return str(int(value))  # type: ignore[call-overload]
     return str(value).strip()
