@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sweep.training.protocol import Batch, StepValues, TrainerError, short
+from sweep.training.protocol import Batch, StepValues, TrainerError, detached, short
 
 ERROR, VALIDATION, WEIGHTS = "error", "validation_error", "weights"
 
@@ -91,7 +91,7 @@ class Function(Batch):
     def _number(self, key: Any, value: Any) -> float:
         with suppress(TypeError, ValueError):  # reported below, with the value
             if not isinstance(value, str | bytes):
-                return float(value)
+                return float(detached(value))
         what = "" if key == ERROR else f" as {str(key)!r}"
         raise TrainerError(
             f"{self.__name__} yielded {short(value)}{what} at step {self._step}; yield a number, "

@@ -184,6 +184,7 @@ def _numbers(value: Any, call: str, shape: tuple[int, ...] | None = None, must: 
     Any shape is accepted if `shape` is None; `must` says in the message which one is not.
     """
     array = None
+    value = detached(value)
     with suppress(TypeError, ValueError, OverflowError):  # reported below, with the value
         array = None if value is None else np.array(np.asarray(value, dtype=np.float64))
     if array is None:
@@ -192,6 +193,11 @@ def _numbers(value: Any, call: str, shape: tuple[int, ...] | None = None, must: 
     if shape is not None and array.shape != shape:
         raise TrainerError(f"{call} returned shape {array.shape}; {must}.")
     return array
+
+
+def detached(value: Any) -> Any:
+    """Return a PyTorch tensor without its gradient and in main memory, other values unchanged."""
+    return value.detach().cpu() if hasattr(value, "detach") else value
 
 
 def short(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,9 @@ import pytest
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
+from sweep.training.function import Function
 from sweep.training.history import RunResult
+from sweep.training.protocol import snapshot
 from tests.examples.support import EXAMPLES, spec_of, trained
 from tests.processes import Ended
 
@@ -92,3 +94,17 @@ def test_pytorch_loop_is_swept_by_one_command(
     runs = runs_of(folder, command, run_sweep)
     assert len(runs) == 8
     assert all("accuracy" in run.data.metrics for run in runs.values())
+
+
+@pytest.mark.torch
+def test_tensors_that_need_their_gradient_are_numbers() -> None:
+    import torch
+
+    weight = torch.tensor([1.0, 2.0], dtype=torch.float64, requires_grad=True)
+
+    def train() -> Generator[dict[str, object]]:
+        yield {"error": (weight**2).sum(), "weights": {"w": weight}}
+
+    batch = Function("train", train())
+    assert batch.now().errors.tolist() == [[5.0]]
+    assert snapshot(batch)["w"].tolist() == [1.0, 2.0]
