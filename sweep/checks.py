@@ -88,6 +88,15 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
 
 
+def valid_text(text: str) -> None:
+    """Raise ConfigError for lone surrogates: bytes of a name that are no UTF-8."""
+    if re.search("[\ud800-\udfff]", text):
+        shown = text.encode("utf-8", "backslashreplace").decode()
+        raise ConfigError(
+            f"{shown}: this is no valid UTF-8; write another text, or rename the file."
+        )
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return ``; did you mean 'lr'?`` if a known word is similar, else an empty string."""
     close = get_close_matches(str(word), list(known), n=1)

@@ -19,7 +19,7 @@ from sweep.tracking.read import StoredRun
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.training.data import load_data
-from sweep.training.data.files import open_source
+from sweep.training.data.files import Source, open_source
 from sweep.training.data.preparation import Column, Preparation, new_rows
 from sweep.training.network import Network
 from tests.commands import run_here
@@ -42,6 +42,7 @@ SETTINGS = [
     "network.loss=cross_entropy",
 ]
 AXES = ["network.layers=[auto,2,auto],[auto,4,auto]", "trainer.batch_size=16,null", "iters=30"]
+AXES += ["stop.patience=3"]
 
 
 def wines(rows: int, seed: int, *, labelled: bool) -> str:
@@ -64,7 +65,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("home")
     (folder / "wine.csv").write_text(wines(60, 0, labelled=True))
     (folder / "new.csv").write_text(wines(20, 1, labelled=False))
-    ended = run_here(["-m", *SETTINGS, *AXES, "lr=0.5", "model=best"], folder)
+    ended = run_here(["-m", *SETTINGS, *AXES, "lr=20", "model=best"], folder)
     assert ended.code == 0, ended.err
     assert "8 runs" in ended.out
     assert ended.err == ""
@@ -128,8 +129,8 @@ def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
     shares = [[float(cell[1] == value) for value in kind["values"]] for cell in cells]
     inputs = np.ascontiguousarray(np.column_stack([first, shares, last]))
     network = model(best).network
-    final = best.weights()["final"]
-    assert network.named() == final
+    kept = best.weights()
+    assert network.named() == kept["best"] != kept["final"]
     expected = network.forward(inputs)[-1]
     assert [[float(cell) for cell in row[1:]] for row in rows] == expected.tolist()
     assert [row[0] for row in rows] == [["good", "poor"][at] for at in expected.argmax(axis=1)]
@@ -154,7 +155,7 @@ def test_rows_that_were_trained_on_are_prepared_as_then(home: Path, runs: list[S
     config = run.config()["data"]
     data = load_data(config, seed=0, base=home)
     assert data.preparation.document() == run.preparation()
-    made = model(run)
+    made = model_of(run.config(), {"final": run.weights()["final"]}, run.preparation())
     assert made.network.error(data.inputs, data.targets) == pytest.approx(
         run.metrics["final_error"], rel=1e-12
     )
@@ -208,6 +209,10 @@ def test_new_rows_are_not_told_to_be_trained_otherwise(
     assert words in str(caught.value)
     for key in ("mean", "categories", "one_hot", "drop=["):
         assert key not in str(caught.value)
+    frame = pd.read_csv(tmp_path / "bad.csv")
+    with pytest.raises(ConfigError, match="^the frame holds .* in column 'x', row 1: ") as served:
+        new_rows(preparation, Source.of(frame))
+    assert "data." not in str(served.value)
 
 
 def test_rows_with_missing_values_are_left_out_and_named(

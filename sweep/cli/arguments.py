@@ -9,7 +9,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.checks import without_password
+from sweep.checks import valid_text, without_password
 from sweep.cli.overrides import key_of
 from sweep.errors import ConfigError
 
@@ -25,7 +25,7 @@ FLAGS = (*VALUED, *SHOWING, "--resolve", "--run", "-r", "--multirun", "-m")
 INFO = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 KEPT_KEYS = (
-    *("budget", "fail_fast", "max_seconds", "metric", "mode", "repeats"),
+    *("budget", "fail_fast", "max_seconds", "metric", "mode", "model", "repeats"),
     *("hydra.job.chdir", "hydra.job.env_set", "hydra.output_subdir"),
     *("hydra.sweep.dir", "hydra.sweep.subdir"),
 )
@@ -129,9 +129,11 @@ def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
     they are composed for each grid point, and may be invalid for the group's default option.
     ``hydra.mode`` is added, because Hydra 1.4 ignores a mode that a preset sets.
 
-    Raises ConfigError as `in_order`, or if a single run has a range of values;
+    Raises ConfigError as `in_order`, for bytes that are no UTF-8, or if a single run has a range;
     OverrideParseException if an override cannot be parsed.
     """
+    for word in words:
+        valid_text(word)
     _Typed.words = words
     overrides, flags = in_order(words)
     shown = any(flag.partition("=")[0] in (*SHOWING, "--cfg", "-c") for flag in flags)

@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from sweep.checks import did_you_mean, no_such_key
 from sweep.cli.arguments import ONE_VALUE
-from sweep.config.spec import CONTROL_KEYS, RUN_KEYS
+from sweep.config.spec import BUILT_IN, CONTROL_KEYS, RUN_KEYS
 from sweep.engine.plan import new_id
 from sweep.errors import ConfigError, SweepError
 
@@ -189,7 +189,11 @@ def _unknown_key(key: str, error: BaseException) -> str:
         plus = "+" if group == "hydra" else "++"
         return f"{name}: there is no such key yet; add it with {plus}{line}."
     if above:
-        return no_such_key(above, missing, keys)
+        message = no_such_key(above, missing, keys)
+        own = isinstance(node, DictConfig) and node.get("_target_") != BUILT_IN
+        if above == "trainer" and own and message.endswith("."):
+            return f"{message[:-1]}; add an argument to its file, or write +{name}=VALUE."
+        return message
     known = [key for key in keys if key not in ("hydra", "parent")]
     if "lr" in known:
         known.append("experiment")  # a group of presets, which leaves no node

@@ -17,6 +17,7 @@ from scipy.stats import ttest_ind
 from sweep.tracking import pages
 from tests.commands import plan, run_here
 from tests.end_to_end.test_main_job import open_store, search
+from tests.examples.support import spec_of, trained
 from tests.faults.support import trainer
 from tests.processes import Ended
 
@@ -168,27 +169,45 @@ def test_metric_that_ones_own_trainer_does_not_give_is_said_at_the_end(
 
 
 @pytest.mark.slow
-def test_validation_decides_and_a_resumed_sweep_keeps_its_question(tmp_path: Path) -> None:
+def test_validation_decides_a_resumed_sweep_keeps_its_question_and_the_best_predicts(
+    tmp_path: Path,
+) -> None:
     rows = "\n".join(f"{x / 10},{(x / 10) ** 2}" for x in range(20))
     (tmp_path / "square.csv").write_text(f"x,y\n{rows}\n")
     data = ["data.file=square.csv", "data.inputs=[x]", "data.targets=[y]", "data.validation=0.25"]
-    network = [
-        "network=exclusive_or",
-        "network.layers=[1,3,1]",
-        "network.activation=[tanh,identity]",
+    network = ["network=auto", "data.standardize=all", "trainer.shuffle=false"]
+    axes = [
+        "network.layers=[auto,3,auto],[auto,5,auto]",
+        "trainer.batch_size=4,null",
+        "iters=10,50",
     ]
-    ended = run_here(["-m", *network, *data, "lr=0.01,0.1", "iters=10,50"], tmp_path)
+    ended = run_here(["-m", *network, *data, *axes, "lr=0.1", "model=best"], tmp_path)
     assert ended.code == 0 and " by min best_validation_error: " in ended.out, ended
     client = open_store(tmp_path)
     (parent,), runs = search(client, "sweep"), search(client, "run")
     values = [run.data.metrics["best_validation_error"] for run in runs]
     assert parent.data.metrics["best_best_validation_error"] == min(values)
-    asked = run_here(["metric=best_step"], tmp_path, module="sweep.report")
-    assert asked.out.startswith("Best of 4 runs by min best_step: ")
+    other = run_here(["metric=best_step"], tmp_path, module="sweep.report")
+    assert other.out.startswith("Best of 8 runs by min best_step: ")
     more = run_here(["resume=last", "iters=100", "metric=best_error"], tmp_path)
-    assert "Best of 6 runs by min best_error: " in more.out
+    assert "Best of 12 runs by min best_error: " in more.out
+    best = min(search(client, "run"), key=lambda run: run.data.metrics["best_error"])
+    assert f"runs:/{best.info.run_id}/model" in more.out and "iters=100" in best.info.run_name
     again = run_here([], tmp_path, module="sweep.report")
-    assert again.out.startswith("Best of 6 runs by min best_error: ")
+    assert again.out.startswith("Best of 12 runs by min best_error: ")
+
+    (tmp_path / "new.csv").write_text("x\n0.05\n1.5\n")
+    predicted = plan(["data.file=new.csv"], tmp_path, module="sweep.predict")
+    assert predicted.code == 0, predicted
+    chosen = [f"{key}={best.data.params[key]}" for key in ("network.layers", "trainer.batch_size")]
+    spec = spec_of(tmp_path, *network, *data, *chosen, "lr=0.1", "iters=100", base=tmp_path)
+    weights = [np.ravel(value) for value in trained(spec).final_weights.values()]
+    (x,) = spec.data().preparation.inputs
+    assert x.mean is not None and x.deviation is not None
+    inputs = (np.array([[0.05], [1.5]]) - x.mean) / x.deviation
+    outputs = spec.network.replace(np.concatenate(weights)).forward(inputs)[-1]
+    expected = spec.data().preparation.outputs(outputs)[:, 0].tolist()
+    assert [float(line) for line in predicted.out.splitlines()[1:]] == expected
 
 
 @pytest.mark.slow

@@ -38,6 +38,7 @@ SINGLE = [
     ("mode=max", "mode=max: name the metric too"),
     ("lr=linspace(1,2,3)", "lr=linspace(1,2,3): a single run takes one value; give several with"),
     ("network.layers=[]", "network.layers"),
+    ('data.file="b\udcff.csv"', 'data.file="b\\udcff.csv": this is no valid UTF-8; write another'),
     ("data.inputs.0.x=1", "x: a list is between it and its node; name a place of the list"),
 ]
 
@@ -113,6 +114,17 @@ def test_single_run_is_refused_before_anything_exists(
     argument: str, told: str, tmp_path: Path
 ) -> None:
     refused([argument], [told], tmp_path)
+
+
+def test_new_argument_of_a_trainer_says_how_to_pass_it(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    own = trainer(tmp_path, "Lasting")
+    for mode in ([], ["-m"]):
+        refused(
+            [*mode, *own, "trainer.momentum=0.9"],
+            ["add an argument to its file, or write +trainer.momentum=VALUE."],
+            tmp_path / "new",
+        )
 
 
 @pytest.mark.parametrize("mistakes", TOGETHER, ids=lambda mistakes: mistakes[-1][1])

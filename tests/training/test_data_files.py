@@ -437,6 +437,11 @@ def test_second_file_has_the_categories_of_the_first(tmp_path: Path) -> None:
         load(tmp_path, **asked, validation="c.csv")
 
 
+def test_names_that_are_no_unicode_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^b\\udcff.csv: this is no valid UTF-8"):
+        load(tmp_path, file="b\udcff.csv", **ALL)
+
+
 def test_row_labels_of_a_parquet_file_are_no_inputs(tmp_path: Path) -> None:
     frame = pd.DataFrame({"x": [1.0, 2.0], "y": [0, 1]}, index=[7, 9])
     for name in (None, "id"):

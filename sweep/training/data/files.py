@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import known_keys, one_of
+from sweep.checks import known_keys, one_of, valid_text
 from sweep.errors import ConfigError
 from sweep.training.data import formats
 from sweep.training.data.formats import encoding_hint, quoted
@@ -116,6 +116,7 @@ def is_file_name(text: str) -> bool:
 
 def paths_of(file: str, base: Path, what: str = "data.file") -> tuple[Path, ...]:
     """Return the files of a path or pattern relative to `base`, sorted."""
+    valid_text(file)  # one that glob() found; it is stored with the run
     path = base / Path(file).expanduser()
     found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not found:
@@ -193,7 +194,7 @@ def _reading(path: Path) -> Iterator[None]:
         yield
     except PermissionError as error:
         raise ConfigError(f"data.file {path} may not be read: {error.strerror}.") from error
-    except UnicodeError as error:
+    except UnicodeDecodeError as error:
         raise ConfigError(f"data.file {path} {encoding_hint(error)}") from error
     except Warning as error:  # of pandas, about cells that it would leave out
         raise ConfigError(

@@ -265,9 +265,9 @@ def _separators(path: Path, split: Mapping[str, Any]) -> Iterator[tuple[str, int
             yield sep, len(full)
 
 
-def encoding_hint(error: UnicodeError) -> str:
+def encoding_hint(error: UnicodeDecodeError) -> str:
     """Return the message for a file in another encoding."""
-    wide = isinstance(error, UnicodeDecodeError) and error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+    wide = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
     advice = "utf-16" if wide else "latin-1, or its own"
     return f"is not encoded as it was read ({error}): write data.read.encoding={advice}."
 
