@@ -192,7 +192,7 @@ class Planner:
         left_out = {reason: count for reason, count in reasons.items() if count}
         if left_out and not cells and not problems:
             why, s = "; ".join(left_out), "" if len(grid) == 1 else "s"
-            problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why}.")
+            problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why.rstrip('.')}.")
         self.problems += [*problems, *unread_keys(strange, self.composer.interpolations)]
         return cells, left_out
 

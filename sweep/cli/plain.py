@@ -30,6 +30,8 @@ UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 
+TOOLS = ("export", "list", "predict", "report", "ui", "verify")
+
 OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra")
 
 
@@ -138,6 +140,8 @@ def _known(error: BaseException, text: str) -> str | None:
         return _unreadable(error)
     if found := re.search(r"Could not override '([^']*)'", text):
         return _unknown_key(found[1], error)
+    if found := re.search(r"^Could not append to config. An item is already at '(.*?)'", text):
+        return f"+{found[1]}: there is this key already; write it without +."
     if found := re.search(r"^(?:Ambiguous value for argument|Sweep parameters) '(.*)'", text):
         return f"{found[1]}: {ONE_VALUE}"
     if found := re.search(r"^Additional config directory '(.*)' not found", text):
@@ -162,14 +166,20 @@ def _unreadable(error: OverrideParseException) -> str:
     override = str(error.override)
     key, equals, value = override.partition("=")
     if not equals:
-        return f"{override}: this sets no value; write it as KEY=VALUE."
+        tool = f"did you mean `python -m sweep.{override}`?"
+        advice = tool if override in TOOLS else "write KEY=VALUE, without blanks."
+        return f"{override}: this sets no value; {advice}"
     if isinstance(error.__cause__, ConfigError):
         return f"{override}: {error.__cause__}"
+    if found := re.search(r"Unknown function '(\w+)'\s+Available: (\S+)", str(error)):
+        known = found[2].split(",")
+        hint = did_you_mean(found[1], known) or f"; there are {', '.join(known)}."
+        return f"{override}: there is no function {found[1]}{hint}"
     if value.endswith(","):
         return f"{override} ends with a comma; write the values without blanks between them."
-    if not value.isascii() and not re.search("[\"']", value):
-        line = shlex.quote(f'{key}="{value}"')
-        return f"{override}: put names with non-ASCII characters in quotes: {line}"
+    if ("${" in value or not value.isascii()) and not re.search("[\"']", value):
+        what = "nested interpolations" if value.isascii() else "names with non-ASCII characters"
+        return f"{override}: put {what} in quotes: " + shlex.quote(f'{key}="{value}"')
     if key == "hydra.sweeper.skip" and not re.search("[\"']", value):
         line = shlex.quote(f'{key}=["{value.strip("[]")}"]')
         return f"{override}: put each condition in quotes: {line}"
@@ -183,7 +193,7 @@ def _unknown_key(key: str, error: BaseException) -> str:
     name = str(getattr(error.__cause__, "full_key", None) or key)
     above, _, missing = name.rpartition(".")
     group = above.split(".")[0]
-    if above and ((isinstance(node, DictConfig) and not keys) or "init" in (missing, above[-4:])):
+    if above and isinstance(node, DictConfig) and not keys:
         typed = re.search(r"To append to your config use \+(.*)", str(error))
         line = typed[1] if typed and group != "hydra" else f"{name}=VALUE"
         plus = "+" if group == "hydra" else "++"

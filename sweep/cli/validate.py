@@ -137,6 +137,9 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
         keys_given = {"resume": options.resume, "parent": options.parent, **options.about, **budget}
         if options.reuse:
             keys_given["reuse"] = "true"
+        for override in typed:
+            if override.key_or_group.startswith("hydra.sweeper."):
+                keys_given[override.key_or_group] = override.get_value_element_as_str()
         problems += [
             f"{key}={value}: "
             + SINGLE.get(key, f"a single run has no {key}; sweep with -m, or leave it out.")

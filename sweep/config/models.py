@@ -217,7 +217,9 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
             key, owner, node = f"{key}.{name}".lstrip("."), nested, node.get(name)
             name, *below = below
         if not isinstance(node, Mapping):
-            messages[key] = invalid_value(key, node, f"choose one with {key}=NAME")
+            keys = list(owner.model_fields)
+            advice = f"it has the keys {', '.join(keys)}; write {key}.{keys[0]}=VALUE"
+            messages[key] = invalid_value(key, node, advice)
             continue
         key = f"{key}.{name}".lstrip(".")
         messages.setdefault(key, _message(owner, node, key, str(name), one["type"]))

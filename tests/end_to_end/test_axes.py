@@ -103,7 +103,6 @@ REFUSED = [
     (["network=größe"], "put names with non-ASCII characters in quotes: 'network=\"größe\"'"),
     (["lr=${oc.env:RATE}"], 'lr="${oc.decode:${oc.env:NAME}}"'),
     (["experiment=numbered"], "`seed: ${hydra:job.num}` as a key of the preset"),
-    (["network=small", "network.init.std=1"], "add it with ++network.init.std=1."),
 ]
 
 
@@ -132,7 +131,7 @@ def test_axes_without_values_are_refused_together(folder: Path) -> None:
 
 def test_advice_of_a_refusal_is_taken(folder: Path) -> None:
     own = ["--config-dir", "own", "dry_run=true"]
-    for line in ('lr="${oc.decode:${oc.env:RATE}}"', "++network.init={scheme:normal,std:1}"):
+    for line in ('lr="${oc.decode:${oc.env:RATE}}"', "network.init={scheme:normal,std:1}"):
         ended = plan([*own, "network=small", line], folder, {"RATE": "0.1"})
         assert ended.code == 0, ended
 

@@ -143,6 +143,7 @@ REFUSED = [
     ([f"{SKIP}{json.dumps([*CONDITIONS])}"], [*CONDITIONS.values()]),
     ([f"{SKIP}[\"lr > 'a'\"]"], ["these values cannot be compared"]),
     ([f'{SKIP}["lr > 0"]'], ["Nothing is left of 12 grid points: where lr > 0."]),
+    (["network=exclusive_or", "hydra.sweeper.misfits=skip"], ["takes what the data has."]),
     (
         [
             *("name=[a]", f"{SKIP}3", "hydra.sweeper.misfits=no", "hydra.sweeper.samples=0"),
