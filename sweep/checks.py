@@ -42,19 +42,12 @@ def number(value: Any, what: str) -> float:
             result = math.inf
         if math.isfinite(result):
             return result
-    raise ConfigError(f"{what} is {value!r}: it must be a finite number.")
-
-
-def integer(value: Any, what: str, *, least: int) -> int:
-    """Return `value` as an int; raise ConfigError unless it is an integer >= `least`."""
-    if _is(value, numbers.Integral) and value >= least:
-        return int(value)
-    raise ConfigError(f"{what} is {value!r}: it must be a whole number of at least {least}.")
+    raise ConfigError(invalid_value(what, value, "give a finite number"))
 
 
 def vector(value: Any, what: str) -> Array:
     """Return a list of finite numbers as an array of shape (n,); raise ConfigError otherwise."""
-    items = _items(value, f"{what} is {value!r}: it must be a list of numbers.")
+    items = _items(value, invalid_value(what, value, "give a list of numbers"))
     return np.array([number(item, f"{what}[{at}]") for at, item in enumerate(items)])
 
 
@@ -63,10 +56,10 @@ def table(value: Any, what: str) -> Array:
 
     Raises ConfigError unless all rows are equally long lists of finite numbers.
     """
-    items = _items(value, f"{what} is {value!r}: it must be a list of rows of numbers.")
+    items = _items(value, invalid_value(what, value, "give a list of rows of numbers"))
     rows = [vector(row, f"{what}[{at}]") for at, row in enumerate(items)]
     if not rows or not len(rows[0]):
-        raise ConfigError(f"{what} is {value!r}: it holds no numbers.")
+        raise ConfigError(invalid_value(what, value, "it holds no numbers"))
     for at, row in enumerate(rows):
         if len(row) != len(rows[0]):
             raise ConfigError(

@@ -9,13 +9,23 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from sweep.checks import did_you_mean, invalid_value, no_such_key
 from sweep.config.spec import RUN_KEYS
 from sweep.errors import ConfigError
 
 Model = TypeVar("Model", bound=BaseModel)
+
+AUTO = "auto"
+"""As first or last layer: take its size from the data."""
 
 
 def _whole(value: Any) -> Any:
@@ -32,7 +42,11 @@ def _double(value: Any) -> Any:
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-Positive = Annotated[float, BeforeValidator(_double), Field(gt=0, allow_inf_nan=False)]
+Finite = Annotated[float, BeforeValidator(_double), Field(allow_inf_nan=False)]
+Positive = Annotated[Finite, Field(gt=0)]
+Number = Annotated[Finite | None, Field(description="give a finite number")]
+Size = Annotated[int, Field(ge=1)]
+Activation = Literal["sigmoid", "tanh", "relu", "identity", "softmax"]
 Flag = Annotated[bool, Field(description="write true or false")]
 MaybeFlag = Annotated[bool | None, Field(description="write true or false")]
 Texts = Annotated[list[str] | None, Field(description="give a list of texts")]
@@ -74,23 +88,49 @@ class Backprop(Group):
     shuffle: bool = Field(True, description="say true or false")
 
 
-class Network(Group):
-    """The group `network`; `training.network.Network.build` validates the values."""
+class Init(Group):
+    """How initial weights are drawn; each option belongs to some schemes only."""
 
-    layers: Any = None
-    activation: Any = "sigmoid"
-    loss: Any = "squared_error"
-    bias: Any = "shared"
+    scheme: Literal["uniform", "normal", "xavier", "glorot", "he"] | None = Field(
+        None, description="use uniform, normal, xavier, glorot or he"
+    )
+    low: Number = None
+    high: Number = None
+    mean: Number = None
+    std: Positive | None = Field(None, description="give a finite number above 0")
+    bias: Number = None
+
+
+class Network(Group):
+    """The group `network`; `training.network.Network.build` validates what depends on `layers`."""
+
+    layers: list[Size | Literal["auto"]] = Field(
+        min_length=2, description="give a list of at least two sizes, as [4,3,2]"
+    )
+    activation: Activation | list[Activation] = Field(
+        "sigmoid",
+        description="use sigmoid, tanh, relu, identity or softmax, or a list, one a weight layer",
+    )
+    loss: Literal["squared_error", "cross_entropy"] = Field(
+        "squared_error", description="use squared_error or cross_entropy"
+    )
+    bias: Literal["shared", "per_neuron"] = Field("shared", description="use shared or per_neuron")
     weights: Any = None
     biases: Any = None
-    init: dict[str, Any] | None = Field(None, description="give a mapping, as {scheme: xavier}")
+    init: Annotated[Init, BeforeValidator(lambda value: {} if value is None else value)] = Init()
+
+    @field_validator("layers")
+    @classmethod
+    def _hidden_sizes(cls, layers: list[int | str]) -> list[int | str]:
+        if AUTO in layers[1:-1]:
+            raise ValueError(layers)
+        return layers
 
     def arguments(self) -> dict[str, Any]:
         """Return the arguments of Network.build; `init` replaces given weights and biases."""
-        given = self.model_dump()
-        init = {key: value for key, value in (self.init or {}).items() if value is not None}
+        init = self.init.model_dump(exclude_none=True)
         replaced = {"weights": None, "biases": None} if init and self.weights is not None else {}
-        return {**given, **replaced, "init": init or None}
+        return {**self.model_dump(), **replaced, "init": init or None}
 
 
 class Read(Group):
@@ -249,7 +289,7 @@ def _message(
             f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
         )
     swept = key.partition(".")[0] in RUN_KEYS
-    if swept and isinstance(value, list) and value and not any(isinstance(v, list) for v in value):
+    if swept and isinstance(value, list) and value and _accepts(model, {name: value[0]}, name):
         listed = ",".join(map(str, value))
         return invalid_value(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
     if isinstance(value, int | float) and abs(value) > 1.7e308:

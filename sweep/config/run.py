@@ -22,9 +22,6 @@ T = TypeVar("T")
 PARAM = re.compile(r"[\w.\-/ ]+")
 """Keys that are valid names of MLflow params."""
 
-AUTO = "auto"
-"""As first or last layer: take its size from the data."""
-
 
 def run_spec(
     config: Mapping[str, Any],
@@ -174,21 +171,18 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
 
 
 def _network(value: Any, seed: int, data: Data | None) -> Network | None:
-    from sweep.config import models
-    from sweep.config.models import validated
+    from sweep.config.models import AUTO, validated
+    from sweep.config.models import Network as Values
     from sweep.training.network import Network
 
-    arguments = validated(models.Network, value, "network").arguments()
-    layers = arguments["layers"]
-    if isinstance(layers, list) and len(layers) > 1 and AUTO in (layers[0], layers[-1]):
+    arguments = validated(Values, value, "network").arguments()
+    first, *hidden, last = arguments["layers"]
+    if AUTO in (first, last):
         if data is None:
             return None  # the data has a message already
-        sizes = (data.inputs.shape[1], data.targets.shape[1])
-        ends = [
-            size if end == AUTO else end
-            for end, size in zip((layers[0], layers[-1]), sizes, strict=True)
-        ]
-        arguments["layers"] = [ends[0], *layers[1:-1], ends[1]]
+        first = data.inputs.shape[1] if first == AUTO else first
+        last = data.targets.shape[1] if last == AUTO else last
+        arguments["layers"] = [first, *hidden, last]
     return Network.build(**arguments, seed=seed)
 
 

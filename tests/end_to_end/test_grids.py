@@ -118,7 +118,7 @@ def test_plan_says_what_was_left_out_and_why(tmp_path: Path) -> None:
     lines = ended.out.splitlines()
     assert lines[0].startswith("Plan: 6 runs")
     assert lines[1] == "Left out: 4 grid points, where lr > 2"
-    assert lines[2].startswith("Left out: 2 grid points, rule is 'notebook': it moves b2")
+    assert lines[2].startswith("Left out: 2 grid points, rule=notebook: it moves b2")
 
 
 CONDITIONS = {
@@ -160,7 +160,7 @@ REFUSED = [
     (["lr=-1,1", "hydra.sweeper.misfits=skip"], ["the learning rate must be a finite number"]),
     (
         ["rule=notebook", "network.bias=per_neuron", "network.init.scheme=he"],
-        ["rule is 'notebook'"],
+        ["rule=notebook: it moves b2"],
     ),
     (
         ["lr=interval(2,1)", "iters=range(1,3),5", "seed=logspace(0,1,2),5"],

@@ -96,14 +96,14 @@ def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
     validation, folds = config["validation"], config["folds"]
     if folds is not None:
         if validation:
-            raise ConfigError(f"data.folds is {folds} beside data.validation: keep one of them.")
+            raise ConfigError(f"data.folds={folds} beside data.validation: keep one of them.")
         if config["fold"] is None:
             raise ConfigError(
-                f"data.folds is {folds}: sweep the parts with -m, or name one with data.fold=0."
+                f"data.folds={folds}: sweep the parts with -m, or name one with data.fold=0."
             )
     if config["fold"] is not None and not 0 <= config["fold"] < (folds or 0):
         raise ConfigError(
-            f"data.fold is {config['fold']}: "
+            f"data.fold={config['fold']}: "
             + (f"it must be 0 to {folds - 1}." if folds else "write data.folds=5 too.")
         )
     random = folds or (validation and not isinstance(validation, str))
@@ -124,12 +124,10 @@ def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
 def _inline(config: Mapping[str, Any]) -> Data:
     for key in FILE_KEYS:
         if config[key]:
-            raise ConfigError(
-                f"data.{key} is {config[key]}: it has a meaning with data.file alone."
-            )
+            raise ConfigError(f"data.{key}={config[key]}: it has a meaning with data.file alone.")
     if isinstance(config["validation"], str):
         raise ConfigError(
-            f"data.validation is {config['validation']!r}: without data.file it must be a share "
+            f"data.validation={config['validation']}: without data.file it must be a share "
             "from 0 to below 1."
         )
     inputs = checks.table(config["inputs"], "data.inputs")
@@ -170,7 +168,7 @@ def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _ver
         validation = read_table(second, choose(second, same), config["missing"])
     elif isinstance(config["validation"], str):
         raise ConfigError(
-            f"data.validation is {config['validation']!r}: it must be a share from 0 to below 1, "
+            f"data.validation={config['validation']}: it must be a share from 0 to below 1, "
             "a column of data.file, or a second file."
         )
     else:

@@ -39,7 +39,7 @@ def choose(source: Source, config: Mapping[str, Any]) -> Columns:
     """Select columns by `inputs`, `targets`, `drop`, `categories` and `validation`."""
     targets = _positions(source, config["targets"], "data.targets")
     if config["one_hot"] and len(targets) != 1:
-        raise ConfigError(f"data.targets is {config['targets']}: one_hot needs exactly one column.")
+        raise ConfigError(f"data.targets={config['targets']}: one_hot needs exactly one column.")
     dropped = _positions(source, config["drop"], "data.drop") if config["drop"] else []
     validation = config["validation"]
     split = source.groups.get(validation.strip(), ()) if isinstance(validation, str) else ()
@@ -65,7 +65,7 @@ def _positions(source: Source, value: Any, what: str) -> list[int]:
     items = value if isinstance(value, list | tuple) else [value]
     if not items or not all(type(one) in (str, int) for one in items):
         raise ConfigError(
-            f"{what} is {value!r}: with data.file it must be a list of columns, by name or "
+            f"{what}={value}: with data.file it must be a list of columns, by name or "
             f"position; as data.inputs=all 'data.targets=[{quoted(source.names[-1])}]'."
         )
     found = [at for one in items for at in source.positions(one, what)]
@@ -112,14 +112,12 @@ def random_rows(rows: int, config: Mapping[str, Any]) -> Rows:
     order = np.random.default_rng(config["split_seed"]).permutation(rows)
     if folds:
         if folds > rows:
-            raise ConfigError(f"data.folds is {folds}: there are only {rows} rows.")
+            raise ConfigError(f"data.folds={folds}: there are only {rows} rows.")
         kept[np.array_split(order, folds)[config["fold"]]] = False
         return kept
     count = max(1, round(rows * share))
     if count >= rows:
-        raise ConfigError(
-            f"data.validation is {share!r}: of {rows} rows it leaves none to train on."
-        )
+        raise ConfigError(f"data.validation={share}: of {rows} rows it leaves none to train on.")
     kept[order[:count]] = False
     return kept
 

@@ -5,14 +5,13 @@ Arrays have one row per sample; nothing is updated in place.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.checks import one_of
 from sweep.errors import ConfigError, MisfitError
 from sweep.training.network import initial
 
@@ -73,38 +72,34 @@ class Network:
     def build(
         cls,
         *,
-        layers: Any,
-        activation: Any = "sigmoid",
-        bias: Any = "shared",
-        loss: Any = "squared_error",
+        layers: Sequence[int],
+        activation: str | Sequence[str] = "sigmoid",
+        bias: str = "shared",
+        loss: str = "squared_error",
         weights: Any = None,
         biases: Any = None,
-        init: Any = None,
+        init: Mapping[str, Any] | None = None,
         seed: int = 0,
     ) -> Network:
-        """Build a network from configuration values.
+        """Build a network from values of the model `config.models.Network`.
 
         `activation` is one name for all weight layers, or a list with one per weight layer.
         `weights` and `biases` are initial values, or None to draw them with `seed` as `init`
-        specifies; biases can be given together with `init`. Raises ConfigError if a value is
-        invalid or values do not fit together.
+        specifies; biases can be given together with `init`. Raises ConfigError if a weight or
+        bias is no finite number, MisfitError if values do not fit together.
         """
-        sizes = initial.layer_sizes(layers)
-        names = initial.activation_names(activation, len(sizes) - 1, ACTIVATIONS)
-        bias = one_of(bias, ("shared", "per_neuron"), "network.bias")
-        loss = one_of(loss, ("squared_error", "cross_entropy"), "network.loss")
+        sizes = tuple(layers)
+        names = initial.activation_names(activation, len(sizes) - 1)
         initial.check_softmax(names, loss)
         shared = bias == "shared"
-        if weights is None and init is None:
-            raise ConfigError("network has neither weights nor init: give one of them.")
-        if weights is not None and init is not None:
-            raise ConfigError("network has both weights and init: give one of them.")
         if weights is not None:
             matrices = initial.given_weights(weights, sizes)
             if biases is None:
                 raise ConfigError("network has weights without biases: give one a weight layer.")
-        else:
+        elif init is not None:
             matrices, vectors = initial.drawn_weights(init, sizes, shared=shared, seed=seed)
+        else:
+            raise ConfigError("network has neither weights nor init: give one of them.")
         if biases is not None:
             vectors = initial.given_biases(biases, sizes, shared=shared)
         return cls(sizes, names, bias, loss, tuple(matrices), tuple(vectors))
@@ -222,7 +217,7 @@ def check_rule(network: Network, rule: str) -> None:
     """Raise MisfitError if `rule` does not apply to `network`."""
     if rule == "notebook" and (len(network.weights) != 2 or network.bias != "shared"):
         raise MisfitError(
-            "rule is 'notebook': it moves b2 by the derivative of b1, so it needs exactly two "
+            "rule=notebook: it moves b2 by the derivative of b1, so it needs exactly two "
             f"weight layers with shared biases, not layers {list(network.layers)} with bias "
             f"{network.bias}; use rule=gradient."
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from sweep.checks import integer, known_keys, number, one_of, table, vector
+from sweep.checks import invalid_value, number, table, vector
 from sweep.errors import ConfigError, MisfitError
 
 Array = npt.NDArray[np.float64]
@@ -26,37 +26,23 @@ SCHEMES: Mapping[str, Mapping[str, float]] = {
 """The options of each scheme except ``bias``, with their defaults."""
 
 
-def layer_sizes(layers: Any) -> tuple[int, ...]:
-    """Return the sizes of at least two layers, inputs first."""
-    if not isinstance(layers, Sequence) or isinstance(layers, str) or len(layers) < 2:
-        raise ConfigError(
-            f"network.layers is {layers!r}: it must be a list of at least two sizes, as [4, 3, 2]."
-        )
-    return tuple(integer(n, f"network.layers[{at}]", least=1) for at, n in enumerate(layers))
-
-
-def activation_names(activation: Any, count: int, known: Collection[str]) -> tuple[str, ...]:
+def activation_names(activation: str | Sequence[str], count: int) -> tuple[str, ...]:
     """Return `count` names from one name for all, or from a list with one per weight layer."""
     names = [activation] * count if isinstance(activation, str) else activation
-    if not isinstance(names, Sequence) or len(names) != count:
-        raise ConfigError(
-            f"network.activation is {activation!r}: it must be one name, or a list of {count}, "
-            "one a weight layer."
-        )
-    return tuple(one_of(name, known, "network.activation") for name in names)
+    if len(names) != count:
+        advice = f"give one name, or a list of {count}, one a weight layer"
+        raise MisfitError(invalid_value("network.activation", activation, advice))
+    return tuple(names)
 
 
 def check_softmax(names: Sequence[str], loss: str) -> None:
     """Raise MisfitError unless softmax is used only in the last layer, and with cross-entropy."""
     if "softmax" in names[:-1]:
-        raise MisfitError(
-            f"network.activation is {list(names)}: softmax can stand only in the last layer."
-        )
+        advice = "softmax can stand only in the last layer"
+        raise MisfitError(invalid_value("network.activation", list(names), advice))
     if (names[-1] == "softmax") != (loss == "cross_entropy"):
-        raise MisfitError(
-            f"network.loss is {loss!r} with the last activation {names[-1]!r}: softmax and "
-            "cross_entropy go together or not at all."
-        )
+        advice = f"the last activation is {names[-1]}; softmax and cross_entropy go together only"
+        raise MisfitError(invalid_value("network.loss", loss, advice))
 
 
 def given_weights(weights: Any, layers: Sequence[int]) -> list[Array]:
@@ -82,9 +68,11 @@ def given_biases(biases: Any, layers: Sequence[int], *, shared: bool) -> list[Ar
     vectors = []
     for at, (values, size) in enumerate(zip(biases, layers[1:], strict=True)):
         what = f"network.biases[{at}]"
+        if isinstance(values, (Sequence, np.ndarray)) == shared and not isinstance(values, str):
+            raise MisfitError(invalid_value(what, values, f"give {kind}, or write {DRAW}"))
         array = np.array([number(values, what)]) if shared else vector(values, what)
         if len(array) != (1 if shared else size):
-            raise ConfigError(
+            raise MisfitError(
                 f"{what} has {len(array)} numbers, "
                 f"but layers {list(layers)} need {size}: write {DRAW}."
             )
@@ -93,28 +81,26 @@ def given_biases(biases: Any, layers: Sequence[int], *, shared: bool) -> list[Ar
 
 
 def drawn_weights(
-    init: Any, layers: Sequence[int], *, shared: bool, seed: int
+    init: Mapping[str, Any], layers: Sequence[int], *, shared: bool, seed: int
 ) -> tuple[list[Array], list[Array]]:
     """Draw weights layer by layer with `seed`; every bias is ``init.bias`` (default 0).
 
-    Raises ConfigError if the scheme or an option is unknown, or a value is invalid.
+    Raises ConfigError if there is no scheme, or the scheme does not have an option of `init`.
     """
-    if not isinstance(init, Mapping):
-        raise ConfigError(f"network.init is {init!r}: it must be a mapping, as {{scheme: xavier}}.")
-    if "scheme" not in init:
-        raise ConfigError(f"network.init names no scheme: it must be one of {', '.join(SCHEMES)}.")
-    scheme = one_of(init["scheme"], SCHEMES, "network.init.scheme")
-    known_keys(init, ("scheme", "bias", *SCHEMES[scheme]), "network.init")
-    options = {
-        name: number(init.get(name, default), f"network.init.{name}")
-        for name, default in {"bias": 0.0, **SCHEMES[scheme]}.items()
-    }
+    scheme = init.get("scheme")
+    if scheme is None:
+        advice = f"choose one of {', '.join(SCHEMES)}"
+        raise ConfigError(invalid_value("network.init.scheme", scheme, advice))
+    options = {"bias": 0.0, **SCHEMES[scheme]}
+    for name, value in init.items():
+        key = f"network.init.{name}"
+        if name not in ("scheme", *options):
+            has = f"scheme={scheme} has {', '.join(options)}; leave this one out, as {key}=null"
+            raise ConfigError(invalid_value(key, value, has))
+    options |= {name: float(init[name]) for name in options if name in init}
     if scheme == "uniform" and not options["low"] < options["high"]:
-        raise ConfigError(
-            f"network.init.low is {options['low']!r}: it must lie below high, {options['high']!r}."
-        )
-    if scheme == "normal" and options["std"] <= 0:
-        raise ConfigError(f"network.init.std is {options['std']!r}: it must be above 0.")
+        advice = f"it must be below network.init.high={options['high']}"
+        raise ConfigError(invalid_value("network.init.low", options["low"], advice))
     rng = np.random.default_rng(seed)
     weights = [
         _draw(rng, shape, scheme, options) for shape in zip(layers[:-1], layers[1:], strict=True)
@@ -137,6 +123,6 @@ def _draw(
 
 def _check_count(values: Any, count: int, what: str, kind: str) -> None:
     if not isinstance(values, (Sequence, np.ndarray)) or isinstance(values, (str, bytes)):
-        raise ConfigError(f"{what} is {values!r}: it must be a list, {kind}.")
+        raise ConfigError(invalid_value(what, values, f"give a list, {kind}"))
     if len(values) != count:
-        raise ConfigError(f"{what} has {len(values)} entries: {count} are needed, {kind}.")
+        raise MisfitError(f"{what} has {len(values)} entries: {count} are needed, {kind}.")
