@@ -27,7 +27,7 @@ INFO = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "sea
 KEPT_KEYS = (
     *("budget", "fail_fast", "max_seconds", "metric", "mode", "model", "repeats"),
     *("hydra.job.chdir", "hydra.job.env_set", "hydra.output_subdir"),
-    *("hydra.sweep.dir", "hydra.sweep.subdir"),
+    *("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.max_batch_size"),
 )
 """Keys that do not define grid points; the plan stores their overrides for `resume`."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -44,7 +43,7 @@ def run_sweep(
 ) -> list[Sequence[JobReturn]]:
     """Run a sweep and write its report, or print its plan (``dry_run``).
 
-    Returns the JobReturns of each batch, as Hydra's sweeper does; an empty list for our launcher.
+    Returns the JobReturns of each batch, as Hydra's sweeper does; empty if all train without jobs.
     `make_launcher` is called after the sweep's id is set, because a launcher's folders may be
     below the sweep's. Raises ConfigError if the configuration is invalid (nothing was created),
     StoreError if the store cannot be used.
@@ -63,10 +62,10 @@ def run_sweep(
         # a user's trainer may depend on the job's environment or working folder
         own = not all(cell.spec.trainer.built_in for cell in plan.cells)
         in_jobs = composer.sets_surroundings and own
-    elif options.budget.seconds is not None:
+    elif options.budget.seconds is not None and master.hydra.sweeper.max_batch_size is None:
         raise ConfigError(
-            f"budget.seconds={options.budget.seconds}: jobs of another launcher end by "
-            "themselves; use budget.runs, or hydra/launcher=trajectory."
+            f"budget.seconds={options.budget.seconds}: another launcher ends each batch of jobs "
+            "first; set hydra.sweeper.max_batch_size, or use hydra/launcher=trajectory."
         )
     one = in_jobs or master.hydra.runtime.choices.get("hydra/launcher") == "basic"
     one = one or (ours is not None and ours["backend"] == "serial")
@@ -83,21 +82,18 @@ def run_sweep(
         return []
     with sweep_life(opening) as sweep:
 
-        def jobs(cells: Sequence[Cell]) -> list[list[str]]:
-            return [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]
+        def launch(cells: Sequence[Cell]) -> Sequence[JobReturn]:
+            jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]
+            return launcher.launch(jobs, cells[0].job)
 
-        if ours is None:
-            parts = batches(
-                sweep.pending, master.hydra.sweeper.max_batch_size, consecutive=composer.numbered
-            )
-            return [launcher.launch(jobs(part), part[0].job) for part in parts]
-        if in_jobs:
-            for cell in itertools.takewhile(lambda _: not sweep.spent, sweep.pending):
-                launcher.launch(jobs([cell]), cell.job)
-        elif composer.needs_jobs or _has_callbacks(master):
+        if ours is None or in_jobs:
+            size = 1 if in_jobs else master.hydra.sweeper.max_batch_size
+            parts = batches(sweep.pending, size, consecutive=composer.numbered)
+            return [launch(part) for part in sweep.within_budget(parts)]
+        if composer.needs_jobs or _has_callbacks(master):
             for cell, outcome in execute(sweep, ours):
                 process.trained.append((cell, outcome))
-                launcher.launch(jobs([cell]), cell.job)
+                launch([cell])
         else:
             _without_jobs(sweep, master, execute(sweep, ours))
     return []

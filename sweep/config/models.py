@@ -117,7 +117,9 @@ class Network(Group):
     bias: Literal["shared", "per_neuron"] = Field("shared", description="use shared or per_neuron")
     weights: Any = None
     biases: Any = None
-    init: Annotated[Init, BeforeValidator(lambda value: {} if value is None else value)] = Init()
+    init: Annotated[Init, BeforeValidator(lambda value: {} if value is None else value)] = Init(
+        scheme=None, std=None
+    )
 
     @field_validator("layers")
     @classmethod

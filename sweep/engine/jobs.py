@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from sweep import console
-from sweep.config.settings import Settings
+from sweep.config.settings import Budget, Settings
 from sweep.config.spec import RunSpec, canonical
 from sweep.engine.executors import create
 from sweep.engine.life import process
@@ -37,6 +37,7 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
 
     assert options.parent is not None
     with stop_on_signals() as stop, start_recorder(console.notice, stop, inline=True) as recorder:
+        options = options.model_copy(update={"budget": Budget(seconds=None, runs=None)})
         joined = recorder.call(Session.join_sweep, from_options(options), options.parent)
         experiment_id, parent_run_id, document = joined
         sweep = Sweep(options.parent, _plan_of_job(document, spec), options, recorder, stop)

@@ -58,6 +58,7 @@ class Sweep(Recording):
         self.finished = self.interrupted = 0
         self.lost = 0  # runs that were deleted, or never begun
         self.left_over = self.cut_off = 0  # at the end of the budget: without a result, and begun
+        self._launched = 0  # as jobs, which may record their runs elsewhere
         self.damaged: set[int] = set()  # grid points whose result files were incomplete
         self._began, self._began_in = time.monotonic(), os.getcwd()
         self._failed: dict[int, Failed] = {}
@@ -87,10 +88,19 @@ class Sweep(Recording):
         seconds = self.options.budget.seconds
         return seconds is not None and time.monotonic() - self._began >= seconds
 
+    def within_budget(self, batches: Iterable[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
+        """Yield batches of jobs to launch, until the seconds of the budget are over."""
+        for batch in batches:
+            if self.spent:
+                return
+            self._launched += len(batch)
+            yield batch
+
     def end_budget(self) -> None:
         """Count the grid points without a result, and close the running ones as KILLED."""
         self.cut_off = len(self._begun)
-        self.left_over += len(self.pending) - self.progress.ended
+        begun = max(self._launched, self.progress.ended + self.cut_off)
+        self.left_over += len(self.pending) - begun + self.cut_off
         self.interrupt()
 
     def tags(self, cell: Cell) -> dict[str, str]:

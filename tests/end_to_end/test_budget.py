@@ -25,6 +25,16 @@ def test_budget_of_runs_is_kept_and_begins_anew(launcher: str, tmp_path: Path) -
 
 
 @pytest.mark.slow
+def test_budget_of_seconds_ends_between_batches_of_jobs(tmp_path: Path) -> None:
+    how = ["hydra/launcher=basic", "hydra.sweeper.max_batch_size=1", "budget.seconds=1e-9"]
+    ended = run_sweep(["-m", "lr=0.1,0.2", "iters=10", *how], tmp_path)
+    assert ended.code == 0 and "not done: 2 of 2 runs" in ended.out, ended
+    ended = run_sweep(["resume=last", "hydra/launcher=basic", "budget.seconds=900"], tmp_path)
+    assert ended.code == 0 and "hydra.sweeper.max_batch_size=1" in ended.out.splitlines()[0], ended
+    assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 2
+
+
+@pytest.mark.slow
 def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(tmp_path: Path) -> None:
     axes = ["lr=0.001,0.002", "iters=1000,60000000"]
     ended = run_here(["-m", *axes, "budget.seconds=0.5"], tmp_path)
@@ -45,7 +55,7 @@ def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(tmp_path: Path)
         (["-m", "budget.seconds=-1"], "budget.seconds=-1: give a finite number of seconds above 0"),
         (["-m", "budget.runs=1,2"], "cannot be an axis"),
         (["-m", "budget.second=1"], "did you mean 'seconds'?"),
-        (["-m", "budget.seconds=9", "hydra/launcher=basic"], "use budget.runs, or hydra/launcher="),
+        (["-m", "budget.seconds=9", "hydra/launcher=basic"], "set hydra.sweeper.max_batch_size"),
         (["budget.runs=3"], "budget.runs=3: a single run has no budget.runs"),
     ],
     ids=lambda value: value[-1],
