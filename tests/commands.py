@@ -106,9 +106,6 @@ def run_here(
     return Ended(code, out.getvalue(), err.getvalue())
 
 
-plan = run_here
-
-
 def _in_thread() -> object:
     """Return a recorder whose worker is a thread of this process."""
     from sweep.tracking import recorder

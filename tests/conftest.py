@@ -58,9 +58,3 @@ def weird_path(tmp_path: Path) -> Path:
     folder = tmp_path / "a folder" / "lr=0.1"
     folder.mkdir(parents=True)
     return folder
-
-
-@pytest.fixture(scope="session")
-def run_sweep() -> object:
-    """Return the function `tests.processes.run_sweep`, for fixtures and tests of any scope."""
-    return processes.run_sweep

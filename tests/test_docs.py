@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from tests.commands import plan
-from tests.processes import ROOT, Ended
+from tests.commands import run_here
+from tests.processes import ROOT, Ended, run_sweep
 
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))
 PAGES = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", *DOCS]
@@ -49,9 +48,7 @@ def block_after(page: str, mark: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def executed(
-    run_sweep: Callable[..., Ended], tmp_path_factory: pytest.TempPathFactory
-) -> list[tuple[str, Ended]]:
+def executed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Ended]]:
     """Run the README's commands one after the other in one folder, as a reader would."""
     folder = tmp_path_factory.mktemp("reader")
     return [
@@ -122,7 +119,7 @@ def is_plan(words: list[str]) -> bool:
 def test_sweeps_of_the_pages_can_be_planned(page: str, users_folder: Path) -> None:
     for words in filter(is_plan, named_commands(page)):
         more = [] if "--config-dir" in words else ["--config-dir", "my_conf"]
-        ended = plan([*words[1:], *more, "dry_run=true"], users_folder)
+        ended = run_here([*words[1:], *more, "dry_run=true"], users_folder)
         assert ended.code == 0, (words, ended)
 
 

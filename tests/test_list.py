@@ -9,7 +9,7 @@ import pytest
 from sweep.tracking import read
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
-from tests.commands import plan, run_here
+from tests.commands import run_here
 from tests.processes import Ended
 
 NOTE = "Two rates, <b>to begin with</b>"
@@ -27,7 +27,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.slow
 def test_list_shows_the_sweeps_newest_first(folder: Path) -> None:
-    ended = plan([], folder, module="sweep.list")
+    ended = run_here([], folder, module="sweep.list")
     assert ended.code == 0, ended
     head, newest, oldest = ended.out.splitlines()
     assert head.split()[:3] == ["sweep", "name", "begun"]
@@ -77,11 +77,11 @@ def test_name_is_taken_where_an_id_is(folder: Path) -> None:
     ids=lambda value: value[-1],
 )
 def test_what_is_no_name_is_refused(arguments: list[str], message: str, tmp_path: Path) -> None:
-    ended: Ended = plan(arguments, tmp_path)
+    ended: Ended = run_here(arguments, tmp_path)
     assert ended.code == 2 and message in ended.err, ended
     assert not list(tmp_path.iterdir())
 
 
 def test_store_without_sweeps_or_without_a_store(tmp_path: Path) -> None:
-    ended = plan([], tmp_path, module="sweep.list")
+    ended = run_here([], tmp_path, module="sweep.list")
     assert ended.code == 2 and not list(tmp_path.iterdir()), ended

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.commands import plan
+from tests.commands import run_here
 from tests.processes import ROOT
 
 CONF = ROOT / "conf"
@@ -27,5 +27,5 @@ def test_help_has_a_sentence_for_each_key(path: Path) -> None:
 
 
 def test_help_of_a_tool_lists_no_groups_of_others(tmp_path: Path) -> None:
-    ended = plan(["--help"], tmp_path, module="sweep.report")
+    ended = run_here(["--help"], tmp_path, module="sweep.report")
     assert ended.code == 0 and "experiment" not in ended.out.replace("tracking.experiment", "")

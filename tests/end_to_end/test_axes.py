@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import plan, plan_of, run_here
+from tests.commands import plan_of, run_here
 from tests.end_to_end.test_launchers import stored
 
 FILES = {
@@ -109,7 +109,7 @@ REFUSED = [
 @pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: value[-1])
 def test_what_means_nothing_is_refused(arguments: list[str], told: str, folder: Path) -> None:
     before = sorted(folder.rglob("*"))
-    ended = plan(["--config-dir", "own", *arguments], folder, {"RATE": "0.1"})
+    ended = run_here(["--config-dir", "own", *arguments], folder, {"RATE": "0.1"})
     assert ended.code == 2, ended
     assert told in ended.err
     assert len(ended.err.splitlines()) == 1 and ended.out == ""
@@ -123,7 +123,7 @@ def test_axes_without_values_are_refused_together(folder: Path) -> None:
         "network=glob(zzz*)": "nothing matches",
         "data.file=glob(none*)": "no file matches",
     }
-    ended = plan(["-m", *told], folder)
+    ended = run_here(["-m", *told], folder)
     assert ended.code == 2, ended
     for line, (axis, reason) in zip(ended.err.splitlines(), told.items(), strict=True):
         assert f"{axis}: {reason}" in line
@@ -132,7 +132,7 @@ def test_axes_without_values_are_refused_together(folder: Path) -> None:
 def test_advice_of_a_refusal_is_taken(folder: Path) -> None:
     own = ["--config-dir", "own", "dry_run=true"]
     for line in ('lr="${oc.decode:${oc.env:RATE}}"', "network.init={scheme:normal,std:1}"):
-        ended = plan([*own, "network=small", line], folder, {"RATE": "0.1"})
+        ended = run_here([*own, "network=small", line], folder, {"RATE": "0.1"})
         assert ended.code == 0, ended
 
 
@@ -145,9 +145,9 @@ def test_init_draws_in_place_of_given_weights(tmp_path: Path) -> None:
 
 
 def test_first_line_names_the_axes_and_an_unused_seed(tmp_path: Path) -> None:
-    ended = plan(["-m", "dry_run=true"], tmp_path)
+    ended = run_here(["-m", "dry_run=true"], tmp_path)
     assert "300000 iterations, over lr (default), iters (default)\n" in ended.out
-    ended = plan(["-m", "seed=0,1", "lr=0.1", "iters=2", "dry_run=true"], tmp_path)
+    ended = run_here(["-m", "seed=0,1", "lr=0.1", "iters=2", "dry_run=true"], tmp_path)
     first, second = ended.out.splitlines()[:2]
     assert first.startswith("seed: it changes nothing here")
     assert second.endswith("4 iterations, over lr, iters, seed")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import plan, run_here
+from tests.commands import run_here
 from tests.end_to_end.test_launchers import stored
 
 
@@ -27,9 +27,9 @@ def test_budget_of_runs_is_kept_and_begins_anew(launcher: str, tmp_path: Path) -
 @pytest.mark.slow
 def test_budget_of_seconds_ends_between_batches_of_jobs(tmp_path: Path) -> None:
     how = ["hydra/launcher=basic", "hydra.sweeper.max_batch_size=1", "budget.seconds=1e-9"]
-    ended = run_sweep(["-m", "lr=0.1,0.2", "iters=10", *how], tmp_path)
+    ended = run_here(["-m", "lr=0.1,0.2", "iters=10", *how], tmp_path)
     assert ended.code == 0 and "not done: 2 of 2 runs" in ended.out, ended
-    ended = run_sweep(["resume=last", "hydra/launcher=basic", "budget.seconds=900"], tmp_path)
+    ended = run_here(["resume=last", "hydra/launcher=basic", "budget.seconds=900"], tmp_path)
     assert ended.code == 0 and "hydra.sweeper.max_batch_size=1" in ended.out.splitlines()[0], ended
     assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 2
 
@@ -61,6 +61,6 @@ def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(tmp_path: Path)
     ids=lambda value: value[-1],
 )
 def test_what_is_no_budget_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
-    ended = plan(arguments, tmp_path)
+    ended = run_here(arguments, tmp_path)
     assert ended.code == 2 and told in ended.err, ended
     assert not list(tmp_path.iterdir())

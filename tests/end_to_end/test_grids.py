@@ -16,7 +16,7 @@ from sweep.cli.axes import grid_of, parse
 from sweep.cli.plain import one_sentence
 from sweep.cli.points import points_of
 from sweep.errors import ConfigError
-from tests.commands import plan, plan_of, run_here
+from tests.commands import plan_of, run_here
 from tests.processes import ROOT, finish, start_sweep
 
 PAGE = (ROOT / "docs" / "grids.md").read_text(encoding="utf-8")
@@ -38,7 +38,7 @@ def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> Non
     commands.append(("-m", "12 runs"))
     assert len(commands) > 20
     for text, runs in commands:
-        ended = plan([*shlex.split(text), "dry_run=true"], folder)
+        ended = run_here([*shlex.split(text), "dry_run=true"], folder)
         assert f"Plan: {runs}," in ended.out, (text, ended)
     assert PAGE.count("python -m sweep -m") == len(commands) - 2
 
@@ -110,7 +110,7 @@ def test_drawn_values_come_from_the_seed_and_go_on(tmp_path: Path) -> None:
 
 
 def test_plan_says_what_was_left_out_and_why(tmp_path: Path) -> None:
-    ended = plan(
+    ended = run_here(
         ["-m", "dry_run=true", "rule=notebook,gradient", "network.bias=shared,per_neuron",
          "network.init.scheme=he", "lr=1,2,3", "iters=1", 'hydra.sweeper.skip=["lr > 2"]',
          "hydra.sweeper.misfits=skip"], tmp_path,
@@ -182,7 +182,7 @@ REFUSED = [
 @pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: value[0])
 def test_what_is_no_grid_is_refused(arguments: list[str], told: list[str], tmp_path: Path) -> None:
     (tmp_path / "broken.csv").write_text("lr,iters\n1,2,3\n")
-    ended = plan(["-m", "dry_run=true", *arguments], tmp_path)
+    ended = run_here(["-m", "dry_run=true", *arguments], tmp_path)
     lines = ended.err.splitlines()
     assert ended.code == 2 and ended.out == "" and len(lines) == len(told), ended
     assert all(text in line for text, line in zip(told, lines, strict=True)), ended

@@ -18,7 +18,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from tests import notebook
-from tests.commands import plan, run_here
+from tests.commands import run_here
 from tests.processes import ROOT, Ended, run_sweep
 
 GOLDEN = {
@@ -248,14 +248,14 @@ def test_two_sweeps_can_be_compared(tmp_path: Path) -> None:
 
 
 def test_report_of_an_unknown_sweep_is_one_sentence(grid: Stored) -> None:
-    ended = plan(["sweep=20200101-000000-none"], grid.folder, module="sweep.report")
+    ended = run_here(["sweep=20200101-000000-none"], grid.folder, module="sweep.report")
     assert ended.code == 2
     assert len(ended.err.splitlines()) == 1
     assert "20200101-000000-none" in ended.err
 
 
 def test_report_where_nothing_is_stored_is_one_sentence(tmp_path: Path) -> None:
-    ended = plan([], tmp_path, module="sweep.report")
+    ended = run_here([], tmp_path, module="sweep.report")
     assert ended.code in (2, 3)
     assert len(ended.err.splitlines()) == 1
     assert list(tmp_path.iterdir()) == []

@@ -15,7 +15,7 @@ from mlflow.entities import Run
 from scipy.stats import ttest_ind
 
 from sweep.tracking import pages
-from tests.commands import plan, run_here
+from tests.commands import run_here
 from tests.end_to_end.test_main_job import open_store, search
 from tests.examples.support import spec_of, trained
 from tests.faults.support import trainer
@@ -150,7 +150,7 @@ def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, En
 def test_question_that_has_no_answer_is_refused(
     arguments: list[str], told: list[str], tmp_path: Path
 ) -> None:
-    ended = plan(["-m", "lr=0.1,0.2", *arguments], tmp_path)
+    ended = run_here(["-m", "lr=0.1,0.2", *arguments], tmp_path)
     assert ended.code == 2
     for sentence in told:
         assert sentence in ended.err
@@ -197,7 +197,7 @@ def test_validation_decides_a_resumed_sweep_keeps_its_question_and_the_best_pred
     assert again.out.startswith("Best of 12 runs by min best_error: ")
 
     (tmp_path / "new.csv").write_text("x\n0.05\n1.5\n")
-    predicted = plan(["data.file=new.csv"], tmp_path, module="sweep.predict")
+    predicted = run_here(["data.file=new.csv"], tmp_path, module="sweep.predict")
     assert predicted.code == 0, predicted
     chosen = [f"{key}={best.data.params[key]}" for key in ("network.layers", "trainer.batch_size")]
     spec = spec_of(tmp_path, *network, *data, *chosen, "lr=0.1", "iters=100", base=tmp_path)

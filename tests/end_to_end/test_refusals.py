@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import plan, run_here
+from tests.commands import run_here
 from tests.configuration import declare
 from tests.faults.support import trainer
 
@@ -107,7 +107,7 @@ TOGETHER = [
 
 
 def refused(arguments: list[str], told: list[str], folder: Path) -> None:
-    ended = plan(arguments, folder)
+    ended = run_here(arguments, folder)
     assert ended.code == 2, ended
     for text in told:
         assert text in ended.err
@@ -152,7 +152,7 @@ def test_axis_that_hydra_cannot_compose_is_refused(axis: str, told: str, tmp_pat
 
 
 def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
-    ended = plan(["-m", "lr=-1,0.1,nan", "iters=0,1"], tmp_path)
+    ended = run_here(["-m", "lr=-1,0.1,nan", "iters=0,1"], tmp_path)
     assert ended.code == 2
     told = ended.err.strip().splitlines()
     assert len(told) == 3, "each once, however many cells have it"
@@ -162,7 +162,7 @@ def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["report", "verify", "export", "ui", "list", "predict"])
 def test_added_keys_of_the_other_commands_are_refused(name: str, tmp_path: Path) -> None:
     added = ["+sweeps=last", "+x.y=1", *(["++sweep=last"] if name != "list" else [])]
-    ended = plan(added, tmp_path, module=f"sweep.{name}")
+    ended = run_here(added, tmp_path, module=f"sweep.{name}")
     assert ended.code == 2, ended
     first, second = ended.err.strip().splitlines()
     assert "+sweeps=last: there is no key sweeps" in first
@@ -175,7 +175,7 @@ def test_misspelt_key_of_a_file_is_refused_in_both_modes(tmp_path: Path) -> None
     preset.parent.mkdir(parents=True)
     preset.write_text("# @package _global_\niterz: 10\n")
     for mode in ([], ["-m", "lr=0.1,1"]):
-        ended = plan([*mode, "experiment=mine", "--config-dir", "own"], tmp_path)
+        ended = run_here([*mode, "experiment=mine", "--config-dir", "own"], tmp_path)
         assert ended.code == 2, ended
         told = "iterz: a file of the configuration sets this key, and nothing reads it; did you "
         assert ended.err.strip().endswith(f"{told}mean 'iters'?"), ended.err
@@ -191,12 +191,14 @@ def test_misspelt_key_of_a_file_is_refused_in_both_modes(tmp_path: Path) -> None
     ],
 )
 def test_added_key_that_is_read_is_accepted(arguments: list[str], tmp_path: Path) -> None:
-    ended = plan([*arguments, "dry_run=true"], tmp_path)
+    ended = run_here([*arguments, "dry_run=true"], tmp_path)
     assert ended.code == 0, ended
 
 
 def test_key_of_a_users_own_file_is_accepted_and_its_text_left_alone(tmp_path: Path) -> None:
-    ended = plan([*declare(tmp_path, "remark: null"), "remark='1e400'", "dry_run=true"], tmp_path)
+    ended = run_here(
+        [*declare(tmp_path, "remark: null"), "remark='1e400'", "dry_run=true"], tmp_path
+    )
     assert ended.code == 0, ended
 
 
@@ -204,7 +206,7 @@ def test_key_of_a_users_own_file_is_accepted_and_its_text_left_alone(tmp_path: P
 def test_sweep_folder_that_holds_something_is_refused(taken: str, tmp_path: Path) -> None:
     (tmp_path / "foo").mkdir()
     (tmp_path / "foo" / taken).write_text("mine")
-    ended = plan(["-m", "hydra.sweep.dir=foo", "lr=0.1", "iters=1"], tmp_path)
+    ended = run_here(["-m", "hydra.sweep.dir=foo", "lr=0.1", "iters=1"], tmp_path)
     assert ended.code == 2, ended
     assert "hydra.sweep.dir=foo: there is something already" in ended.err
     assert len(ended.err.strip().splitlines()) == 1
@@ -229,7 +231,7 @@ def test_sweep_folder_of_ones_own_may_be_new_or_empty(tmp_path: Path) -> None:
     [["--help"], ["--cfg", "job"], ["--cfg", "job", "--resolve"], ["--info", "defaults"]],
 )
 def test_hydras_own_flags_work_and_create_nothing(arguments: list[str], tmp_path: Path) -> None:
-    ended = plan(arguments, tmp_path)
+    ended = run_here(arguments, tmp_path)
     assert ended.code == 0, ended
     assert "lr" in ended.out or "network" in ended.out
     assert list(tmp_path.iterdir()) == []
@@ -237,7 +239,7 @@ def test_hydras_own_flags_work_and_create_nothing(arguments: list[str], tmp_path
 
 def test_completion_knows_the_keys(tmp_path: Path) -> None:
     line = {"COMP_LINE": "sweep it"}
-    ended = plan(["-sc", "query=bash"], tmp_path, line)
+    ended = run_here(["-sc", "query=bash"], tmp_path, line)
     assert ended.code == 0, ended
     assert "iters=" in ended.out
     assert list(tmp_path.iterdir()) == []
@@ -257,7 +259,7 @@ def test_completion_knows_the_keys(tmp_path: Path) -> None:
 def test_dry_run_prints_the_plan_and_writes_nothing(
     arguments: list[str], first: str, tmp_path: Path
 ) -> None:
-    ended = plan([*arguments, "dry_run=true"], tmp_path)
+    ended = run_here([*arguments, "dry_run=true"], tmp_path)
     assert ended.code == 0, ended
     assert first in ended.out
     assert re.search(r"\nEstimate: [\d.]+ s, [\d.]+ MB\n", ended.out)
@@ -267,7 +269,7 @@ def test_dry_run_prints_the_plan_and_writes_nothing(
 @pytest.mark.slow
 def test_max_seconds_and_launchers_are_part_of_the_estimate(tmp_path: Path) -> None:
     def estimated(*arguments: str) -> float:
-        ended = plan(["-m", "iters=1e12", *arguments, "dry_run=true"], tmp_path)
+        ended = run_here(["-m", "iters=1e12", *arguments, "dry_run=true"], tmp_path)
         found = re.search(r"Estimate: ([\d.]+) s", ended.out)
         assert found, ended
         return float(found[1])
@@ -280,7 +282,7 @@ def test_max_seconds_and_launchers_are_part_of_the_estimate(tmp_path: Path) -> N
 @pytest.mark.parametrize("mode", [[], ["-m"]])
 def test_dry_run_tries_no_trainer_of_a_users_own(mode: list[str], tmp_path: Path) -> None:
     own = trainer(tmp_path, "Failing")
-    ended = plan([*mode, *own, "lr=2", "iters=9", "dry_run=true"], tmp_path)
+    ended = run_here([*mode, *own, "lr=2", "iters=9", "dry_run=true"], tmp_path)
     assert (ended.code, ended.err) == (0, ""), ended
     assert "Plan: 1 run" in ended.out and "No estimate: " in ended.out
     assert [path.name for path in tmp_path.iterdir()] == ["own"]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests.commands import run_here
 from tests.processes import Ended
 
 pytestmark = pytest.mark.slow
@@ -86,9 +86,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def swept(folder: Path, run_sweep: Callable[..., Ended]) -> Ended:
+def swept(folder: Path) -> Ended:
     options = ["trainer=train,halving", "lr=0.25,0.5", "iters=3"]
-    return run_sweep(["-m", "--config-dir", "my_conf", *options, "outputs=four"], folder)
+    return run_here(["-m", "--config-dir", "my_conf", *options, "outputs=four"], folder)
 
 
 @pytest.fixture(scope="module")
@@ -158,11 +158,9 @@ def test_metrics_keep_their_difference_and_what_they_are(runs: Runs, folder: Pat
     assert "F1(macro)" in shown and "F1[macro]" in shown and ">inf<" in shown
 
 
-def test_single_run_is_the_active_run_too(
-    swept: Ended, folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
+def test_single_run_is_the_active_run_too(swept: Ended, folder: Path) -> None:
     options = ["trainer=train", "lr=0.25", "iters=3", "outputs=single"]
-    ended = run_sweep(["--config-dir", "my_conf", *options], folder)
+    ended = run_here(["--config-dir", "my_conf", *options], folder)
     assert ended.code == 0, ended
     (run,) = every_run(folder, "single").values()
     assert (run.info.status, run.data.params["who"]) == ("FINISHED", "lr 0.25")
@@ -171,24 +169,20 @@ def test_single_run_is_the_active_run_too(
 
 
 @pytest.mark.slow
-def test_verify_trains_such_code_again_and_writes_nothing(
-    swept: Ended, folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
+def test_verify_trains_such_code_again_and_writes_nothing(swept: Ended, folder: Path) -> None:
     before = len(every_run(folder, "four"))
-    ended = run_sweep(["--config-dir", "my_conf", "outputs=four"], folder, module="sweep.verify")
+    ended = run_here(["--config-dir", "my_conf", "outputs=four"], folder, module="sweep.verify")
     assert "3 of 3 runs equal" in ended.out or ended.code == 0, ended
     assert len(every_run(folder, "four")) == before
     test_nothing_is_left_beside_the_sweeps_own_store({}, folder)
 
 
-def test_mended_source_trains_again_what_had_failed(
-    swept: Ended, runs: Runs, folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
+def test_mended_source_trains_again_what_had_failed(swept: Ended, runs: Runs, folder: Path) -> None:
     source = folder / "theirs.py"
     source.write_text(SOURCE.replace('else "high"', 'else {"share": 1.0}'))
     try:
         command = ["-m", "--config-dir", "my_conf", "outputs=four", "resume=last"]
-        ended = run_sweep(command, folder)
+        ended = run_here(command, folder)
     finally:
         source.write_text(SOURCE)
     assert (ended.code, ended.err) == (0, ""), ended

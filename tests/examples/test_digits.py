@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from mlflow.tracking import MlflowClient
 from sweep.training.advance import train
 from sweep.training.history import RunResult
 from sweep.training.protocol import BatchOfOne
+from tests.commands import run_here
 from tests.examples.support import EXAMPLES
 from tests.processes import Ended
 
@@ -32,9 +32,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def swept(folder: Path, run_sweep: Callable[..., Ended]) -> tuple[Ended, Ended]:
-    first = run_sweep(["-m", *OPTIONS], folder)
-    return first, run_sweep([], folder, module="sweep.report")
+def swept(folder: Path) -> tuple[Ended, Ended]:
+    first = run_here(["-m", *OPTIONS], folder)
+    return first, run_here([], folder, module="sweep.report")
 
 
 @pytest.fixture(scope="module")
@@ -117,11 +117,9 @@ def test_state_goes_on_where_it_was(folder: Path) -> None:
         sys.modules.pop("digits_sgd", None)
 
 
-def test_backend_changes_no_bit(
-    runs: dict[str, Any], folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
+def test_backend_changes_no_bit(runs: dict[str, Any], folder: Path) -> None:
     options = ["lr=0.05", "iters=6", "hydra.launcher.backend=processes", "outputs=other"]
-    ended = run_sweep(["-m", "--config-dir", "my_conf", "trainer=digits_sgd", *options], folder)
+    ended = run_here(["-m", "--config-dir", "my_conf", "trainer=digits_sgd", *options], folder)
     assert (ended.code, ended.err) == (0, ""), ended
     client = MlflowClient(f"sqlite:///{folder / 'other' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("sweep")

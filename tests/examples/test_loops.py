@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import sys
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +16,8 @@ from mlflow.tracking import MlflowClient
 from sweep.training.function import Function
 from sweep.training.history import RunResult
 from sweep.training.protocol import snapshot
+from tests.commands import run_here
 from tests.examples.support import EXAMPLES, spec_of, trained
-from tests.processes import Ended
 
 
 @pytest.fixture
@@ -35,8 +35,8 @@ def result(folder: Path, *overrides: str) -> RunResult:
     return trained(spec_of(folder / "my_conf", *overrides, base=folder))
 
 
-def runs_of(folder: Path, command: list[str], run_sweep: Callable[..., Ended]) -> dict[str, Run]:
-    ended = run_sweep(["-m", "--config-dir", "my_conf", *command], folder)
+def runs_of(folder: Path, command: list[str]) -> dict[str, Run]:
+    ended = run_here(["-m", "--config-dir", "my_conf", *command], folder)
     assert (ended.code, ended.err) == (0, ""), ended
     client = MlflowClient(f"sqlite:///{folder / 'outputs' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("sweep")
@@ -53,11 +53,9 @@ def test_scikit_learn_loop_learns_the_digits(folder: Path) -> None:
 
 
 @pytest.mark.slow
-def test_scikit_learn_loop_is_swept_by_one_command(
-    folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
+def test_scikit_learn_loop_is_swept_by_one_command(folder: Path) -> None:
     command = ["trainer=sklearn_loop", "lr=0.001,0.01", "iters=2,5", "trainer.penalty=1e-4,1e-2"]
-    runs = runs_of(folder, command, run_sweep)
+    runs = runs_of(folder, command)
     assert len(runs) == 8
     best = runs["lr=0.01,iters=5,trainer.penalty=0.0001"]
     assert best.data.metrics["accuracy"] > 0.9
@@ -81,9 +79,7 @@ def test_pytorch_loop_yields_the_loss_of_the_weights_that_are_stored(folder: Pat
 
 
 @pytest.mark.torch
-def test_pytorch_loop_is_swept_by_one_command(
-    folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
+def test_pytorch_loop_is_swept_by_one_command(folder: Path) -> None:
     command = [
         "trainer=torch_loop",
         "data=xor",
@@ -91,7 +87,7 @@ def test_pytorch_loop_is_swept_by_one_command(
         "iters=10,100",
         "trainer.hidden=4,8",
     ]
-    runs = runs_of(folder, command, run_sweep)
+    runs = runs_of(folder, command)
     assert len(runs) == 8
     assert all("accuracy" in run.data.metrics for run in runs.values())
 

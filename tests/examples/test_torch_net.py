@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +14,8 @@ from mlflow.tracking import MlflowClient
 
 from sweep.config.spec import RunSpec
 from sweep.training.advance import train
+from tests.commands import run_here
 from tests.examples.support import EXAMPLES, spec_of, trained
-from tests.processes import Ended
 
 pytestmark = pytest.mark.torch
 
@@ -83,9 +83,9 @@ def test_advance_in_parts_is_advance_at_once(folder: Path) -> None:
     assert (list(parts)[-1].errors == list(whole)[-1].errors).all()
 
 
-def test_example_is_swept_by_one_command(folder: Path, run_sweep: Callable[..., Ended]) -> None:
+def test_example_is_swept_by_one_command(folder: Path) -> None:
     options = ["trainer=torch_net", "network=xor", "data=xor", "lr=0.1,0.5", "iters=10,100"]
-    ended = run_sweep(["-m", "--config-dir", "my_conf", *options], folder)
+    ended = run_here(["-m", "--config-dir", "my_conf", *options], folder)
     assert (ended.code, ended.err) == (0, ""), ended
     client = MlflowClient(f"sqlite:///{folder / 'outputs' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("sweep")

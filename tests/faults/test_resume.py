@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from sweep.tracking import read, results
-from tests.commands import plan, run_here
+from tests.commands import run_here
 from tests.faults.conftest import Begin
 from tests.faults.support import (
     assert_brief,
@@ -161,6 +161,6 @@ def kept(folder: Path) -> dict[str, object]:
 
 
 def test_unknown_sweep(tmp_path: Path) -> None:
-    assert_brief(plan(["resume=last"], tmp_path), 2, "there is no store yet", lines=1)
-    assert_brief(plan(["resume=../../x"], tmp_path), 2, lines=1)
+    assert_brief(run_here(["resume=last"], tmp_path), 2, "there is no store yet", lines=1)
+    assert_brief(run_here(["resume=../../x"], tmp_path), 2, lines=1)
     assert list(tmp_path.iterdir()) == []

@@ -13,6 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.commands import run_here
 from tests.faults.conftest import Begin
 from tests.faults.support import (
     assert_brief,
@@ -26,7 +27,6 @@ from tests.processes import (
     clean_environment,
     finish,
     run,
-    run_sweep,
     sweep_command,
 )
 
@@ -37,7 +37,7 @@ GRID = ["-m", "lr=0.1", "iters=1,2"]
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder of a small sweep that is finished; nobody writes to it."""
     folder = tmp_path_factory.mktemp("swept")
-    ended = run_sweep(GRID, folder)
+    ended = run_here(GRID, folder)
     assert ended.code == 0, ended
     return folder
 
@@ -82,9 +82,9 @@ def test_damaged_database_is_left_alone(damage, command: str, copied: Path) -> N
     damage(database)
     before = database.read_bytes()
     if command == "report":
-        ended = run_sweep([], copied, module="sweep.report")
+        ended = run_here([], copied, module="sweep.report")
     else:
-        ended = run_sweep(GRID if command == "sweep" else ["resume=last"], copied)
+        ended = run_here(GRID if command == "sweep" else ["resume=last"], copied)
     assert_brief(ended, 3, "mlflow.db")
     assert database.read_bytes() == before
 
@@ -101,7 +101,7 @@ def unprivileged(arguments: list[str], folder: Path) -> Ended:
 def test_file_in_the_place_of_outputs(place: str, tmp_path: Path) -> None:
     (tmp_path / place).parent.mkdir(exist_ok=True)
     (tmp_path / place).write_text("mine")
-    assert_brief(run_sweep(GRID, tmp_path), 3, "is a file")
+    assert_brief(run_here(GRID, tmp_path), 3, "is a file")
     assert (tmp_path / place).read_text() == "mine"
     assert not (tmp_path / "outputs" / "mlflow.db").exists()
 
@@ -146,7 +146,7 @@ def test_disk_is_full_while_logging(copied: Path) -> None:
     assert_brief(ended, 3, "free space", "resume=last")
     with closing(sqlite3.connect(database)) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    again = run_sweep(["resume=last"], copied)
+    again = run_here(["resume=last"], copied)
     assert again.code == 0, again
     assert "18 runs" in again.out and "stored already" in again.out
     assert_whole(copied)
@@ -162,7 +162,7 @@ def test_disk_is_really_full(begin: Begin, tmp_path: Path) -> None:
         return
     try:
         place = [f"outputs={disk}/outputs"]
-        assert_brief(run_sweep([*GRID, *place], tmp_path), 3, "free some space")
+        assert_brief(run_here([*GRID, *place], tmp_path), 3, "free some space")
         subprocess.run(["mount", "-o", "remount,size=16m", disk], check=True)
         own = trainer(tmp_path, "Lasting", seconds=0.05)
         process = begin(["-m", *own, "lr=0.1,0.2", "iters=1,60,61", *place], tmp_path)
@@ -173,7 +173,7 @@ def test_disk_is_really_full(begin: Begin, tmp_path: Path) -> None:
                 file.write(bytes(4096))
         assert_brief(finish(process, 60), 3, "the disk is full", "resume=last")
         filler.unlink()
-        again = run_sweep([*own[:2], *place, "resume=last"], tmp_path)
+        again = run_here([*own[:2], *place, "resume=last"], tmp_path)
         assert again.code == 0, again
         assert_whole(disk)
     finally:
@@ -207,7 +207,7 @@ def test_server_is_unreachable(listening: bool, tmp_path: Path) -> None:
             nobody.listen()
         port = nobody.getsockname()[1]
         server = ["tracking=server", f"tracking.uri=http://127.0.0.1:{port}"]
-        ended = run_sweep([*GRID, *server], tmp_path, timeout=60)
+        ended = run_here([*GRID, *server], tmp_path)
     assert_brief(ended, 3, f"http://127.0.0.1:{port}", lines=1)
     assert statuses_if_any(tmp_path) == {}
 
@@ -234,7 +234,7 @@ def test_process_that_records_dies(begin: Begin, tmp_path: Path) -> None:
     recorder_of(process).kill()
     ended = finish(process, 60)
     assert_brief(ended, 3, "died", "resume=last")
-    ended = run_sweep(["-m", "resume=last", "max_seconds=0.1"], tmp_path)
+    ended = run_here(["-m", "resume=last", "max_seconds=0.1"], tmp_path)
     assert ended.code == 1 and "1 of them stored already" in ended.out, ended
     assert statuses(tmp_path)["RUNNING"] == 0
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sweep.training.trainers import (
     source_hash,
 )
 from tests import configuration
+from tests.commands import run_here
 from tests.configuration import CHOICES
 from tests.examples.support import spec_of
 from tests.processes import Ended, finish, start_sweep
@@ -344,8 +345,8 @@ WRONG = "breaks,wrongshape,notanumber,random"
 
 
 @pytest.fixture(scope="module")
-def swept(folder: Path, run_sweep: Callable[..., Ended]) -> Ended:
-    return run_sweep(command(WRONG, "wrong", "lr=0.1,5.5", "iters=4"), folder)
+def swept(folder: Path) -> Ended:
+    return run_here(command(WRONG, "wrong", "lr=0.1,5.5", "iters=4"), folder)
 
 
 def test_what_a_class_raises_is_stored_and_the_sweep_goes_on(swept: Ended, folder: Path) -> None:
@@ -382,23 +383,19 @@ def test_global_generators_give_the_bits_of_training_here(swept: Ended, importab
         assert metrics["final_error"] == result.final_error
 
 
-def test_class_that_lacks_a_method_is_refused_before_anything_exists(
-    folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
-    ended = run_sweep(command("unready", "never", "lr=0.1,5.5", "iters=4"), folder)
+def test_class_that_lacks_a_method_is_refused_before_anything_exists(folder: Path) -> None:
+    ended = run_here(command("unready", "never", "lr=0.1,5.5", "iters=4"), folder)
     assert ended.code == 2
     assert "lacks error(), weights()" in ended.err
     assert not (folder / "never").exists()
 
 
 @pytest.mark.slow
-def test_global_generators_give_the_same_bits_under_every_backend(
-    folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
+def test_global_generators_give_the_same_bits_under_every_backend(folder: Path) -> None:
     finals = []
     for backend in ("serial", "threads", "processes"):
         options = [f"hydra.launcher.backend={backend}", "lr=0.1,0.2,0.3", "iters=7,50"]
-        ended = run_sweep(command("random", backend, *options), folder)
+        ended = run_here(command("random", backend, *options), folder)
         assert (ended.code, ended.err) == (0, ""), ended
         runs = stored(folder, backend)
         finals.append({name: run.data.metrics["final_error"] for name, run in runs.items()})
@@ -407,9 +404,7 @@ def test_global_generators_give_the_same_bits_under_every_backend(
 
 
 @pytest.mark.slow
-def test_long_run_is_watched_and_gone_on_with(
-    folder: Path, run_sweep: Callable[..., Ended]
-) -> None:
+def test_long_run_is_watched_and_gone_on_with(folder: Path) -> None:
     """See its curve in the store while it trains; end it; resume it from where it was."""
     process = start_sweep(command("long", "long", "lr=0.1", "iters=700"), folder)
     try:
@@ -421,7 +416,7 @@ def test_long_run_is_watched_and_gone_on_with(
     assert all(value == pytest.approx(0.999**step, rel=1e-12) for step, value in seen)
     first = (folder / "iterations.txt").stat().st_size
     assert len(list((folder / "long").rglob("checkpoints/*.npz"))) == 1
-    ended = run_sweep(command("long", "long", "resume=last"), folder)
+    ended = run_here(command("long", "long", "resume=last"), folder)
     assert (ended.code, ended.err) == (0, ""), ended
     assert (folder / "iterations.txt").stat().st_size - first < 700
     assert not list((folder / "long").rglob("checkpoints"))
