@@ -41,11 +41,8 @@ def print_run(spec: RunSpec, options: Settings) -> None:
     """Print the plan of a single run."""
     console.echo(f"Plan: {counted(1, 1, spec.iters)}")
     console.echo("New: 1, stored already: 0")
-    found = None
-    if spec.trainer.built_in:
-        plan = Plan((Cell(0, (), {}, spec),), (), 1, "", spec.base)
-        found = estimate(plan, plan.cells, 1, report=False, max_seconds=options.max_seconds)
-    _print_estimate(found)
+    plan = Plan((Cell(0, (), {}, spec),), (), 1, "", spec.base)
+    _print_estimate(estimate(plan, plan.cells, 1, report=False, max_seconds=options.max_seconds))
 
 
 def _print_estimate(found: Estimate | None) -> None:

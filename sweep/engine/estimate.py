@@ -64,12 +64,16 @@ def estimate(
     elsewhere: bool = False,
     report: bool = True,
     max_seconds: float | None = None,
-) -> Estimate:
+) -> Estimate | None:
     """Estimate training and recording `cells`; `pace` is measured if None.
+
+    Return None with a user's trainer: it is not tried, as it may be slow or have side effects.
 
     `server`, `elsewhere` and `report` are whether runs are recorded through a server, train on
     other machines, and get a report; a trajectory trains for at most `max_seconds`.
     """
+    if not all(cell.spec.trainer.built_in for cell in cells):
+        return None
     trajectories = plan.trajectories(cells)
     pace = pace or pace_of(trajectories)
     busy = [0.0] * max(1, workers)  # seconds of each worker; an idle one takes the next batch

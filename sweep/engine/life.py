@@ -61,12 +61,7 @@ class Opening:
     elsewhere: bool = False  # whether they train on other machines
 
     def estimate(self, cells: Sequence[Cell]) -> Estimate | None:
-        """Estimate the training of `cells`; None with a user's trainer.
-
-        A user's trainer is not measured, as it may be slow to build or have side effects.
-        """
-        if not all(cell.spec.trainer.built_in for cell in cells):
-            return None
+        """Estimate the training of `cells` (see `estimate.estimate`)."""
         return estimate(
             self.plan,
             cells,

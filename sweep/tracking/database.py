@@ -90,24 +90,13 @@ def close_all() -> None:
 
 
 @contextmanager
-def _connect(database: Path, mode: str, wait_ms: int = WRITE_WAIT_MS) -> Iterator[Any]:
+def _connect(database: Path, mode: str) -> Iterator[Any]:
     """Open an existing database in autocommit mode; `mode` is ``ro`` or ``rw``."""
     address = f"file:{urllib.parse.quote(str(database))}?mode={mode}"
     with closing(
-        sqlite3.connect(address, uri=True, isolation_level=None, timeout=wait_ms / 1000)
+        sqlite3.connect(address, uri=True, isolation_level=None, timeout=WRITE_WAIT_MS / 1000)
     ) as connection:
         yield connection
-
-
-def is_locked(database: Path) -> bool:
-    """Return, without waiting, whether the database is locked for writing."""
-    try:
-        with _connect(database, "rw", wait_ms=0) as connection:
-            connection.execute("BEGIN IMMEDIATE")
-            connection.execute("ROLLBACK")
-    except sqlite3.OperationalError:
-        return True
-    return False
 
 
 # --- checks ------------------------------------------------------------------------------

@@ -26,7 +26,6 @@ from sweep.tracking.locks import Beat
 from sweep.tracking.read import SUPERSEDED
 from sweep.tracking.results import RunRecord
 from sweep.tracking.settings import retry
-from sweep.training.curve import charted
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store, Value
@@ -105,15 +104,11 @@ class RunWriter:
         self._keep_beating(run_id, beat)
 
     def log_curve(self, cell: int, start_time: int, part: CurveSlice) -> None:
-        """Log those points of a training run's curve that its final chart will have.
-
-        The curve is written again at the run's end.
-        """
-        if cell not in self._ids or self.stopping() or not len(part.steps):
+        """Log points of a training run's curve; all are written again at the run's end."""
+        if cell not in self._ids or self.stopping():
             return
-        charts = np.append(0, charted(int(part.steps[-1])))
-        chosen = np.flatnonzero(np.isin(part.steps, charts))
-        points = curve_points(part.steps, part.errors, part.validation, chosen)
+        every = np.arange(len(part.steps))
+        points = curve_points(part.steps, part.errors, part.validation, every)
         with suppress(StoreError):  # raised again at the end of the run
             self.store.log(self._ids[cell], _values(points, start_time, start_time))
 

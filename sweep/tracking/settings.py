@@ -33,8 +33,8 @@ SERVER_SECONDS = 4.0
 NOTICE_AFTER = 4.0
 """Seconds of waiting for a lock after which the user is notified, and again each minute."""
 
-STOP_SECONDS = 1.0
-"""Seconds to wait for a lock after a stop request."""
+STOP_SECONDS = 0.5
+"""Seconds that each call waits for a lock after a stop request."""
 
 FULL = "the disk is full; free some space and run the command again with resume=last"
 CAUSES = {

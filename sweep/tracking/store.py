@@ -16,7 +16,7 @@ from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from sweep.checks import without_password
-from sweep.errors import NotFoundError, StoreBusyError, StoreError, UnreachableError
+from sweep.errors import NotFoundError, StoreError, UnreachableError
 from sweep.tracking import database, set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
 from sweep.tracking.settings import (
@@ -63,8 +63,6 @@ class Store:
         Monotonic time until which a server that did not answer gets no requests.
     announced, answered
         Whether a silent server was reported, and the monotonic time when it answered again.
-    blocked
-        The error of a call that met a locked database while the command was stopping.
     """
 
     tracking: Tracking
@@ -77,7 +75,6 @@ class Store:
     silent_until: float = 0.0
     announced: bool = False
     answered: float = -math.inf
-    blocked: StoreBusyError | None = None
 
     @property
     def where(self) -> str:
@@ -117,14 +114,8 @@ class Store:
         """
         if time.monotonic() < self.silent_until:
             raise UnreachableError(f"{self.where} does not answer.")
-        locked = self.blocked is not None and self.stopping()
-        if locked and database.is_locked(self.tracking.database):
-            raise StoreBusyError(str(self.blocked))  # an earlier call has waited already
         try:
             answer = retry(partial(action, *args, **kwargs), self.where, self.echo, self.stopping)
-        except StoreBusyError as error:
-            self.blocked = error
-            raise
         except UnreachableError:
             now = time.monotonic()
             # One message, however many requests fail; other threads may still use connections to

@@ -21,7 +21,7 @@ from sweep.tracking.entities import chart_steps
 from sweep.tracking.read import StoredRun
 from sweep.tracking.session import Session, create_sweep, deduplicate_runs, end_sweep
 from sweep.tracking.store import Store
-from sweep.training.curve import CHART_POINTS, CurveSlice, Landmarks, kept_steps
+from sweep.training.curve import CHART_POINTS, CurveSlice, Landmarks, charted, kept_steps
 from sweep.training.surroundings import Failure
 from tests.tracking.support import (
     CONFIG,
@@ -207,7 +207,8 @@ def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store)
     run_id = session.active_run(begun)
     assert run_id is not None
     for at in range(0, 4000, 1000):
-        part = CurveSlice(Landmarks(), value.steps[at : at + 1000], value.errors[at : at + 1000])
+        steps = np.intersect1d(value.steps[at : at + 1000], [0, *charted(at + 1000)])
+        part = CurveSlice(Landmarks(), steps, value.errors[steps])
         for _ in range(2):
             session.log_curve(begun.cell, begun.start_time, part)
     shown = store.client.get_metric_history(run_id, "error")
