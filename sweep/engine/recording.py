@@ -27,6 +27,7 @@ from sweep.tracking.session import Session
 from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
+    from sweep.tracking.read import StoredRun
     from sweep.tracking.runs import Finished
     from sweep.training.curve import CurveSlice
 
@@ -120,13 +121,21 @@ class Recording(Listener):
     def noted(self, sentence: str) -> None:
         console.echo(sentence)
 
-    def start(self, cell: Cell, more: Mapping[str, str] | None = None) -> None:
-        """Begin a run, unless it has begun already; `more` are further tags."""
-        if cell.index in self._begun:
-            return
-        tags, now = {**self.tags(cell), **(more or {})}, time.time_ns() // 1_000_000
-        record = RunRecord(self.tracking.name, cell.index, cell.name, cell.params(), tags, now)
-        self._begun[cell.index] = _Begun(record, cell, time.monotonic())
+    def start(self, cell: Cell) -> None:
+        """Begin a run, unless it has begun already."""
+        if cell.index not in self._begun:
+            self._begun[cell.index] = _Begun(self._record(cell), cell, time.monotonic())
+
+    def _record(self, cell: Cell) -> RunRecord:
+        now, store = time.time_ns() // 1_000_000, self.tracking.name
+        return RunRecord(store, cell.index, cell.name, cell.params(), self.tags(cell), now)
+
+    def reuse(self, cell: Cell, run: StoredRun) -> bool:
+        """Write the result of a stored run as that of `cell`; return False if it is damaged."""
+        copied = results.copied(self._record(cell), run, cell.spec.config)
+        if copied is not None:
+            self.waiting[cell.index] = results.write(self.folder, *copied)
+        return copied is not None
 
     def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
         """Return the variables that configure MLflow for a user's training code.

@@ -101,13 +101,9 @@ def take_over(sweep: Sweep) -> None:
     for cell in sweep.pending:
         sweep.stop.check()
         run = stored.get(cell.spec.signature)
-        result = results.result_of(run) if run else None
-        if run is None or result is None:
-            continue
-        sweep.start(cell, {"sweep.reused_from": run.run_id})
-        sweep.finish(cell, result)
-        sweep.poll()
-        console.reused(cell.name, run.run_id, run.tags.get("sweep.id"))
-        taken.append(cell)
+        if run is not None and sweep.reuse(cell, run):
+            sweep.poll()
+            console.reused(cell.name, run.run_id, run.tags.get("sweep.id"))
+            taken.append(cell)
     sweep.settle()
     sweep.leave_out(taken)

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.curve import charted
+from sweep.training.curve import Points, charted
 from sweep.training.history import RunResult
 
 if TYPE_CHECKING:
@@ -110,16 +110,28 @@ class Point(NamedTuple):
 
 def run_metrics(result: RunResult) -> list[Point]:
     """Return all finite metric values of a run under valid MLflow names."""
-    chosen = chart_steps(result.steps, result.best_step)
-    points = curve_points(result.steps, result.errors, result.validation, chosen)
-    for name, (steps, values) in result.curves.items():
-        points += _points(_metric_key(name), steps, values, chart_steps(steps, None))
+    curves = result.validation, result.curves
+    points = chart_points(result.steps, result.errors, *curves, result.best_step)
     points += [point for point in _scalars(result) if math.isfinite(point.value)]
     return points + [
         Point(_metric_key(name), float(value))
         for name, value in result.metrics.items()
         if math.isfinite(value) and name not in result.curves
     ]
+
+
+def chart_points(
+    steps: npt.NDArray[np.int64],
+    errors: npt.NDArray[np.float64],
+    validation: npt.NDArray[np.float64] | None,
+    curves: Mapping[str, Points],
+    best_step: float | None,
+) -> list[Point]:
+    """Return the points of a run's curves that charts show (see `chart_steps`)."""
+    points = curve_points(steps, errors, validation, chart_steps(steps, best_step))
+    for name, (there, values) in curves.items():
+        points += _points(_metric_key(name), there, values, chart_steps(there, None))
+    return points
 
 
 def metric_tags(result: RunResult) -> dict[str, str]:
@@ -200,7 +212,7 @@ def _points(
     ]
 
 
-def chart_steps(steps: npt.NDArray[np.int64], best_step: int | None) -> npt.NDArray[np.int64]:
+def chart_steps(steps: npt.NDArray[np.int64], best_step: float | None) -> npt.NDArray[np.int64]:
     """Return the indices of the chart points in `steps`, ascending, at most 320.
 
     The first, last and best step are included; the others (`charted`) are spaced evenly in

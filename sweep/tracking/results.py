@@ -9,10 +9,9 @@ is removed once its run is stored; until then `resume` finds it. Files are not s
 from __future__ import annotations
 
 import json
-import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,13 +23,25 @@ from sweep.tracking.artifacts import (
     PREPARATION,
     THRESHOLDS,
     TRACEBACK,
+    WEIGHTS,
+    WEIGHTS_LARGE,
     config_bytes,
     curve_bytes,
     json_bytes,
     named_curves,
+    read_curve,
+    read_thresholds,
+    read_weights,
     weights_file,
 )
-from sweep.tracking.entities import NOT_FINITE, ORIGINAL, OURS, Point, metric_tags, run_metrics
+from sweep.tracking.entities import (
+    NOT_FINITE,
+    ORIGINAL,
+    Point,
+    chart_points,
+    metric_tags,
+    run_metrics,
+)
 from sweep.tracking.settings import os_trouble
 from sweep.training.history import RunResult
 from sweep.training.surroundings import Failure
@@ -47,13 +58,6 @@ STATUS = {
     "failed": "FAILED",
     "interrupted": "KILLED",
 }
-
-VALUES = (
-    *("initial_error", "final_error", "best_error"),
-    *("final_validation_error", "best_validation_error"),
-)
-STEPS = ("best_step", "diverged_at", "stalled_at", "stopped_at")
-"""Metrics that are fields of `RunResult` by the same name."""
 
 
 def run_files(
@@ -83,59 +87,6 @@ def run_files(
         if preparation is not None:
             files[PREPARATION] = json_bytes(preparation)
     return files
-
-
-def result_of(run: StoredRun) -> RunResult | None:
-    """Return the result of a finished run; None if its files are missing or damaged."""
-    metrics = run.metrics
-    try:
-        columns, weights, thresholds = run.columns(), run.weights(), run.thresholds()
-        parts = {part: _numbers(named) for part, named in weights.items()}
-        steps, errors = columns["step"], columns["error"]
-        initial, final, seconds = parts["initial"], parts["final"], metrics["train_seconds"]
-    except (KeyError, OSError, ValueError):
-        return None
-    if not len(steps) or not thresholds:
-        return None
-
-    curves = named_curves(columns)
-    found: dict[str, Any] = {name: metrics.get(name) for name in VALUES}
-    found |= {name: int(metrics[name]) if name in metrics else None for name in STEPS}
-    return RunResult(
-        iters=int(run.params["iters"]),
-        outcome=run.outcome or "completed",
-        steps=steps,
-        errors=errors,
-        thresholds=thresholds,
-        initial_weights=initial,
-        final_weights=final,
-        best_weights=parts.get("best"),
-        train_seconds=seconds,
-        validation=columns.get("validation_error"),
-        curves=curves,
-        metrics={name: value for name, value in _own_metrics(run) if name not in curves},
-        printed=(run.file(LOG) or b"").decode("utf-8", "replace"),
-        **found,
-    )
-
-
-def _own_metrics(run: StoredRun) -> Iterator[tuple[str, float]]:
-    """Yield the metrics of a user's trainer under their original names."""
-    names = run.metric_names()
-    for key, value in run.metrics.items():
-        if key not in OURS and not key.startswith("weights/"):
-            yield names.get(key, key), value
-    for key, text in run.not_finite().items():
-        yield names.get(key, key), float(text)
-
-
-def _numbers(value: Any) -> Any:
-    """Replace None, which JSON has for weights that are not finite, by NaN."""
-    if isinstance(value, dict):
-        return {name: _numbers(one) for name, one in value.items()}
-    if isinstance(value, list):
-        return [_numbers(one) for one in value]
-    return math.nan if value is None else value
 
 
 @dataclass(frozen=True)
@@ -195,6 +146,31 @@ def ended(record: RunRecord, outcome: RunResult | Failure | None, seconds: float
         tags, metrics = {**record.tags, **metric_tags(outcome)}, tuple(run_metrics(outcome))
         return replace(record, outcome=outcome.outcome, metrics=metrics, tags=tags)
     return record if outcome is None else replace(record, outcome="failed")
+
+
+def copied(
+    record: RunRecord, run: StoredRun, config: Mapping[str, Any]
+) -> tuple[RunRecord, dict[str, bytes]] | None:
+    """Return a record and artifacts that repeat a finished run; None if its files are damaged."""
+    names = (CURVE, LOG, PREPARATION, THRESHOLDS, WEIGHTS, WEIGHTS_LARGE)
+    try:
+        files = {name: content for name in names if (content := run.file(name))}
+        weights = WEIGHTS if WEIGHTS in files else WEIGHTS_LARGE
+        columns, best = read_curve(files[CURVE]), run.metrics.get("best_step")
+        others = columns.get("validation_error"), named_curves(columns)
+        curves = chart_points(columns["step"], columns["error"], *others, best)
+        whole = read_weights(files[weights], weights) and read_thresholds(files[THRESHOLDS])
+    except (KeyError, OSError, ValueError):
+        return None
+    if not len(columns["step"]) or not whole:
+        return None
+    drawn = {point.key for point in curves}
+    single = [Point(key, value) for key, value in run.metrics.items() if key not in drawn]
+    own = {key: text for key, text in run.tags.items() if key.startswith((ORIGINAL, NOT_FINITE))}
+    tags = {**record.tags, **own, "sweep.reused_from": run.run_id}
+    outcome, metrics = run.outcome or "completed", (*curves, *single)
+    new = replace(record, outcome=outcome, metrics=metrics, tags=tags, end_time=record.start_time)
+    return new, {CONFIG: config_bytes(config), **files}
 
 
 def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:

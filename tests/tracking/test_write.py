@@ -19,6 +19,7 @@ from sweep.question import question_of, totals_of
 from sweep.tracking import read, results
 from sweep.tracking.entities import chart_steps
 from sweep.tracking.read import StoredRun
+from sweep.tracking.runs import store_result
 from sweep.tracking.session import Session, create_sweep, deduplicate_runs, end_sweep
 from sweep.tracking.store import Store
 from sweep.training.curve import CHART_POINTS, CurveSlice, Landmarks, charted, kept_steps
@@ -182,10 +183,10 @@ def test_further_curves_are_metrics_with_a_history(store: Store) -> None:
         zip(every_ten[0].tolist(), every_ten[1].tolist(), strict=True)
     ).items()
     assert {point.step for point in history} >= {0, 990}
-    again = results.result_of(StoredRun.of(store, run))
-    assert again is not None and "margin" not in again.metrics
-    for one, other in zip(again.curves["margin"], every_ten, strict=True):
-        assert one.tolist() == other.tolist()
+    copied = results.copied(record_of(store, "b"), StoredRun.of(store, run), CONFIG)
+    assert copied is not None
+    points = {point[1:] for point in copied[0].metrics if point.key == "margin"}
+    assert points == {(point.value, point.step) for point in history}
 
 
 def test_run_that_failed_after_its_training_keeps_it(store: Store) -> None:
@@ -327,14 +328,13 @@ def test_chart_of_a_very_long_run_has_no_more_points() -> None:
 # --- a sweep -----------------------------------------------------------------------------
 
 
-def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store) -> None:
+def test_diverged_run_is_taken_over_with_what_was_not_finite(store: Store, tmp_path: Path) -> None:
     first = start_run(store, name="a", params=PARAMS, tags={})
     finish(store, first, diverged())
     run = StoredRun.of(store, store.client.get_run(first))
-    taken = results.result_of(run)
+    taken = results.copied(record_of(store, "b"), run, CONFIG)
     assert taken is not None
-    second = start_run(store, name="b", params=PARAMS, tags={})
-    finish(store, second, taken)
+    second = store_result(store, results.write(tmp_path, *taken), taken[0], None)
     for name in ("weights.json", "curve.parquet", "thresholds.json"):
         assert store.artifacts.read(second, name) == store.artifacts.read(first, name)
     again = store.client.get_run(second).data.metrics
