@@ -121,5 +121,5 @@ def plain_text(text: object) -> str:
 
 
 def without_password(uri: str) -> str:
-    """Return an address without user and password."""
-    return re.sub(r"//[^/]*@", "//", uri)
+    """Return an address, or lines that hold addresses, without user and password."""
+    return re.sub(r"//[^/\n]*@", "//", uri)

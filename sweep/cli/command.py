@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
+from sweep.checks import without_password
 from sweep.cli.arguments import config_flags, kept, typed_overrides
 from sweep.cli.compose import Composer
 from sweep.cli.dry_run import print_sweep
@@ -126,8 +127,8 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
             saved = {"flags": config_flags(), "overrides": kept(lines), "skip": sweeper.conditions}
             plan = replace(plan, kept=saved)
         files = {
-            "multirun.yaml": OmegaConf.to_yaml(master),
-            "overrides.yaml": OmegaConf.to_yaml(OmegaConf.create(task)),
+            "multirun.yaml": without_password(OmegaConf.to_yaml(master)),
+            "overrides.yaml": without_password(OmegaConf.to_yaml(OmegaConf.create(task))),
         }
     elif options is not None:
         stored, document = stored_sweep(options)
