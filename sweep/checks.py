@@ -81,13 +81,16 @@ def _is(value: Any, kind: type) -> bool:
     return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
 
 
+def escaped(text: str) -> str:
+    """Return `text` with lone surrogates (bytes of a name that are no UTF-8) escaped."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def valid_text(text: str) -> None:
-    """Raise ConfigError for lone surrogates: bytes of a name that are no UTF-8."""
-    if re.search("[\ud800-\udfff]", text):
-        shown = text.encode("utf-8", "backslashreplace").decode()
-        raise ConfigError(
-            f"{shown}: this is no valid UTF-8; write another text, or rename the file."
-        )
+    """Raise ConfigError for lone surrogates."""
+    shown = escaped(text)
+    if shown != text:
+        raise ConfigError(f"{shown}: this is no valid UTF-8; write another text, or rename a file.")
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:

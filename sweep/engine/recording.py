@@ -20,7 +20,7 @@ from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import results, training_environment
-from sweep.tracking.entities import run_tags
+from sweep.tracking.entities import run_name, run_tags
 from sweep.tracking.recorder import Recorder
 from sweep.tracking.results import RunRecord
 from sweep.tracking.session import Session
@@ -154,7 +154,8 @@ class Recording(Listener):
                     f"{self.tracking.location} does not answer: {cell.name} begins, and what its "
                     "training code itself logs to MLflow is no part of its run."
                 )
-        return training_environment(self.tracking, self.experiment_id, run_id)
+        name = run_name(cell.name)
+        return training_environment(self.tracking, self.experiment_id, run_id, name)
 
     def ready(self, trajectory: Trajectory) -> bool:
         """Return whether the run for `environment` is created, or was waited for long enough."""

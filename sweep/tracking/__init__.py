@@ -27,6 +27,7 @@ DEFAULTS = {
 """No telemetry, no retries by MLflow (`sweep.tracking.settings` does them), no printed links."""
 
 RUN_ID = "MLFLOW_RUN_ID"
+RUN_NAME = "SWEEP_RUN_NAME"
 
 
 def set_defaults() -> None:
@@ -39,11 +40,11 @@ def _defaults() -> dict[str, str]:
 
 
 def training_environment(
-    tracking: Tracking, experiment_id: str, run_id: str | None
+    tracking: Tracking, experiment_id: str, run_id: str | None, name: str
 ) -> dict[str, str]:
     """Return variables that direct MLflow calls of training code to a store and experiment.
 
-    Unless `run_id` is None, they select that run as the active one.
+    Unless `run_id` is None, they select that run, which has that name, as the active one.
     """
     found = {
         **_defaults(),
@@ -51,7 +52,7 @@ def training_environment(
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
         "MLFLOW_EXPERIMENT_ID": experiment_id,
     }
-    return found if run_id is None else found | {RUN_ID: run_id}
+    return found if run_id is None else found | {RUN_ID: run_id, RUN_NAME: name}
 
 
 def scratch_environment(folder: Path) -> dict[str, str]:
@@ -61,9 +62,10 @@ def scratch_environment(folder: Path) -> dict[str, str]:
 
 
 def end_active_runs(variables: Mapping[str, str]) -> None:
-    """End runs that training code left active and reset the grid point's run to RUNNING.
+    """End runs that training code left active, and reset the grid point's run.
 
-    The recorder writes its final status. `variables` are those that were set during training.
+    It gets its name back, and the status RUNNING; the recorder writes the final one. `variables`
+    are those that were set during training.
     """
     if "mlflow" not in sys.modules:
         return
@@ -75,8 +77,9 @@ def end_active_runs(variables: Mapping[str, str]) -> None:
             mlflow.end_run()
         if RUN_ID in variables:
             client = mlflow.MlflowClient()
-            if client.get_run(variables[RUN_ID]).info.status != "RUNNING":
-                client.update_run(variables[RUN_ID], status="RUNNING")
+            name, info = variables[RUN_NAME], client.get_run(variables[RUN_ID]).info
+            if (info.status, info.run_name) != ("RUNNING", name):
+                client.update_run(info.run_id, status="RUNNING", name=name)
 
 
 set_defaults()

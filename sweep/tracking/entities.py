@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from sweep.checks import escaped
 from sweep.training.curve import Points, charted
 from sweep.training.history import RunResult
 
@@ -69,9 +70,13 @@ def short(value: object, length: int = VALUE_LENGTH) -> str:
 
     NUL and lone surrogates, which databases cannot store, are escaped.
     """
-    text = str(value).replace("\0", "\\x00")
-    text = text.encode("utf-8", "backslashreplace").decode("utf-8")
+    text = escaped(str(value).replace("\0", "\\x00"))
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def run_name(name: str) -> str:
+    """Return `name` as a valid name of a run."""
+    return short(name, 250) or "run"
 
 
 def short_lines(text: str, length: int) -> str:

@@ -21,7 +21,15 @@ import numpy as np
 
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
 from sweep.tracking import locks, read, results
-from sweep.tracking.entities import CURVES, Point, curve_points, entity_name, is_plain_id, short
+from sweep.tracking.entities import (
+    CURVES,
+    Point,
+    curve_points,
+    entity_name,
+    is_plain_id,
+    run_name,
+    short,
+)
 from sweep.tracking.locks import Beat
 from sweep.tracking.read import SUPERSEDED
 from sweep.tracking.results import RunRecord
@@ -211,10 +219,9 @@ def busy(sweep_id: str, beat: Beat | None) -> StoreBusyError:
 
 def create_run(store: Store, record: RunRecord, more: Mapping[str, str] = {}) -> str:
     """Create a run with status RUNNING and return its id; `more` are further tags."""
-    name = short(record.name, 250) or "run"
     tags = {entity_name(key): short(text) for key, text in {**record.tags, **more}.items()}
     create = store.client.create_run
-    run = store.call(create, store.experiment_id, record.start_time, tags, name)
+    run = store.call(create, store.experiment_id, record.start_time, tags, run_name(record.name))
     store.artifacts.remember(run)
     return str(run.info.run_id)
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from sweep.checks import escaped
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -24,8 +26,8 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, printed: str = "") -> Failure:
         """Return the failure for an exception."""
-        lines = f"{type(error).__name__}: {error}".splitlines()
-        return cls(lines[0], "".join(traceback.format_exception(error)), printed)
+        lines = escaped(f"{type(error).__name__}: {error}").splitlines()
+        return cls(lines[0], escaped("".join(traceback.format_exception(error))), printed)
 
 
 _held = threading.local()  # `text`: output of a thread in training

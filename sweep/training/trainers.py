@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib
 import inspect
@@ -9,6 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
 
 METHODS = ("advance", "error", "weights")
 
+STORE_CALLS = ("set_tracking_uri", "set_experiment", "create_experiment")
+"""Functions of MLflow that choose where it logs."""
+
 GIVEN = ("data", "lr", "network", "seed")
 """Values passed to a user's trainer if it has a parameter of that name."""
 
@@ -37,7 +42,10 @@ def locate(target: str) -> Callable[..., Any]:
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # `python -m` does this, the script `sweep` does not
     try:
+        _check_calls(target, module_name)
         found = getattr(importlib.import_module(module_name), name)
+    except ConfigError:
+        raise
     except Exception as error:
         raise ConfigError(
             f"trainer._target_={target}: it cannot be imported ({type(error).__name__}: {error}); "
@@ -63,6 +71,28 @@ def locate(target: str) -> Callable[..., Any]:
             "a trainer has advance(iterations), error() and weights()."
         )
     return found
+
+
+def _check_calls(target: str, module: str) -> None:
+    """Raise ConfigError if the file of a module, not imported yet, chooses another MLflow store.
+
+    Code below ``if __name__ == "__main__"`` is left alone.
+    """
+    spec = None if module in sys.modules else find_spec(module)
+    path = Path(str(spec.origin if spec else ""))
+    if path.suffix != ".py" or b"mlflow" not in (source := path.read_bytes()):
+        return
+    for part in ast.parse(source).body:
+        if isinstance(part, ast.If) and "'__name__'" in ast.dump(part.test):
+            continue
+        for node in ast.walk(part):
+            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if called.rpartition(".")[2] in STORE_CALLS:
+                raise ConfigError(
+                    f"trainer._target_={target}: line {node.lineno} of {path.name} calls {called}; "
+                    "leave it out, as the sweep names its own store and experiment "
+                    "(tracking.uri, tracking.experiment)."
+                )
 
 
 def is_function(trainer: object) -> bool:

@@ -19,7 +19,7 @@ import mlflow
 
 def train(lr, seed):
     w = 1.0
-    with mlflow.start_run():
+    with mlflow.start_run(run_name="a name of its own"):
         mlflow.log_param("who", f"lr {lr}")
         while True:
             print("w is", w)

@@ -17,6 +17,7 @@ from sweep.training.advance import Training, train
 from sweep.training.function import Function
 from sweep.training.history import History, RunResult
 from sweep.training.protocol import TrainerError
+from sweep.training.surroundings import Failure
 from sweep.training.task import Item, SliceResult, Task
 from sweep.training.trainers import check_options, locate
 from tests import configuration
@@ -300,3 +301,9 @@ def test_what_was_printed_before_a_failure_comes_with_it(mine: str) -> None:
     assert isinstance(reply, SliceResult) and reply.failure is not None
     printed = reply.parts[0].printed + reply.failure.printed
     assert printed == "before\nhalf"
+
+
+def test_failure_with_bytes_of_a_file_name_can_be_printed() -> None:
+    failure = Failure.of(ValueError("no file \udcff"))
+    assert failure.sentence == "ValueError: no file \\udcff"
+    assert failure.traceback is not None and "\udcff" not in failure.traceback

@@ -196,6 +196,20 @@ def test_class_that_cannot_train_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
+def test_file_that_chooses_another_store_is_refused_before_it_is_imported(importable: Path) -> None:
+    file = importable / "storing.py"
+    train = "def train(lr):\n    yield lr\n"
+    file.write_text(f"import mlflow\nmlflow.set_experiment('mine')\n{train}")
+    told = r"storing\.train: line 2 of storing\.py calls mlflow\.set_experiment; leave it out"
+    with pytest.raises(ConfigError, match=told):
+        locate("storing.train")
+    assert "storing" not in sys.modules
+    guard = "if __name__ == '__main__':\n    mlflow.set_experiment('mine')\n"
+    file.write_text(f"import mlflow\n{train}{guard}")
+    assert locate("storing.train").__name__ == "train"
+    sys.modules.pop("storing")
+
+
 def test_class_is_found_in_the_callers_folder_under_an_installed_command(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
