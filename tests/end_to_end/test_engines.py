@@ -14,6 +14,7 @@ import pytest
 from sweep.tracking import read
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
+from tests.commands import run_here
 from tests.end_to_end.test_launchers import ARGUMENTS, user_folder
 from tests.engine.clusters import (
     ENGINES,
@@ -23,7 +24,7 @@ from tests.engine.clusters import (
     running_engine,
     wait_for,
 )
-from tests.processes import finish, run_sweep, start_sweep
+from tests.processes import finish, start_sweep
 from tests.stores import assert_once, content, every_run
 
 MEETS = '''
@@ -153,7 +154,7 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
     engine: Engine, tmp_path: Path
 ) -> None:
     folder = user_folder(tmp_path / "user")
-    ended = run_sweep([*ARGUMENTS[:6], *engine.words], folder)
+    ended = run_here([*ARGUMENTS[:6], *engine.words], folder)
     assert ended.code == 1, ended
     found = content(Tracking("local", folder / "outputs"))
     assert sorted(run["status"] for run in found.values()) == ["FAILED"] * 2 + ["FINISHED"] * 4
@@ -162,7 +163,7 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
     code = (folder / "halving.py").read_text()
     (folder / "halving.py").write_text(code.replace("/ 2 **", "/ 4 **").replace("/ 2**", "/ 4**"))
     arguments = [*ARGUMENTS[:4], "lr=0.1", "iters=5", *engine.words, "outputs=again"]
-    ended = run_sweep(arguments, folder)
+    ended = run_here(arguments, folder)
     assert ended.code == 0, ended
     (run,) = content(Tracking("local", folder / "again")).values()
     assert run["metrics"]["final_error"] == 0.1 / 4**5
@@ -177,7 +178,7 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
     for base in (2, 4):
         new = code.replace("2 **", f"{base} **").replace("2**", f"{base}**")
         (package / "base.py").write_text(new)
-        ended = run_sweep([*arguments[:-1], f"outputs=base{base}"], folder)
+        ended = run_here([*arguments[:-1], f"outputs=base{base}"], folder)
         assert ended.code == 0, ended
         (run,) = content(Tracking("local", folder / f"base{base}")).values()
         assert run["metrics"]["final_error"] == 0.1 / base**5
@@ -185,14 +186,14 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_one_command_starts_a_cluster_of_its_own(name: str, tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "lr=0.1,0.2", "iters=3", f"hydra.launcher.backend={name}"], tmp_path)
+    ended = run_here(["-m", "lr=0.1,0.2", "iters=3", f"hydra.launcher.backend={name}"], tmp_path)
     assert ended.code == 0, ended
     assert_once(Tracking("local", tmp_path / "outputs"))
 
 
 @pytest.mark.parametrize("name", ENGINES)
 def test_wrong_address_is_refused_and_nothing_is_created(name: str, tmp_path: Path) -> None:
-    ended = run_sweep(["-m", *Engine(name, "127.0.0.1:9").words], tmp_path)
+    ended = run_here(["-m", *Engine(name, "127.0.0.1:9").words], tmp_path)
     assert ended.code == 2, ended
     (line,) = ended.err.splitlines()
     assert "hydra.launcher.options.address=127.0.0.1:9: no" in line
@@ -204,11 +205,11 @@ def test_trainer_that_failed_is_imported_again_once_it_is_mended(tmp_path: Path)
     folder = user_folder(tmp_path / "user")
     with dask_cluster(tmp_path / "dask", 1) as address:
         arguments = [*ARGUMENTS[:4], "lr=0.2", "iters=2", *Engine("dask", address).words]
-        ended = run_sweep(arguments, folder)
+        ended = run_here(arguments, folder)
         assert ended.code == 1 and "this rate is broken" in ended.out, ended
         code = (folder / "halving.py").read_text()
         (folder / "halving.py").write_text(code.replace("broken=0.2", "broken=None"))
-        ended = run_sweep(arguments, folder)
+        ended = run_here(arguments, folder)
     assert ended.code == 0, ended
 
 
@@ -234,7 +235,7 @@ def test_trainer_that_is_not_safe_in_threads_trains_alone_in_a_worker_of_several
     folder = user_folder(tmp_path / "user")
     (folder / "halving.py").write_text(ALONE)
     with dask_cluster(tmp_path / "dask", 1, "--nthreads", "2") as address:
-        ended = run_sweep(["-m", *OWN, *Engine("dask", address).words], folder)
+        ended = run_here(["-m", *OWN, *Engine("dask", address).words], folder)
     assert ended.code == 0, ended
 
 
@@ -252,7 +253,7 @@ def test_engine_that_goes_away_ends_the_sweep_to_be_resumed(tmp_path: Path) -> N
     tracking = Tracking("local", tmp_path / "outputs")
     assert sorted(run["status"] for run in content(tracking).values()) == ["FINISHED", "KILLED"]
     assert not [run for run in every_run(tracking) if run.info.status == "RUNNING"]
-    ended = run_sweep(["resume=last", *engine.words], tmp_path)
+    ended = run_here(["resume=last", *engine.words], tmp_path)
     assert ended.code == 2, ended  # nobody is there yet
-    ended = run_sweep(["resume=last", "max_seconds=0.1"], tmp_path)
+    ended = run_here(["resume=last", "max_seconds=0.1"], tmp_path)
     assert ended.code == 1 and "1 of them stored already" in ended.out, ended
