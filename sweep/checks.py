@@ -109,6 +109,8 @@ def no_such_key(node: str, key: Any, known: Iterable[Any]) -> str:
 def invalid_value(key: str, value: Any, advice: str) -> str:
     """Return the message for an invalid value: key and value as typed, then the advice."""
     shown = "null" if value is None else str(value)
+    if isinstance(value, bool):
+        shown = shown.lower()
     if isinstance(value, str) and value in ("true", "false", "null"):
         shown = f'"{value}"'  # a string, not the literal
     if len(shown) > 80:

@@ -24,13 +24,8 @@ if TYPE_CHECKING:
     from sweep.training.history import RunResult
 
 
-CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
-"""Hydra's options that locate configuration files."""
-
-RESUMED = re.compile(
-    r"\+*(outputs|tracking|budget|max_seconds|fail_fast|hydra[/.](launcher|job|sweep|output_subdir))\b"
-)
-"""Keys that are kept when a sweep is resumed: where it is stored and how it runs."""
+RESUMED = re.compile(r"\+*(outputs|tracking|hydra[/.]launcher)\b")
+"""Keys to repeat when a sweep is resumed; its plan keeps the others."""
 
 MANY_SCALARS = 64
 
@@ -63,17 +58,10 @@ def _print(text: str, stream: TextIO) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def resume_command(sweep_id: str) -> str:
-    """Return the command that resumes a sweep with its store and execution options, no axes."""
-    flags, kept = ["-m"], []
-    words = iter(sys.argv[1:])
-    for word in words:
-        key, equals, _ = word.partition("=")
-        if key in CONFIG_FLAGS:
-            flags += [word] if equals else [word, next(words, "")]
-        elif RESUMED.match(word):
-            kept.append(word)
-    return shlex.join(["python", "-m", "sweep", *flags, *kept, f"resume={sweep_id}"])
+def resume_command(sweep: Sweep) -> str:
+    """Return the command that resumes a sweep with its store, launcher and configuration."""
+    words = [*sweep.plan.kept.get("flags", ()), *filter(RESUMED.match, sys.argv[1:])]
+    return shlex.join(["python", "-m", "sweep", "-m", *words, f"resume={sweep.id}"])
 
 
 def ui_command(options: Settings) -> str:
@@ -213,7 +201,7 @@ def reused(name: str, run_id: str, sweep_id: str | None) -> None:
 def interrupted(sweep: Sweep, signum: int) -> None:
     """Print how many runs of an interrupted sweep are finished, and how to resume it."""
     done = f"{sweep.finished} of {len(sweep.plan.cells)} runs are done"
-    command = resume_command(sweep.id)
+    command = resume_command(sweep)
     error(f"Ended by {signal.Signals(signum).name}: {done}; finish it with: {command}")
 
 
@@ -236,7 +224,7 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
     if sweep.left_over:
         begun = f" ({sweep.cut_off} begun)" if sweep.cut_off else ""
         runs = f"{sweep.left_over} of {len(sweep.plan.cells)} runs{begun}"
-        echo(f"The budget is spent; not done: {runs}; go on with: {resume_command(sweep.id)}")
+        echo(f"The budget is spent; not done: {runs}; go on with: {resume_command(sweep)}")
     report_built(report, sweep.options)
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
     echo(f"Done in {seconds:.1f} s{estimated}.")

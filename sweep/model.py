@@ -77,8 +77,8 @@ def model_of(
     ConfigError if there is no trained network of the built-in trainer, or the files are damaged.
     """
     from sweep.config import models
-    from sweep.config.models import validated
     from sweep.config.spec import BUILT_IN
+    from sweep.config.validation import validated
     from sweep.training.data.preparation import Preparation
     from sweep.training.network import Network
 

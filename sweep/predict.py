@@ -31,8 +31,9 @@ def predict(config: DictConfig) -> None:
     """
     from sweep import console
     from sweep.cli.plain import plain_values
-    from sweep.config.models import Data, validated
+    from sweep.config.models import Data
     from sweep.config.settings import settings
+    from sweep.config.validation import validated
     from sweep.errors import ConfigError, StoreError
     from sweep.model import model_of
     from sweep.tracking.settings import from_options

@@ -32,7 +32,7 @@ SEAMS = {
     "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
     "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.models", "sweep.config.settings"],
+    "pydantic": ["sweep.config.models", "sweep.config.settings", "sweep.config.validation"],
     "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.models"],
     "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
@@ -184,7 +184,8 @@ ROOMS = [
     ),
     (
         ["sweep.model"],
-        ["sweep.config.models", "sweep.config.spec", "sweep.errors"] + NUMERIC,
+        ["sweep.config.models", "sweep.config.spec", "sweep.config.validation", "sweep.errors"]
+        + NUMERIC,
     ),
     (
         ["sweep.predict"],

@@ -19,10 +19,11 @@ from sweep.cli.grid import Planner
 from sweep.cli.overrides import describes_run
 from sweep.cli.plain import collect_errors, configure_log, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
-from sweep.cli.validate import CALLBACK, checked_settings, question_problems
-from sweep.config.models import Sweeper, validated
+from sweep.cli.validate import CALLBACK, SINGLE, checked_settings, question_problems
+from sweep.config.models import Sweeper
 from sweep.config.settings import settings
 from sweep.config.spec import CONTROL_KEYS, remarks
+from sweep.config.validation import validated
 from sweep.engine.executors import available_cpus, create
 from sweep.engine.life import Opening, process, sweep_life
 from sweep.engine.plan import Cell, new_id
@@ -113,6 +114,9 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     lines = [str(one.input_line) for one in typed]
     task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
     options = checked_settings(master, Path.cwd(), problems)
+    problems += [
+        f"{one.input_line}: {SINGLE['parent']}" for one in typed if one.key_or_group == "parent"
+    ]
     with collect_errors(problems):
         node = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
         sweeper = validated(Sweeper, node, "hydra.sweeper")
@@ -124,8 +128,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
             master.hydra.overrides.task = task  # `arguments.prepared` removed some
         with collect_errors(problems):
             plan = Planner(composer, sweeper, typed, problems).plan()
-            saved = {"flags": config_flags(), "overrides": kept(lines), "skip": sweeper.conditions}
-            plan = replace(plan, kept=saved)
+            plan = replace(plan, kept={"overrides": kept(lines), "skip": sweeper.conditions})
         files = {
             "multirun.yaml": without_password(OmegaConf.to_yaml(master)),
             "overrides.yaml": without_password(OmegaConf.to_yaml(OmegaConf.create(task))),
@@ -146,7 +149,8 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     if options is None or plan is None or problems:
         raise ConfigError(*problems)
     about = {**plan.about, **options.about}
-    plan = replace(plan, repeats=options.repeats or (), about=about)
+    saved = {**plan.kept, "flags": config_flags() or plan.kept.get("flags", [])}
+    plan = replace(plan, repeats=options.repeats or (), about=about, kept=saved)
     folder = Path(str(master.hydra.sweep.dir))
     opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
     return opening, [text for text in task if not describes_run(text)]

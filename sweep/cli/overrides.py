@@ -52,10 +52,11 @@ def doubled_keys(overrides: Iterable[Override]) -> list[str]:
     seen: dict[tuple[str, str | None], str] = {}
     problems = []
     for override in overrides:
-        name, text = (override.key_or_group, override.package), str(override.input_line)
-        if override.is_delete() or name[0] in ("hydra.mode", "parent"):
+        key, text = override.key_or_group.removeprefix("hydra.sweeper.params."), override.input_line
+        name = key, override.package
+        if override.is_delete() or key in ("hydra.mode", "parent"):
             continue
         if name in seen:
-            problems.append(f"{seen[name]} and {text}: {name[0]} is given twice; keep one of them.")
-        seen[name] = text
+            problems.append(f"{seen[name]} and {text}: {key} is given twice; keep one of them.")
+        seen[name] = str(text)
     return problems

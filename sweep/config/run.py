@@ -36,7 +36,8 @@ def run_spec(
     ConfigError with one message for each invalid value; MisfitError if each option is valid, but
     their combination is not.
     """
-    from sweep.config.models import Data, Run, validated
+    from sweep.config.models import Data, Run
+    from sweep.config.validation import validated
     from sweep.training.data import load_data
     from sweep.training.network import check_fit
 
@@ -107,7 +108,8 @@ def run_spec(
 
 def _stop(value: Any, data: Data | None, trainer: TrainerSpec | None) -> dict[str, Any]:
     """Return the stop criteria that are set."""
-    from sweep.config.models import Stop, validated
+    from sweep.config.models import Stop
+    from sweep.config.validation import validated
 
     found = validated(Stop, {} if value is None else value, "stop").model_dump(exclude_none=True)
     without = data is not None and data.validation_inputs is None
@@ -171,8 +173,9 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
 
 
 def _network(value: Any, seed: int, data: Data | None) -> Network | None:
-    from sweep.config.models import AUTO, validated
+    from sweep.config.models import AUTO
     from sweep.config.models import Network as Values
+    from sweep.config.validation import validated
     from sweep.training.network import Network
 
     arguments = validated(Values, value, "network").arguments()
@@ -214,7 +217,7 @@ def _built_in(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
     With a batch of all samples, neither `batch_size` nor `shuffle` has an effect.
     """
     from sweep.config import models
-    from sweep.config.models import validated
+    from sweep.config.validation import validated
 
     found = validated(models.Backprop, options, "trainer")
     if found.batch_size is None or (data is not None and found.batch_size >= len(data.inputs)):

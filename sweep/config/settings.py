@@ -12,7 +12,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
-from sweep.config.models import Flag, Group, Open, Positive, Whole, validated
+from sweep.config.models import Flag, Group, Open, Positive, Whole
+from sweep.config.validation import validated
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
 TAG = r"^\w[\w\-]*$"  # no length limit here: pydantic would compile it for 70 ms

@@ -35,12 +35,14 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
         return
     from sweep.tracking.recorder import recorder as start_recorder
 
-    assert options.parent is not None
+    sweep_id = options.parent
+    assert sweep_id is not None
+    # the budget is that of the whole sweep
+    options = options.model_copy(update={"budget": Budget(seconds=None, runs=None)})
     with stop_on_signals() as stop, start_recorder(console.notice, stop, inline=True) as recorder:
-        options = options.model_copy(update={"budget": Budget(seconds=None, runs=None)})
-        joined = recorder.call(Session.join_sweep, from_options(options), options.parent)
+        joined = recorder.call(Session.join_sweep, from_options(options), sweep_id)
         experiment_id, parent_run_id, document = joined
-        sweep = Sweep(options.parent, _plan_of_job(document, spec), options, recorder, stop)
+        sweep = Sweep(sweep_id, _plan_of_job(document, spec), options, recorder, stop)
         sweep.experiment_id, sweep.parent_run_id = experiment_id, parent_run_id
         failed = None
         try:

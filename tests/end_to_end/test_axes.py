@@ -89,6 +89,8 @@ def test_plan_of_many_names_the_first_and_last(folder: Path) -> None:
 REFUSED = [
     (["-m", "lr=0.1,0.2", "iters=10", "lr=0.5"], "lr=0.1,0.2 and lr=0.5: lr is given twice"),
     (["lr=0.1", "++lr=0.5"], "lr=0.1 and ++lr=0.5: lr is given twice"),
+    (["-m", "lr=1,2", "hydra.sweeper.params.lr='3,4'"], "params.lr='3,4': lr is given twice"),
+    (["-m", "parent=x"], "parent=x: the sweep gives this key to its jobs; leave it out."),
     (
         ["-m", "network.init={scheme:he},{scheme:xavier}", "network.init={scheme:normal}"],
         "network.init is given twice",
@@ -151,6 +153,14 @@ def test_first_line_names_the_axes_and_an_unused_seed(tmp_path: Path) -> None:
     first, second = ended.out.splitlines()[:2]
     assert first.startswith("seed: it changes nothing here")
     assert second.endswith("4 iterations, over lr, iters, seed")
+
+
+def test_rule_of_the_notebook_on_other_data_is_said(folder: Path) -> None:
+    own = ["--config-dir", "own", "-m", "data=points", "dry_run=true"]
+    first = plan(own, folder).out.splitlines()[0]
+    assert first.startswith("rule=notebook: the default network trains as its notebook does and")
+    for line in ("rule=notebook", "network=small"):
+        assert "rule=notebook: " not in plan([*own, line], folder).out
 
 
 @pytest.mark.slow

@@ -14,7 +14,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from sweep.config.models import Data as Group
-from sweep.config.models import validated
+from sweep.config.validation import validated
 from sweep.errors import ConfigError
 from sweep.training.data import Data, load_data
 from tests.processes import ROOT, clean_environment, start
@@ -246,7 +246,7 @@ def test_changed_content_is_another_digest(tmp_path: Path) -> None:
         ({"read": {"sep": ";"}}, "with data.file alone"),
         ({"categories": "auto"}, "with data.file alone"),
         ({"folds": 1}, "at least 2"),
-        ({"folds": 3, "fold": 0}, "only 2 rows"),
+        ({"folds": 3, "fold": 0}, "fewer rows"),
         ({"folds": 2}, "name one with data.fold=0"),
         ({"folds": 2, "fold": 2}, "0 to 1"),
         ({"folds": 2, "fold": 0, "validation": 0.5}, "keep one of them"),
@@ -255,7 +255,7 @@ def test_changed_content_is_another_digest(tmp_path: Path) -> None:
         ({"validation": 1.0}, "1.0"),
         ({"validation": -0.1}, "-0.1"),
         ({"validation": "half"}, "=half: without data.file"),
-        ({"validation": 0.9}, "none to train on"),
+        ({"validation": 0.9}, "no row of 2 to train on"),
         ({"one_hot": 2}, "one_hot=2: write true or false"),
         ({"one_hot": True, "targets": [[1, 2], [3, 4]]}, "one_hot needs one"),
     ],

@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from sweep.config.models import Data as Group
-from sweep.config.models import validated
+from sweep.config.validation import validated
 from sweep.errors import ConfigError
 from sweep.training.data import Data, load_data
 

@@ -112,12 +112,12 @@ def random_rows(rows: int, config: Mapping[str, Any]) -> Rows:
     order = np.random.default_rng(config["split_seed"]).permutation(rows)
     if folds:
         if folds > rows:
-            raise ConfigError(f"data.folds={folds}: there are only {rows} rows.")
+            raise ConfigError(f"data.folds={folds}: the data has fewer rows ({rows}).")
         kept[np.array_split(order, folds)[config["fold"]]] = False
         return kept
     count = max(1, round(rows * share))
     if count >= rows:
-        raise ConfigError(f"data.validation={share}: of {rows} rows it leaves none to train on.")
+        raise ConfigError(f"data.validation={share}: it leaves no row of {rows} to train on.")
     kept[order[:count]] = False
     return kept
 

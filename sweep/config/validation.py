@@ -1,0 +1,98 @@
+"""Validate values by a pydantic model; each message is one sentence with key and value.
+
+Messages use the fields' descriptions. Import this module lazily: it loads pydantic.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ValidationError
+
+from sweep.checks import did_you_mean, invalid_value, no_such_key
+from sweep.config.spec import RUN_KEYS
+from sweep.errors import ConfigError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def validated(model: type[Model], values: Any, group: str = "") -> Model:
+    """Return `values` as a model; `group` is empty for top-level keys.
+
+    Raises ConfigError with one message for each invalid value.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        found = error.errors(include_url=False)
+    messages: dict[str, str] = {}
+    owner: type[BaseModel]
+    for one in found:
+        key, owner, node, (name, *below) = group, model, values, (*one["loc"], "")
+        while below and isinstance(node, Mapping) and (nested := _nested(owner, name)):
+            key, owner, node = f"{key}.{name}".lstrip("."), nested, node.get(name)
+            name, *below = below
+        if not isinstance(node, Mapping):
+            keys = list(owner.model_fields)
+            advice = f"it has the keys {', '.join(keys)}; write {key}.{keys[0]}=VALUE"
+            messages[key] = invalid_value(key, node, advice)
+            continue
+        key = f"{key}.{name}".lstrip(".")
+        messages.setdefault(key, _message(owner, node, key, str(name), one["type"]))
+    raise ConfigError(*messages.values())
+
+
+def _nested(model: type[BaseModel], name: Any) -> type[BaseModel] | None:
+    field = model.model_fields.get(name)
+    kind = None if field is None else field.annotation
+    return kind if isinstance(kind, type) and issubclass(kind, BaseModel) else None
+
+
+def _message(
+    model: type[BaseModel], values: Mapping[Any, Any], key: str, name: str, kind: str
+) -> str:
+    """Return the message for the invalid field `name`; `kind` is the type of pydantic's error."""
+    fields = model.model_fields
+    value = values.get(name)
+    if kind == "extra_forbidden":
+        return no_such_key(key.rpartition(".")[0], name, fields)
+    advice = str(fields[name].description)
+    number = _number(value) if isinstance(value, str) else None
+    if number is not None and _accepts(model, {**values, name: number}, name):
+        return (
+            f'{key}="{value}": this is text where a number is due; write '
+            f"{key}={str(value).strip()}, without quotes, or for a variable of the environment "
+            f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
+        )
+    swept = key.partition(".")[0] in RUN_KEYS
+    if swept and isinstance(value, list) and value and _accepts(model, {name: value[0]}, name):
+        listed = ",".join(map(str, value))
+        return invalid_value(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
+    if isinstance(value, int | float) and abs(value) > 1.7e308:
+        advice += "; double precision ends at 1.8e308"
+    return invalid_value(
+        key, value, advice + did_you_mean(str(value), _literals(fields[name].annotation))
+    )
+
+
+def _number(text: str) -> float | int | None:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return None
+
+
+def _accepts(model: type[BaseModel], values: Mapping[Any, Any], name: str) -> bool:
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        return all(one["loc"][0] != name for one in error.errors(include_url=False))
+    return True
+
+
+def _literals(annotation: Any) -> list[str]:
+    nested = [word for part in get_args(annotation) for word in _literals(part)]
+    return nested or ([annotation] if isinstance(annotation, str) else [])
