@@ -98,7 +98,7 @@ class Member:
         """Append a part at once; return an iterator over the runs that ended in it."""
         if not self._open:
             return iter(())  # it ended before others of its batch
-        printed = "".join(one.printed for one in (*part.snapshots, part))
+        printed = "".join(one.printed for one in part.snapshots) + part.printed
         return self._report(self.history.add(part), printed, fresh=part.state is not None)
 
     def _report(

@@ -145,7 +145,11 @@ class _Single(Recording):
 
     def ready(self, trajectory: Trajectory) -> bool:
         if not trajectory.spec.trainer.built_in:
-            self.experiment_id, _ = self.recorder.result(self._open())
+            try:
+                self.experiment_id, _ = self.recorder.result(self._open())
+            except StoreError:
+                self.stop.check()  # a stop request ended the wait
+                raise
         return super().ready(trajectory)
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:

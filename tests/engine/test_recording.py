@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,22 +14,23 @@ from sweep.config.settings import settings
 from sweep.engine.executors import create
 from sweep.engine.plan import Trajectory
 from sweep.engine.recording import Recording
-from sweep.engine.signals import StopRequest
+from sweep.engine.signals import Interrupted, StopRequest
+from sweep.engine.single import _Single
 from sweep.tracking.recorder import recorder
 from sweep.training.history import RunResult
 from tests.engine.driving import trajectory
 
 
 @pytest.fixture
-def held_up(tmp_path: Path) -> Iterator[Recording]:
-    """Yield a recording whose recorder is busy until the end of the test."""
+def held_up(tmp_path: Path) -> Iterator[_Single]:
+    """Yield the recording of a single run; its recorder is busy until the end of the test."""
     tracking = {"kind": "local", "experiment": "x"}
     options = settings({"outputs": "outputs", "tracking": tracking}, tmp_path)
-    free = threading.Event()
-    with recorder(print, lambda: False, inline=True) as inline:
+    free, stop = threading.Event(), StopRequest()
+    with recorder(print, stop, inline=True) as inline:
         try:
             inline.submit(lambda session: free.wait())
-            yield Recording(options, "runs/x", inline, StopRequest())
+            yield _Single(options, "x", inline, stop)
         finally:
             free.set()
 
@@ -41,15 +43,23 @@ def numbered(number: int, cls: str, *cuts: int) -> Trajectory:
 @pytest.mark.parametrize("cls", ["Falling", "Interrupting"])
 def test_users_trainer_is_not_held_up_by_a_recorder_that_does_not_answer(
     cls: str,
-    held_up: Recording,
+    held_up: _Single,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     """A class that may not share its process waits for its run, but others train meanwhile."""
     monkeypatch.setattr("sweep.engine.recording.ACTIVE_SECONDS", 0.5)
     given = [numbered(0, "Falling", 5), numbered(1, cls, 5, 10), numbered(2, "Falling", 5)]
+    sweep = Recording(held_up.options, "sweeps/x", held_up.recorder, held_up.stop)
     with create("processes", 2) as executor:
-        ended = list(held_up.train([(one,) for one in given], executor))
+        ended = list(sweep.train([(one,) for one in given], executor))
     assert len(ended) == 4
     assert all(isinstance(outcome, RunResult) for _, outcome in ended)
     assert ("no part of its run" in capsys.readouterr().err) == (cls == "Interrupting")
+
+
+def test_signal_ends_a_single_run_that_waits_for_its_store(held_up: _Single) -> None:
+    held_up.stop.handle(signal.SIGTERM, None)
+    with create("serial") as executor, pytest.raises(Interrupted):
+        list(held_up.train([(numbered(0, "Falling", 5),)], executor))
+    assert held_up.interrupted() == "is stored as KILLED by the next command"
