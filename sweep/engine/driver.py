@@ -39,6 +39,7 @@ class _Batch:
     members: list[Member]
     slices: int = 0
     deaths: int = 0
+    asked: bool = False  # whether it is ready to begin; it then begins in any case
     started: bool = False
     sent: bool = False  # its items are in the worker of its slot
 
@@ -96,7 +97,7 @@ class Driver:
                         member.keep()
 
     def _may_begin(self, batch: _Batch) -> bool:
-        return batch.started or self._listener.may_begin()
+        return batch.asked or self._listener.may_begin()
 
     def _left(self) -> list[_Batch]:
         """Return the unfinished batches: running, idle, waiting."""
@@ -119,6 +120,7 @@ class Driver:
             if slot in self._resting:
                 self._submit(slot, self._resting.pop(slot))
             elif slot not in busy and self._waiting and self._may_begin(self._waiting[0]):
+                self._waiting[0].asked = True
                 members = self._waiting[0].members
                 if all(self._listener.ready(member.trajectory) for member in members):
                     self._submit(slot, self._waiting.popleft())
