@@ -157,10 +157,10 @@ def test_first_line_names_the_axes_and_an_unused_seed(tmp_path: Path) -> None:
 
 def test_rule_of_the_notebook_on_other_data_is_said(folder: Path) -> None:
     own = ["--config-dir", "own", "-m", "data=points", "dry_run=true"]
-    first = plan(own, folder).out.splitlines()[0]
+    first = run_here(own, folder).out.splitlines()[0]
     assert first.startswith("rule=notebook: the default network trains as its notebook does and")
     for line in ("rule=notebook", "network=small"):
-        assert "rule=notebook: " not in plan([*own, line], folder).out
+        assert "rule=notebook: " not in run_here([*own, line], folder).out
 
 
 @pytest.mark.slow
