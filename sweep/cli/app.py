@@ -127,6 +127,12 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         if full_traceback or not known:
             raise
         code = print_error(error)
+        if isinstance(error, HYDRA_ERRORS):
+            from sweep import console
+            from sweep.cli.compose import hidden_errors
+
+            for sentence in hidden_errors(error, folder, config_name):
+                console.error(sentence)
         deleted = isinstance(error, NotFoundError) and began  # while the sweep ran
         return StoreError.exit_code if deleted else code
     finally:

@@ -47,6 +47,11 @@ def typed_overrides(loader: ConfigLoader | None = None) -> list[Override]:
     return list(_Typed.overrides)
 
 
+def typed_words() -> list[str]:
+    """Return all overrides of this command as typed."""
+    return in_order(_Typed.words)[0]
+
+
 def command_line() -> str:
     """Return the command, quoted for a shell; passwords in addresses are removed."""
     return shlex.join(["python", "-m", "sweep", *map(without_password, _Typed.words)])

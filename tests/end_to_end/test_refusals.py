@@ -12,22 +12,8 @@ from tests.configuration import declare
 from tests.faults.support import trainer
 
 SINGLE = [
-    ("lrr=1", "did you mean 'lr'?"),
-    ("network=nope", "network=nope"),
-    ("trainer=nope", "trainer=nope"),
-    ("sweep=x", "sweep: there is no such key"),
     ("lr=[", "lr=["),
     ("lr=${nope}", "nope"),
-    ("x=1", "x: there is no such key; --help lists"),
-    ("trainer.foo=1", "trainer.foo: there is no such key; trainer has _target_, batch_size"),
-    ("trainer.trainer=1", "trainer.trainer: there is no such key; trainer has"),
-    (
-        "tracking.iters=1",
-        "tracking.iters: there is no such key; tracking has kind, experiment, uri",
-    ),
-    ("data.fil=x", "did you mean 'file'?"),
-    ("hydra.job.env_set.A=1", "add it with +hydra.job.env_set.A=VALUE"),
-    ("tracking.uri.foo=1", "tracking.uri.foo: there is no such key"),
     ("hydra.launcher.workers=x", "hydra.launcher.workers=x: Value 'x' of type 'str'"),
     ("reuse=true", "reuse=true: a single run is always trained"),
     ("lr", "lr: this sets no value; write KEY=VALUE, without blanks."),
@@ -52,6 +38,22 @@ SINGLE = [
 
 
 TOGETHER = [
+    [
+        ("lrr=1", "did you mean 'lr'?"),
+        ("network=nope", "network=nope"),
+        ("trainer=nope", "trainer=nope"),
+        ("sweep=x", "sweep: there is no such key"),
+        ("x=1", "x: there is no such key; --help lists"),
+        ("trainer.foo=1", "trainer.foo: there is no such key; trainer has _target_, batch_size"),
+        ("trainer.trainer=1", "trainer.trainer: there is no such key; trainer has"),
+        (
+            "tracking.iters=1",
+            "tracking.iters: there is no such key; tracking has kind, experiment, uri",
+        ),
+        ("data.fil=x", "did you mean 'file'?"),
+        ("hydra.job.env_set.A=1", "add it with +hydra.job.env_set.A=VALUE"),
+        ("tracking.uri.foo=1", "tracking.uri.foo: there is no such key"),
+    ],
     [
         ("lr=abc", "lr=abc"),
         ("iters=0", "iters=0"),
