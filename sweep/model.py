@@ -11,6 +11,8 @@ import numpy as np
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from sweep.training.data.files import Source
     from sweep.training.data.preparation import Preparation
     from sweep.training.network import Network
@@ -40,27 +42,27 @@ class Model:
         shares = labels[1:] if self.preparation.binary else labels
         return [name, *(f"{name}={label}" for label in shares)]
 
-    def rows(
-        self, source: Source, *, drop: bool = False
-    ) -> tuple[list[list[str | float]], Sequence[int]]:
-        """Return the predictions for each row of `source`, in the order of `columns`.
+    def predict(self, source: Source, *, drop: bool = False) -> tuple[pd.DataFrame, Sequence[int]]:
+        """Return the predictions, a row for each row of `source`, with the `columns`.
 
         With `drop`, rows with a missing value are left out; their numbers, from 1, are the second
         result. Raises ConfigError for a row that cannot be prepared.
         """
+        import pandas as pd
+
         from sweep.training.data.preparation import new_rows
         from sweep.training.surroundings import hold_blas
 
         inputs, dropped = new_rows(self.preparation, source, drop=drop)
         hold_blas()
         outputs = self.preparation.outputs(self.network.forward(inputs)[-1])
-        rows: list[list[str | float]] = outputs.tolist()
+        frame = pd.DataFrame(outputs, columns=self.columns[-outputs.shape[1] :])
         labels = self.labels
         if labels is not None:
             binary = self.preparation.binary
             positions = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
-            rows = [[labels[int(at)], *row] for at, row in zip(positions, rows, strict=True)]
-        return rows, dropped
+            frame.insert(0, self.columns[0], [labels[int(at)] for at in positions])
+        return frame, dropped
 
 
 def model_of(
@@ -98,14 +100,8 @@ def model_of(
             preparation = Preparation.none(len(data["inputs"][0]), len(data["targets"][0]))
         else:
             preparation = Preparation.from_document(document)
-        arguments = validated(models.Network, config["network"], "network").arguments()
-        first, *hidden, last = arguments["layers"]
-        inputs, outputs = preparation.widths
-        arguments["layers"] = [
-            inputs if first == "auto" else first,
-            *hidden,
-            outputs if last == "auto" else last,
-        ]
+        given = validated(models.Network, config["network"], "network")
+        arguments = given.arguments(*preparation.widths)
         network = Network.build(**arguments, seed=int(config["seed"]))
         stored = [np.ravel(np.asarray(final[name], dtype=np.float64)) for name in network.named()]
         network = network.replace(np.concatenate(stored))

@@ -6,12 +6,10 @@ units if these were standardized; for classes they are the predicted class and t
 
 from __future__ import annotations
 
-import csv
 import os
 import sys
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sweep.cli.app import tool
 
@@ -62,24 +60,23 @@ def predict(config: DictConfig) -> None:
     model = model_of(run.config(), run.weights(), run.preparation(), what=what)
     read = {**model.read, **(data["read"] or {})}
     source = open_source(paths_of(str(data["file"]), Path.cwd()), read)
-    rows, dropped = model.rows(source, drop=data["missing"] == "drop")
+    frame, dropped = model.predict(source, drop=data["missing"] == "drop")
     if dropped:
         shown = ", ".join(map(str, dropped[:10])) + (", ..." if len(dropped) > 10 else "")
         rows_of = "row" if len(dropped) == 1 else "rows"
         console.notice(f"Left out {len(dropped)} {rows_of} for a missing value: {shown}")
     if target is None:
         try:
-            _write(sys.stdout, model.columns, rows)
+            frame.to_csv(sys.stdout, index=False, na_rep="nan")  # floats by repr: exact
             sys.stdout.flush()
         except BrokenPipeError:  # as by `head`; avoid a second error at exit
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return
     try:
-        with open(target, "x", encoding="utf-8", newline="") as file:
-            _write(file, model.columns, rows)
+        frame.to_csv(target, mode="x", index=False, na_rep="nan")
     except OSError as error:
         raise StoreError(f"to={target}: it cannot be written ({error.strerror}).") from error
-    console.echo(f"Wrote {len(rows)} rows by run {run.run_id} ({run.name}) to {plain['to']}")
+    console.echo(f"Wrote {len(frame)} rows by run {run.run_id} ({run.name}) to {plain['to']}")
 
 
 def _run(store: Store, run_id: str, sweep_id: str) -> StoredRun:
@@ -95,12 +92,6 @@ def _run(store: Store, run_id: str, sweep_id: str) -> StoredRun:
         raise NotFoundError(f"run=best: no run of sweep {sweep.sweep_id} is completed.")
     found: StoredRun = best.run
     return found
-
-
-def _write(file: Any, columns: list[str], rows: Iterable[list[str | float]]) -> None:
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    writer.writerows(rows)  # floats by repr: exact
 
 
 if __name__ == "__main__":

@@ -136,7 +136,6 @@ def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
     assert [row[0] for row in rows] == [["good", "poor"][at] for at in expected.argmax(axis=1)]
 
 
-@pytest.mark.filterwarnings("ignore::UserWarning")  # of MLflow's own modules
 def test_model_of_the_best_run_gives_the_same(home: Path, runs: list[StoredRun]) -> None:
     import mlflow.pyfunc
 
@@ -146,7 +145,7 @@ def test_model_of_the_best_run_gives_the_same(home: Path, runs: list[StoredRun])
     frame = pd.read_csv(home / "new.csv", sep=";")
     given = mlflow.pyfunc.load_model(str(folder)).predict(frame)
     source = open_source([home / "new.csv"], model(best).read)
-    expected = pd.DataFrame(model(best).rows(source)[0], columns=list(given.columns))
+    expected, _ = model(best).predict(source)
     pd.testing.assert_frame_equal(given, expected, check_exact=True)
 
 
@@ -188,7 +187,7 @@ def test_rows_that_cannot_be_prepared_are_refused(
     (tmp_path / "bad.csv").write_text(content)
     made = model(runs[0])
     with pytest.raises(ConfigError) as caught:
-        made.rows(open_source([tmp_path / "bad.csv"], made.read))
+        made.predict(open_source([tmp_path / "bad.csv"], made.read))
     assert words in str(caught.value)
 
 
@@ -235,10 +234,10 @@ def test_target_of_zeros_and_ones_is_predicted_as_a_class(tmp_path: Path) -> Non
     assert data.preparation.binary
     network = Network.build(layers=[1, 1], activation="sigmoid", weights=[[[1.0]]], biases=[0.0])
     made = Model(network, data.preparation, {})
-    rows, _ = made.rows(open_source([tmp_path / "a.csv"], {}))
-    assert made.columns == ["y", "y=1"]
-    assert [row[0] for row in rows] == ["0", "1"]
-    assert [row[1] for row in rows] == network.forward(data.inputs)[-1][:, 0].tolist()
+    frame, _ = made.predict(open_source([tmp_path / "a.csv"], {}))
+    assert made.columns == [*frame.columns] == ["y", "y=1"]
+    assert frame["y"].tolist() == ["0", "1"]
+    assert frame["y=1"].tolist() == network.forward(data.inputs)[-1][:, 0].tolist()
 
 
 @pytest.mark.parametrize(

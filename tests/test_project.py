@@ -33,7 +33,8 @@ SEAMS = {
     "numba": ["sweep.training.kernels.general"],
     "omegaconf": HYDRA,
     "pydantic": ["sweep.config.models", "sweep.config.settings", "sweep.config.validation"],
-    "pandas": ["sweep.training.data.*", "sweep.report.*"] + ["sweep.tracking.models"],
+    "pandas": ["sweep.training.data.*", "sweep.report.*"]
+    + ["sweep.model", "sweep.tracking.models"],
     "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
     "ray": ["sweep.engine.executors.ray*"],
     "rich": ["sweep.console", "sweep.progress"],

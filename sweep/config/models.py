@@ -116,11 +116,16 @@ class Network(Group):
             raise ValueError(layers)
         return layers
 
-    def arguments(self) -> dict[str, Any]:
-        """Return the arguments of Network.build; `init` replaces given weights and biases."""
+    def arguments(self, inputs: int, outputs: int) -> dict[str, Any]:
+        """Return the arguments of Network.build for data with so many inputs and outputs.
+
+        They stand for `auto`; `init` replaces given weights and biases.
+        """
+        ends = {0: inputs, len(self.layers) - 1: outputs}
+        layers = [ends[at] if size == AUTO else size for at, size in enumerate(self.layers)]
         init = self.init.model_dump(exclude_none=True)
         replaced = {"weights": None, "biases": None} if init and self.weights is not None else {}
-        return {**self.model_dump(), **replaced, "init": init or None}
+        return {**self.model_dump(), **replaced, "layers": layers, "init": init or None}
 
 
 class Read(Group):

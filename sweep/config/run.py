@@ -178,15 +178,11 @@ def _network(value: Any, seed: int, data: Data | None) -> Network | None:
     from sweep.config.validation import validated
     from sweep.training.network import Network
 
-    arguments = validated(Values, value, "network").arguments()
-    first, *hidden, last = arguments["layers"]
-    if AUTO in (first, last):
-        if data is None:
-            return None  # the data has a message already
-        first = data.inputs.shape[1] if first == AUTO else first
-        last = data.targets.shape[1] if last == AUTO else last
-        arguments["layers"] = [first, *hidden, last]
-    return Network.build(**arguments, seed=seed)
+    given = validated(Values, value, "network")
+    if data is None and AUTO in given.layers:
+        return None  # the data has a message already
+    widths = (0, 0) if data is None else (data.inputs.shape[1], data.targets.shape[1])
+    return Network.build(**given.arguments(*widths), seed=seed)
 
 
 def _trainer(value: Any, data: Data | None) -> TrainerSpec:

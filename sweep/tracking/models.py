@@ -66,8 +66,7 @@ class Served(PythonModel):
         params: dict[str, Any] | None = None,
     ) -> pd.DataFrame:
         """Return one row per input row: a column per target, or a label and its shares."""
-        rows, _ = self.model.rows(Source.of(model_input))
-        return pd.DataFrame(rows, columns=self.model.columns)
+        return self.model.predict(Source.of(model_input))[0]
 
 
 def log_model(options: Settings, run_id: str) -> str:

@@ -85,11 +85,11 @@ def _check_calls(target: str, module: str) -> None:
     for part in ast.parse(source).body:
         if isinstance(part, ast.If) and "'__name__'" in ast.dump(part.test):
             continue
-        for node in ast.walk(part):
-            called = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+        for call in (node for node in ast.walk(part) if isinstance(node, ast.Call)):
+            called = ast.unparse(call.func)
             if called.rpartition(".")[2] in STORE_CALLS:
                 raise ConfigError(
-                    f"trainer._target_={target}: line {node.lineno} of {path.name} calls {called}; "
+                    f"trainer._target_={target}: line {call.lineno} of {path.name} calls {called}; "
                     "leave it out, as the sweep names its own store and experiment "
                     "(tracking.uri, tracking.experiment)."
                 )
