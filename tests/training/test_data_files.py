@@ -92,6 +92,14 @@ FILES: list[tuple[str, str | bytes, dict[str, Any], str, dict[str, Any], tuple[i
         (2, 2, 1),
     ),
     (
+        "mixed.csv",
+        "x1;x2;y\n1.5;1,5;0\n1.5;2,5;1\n",
+        {**ALL, "read": {"sep": ";", "decimal": ","}, "categories": "auto"},
+        "'1.5' in column 'x1', row 1: .*leave out data.read.decimal",
+        {"categories": ["x1"]},
+        (2, 2, 1),
+    ),
+    (
         "commas.csv",
         "5,1;3,5\n4,9;3,0\n",
         {"inputs": "all", "targets": [-1], "read": {"sep": ";", "decimal": ","}},

@@ -95,15 +95,14 @@ def text_frames(
         # pandas warns if it truncates rows, but not with `usecols`
         warnings.simplefilter("error", pd.errors.ParserWarning)
         with pd.read_csv(path, index_col=False, chunksize=ROWS, **options) as frames:
-            thousands = options.pop("thousands", None)
-            if thousands is None:
+            if options.pop("thousands", None) is None:
                 yield from frames
                 return
             options["dtype"] = str
             with pd.read_csv(path, index_col=False, chunksize=ROWS, **options) as cells:
                 for frame, texts in zip(frames, cells, strict=True):
                     numbers = [at for at in columns if frame[at].dtype.kind in "iuf"]
-                    _check_groups(path, names, texts[numbers], thousands, read)
+                    _check_groups(path, names, texts[numbers], read)
                     yield frame
 
 
@@ -111,13 +110,13 @@ def _check_groups(
     path: Path,
     names: Sequence[str],
     cells: pd.DataFrame,
-    thousands: str,
     read: Mapping[str, Any],
 ) -> None:
     """Raise ConfigError for a number that `thousands` does not separate into groups.
 
     pandas removes the character wherever it is: with ``,`` it reads 48,9 as 489.
     """
+    thousands = read["thousands"]
     mark, point = re.escape(thousands), re.escape(read.get("decimal", "."))
     grouped = rf"[-+]?[1-9]\d{{0,2}}({mark}\d{{2,3}})*{mark}\d{{3}}({point}\d*)?(e[-+]?\d+)?"
     for at, column in cells.items():
@@ -287,6 +286,8 @@ def number_hints(cells: Mapping[int, str], read: Mapping[str, Any]) -> dict[int,
     for at, cell in cells.items():
         if read.get("decimal") == "," and THOUSANDS.fullmatch(cell.translate(swapped)):
             hints[at] = "write 'data.read.thousands=\".\"'"
+        elif NUMBER.fullmatch(cell):  # data.read.decimal is another character
+            hints[at] = "leave out data.read.decimal where numbers have a point"
         elif THOUSANDS.fullmatch(cell) and not comma:
             other = ", or decimal in place of thousands" if COMMA.fullmatch(cell) else ""
             hints[at] = f"write 'data.read.thousands=\",\"'{other}"
