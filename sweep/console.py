@@ -186,8 +186,8 @@ def stored(run_id: str, options: Settings) -> None:
 def sweep_started(sweep: Sweep) -> None:
     """Print a sweep's plan and how many of its runs are stored already."""
     first, *left_out = sweep.plan.lines(sweep.plan.cells)
-    if sweep.finished:
-        first += f"; {sweep.finished} of them stored already, {len(sweep.pending)} to do"
+    if finished := sweep.count("FINISHED"):
+        first += f"; {finished} of them stored already, {len(sweep.pending)} to do"
     for line in (f"Sweep {sweep.id}: {first}", *left_out):
         echo(plain_text(line))
 
@@ -200,7 +200,7 @@ def reused(name: str, run_id: str, sweep_id: str | None) -> None:
 
 def interrupted(sweep: Sweep, signum: int) -> None:
     """Print how many runs of an interrupted sweep are finished, and how to resume it."""
-    done = f"{sweep.finished} of {len(sweep.plan.cells)} runs are done"
+    done = f"{sweep.count('FINISHED')} of {len(sweep.plan.cells)} runs are done"
     command = resume_command(sweep)
     error(f"Ended by {signal.Signals(signum).name}: {done}; finish it with: {command}")
 

@@ -24,6 +24,7 @@ from sweep.errors import ConfigError, StoreError, StoreLost, SweepError
 from sweep.progress import ProgressDisplay
 from sweep.question import POINT
 from sweep.report.colours import colour_scale
+from sweep.tracking import results
 from sweep.tracking.entities import platform_tags
 from sweep.training.surroundings import Failure
 
@@ -55,7 +56,7 @@ class Sweep(Recording):
         super().__init__(options, f"sweeps/{sweep_id}", recorder, stop)
         self.id, self.plan = sweep_id, plan
         self.estimate: Estimate | None = None
-        self.finished = self.interrupted = 0
+        self.ended: dict[int, str] = {}  # grid point -> MLflow's status of its run
         self.lost = 0  # runs that were deleted, or never begun
         self.left_over = self.cut_off = 0  # at the end of the budget: without a result, and begun
         self._launched = 0  # as jobs, which may record their runs elsewhere
@@ -72,7 +73,7 @@ class Sweep(Recording):
     def leave_out(self, cells: Iterable[Cell]) -> None:
         """Count grid points as finished and remove them from `pending`."""
         done = {cell.index for cell in cells}
-        self.finished += len(done)
+        self.ended |= dict.fromkeys(done, "FINISHED")
         self._train_only(cell for cell in self.pending if cell.index not in done)
 
     def keep_to_budget(self) -> None:
@@ -132,19 +133,18 @@ class Sweep(Recording):
         """
         self.start(cell)
         path = self.finish(cell, outcome)
-        final_error = None
+        final_error, how = None, "failed"
         if isinstance(outcome, Failure):
             log.info("%s failed\n%s", cell.name, outcome.traceback or outcome.sentence)
         else:
-            final_error = outcome.final_error
+            final_error, how = outcome.final_error, outcome.outcome
             log.info("%s %s, final error %r", cell.name, outcome.outcome, final_error)
             if outcome.failure is None:
-                self.interrupted += outcome.outcome == "interrupted"
-                self.finished += outcome.outcome != "interrupted"
                 self.progress.run_ended(cell.name, outcome)
         if (failure := failure_of(outcome)) is not None:
             self._failed[cell.index] = Failed(cell.name, failure.sentence, str(path))
             self.progress.run_failed(cell.name, failure.sentence)
+        self.ended[cell.index] = results.STATUS[how]
         self.poll()
         return final_error
 
@@ -154,7 +154,7 @@ class Sweep(Recording):
         elif one.state == "gone":
             console.error(one.problem)
             self.lost += 1
-            self.finished -= 1
+            self.ended.pop(one.cell, None)
         elif one.cell in self._failed:
             where = self._traceback_of(one.run_id)
             self._failed[one.cell] = self._failed[one.cell]._replace(traceback=where)
@@ -166,16 +166,19 @@ class Sweep(Recording):
         return f"artifact traceback.txt of run {run_id}"
 
     def learn(self, runs: Sequence[StoredRun]) -> None:
-        """Count the stored `runs`, which jobs in other processes may have recorded."""
+        """Take the outcomes from the stored `runs`; jobs in other processes may have made them."""
         for run in runs:
             if run.status == "FAILED" and run.cell not in self._failed:
                 lines = (run.traceback() or "no traceback").strip().splitlines()
                 where = self._traceback_of(run.run_id)
                 self._failed[run.cell] = Failed(run.name, lines[-1], where)
-        self.interrupted = max(self.interrupted, sum(run.status == "KILLED" for run in runs))
-        ended = sum(run.status in ("FINISHED", "FAILED", "KILLED") for run in runs)
+        self.ended = {run.cell: run.status for run in runs if run.status != "RUNNING"}
         unasked = self.left_over - self.cut_off
-        self.lost = max(self.lost, len(self.plan.cells) - ended - unasked)
+        self.lost = max(0, len(self.plan.cells) - len(self.ended) - unasked)
+
+    def count(self, status: str) -> int:
+        """Return the number of grid points whose run ended with this status."""
+        return list(self.ended.values()).count(status)
 
     @property
     def failures(self) -> list[Failed]:
@@ -192,23 +195,23 @@ class Sweep(Recording):
         """The final status of the parent run."""
         if self._failed or self.lost:
             return "FAILED"
-        return "KILLED" if self.interrupted or self.left_over else "FINISHED"
+        return "KILLED" if self.count("KILLED") or self.left_over else "FINISHED"
 
     @property
     def well(self) -> bool:
         """Whether no run failed, was lost, or was interrupted except by the budget."""
-        return self.status != "FAILED" and self.interrupted <= self.cut_off
+        return self.status != "FAILED" and self.count("KILLED") <= self.cut_off
 
     @property
     def known(self) -> int:
         """The number of grid points whose outcome this process has counted."""
-        return self.finished + self.interrupted + self.lost + len(self._failed)
+        return len(self.ended) + self.lost
 
     def totals(self) -> dict[str, float]:
         """Return the metrics of the parent run that are counted in this process."""
         return {
-            "runs_finished": float(self.finished),
-            "runs_failed": float(len(self._failed)),
+            "runs_finished": float(self.count("FINISHED")),
+            "runs_failed": float(self.count("FAILED")),
         }
 
 
