@@ -141,7 +141,7 @@ def _edges(data: SweepData, best: Any) -> list[str]:
 
 
 def _others(data: SweepData) -> list[str]:
-    """Count the runs that did not complete, stopped changing or are missing."""
+    """Count the runs that did not complete, stalled, or are missing."""
     ends = data.started.outcome.replace(["interrupted", "unfinished"], "did not finish")
     counts = ends[ends != "completed"].value_counts().to_dict()
     kinds = dict.fromkeys(["diverged", "failed", "did not finish", *counts])
@@ -149,7 +149,7 @@ def _others(data: SweepData) -> list[str]:
     still = data.started[data.started.error > FLOOR]
     stalled = sum("stalled_at" in run.metrics for run in still.run)
     if stalled:
-        words.append(f"{counted(stalled, 'run')} stopped changing.")
+        words.append(f"{counted(stalled, 'run')} stalled.")
     missing = len(data.missing)
     verb, it = ("is", "it") if missing == 1 else ("are", "them")
     if missing:

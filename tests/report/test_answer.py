@@ -47,7 +47,7 @@ def test_answer_gives_the_iteration_from_which_nothing_changed(tmp_path: Path) -
     run = stored.stored_run(tmp_path, cell, np.array([0.6, 1e-30]), metrics={"stalled_at": 4417.0})
     text = answer(sweep_data(stored.stored_sweep(tmp_path, [cell]), [run]))
     assert "lr=1.0, 4417 iterations (of 10000; nothing changes after them)" in text
-    assert "stopped changing" not in text, "a fixed point at the floor is no trouble"
+    assert "stalled" not in text, "a fixed point at the floor is no trouble"
 
 
 def test_answer_gives_the_iteration_at_which_a_run_stopped(tmp_path: Path) -> None:
@@ -132,4 +132,4 @@ def test_answer_counts_a_stall_only_above_the_floor(tmp_path: Path) -> None:
         for cell, errors in zip(plan, ends, strict=True)
     ]
     text = answer(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
-    assert text.endswith("1 run stopped changing.")
+    assert text.endswith("1 run stalled.")
