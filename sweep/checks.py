@@ -17,15 +17,6 @@ from sweep.errors import ConfigError
 Array = npt.NDArray[np.float64]
 
 
-def one_of(value: Any, choices: Collection[str], what: str) -> str:
-    """Return `value` if it is one of `choices`; otherwise raise ConfigError with the nearest."""
-    if isinstance(value, str) and value in choices:
-        return value
-    near = get_close_matches(str(value), choices, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"it must be one of {', '.join(choices)}."
-    raise ConfigError(f"{what} is {value!r}: {hint}")
-
-
 def known_keys(config: Mapping[Any, Any], known: Collection[str], what: str) -> None:
     """Raise ConfigError for the first unknown key of `config`."""
     for key in config:

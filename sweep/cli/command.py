@@ -115,7 +115,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
     options = checked_settings(master, Path.cwd(), problems)
     problems += [
-        f"{one.input_line}: {SINGLE['parent']}" for one in typed if one.key_or_group == "parent"
+        f"{one.input_line}: {SINGLE['parent']}." for one in typed if one.key_or_group == "parent"
     ]
     with collect_errors(problems):
         node = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
@@ -128,7 +128,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
             master.hydra.overrides.task = task  # `arguments.prepared` removed some
         with collect_errors(problems):
             plan = Planner(composer, sweeper, typed, problems).plan()
-            plan = replace(plan, kept={"overrides": kept(lines), "skip": sweeper.conditions})
+            plan = replace(plan, kept={"overrides": kept(lines), "skip": sweeper.skip})
         files = {
             "multirun.yaml": without_password(OmegaConf.to_yaml(master)),
             "overrides.yaml": without_password(OmegaConf.to_yaml(OmegaConf.create(task))),

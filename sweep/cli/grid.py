@@ -73,7 +73,7 @@ class Planner:
         cells: list[Cell] = []
         left_out: dict[str, int] = {}
         with collect_errors(problems):
-            cells, left_out = self.cells(grid, axes, Path.cwd(), self.sweeper.conditions)
+            cells, left_out = self.cells(grid, axes, Path.cwd(), self.sweeper.skip)
         if problems:
             raise ConfigError(*problems)
         names = {cell.key: cell.name for cell in cells}

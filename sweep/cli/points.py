@@ -87,7 +87,7 @@ def _entries(given: Any, base: Path) -> Iterator[tuple[str, Mapping[Any, Any]]]:
         yield f"{where}, entry {number}", entry
 
 
-def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, list[str]]]]:
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         keys = [key.strip() for key in next(reader, [])]
@@ -104,20 +104,14 @@ def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
             if len(cells) != len(keys):
                 raise ConfigError(f"{line}: {len(cells)} cells where the header has {len(keys)}.")
             pairs = zip(keys, cells, strict=True)
-            yield line, {key: _Cell(cell) for key, cell in pairs if cell}
+            yield line, {key: [cell] for key, cell in pairs if cell}
             empty = False
         if empty:
             raise ConfigError(f"{where}: it has no points; write a row for each.")
 
 
-class _Cell(str):
-    """A cell of a CSV file; always a single value."""
-
-
 def _typed(value: Any) -> str:
     """Return a value of an entry in the syntax of the command line."""
-    if isinstance(value, _Cell):
-        return quoted(value)
     if isinstance(value, list):
         return f"choice({','.join(map(_text, value))})"
     return value if isinstance(value, str) else _text(value)

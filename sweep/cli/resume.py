@@ -159,12 +159,10 @@ def _trained_anew(
         for cell in plan.cells
     )
     old = len(done & mended.keys())
-    new = len(mended) - old
-    points = "1 grid point is" if new == 1 else f"{new} grid points are"
-    others = "1 was made by the old one and stays as it is"
-    if old != 1:
-        others = f"{old} were made by the old one and stay as they are"
-    console.echo(f"The trainer's source has changed: {points} trained with the new one, {others}.")
+    console.echo(
+        f"The trainer's source has changed; grid points to train with the new one: "
+        f"{len(mended) - old}, finished with the old one: {old}."
+    )
     return replace(plan, cells=cells)
 
 
@@ -210,7 +208,7 @@ def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan
 
     grid = [[*rest, *point] for point in lines for rest in others(frozenset(map(key_of, point)))]
     axes = tuple(dict.fromkeys([*plan.axes, *axes]))
-    skip = list(dict.fromkeys([*map(str, plan.kept.get("skip", ())), *planner.sweeper.conditions]))
+    skip = list(dict.fromkeys([*map(str, plan.kept.get("skip", ())), *planner.sweeper.skip]))
     first_job = 1 + max((cell.job for cell in plan.cells), default=-1)
     cells, left_out = planner.cells(grid, axes, plan.base, skip, first_job)
     both = tuple(unique([*plan.cells, *cells]))

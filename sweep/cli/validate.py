@@ -35,12 +35,14 @@ LAUNCHER = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
 
 SINGLE = {
     "resume": "say it as it is on the command line; a sweep is resumed by "
-    "python -m sweep -m resume=...",
-    "parent": "the sweep gives this key to its jobs; leave it out.",
+    "python -m sweep -m resume=ID",
+    "parent": "the sweep gives this key to its jobs; leave it out",
     "reuse": "a single run is always trained; take over results with python -m sweep -m, "
-    "or leave it out.",
+    "or leave it out",
 }
-"""Key -> message if a single run sets it."""
+"""Key -> advice if a single run sets it."""
+
+NO_GRID = "a single run has no {}; sweep with -m, or leave it out"
 
 
 def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Settings | None:
@@ -133,17 +135,21 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
         seen = re.compile(rf"({keys})\b")
         problems = [*lost, *(text for text in problems if not seen.match(text))]
     if spec is not None and options is not None and not problems:
-        budget = {"budget.seconds": options.budget.seconds, "budget.runs": options.budget.runs}
-        keys_given = {"resume": options.resume, "parent": options.parent, **options.about, **budget}
-        if options.reuse:
-            keys_given["reuse"] = "true"
-        for override in typed:
-            if override.key_or_group.startswith("hydra.sweeper."):
-                keys_given[override.key_or_group] = override.get_value_element_as_str()
+        given = {
+            "resume": options.resume,
+            "parent": options.parent,
+            "reuse": options.reuse or None,
+            **options.about,
+            **{f"budget.{name}": value for name, value in options.budget},
+            **{
+                one.key_or_group: one.get_value_element_as_str()
+                for one in typed
+                if one.key_or_group.startswith("hydra.sweeper.")
+            },
+        }
         problems += [
-            f"{key}={value}: "
-            + SINGLE.get(key, f"a single run has no {key}; sweep with -m, or leave it out.")
-            for key, value in keys_given.items()
+            invalid_value(key, value, SINGLE.get(key, NO_GRID.format(key)))
+            for key, value in given.items()
             if value is not None
         ]
         problems += question_problems(options, [spec], ())

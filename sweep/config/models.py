@@ -29,6 +29,10 @@ def _double(value: Any) -> Any:
         return math.inf
 
 
+def _listed(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 Whole = Annotated[int, BeforeValidator(_whole)]
 Finite = Annotated[float, BeforeValidator(_double), Field(allow_inf_nan=False)]
 Positive = Annotated[Finite, Field(gt=0)]
@@ -223,13 +227,8 @@ class Sweeper(Open):
     max_batch_size: int | None = Field(None, ge=1, description="give a whole number above 0")
     params: dict[str, Any] | None = Field(None, description="give a mapping, as {lr: '0.1,0.2'}")
     points: Any = None
-    skip: str | list[str] = Field(
+    skip: Annotated[list[str], BeforeValidator(_listed)] = Field(
         [], description="give a list of conditions, as ['lr > 1 and iters > 1000']"
     )
     misfits: Literal["refuse", "skip"] = Field("refuse", description="use refuse or skip")
     samples: Whole | None = Field(None, ge=1, description="give a whole number above 0")
-
-    @property
-    def conditions(self) -> list[str]:
-        """The conditions that exclude points."""
-        return [self.skip] if isinstance(self.skip, str) else self.skip

@@ -190,11 +190,18 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         raise ConfigError(
             "trainer: `_target_` must name what trains; trainer=backprop is the built-in."
         )
+    from sweep.config.models import Backprop
+    from sweep.config.validation import validated
     from sweep.training.trainers import check_options, locate, logs_by_itself, source_hash
 
     options = {str(key): item for key, item in value.items() if key != "_target_"}
     if value["_target_"] == BUILT_IN:
-        return TrainerSpec(BUILT_IN, _built_in(options, data))
+        found = validated(Backprop, options, "trainer")
+        # with a batch of all samples neither setting changes a number, nor the signature
+        whole = found.batch_size is None or (
+            data is not None and found.batch_size >= len(data.inputs)
+        )
+        return TrainerSpec(BUILT_IN, {} if whole else found.model_dump())
     cls = locate(value["_target_"])
     check_options(cls, options)
     return TrainerSpec(
@@ -205,17 +212,3 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         # MLflow finds its active run by an environment variable of the process.
         thread_safe=bool(getattr(cls, "thread_safe", False)) and not logs_by_itself(cls),
     )
-
-
-def _built_in(options: Mapping[str, Any], data: Data | None) -> dict[str, Any]:
-    """Return the settings without those that change no number, so that signatures are equal.
-
-    With a batch of all samples, neither `batch_size` nor `shuffle` has an effect.
-    """
-    from sweep.config import models
-    from sweep.config.validation import validated
-
-    found = validated(models.Backprop, options, "trainer")
-    if found.batch_size is None or (data is not None and found.batch_size >= len(data.inputs)):
-        return {}
-    return found.model_dump()

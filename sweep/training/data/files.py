@@ -17,7 +17,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sweep.checks import known_keys, one_of, valid_text
+from sweep.checks import known_keys, valid_text
 from sweep.errors import ConfigError
 from sweep.training.data import formats
 from sweep.training.data.formats import encoding_hint, quoted
@@ -176,10 +176,10 @@ def _source(path: Path, read: Mapping[str, Any]) -> Source:
 def _kind(path: Path) -> str:
     """Return the suffix, one of ENDINGS, without compression."""
     ending = path.suffix.lower()
+    known: Sequence[str] = ENDINGS
     if ending in PACKED:
-        ending = path.with_suffix("").suffix.lower() or ".csv"
-        return one_of(ending, TEXT, f"what is packed in data.file {path.name}")
-    if ending in ENDINGS:
+        ending, known = path.with_suffix("").suffix.lower() or ".csv", TEXT
+    if ending in known:
         return ending
     raise ConfigError(
         f"data.file {path.name}: files that end with {ending!r} cannot be read; use one of "
