@@ -73,12 +73,13 @@ def _forget_mlflow() -> None:
 def run_here(
     args: Sequence[str],
     folder: Path,
-    env: Mapping[str, str] | None = None,
+    env: Mapping[str, str | None] | None = None,
     module: str = "sweep",
 ) -> Ended:
     """Run ``python -m sweep ARGS``, or another module, in `folder` and this process.
 
-    The recorder is a thread, as in the jobs of other launchers.
+    The recorder is a thread, as in the jobs of other launchers. `env` are changes of the
+    environment; None removes a variable.
     """
     from sweep.cli.app import command, run
     from sweep.engine.life import process
@@ -88,8 +89,10 @@ def run_here(
     words, sys.argv = sys.argv, ["sweep", *args]
     vars(process).update(sweep=None, began=False, exit_code=0, trained=[])
     with isolation(folder), _modules_of(folder), patch.object(recorder, "_start", _in_thread):
-        os.environ.pop("HYDRA_FULL_ERROR", None)
-        os.environ.update(env or {})
+        for name, value in {"HYDRA_FULL_ERROR": None, **(env or {})}.items():
+            os.environ.pop(name, None)
+            if value is not None:
+                os.environ[name] = value
         sys.path.insert(0, str(folder))
         try:
             with redirect_stdout(out), redirect_stderr(err):

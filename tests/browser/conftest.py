@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
-from tests.processes import ROOT, Ended, finish, run_sweep, start_sweep
+from tests.commands import run_here
+from tests.processes import ROOT, Ended, finish, start_sweep
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -94,7 +95,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Swept:
     """Return the default grid, swept in a folder whose path holds a space and a `=`, then moved."""
     first = tmp_path_factory.mktemp("ui") / "first"
     first.mkdir()
-    ended = run_sweep(["-m"], first)
+    ended = run_here(["-m"], first)
     assert ended.code == 0, ended
     folder = first.parent / "a class" / "lr=all"
     folder.parent.mkdir()

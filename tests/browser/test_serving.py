@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tests.browser.conftest import Served, Swept, end_ui, start_ui
-from tests.processes import run_sweep
+from tests.commands import run_here
 
 pytestmark = pytest.mark.browser
 
@@ -55,7 +55,7 @@ def test_port_in_use_is_one_sentence(swept: Swept) -> None:
         held.bind(("127.0.0.1", 0))
         held.listen()
         port = held.getsockname()[1]
-        ended = run_sweep([f"port={port}"], swept.folder, module="sweep.ui")
+        ended = run_here([f"port={port}"], swept.folder, module="sweep.ui")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.count("\n") == 1
     assert f"port={port} is in use" in ended.err
@@ -63,14 +63,14 @@ def test_port_in_use_is_one_sentence(swept: Swept) -> None:
 
 @pytest.mark.parametrize("port", ["abc", "70000", "1.5"])
 def test_no_port_is_one_sentence(tmp_path: Path, port: str) -> None:
-    ended = run_sweep([f"port={port}"], tmp_path, module="sweep.ui")
+    ended = run_here([f"port={port}"], tmp_path, module="sweep.ui")
     assert (ended.code, ended.out) == (2, "")
     assert ended.err.count("\n") == 1
     assert "port=" in ended.err
 
 
 def test_missing_store_is_one_sentence_and_makes_none(tmp_path: Path) -> None:
-    ended = run_sweep(["port=0"], tmp_path, module="sweep.ui")
+    ended = run_here(["port=0"], tmp_path, module="sweep.ui")
     assert ended.code == 2
     assert ended.err.count("\n") == 1
     assert "there is no store yet" in ended.err
@@ -78,7 +78,7 @@ def test_missing_store_is_one_sentence_and_makes_none(tmp_path: Path) -> None:
 
 
 def test_unknown_sweep_is_one_sentence(swept: Swept) -> None:
-    ended = run_sweep(["port=0", "sweep=20200101-000000-none"], swept.folder, module="sweep.ui")
+    ended = run_here(["port=0", "sweep=20200101-000000-none"], swept.folder, module="sweep.ui")
     assert ended.code == 2
     assert ended.err.count("\n") == 1
     assert "20200101-000000-none" in ended.err
@@ -89,11 +89,11 @@ def test_server_mode_prints_the_links_of_that_server_without_a_password(
 ) -> None:
     address = served.address.rstrip("/").replace("//", "//me:pass@word@")
     words = ["tracking=server", f"tracking.uri='{address}'", "outputs=elsewhere"]
-    ended = run_sweep(words, swept.folder, module="sweep.ui")
+    ended = run_here(words, swept.folder, module="sweep.ui")
     assert ended.code == 0, ended
     assert served.links["compare"] in ended.out
     assert "Ctrl-C" not in ended.out
-    built = run_sweep(words, swept.folder, module="sweep.report")
+    built = run_here(words, swept.folder, module="sweep.report")
     assert built.code == 0, built
     texts = [ended.out, built.out]
     files = [path for path in swept.folder.glob("elsewhere/**/*") if path.is_file()]

@@ -11,9 +11,10 @@ import psutil
 import pytest
 
 from sweep.tracking import read
+from tests.commands import run_here
 from tests.faults.conftest import Begin
 from tests.faults.support import open_reader, statuses
-from tests.processes import finish, run_sweep
+from tests.processes import finish
 
 RUNS = 2000
 
@@ -63,7 +64,7 @@ def test_grid_of_2000(begin: Begin, tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_run_that_would_never_end(tmp_path: Path) -> None:
-    ended = run_sweep(["iters=1e12", "max_seconds=0.5"], tmp_path)
+    ended = run_here(["iters=1e12", "max_seconds=0.5"], tmp_path)
     assert ended.code == 1 and "max_seconds" in ended.err, ended
     assert statuses(tmp_path) == {"KILLED": 1}
     store = open_reader(tmp_path)
@@ -74,7 +75,7 @@ def test_run_that_would_never_end(tmp_path: Path) -> None:
 
 @pytest.mark.faults
 def test_sweep_that_would_never_end(tmp_path: Path) -> None:
-    ended = run_sweep(["-m", "lr=0.1", "iters=10,1e12", "max_seconds=0.5"], tmp_path)
+    ended = run_here(["-m", "lr=0.1", "iters=10,1e12", "max_seconds=0.5"], tmp_path)
     assert ended.code == 1, ended
     assert statuses(tmp_path) == {"FINISHED": 1, "KILLED": 2}
     store = open_reader(tmp_path)

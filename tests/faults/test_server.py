@@ -16,9 +16,10 @@ import pytest
 from sweep.tracking import read
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
+from tests.commands import run_here
 from tests.faults.conftest import Begin
 from tests.faults.support import assert_brief, trainer, wait_for, wait_for_line
-from tests.processes import finish, run_sweep
+from tests.processes import finish
 from tests.tracking.test_server import Server
 
 GRID = ["lr=0.1", "iters=1,20,40,80"]
@@ -74,7 +75,7 @@ def test_server_dies_in_mid_sweep(
         assert len(ended.err.strip().splitlines()) <= 3, ended.err
         assert "[4/4]" in ended.out  # the training went on
         server.start()
-        again = run_sweep([*own[:2], "resume=last", *place], tmp_path)
+        again = run_here([*own[:2], "resume=last", *place], tmp_path)
         assert again.code == 0 and "0 to do" in again.out, again
     store = open_store(Tracking("server", tmp_path / "outputs", uri=server.uri), mode="read")
     sweep = read.find_sweep(store, "last")
@@ -97,7 +98,7 @@ def test_signal_while_a_silent_server_is_waited_for(
     assert_brief(ended, 143, "4 of 4 runs are done")
     assert "start the server" not in ended.err, ended  # as after 20 s of waiting
     server.start()
-    again = run_sweep([*own[:2], "resume=last", *place], tmp_path)
+    again = run_here([*own[:2], "resume=last", *place], tmp_path)
     assert again.code == 0 and "0 to do" in again.out, again
     assert not waiting(tmp_path)
 
@@ -118,9 +119,9 @@ def test_server_dies_while_a_single_run_trains(
     run_id = left.parents[2].name
     assert_brief(ended, 3, "does not answer", str(left.parent), f"resume={run_id} stores it")
     server.start()
-    other = run_sweep(["iters=5", *place], tmp_path)
+    other = run_here(["iters=5", *place], tmp_path)
     assert other.code == 0 and f"1 result waits on disk; resume={run_id} stores it" in other.out
-    after = run_sweep([f"resume={run_id}", *place], tmp_path)
+    after = run_here([f"resume={run_id}", *place], tmp_path)
     assert after.code == 0 and "Stored as run" in after.out, after
     runs = store.client.search_runs([store.experiment_id])
     assert [run.info.status for run in runs] == ["FINISHED", "FINISHED"]
@@ -147,7 +148,7 @@ def test_hanging_server_holds_up_neither_training_nor_the_end(
         assert_brief(ended, 143, "6 of 7 runs are done", lines=4)
     finally:
         server.resume()
-    again = run_sweep([*own[:2], "resume=last", "max_seconds=0.1", *place], tmp_path)
+    again = run_here([*own[:2], "resume=last", "max_seconds=0.1", *place], tmp_path)
     assert again.code == 1 and "6 of them stored already, 1 to do" in again.out, again
     assert not waiting(tmp_path)
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from sweep.tracking.settings import Tracking
-from tests.processes import Ended, run_sweep
+from tests.commands import run_here
+from tests.processes import Ended
 from tests.schedulers.conftest import reference, slurm
 from tests.schedulers.support import Script
 
@@ -48,9 +49,7 @@ class Server:
     def client(self, folder: Path, *arguments: str, module: str = "sweep") -> Ended:
         """Run one of the project's commands as a client in a folder of its own."""
         folder.mkdir(exist_ok=True)
-        return run_sweep(
-            [*arguments, "tracking=server"], folder, module=module, env=self.env, timeout=250
-        )
+        return run_here([*arguments, "tracking=server"], folder, self.env, module)
 
 
 @pytest.fixture(scope="session")

@@ -16,7 +16,8 @@ import pytest
 from sweep.tracking import read
 from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
-from tests.processes import finish, run, run_sweep, start_sweep
+from tests.commands import run_here
+from tests.processes import finish, run, start_sweep
 from tests.schedulers.support import GRID as GRID_OF_JOBS
 from tests.schedulers.support import assert_like_the_default, sweep, user_folder
 from tests.server.conftest import Server
@@ -28,7 +29,7 @@ GRID = ["-m", "lr=0.05,1.0", "iters=1,300"]
 
 
 def test_commands_do_what_they_do_on_sqlite(server: Server, tmp_path: Path) -> None:
-    local = run_sweep(GRID, tmp_path)
+    local = run_here(GRID, tmp_path)
     assert local.code == 0, local
     expected = content(Tracking("local", tmp_path / "outputs"))
     here, there = tmp_path / "here", tmp_path / "there"
@@ -55,7 +56,7 @@ def test_commands_do_what_they_do_on_sqlite(server: Server, tmp_path: Path) -> N
     assert ended.code == 0 and "4 runs verified, 0 differ" in ended.out, ended
     ended = server.client(there, ours, "to=exported", module="sweep.export")
     assert ended.code == 0, ended
-    ended = run_sweep(["outputs=exported"], there, module="sweep.verify")
+    ended = run_here(["outputs=exported"], there, module="sweep.verify")
     assert ended.code == 0 and "4 runs verified, 0 differ" in ended.out, ended
     ended = server.client(there, ours, module="sweep.ui")
     assert ended.code == 0 and "viewStateShareKey=all-sweeps" in ended.out, ended
@@ -103,7 +104,7 @@ def test_killed_sweep_is_resumed_by_another_client(server: Server, tmp_path: Pat
 def test_password_is_asked_for(
     changes: dict[str, str | None], server: Server, tmp_path: Path
 ) -> None:
-    ended = run_sweep([*GRID, "tracking=server"], tmp_path, env={**server.env, **changes})
+    ended = run_here([*GRID, "tracking=server"], tmp_path, env={**server.env, **changes})
     assert ended.code == 3, ended
     (line,) = ended.err.splitlines()
     assert server.uri in line and "MLFLOW_TRACKING_PASSWORD" in line
@@ -116,7 +117,7 @@ def test_member_of_a_team_resumes_what_another_began(server: Server, tmp_path: P
     made = server.script("user", "ada")
     assert made.code == 0, made
     ada = {"MLFLOW_TRACKING_USERNAME": "ada", "MLFLOW_TRACKING_PASSWORD": made.out.strip()}
-    ended = run_sweep(
+    ended = run_here(
         ["tracking=server", "tracking.experiment=team", "resume=last"],
         tmp_path,
         env={**server.env, **ada},
