@@ -129,7 +129,8 @@ def single_run(spec: RunSpec, result: RunResult) -> None:
     """Print neurons, errors and weights of a run as the notebook does, as plain numbers."""
     data, final = spec.data(), result.final_weights
     scalars = {name: value for name, value in final.items() if not getattr(value, "ndim", 0)}
-    after = f"After {spec.iters} iteration{'' if spec.iters == 1 else 's'} (lr={spec.lr!r}"
+    done = spec.iters if result.stopped_at is None else result.stopped_at
+    after = f"After {done} iteration{'' if done == 1 else 's'} (lr={spec.lr!r}"
     if spec.trainer.built_in and len(data.inputs) == 1 and 0 < len(scalars) <= MANY_SCALARS:
         trained = spec.network.replace(np.array(list(scalars.values())))
         echo("Before training:")

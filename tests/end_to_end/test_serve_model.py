@@ -40,8 +40,12 @@ def answer(port: int, frame: pd.DataFrame) -> list[dict[str, float]]:
 
 @pytest.mark.slow
 def test_printed_command_serves_the_network(tmp_path: Path) -> None:
-    ended = run_here(["model=best", "data=progression", "network=auto", "iters=5"], tmp_path)
+    stopped = ["lr=1", "iters=5", "data.validation=0.2", "stop.patience=1"]
+    ended = run_here(["model=best", "data=progression", "network=auto", *stopped], tmp_path)
     assert ended.code == 0, ended
+    assert re.search(r"After (\d+) iterations .*stopped after step \1\n", ended.out, re.DOTALL), (
+        ended
+    )
     printed = re.search(r"Model: +(MLFLOW_TRACKING_URI=\S+) (mlflow models serve .*)", ended.out)
     assert printed, ended
     name, _, value = shlex.split(printed[1])[0].partition("=")
