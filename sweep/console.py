@@ -219,7 +219,7 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
         echo(found.title.partition(" by ")[0].removesuffix(" E"))
         table(found.columns, found.rows, right=range(1, len(found.columns)))
     echo()
-    for failed in sweep.failures:
+    for failed in sweep.failed.values():
         run, why = plain_text(failed.name), plain_text(failed.sentence)
         echo(f"Failed: {run}: {why}  (whole traceback: {failed.traceback})")
     if sweep.left_over:

@@ -11,14 +11,14 @@ import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep import console
 from sweep.config.settings import Settings
+from sweep.engine.driver import Ended
 from sweep.engine.estimate import Estimate, disk_bytes, estimate
-from sweep.engine.member import Outcome
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
 from sweep.engine.stored import finished_cells, take_over, take_results
@@ -35,13 +35,14 @@ if TYPE_CHECKING:
     from sweep.tracking.recorder import Recorder
 
 
+@dataclass
 class _Process:
     sweep: Sweep | None = None  # the open sweep
-    began = False  # whether a sweep was opened; later errors do not exit with code 2
-    exit_code = 0  # 1 after a failed run
-
-    def __init__(self) -> None:
-        self.trained: list[tuple[Cell, Outcome]] = []  # recorded by the next job, not trained again
+    began: bool = False  # whether a sweep was opened; later errors do not exit with code 2
+    exit_code: int = 0  # 1 after a failed run
+    trained: list[Ended] = field(
+        default_factory=list
+    )  # recorded by the next job
 
 
 process = _Process()
@@ -201,7 +202,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
         except StoreError:
             status = status or "FAILED"  # the store refused a result
             raise
-        elsewhere = sweep.known < len(sweep.plan.cells)
+        elsewhere = len(sweep.ended) + sweep.lost < len(sweep.plan.cells)
         collected = recorder.submit(Session.collect_runs, sweep.id, elsewhere)
         with stop.interruptible():
             stored, runs = recorder.result(collected)

@@ -62,7 +62,7 @@ class Sweep(Recording):
         self._launched = 0  # as jobs, which may record their runs elsewhere
         self.damaged: set[int] = set()  # grid points whose result files were incomplete
         self._began, self._began_in = time.monotonic(), os.getcwd()
-        self._failed: dict[int, Failed] = {}
+        self.failed: dict[int, Failed] = {}  # by grid point, in the order of failure
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
         self._train_only(plan.cells)
 
@@ -142,7 +142,7 @@ class Sweep(Recording):
             if outcome.failure is None:
                 self.progress.run_ended(cell.name, outcome)
         if (failure := failure_of(outcome)) is not None:
-            self._failed[cell.index] = Failed(cell.name, failure.sentence, str(path))
+            self.failed[cell.index] = Failed(cell.name, failure.sentence, str(path))
             self.progress.run_failed(cell.name, failure.sentence)
         self.ended[cell.index] = results.STATUS[how]
         self.poll()
@@ -155,9 +155,9 @@ class Sweep(Recording):
             console.error(one.problem)
             self.lost += 1
             self.ended.pop(one.cell, None)
-        elif one.cell in self._failed:
+        elif one.cell in self.failed:
             where = self._traceback_of(one.run_id)
-            self._failed[one.cell] = self._failed[one.cell]._replace(traceback=where)
+            self.failed[one.cell] = self.failed[one.cell]._replace(traceback=where)
 
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking.kind == "local":
@@ -168,10 +168,10 @@ class Sweep(Recording):
     def learn(self, runs: Sequence[StoredRun]) -> None:
         """Take the outcomes from the stored `runs`; jobs in other processes may have made them."""
         for run in runs:
-            if run.status == "FAILED" and run.cell not in self._failed:
+            if run.status == "FAILED" and run.cell not in self.failed:
                 lines = (run.traceback() or "no traceback").strip().splitlines()
                 where = self._traceback_of(run.run_id)
-                self._failed[run.cell] = Failed(run.name, lines[-1], where)
+                self.failed[run.cell] = Failed(run.name, lines[-1], where)
         self.ended = {run.cell: run.status for run in runs if run.status != "RUNNING"}
         unasked = self.left_over - self.cut_off
         self.lost = max(0, len(self.plan.cells) - len(self.ended) - unasked)
@@ -181,19 +181,14 @@ class Sweep(Recording):
         return list(self.ended.values()).count(status)
 
     @property
-    def failures(self) -> list[Failed]:
-        """The failed runs, in the order of failure."""
-        return list(self._failed.values())
-
-    @property
     def failed_fast(self) -> bool:
         """Whether a run failed and `fail_fast` is set."""
-        return self.options.fail_fast and bool(self._failed)
+        return self.options.fail_fast and bool(self.failed)
 
     @property
     def status(self) -> str:
         """The final status of the parent run."""
-        if self._failed or self.lost:
+        if self.failed or self.lost:
             return "FAILED"
         return "KILLED" if self.count("KILLED") or self.left_over else "FINISHED"
 
@@ -201,11 +196,6 @@ class Sweep(Recording):
     def well(self) -> bool:
         """Whether no run failed, was lost, or was interrupted except by the budget."""
         return self.status != "FAILED" and self.count("KILLED") <= self.cut_off
-
-    @property
-    def known(self) -> int:
-        """The number of grid points whose outcome this process has counted."""
-        return len(self.ended) + self.lost
 
     def totals(self) -> dict[str, float]:
         """Return the metrics of the parent run that are counted in this process."""

@@ -15,8 +15,9 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from sweep.errors import ConfigError
 
@@ -35,7 +36,7 @@ class WorkerLost(Exception):
     """A worker died while it ran a task; the message is the cause, if known."""
 
 
-class Executor(ABC):
+class Executor(AbstractContextManager["Executor"], ABC):
     """Run tasks; a context manager that calls `close`. Created by `create`."""
 
     options: ClassVar[tuple[str, ...]] = ()  # keyword arguments that the configuration may set
@@ -68,9 +69,6 @@ class Executor(ABC):
     @abstractmethod
     def close(self) -> None:
         """End workers and running tasks within 2 s; may be called again."""
-
-    def __enter__(self) -> Self:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
