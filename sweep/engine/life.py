@@ -40,9 +40,7 @@ class _Process:
     sweep: Sweep | None = None  # the open sweep
     began: bool = False  # whether a sweep was opened; later errors do not exit with code 2
     exit_code: int = 0  # 1 after a failed run
-    trained: list[Ended] = field(
-        default_factory=list
-    )  # recorded by the next job
+    trained: list[Ended] = field(default_factory=list)  # recorded by the next job
 
 
 process = _Process()
