@@ -118,4 +118,4 @@ def plain_text(text: object) -> str:
 
 def without_password(uri: str) -> str:
     """Return an address, or lines that hold addresses, without user and password."""
-    return re.sub(r"//[^/\n]*@", "//", uri)
+    return re.sub(r"//[^/\s]*@", "//", uri)
