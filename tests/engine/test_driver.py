@@ -41,7 +41,9 @@ PATIENCE = 60.0
 NAMES = ("serial", "threads", "processes")
 """The clusters have a file of their own, which runs some of the same tests."""
 
-every = pytest.mark.parametrize("name", NAMES)
+every = pytest.mark.parametrize(
+    "name", ["serial", "threads", pytest.param("processes", marks=pytest.mark.slow)]
+)
 
 
 def running(pid: int) -> bool:

@@ -16,6 +16,8 @@ from sweep.training.backprop import epoch_order
 from tests.examples.support import EXAMPLES, spec_of, trained
 from tests.processes import run
 
+pytestmark = pytest.mark.slow
+
 CONF = EXAMPLES / "real" / "my_conf"
 
 

@@ -101,6 +101,7 @@ def test_death_of_the_process_is_reported() -> None:
                 recording.call(Session.finish_runs, [])
 
 
+@pytest.mark.slow
 def test_process_ends_with_the_block_and_releases_the_sweep(tracking: Tracking) -> None:
     with recorder(print, never) as recording:
         process = worker(recording)

@@ -152,6 +152,7 @@ for name in ("closed", "locked"):
 """
 
 
+@pytest.mark.slow
 def test_folder_and_database_without_permission(first_store: Path) -> None:
     """A folder that nobody may write; a database that may only be read, in a folder of ours."""
     with tempfile.TemporaryDirectory() as name:
