@@ -26,7 +26,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep.cli.arguments import config_flags, typed_words
 from sweep.cli.overrides import key_of
-from sweep.cli.plain import HYDRA_ERRORS, one_sentence, plain_values
+from sweep.cli.plain import HYDRA_ERRORS, UNCHECKED, one_sentence, plain_values
 
 KEPT = 32  # cached compositions
 
@@ -221,7 +221,8 @@ def hidden_errors(error: BaseException, folder: str, config_name: str) -> list[s
         return []  # another primary configuration
     search = [f"hydra.searchpath=[{Path(flag).absolute()}]" for flag in flags[1::2]]
     GlobalHydra.instance().clear()
-    with initialize_config_dir(folder, version_base="1.3"):
+    base: dict[str, Any] = {"version_base": "1.3"} if UNCHECKED is None else {}  # 1.4 warns of it
+    with initialize_config_dir(folder, **base):
         while named := NAMED.search(str(error)):
             left = [text for text in overrides if key_of(text) != (named[1] or named[2])]
             if len(left) == len(overrides):
