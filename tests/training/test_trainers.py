@@ -279,7 +279,7 @@ def test_arguments_of_any_name_are_taken_where_the_class_does() -> None:
         ({"batchsize": 5}, r"trainer\.batchsize: .* did you mean 'batch_size'"),
         ({"batch_size": 0}, r"trainer\.batch_size=0: "),
         ({"batch_size": 1.5}, r"trainer\.batch_size=1\.5: "),
-        ({"batch_size": True}, r"trainer\.batch_size=True: "),
+        ({"batch_size": True}, r"trainer\.batch_size=true: "),
         ({"batch_size": "all"}, r"trainer\.batch_size=all: "),
         ({"batch_size": "8"}, r'trainer\.batch_size="8": this is text where a number is due'),
         ({"shuffle": "yes"}, r"trainer\.shuffle=yes: "),
