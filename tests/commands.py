@@ -50,6 +50,9 @@ def isolation(folder: Path) -> Iterator[None]:
             _forget_mlflow()
         for handler in {*root.handlers} - {*handlers}:
             handler.close()
+        for logger in root.manager.loggerDict.values():
+            if isinstance(logger, logging.Logger):
+                logger.disabled = False  # a command without a log disables those that exist
         root.setLevel(level)
         root.handlers[:], sys.path[:] = handlers, path
         os.environ.clear()
