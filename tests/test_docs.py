@@ -116,6 +116,7 @@ def is_plan(words: list[str]) -> bool:
 
 
 @pytest.mark.parametrize("page", [page for page in DOCS if page != "docs/grids.md"])
+@pytest.mark.slow
 def test_sweeps_of_the_pages_can_be_planned(page: str, users_folder: Path) -> None:
     for words in filter(is_plan, named_commands(page)):
         more = [] if "--config-dir" in words else ["--config-dir", "my_conf"]

@@ -74,6 +74,7 @@ def planned(arguments: list[str], folder: Path) -> list[str]:
     ],
     ids=lambda value: " ".join(value),
 )
+@pytest.mark.slow
 def test_grid_is_what_was_asked_for(axes: list[str], points: list[str], folder: Path) -> None:
     assert planned(["-m", *axes], folder) == points
 
@@ -131,6 +132,7 @@ def test_axes_without_values_are_refused_together(folder: Path) -> None:
         assert f"{axis}: {reason}" in line
 
 
+@pytest.mark.slow
 def test_advice_of_a_refusal_is_taken(folder: Path) -> None:
     own = ["--config-dir", "own", "dry_run=true"]
     for line in ('lr="${oc.decode:${oc.env:RATE}}"', "network.init={scheme:normal,std:1}"):

@@ -88,6 +88,7 @@ def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> Non
     ],
     ids=lambda value: value[0],
 )
+@pytest.mark.slow
 def test_grid_has_the_points_that_were_asked_for(
     arguments: list[str], points: list[str], folder: Path
 ) -> None:

@@ -162,6 +162,7 @@ def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["report", "verify", "export", "ui", "list", "predict"])
+@pytest.mark.slow
 def test_added_keys_of_the_other_commands_are_refused(name: str, tmp_path: Path) -> None:
     added = ["+sweeps=last", "+x.y=1", *(["++sweep=last"] if name != "list" else [])]
     ended = run_here(added, tmp_path, module=f"sweep.{name}")
@@ -192,6 +193,7 @@ def test_misspelt_key_of_a_file_is_refused_in_both_modes(tmp_path: Path) -> None
         ["+w=3", "+hydra.job.env_set.WIDTH='${w}'"],
     ],
 )
+@pytest.mark.slow
 def test_added_key_that_is_read_is_accepted(arguments: list[str], tmp_path: Path) -> None:
     ended = run_here([*arguments, "dry_run=true"], tmp_path)
     assert ended.code == 0, ended
@@ -205,6 +207,7 @@ def test_key_of_a_users_own_file_is_accepted_and_its_text_left_alone(tmp_path: P
 
 
 @pytest.mark.parametrize("taken", ["multirun.yaml", "overrides.yaml", "notes.txt"])
+@pytest.mark.slow
 def test_sweep_folder_that_holds_something_is_refused(taken: str, tmp_path: Path) -> None:
     (tmp_path / "foo").mkdir()
     (tmp_path / "foo" / taken).write_text("mine")
@@ -282,6 +285,7 @@ def test_max_seconds_and_launchers_are_part_of_the_estimate(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("mode", [[], ["-m"]])
+@pytest.mark.slow
 def test_dry_run_tries_no_trainer_of_a_users_own(mode: list[str], tmp_path: Path) -> None:
     own = trainer(tmp_path, "Failing")
     ended = run_here([*mode, *own, "lr=2", "iters=9", "dry_run=true"], tmp_path)

@@ -51,6 +51,7 @@ def test_report_returns_the_answer(default: Report) -> None:
     assert default.note.startswith(default.headline)
 
 
+@pytest.mark.slow
 def test_report_replaces_an_earlier_one(default: Report, tmp_path: Path) -> None:
     before = {path.name: path.read_bytes() for path in default.files}
     stored_sweep, runs = stored.grid(tmp_path / "again", stored.DEFAULT)
@@ -74,6 +75,7 @@ def test_report_of_a_sweep_where_nothing_ran(tmp_path: Path) -> None:
     assert "are missing" in report.headline
 
 
+@pytest.mark.slow
 def test_report_without_plan_still_reports_the_runs(tmp_path: Path) -> None:
     stored_sweep, runs = stored.grid(tmp_path / "store", stored.DEFAULT)
     stored_sweep = replace(stored_sweep, artifacts=None)
@@ -125,6 +127,7 @@ def test_report_names_damaged_files(tmp_path: Path) -> None:
     assert "Could not be read: curve of run lr=" in text and "and 7 more" in text
 
 
+@pytest.mark.slow
 def test_both_rules_get_a_table_and_a_picture(tmp_path: Path) -> None:
     axes = {"lr": [0.1], "iters": [1, 10], "rule": ["notebook", "gradient"]}
     report = build(tmp_path, axes)

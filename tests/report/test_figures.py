@@ -187,6 +187,7 @@ def test_curves_let_a_diverging_line_leave_at_the_top(tmp_path: Path) -> None:
     assert texts[-3:] == ["best", "above the axis", "diverged"]
 
 
+@pytest.mark.slow
 def test_many_rates_get_a_scale_and_the_best_of_all(tmp_path: Path) -> None:
     few = grid(tmp_path / "few", lr=rates(MANY - 1), iters=[10])
     many = grid(tmp_path / "many", lr=rates(MANY), iters=[10])
@@ -198,6 +199,7 @@ def test_many_rates_get_a_scale_and_the_best_of_all(tmp_path: Path) -> None:
     assert drawn(many, curves_picture).axes[1].get_title(loc="left") == "learning rate"
 
 
+@pytest.mark.slow
 def test_hundreds_of_curves_are_thinned_and_it_is_said(tmp_path: Path) -> None:
     data = grid(tmp_path, lr=rates(70), iters=[10, 20])
     points, note = curves(data)
@@ -315,6 +317,7 @@ def test_heat_map_shows_the_two_axes_that_matter_most(tmp_path: Path) -> None:
     assert any("the best of all 12 combinations" in text for text in texts)
 
 
+@pytest.mark.slow
 def test_effects_and_parallel_coordinates_hold_every_run(five: SweepData) -> None:
     panels = drawn(five, effects_picture).axes
     assert [axes.get_xlabel() for axes in panels][0] == "learning rate" and len(panels) == 5
@@ -419,11 +422,15 @@ def assert_clear(found: list[Picture]) -> None:
         ]
 
 
-@pytest.mark.parametrize("name", SWEEPS)
+@pytest.mark.parametrize(
+    "name",
+    ["one", "default", *(pytest.param(name, marks=pytest.mark.slow) for name in [*SWEEPS][2:])],
+)
 def test_pictures_have_no_overlaps_and_no_parsed_text(tmp_path: Path, name: str) -> None:
     assert_clear(pictures(grid(tmp_path, **SWEEPS[name])))
 
 
+@pytest.mark.slow
 def test_pictures_of_five_axes(five: SweepData) -> None:
     found = pictures(five)
     assert [picture.name for picture in found] == [
@@ -440,6 +447,7 @@ def test_pictures_survive_divergence_failure_zero_and_gaps(tmp_path: Path) -> No
     assert_clear(pictures(diverged(tmp_path)))
 
 
+@pytest.mark.slow
 def test_pictures_survive_negative_errors(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1, 1.0], "iters": [10, 20], "seed": [0, 1]})
     runs = [
@@ -458,6 +466,7 @@ def test_pictures_survive_runs_that_all_diverged_from_a_small_error(tmp_path: Pa
     assert_clear(found)
 
 
+@pytest.mark.slow
 def test_pictures_show_any_text_as_it_is(tmp_path: Path) -> None:
     texts = ["<script>alert(1)</script>", r"$\frac{1}$", "$x", "a\nb", "中文"]
     found = pictures(grid(tmp_path, lr=[0.1, 1.0], iters=[1], network=texts))
