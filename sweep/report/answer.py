@@ -28,7 +28,7 @@ def answer(data: SweepData) -> str:
         words = [unanswered]
     elif best is None:
         what = "a final error" if final else plain(data.metric)
-        words = [f"None of {counted(total, 'run')} has {what}."]
+        words = [f"None of {counted(total, 'run')} completed with {what}."]
     else:
         by = "" if final else f" by {data.question.mode} {plain(data.metric)}"
         of = counted(total, "run")
