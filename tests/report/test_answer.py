@@ -121,7 +121,9 @@ def test_answer_without_any_final_error(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1, 1.0, 2.0], "iters": [10]})
     runs = [stored.stored_run(tmp_path, plan[0], outcome="diverged")]
     text = answer(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
-    assert text.startswith("None of 3 runs completed with a final error. 1 run diverged. 2 of 3 runs are ")
+    assert text.startswith(
+        "None of 3 runs completed with a final error. 1 run diverged. 2 of 3 runs are "
+    )
 
 
 def test_answer_counts_a_stall_only_above_the_floor(tmp_path: Path) -> None:

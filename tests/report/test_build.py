@@ -70,7 +70,9 @@ def test_report_of_a_sweep_where_nothing_ran(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1], "iters": [1, 10]})
     stored_sweep = stored.stored_sweep(tmp_path, plan)
     report = build_report(stored_sweep, [], tmp_path / "report", command_ui="mlflow ui")
-    assert report.best is None and report.headline.startswith("None of 2 runs completed with a final error")
+    assert report.best is None and report.headline.startswith(
+        "None of 2 runs completed with a final error"
+    )
     assert shown(report).rows == (("0.1", "not run", "not run"),)
     assert "are missing" in report.headline
 
