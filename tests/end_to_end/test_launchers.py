@@ -259,7 +259,7 @@ def test_run_trains_by_the_data_of_its_plan_or_fails(launcher: str, tmp_path: Pa
     (tmp_path / "changing.py").write_text(CHANGING.replace("points.csv", "others.csv"))
     ended = run_here(["-m", *own[:2], "resume=last", *how], tmp_path)
     assert ended.code == 0, ended
-    assert "1 grid point is trained with the new one, 1 was made by the old" in ended.out
+    assert "train with the new one: 1, finished with the old one: 1" in ended.out
 
 
 COUNTING = """

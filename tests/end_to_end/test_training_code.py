@@ -215,7 +215,7 @@ def test_mended_source_trains_again_what_had_failed(swept: Ended, runs: Runs, fo
     finally:
         source.write_text(SOURCE)
     assert (ended.code, ended.err) == (0, ""), ended
-    assert "1 grid point is trained with the new one, 3 were made by the old one" in ended.out
+    assert "train with the new one: 1, finished with the old one: 3" in ended.out
     client = client_of(folder, "four")
     experiment = client.get_experiment_by_name("sweep")
     name = "lr=0.5,iters=3,trainer=halving"

@@ -99,7 +99,7 @@ def test_resume_with_other_data_or_another_trainer(tmp_path: Path) -> None:
     assert refused.code == 2 and "data" in refused.err, refused
     assert "2 of its grid points would have other numbers today" in refused.err
     ended = run_here([*own, f"resume={second.sweep_id}"], tmp_path)
-    assert ended.code == 0 and "2 were made by the old one" in ended.out, ended
+    assert ended.code == 0 and "finished with the old one: 2" in ended.out, ended
     (tmp_path / "points.csv").unlink()
     refused = run_here([*own, f"resume={first.sweep_id}"], tmp_path)
     assert refused.code == 2 and "points.csv" in refused.err and "Traceback" not in refused.err
