@@ -72,18 +72,19 @@ class Question:
             if (values := [run.metrics[name] for run in runs if name in run.metrics])
         }
         metric = self.deciding(runs)
-        points = _points(runs, metric)
+        values = _values(runs, metric)
         choose = max if self.mode == "max" else min
-        if points:
-            found[metric] = choose(value for own in points.values() for value, _ in own)
-        if any(POINT in run.tags for run in runs) and points:
-            found[f"mean_{metric}"] = choose(map(_mean, points.values()))
+        if values:
+            found[metric] = choose(value for value, _ in values)
+        if values and repeated(runs):
+            found[f"mean_{metric}"] = choose(map(_mean, _points(runs, metric).values()))
         return {entity_name(f"best_{name}"): value for name, value in found.items()}
 
     def best_run(self, runs: Sequence[StoredRun]) -> StoredRun | None:
         """Return the best run of the grid point with the best mean; None if no run has a value.
 
-        Ties are resolved in favour of fewer iterations.
+        A point with a diverged repeat is the best only if all have one. Ties are resolved in
+        favour of fewer iterations.
         """
         points = _points(runs, self.deciding(runs))
         sign = -1.0 if self.mode == "max" else 1.0
@@ -131,14 +132,31 @@ def repeat_problems(repeats: Iterable[str], axes: Sequence[str]) -> list[str]:
     ]
 
 
-def _points(runs: Iterable[StoredRun], metric: str) -> dict[str, list[tuple[float, StoredRun]]]:
-    """Return grid point -> its completed runs with their finite values of the metric."""
+def _point(run: StoredRun) -> str:
+    return run.tags.get(POINT, run.run_id)
+
+
+def repeated(runs: Sequence[StoredRun]) -> bool:
+    """Return whether some grid point has several runs."""
+    return len(set(map(_point, runs))) < len(runs)
+
+
+def _values(runs: Iterable[StoredRun], metric: str) -> list[tuple[float, StoredRun]]:
+    """Return the completed runs with their finite values of the metric."""
+    found = [(run.metrics.get(metric, math.nan), run) for run in runs]
+    return [(v, run) for v, run in found if run.outcome == "completed" and math.isfinite(v)]
+
+
+def _points(runs: Sequence[StoredRun], metric: str) -> dict[str, list[tuple[float, StoredRun]]]:
+    """Return grid point -> its `_values`, without points that have a diverged repeat.
+
+    If all have one, none is left out.
+    """
     found: dict[str, list[tuple[float, StoredRun]]] = {}
-    for run in runs:
-        value = run.metrics.get(metric, math.nan)
-        if run.outcome == "completed" and math.isfinite(value):
-            found.setdefault(run.tags.get(POINT, run.run_id), []).append((value, run))
-    return found
+    for value, run in _values(runs, metric):
+        found.setdefault(_point(run), []).append((value, run))
+    diverged = {_point(run) for run in runs if run.outcome == "diverged"}
+    return {name: own for name, own in found.items() if name not in diverged} or found
 
 
 def _mean(own: Sequence[tuple[float, StoredRun]]) -> float:

@@ -43,6 +43,7 @@ class Planner:
     sweeper: Sweeper
     typed: Sequence[Override]
     problems: list[str] = field(default_factory=list)
+    seed: int | None = None  # of a resumed sweep, from which its points are drawn
 
     def plan(self) -> Plan:
         """Compose and validate every grid point; nothing is written.
@@ -143,7 +144,7 @@ class Planner:
                 f"hydra.sweeper.samples={samples}: no axis is drawn; write one as "
                 "lr=loguniform(1e-4,1), or leave it out."
             )
-        seed = self.composer.master.seed if drawn else 0
+        seed = (self.composer.master.seed if self.seed is None else self.seed) if drawn else 0
         grid = [line for group in groups for line in grid_of(group, Path.cwd(), samples or 1, seed)]
         return grid, tuple({**of_points, **axes})
 
@@ -189,12 +190,12 @@ class Planner:
                     swept["rule"] = spec.rule
                 own = tuple(text for text in point if describes_run(text))
                 cells.append(Cell(len(cells), own, swept, spec, number))
-        left_out = {reason: count for reason, count in reasons.items() if count}
-        if left_out and not cells and not problems:
-            why, s = "; ".join(left_out), "" if len(grid) == 1 else "s"
+        if any(reasons.values()) and not cells and not problems:
+            why = "; ".join(reason for reason, count in reasons.items() if count)
+            s = "" if len(grid) == 1 else "s"
             problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why.rstrip('.')}.")
         self.problems += [*problems, *unread_keys(strange, self.composer.interpolations)]
-        return cells, left_out
+        return cells, dict(reasons)
 
     def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:
         """Return an axis over all folds of ``data.folds``, unless ``data.fold`` is overridden."""

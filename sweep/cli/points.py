@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import csv
+import math
 import operator
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -113,7 +115,8 @@ def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, list[str]]
 def _typed(value: Any) -> str:
     """Return a value of an entry in the syntax of the command line."""
     if isinstance(value, list):
-        return f"choice({','.join(map(_text, value))})"
+        texts = ",".join(map(_text, value))
+        return texts if None in value or "null" in value else f"choice({texts})"
     return value if isinstance(value, str) else _text(value)
 
 
@@ -202,7 +205,9 @@ def _condition(text: str, axes: Sequence[str]) -> Condition:
                     hint = did_you_mean(name, axes) or f"; the axes are {', '.join(axes)}."
                     raise ConfigError(f"{where}: {name} is no axis{hint}")
                 return lambda point: _comparable(point.get(name))
-            case ast.Constant(bool() | int() | float() | str()):
+            case ast.Constant(str(text)):
+                return lambda _: _unquoted(text)
+            case ast.Constant(bool() | int() | float()):
                 pass
             case ast.UnaryOp(ast.USub() | ast.UAdd(), ast.Constant(int() | float())):
                 pass
@@ -231,4 +236,13 @@ def _condition(text: str, axes: Sequence[str]) -> Condition:
 
 
 def _comparable(value: Any) -> Any:
-    return value if isinstance(value, bool | int | float | str) else shown(value)
+    """Return a number or text; null as NaN, of which every comparison but != is false."""
+    if value is None:
+        return math.nan
+    return value if isinstance(value, bool | int | float) else _unquoted(value)
+
+
+def _unquoted(value: Any) -> str:
+    """Return text; that of a list or mapping without blanks and quotes, as one writes it."""
+    text = value if isinstance(value, str) else shown(value)
+    return re.sub(r"[\s\"']", "", text) if text.startswith(("[", "{")) else text

@@ -197,6 +197,8 @@ def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan
 
     The stored conditions of ``hydra.sweeper.skip`` apply to the new points too.
     """
+    if "seed" not in plan.axes and plan.cells:
+        planner.seed = plan.cells[0].spec.seed
     lines, axes = planner.lines(named, {override.key_or_group for override in named})
     if planner.problems:
         raise ConfigError(*planner.problems)

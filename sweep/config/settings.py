@@ -81,7 +81,9 @@ class Settings(Open):
     )
     tracking: Tracking
     name: Annotated[str, Field(pattern=NAME), BeforeValidator(_name)] | None = Field(
-        None, description="give a name of letters, digits, '.', '_' and '-', which is no id"
+        None,
+        description="give a name of letters, digits (digits alone in quotes), '.', '_' and '-', "
+        "which is no id",
     )
     note: str | None = Field(None, description="give a text")
     tags: (

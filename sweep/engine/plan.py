@@ -5,6 +5,7 @@ It is made before anything is written, stored as ``plan.json``, and sufficient t
 
 from __future__ import annotations
 
+import hashlib
 import secrets
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -46,8 +47,8 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Its configuration as canonical text, unique in a plan."""
-        return canonical([self.spec.config, self.spec.choices])
+        """Its configuration as canonical text, unique in a plan; a rule of null is resolved."""
+        return canonical([{**self.spec.config, "rule": self.spec.rule}, self.spec.choices])
 
     def params(self) -> dict[str, str]:
         """Return the run's MLflow params, swept keys included."""
@@ -105,10 +106,8 @@ class Plan:
     about: Mapping[str, Any] = field(default_factory=dict)  # name, note and tags, if set
     repeats: tuple[str, ...] = ()  # axes whose values repeat a grid point, such as seeds
 
-    def point(self, cell: Cell) -> str | None:
-        """Return the name that a grid point shares with its repeats; None without repeats."""
-        if not set(self.repeats) & set(self.axes):
-            return None
+    def point(self, cell: Cell) -> str:
+        """Return the name that a grid point shares with its repeats."""
         kept = {key: value for key, value in cell.values.items() if key not in self.repeats}
         return cell_name(kept) or "all"
 
@@ -146,7 +145,7 @@ class Plan:
 
     def find(self, spec: RunSpec) -> Cell | None:
         """Return the grid point of this configuration, else one of equal signature."""
-        found = self._by_config.get(canonical([spec.config, spec.choices]))
+        found = self._by_config.get(Cell(0, (), {}, spec).key)
         return found or next((one for one in self.cells if one.signature == spec.signature), None)
 
     def document(
@@ -211,9 +210,14 @@ def unique(cells: Sequence[Cell]) -> Iterator[Cell]:
 
 
 def cell_name(values: Mapping[str, Any]) -> str:
-    """Return ``lr=0.05,iters=1000`` for the swept values, cut to MAX_NAME characters."""
+    """Return ``lr=0.05,iters=1000`` for the swept values.
+
+    More than MAX_NAME characters are cut, with a digest of the whole at the end.
+    """
     name = ",".join(f"{key}={shown(value)}" for key, value in values.items())
-    return name if len(name) <= MAX_NAME else name[: MAX_NAME - 1] + "…"
+    if len(name) <= MAX_NAME:
+        return name
+    return f"{name[: MAX_NAME - 9]}…{hashlib.sha256(name.encode()).hexdigest()[:8]}"
 
 
 def new_id() -> str:

@@ -105,13 +105,12 @@ class Sweep(Recording):
         self.interrupt()
 
     def tags(self, cell: Cell) -> dict[str, str]:
-        point = self.plan.point(cell)
         return super().tags(cell) | {
             "sweep.id": self.id,
             "sweep.cell": str(cell.index),
             "mlflow.parentRunId": self.parent_run_id,
             "mlflow.runColor": self._colours[cell.spec.lr],
-            **({} if point is None else {POINT: point}),
+            POINT: self.plan.point(cell),
         }
 
     def checkpoint(self, spec: RunSpec) -> Checkpoint:

@@ -36,6 +36,9 @@ def answer(data: SweepData) -> str:
             of = counted(len(data.grid), "grid point")
             by = f"{by or ' by final error'}, the mean of {_repeats(data, best.n)}"
         words = [f"Best of {of}{by}: {data.words(best)}, {_value(data, best)}."]
+        most = data.grid.n.max()
+        if best.n < most:
+            words.append(f"It has {best.n} of {_repeats(data, most)}.")
         if data.repeats and total > 1:
             words += [*_alike(data, best), *_luckiest(data, best)]
         if total > 1 and data.metric.endswith("error") and best.decisive == FLOOR:
@@ -74,6 +77,7 @@ def _squared(cell: Any) -> bool:
 def _alike(data: SweepData, best: Any) -> list[str]:
     """List grid points that the spread of the repeats cannot distinguish from the best one."""
     others = data.ranked.drop(index=best.name)
+    others = others[others.diverged == 0]
     points = others[~distinct(others, best, log=data.logarithmic)]
     if points.empty:
         return []
@@ -91,7 +95,8 @@ def distinct(one: Any, two: Any, *, log: bool) -> Any:
     """Return whether the means of grid points differ significantly, given their repeats.
 
     Welch's t test at the 5 % level (B. L. Welch, Biometrika 34, 1947), on log10 of the values if
-    `log` is True. With zero spread, unequal means differ; with unknown spread (one run), all do.
+    `log` is True. With zero spread, unequal means differ; with unknown (one run) or infinite
+    spread, all do.
     Errors below the floor of double precision are equal.
 
     `one` and `two` are rows or columns of `SweepData.grid`.
@@ -101,11 +106,12 @@ def distinct(one: Any, two: Any, *, log: bool) -> Any:
     mean, sd = ("log", "log_sd") if log else ("decisive", "sd")
     first, second = one[sd] ** 2 / one.n, two[sd] ** 2 / two.n
     squared = np.asarray(first + second, dtype=np.float64)
+    known = np.isfinite(np.asarray(one.sd + two.sd, dtype=np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = squared**2 / (first**2 / (one.n - 1) + second**2 / (two.n - 1))
         t = np.abs(one[mean] - two[mean]) / np.sqrt(squared)
         differ = 2 * stdtr(np.asarray(freedom, float), -np.asarray(t, float)) < LEVEL
-    return np.where(squared > 0, differ, np.isnan(squared) | (one.decisive != two.decisive))
+    return np.where(known & (squared > 0), differ, ~known | (one.decisive != two.decisive))
 
 
 def _luckiest(data: SweepData, best: Any) -> list[str]:

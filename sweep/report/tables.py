@@ -141,9 +141,10 @@ def effect_table(data: SweepData) -> Table:
     names |= {"low": "lowest", "high": "highest"}
     kept = every[place % -(-size // MOST_VALUES) == 0]
     numbers = kept[[*names]].map(figure).rename(columns=names)
-    frame = kept[["axis", "value", "runs"]].join(numbers)
+    each = "grid points" if data.repeats else "runs"
+    frame = kept[["axis", "value", "runs"]].rename(columns={"runs": each}).join(numbers)
     what = "Final errors" if data.metric == "final_error" else data.label
-    note = f"{what} of all runs with that value; the axis that matters most comes first."
+    note = f"{what} of all {each} with that value; the axis that matters most comes first."
     return table_of("Effect of each axis", frame, note, text=["axis", "value"])
 
 

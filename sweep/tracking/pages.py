@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 import mlflow
 
-from sweep.question import POINT, question_of
+from sweep.question import question_of, repeated
 from sweep.tracking import read
 from sweep.tracking.entities import NOTE, NOTE_LENGTH, entity_name, short_lines
 from sweep.tracking.read import StoredRun, StoredSweep
@@ -223,7 +223,7 @@ def _save_views(
     words = words_of(sweep_id, axes, params, metrics, question.deciding(runs))
     names = {name for each in metrics for name in each}
     order: dict[str, Any] = {"orderByAsc": question.mode == "min"}
-    means = template("means") if any(POINT in run.tags for run in runs) else {}
+    means = template("means") if repeated(runs) else {}
     own = f"sweep-{sweep_id}"
     saved = {}
     for link, key, made in (

@@ -85,6 +85,27 @@ def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> Non
                 "lr=1.0,iters=1,network.init.scheme=xavier",
             ],
         ),
+        (
+            [
+                "hydra.sweeper.points=[{lr: 0.1, rule: null}, {lr: 0.1, rule: notebook}, "
+                "{lr: 2, rule: [null, gradient]}]",
+            ],
+            [
+                "lr=0.1,rule=notebook  (asked for 2 times, runs once)",
+                "lr=2.0,rule=notebook",
+                "lr=2.0,rule=gradient",
+            ],
+        ),
+        (
+            [
+                "network.layers=[4,3,2],[4,2]",
+                "network.init.scheme=he",
+                "rule=gradient",
+                "stop.error=null,0.01",
+                'hydra.sweeper.skip=["network.layers == \'[4, 2]\'", "stop.error > 1e-3"]',
+            ],
+            ["network.layers=[4,3,2],stop.error=null"],
+        ),
     ],
     ids=lambda value: value[0],
 )
@@ -260,6 +281,15 @@ def test_resumed_sweep_leaves_out_what_it_did(tmp_path: Path) -> None:
     ]  # fmt: skip
     more = run_here(["resume=last", "lr=5", "iters=3"], tmp_path)
     assert more.code == 2 and "Nothing is left of 1 grid point:" in more.err
+
+
+@pytest.mark.slow
+def test_resumed_sweep_goes_on_drawing_from_its_own_seed(tmp_path: Path) -> None:
+    axis = "lr=loguniform(1e-4,1)"
+    first = run_here(["-m", axis, "iters=2", "seed=5", "hydra.sweeper.samples=2"], tmp_path)
+    assert first.code == 0, first
+    more = run_here(["resume=last", axis, "hydra.sweeper.samples=3", "dry_run=true"], tmp_path)
+    assert "New: 1, stored already: 2" in more.out, more
 
 
 @pytest.mark.slow

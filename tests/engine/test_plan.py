@@ -73,7 +73,8 @@ def test_cell_name_shows_values_as_typed(values: dict[str, Any], name: str) -> N
 
 
 def test_cell_name_is_cut_before_the_store_would() -> None:
-    assert len(cell_name({"note": "x" * 5000})) == 200
+    long, other = (cell_name({"note": "x" * 5000 + end}) for end in "ab")
+    assert len(long) == 200 and long != other
 
 
 def test_new_id_sorts_by_time_and_does_not_repeat() -> None:

@@ -81,6 +81,13 @@ def test_errors_that_span_decades_are_compared_by_their_logarithms(tmp_path: Pat
     assert "equal" not in answer(ended(tmp_path, {0.5: small, 0.7: wide}))
 
 
+def test_point_that_explodes_or_diverges_is_equal_to_no_other(tmp_path: Path) -> None:
+    for name, end in (("explodes", 1e200), ("diverges", np.nan)):
+        folder = tmp_path / name
+        data = ended(folder, {0.1: [3.0] * 3, 0.5: [0.1, 0.2, 0.3], 0.7: [0.1, 0.2, end]})
+        assert data.best.lr == 0.5 and "equal" not in answer(data)
+
+
 def test_errors_below_the_floor_are_equal(tmp_path: Path) -> None:
     low, lower = ([(1 + seed) * unit for seed in SEEDS] for unit in (1e-29, 1e-33))
     data = ended(tmp_path, {0.1: [3.0] * 10, 0.5: low, 0.7: lower})
@@ -138,7 +145,7 @@ def test_point_of_which_a_repeat_diverged_comes_after_all_others(tmp_path: Path)
 def test_repeats_that_are_missing_count_as_missing(tmp_path: Path) -> None:
     data = ended(tmp_path, {0.1: [0.2, 0.3], 0.2: [0.1]})
     assert len(data.grid) == 2 and len(data.missing) == 1
-    assert "1 of 4 runs is missing" in answer(data)
+    assert "It has 1 of 2 seeds." in answer(data) and "1 of 4 runs is missing" in answer(data)
     assert tables.final_error_table(data).rows == (("0.1", "0.25 ± 0.071 (2)"), ("0.2", "0.1 (1)"))
 
 

@@ -30,6 +30,16 @@ def test_best_of_repeats_is_that_of_the_best_mean() -> None:
     assert best is not None and best.tags["sweep.point"] == "a"
 
 
+def test_point_with_a_diverged_repeat_is_best_only_among_its_like() -> None:
+    diverged = run("b", "diverged")
+    runs = [run("a", final_error=0.5), run("b", final_error=0.1), diverged]
+    best = Question().best_run(runs)
+    assert best is not None and best.tags["sweep.point"] == "a"
+    found = Question().best_metrics(runs)
+    assert found == {"best_final_error": 0.1, "best_mean_final_error": 0.5}
+    assert Question().best_run([runs[1], diverged]) is runs[1]
+
+
 def test_largest_mean_of_a_metric() -> None:
     question = Question("accuracy", "max")
     assert question.best_metrics(REPEATED) == {
