@@ -192,8 +192,10 @@ def _experiment(tracking: Tracking, mode: Mode, echo: Echo) -> tuple[MlflowClien
     name = tracking.location
     client, found = retry(find, name, echo)
     if found is None and mode == "read":
+        known = retry(lambda: client.search_experiments(max_results=20), name, echo)
         raise NotFoundError(
-            f"tracking.experiment={tracking.experiment}: {name} holds no such experiment."
+            f"tracking.experiment={tracking.experiment}: {name} holds no such experiment; it has "
+            f"{', '.join(repr(one.name) for one in known)}."
         )
     if found is None:
         retry(make, name, echo)

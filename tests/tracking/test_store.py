@@ -92,7 +92,7 @@ def test_reading_where_nothing_is_makes_nothing(tmp_path: Path) -> None:
 
 
 def test_reading_an_unknown_experiment_makes_nothing(tracking: Tracking) -> None:
-    with pytest.raises(NotFoundError, match="nope"):
+    with pytest.raises(NotFoundError, match="nope: .* it has .*'sweep'"):
         open_store(Tracking("local", tracking.outputs, "nope"), mode="read")
     names = {e.name for e in open_store(tracking, mode="read").client.search_experiments()}
     assert names == {"Default", "sweep"}
