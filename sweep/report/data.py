@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -223,7 +224,7 @@ def sweep_data(
             continue
         name = run.name if run else str(cell.get("name", ""))
         rows.append((run, cell, name, outcome_of(run), *numbers))
-        values.append([repr(numbers[0]), str(numbers[1]), *texts])
+        values.append([repr(numbers[0]), str(numbers[1]), *map(_written, texts)])
     table = pd.DataFrame(rows, columns=["run", "cell", "name", "outcome", "lr", "iters"])
     table = table.astype({"run": object, "cell": object, "iters": object, "lr": float})
     texts_of = pd.DataFrame(values, columns=list(swept), dtype=object)
@@ -264,6 +265,12 @@ def planned_value(cell: Mapping[str, Any], key: str) -> str:
         else:
             return str((cell.get("values") or {}).get(key, ""))
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+
+
+def _written(text: str) -> str:
+    """Return the JSON of a list or mapping as one writes it: [auto,8,auto], {scheme:he}."""
+    words = r'"(?!(?:true|false|null)")([A-Za-z_][\w.]*)"'
+    return re.sub(words, r"\1", text) if text.startswith(("[", "{")) else text
 
 
 def _numbers(lr: str, iters: str) -> tuple[float, int] | None:

@@ -223,3 +223,9 @@ def test_trajectories_that_differ_by_iters_are_lines_of_their_own(tmp_path: Path
 def test_no_runs_at_all(tmp_path: Path) -> None:
     data = sweep_data(stored.stored_sweep(tmp_path, []), [])
     assert data.best is None and data.runs.empty and data.trajectories == []
+
+
+def test_lists_and_mappings_are_shown_as_one_writes_them(tmp_path: Path) -> None:
+    layers: list[object] = ['["auto",3,"auto"]', '["true",true]']  # as plan.json has them
+    data = ended(tmp_path, {"lr": [0.1], "iters": [10], "network.layers": layers}, [0.1, 0.2])
+    assert data.axes["network.layers"].values == ("[auto,3,auto]", '["true",true]')
