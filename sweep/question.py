@@ -72,11 +72,11 @@ class Question:
             if (values := [run.metrics[name] for run in runs if name in run.metrics])
         }
         metric = self.deciding(runs)
-        values = _values(runs, metric)
+        completed = _values(runs, metric)
         choose = max if self.mode == "max" else min
-        if values:
-            found[metric] = choose(value for value, _ in values)
-        if values and repeated(runs):
+        if completed:
+            found[metric] = choose(value for value, _ in completed)
+        if completed and repeated(runs):
             found[f"mean_{metric}"] = choose(map(_mean, _points(runs, metric).values()))
         return {entity_name(f"best_{name}"): value for name, value in found.items()}
 
