@@ -231,7 +231,7 @@ def hidden_errors(error: BaseException, folder: str, config_name: str) -> list[s
             try:
                 compose(config_name, [*overrides, *search])
                 break
-            except HYDRA_ERRORS as another:
+            except (ValueError, *HYDRA_ERRORS) as another:  # some of Hydra's are a ValueError
                 error = another
                 found.append(one_sentence(error))
     return found

@@ -33,7 +33,6 @@ SINGLE = [
     ("lr=linspace(1,2,3)", "lr=linspace(1,2,3): a single run takes one value; give several with"),
     ("network.layers=[]", "network.layers"),
     ('data.file="b\udcff.csv"', 'data.file="b\\udcff.csv": this is no valid UTF-8; write another'),
-    ("data.inputs.0.x=1", "x: a list is between it and its node; name a place of the list"),
 ]
 
 
@@ -53,6 +52,7 @@ TOGETHER = [
         ("data.fil=x", "did you mean 'file'?"),
         ("hydra.job.env_set.A=1", "add it with +hydra.job.env_set.A=VALUE"),
         ("tracking.uri.foo=1", "tracking.uri.foo: there is no such key"),
+        ("data.inputs.0.x=1", "x: a list is between it and its node; name a place of the list"),
     ],
     [
         ("lr=abc", "lr=abc"),
