@@ -22,8 +22,6 @@ from tests.faults.support import assert_brief, trainer, wait_for, wait_for_line
 from tests.processes import finish
 from tests.tracking.test_server import Server
 
-GRID = ["lr=0.1", "iters=1,20,40,80"]
-
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
@@ -36,20 +34,19 @@ def server(tmp_path: Path) -> Iterator[Server]:
 
 
 def left_alone(
-    begin: Begin, server: Server, folder: Path
-) -> tuple[subprocess.Popen[str], list[str], list[str]]:
-    """Begin a sweep of four runs and kill its server after the first of them.
+    begin: Begin, server: Server, folder: Path, own: list[str]
+) -> tuple[subprocess.Popen[str], list[str]]:
+    """Begin a sweep of four runs by its arguments and kill its server after the first of them.
 
     Returns
     -------
-    The sweep's process, the arguments that choose its trainer, and those that name its store.
+    The sweep's process and the arguments that name its store.
     """
-    own = trainer(folder, "Lasting", seconds=0.05)
     place = ["tracking=server", f"tracking.uri={server.uri}"]
-    process = begin(["-m", *own, *GRID, *place], folder)
+    process = begin(["-m", *own, *place], folder)
     wait_for_line(process, "[1/4]")
     server.kill()
-    return process, own, place
+    return process, place
 
 
 def waiting(folder: Path) -> list[Path]:
@@ -62,10 +59,14 @@ def waiting(folder: Path) -> list[Path]:
 def test_server_dies_in_mid_sweep(
     begin: Begin, server: Server, returns: bool, tmp_path: Path
 ) -> None:
-    process, own, place = left_alone(begin, server, tmp_path)
+    back = tmp_path / "back"  # held until then, since a slow machine starts a server slowly
+    own = trainer(tmp_path, "Held", until=str(back))
+    grid = ["lr=0.1,2", "iters=1,40", "hydra.launcher.workers=2"]
+    process, place = left_alone(begin, server, tmp_path, [*own, *grid])
     wait_for(lambda: waiting(tmp_path), "a result that waits")
     if returns:
         server.start()
+    back.touch()
     ended = finish(process, 120)
     assert "Traceback" not in ended.err and "does not answer" in ended.err, ended
     if returns:
@@ -91,7 +92,9 @@ def test_server_dies_in_mid_sweep(
 def test_signal_while_a_silent_server_is_waited_for(
     begin: Begin, server: Server, tmp_path: Path
 ) -> None:
-    process, own, place = left_alone(begin, server, tmp_path)
+    own = trainer(tmp_path, "Lasting", seconds=0.05)
+    grid = ["lr=0.1", "iters=1,20,40,80"]
+    process, place = left_alone(begin, server, tmp_path, [*own, *grid])
     wait_for_line(process, "[4/4]")
     os.kill(process.pid, signal.SIGTERM)
     ended = finish(process, 60)

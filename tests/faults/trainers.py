@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bursting", "Failing", "Hanging", "Lasting"]
+__all__ = ["Bursting", "Failing", "Hanging", "Held", "Lasting"]
 
 
 class Falling:
@@ -45,6 +46,20 @@ class Lasting(Falling):
     def advance(self, iterations: int) -> npt.NDArray[np.float64]:
         """Sleep, then return the errors."""
         time.sleep(self.seconds * iterations)
+        return super().advance(iterations)
+
+
+class Held(Lasting):
+    """Lasts, and waits for a file before its first step once lr is above 1."""
+
+    def __init__(self, lr: float, until: str) -> None:
+        super().__init__(lr, seconds=0.05)
+        self.until = Path(until)
+
+    def advance(self, iterations: int) -> npt.NDArray[np.float64]:
+        """Wait for the file, then return the errors."""
+        while self.lr > 1 and not self.until.exists():
+            time.sleep(0.05)
         return super().advance(iterations)
 
 

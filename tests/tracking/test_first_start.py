@@ -22,7 +22,8 @@ def first_starts(how: str, rounds: int, folder: Path) -> list[Path]:
         timeout=280,
     )
     assert done.code == 0, done.err
-    assert done.err == ""
+    waits = "Another process prepares "  # said where the machine is slow
+    assert all(line.startswith(waits) for line in done.err.splitlines()), done.err
     stores = [Path(line) for line in done.out.splitlines()]
     assert len(stores) == rounds
     return stores
