@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import run_here
-from tests.processes import ROOT, Ended, run_sweep
+from tests.processes import ROOT, Ended
 
 DOCS = sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/*.md"))
 PAGES = ["CHANGELOG.md", "CONTRIBUTING.md", "README.md", *DOCS]
@@ -52,7 +52,7 @@ def executed(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[str, Ended]
     """Run the README's commands one after the other in one folder, as a reader would."""
     folder = tmp_path_factory.mktemp("reader")
     return [
-        (shlex.join(words), run_sweep(words[1:], folder, module=words[0], timeout=250))
+        (shlex.join(words), run_here(words[1:], folder, module=words[0]))
         for words in sweep_commands("README.md")
     ]
 

@@ -142,12 +142,3 @@ def test_sweep_that_died_before_its_plan_has_an_empty_one(store: Store) -> None:
     parent = create_sweep(store, SWEEP, plan("a"), {})
     (store.tracking.artifacts / parent / "artifacts" / "plan.json").unlink()
     assert read.find_sweep(store, SWEEP).plan() == {}
-
-
-@pytest.mark.slow
-def test_more_runs_than_one_answer_holds(store: Store) -> None:
-    names = [f"lr={n}" for n in range(1200)]
-    parent = create_sweep(store, SWEEP, plan(*names), {})
-    for name in names:
-        begin(store, parent, name)
-    assert [run.name for run in read.sweep_runs(store, SWEEP)] == names
