@@ -1,200 +1,21 @@
-"""The shape of the project: who may import what, small rooms, a configuration that composes."""
+"""The shape of the project: what loads what, small modules, a configuration that composes.
+
+Who may import whom stands in pyproject.toml and is checked by import-linter.
+"""
 
 from __future__ import annotations
 
-import ast
 import json
 import re
 import subprocess
 import sys
 import tomllib
 from fnmatch import fnmatchcase
-from functools import cache
-from graphlib import CycleError, TopologicalSorter
-from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 
-from tests.imports import Import, imports_of, module_name, source_files
 from tests.processes import ROOT, clean_environment
-
-HYDRA = ["hydra_plugins.*", "sweep.cli.*", "sweep.*.__main__"]
-
-SEAMS = {
-    "distributed": ["sweep.engine.executors.dask*"],
-    "hydra": HYDRA,
-    "jinja2": ["sweep.report.pages"],
-    "llvmlite": ["sweep.training.kernels*"],
-    "markupsafe": ["sweep.report.pages"],
-    "matplotlib": ["sweep.report.figures.*"],
-    "mlflow": ["sweep.tracking*"],
-    "multiprocessing": ["sweep.engine.executors.processes", "sweep.tracking.*"],
-    "numba": ["sweep.training.kernels.general"],
-    "omegaconf": HYDRA,
-    "pydantic": ["sweep.config.models", "sweep.config.settings", "sweep.config.validation"],
-    "pandas": ["sweep.training.data.*", "sweep.report.*"]
-    + ["sweep.model", "sweep.tracking.models"],
-    "pyarrow": ["sweep.training.data.f*", "sweep.tracking.*"],
-    "ray": ["sweep.engine.executors.ray*"],
-    "rich": ["sweep.console", "sweep.progress"],
-    "scipy": ["sweep.report.answer", "sweep.training.kernels.general"],
-    "sqlalchemy": ["sweep.tracking.*"],
-    "threadpoolctl": ["sweep.training.*"],
-    "yaml": ["sweep.cli.points", "sweep.tracking.artifacts"],
-}
-"""Outside library -> the only modules that use it; others may name its types, unexecuted."""
-
-NUMERIC = ["sweep.checks", "sweep.training", "sweep.training.*"]
-"""What trains. It knows a run's specification by its type alone."""
-
-PLANNING = [
-    "sweep.engine.batches",
-    "sweep.engine.checkpoint",
-    "sweep.engine.driver",
-    "sweep.engine.estimate",
-    "sweep.engine.executors*",
-    "sweep.engine.member",
-    "sweep.engine.plan",
-    "sweep.engine.signals",
-]
-"""What the engine plans and trains with. It knows no store."""
-
-READING = [
-    "sweep.question",
-    "sweep.tracking",
-    "sweep.tracking.artifacts",
-    "sweep.tracking.entities",
-    "sweep.tracking.read",
-    "sweep.tracking.results",
-    "sweep.tracking.settings",
-    "sweep.tracking.store",
-]
-
-ROOMS = [
-    (["sweep", "sweep.config", "sweep.errors"], []),
-    (NUMERIC, ["sweep.config.spec", "sweep.errors", *NUMERIC]),
-    (
-        ["sweep.tracking.models"],
-        ["sweep.checks", "sweep.config.settings", "sweep.model", "sweep.tracking*"]
-        + ["sweep.training.data.files"],
-    ),
-    (
-        ["sweep.tracking", "sweep.tracking.*"],
-        [
-            "sweep.checks",
-            "sweep.config.run",
-            "sweep.training.curve",
-            "sweep.config.settings",
-            "sweep.config.spec",
-            "sweep.errors",
-            "sweep.question",
-            "sweep.training.history",
-            "sweep.training.surroundings",
-        ]
-        + ["sweep.tracking*"],
-    ),
-    (
-        ["sweep.report.__main__"],
-        [
-            "sweep.cli.*",
-            "sweep.config.run",
-            "sweep.config.settings",
-            "sweep.config.spec",
-            "sweep.console",
-            "sweep.errors",
-        ]
-        + ["sweep.question", "sweep.report*", "sweep.tracking*"],
-    ),
-    (
-        ["sweep.ui"],
-        ["sweep.cli.*", "sweep.console", "sweep.engine.signals", "sweep.config.settings"]
-        + ["sweep.errors", "sweep.tracking*"],
-    ),
-    (
-        ["sweep.report", "sweep.report.*"],
-        ["sweep.errors", "sweep.report*", "sweep.question", "sweep.tracking.read"],
-    ),
-    (["sweep.question"], ["sweep.tracking.entities", "sweep.tracking.read"]),
-    (["sweep.config.*"], ["sweep.config.*", "sweep.errors", *NUMERIC]),
-    (["hydra_plugins.*"], ["sweep.cli.*"]),
-    (["sweep.__main__"], ["sweep.cli.app"]),
-    (
-        ["sweep.cli", "sweep.cli.*"],
-        ["sweep.checks", "sweep.cli.*", "sweep.config.*", "sweep.console", "sweep.engine.*"]
-        + ["sweep.errors", "sweep.tracking.entities", "sweep.tracking.recorder"]
-        + ["sweep.question", "sweep.tracking.read"]
-        + ["sweep.tracking.settings"]
-        + ["sweep.tracking.store", "sweep.tracking.read"]
-        + ["sweep.training.history"],
-    ),
-    (
-        ["sweep.engine.executors.worker"],
-        ["sweep.errors", "sweep.training.*", "sweep.tracking"],
-    ),
-    (PLANNING, [*PLANNING, "sweep.config.spec", "sweep.errors", *NUMERIC]),
-    (
-        ["sweep.engine", "sweep.engine.*"],
-        [
-            "sweep.console",
-            "sweep.engine.*",
-            "sweep.errors",
-            "sweep.progress",
-            "sweep.config.settings",
-        ]
-        + ["sweep.report.build", "sweep.report.colours", "sweep.config.spec", "sweep.tracking*"]
-        + [
-            "sweep.question",
-            "sweep.training.curve",
-            "sweep.training.history",
-            "sweep.training.surroundings",
-        ],
-    ),
-    (["sweep.progress"], ["sweep.checks", "sweep.console", "sweep.training.history"]),
-    (
-        ["sweep.console"],
-        ["sweep.checks", "sweep.engine.estimate", "sweep.engine.plan", "sweep.engine.sweep"]
-        + [
-            "sweep.report.build",
-            "sweep.config.settings",
-            "sweep.config.spec",
-            "sweep.training.history",
-        ],
-    ),
-    (
-        ["sweep.verify.__main__"],
-        ["sweep.checks", "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings"]
-        + ["sweep.console", "sweep.engine.signals", "sweep.errors"]
-        + [*READING, "sweep.verify.*"],
-    ),
-    (
-        ["sweep.verify", "sweep.verify.*"],
-        [*PLANNING, *READING, "sweep.checks", "sweep.config.run"]
-        + ["sweep.errors", "sweep.config.spec", "sweep.training.history"]
-        + ["sweep.training.surroundings", "sweep.verify.*"],
-    ),
-    (
-        ["sweep.list"],
-        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.settings", "sweep.console"],
-    ),
-    (
-        ["sweep.export"],
-        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.console", "sweep.training.data*"]
-        + ["sweep.errors", "sweep.report.build", "sweep.config.settings", "sweep.config.spec"]
-        + ["sweep.tracking.database", "sweep.tracking.pages"],
-    ),
-    (
-        ["sweep.model"],
-        ["sweep.config.models", "sweep.config.spec", "sweep.config.validation", "sweep.errors"]
-        + NUMERIC,
-    ),
-    (
-        ["sweep.predict"],
-        [*READING, "sweep.cli.app", "sweep.cli.plain", "sweep.config.*", "sweep.console"]
-        + ["sweep.errors", "sweep.model", "sweep.report.data", "sweep.training.data.files"],
-    ),
-]
-"""Room -> the modules of ours that it may import; the first room that fits counts."""
 
 HEAVY = ("matplotlib", "mlflow", "numba", "pandas", "pyarrow", "ray", "distributed", "sklearn")
 HEAVY_ROOMS = [
@@ -216,77 +37,37 @@ def fits(name: str, patterns: list[str]) -> bool:
     return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
-@cache
-def all_imports() -> list[Import]:
-    return [found for path in source_files() for found in imports_of(path)]
+def source_files() -> list[Path]:
+    """Return every Python file that is installed."""
+    return sorted(
+        path for folder in ("hydra_plugins", "sweep") for path in (ROOT / folder).rglob("*.py")
+    )
+
+
+def module_name(path: Path) -> str:
+    parts = list(path.relative_to(ROOT).with_suffix("").parts)
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 def relative(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
 
 
-# --- directions --------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("library", SEAMS)
-def test_library_is_known_in_its_rooms_alone(library: str) -> None:
-    strangers = {
-        found.importer
-        for found in all_imports()
-        if found.top == library
-        and not found.typing_only
-        and not fits(found.importer, SEAMS[library])
-    }
-    assert not strangers, f"{library} belongs to {SEAMS[library]}"
-
-
-def test_every_module_is_in_a_room() -> None:
-    names = map(module_name, source_files())
-    assert [name for name in names if not any(fits(name, room) for room, _ in ROOMS)] == []
-
-
-def test_rooms_import_what_their_direction_allows() -> None:
-    wrong = set()
-    for found in all_imports():
-        allowed = next(ours for room, ours in ROOMS if fits(found.importer, room))
-        if found.top in ("sweep", "hydra_plugins"):
-            if not fits(found.imported, ["sweep", *allowed]):
-                wrong.add(f"{found.importer} -> {found.imported}")
-    assert not wrong
-
-
-def test_console_knows_the_program_by_its_types_alone() -> None:
-    found = [each for each in all_imports() if each.importer == "sweep.console"]
-    used = {each.imported for each in found if each.top == "sweep" and not each.typing_only}
-    assert used == {"sweep.checks"}
-
-
-def test_modules_import_each_other_without_a_circle() -> None:
-    """Imports inside functions count, those of types alone do not."""
-    graph: dict[str, set[str]] = {}
-    for found in all_imports():
-        if found.top == "sweep" and not found.typing_only:
-            graph.setdefault(found.importer, set()).add(found.imported)
-    try:
-        TopologicalSorter(graph).prepare()
-    except CycleError as error:
-        pytest.fail(f"circle: {' -> '.join(error.args[1])}")
+# --- imports ------------------------------------------------------------------------------
 
 
 def test_hydra_plugins_are_safe_for_every_hydra_program() -> None:
     """Hydra executes them in every program, and outside sys.modules (no deferred annotations)."""
     for path in (ROOT / "hydra_plugins").rglob("*.py"):
-        found = list(imports_of(path))
+        early = set(re.findall(r"^(?:from|import) (\w+)", path.read_text(encoding="utf-8"), re.M))
         assert path.name != "__init__.py", "hydra_plugins is a namespace that others share"
-        assert "__future__" not in {each.top for each in found}, relative(path)
-        early = {each.top for each in found if not each.late}
-        assert early <= {"hydra", "omegaconf", *sys.stdlib_module_names}, relative(path)
+        assert early <= {"hydra", "omegaconf", *sys.stdlib_module_names} - {"__future__"}
 
 
 def test_private_parts_of_hydra_are_taken_in_one_place() -> None:
-    private = re.compile(r"(hydra|omegaconf)(\..*)?\._|omegaconf\.base")
-    found = {each.importer for each in all_imports() if private.match(each.imported)}
-    assert found == {"hydra_plugins.sweep_trajectory"}
+    private = re.compile(r"(hydra|omegaconf)[\w.]*\._|omegaconf\.base")
+    found = [path for path in source_files() if private.search(path.read_text(encoding="utf-8"))]
+    assert [path.name for path in found] == ["sweep_trajectory.py"]
 
 
 # --- start-up ----------------------------------------------------------------------------
@@ -339,17 +120,9 @@ def test_command_that_trains_nothing_loads_nothing_heavy(
 # --- modules -----------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", source_files(), ids=relative)
-def test_module_is_small(path: Path) -> None:
-    lines = len(path.read_text(encoding="utf-8").splitlines())
-    assert lines <= LINES
-
-
-@pytest.mark.parametrize(
-    "path", [path for path in source_files() if not path.name.startswith("__")], ids=relative
-)
-def test_module_has_a_docstring(path: Path) -> None:
-    assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+def test_modules_are_small() -> None:
+    lines = {relative(path): len(path.read_text().splitlines()) for path in source_files()}
+    assert {path: count for path, count in lines.items() if count > LINES} == {}
 
 
 # --- configuration -----------------------------------------------------------------------
@@ -387,31 +160,6 @@ def test_group_file_composes(choice: str) -> None:
 
 
 # --- packaging ---------------------------------------------------------------------------
-
-
-def normal(requirement: str) -> str:
-    """Return the bare name of a requirement such as ``Hydra_Core>=1.3``."""
-    return re.split(r"[\[<>=!~; ]", requirement)[0].lower().replace("_", "-")
-
-
-def test_every_import_is_declared_and_every_dependency_is_imported() -> None:
-    project = PYPROJECT["project"]
-    base = {normal(line) for line in project["dependencies"]}
-    extras = {
-        normal(line)
-        for extra in ("dask", "ray", "server")
-        for line in project["optional-dependencies"][extra]
-    }
-    providers = packages_distributions()
-    used = {
-        normal(distribution)
-        for found in all_imports()
-        if found.top not in sys.stdlib_module_names and found.top not in ("sweep", "hydra_plugins")
-        for distribution in providers.get(found.top, [found.top])
-        if normal(distribution) not in ("mlflow-skinny", "mlflow-tracing")
-    }
-    assert used <= base | extras
-    assert base <= used
 
 
 def test_dependencies_are_ranges() -> None:
