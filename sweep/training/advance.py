@@ -20,8 +20,6 @@ from sweep.training.protocol import (
     Batch,
     StepValues,
     checked_metrics,
-    checked_state,
-    resumable,
     snapshot,
 )
 from sweep.training.surroundings import Failure, take
@@ -148,7 +146,6 @@ class Training:
                 item.append(now)
             item.initial = weights
             item.end_run()
-        self._resumable = [batch.savable and resumable(trainer) for trainer in batch.items]
 
     @property
     def done(self) -> bool:
@@ -200,13 +197,11 @@ class Training:
     def _states(self) -> Iterator[Saved | None]:
         due = self._state_size <= SMALL_STATE or self._state_age >= STATE_SECONDS
         size = 0
-        for item, can in zip(self._items, self._resumable, strict=True):
-            wanted = can and item.cuts and item.marks.diverged_at is None
-            state = None
-            if wanted and (due or item.ended):
-                state = Saved(item.marks, item.seconds, checked_state(item.trainer))
-                size += sum(array.nbytes for array in state.trainer.values())
-            yield state
+        for item in self._items:
+            wanted = item.cuts and item.marks.diverged_at is None and (due or item.ended)
+            state = self._batch.state_of(item.at) if wanted else None
+            size += sum(array.nbytes for array in (state or {}).values())
+            yield None if state is None else Saved(item.marks, item.seconds, state)
         if due:
             self._state_size, self._state_age = size, 0.0
 

@@ -64,9 +64,6 @@ class Batch:
     items: Sequence[Any]
     """The trajectories, each with the methods of Trainer except `advance` and `error`."""
 
-    savable: bool = True
-    """Whether the items' states suffice to continue."""
-
     best: Mapping[str, Any] | None = None
     """Weights kept by early stopping with `patience`; batches of one only."""
 
@@ -77,6 +74,10 @@ class Batch:
     def advance(self, iterations: int) -> StepValues:
         """Train all items, by at least one iteration; fewer steps if a batch of one has stopped."""
         raise NotImplementedError
+
+    def state_of(self, at: int) -> dict[str, npt.NDArray[Any]] | None:
+        """Return what is needed to continue an item; None if its trainer cannot."""
+        return checked_state(self.items[at]) if resumable(self.items[at]) else None
 
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
         """Continue from one state for each item, all at one step."""

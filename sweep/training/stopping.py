@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from sweep.training.curve import joined_points
 from sweep.training.protocol import (
@@ -18,6 +19,9 @@ from sweep.training.protocol import (
     resumable,
     snapshot,
 )
+
+OWN = "sweep.stopping/"
+"""Prefix of what early stopping adds to a trainer's state."""
 
 
 class Stopping(Batch):
@@ -39,7 +43,6 @@ class Stopping(Batch):
         self._rewinds = resumable(self._trainer)
         self._step = self._best_step = 0
         self._least = math.inf
-        self.savable = patience is None  # the best weights are not saved
         first = batch.now()
         self._first = replace(first, stopped=bool(first.errors[0, 0] <= self._target))
         if patience is not None:
@@ -54,8 +57,23 @@ class Stopping(Batch):
     def now(self) -> StepValues:
         return self._first
 
+    def state_of(self, at: int) -> dict[str, npt.NDArray[Any]] | None:
+        """Return the trainer's state; with `patience` also the best weights and their step."""
+        state = self._batch.state_of(at)
+        if state is not None and self.best is not None:
+            own = {"steps": [self._step, self._best_step], "least": self._least}
+            own |= {f"best/{name}": value for name, value in self.best.items()}
+            state |= {OWN + name: np.array(value) for name, value in own.items()}
+        return state
+
     def restore(self, states: Sequence[Mapping[str, Any]]) -> None:
-        self._batch.restore(states)
+        (state,) = states
+        self._batch.restore([{name: state[name] for name in state if not name.startswith(OWN)}])
+        if self.best is not None:
+            self._step, self._best_step = map(int, state[f"{OWN}steps"])
+            self._least = float(state[f"{OWN}least"])
+            arrays = {name: np.asarray(state[f"{OWN}best/{name}"]) for name in self.best}
+            self.best = {n: array if array.ndim else float(array) for n, array in arrays.items()}
 
     def close(self) -> None:
         self._batch.close()

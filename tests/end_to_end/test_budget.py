@@ -34,9 +34,20 @@ def test_budget_of_seconds_ends_between_batches_of_jobs(tmp_path: Path) -> None:
     assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 2
 
 
+EARLY = [
+    *("data.inputs=[[0.1],[0.4],[0.6],[0.9]]", "data.targets=[[0.2],[0.3],[0.9],[0.4]]"),
+    *("data.validation=0.5", "network.layers=[auto,3,auto]", "network.init.scheme=normal"),
+    *("network.activation=tanh", "rule=gradient", "stop.patience=30000000"),
+]
+"""A run whose best weights are at a step long before the budget ends it."""
+
+
 @pytest.mark.slow
-def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(tmp_path: Path) -> None:
-    axes = ["lr=0.001,0.002", "iters=1000,60000000"]
+@pytest.mark.parametrize("changes", [[], EARLY], ids=["plain", "stop.patience"])
+def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(
+    changes: list[str], tmp_path: Path
+) -> None:
+    axes = ["lr=0.001,0.002", "iters=1000,30000000", *changes]
     ended = run_here(["-m", *axes, "budget.seconds=0.5"], tmp_path)
     assert ended.code == 0 and "The budget is spent; not done: " in ended.out, ended
     assert len(list(tmp_path.glob("outputs/reports/*/report.md"))) == 1

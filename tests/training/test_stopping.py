@@ -98,10 +98,16 @@ def test_patience_ends_after_the_best_step_and_keeps_its_weights(kind: str) -> N
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("length", [1, 3, 17, 10**6])
 def test_slices_change_nothing(kind: str, length: int) -> None:
-    training, history = Training(Stopping(batch(kind), patience=7), [[45, 300]]), History([45, 300])
+    """With each slice begun by a new worker where the trainer can be restored."""
+    cuts, saved = [45, 300], None
+    training, history = Training(Stopping(batch(kind), patience=7), [cuts]), History(cuts)
     found: list[RunResult] = []
     while not training.done:
         found += history.add(training.advance(iterations=length).parts[0])
+        saved = history.saved
+        if kind == "kept" and history.left:
+            training = Training(Stopping(batch(kind), patience=7), [[*history.left]], [saved])
+    assert (saved is None) == (kind != "kept")
     assert [one.best_weights for one in found] == [{"step": 40.0}] * 2
     assert [one.stopped_at for one in found] == [None, 47]
     assert found[1].errors.tolist() == ERRORS[:48].tolist()
