@@ -34,7 +34,7 @@ UNTOUCHED = version.VersionBase.instance().version_base
 def isolation(folder: Path) -> Iterator[None]:
     """Work in `folder`; restore all globals that a command may change.
 
-    These are the working folder, the environment, the import path, Hydra, MLflow and logging.
+    These are the working folder, the environment, the import path, Hydra and logging.
     """
     environment, before = dict(os.environ), Path.cwd()
     root, path = logging.getLogger(), sys.path[:]
@@ -46,8 +46,6 @@ def isolation(folder: Path) -> Iterator[None]:
     finally:
         os.chdir(before)
         _forget_hydra()
-        if "mlflow" in sys.modules:
-            _forget_mlflow()
         for handler in {*root.handlers} - {*handlers}:
             handler.close()
         for logger in root.manager.loggerDict.values():
@@ -63,14 +61,6 @@ def _forget_hydra() -> None:
     GlobalHydra.instance().clear()
     HydraConfig.instance().cfg = None
     version.VersionBase.instance().version_base = UNTOUCHED
-
-
-def _forget_mlflow() -> None:
-    """Clear the tracking address, if a test or the program set one for the whole process."""
-    import mlflow
-
-    if mlflow.is_tracking_uri_set():
-        mlflow.set_tracking_uri(None)  # type: ignore[arg-type]
 
 
 def run_here(

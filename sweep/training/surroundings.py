@@ -10,9 +10,13 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import find_spec
+from typing import Any, NoReturn
 
 from sweep.checks import escaped
+from sweep.errors import RunFailed
 
 
 @dataclass(frozen=True)
@@ -102,6 +106,70 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
                     if value is not None:
                         os.environ[name] = value
                 _before.clear()
+
+
+STORE_CALLS = ("set_tracking_uri", "set_experiment", "create_experiment")
+"""Functions of MLflow that choose where it logs; they raise RunFailed in training code."""
+
+NOWHERE = {"MLFLOW_TRACKING_URI": "nowhere:"}
+"""For MLflow calls of a module that is imported: there is no run yet."""
+
+
+@contextmanager
+def importing(module: str) -> Iterator[None]:
+    """Import a module of training code within: it cannot choose where MLflow logs, then or later.
+
+    MLflow is not imported for this. Changes of its environment variables are undone.
+    """
+    if "mlflow" in sys.modules:
+        _refuse_store_calls()
+    elif not any(isinstance(finder, _MlflowFinder) for finder in sys.meta_path):
+        sys.meta_path.insert(0, _MlflowFinder())
+    if module in sys.modules:  # other threads may be in training
+        yield
+        return
+    before = {name: text for name, text in os.environ.items() if name.startswith("MLFLOW_")}
+    os.environ.update(NOWHERE)
+    try:
+        yield
+    finally:
+        for name in [name for name in os.environ if name.startswith("MLFLOW_")]:
+            del os.environ[name]
+        os.environ.update(before)
+
+
+class _MlflowFinder(MetaPathFinder):
+    """Replaces STORE_CALLS as soon as something imports MLflow."""
+
+    def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
+        if name != "mlflow":
+            return None
+        sys.meta_path.remove(self)
+        spec = find_spec(name)
+        if spec is not None and spec.loader is not None:
+            execute = spec.loader.exec_module
+
+            def exec_module(module: Any) -> None:
+                execute(module)
+                _refuse_store_calls()
+
+            spec.loader.exec_module = exec_module  # type: ignore[method-assign]
+        return spec
+
+
+def _refuse_store_calls() -> None:
+    def refusing(name: str) -> Any:
+        def refuse(*_: Any, **__: Any) -> NoReturn:
+            raise RunFailed(
+                f"mlflow.{name} is called; leave it out, as the sweep names its own store and "
+                "experiment (tracking.uri, tracking.experiment)."
+            )
+
+        return refuse
+
+    for name in STORE_CALLS:
+        for module in ("mlflow", "mlflow.tracking", "mlflow.tracking.fluent"):
+            setattr(sys.modules[module], name, refusing(name))
 
 
 ONE_THREAD = dict.fromkeys(

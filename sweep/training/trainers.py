@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import inspect
@@ -10,7 +9,6 @@ import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,15 +17,12 @@ from sweep.errors import ConfigError, RunFailed
 from sweep.training.function import Function
 from sweep.training.protocol import Batch, BatchOfOne
 from sweep.training.stopping import Stopping
-from sweep.training.surroundings import hold_blas
+from sweep.training.surroundings import hold_blas, importing
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
 
 METHODS = ("advance", "error", "weights")
-
-STORE_CALLS = ("set_tracking_uri", "set_experiment", "create_experiment")
-"""Functions of MLflow that choose where it logs."""
 
 GIVEN = ("data", "lr", "network", "seed")
 """Values passed to a user's trainer if it has a parameter of that name."""
@@ -42,11 +37,16 @@ def locate(target: str) -> Callable[..., Any]:
     if os.getcwd() not in sys.path and "" not in sys.path:
         sys.path.append(os.getcwd())  # `python -m` does this, the script `sweep` does not
     try:
-        _check_calls(target, module_name)
-        found = getattr(importlib.import_module(module_name), name)
-    except ConfigError:
-        raise
+        with importing(module_name):
+            found = getattr(importlib.import_module(module_name), name)
+    except RunFailed as error:
+        raise ConfigError(f"trainer._target_={target}: as it is imported, {error}") from error
     except Exception as error:
+        if type(error).__module__.startswith("mlflow"):
+            raise ConfigError(
+                f"trainer._target_={target}: as it is imported, MLflow is called "
+                f"({type(error).__name__}); call it in training, when the sweep's store is open."
+            ) from error
         raise ConfigError(
             f"trainer._target_={target}: it cannot be imported ({type(error).__name__}: {error}); "
             "name a class or a function as package.module.name."
@@ -71,28 +71,6 @@ def locate(target: str) -> Callable[..., Any]:
             "a trainer has advance(iterations), error() and weights()."
         )
     return found
-
-
-def _check_calls(target: str, module: str) -> None:
-    """Raise ConfigError if the file of a module, not imported yet, chooses another MLflow store.
-
-    Code below ``if __name__ == "__main__"`` is left alone.
-    """
-    spec = None if module in sys.modules else find_spec(module)
-    path = Path(str(spec.origin if spec else ""))
-    if path.suffix != ".py" or b"mlflow" not in (source := path.read_bytes()):
-        return
-    for part in ast.parse(source).body:
-        if isinstance(part, ast.If) and "'__name__'" in ast.dump(part.test):
-            continue
-        for call in (node for node in ast.walk(part) if isinstance(node, ast.Call)):
-            called = ast.unparse(call.func)
-            if called.rpartition(".")[2] in STORE_CALLS:
-                raise ConfigError(
-                    f"trainer._target_={target}: line {call.lineno} of {path.name} calls {called}; "
-                    "leave it out, as the sweep names its own store and experiment "
-                    "(tracking.uri, tracking.experiment)."
-                )
 
 
 def is_function(trainer: object) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import time
@@ -196,18 +197,35 @@ def test_class_that_cannot_train_is_refused_in_one_sentence(
     assert "\n" not in str(caught.value)
 
 
-def test_file_that_chooses_another_store_is_refused_before_it_is_imported(importable: Path) -> None:
-    file = importable / "storing.py"
-    train = "def train(lr):\n    yield lr\n"
-    file.write_text(f"import mlflow\nmlflow.set_experiment('mine')\n{train}")
-    told = r"storing\.train: line 2 of storing\.py calls mlflow\.set_experiment; leave it out"
-    with pytest.raises(ConfigError, match=told):
-        locate("storing.train")
-    assert "storing" not in sys.modules
-    guard = "if __name__ == '__main__':\n    mlflow.set_experiment('mine')\n"
-    file.write_text(f"import mlflow\n{train}{guard}")
-    assert locate("storing.train").__name__ == "train"
-    sys.modules.pop("storing")
+CHOOSING = {
+    "mlflow.set_experiment('mine')": r"imported, mlflow\.set_experiment is called; leave it out",
+    "mlflow.set_tracking_uri('sqlite:///own.db')": r"mlflow\.set_tracking_uri is called",
+    "mlflow.tracking.fluent.create_experiment('mine')": r"mlflow\.create_experiment is called",
+    "mlflow.start_run()": r"as it is imported, MLflow is called \(Unsupported.*call it in training",
+    "os.environ['MLFLOW_TRACKING_URI'] = 'sqlite:///own.db'": "",
+    "def main():\n    mlflow.set_experiment('mine')": "",
+}
+"""What a module may do as it is imported, and what is told of it."""
+
+
+@pytest.mark.parametrize("line", CHOOSING)
+def test_what_a_trainer_imports_cannot_choose_another_store(
+    line: str, importable: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///given.db")
+    (importable / "helping.py").write_text(f"import os\nimport mlflow.tracking.fluent\n{line}\n")
+    (importable / "storing.py").write_text("import helping\ndef train(lr):\n    yield lr\n")
+    try:
+        if told := CHOOSING[line]:
+            with pytest.raises(ConfigError, match=rf"trainer\._target_=storing\.train: .*{told}"):
+                locate("storing.train")
+        else:
+            assert locate("storing.train").__name__ == "train"
+        assert os.environ["MLFLOW_TRACKING_URI"] == "sqlite:///given.db"
+        assert not list(Path.cwd().glob("*.db"))
+    finally:
+        for name in ("helping", "storing"):
+            sys.modules.pop(name, None)
 
 
 def test_class_is_found_in_the_callers_folder_under_an_installed_command(
