@@ -22,10 +22,10 @@ from collections import Counter
 from pathlib import Path
 
 from benchmarks.overhead import ROOT, rates
+from sweep.config.settings import Tracking
 from sweep.tracking import results
 from sweep.tracking.entities import Point
 from sweep.tracking.session import Session
-from sweep.tracking.settings import Tracking
 
 SHOWN = 9
 
@@ -66,7 +66,10 @@ def profiled(arguments: list[str], folder: Path) -> pstats.Stats:
 
 def recording(runs: int, folder: Path) -> pstats.Stats:
     """Record runs as the process beside a sweep does, with 46 values and four files each."""
-    session, tracking = Session(print, lambda: False, os.getpid()), Tracking("local", folder)
+    session, tracking = (
+        Session(print, lambda: False, os.getpid()),
+        Tracking(kind="local", outputs=folder),
+    )
     session.open_store(tracking)
     sweep_id = "20260101-000000-aaaa"
     session.start_sweep(sweep_id, {"cells": []}, {})

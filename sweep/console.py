@@ -111,8 +111,7 @@ def page_address(options: Settings) -> str:
     """Return the address of MLflow's pages, without a password."""
     if options.tracking.kind == "local":
         return ADDRESS
-    uri = options.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
-    return without_password(uri).rstrip("/") + "/"
+    return options.tracking.location.rstrip("/") + "/"
 
 
 def _override(key: str, value: str) -> str:

@@ -59,19 +59,18 @@ def export(config: DictConfig) -> None:
     from sweep.config.settings import Tracking, settings
     from sweep.errors import ConfigError, StoreError
     from sweep.tracking import read
-    from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
     plain = plain_values(config)
     options = settings(plain, Path.cwd())
-    store = open_store(from_options(options), mode="read")
+    store = open_store(options.tracking, mode="read")
     sweep = read.find_sweep(store, str(plain["sweep"]))
     runs = read.sweep_runs(store, sweep.sweep_id)
     to = plain["to"]
     target = options.outputs / "exports" / sweep.sweep_id if to is None else Path.cwd() / str(to)
     if target.exists() or target.is_symlink():
         raise ConfigError(f"to={target}: it exists already; name one that does not.")
-    local = Tracking(kind="local", experiment="sweep", uri=None)
+    local = Tracking(kind="local", experiment="sweep", outputs=target)
     there = options.model_copy(update={"outputs": target, "tracking": local})
     try:
         with _appearing(target) as folder, _new_store(folder) as new:
@@ -113,11 +112,13 @@ def _appearing(target: Path) -> Iterator[Path]:
 @contextmanager
 def _new_store(folder: Path) -> Iterator[Store]:
     """Open the store of a folder and close it, leaving no log beside the database and no locks."""
+    from sweep.config.settings import Tracking
     from sweep.tracking import database
-    from sweep.tracking.settings import Tracking
     from sweep.tracking.store import open_store
 
-    store = open_store(Tracking("local", folder), mode="write", echo=lambda sentence: None)
+    store = open_store(
+        Tracking(kind="local", outputs=folder), mode="write", echo=lambda sentence: None
+    )
     yield store
     database.close_all()
     shutil.rmtree(store.tracking.locks, ignore_errors=True)

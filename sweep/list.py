@@ -28,11 +28,10 @@ def list_sweeps(config: DictConfig) -> None:
     from sweep.cli.plain import plain_values
     from sweep.config.settings import settings
     from sweep.tracking import read
-    from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
     options = settings(plain_values(config), Path.cwd())
-    store = open_store(from_options(options), mode="read")
+    store = open_store(options.tracking, mode="read")
     sweeps = read.list_sweeps(store)
     if not sweeps:
         console.echo(f"{store.where} holds no sweep of experiment {store.tracking.experiment}.")

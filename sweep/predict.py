@@ -34,7 +34,6 @@ def predict(config: DictConfig) -> None:
     from sweep.config.validation import validated
     from sweep.errors import ConfigError, StoreError
     from sweep.model import model_of
-    from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
     from sweep.training.data.files import open_source, paths_of
 
@@ -52,7 +51,7 @@ def predict(config: DictConfig) -> None:
         raise ConfigError(f"to={plain['to']}: name a file that ends with .csv.")
     if target is not None and (target.exists() or target.is_symlink()):
         raise ConfigError(f"to={plain['to']}: it exists already; name a file that does not.")
-    store = open_store(from_options(settings(plain, Path.cwd())), mode="read")
+    store = open_store(settings(plain, Path.cwd()).tracking, mode="read")
     run = _run(store, str(plain["run"]), str(plain["sweep"]))
     if run.outcome != "completed":
         raise ConfigError(f"run={run.run_id} is {run.outcome}: name a run that is completed.")

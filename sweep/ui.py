@@ -24,7 +24,7 @@ from sweep.errors import ConfigError, StoreError
 if TYPE_CHECKING:
     from omegaconf import DictConfig
 
-    from sweep.tracking.settings import Tracking
+    from sweep.config.settings import Tracking
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -44,11 +44,10 @@ def ui(config: DictConfig) -> None:
     from sweep.cli.plain import plain_values
     from sweep.config.settings import settings
     from sweep.engine.signals import stop_on_signals
-    from sweep.tracking.settings import from_options
 
     plain = plain_values(config)
     options = settings(plain, Path.cwd())
-    tracking, wanted = from_options(options), str(plain["sweep"])
+    tracking, wanted = options.tracking, str(plain["sweep"])
     with stop_on_signals() as stop:
         if tracking.kind != "local":
             _links(tracking, wanted)(console.page_address(options))

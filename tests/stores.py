@@ -7,9 +7,9 @@ from typing import Any
 
 from mlflow.entities import Run
 
+from sweep.config.settings import Tracking
 from sweep.tracking import read
 from sweep.tracking.read import StoredRun
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 
 FILES = ("config.yaml", "curve.parquet", "weights.json", "weights.npz", "thresholds.json")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.tracking import read
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.commands import run_here
 from tests.processes import Ended
@@ -38,7 +38,9 @@ def test_list_shows_the_sweeps_newest_first(folder: Path) -> None:
 
 @pytest.mark.slow
 def test_name_note_and_tags_are_in_mlflow_and_in_the_report(folder: Path) -> None:
-    sweep = read.find_sweep(open_store(Tracking("local", folder / "outputs"), mode="read"), "first")
+    sweep = read.find_sweep(
+        open_store(Tracking(kind="local", outputs=folder / "outputs"), mode="read"), "first"
+    )
     tags = {key: sweep.tags[key] for key in ("sweep.name", "paper", "n", "mlflow.runName")}
     assert tags == {
         "sweep.name": "first", "paper": "figure3", "n": "2", "mlflow.runName": sweep.sweep_id,

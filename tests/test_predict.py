@@ -11,12 +11,12 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_dir
 
+from sweep.config.settings import Tracking
 from sweep.errors import ConfigError, SweepError
 from sweep.model import Model, model_of
 from sweep.predict import predict
 from sweep.tracking import read
 from sweep.tracking.read import StoredRun
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.training.data import load_data
 from sweep.training.data.files import Source, open_source
@@ -74,7 +74,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def runs(home: Path) -> list[StoredRun]:
-    store = open_store(Tracking("local", home / "outputs"), mode="read")
+    store = open_store(Tracking(kind="local", outputs=home / "outputs"), mode="read")
     return read.sweep_runs(store, read.find_sweep(store, "last").sweep_id)
 
 

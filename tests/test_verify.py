@@ -19,10 +19,10 @@ import pytest
 import yaml
 
 from sweep.checks import plain_text
+from sweep.config.settings import Tracking
 from sweep.engine.signals import StopRequest
 from sweep.errors import NotFoundError
 from sweep.tracking.read import histories
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.training.history import RunResult
 from sweep.verify.check import Verdict, named, prepared, totals, verdicts
@@ -99,7 +99,7 @@ class Store:
 
     def verdicts(self, sweep: str = "last", run: str | None = None) -> list[Verdict]:
         """Verify in this process; return the verdicts that are not `equal`."""
-        store = open_store(Tracking("local", self.folder / "outputs"), mode="read")
+        store = open_store(Tracking(kind="local", outputs=self.folder / "outputs"), mode="read")
         stored, plan, runs = named(store, sweep, run)
         found, cases = prepared(runs, plan, Path(plan["base"]))
         found += verdicts(cases, PLATFORM, partial(histories, store), StopRequest())

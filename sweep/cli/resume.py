@@ -39,11 +39,10 @@ def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
     Raises NotFoundError if there is no store, no such sweep, or no plan.
     """
     from sweep.tracking import read
-    from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
     assert options.resume is not None
-    sweep = read.find_sweep(open_store(from_options(options), mode="read"), options.resume)
+    sweep = read.find_sweep(open_store(options.tracking, mode="read"), options.resume)
     document = sweep.plan()
     if not document:
         raise NotFoundError(

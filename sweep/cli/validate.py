@@ -202,9 +202,9 @@ def _prepare(config: DictConfig) -> None:
         print_run(spec, options)
         raise SystemExit(0)
     if options.tracking.kind == "server":
-        from sweep.tracking.settings import from_options, probe_server
+        from sweep.tracking.settings import probe_server
 
-        probe_server(from_options(options))
+        probe_server(options.tracking)
     hydra = config.hydra
     folder = Path(hydra.run.dir)
     named = any(str(text).startswith("hydra.run.dir=") for text in hydra.overrides.hydra)

@@ -5,6 +5,7 @@ Import this module lazily: it loads pydantic.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
+from sweep.checks import without_password
 from sweep.config.models import Flag, Group, Open, Positive, Whole
 from sweep.config.validation import validated
 
@@ -41,15 +43,22 @@ def _tuple(value: Any) -> Any:
 
 
 class Tracking(Group):
-    """The group `tracking`."""
+    """The group `tracking`: the store of a command, SQLite below `outputs` or a server at `uri`."""
 
     kind: Literal["local", "server"] = Field(description="use local or server")
     experiment: str = Field(
-        pattern=r"\S", max_length=250, description="give a name of 1 to 250 characters"
+        default="sweep",
+        pattern=r"\S",
+        max_length=250,
+        description="give a name of 1 to 250 characters",
     )
     uri: str | None = Field(
-        None, description="give the server's address and write tracking=server too, or leave it out"
+        default=None,
+        description="give the server's address and write tracking=server too, or leave it out",
     )
+    outputs: Path = Field(
+        default=Path(), exclude=True, description="set outputs=FOLDER"
+    )  # absolute
 
     @field_validator("uri")
     @classmethod
@@ -57,6 +66,39 @@ class Tracking(Group):
         if uri is not None and info.data.get("kind") == "local":
             raise ValueError(uri)
         return uri
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of a local store."""
+        return self.outputs / "mlflow.db"
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of a local store's artifacts, with a subfolder for each run id."""
+        return self.outputs / "artifacts"
+
+    @property
+    def locks(self) -> Path:
+        """The folder of lock files."""
+        return self.outputs / ".locks"
+
+    @property
+    def address(self) -> str:
+        """MLflow's tracking URI; `MLFLOW_TRACKING_URI` is the default of a server's."""
+        if self.kind == "local":
+            return f"sqlite:///{self.database}"
+        return self.uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+
+    @property
+    def location(self) -> str:
+        """The database's path or the server's address without a password, for messages."""
+        return str(self.database) if self.kind == "local" else without_password(self.address)
+
+    @property
+    def name(self) -> str:
+        """The store and its experiment, for messages, without a password."""
+        where = "the local store" if self.kind == "local" else self.location.rstrip("/")
+        return f"{where}, experiment '{self.experiment}'"
 
 
 class Budget(Group):
@@ -121,4 +163,6 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     Raises ConfigError with one message for each mistake.
     """
     found = validated(Settings, config)
-    return found.model_copy(update={"outputs": (cwd / found.outputs).resolve()})
+    outputs = (cwd / found.outputs).resolve()
+    tracking = found.tracking.model_copy(update={"outputs": outputs})
+    return found.model_copy(update={"outputs": outputs, "tracking": tracking})

@@ -34,13 +34,17 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
             key, owner, node = f"{key}.{name}".lstrip("."), nested, node.get(name)
             name, *below = below
         if not isinstance(node, Mapping):
-            keys = list(owner.model_fields)
+            keys = _keys(owner)
             advice = f"it has the keys {', '.join(keys)}; write {key}.{keys[0]}=VALUE"
             messages[key] = invalid_value(key, node, advice)
             continue
         key = f"{key}.{name}".lstrip(".")
         messages.setdefault(key, _message(owner, node, key, str(name), one["type"]))
     raise ConfigError(*messages.values())
+
+
+def _keys(model: type[BaseModel]) -> list[str]:
+    return [key for key, field in model.model_fields.items() if not field.exclude]
 
 
 def _nested(model: type[BaseModel], name: Any) -> type[BaseModel] | None:
@@ -56,7 +60,7 @@ def _message(
     fields = model.model_fields
     value = values.get(name)
     if kind == "extra_forbidden":
-        return no_such_key(key.rpartition(".")[0], name, fields)
+        return no_such_key(key.rpartition(".")[0], name, _keys(model))
     advice = str(fields[name].description)
     number = _number(value) if isinstance(value, str) else None
     if number is not None and _accepts(model, {**values, name: number}, name):

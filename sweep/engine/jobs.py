@@ -18,7 +18,6 @@ from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep, store_needed
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.tracking.session import Session
-from sweep.tracking.settings import from_options
 from sweep.training.surroundings import Failure
 
 
@@ -40,7 +39,7 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     # the budget is that of the whole sweep
     options = options.model_copy(update={"budget": Budget(seconds=None, runs=None)})
     with stop_on_signals() as stop, start_recorder(console.notice, stop, inline=True) as recorder:
-        joined = recorder.call(Session.join_sweep, from_options(options), sweep_id)
+        joined = recorder.call(Session.join_sweep, options.tracking, sweep_id)
         experiment_id, parent_run_id, document = joined
         sweep = Sweep(sweep_id, _plan_of_job(document, spec), options, recorder, stop)
         sweep.experiment_id, sweep.parent_run_id = experiment_id, parent_run_id

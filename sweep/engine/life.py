@@ -27,7 +27,6 @@ from sweep.errors import StoreError, StoreLost
 from sweep.question import question_of
 from sweep.tracking.entities import platform_tags
 from sweep.tracking.session import Session
-from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
     from sweep.report.build import Report
@@ -127,7 +126,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
     new, estimated = opening.parent_run_id is None, None
     with stop.interruptible():  # the sweep does not exist yet
         need = disk_bytes(plan.cells) if new else 0  # a resumed sweep is checked below
-        opened = recorder.submit(Session.open_store, from_options(options), need)
+        opened = recorder.submit(Session.open_store, options.tracking, need)
         if new and not options.reuse:
             estimated = _foreseen(opening, plan.cells)  # also loads the training code
         # Import what the end needs while the recorder opens the store.

@@ -24,7 +24,6 @@ from sweep.tracking.entities import run_name, run_tags
 from sweep.tracking.recorder import Recorder
 from sweep.tracking.results import RunRecord
 from sweep.tracking.session import Session
-from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun
@@ -69,8 +68,7 @@ class Recording(Listener):
         self, options: Settings, owner: str, recorder: Recorder, stop: StopRequest, runs: int = 1
     ) -> None:
         self.options, self.recorder, self.stop = options, recorder, stop
-        self.tracking = from_options(options)
-        self.folder = results.folder_of(self.tracking.outputs, owner)
+        self.folder = results.folder_of(options.outputs, owner)
         self.progress = ProgressDisplay(0, runs)
         self.experiment_id = ""  # known once the store is open
         self.waiting: dict[int, Path] = {}  # result files to be stored, by grid point index
@@ -127,7 +125,7 @@ class Recording(Listener):
             self._begun[cell.index] = _Begun(self._record(cell), cell, time.monotonic())
 
     def _record(self, cell: Cell) -> RunRecord:
-        now, store = time.time_ns() // 1_000_000, self.tracking.name
+        now, store = time.time_ns() // 1_000_000, self.options.tracking.name
         return RunRecord(store, cell.index, cell.name, cell.params(), self.tags(cell), now)
 
     def reuse(self, cell: Cell, run: StoredRun) -> bool:
@@ -151,11 +149,11 @@ class Recording(Listener):
             run_id = self.recorder.result(active) if active.done() else None
             if run_id is None and not self.stop():
                 console.notice(
-                    f"{self.tracking.location} does not answer: {cell.name} begins, and what its "
-                    "training code itself logs to MLflow is no part of its run."
+                    f"{self.options.tracking.location} does not answer: {cell.name} begins, and "
+                    "what its training code itself logs to MLflow is no part of its run."
                 )
         name = run_name(cell.name)
-        return training_environment(self.tracking, self.experiment_id, run_id, name)
+        return training_environment(self.options.tracking, self.experiment_id, run_id, name)
 
     def ready(self, trajectory: Trajectory) -> bool:
         """Return whether the run for `environment` is created, or was waited for long enough."""
@@ -268,7 +266,7 @@ class Recording(Listener):
         again = "last" if owner.parent.name == "sweeps" else owner.name
         count = len(self.waiting)
         return (
-            f"{self.tracking.location} does not answer: {count} "
+            f"{self.options.tracking.location} does not answer: {count} "
             f"{'result waits' if count == 1 else 'results wait'} in {self.folder}; start the "
             f"server and run the command again with resume={again}."
         )

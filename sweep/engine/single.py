@@ -20,7 +20,6 @@ from sweep.progress import ProgressDisplay
 from sweep.tracking import results
 from sweep.tracking.entities import run_metrics
 from sweep.tracking.session import Session
-from sweep.tracking.settings import from_options
 from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def resume_single(options: Settings) -> bool:
     record = results.read(path)
     if record is None:
         raise NotFoundError(f"resume={options.resume}: {path} is not whole; run it again.")
-    if record.store != from_options(options).name:
+    if record.store != options.tracking.name:
         raise NotFoundError(f"resume={options.resume}: its result is for {record.store}.")
     with _opened(options, owner.name) as single:
         single.waiting[0] = path
@@ -165,7 +164,7 @@ class _Single(Recording):
     def _open(self) -> Future[tuple[str, list[str]]]:
         """Open the store if it is not open, or if opening it failed."""
         if self._opened is None or not self._is_open():
-            arguments = self.tracking, 0, f"runs/{self.id}/lock"
+            arguments = self.options.tracking, 0, f"runs/{self.id}/lock"
             self._opened = self.recorder.submit(Session.open_store, *arguments)
         return self._opened
 

@@ -11,7 +11,6 @@ from sweep.config.settings import Settings
 from sweep.engine.plan import Cell, Plan
 from sweep.errors import NotFoundError
 from sweep.tracking import results
-from sweep.tracking.settings import from_options
 
 if TYPE_CHECKING:
     from sweep.engine.sweep import Sweep
@@ -33,7 +32,7 @@ def _waiting(plan: Plan, options: Settings, sweep_id: str) -> tuple[dict[int, Pa
 
     Useless are files that are incomplete, of an unfinished run, or of another plan.
     """
-    tracking = from_options(options)
+    tracking = options.tracking
     found = results.waiting(results.folder_of(tracking.outputs, f"sweeps/{sweep_id}"))
     useful, useless = {}, []
     for cell in plan.cells:
@@ -59,7 +58,7 @@ def stored_cells(plan: Plan, options: Settings, sweep_id: str) -> list[Cell]:
     if options.resume is None and not options.reuse:
         return []
     try:
-        store = open_store(from_options(options), mode="read")
+        store = open_store(options.tracking, mode="read")
     except NotFoundError:
         return []
     if options.resume is not None:

@@ -28,14 +28,13 @@ def report(config: DictConfig) -> None:
     from sweep.config.settings import settings
     from sweep.report.build import build_comparison, build_report
     from sweep.tracking import locks, read
-    from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
 
     plain = plain_values(config)
     options = settings(plain, Path(HydraConfig.get().runtime.cwd))
     wanted = _compared(plain["compare"]) or [str(plain["sweep"])]
-    open_store(from_options(options), mode="read")  # NotFoundError if there is no store
-    store = open_store(from_options(options), mode="write")
+    open_store(options.tracking, mode="read")  # NotFoundError if there is no store
+    store = open_store(options.tracking, mode="write")
     for sentence in locks.recover(store):
         console.echo(sentence)
     found = [read.find_sweep(store, sweep) for sweep in wanted]

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sweep.tracking.settings import Tracking
+    from sweep.config.settings import Tracking
 
 __all__ = ["end_active_runs", "scratch_environment", "set_defaults", "training_environment"]
 

@@ -20,9 +20,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment
 from sqlalchemy import Engine, event
 
+from sweep.config.settings import Tracking
 from sweep.errors import StoreError, StoreVersionError
 from sweep.tracking.locks import acquire
-from sweep.tracking.settings import Tracking, exists, retry, translated
+from sweep.tracking.settings import exists, retry, translated
 
 STORE_TAG = "sweep.store"
 """Tag of experiments created by sweep, whose artifact addresses may be rewritten."""

@@ -22,11 +22,11 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.config.settings import Tracking
 from sweep.errors import StoreError, UnreachableError
 from sweep.tracking import read, results
 from sweep.tracking.artifacts import CONFIG, config_bytes
 from sweep.tracking.entities import entity_name, is_plain_id, short
-from sweep.tracking.settings import Tracking
 
 if TYPE_CHECKING:
     import filelock

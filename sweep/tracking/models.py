@@ -27,7 +27,6 @@ from sweep.tracking.artifacts import (
     read_config,
     read_weights,
 )
-from sweep.tracking.settings import from_options
 from sweep.tracking.store import open_store
 from sweep.training.data.files import Source
 
@@ -75,7 +74,7 @@ def log_model(options: Settings, run_id: str) -> str:
     Raises ConfigError if the run has no network of the built-in trainer, StoreError if the store
     cannot be written.
     """
-    store = open_store(from_options(options), mode="read")
+    store = open_store(options.tracking, mode="read")
     run = read.find_run(store, run_id)
     model = model_of(run.config(), run.weights(), run.preparation(), what=f"run {run_id}")
     labels = model.columns[:1] if model.labels is not None else []

@@ -20,9 +20,10 @@ from sweep.tracking.entities import NOTE, NOTE_LENGTH, entity_name, short, short
 from sweep.tracking.locks import HEARTBEAT, Beat, recover
 from sweep.tracking.read import SUPERSEDED, StoredRun, StoredSweep
 from sweep.tracking.runs import RunWriter, busy
-from sweep.tracking.settings import Tracking, probe_space
+from sweep.tracking.settings import probe_space
 
 if TYPE_CHECKING:
+    from sweep.config.settings import Tracking
     from sweep.tracking.store import Store
 
 

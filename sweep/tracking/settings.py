@@ -1,4 +1,4 @@
-"""The store of a command, checks before it is opened, and retries of calls to it.
+"""Checks of a store before it is opened, and retries of calls to it.
 
 MLflow is not loaded here.
 """
@@ -6,16 +6,14 @@ MLflow is not loaded here.
 from __future__ import annotations
 
 import errno
-import os
 import re
 import shutil
 import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sweep.checks import without_password
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
@@ -23,7 +21,7 @@ from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableEr
 if TYPE_CHECKING:
     from mlflow.exceptions import MlflowException
 
-    from sweep.config.settings import Settings
+    from sweep.config.settings import Tracking
 
 T = TypeVar("T")
 Echo = Callable[[str], None]
@@ -48,71 +46,6 @@ CAUSES = {
     "unable to open database": "the database cannot be opened; check the permissions of its folder",
 }
 """Part of an error text of SQLite or the system -> its message."""
-
-
-@dataclass(frozen=True)
-class Tracking:
-    """The store of a command.
-
-    Attributes
-    ----------
-    kind
-        ``local``: SQLite below `outputs`. ``server``: an MLflow server at `uri`.
-    outputs
-        Absolute folder of all written files; with a server, also of results waiting for it.
-    experiment
-        Name of the MLflow experiment.
-    uri
-        The server's address; None for a local store.
-    """
-
-    kind: Literal["local", "server"]
-    outputs: Path
-    experiment: str = "sweep"
-    uri: str | None = None
-
-    @property
-    def database(self) -> Path:
-        """The SQLite file of a local store."""
-        return self.outputs / "mlflow.db"
-
-    @property
-    def artifacts(self) -> Path:
-        """The folder of a local store's artifacts, with a subfolder for each run id."""
-        return self.outputs / "artifacts"
-
-    @property
-    def locks(self) -> Path:
-        """The folder of lock files."""
-        return self.outputs / ".locks"
-
-    @property
-    def address(self) -> str:
-        """MLflow's tracking URI."""
-        return self.uri or "" if self.kind == "server" else f"sqlite:///{self.database}"
-
-    @property
-    def location(self) -> str:
-        """The database's path or the server's address without a password, for messages."""
-        return str(self.database) if self.kind == "local" else without_password(self.address)
-
-    @property
-    def name(self) -> str:
-        """The store and its experiment, for messages, without a password."""
-        uri = without_password(self.uri or "").rstrip("/")
-        location = "the local store" if self.kind == "local" else uri
-        return f"{location}, experiment '{self.experiment}'"
-
-
-def from_options(options: Settings) -> Tracking:
-    """Return the store named by a command's settings.
-
-    A server's address defaults to the environment variable `MLFLOW_TRACKING_URI`.
-    """
-    if options.tracking.kind == "server":
-        uri = options.tracking.uri or os.environ.get("MLFLOW_TRACKING_URI")
-        return Tracking("server", options.outputs, options.tracking.experiment, uri)
-    return Tracking("local", options.outputs, options.tracking.experiment)
 
 
 def check_address(database: Path) -> None:
@@ -180,13 +113,13 @@ def probe_server(tracking: Tracking) -> None:
     from urllib.parse import urlsplit
     from urllib.request import urlopen
 
-    if not tracking.uri:
+    if not tracking.address:
         raise StoreError(
             "tracking=server: no address; give tracking.uri=http://HOST:PORT or set "
             "MLFLOW_TRACKING_URI."
         )
-    address = without_password(tracking.uri)  # MLflow's first request checks it
-    parts = urlsplit(tracking.uri)
+    address = without_password(tracking.address)  # MLflow's first request checks it
+    parts = urlsplit(tracking.address)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise StoreError(
             f"tracking.uri={address} is not the address of a server; write http://HOST:PORT."

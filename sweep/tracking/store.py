@@ -16,11 +16,11 @@ from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
 from sweep.checks import without_password
+from sweep.config.settings import Tracking
 from sweep.errors import NotFoundError, StoreError, UnreachableError
 from sweep.tracking import database, set_defaults
 from sweep.tracking.artifacts import Artifacts, LocalArtifacts, ServerArtifacts
 from sweep.tracking.settings import (
-    Tracking,
     check_address,
     exists,
     probe_folder,

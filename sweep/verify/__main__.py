@@ -34,12 +34,11 @@ def verify(config: DictConfig) -> None:
     from sweep.errors import RunFailed
     from sweep.tracking.entities import platform_tags
     from sweep.tracking.read import histories
-    from sweep.tracking.settings import from_options
     from sweep.tracking.store import open_store
     from sweep.verify.check import foreign, named, prepared, totals, trajectories, verdicts
 
     plain = plain_values(config, ("sweep", "run", "outputs", "tracking"))
-    store = open_store(from_options(settings(plain, Path.cwd())), mode="read")
+    store = open_store(settings(plain, Path.cwd()).tracking, mode="read")
     sweep, plan, runs = named(store, str(plain["sweep"]), plain["run"])
     base = store.tracking.outputs / str(plan.get("base") or Path.cwd())
     # The configuration's other keys may refer to keys that this command does not have.

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.tracking import read
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.commands import run_here
 from tests.end_to_end.test_launchers import ARGUMENTS, user_folder
@@ -112,7 +112,7 @@ def begun(arguments: list[str], folder: Path) -> Iterator[subprocess.Popen[str]]
 
 def points(folder: Path) -> int:
     """Return how many points the store has of curves whose run is RUNNING."""
-    tracking = Tracking("local", folder / "outputs")
+    tracking = Tracking(kind="local", outputs=folder / "outputs")
     if not tracking.database.exists():
         return 0
     store = open_store(tracking, mode="read")
@@ -156,7 +156,7 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
     folder = user_folder(tmp_path / "user")
     ended = run_here([*ARGUMENTS[:6], *engine.words], folder)
     assert ended.code == 1, ended
-    found = content(Tracking("local", folder / "outputs"))
+    found = content(Tracking(kind="local", outputs=folder / "outputs"))
     assert sorted(run["status"] for run in found.values()) == ["FAILED"] * 2 + ["FINISHED"] * 4
     assert found["lr=0.1,iters=5"]["metrics"]["final_error"] == 0.1 / 2**5
     # The workers outlive the sweep, and must not train by what they once imported.
@@ -165,7 +165,7 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
     arguments = [*ARGUMENTS[:4], "lr=0.1", "iters=5", *engine.words, "outputs=again"]
     ended = run_here(arguments, folder)
     assert ended.code == 0, ended
-    (run,) = content(Tracking("local", folder / "again")).values()
+    (run,) = content(Tracking(kind="local", outputs=folder / "again")).values()
     assert run["metrics"]["final_error"] == 0.1 / 4**5
     # A trainer in a package, and a module of it that the sweep knows nothing of.
     package = folder / "inside"
@@ -180,7 +180,7 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
         (package / "base.py").write_text(new)
         ended = run_here([*arguments[:-1], f"outputs=base{base}"], folder)
         assert ended.code == 0, ended
-        (run,) = content(Tracking("local", folder / f"base{base}")).values()
+        (run,) = content(Tracking(kind="local", outputs=folder / f"base{base}")).values()
         assert run["metrics"]["final_error"] == 0.1 / base**5
 
 
@@ -188,7 +188,7 @@ def test_users_own_trainer_is_found_and_its_failure_is_one_runs_own(
 def test_one_command_starts_a_cluster_of_its_own(name: str, tmp_path: Path) -> None:
     ended = run_here(["-m", "lr=0.1,0.2", "iters=3", f"hydra.launcher.backend={name}"], tmp_path)
     assert ended.code == 0, ended
-    assert_once(Tracking("local", tmp_path / "outputs"))
+    assert_once(Tracking(kind="local", outputs=tmp_path / "outputs"))
 
 
 @pytest.mark.parametrize("name", ENGINES)
@@ -250,7 +250,7 @@ def test_engine_that_goes_away_ends_the_sweep_to_be_resumed(tmp_path: Path) -> N
             ended = finish(process, 120)
     assert ended.code == 1, ended
     assert engine.address in ended.err and "resume=last" in ended.err, ended
-    tracking = Tracking("local", tmp_path / "outputs")
+    tracking = Tracking(kind="local", outputs=tmp_path / "outputs")
     assert sorted(run["status"] for run in content(tracking).values()) == ["FINISHED", "KILLED"]
     assert not [run for run in every_run(tracking) if run.info.status == "RUNNING"]
     ended = run_here(["resume=last", *engine.words], tmp_path)

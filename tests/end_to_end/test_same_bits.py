@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from tests.commands import run_here
 from tests.engine.clusters import running_engine
 from tests.processes import run_sweep
@@ -47,7 +47,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     backwards = [*GRID[:-3], "network.layers=[4,300,300,2],[4,3,2]", "lr=0.5", "iters=40,1"]
     ended = run_here(backwards, folder)
     assert ended.code == 0, ended
-    found = content(Tracking("local", folder / "outputs"))
+    found = content(Tracking(kind="local", outputs=folder / "outputs"))
     assert len(found) == 4
     assert sum(run["weights.npz"] is not None for run in found.values()) == 2
     assert all(run["curve.parquet"] and run["signature"] for run in found.values())
@@ -86,7 +86,7 @@ def test_same_bits_everywhere(
     env: dict[str, str] = {}
     if way in ("dask", "ray"):
         words += request.getfixturevalue(way)
-    tracking = Tracking("local", tmp_path / "outputs")
+    tracking = Tracking(kind="local", outputs=tmp_path / "outputs")
     if store == "server":
         server: Server = request.getfixturevalue("server")
         tracking = server.tracking(tmp_path / "outputs", f"bits-{way}")

@@ -13,8 +13,8 @@ from typing import Any
 
 import yaml
 
+from sweep.config.settings import Tracking
 from sweep.tracking import read
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from tests.processes import Ended
 from tests.stores import run_content
@@ -73,7 +73,9 @@ def assert_brief(ended: Ended, code: int, *told: str, lines: int = 3) -> None:
 
 def open_reader(folder: Path, experiment: str = "sweep") -> Store:
     """Return the store below `folder`, opened as the report opens it."""
-    return open_store(Tracking("local", folder / "outputs", experiment), mode="read")
+    return open_store(
+        Tracking(kind="local", outputs=folder / "outputs", experiment=experiment), mode="read"
+    )
 
 
 def statuses(folder: Path) -> Counter[str]:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.tracking import read
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.commands import run_here
 from tests.faults.conftest import Begin
@@ -78,7 +78,9 @@ def test_server_dies_in_mid_sweep(
         server.start()
         again = run_here([*own[:2], "resume=last", *place], tmp_path)
         assert again.code == 0 and "0 to do" in again.out, again
-    store = open_store(Tracking("server", tmp_path / "outputs", uri=server.uri), mode="read")
+    store = open_store(
+        Tracking(kind="server", outputs=tmp_path / "outputs", uri=server.uri), mode="read"
+    )
     sweep = read.find_sweep(store, "last")
     assert sweep.status == "FINISHED" and sweep.metrics["runs_finished"] == 4
     every = read.sweep_runs(store, sweep.sweep_id, every=True)
@@ -114,7 +116,9 @@ def test_server_dies_while_a_single_run_trains(
     place = ["tracking=server", f"tracking.uri={server.uri}"]
     own = trainer(tmp_path, "Lasting", seconds=0.5)
     process = begin([*own, "lr=0.1", "iters=16", *place], tmp_path)
-    store = open_store(Tracking("server", tmp_path / "outputs", uri=server.uri), mode="write")
+    store = open_store(
+        Tracking(kind="server", outputs=tmp_path / "outputs", uri=server.uri), mode="write"
+    )
     wait_for(lambda: store.client.search_runs([store.experiment_id]), "a run that is shown")
     server.kill()
     ended = finish(process, 60)

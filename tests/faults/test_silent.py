@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sweep.config.run import run_spec
-from sweep.config.settings import settings
+from sweep.config.settings import Tracking, settings
 from sweep.engine.plan import Cell
 from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest
@@ -23,7 +23,6 @@ from sweep.tracking.read import StoredRun
 from sweep.tracking.recorder import recorder
 from sweep.tracking.runs import store_result
 from sweep.tracking.session import create_sweep
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from sweep.training.advance import train
 from sweep.training.trainers import build_batch
@@ -200,7 +199,7 @@ def test_project_folder_moved(tmp_path: Path) -> None:
 
 def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A run lasts as long as the monotonic clock says, and later sweeps stay later."""
-    store = open_store(Tracking("local", tmp_path / "outputs"), mode="write")
+    store = open_store(Tracking(kind="local", outputs=tmp_path / "outputs"), mode="write")
     first = create_sweep(store, "20260102-030405-aaaa", plan("a"), {})
     options = settings(
         {"outputs": "outputs", "tracking": {"kind": "local", "experiment": "x"}}, tmp_path

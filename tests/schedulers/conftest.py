@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from tests.schedulers.support import GRID, Script, sweep, user_folder
 from tests.stores import content
 
@@ -21,7 +21,7 @@ def reference(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = user_folder(tmp_path_factory.mktemp("reference") / "user")
     ended = sweep(folder, *GRID)
     assert ended.code == 1, ended
-    found = content(Tracking("local", folder / "outputs"))
+    found = content(Tracking(kind="local", outputs=folder / "outputs"))
     assert sorted(run["status"] for run in found.values()) == ["FAILED"] + ["FINISHED"] * 3
     return found
 

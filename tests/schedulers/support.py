@@ -9,8 +9,8 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from sweep.config.settings import Tracking
 from sweep.tracking import read
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.processes import ROOT, Ended, clean_environment, run, run_sweep
 from tests.stores import content, every_run

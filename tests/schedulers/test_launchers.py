@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from tests.schedulers.support import GRID, assert_like_the_default, sweep, user_folder
 from tests.stores import assert_once, every_run
 
@@ -19,7 +19,7 @@ def test_other_launchers_store_the_same_bits(
 ) -> None:
     folder = user_folder(tmp_path / "user")
     ended = sweep(folder, *GRID, f"hydra/launcher={launcher}")
-    assert_like_the_default(Tracking("local", folder / "outputs"), reference, ended)
+    assert_like_the_default(Tracking(kind="local", outputs=folder / "outputs"), reference, ended)
 
 
 @pytest.mark.slurm
@@ -28,7 +28,7 @@ def test_slurm_stores_the_same_bits(
 ) -> None:
     folder = user_folder(tmp_path / "user")
     ended = sweep(folder, *GRID, "hydra/launcher=submitit_slurm", env=slurm)
-    assert_like_the_default(Tracking("local", folder / "outputs"), reference, ended)
+    assert_like_the_default(Tracking(kind="local", outputs=folder / "outputs"), reference, ended)
     (job,) = (folder / "outputs" / "sweeps").glob("*/.submitit/*_0/*_result.pkl")
     assert job.is_file(), "Slurm ran it"
 
@@ -37,7 +37,7 @@ def test_slurm_stores_the_same_bits(
 def test_job_that_dies_is_closed_and_resumed(tmp_path: Path) -> None:
     folder = user_folder(tmp_path / "user")
     (folder / "kill").touch()
-    tracking = Tracking("local", folder / "outputs")
+    tracking = Tracking(kind="local", outputs=folder / "outputs")
     arguments = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
     ended = sweep(folder, "-m", "trainer=halving", "lr=0.1,0.3,0.4", "iters=5", *arguments)
     assert ended.code == 1, ended
@@ -57,7 +57,7 @@ def test_time_limit_of_a_job_elsewhere_ends_the_sweep_alike(tmp_path: Path) -> N
     for launcher in ("trajectory", "joblib"):
         arguments = [f"hydra/launcher={launcher}", f"outputs={launcher}", "max_seconds=0.2"]
         ended = sweep(user_folder(tmp_path / launcher), "-m", "lr=0.1", "iters=1e12", *arguments)
-        runs = every_run(Tracking("local", tmp_path / launcher / launcher))
+        runs = every_run(Tracking(kind="local", outputs=tmp_path / launcher / launcher))
         codes[launcher] = ended.code, sorted(run.info.status for run in runs)
     assert codes["trajectory"] == (1, ["KILLED", "KILLED"])
     assert codes["joblib"] == codes["trajectory"]

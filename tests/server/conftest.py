@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from tests.commands import run_here
 from tests.processes import Ended
 from tests.schedulers.conftest import reference, slurm
@@ -44,7 +44,7 @@ class Server:
 
     def tracking(self, outputs: Path, experiment: str) -> Tracking:
         """Return an experiment of the server as a client with these outputs names it."""
-        return Tracking("server", outputs, experiment, self.uri)
+        return Tracking(kind="server", outputs=outputs, experiment=experiment, uri=self.uri)
 
     def client(self, folder: Path, *arguments: str, module: str = "sweep") -> Ended:
         """Run one of the project's commands as a client in a folder of its own."""

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.tracking import read
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.commands import run_here
 from tests.processes import finish, run, start_sweep
@@ -31,7 +31,7 @@ GRID = ["-m", "lr=0.05,1.0", "iters=1,300"]
 def test_commands_do_what_they_do_on_sqlite(server: Server, tmp_path: Path) -> None:
     local = run_here(GRID, tmp_path)
     assert local.code == 0, local
-    expected = content(Tracking("local", tmp_path / "outputs"))
+    expected = content(Tracking(kind="local", outputs=tmp_path / "outputs"))
     here, there = tmp_path / "here", tmp_path / "there"
     ours = "tracking.experiment=commands"
 

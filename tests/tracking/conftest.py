@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from sweep.tracking.store import Store, open_store
 
 
@@ -16,7 +16,7 @@ from sweep.tracking.store import Store, open_store
 def first_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the outputs folder of a new, empty store; nobody writes to it."""
     outputs = tmp_path_factory.mktemp("first") / "outputs"
-    open_store(Tracking("local", outputs), mode="write")
+    open_store(Tracking(kind="local", outputs=outputs), mode="write")
     return outputs
 
 
@@ -33,7 +33,9 @@ def make_store(first_store: Path, messages: list[str]) -> Callable[[Path], Store
     def make(outputs: Path) -> Store:
         outputs.mkdir(parents=True)
         shutil.copy(first_store / "mlflow.db", outputs)
-        store = open_store(Tracking("local", outputs), mode="write", echo=messages.append)
+        store = open_store(
+            Tracking(kind="local", outputs=outputs), mode="write", echo=messages.append
+        )
         messages.clear()
         return store
 

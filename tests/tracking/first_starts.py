@@ -13,7 +13,7 @@ import sys
 import time
 from pathlib import Path
 
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from sweep.tracking.store import open_store
 
 
@@ -26,7 +26,7 @@ def child(outputs: Path, gate: int | None) -> int:
     try:
         if gate is not None:
             os.read(gate, 1)
-        store = open_store(Tracking("local", outputs), mode="write")
+        store = open_store(Tracking(kind="local", outputs=outputs), mode="write")
         store.call(lambda: store.client.create_run(store.experiment_id))
         code = 0
     finally:
@@ -67,7 +67,7 @@ def warm(outputs: Path) -> float:
     """Load all that a first start loads; return how many seconds one takes after that."""
     for name in ("first", "second"):
         began = time.monotonic()
-        open_store(Tracking("local", outputs / name), mode="write")
+        open_store(Tracking(kind="local", outputs=outputs / name), mode="write")
     return time.monotonic() - began
 
 

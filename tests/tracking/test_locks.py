@@ -52,11 +52,11 @@ import os, sys, time
 from pathlib import Path
 from sweep.tracking import results
 from sweep.tracking.session import Session
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from tests.tracking.support import CONFIG, SIGNATURE, SWEEP, plan, record_of, result, saved
 
 session = Session(print, lambda: False, os.getpid())
-session.open_store(Tracking("local", Path(sys.argv[1])))
+session.open_store(Tracking(kind="local", outputs=Path(sys.argv[1])))
 parent = session.start_sweep(SWEEP, plan("done", "open", "not begun"), {})
 def record(name):
     return record_of(session.store, name, sweep_id=SWEEP, parent_run_id=parent,
@@ -101,7 +101,10 @@ def write_beat(store: Store, run_id: str, beat: Beat, ago: float = 0.0) -> None:
 def on_server(store: Store) -> Store:
     """Return the store as clients of a server see it, who share no disk with each other."""
     return replace(
-        store, tracking=replace(store.tracking, kind="server", uri=store.tracking.address)
+        store,
+        tracking=store.tracking.model_copy(
+            update={"kind": "server", "uri": store.tracking.address}
+        ),
     )
 
 
@@ -229,10 +232,10 @@ CLOSING = """
 import sys
 from pathlib import Path
 from sweep.tracking.locks import close_abandoned
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from sweep.tracking.store import open_store
 
-store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
+store = open_store(Tracking(kind="local", outputs=Path(sys.argv[1])), mode="write")
 print(flush=True)
 sys.stdin.readline()
 print(len(close_abandoned(store)))

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.errors import StoreError, StoreVersionError
 from sweep.tracking import read
 from sweep.tracking.session import create_sweep
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from tests.tracking.support import PARAMS, SWEEP, finish, plan, result, start_run, tree
 
@@ -42,7 +42,7 @@ def test_copy_is_readdressed_with_a_message(name: str, store: Store, tmp_path: P
     shutil.copytree(old, new)
     before = tree(old / "artifacts")
     messages: list[str] = []
-    moved = open_store(Tracking("local", new), mode="write", echo=messages.append)
+    moved = open_store(Tracking(kind="local", outputs=new), mode="write", echo=messages.append)
     assert len(messages) == 1 and "was moved" in messages[0]
     assert moved.client.get_run(run_id).info.artifact_uri == (
         (new / "artifacts").as_uri() + f"/{run_id}/artifacts"
@@ -52,7 +52,7 @@ def test_copy_is_readdressed_with_a_message(name: str, store: Store, tmp_path: P
     finish(moved, second, result())
     assert len(moved.client.list_artifacts(second)) == 4
     assert tree(old / "artifacts") == before
-    open_store(Tracking("local", new), mode="write", echo=messages.append)
+    open_store(Tracking(kind="local", outputs=new), mode="write", echo=messages.append)
     assert len(messages) == 1
 
 
@@ -64,7 +64,7 @@ def test_readers_find_the_files_of_a_moved_store_without_writing(
     new = tmp_path / "new"
     shutil.copytree(store.tracking.outputs, new)
     shutil.rmtree(store.tracking.artifacts)
-    moved = open_store(Tracking("local", new), mode="read")
+    moved = open_store(Tracking(kind="local", outputs=new), mode="read")
     assert len(read.find_run(moved, run_id).curve()[0]) == 1001
     assert "/new/" not in moved.client.get_run(run_id).info.artifact_uri
 
@@ -75,10 +75,14 @@ def test_folder_whose_name_begins_alike_is_not_touched(store: Store, tmp_path: P
     store.client.create_experiment("neighbour", artifact_location=neighbour)
     settled(store.tracking.outputs)
     shutil.copytree(store.tracking.outputs, tmp_path / "new")
-    moved = open_store(Tracking("local", tmp_path / "new"), mode="write", echo=lambda _: None)
+    moved = open_store(
+        Tracking(kind="local", outputs=tmp_path / "new"), mode="write", echo=lambda _: None
+    )
     assert moved.client.get_experiment_by_name("neighbour").artifact_location == neighbour
     with pytest.raises(StoreError, match="neighbour"):
-        open_store(Tracking("local", tmp_path / "new", "neighbour"), mode="write")
+        open_store(
+            Tracking(kind="local", outputs=tmp_path / "new", experiment="neighbour"), mode="write"
+        )
 
 
 def test_store_of_another_version_is_not_readdressed(store: Store, tmp_path: Path) -> None:
@@ -92,5 +96,5 @@ def test_store_of_another_version_is_not_readdressed(store: Store, tmp_path: Pat
         connection.execute("UPDATE alembic_version SET version_num = '451aebb31d03'")
     before = (new / "mlflow.db").read_bytes()
     with pytest.raises(StoreVersionError):
-        open_store(Tracking("local", new), mode="write")
+        open_store(Tracking(kind="local", outputs=new), mode="write")
     assert (new / "mlflow.db").read_bytes() == before

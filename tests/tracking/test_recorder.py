@@ -15,11 +15,11 @@ from pathlib import Path
 import psutil
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.errors import StoreError
 from sweep.tracking import read, results
 from sweep.tracking.recorder import Recorder, discard, prepare, recorder
 from sweep.tracking.session import Session
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.processes import ROOT, clean_environment
 from tests.tracking.support import CONFIG, PARAMS, SIGNATURE, SWEEP, plan, result
@@ -42,7 +42,7 @@ def recording() -> Iterator[Recorder]:
 def tracking(first_store: Path, tmp_path: Path) -> Tracking:
     (tmp_path / "outputs").mkdir()
     shutil.copy(first_store / "mlflow.db", tmp_path / "outputs")
-    return Tracking("local", tmp_path / "outputs")
+    return Tracking(kind="local", outputs=tmp_path / "outputs")
 
 
 def worker(recording: Recorder) -> psutil.Process:
@@ -167,11 +167,11 @@ import sys, time
 from pathlib import Path
 from sweep.tracking.recorder import recorder
 from sweep.tracking.session import Session
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 
 if __name__ == "__main__":
     with recorder(print, lambda: False) as recording:
-        recording.call(Session.open_store, Tracking("local", Path(sys.argv[1])))
+        recording.call(Session.open_store, Tracking(kind="local", outputs=Path(sys.argv[1])))
         print(flush=True)
         time.sleep(600)
 """

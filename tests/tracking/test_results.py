@@ -36,16 +36,16 @@ import os, sys
 from pathlib import Path
 from sweep.tracking import results, runs
 from sweep.tracking.session import create_sweep
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from sweep.tracking.store import open_store
 from tests.tracking.support import CONFIG, SIGNATURE, SWEEP, plan, record_of, result, saved
 
 kill = lambda *a, **k: os.kill(os.getpid(), 9)
-store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
+store = open_store(Tracking(kind="local", outputs=Path(sys.argv[1])), mode="write")
 parent = create_sweep(store, SWEEP, plan(*"012345"), {})
 for name in "012345":  # each dies in a fork, at a later step
     if os.fork() == 0:
-        store = open_store(Tracking("local", Path(sys.argv[1])), mode="write")
+        store = open_store(Tracking(kind="local", outputs=Path(sys.argv[1])), mode="write")
         record = record_of(store, name=name, sweep_id=SWEEP, parent_run_id=parent,
             tags={"sweep.signature": SIGNATURE})
         if name == "0": runs.create_run = kill

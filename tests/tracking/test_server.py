@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.errors import NotFoundError, StoreBusyError, StoreError
 from sweep.tracking import read
 from sweep.tracking.locks import HEARTBEAT, Beat, recover
 from sweep.tracking.session import Session, create_sweep, end_sweep
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from sweep.training.surroundings import Failure
 from tests.processes import clean_environment
@@ -107,7 +107,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture
 def remote(server: Server, tmp_path: Path, messages: list[str]) -> Store:
     """Return a store behind the server, an experiment of its own for each test."""
-    tracking = Tracking("server", tmp_path / "outputs", tmp_path.name, server.uri)
+    tracking = Tracking(
+        kind="server", outputs=tmp_path / "outputs", experiment=tmp_path.name, uri=server.uri
+    )
     return open_store(tracking, mode="write", echo=messages.append)
 
 
@@ -159,7 +161,7 @@ def test_sweep_goes_through_the_server_alone(remote: Store, tmp_path: Path) -> N
 
 def test_unknown_experiment_and_run_are_not_found(remote: Store) -> None:
     with pytest.raises(NotFoundError, match="nowhere"):
-        open_store(replace(remote.tracking, experiment="nowhere"), mode="read")
+        open_store(remote.tracking.model_copy(update={"experiment": "nowhere"}), mode="read")
     with pytest.raises(NotFoundError):
         read.find_run(remote, "0" * 32)
     with pytest.raises(NotFoundError):
@@ -171,7 +173,9 @@ def test_locks_and_heartbeats_work_without_a_shared_disk(remote: Store, tmp_path
     run_id = begin(remote, parent, "a")
     living = Beat.of(f"sweeps/{SWEEP}/lock", os.getppid())
     remote.client.set_tag(parent, HEARTBEAT, living.to_json())
-    elsewhere = open_store(replace(remote.tracking, outputs=tmp_path / "other"), mode="write")
+    elsewhere = open_store(
+        remote.tracking.model_copy(update={"outputs": tmp_path / "other"}), mode="write"
+    )
     assert recover(elsewhere) == []
     with pytest.raises(StoreBusyError, match=f"process {living.pid}"):
         session_of(elsewhere).claim_sweep(SWEEP)
@@ -215,7 +219,7 @@ def test_server_that_dies_and_comes_back_loses_nothing(
     server = Server(tmp_path / "server")
     server.start()
     try:
-        tracking = Tracking("server", tmp_path / "outputs", uri=server.uri)
+        tracking = Tracking(kind="server", outputs=tmp_path / "outputs", uri=server.uri)
         store = open_store(tracking, mode="write", echo=messages.append)
         parent = create_sweep(store, SWEEP, plan(*"abcd"), {})
         session = session_of(store)

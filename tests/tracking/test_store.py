@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.errors import NotFoundError, StoreBusyError, StoreError, StoreVersionError
 from sweep.tracking.database import expected_version
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from tests.processes import run
 from tests.tracking.support import start_script, tree
@@ -26,7 +26,7 @@ def tracking(first_store: Path, tmp_path: Path) -> Tracking:
     outputs = tmp_path / "outputs"
     outputs.mkdir()
     shutil.copy(first_store / "mlflow.db", outputs)
-    return Tracking("local", outputs)
+    return Tracking(kind="local", outputs=outputs)
 
 
 def refused(tracking: Tracking, **options: int) -> str:
@@ -54,7 +54,9 @@ def test_new_store_replaces_an_empty_file_by_one_under_wal(weird_path: Path) -> 
     outputs.mkdir(parents=True)
     (outputs / "mlflow.db").touch()
     (outputs / "mlflow.db-wal").write_bytes(b"of another database")
-    store = open_store(Tracking("local", outputs, "my experiment"), mode="write")
+    store = open_store(
+        Tracking(kind="local", outputs=outputs, experiment="my experiment"), mode="write"
+    )
     names = {path.name for path in outputs.iterdir()} - {".locks"}
     assert names <= {"mlflow.db", "mlflow.db-shm", "mlflow.db-wal"}  # the last two while it is open
     with closing(sqlite3.connect(outputs / "mlflow.db")) as connection:
@@ -79,21 +81,25 @@ def test_stray_tracking_address_and_mlruns_divert_nothing(
 def test_second_experiment_joins_the_same_file(tracking: Tracking) -> None:
     first = open_store(tracking, mode="write")
     odd = "<b>x</b> `y`\n=1+cmd 表 $\\frac{1}$'\""
-    second = open_store(Tracking("local", tracking.outputs, odd), mode="write")
+    second = open_store(
+        Tracking(kind="local", outputs=tracking.outputs, experiment=odd), mode="write"
+    )
     assert first.experiment_id != second.experiment_id
-    again = open_store(Tracking("local", tracking.outputs, odd), mode="read")
+    again = open_store(
+        Tracking(kind="local", outputs=tracking.outputs, experiment=odd), mode="read"
+    )
     assert again.experiment_id == second.experiment_id
 
 
 def test_reading_where_nothing_is_makes_nothing(tmp_path: Path) -> None:
     with pytest.raises(NotFoundError, match="no store"):
-        open_store(Tracking("local", tmp_path / "outputs"), mode="read")
+        open_store(Tracking(kind="local", outputs=tmp_path / "outputs"), mode="read")
     assert not list(tmp_path.iterdir())
 
 
 def test_reading_an_unknown_experiment_makes_nothing(tracking: Tracking) -> None:
     with pytest.raises(NotFoundError, match="nope: .* it has .*'sweep'"):
-        open_store(Tracking("local", tracking.outputs, "nope"), mode="read")
+        open_store(Tracking(kind="local", outputs=tracking.outputs, experiment="nope"), mode="read")
     names = {e.name for e in open_store(tracking, mode="read").client.search_experiments()}
     assert names == {"Default", "sweep"}
 
@@ -122,31 +128,31 @@ def test_pragmas_reach_our_database_and_no_other(tracking: Tracking, tmp_path: P
 def test_file_in_the_place_of_outputs(tmp_path: Path) -> None:
     (tmp_path / "outputs").write_text("x")
     with pytest.raises(StoreError, match="is a file"):
-        open_store(Tracking("local", tmp_path / "outputs"), mode="write")
+        open_store(Tracking(kind="local", outputs=tmp_path / "outputs"), mode="write")
     with pytest.raises(StoreError, match="is a file"):
-        open_store(Tracking("local", tmp_path / "outputs" / "below"), mode="write")
+        open_store(Tracking(kind="local", outputs=tmp_path / "outputs" / "below"), mode="write")
 
 
 def test_folder_that_cannot_be_made() -> None:
     """/proc stands for a folder without permission: it refuses the superuser too."""
     with pytest.raises(StoreError, match="cannot be written"):
-        open_store(Tracking("local", Path("/proc/outputs")), mode="write")
+        open_store(Tracking(kind="local", outputs=Path("/proc/outputs")), mode="write")
 
 
 NOBODY = """
 import os, sys
 from pathlib import Path
 from sweep.errors import StoreError
-from sweep.tracking.settings import Tracking
+from sweep.config.settings import Tracking
 from sweep.tracking.store import open_store
 
-open_store(Tracking("local", Path(sys.argv[1]) / "own"), mode="write")  # loads all it needs
+open_store(Tracking(kind="local", outputs=Path(sys.argv[1]) / "own"), mode="write")  # loads all
 if os.getuid() == 0:
     os.setgid(65534)
     os.setuid(65534)  # the superuser may write everywhere
 for name in ("closed", "locked"):
     try:
-        open_store(Tracking("local", Path(sys.argv[1]) / name), mode="write")
+        open_store(Tracking(kind="local", outputs=Path(sys.argv[1]) / name), mode="write")
     except StoreError as error:
         print(error)
 """
@@ -176,7 +182,7 @@ def test_folder_and_database_without_permission(first_store: Path) -> None:
 @pytest.mark.parametrize("name", ["what?", "100%25"])
 def test_path_that_an_address_cannot_carry(name: str, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="choose another folder"):
-        open_store(Tracking("local", tmp_path / name), mode="write")
+        open_store(Tracking(kind="local", outputs=tmp_path / name), mode="write")
     assert not list(tmp_path.iterdir())
 
 
@@ -216,7 +222,7 @@ def test_header_without_a_body(tracking: Tracking) -> None:
 def test_directory_in_the_place_of_the_database(tmp_path: Path) -> None:
     (tmp_path / "mlflow.db").mkdir()
     with pytest.raises(StoreError):
-        open_store(Tracking("local", tmp_path), mode="write")
+        open_store(Tracking(kind="local", outputs=tmp_path), mode="write")
 
 
 def test_empty_database_beside_runs_is_not_made_again(tracking: Tracking) -> None:
@@ -263,18 +269,22 @@ def test_experiment_with_artifacts_of_its_own_is_refused(tracking: Tracking) -> 
     store = open_store(tracking, mode="write")
     store.client.create_experiment("theirs", artifact_location="s3://bucket/x")
     with pytest.raises(StoreError, match="s3://bucket/x"):
-        open_store(Tracking("local", tracking.outputs, "theirs"), mode="write")
+        open_store(
+            Tracking(kind="local", outputs=tracking.outputs, experiment="theirs"), mode="write"
+        )
 
 
 @pytest.mark.parametrize("uri", [None, "", "http://", "sqlite:///x.db", "nonsense"])
 def test_server_without_an_address(uri: str | None, tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="address"):
-        open_store(Tracking("server", tmp_path, uri=uri), mode="write")
+        open_store(Tracking(kind="server", outputs=tmp_path, uri=uri), mode="write")
 
 
 def test_server_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="no server answers"):
-        open_store(Tracking("server", tmp_path, uri="http://127.0.0.1:9"), mode="write")
+        open_store(
+            Tracking(kind="server", outputs=tmp_path, uri="http://127.0.0.1:9"), mode="write"
+        )
     assert not list(tmp_path.iterdir())
 
 
@@ -344,5 +354,5 @@ def test_path_that_is_no_text_is_one_sentence_and_nothing_is_made(tmp_path: Path
     """Bytes that are no UTF-8 come as halves of surrogate pairs, which nothing can write."""
     outputs = tmp_path / "caf\udce9" / "outputs"
     with pytest.raises(StoreError, match=r"caf\\udce9.*no UTF-8.*another folder"):
-        open_store(Tracking("local", outputs), mode="write")
+        open_store(Tracking(kind="local", outputs=outputs), mode="write")
     assert list(tmp_path.iterdir()) == []

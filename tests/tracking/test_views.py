@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
+from sweep.config.settings import Tracking
 from sweep.question import question_of, totals_of
 from sweep.tracking import pages, read
 from sweep.tracking.session import create_sweep, end_sweep
-from sweep.tracking.settings import Tracking
 from sweep.tracking.store import Store, open_store
 from tests.commands import run_here
 from tests.tracking import support
@@ -101,7 +101,7 @@ def stored(first_store: Path, tmp_path_factory: pytest.TempPathFactory) -> Store
     outputs = tmp_path_factory.mktemp("views") / "outputs"
     outputs.mkdir()
     shutil.copy(first_store / "mlflow.db", outputs)
-    store = open_store(Tracking("local", outputs), mode="write", echo=lambda _: None)
+    store = open_store(Tracking(kind="local", outputs=outputs), mode="write", echo=lambda _: None)
     make_sweep(store)
     return store
 
