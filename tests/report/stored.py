@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from sweep.tracking.artifacts import TRACEBACK, LocalArtifacts
 from sweep.tracking.read import StoredRun, StoredSweep
@@ -155,17 +154,6 @@ def grid(
     plan_cells = cells(axes)
     runs = [stored_run(folder, cell) for cell in plan_cells]
     return stored_sweep(folder, plan_cells, **question), runs
-
-
-def points_of(lines: Iterable[Any]) -> pd.DataFrame:
-    """Return the points of a picture's lines as one table; ``line`` counts the lines."""
-    frames = []
-    for number, one in enumerate(lines):
-        places = {"x": np.asarray(one.x, float), "y": np.asarray(one.y, float)}
-        top = np.asarray(one.top, float) if len(one.top) else np.nan
-        named = {"line": number, "kind": one.kind, "panel": one.panel, "value": one.value}
-        frames.append(pd.DataFrame(places).assign(top=top, **named))
-    return pd.concat(frames, ignore_index=True)
 
 
 DEFAULT = {"lr": [0.01, 0.05, 1.0], "iters": [1, 10, 100, 1000]}

@@ -23,10 +23,10 @@ from sweep.report.figures import pictures_of
 from sweep.report.figures.curves import curves_data, curves_picture, metrics_picture
 from sweep.report.figures.final_errors import effects_picture, final_errors
 from sweep.report.figures.heat import heat_axes, heat_data, heat_picture
-from sweep.report.figures.panels import MOST_LINES, error_axis, inside, panels_of
 from sweep.report.figures.parallel import parallel_data, parallel_picture
 from sweep.report.figures.rules import rule_pairs
-from sweep.report.figures.sheet import MANY, STYLE, Picture, Sheet
+from sweep.report.figures.scales import error_axis, inside
+from sweep.report.figures.sheet import MANY, MOST_LINES, STYLE, Picture, Sheet, panels_of
 from sweep.report.figures.weights import weights_data, weights_picture
 from tests.report import stored
 
@@ -129,14 +129,13 @@ def curves(data: SweepData) -> tuple[Frame, str]:
     """Return the points of the error curves and their note."""
     key = main_axis(data)
     lines, note = curves_data(data, key, panels_of(data, key, data.axes["iters"]))
-    return stored.points_of(lines), note
+    return lines, note
 
 
 def ends(data: SweepData, x: str, key: str) -> tuple[Frame, str]:
     """Return the points of the final errors by `x` and their note."""
     one, other = data.axes[x], data.axes[key]
-    lines, note = final_errors(data, one, other, panels_of(data, one, other))
-    return stored.points_of(lines), note
+    return final_errors(data, one, other, panels_of(data, one, other))
 
 
 def kind(points: Frame, name: str) -> Frame:

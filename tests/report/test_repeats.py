@@ -19,8 +19,8 @@ from sweep.report.build import build_report
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.curves import curves_data
-from sweep.report.figures.panels import panels_of
 from sweep.report.figures.rules import rule_pairs
+from sweep.report.figures.sheet import panels_of
 from tests.report import stored
 
 SEEDS = list(range(10))
@@ -203,11 +203,11 @@ def test_pictures_show_means_with_bands(tmp_path: Path) -> None:
     data = sweep_data(stored.stored_sweep(tmp_path, plan, repeats=["seed"]), runs)
     key = main_axis(data)
     panels = panels_of(data, key, data.axes["iters"])
-    points = stored.points_of(curves_data(data, key, panels)[0])
+    points = curves_data(data, key, panels)[0]
     assert panels.titles == ("",), "a repeat makes no panel"
-    assert points[points.kind == "line"].line.nunique() == 6
-    bands = points[points.kind == "band"]
-    np.testing.assert_allclose(bands.top, 3 * bands.y, rtol=1e-3)
+    lines = points[points.kind == "line"]
+    assert lines.line.nunique() == 6
+    np.testing.assert_allclose(lines.high, 3 * lines.low, rtol=1e-3)
     marks = points[points.kind == "run"]
     assert len(marks) == 12
     assert marks.y.iloc[-1] == pytest.approx(2 * stored.decay(4.0, 100)[-1])

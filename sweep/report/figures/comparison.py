@@ -9,7 +9,7 @@ import numpy as np
 from sweep.report.colours import MARKERS, QUIET, shades
 from sweep.report.compare import SIDES, Comparison
 from sweep.report.figures.lines import mark_style
-from sweep.report.figures.panels import error_axis
+from sweep.report.figures.scales import error_axis
 from sweep.report.figures.sheet import MANY, Picture, Sheet, spread, styled
 from sweep.report.formats import counted, plain, short
 

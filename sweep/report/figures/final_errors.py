@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from functools import partial
+import math
 
 import pandas as pd
 
 from sweep.report.axes import Axis, effects, main_axis
 from sweep.report.colours import QUIET, ramp
+from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.lines import Line, draw_lines, mark_style
-from sweep.report.figures.panels import (
-    Panels,
+from sweep.report.figures.lines import POINTS, draw_lines, mark_style
+from sweep.report.figures.scales import (
     ceiling_of,
     error_axis,
     floor_band,
     inside,
     key_axis,
-    panels_of,
 )
-from sweep.report.figures.sheet import MANY, Picture, Sheet, spread, styled
+from sweep.report.figures.sheet import MANY, Panels, Picture, Sheet, panels_of, styled
 from sweep.report.formats import figure, joined, tick
 
 MOST_AXES = 6
@@ -36,19 +35,9 @@ def final_picture(data: SweepData, name: str) -> Picture | None:
         return None
     key = data.axes["iters"] if name == "lr" else main_axis(data)
     panels = panels_of(data, x, key)
-    lines, note = final_errors(data, x, key, panels)
-    page = draw_lines(
-        f"{data.heading} by {x.label}",
-        data,
-        (x.label, data.label),
-        lines,
-        key,
-        panels,
-        partial(key_axis, key=x),
-        ceiling=ceiling_of(data),
-        log=data.logarithmic,
-        note=note,
-    )
+    shown, note = final_errors(data, x, key, panels)
+    title, log = f"{data.heading} by {x.label}", data.logarithmic
+    page = draw_lines(title, data, data.label, shown, key, panels, x, log=log, note=note)
     alt = f"{data.heading} against {x.label}, a line for each value of {key.label} ({key.extent})."
     for end in dict.fromkeys((x.values[0], x.values[-1])):
         ranked = data.ranked[data.values[x.name].loc[data.ranked.index] == end]
@@ -59,41 +48,37 @@ def final_picture(data: SweepData, name: str) -> Picture | None:
     return page.picture(f"final_error_by_{'rate' if name == 'lr' else 'iterations'}", alt)
 
 
-def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[list[Line], str]:
-    """Return lines over `x`, one for each combination of other keys, and a note on omissions."""
+def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[Frame, str]:
+    """Return points over `x`, a line for each combination of other keys, and a note on omissions.
+
+    A grid point that diverged lies at infinity.
+    """
     rest = [axis.name for axis in data.varying if axis is not x]
     grid = data.grid[data.grid.value.notna() | (data.grid.outcome == "diverged")]
     values = data.values.loc[grid.index]
     every = grid.assign(
+        kind="line",
         panel=panels.of[grid.index],
+        value=values[key.name],
         line=values.groupby(rest, sort=False).ngroup() if rest else 0,
         rank=values[key.name].map(key.values.index),
         x=values[x.name].map(dict(zip(x.values, x.positions, strict=True))),
+        y=grid.value.fillna(math.inf),
     ).sort_values(["rank", "line", "x"], kind="stable")
-    lines: list[Line] = []
-    drawn = 0
-    for title in panels.titles:
-        own = every[every.panel == title]
-        numbers = own.line.unique()
-        kept = numbers[spread(len(numbers), panels.most_lines)]
-        drawn += len(kept)
-        for number in kept:
-            rows = own[own.line == number]
-            done, bad = rows[rows.value.notna()], rows[rows.value.isna()]
-            value = key.values[rows["rank"].iloc[0]]
-            if data.repeats:
-                lines.append(Line("band", title, value, done.x, done.low, done.high))
-            lines += [Line(kind, title, value, done.x, done.value) for kind in ("line", "run")]
-            if len(bad):
-                beyond = pd.Series(float("inf"), bad.index)
-                lines.append(Line("diverged", title, value, bad.x, beyond))
-        if len(numbers) >= MANY:
-            lowest = own.groupby("x").value.agg(data.question.mode).dropna()
-            lines.append(Line("lowest", title, None, lowest.index, lowest))
-        if data.best is not None and data.best.name in own.index:
-            best = own.loc[[data.best.name]]
-            lines.append(Line("best", title, None, best.x, best.value))
-    return lines, panels.noted(drawn, every.line.nunique(), "line")
+    if not data.repeats:
+        every = every.assign(low=math.nan, high=math.nan)
+    kept, note = panels.fewer(every.drop_duplicates("line").set_index("line").panel, "line")
+    drawn, finite = every[every.line.isin(kept)], every[every.outcome != "diverged"]
+    lowest = finite.groupby(["panel", "x"], as_index=False).y.agg(data.question.mode)
+    many = every.groupby("panel").line.nunique() >= MANY
+    found = [
+        drawn[drawn.outcome != "diverged"],
+        drawn[drawn.outcome != "diverged"].assign(kind="run"),
+        drawn[drawn.outcome == "diverged"].assign(kind="diverged"),
+        lowest[lowest.panel.map(many)].assign(kind="lowest", value="", line=0),
+        every[every.index == data.best.name].assign(kind="best", value=""),
+    ]
+    return pd.concat(found, ignore_index=True)[POINTS], note
 
 
 @styled
@@ -117,7 +102,7 @@ def effects_picture(data: SweepData) -> Picture | None:
         "Effect of each axis",
         data.subtitle,
         ("", data.label),
-        titles,
+        Panels(tuple(titles)),
         note=f"{len(tables)} of {len(names)} axes" if len(names) > len(tables) else "",
         gap=1.25 if any(axis.scale == "category" for axis, _ in tables) else 0.95,
         right=2.1,

@@ -13,8 +13,8 @@ from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, INK, OUTLINE
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.panels import Panels, ceiling_of, panels_of, round_ticks
-from sweep.report.figures.sheet import Picture, Sheet, styled, text_inches
+from sweep.report.figures.scales import ceiling_of, round_ticks
+from sweep.report.figures.sheet import Panels, Picture, Sheet, panels_of, styled, text_inches
 from sweep.report.formats import counted, figure, power, tick
 
 MOST_WRITTEN = (45, 14)
@@ -35,12 +35,11 @@ def heat_picture(data: SweepData) -> Picture | None:
         f"{data.heading} by {down.label} and {across.label}",
         data.subtitle,
         (across.label, down.label),
-        panels.titles,
+        panels,
         note=" · ".join(notes),
         size=size,
         left=0.75 + text_inches(down.labels),
         right=1.5,
-        columns=panels.columns,
     )
     norm = _norm(cells.value.dropna().to_numpy(), ceiling_of(data), log=data.logarithmic)
     largest = data.question.mode == "max"

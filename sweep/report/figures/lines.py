@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, Normalize
 
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import INK, MARKERS, QUIET, shades
+from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.panels import Panels, error_axis, floor_band, inside, spaced
-from sweep.report.figures.sheet import MANY, Sheet, text_inches
+from sweep.report.figures.scales import (
+    ceiling_of,
+    error_axis,
+    floor_band,
+    inside,
+    key_axis,
+    spaced,
+    step_axis,
+)
+from sweep.report.figures.sheet import MANY, Panels, Sheet, text_inches
 from sweep.report.formats import tick
 
 MOST_BANDS = 12
@@ -24,8 +33,8 @@ MOST_BANDS = 12
 LOOKS: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
     "dashed": {"linestyle": (0, (2.5, 1.5))},
-    "band": {"linestyle": "-", "linewidth": 8, "alpha": 0.2},
     "best": {"marker": "o", "markersize": 14, "markerfacecolor": "none", "color": INK},
+    "band": {"linestyle": "-", "linewidth": 8, "alpha": 0.2},
     "lowest": {"linestyle": (0, (4, 1.5)), "linewidth": 2.2, "color": INK, "zorder": 4},
     "above": {"marker": "^", "markersize": 9, "markerfacecolor": "white"},
     "diverged": {"marker": "x", "markersize": 9, "markeredgewidth": 2.4},
@@ -36,82 +45,79 @@ NAMES = {"best": "best", "band": "lowest to highest", "lowest": "best of all"}
 NAMES |= {"above": "above the axis", "diverged": "diverged"}
 
 
-class Line(NamedTuple):
-    """A line, or marks, of one kind in the panel titled `panel`.
+POINTS = ["kind", "panel", "value", "line", "x", "y", "low", "high"]
+"""Columns of a table of points to draw.
 
-    `value` is the value of the key as text; a ``band`` extends from `y` to `top`. Kinds: ``line``
-    and a second one (``dashed``), marks where a ``run`` of it ended or ``diverged``, the ``best``
-    of all, and the ``lowest`` of many lines.
-    """
+Kinds: ``line`` and a second one (``dashed``), marks where a ``run`` of it ended or ``diverged``,
+the ``best`` of all, and the ``lowest`` of many lines. ``panel`` is its title, ``value`` that of the
+key as text; ``line`` separates lines of one value, and ``low`` and ``high`` are the ends of a band.
+"""
 
-    kind: str
-    panel: str
-    value: str | None
-    x: Any
-    y: Any
-    top: Any = ()
+
+def points(kind: str, panel: str, value: str, x: Any, y: Any, line: int = 0, **band: Any) -> Frame:
+    """Return the points of one line, or marks on it; the columns are `POINTS`."""
+    named = {"kind": kind, "panel": panel, "value": value, "line": line}
+    ends = {"low": math.nan, "high": math.nan, **band}
+    return pd.DataFrame({**named, "x": np.asarray(x, float), "y": np.asarray(y, float), **ends})
 
 
 def draw_lines(
     title: str,
     data: SweepData,
-    labels: tuple[str, str],
-    lines: Sequence[Line],
+    label: str,
+    shown: Frame,
     key: Axis,
     panels: Panels,
-    x_axis: Callable[[Axes], None],
+    x: Axis | None = None,
     *,
-    ceiling: float = math.inf,
+    note: str = "",
     log: bool = True,
+    errors: bool = True,
     counts: Sequence[float] = (),
     dashed: str = "validation",
-    note: str = "",
-    share: str = "xy",
 ) -> Sheet:
-    """Draw the lines of each panel, coloured by `key`, with one legend or colour bar.
+    """Draw points (`POINTS`) in their panels, coloured by `key`, with one legend or colour bar.
 
     Parameters
     ----------
-    x_axis
-        Function that sets up the x axis of a panel.
-    ceiling
-        Upper y-limit; larger errors are clipped.
+    label, x
+        Label of the y axis; the key of the x axis, None for iterations from 0.
     log
-        Whether the y axis may be logarithmic; an unshared one is so only above two decades.
+        Whether the y axis may be logarithmic.
+    errors
+        False for other metrics: each panel has its own y axis, logarithmic above two decades.
     counts
         Iteration counts to mark at the top.
-    dashed, share
-        Legend text of the dashed lines; shared axes as in `Sheet`.
+    dashed
+        Legend text of the dashed lines.
     """
     right = max(1.75, 0.75 + text_inches([*key.labels, key.label]))
-    how: dict[str, Any] = {"note": note, "columns": panels.columns, "right": right, "share": share}
-    page = Sheet(title, data.subtitle, labels, panels.titles, **how)
-    bands = Counter(line.panel for line in lines if line.kind == "band")
-    if max(bands.values(), default=0) > MOST_BANDS:
-        lines = [line for line in lines if line.kind != "band"]
-    colours, single, same = shades(key.name, len(key.values)), len(page.panels) == 1, "y" in share
-    kinds: set[str] = set()
+    labels = (x.label if x else "iteration (0 is before training)", label)
+    share = "xy" if errors else "x"
+    page = Sheet(title, data.subtitle, labels, panels, note=note, right=right, share=share)
+    banded = shown[shown.low.notna()].groupby("panel").line.nunique().max()
+    if banded > MOST_BANDS:
+        shown = shown.assign(low=np.nan, high=np.nan)
+    ceiling = ceiling_of(data) if errors else math.inf
+    colours, kinds = shades(key.name, len(key.values)), set[str]()
     for name, axes in zip(panels.titles, page.panels, strict=True):
-        own = [line for line in lines if line.panel == name]
-        if not same or axes is page.panels[0]:
-            shown = lines if same else own
-            ys = [np.ravel(part) for line in shown for part in (line.y, line.top)]
-            values = np.concatenate([*ys, []])
-            wide = same or 0 < 100 * values.min() < values.max()
+        own = shown[shown.panel == name]
+        values = (shown if errors else own)[["y", "low", "high"]].to_numpy().ravel()
+        wide = errors or 0 < 100 * np.nanmin(values) < np.nanmax(values)
+        if not errors or axes is page.panels[0]:
             error_axis(axes, "y", values, ceiling, log=log and bool(wide))
-        x_axis(axes)
-        if same:  # an error; other metrics have no floor
-            floor_band(axes, named=single)
-        _counts(axes, counts, named=single)
-        kinds |= _panel(axes, own, key, colours, single=single)
+        key_axis(axes, x) if x else step_axis(axes, shown.x.max())
+        if errors:
+            floor_band(axes, named=len(page.panels) == 1)
+        _counts(axes, counts, named=len(page.panels) == 1)
+        kinds |= _panel(axes, own, key, colours, single=len(page.panels) == 1)
     many = len(key.values) >= MANY
     entries = []
     for at in () if many else reversed(range(len(key.values))):
         look = mark_style(colours[at], MARKERS[at % len(MARKERS)], 6)
         entries.append((key.labels[at], look | {"linestyle": "-", "linewidth": 1.7}))
-    for kind, text in {"dashed": dashed, **NAMES}.items():
-        if kind in kinds:
-            entries.append((text, _look(kind, QUIET)))
+    named = {"dashed": dashed, **NAMES}
+    entries += [(text, _look(kind, QUIET)) for kind, text in named.items() if kind in kinds]
     page.legend("" if many else key.label, entries)
     if many:
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
@@ -133,36 +139,37 @@ def _look(kind: str, colour: str, width: float = 1.7) -> dict[str, Any]:
 
 
 def _panel(
-    axes: Axes, lines: Sequence[Line], key: Axis, colours: Sequence[str], *, single: bool
+    axes: Axes, shown: Frame, key: Axis, colours: Sequence[str], *, single: bool
 ) -> set[str]:
-    """Draw the lines of one panel; return their kinds, ``above`` for marks above the axis."""
+    """Draw the points of one panel; return what is to be named in the legend."""
     many = len(key.values) >= MANY
-    crowded = many or sum(line.kind == "line" for line in lines) >= MANY
+    crowded = many or shown[shown.kind == "line"].line.nunique() >= MANY
     place = {value: at for at, value in enumerate(key.values)}
     low, high = axes.get_ylim()
     kinds = set()
-    for kind, _, value, x, y, top in lines:
-        at = place.get(value or "", 0)
+    for (kind, value, _), own in shown.groupby(["kind", "value", "line"], sort=False):
+        at = place.get(value, 0)
         colour, marker = colours[at], "o" if many else MARKERS[at % len(MARKERS)]
-        kinds.add(kind)
-        if kind == "band":
-            ends = [np.clip(end, low, LARGEST) for end in (y, top)]
-            axes.fill_between(x, *ends, color=colour, alpha=0.12, linewidth=0, zorder=1)
-            for end in ends:
-                axes.plot(x, end, color=colour, alpha=0.5, linewidth=0.7, zorder=1)
-        elif kind in ("line", "dashed", "lowest"):  # lines may leave the panel at the top
-            look = _look(kind, colour, 0.9 if crowded else 1.7)
-            axes.plot(x, np.clip(y, low, LARGEST), **look)
-        elif kind != "run":
-            axes.plot(x, inside(axes, y), **_look(kind, colour), clip_on=False, zorder=3)
-        else:
-            x, y = np.asarray(x, float), np.asarray(y, float)
-            size = 3.0 if crowded or len(x) >= 35 else 7.0 if single else 5.0
-            styles = {"run": mark_style(colour, marker, size), "above": _look("above", colour)}
-            for (name, look), marks in zip(styles.items(), (y <= high, y > high), strict=True):
-                if marks.any():
-                    kinds.add(name)
-                    axes.plot(x[marks], inside(axes, y[marks]), **look, clip_on=False, zorder=3)
+        if kind in ("line", "dashed", "lowest"):  # lines may leave the panel at the top
+            y, *ends = np.clip(own[["y", "low", "high"]].to_numpy().T, low, LARGEST)
+            axes.plot(own.x, y, **_look(kind, colour, 0.9 if crowded else 1.7))
+            kinds.add(kind)
+            if own.low.notna().any():
+                kinds.add("band")
+                axes.fill_between(own.x, *ends, color=colour, alpha=0.12, linewidth=0, zorder=1)
+                for end in ends:
+                    axes.plot(own.x, end, color=colour, alpha=0.5, linewidth=0.7, zorder=1)
+            continue
+        size = 3.0 if crowded or len(own) >= 35 else 7.0 if single else 5.0
+        look = mark_style(colour, marker, size) if kind == "run" else _look(kind, colour)
+        above = (own.y > high) & (kind == "run")
+        for name, style, marks in (
+            (kind, look, own[~above]),
+            ("above", _look("above", colour), own[above]),
+        ):
+            if len(marks):
+                kinds.add(name)
+                axes.plot(marks.x, inside(axes, marks.y), **style, clip_on=False, zorder=3)
     return kinds
 
 

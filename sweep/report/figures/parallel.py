@@ -12,7 +12,7 @@ from sweep.report.axes import by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.panels import spaced
+from sweep.report.figures.scales import spaced
 from sweep.report.figures.sheet import Picture, Sheet, spread, styled, text_inches
 from sweep.report.formats import counted, power
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,9 +9,8 @@ import pandas as pd
 
 from sweep.report.curves import EMPTY, Frame, artifact
 from sweep.report.data import SweepData
-from sweep.report.figures.lines import Line, draw_lines
-from sweep.report.figures.panels import Panels, ceiling_of, key_axis, step_axis
-from sweep.report.figures.sheet import Picture, spread, styled
+from sweep.report.figures.lines import draw_lines, points
+from sweep.report.figures.sheet import Panels, Picture, spread, styled
 from sweep.report.figures.weights import flat_weights
 from sweep.report.formats import counted, figure, joined
 
@@ -78,38 +76,19 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
         notes.append(joined(rest, (str(best[key]) for key in rest), 20))
     note = ", ".join(notes)
     curve_of = {row: line.curve for line in data.trajectories for row in line.rows}
-    curves: list[Line] = []
-    weights: list[Line] = []
+    curves, weights = [], []
     for lr in kept:
         own, value = inside[inside.lr == lr].sort_values("iters"), repr(float(lr))
         for kind, rule in zip(("dashed", "line"), RULES, strict=True):
-            curves.append(Line(kind, "", value, *curve_of.get(own.iloc[-1][f"row_{rule}"], EMPTY)))
+            curve = curve_of.get(own.iloc[-1][f"row_{rule}"], EMPTY)
+            curves.append(points(kind, "", value, *curve))
         own = own.dropna(subset="difference")
-        x = own.iters.astype(float)
-        weights += [Line(kind, "", value, x, own.difference) for kind in ("line", "run")]
-    last = max((line.x[-1] for line in curves if len(line.x)), default=1)
-    errors = draw_lines(
-        "Error under both rules",
-        data,
-        ("iteration (0 is before training)", "error E"),
-        curves,
-        data.axes["lr"],
-        Panels(),
-        partial(step_axis, last=last),
-        ceiling=ceiling_of(data),
-        dashed=RULES[0],
-        note=note,
-    )
-    apart = draw_lines(
-        "Weights apart under both rules",
-        data,
-        ("iterations", "largest difference"),
-        weights,
-        data.axes["lr"],
-        Panels(),
-        partial(key_axis, key=data.axes["iters"]),
-        note=note,
-    )
+        weights += [points(k, "", value, own.iters, own.difference) for k in ("line", "run")]
+    key, panels = data.axes["lr"], Panels()
+    title, shown = "Error under both rules", pd.concat(curves)
+    errors = draw_lines(title, data, "error E", shown, key, panels, note=note, dashed=RULES[0])
+    title, shown, iters = "Weights apart under both rules", pd.concat(weights), data.axes["iters"]
+    apart = draw_lines(title, data, "largest difference", shown, key, panels, iters, note=note)
     solid = "Solid: every bias by its own derivative. Dashed: the notebook’s slip."
     most = "The weight that differs most between the rules, after so many iterations."
     return [

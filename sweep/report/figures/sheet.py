@@ -12,6 +12,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
@@ -19,7 +20,14 @@ from matplotlib.colors import Colormap, Normalize
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from sweep.report.axes import Axis, remaining
 from sweep.report.colours import GRID, INK, QUIET
+from sweep.report.curves import Frame
+from sweep.report.data import SweepData
+from sweep.report.formats import counted, plain, short
+
+MOST_PANELS = 6
+MOST_LINES = 60
 
 MANY = 30
 """With this many values or more, a colour bar replaces the legend entries."""
@@ -94,21 +102,66 @@ def spread(count: int, most: int) -> list[int]:
     return [int(i) for i in np.unique(at)]
 
 
+@dataclass(frozen=True)
+class Panels:
+    """Titles of the panels, and the title for each row of `SweepData.runs` (`of`).
+
+    `columns` is the number of panels in a row (0: any); `note` lists combinations sharing a panel.
+    """
+
+    titles: tuple[str, ...] = ("",)
+    of: Frame = None
+    columns: int = 0
+    note: str = ""
+
+    def fewer(self, titles: Frame, noun: str) -> tuple[list[Any], str]:
+        """Select lines, given the title of the panel of each, evenly in every panel.
+
+        Return their labels in `titles`, and a note on combinations in one panel and on omissions.
+        """
+        most = max(MOST_LINES // len(self.titles), 8)
+        groups = [own.index for _, own in titles.groupby(titles, sort=False)]
+        kept = [label for own in groups for label in own[spread(len(own), most)]]
+        some = f"{len(kept)} of {counted(len(titles), noun)}" if len(kept) < len(titles) else ""
+        return kept, ", ".join(filter(None, (self.note, some)))
+
+
+def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
+    """Return the panels of a picture whose axes and colours show the keys in `used`.
+
+    A single panel is used for more than six titles, equal titles, or one wider than `inches`.
+    """
+    rest = remaining(data, *used)
+    one = pd.Series("", index=data.runs.index)
+    if not rest:
+        return Panels(of=one)
+    names = [axis.label for axis in rest]
+    groups = data.values.groupby([axis.name for axis in rest], sort=False)
+    titles = tuple(
+        ", ".join(f"{name}={short(text)}" for name, text in zip(names, key, strict=True))
+        for key, _ in groups
+    )
+    if len(titles) > MOST_PANELS or len(set(titles)) < len(titles) or text_inches(titles) > inches:
+        note = f"all {counted(len(titles), 'combination')} of {', '.join(names)}"
+        return Panels(of=one, note=plain(note, 90))
+    counts = [len(axis.values) for axis in rest]
+    table = len(counts) == 2 and math.prod(counts) == len(titles) and counts[1] <= 3
+    return Panels(titles, groups.ngroup().map(dict(enumerate(titles))), counts[1] if table else 0)
+
+
 class Sheet:
     """A titled figure with panels of equal size, row by row.
 
     Parameters
     ----------
-    titles, labels
-        Titles of the panels; labels of the x and the y axis, on the outer panels.
+    labels
+        Labels of the x and the y axis, on the outer panels.
     note
         Appended to the subtitle.
     size
         Size of the axes of each panel in inches; None chooses by the number of panels.
     left, right, gap
         Inches for the labels of the y axis, for a legend or colour bar, and between rows.
-    columns
-        Panels in a row; 0 chooses.
     share
         Axes that the panels share: ``xy``, ``x`` or ``y``.
     """
@@ -118,18 +171,17 @@ class Sheet:
         title: str,
         subtitle: str,
         labels: tuple[str, str],
-        titles: Sequence[str] = ("",),
+        panels: Panels = Panels(),
         *,
         note: str = "",
         size: tuple[float, float] | None = None,
         left: float = 0.95,
         right: float = 1.75,
         gap: float = 0.45,
-        columns: int = 0,
         share: str = "xy",
     ) -> None:
-        count, self.title = len(titles), title
-        columns = columns or (count if count < 2 else 2 if count in (2, 4) else 3)
+        titles, count, self.title = panels.titles, len(panels.titles), title
+        columns = panels.columns or (count if count < 2 else 2 if count in (2, 4) else 3)
         rows = math.ceil(count / columns)
         width, height = size or ((7.2, 4.2) if count == 1 else (3.4, 2.6))
         wide_gap = 0.35 if "y" in share else 0.85

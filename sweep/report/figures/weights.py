@@ -16,8 +16,7 @@ from sweep.report.colours import GRID, INK, MARKERS, QUIET, shades
 from sweep.report.curves import Frame, artifact
 from sweep.report.data import SweepData
 from sweep.report.figures.lines import mark_style
-from sweep.report.figures.panels import Panels, panels_of
-from sweep.report.figures.sheet import Picture, Sheet, spread, styled
+from sweep.report.figures.sheet import Panels, Picture, Sheet, panels_of, spread, styled
 from sweep.report.formats import counted, figure, plain, tick
 
 MOST_NAMED = 64
@@ -61,11 +60,10 @@ def weights_picture(data: SweepData) -> Picture | None:
         "Weights before and after training",
         data.subtitle,
         ("weight", "value of the weight") if named else ("before training", "after training"),
-        titles,
+        Panels(tuple(titles), columns=columns),
         note=f"shown: {note}" if note else "",
         size=size,
         right=2.2,
-        columns=columns,
     )
     colours, styles = shades(key.name, len(key.values)), {}
     for at, value in enumerate(key.values):

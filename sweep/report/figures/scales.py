@@ -1,77 +1,25 @@
-"""The panels of a picture, and the scales, limits and ticks of their axes."""
+"""Scales, limits and ticks of the axes of pictures."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
-from sweep.report.axes import LARGEST, Axis, remaining
+from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import QUIET, SHADE
-from sweep.report.curves import Frame
 from sweep.report.data import SweepData
 from sweep.report.figures.sheet import text_inches
-from sweep.report.formats import FLOOR, counted, plain, short, tick
-
-MOST = 6
-MOST_LINES = 60
+from sweep.report.formats import FLOOR, tick
 
 MOST_VALUES = 12
 """Up to this many values of a key have a tick each."""
-
-
-@dataclass(frozen=True)
-class Panels:
-    """Titles of the panels, and the title for each row of `SweepData.runs` (`of`).
-
-    `columns` is the number of panels in a row (0: any); `note` lists combinations sharing a panel.
-    """
-
-    titles: tuple[str, ...] = ("",)
-    of: Frame = None
-    columns: int = 0
-    note: str = ""
-
-    @property
-    def most_lines(self) -> int:
-        """The maximum number of lines in a panel."""
-        return max(MOST_LINES // len(self.titles), 8)
-
-    def noted(self, drawn: int, count: int, noun: str) -> str:
-        """Return the picture's note: combinations that share a panel, and what is not drawn."""
-        some = f"{drawn} of {counted(count, noun)}" if drawn < count else ""
-        return ", ".join(filter(None, (self.note, some)))
-
-
-def panels_of(data: SweepData, *used: Axis, inches: float = 3.4) -> Panels:
-    """Return the panels of a picture whose axes and colours show the keys in `used`.
-
-    A single panel is used for more than six titles, equal titles, or one wider than `inches`.
-    """
-    rest = remaining(data, *used)
-    one = pd.Series("", index=data.runs.index)
-    if not rest:
-        return Panels(of=one)
-    names = [axis.label for axis in rest]
-    groups = data.values.groupby([axis.name for axis in rest], sort=False)
-    titles = tuple(
-        ", ".join(f"{name}={short(text)}" for name, text in zip(names, key, strict=True))
-        for key, _ in groups
-    )
-    if len(titles) > MOST or len(set(titles)) < len(titles) or text_inches(titles) > inches:
-        note = f"all {counted(len(titles), 'combination')} of {', '.join(names)}"
-        return Panels(of=one, note=plain(note, 90))
-    counts = [len(axis.values) for axis in rest]
-    table = len(counts) == 2 and math.prod(counts) == len(titles) and counts[1] <= 3
-    return Panels(titles, groups.ngroup().map(dict(enumerate(titles))), counts[1] if table else 0)
 
 
 def ceiling_of(data: SweepData) -> float:
