@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import secrets
 from collections.abc import Iterable
@@ -56,13 +55,11 @@ def final_error_frame(data: SweepData) -> Frame:
 
 def wide(data: SweepData, rows: Frame, shown: Any, others: Iterable[str]) -> Frame:
     """Pivot `shown`: rows are lr and the other keys, columns the iteration counts."""
-    rows = rows.assign(shown=shown)
-    wide = rows.pivot(index=["rank", "lr"], columns="iters", values="shown")
-    first = rows.drop_duplicates(["rank", "lr"]).sort_values(["rank", "lr"])
-    keys = data.values.loc[first.index, ["lr", *others]].reset_index(drop=True)
-    numbers = [float(text) for text in keys.lr]
-    wide.columns = pd.Index(map(str, wide.columns))
-    return pd.concat([keys.assign(lr=numbers), wide.reset_index(drop=True)], axis=1)
+    texts = [data.values.loc[rows.index, key] for key in others]
+    index = pd.MultiIndex.from_arrays([rows["rank"], rows.lr, *texts, rows.iters])
+    table = pd.Series(list(shown), index, dtype=object).unstack()
+    table.columns = pd.Index(map(str, table.columns))
+    return table.rename_axis(["", "lr", *others]).reset_index().iloc[:, 1:]
 
 
 def repeats_frame(data: SweepData) -> Frame:
@@ -86,15 +83,8 @@ def repeats_frame(data: SweepData) -> Frame:
 
 def csv_text(frame: pd.DataFrame) -> str:
     """Return a frame as CSV: floats by repr, no text that a spreadsheet would execute."""
-    shown = frame.astype(object).map(_cell)
-    shown.columns = pd.Index([_safe(str(name)) for name in frame.columns])
-    return shown.to_csv(index=False, lineterminator="\n")
-
-
-def _cell(value: object) -> str:
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    return repr(float(value)) if isinstance(value, float) else _safe(str(value))
+    shown = frame.astype(object).map(lambda cell: _safe(cell) if isinstance(cell, str) else cell)
+    return shown.rename(columns=_safe).to_csv(index=False, lineterminator="\n")
 
 
 def _safe(text: str) -> str:

@@ -129,8 +129,9 @@ def table_of(
     marked: Iterable[tuple[int, int]] = (),
     text: Iterable[str] = (),
 ) -> Table:
-    """Return a table of plain texts; columns are numeric unless named in `text`."""
+    """Return a table of plain texts, numbers by `figure`; columns are numeric unless in `text`."""
     names, words = tuple(map(plain, map(str, frame.columns))), {plain(name) for name in text}
-    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in frame.to_numpy().tolist())
+    shown = frame.astype(object).map(lambda cell: figure(cell) if isinstance(cell, float) else cell)
+    cells = tuple(tuple(plain(str(cell), 200) for cell in row) for row in shown.to_numpy().tolist())
     numeric = tuple(name not in words for name in names)
     return Table(title, names, cells, numeric, note.strip(), frozenset(marked))

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from sweep.report.axes import axis_of, effects
@@ -61,20 +62,17 @@ def final_error_table(data: SweepData) -> Table:
     """Return the deciding metric of each grid point, or its outcome if it has no value."""
     final = data.metric == "final_error"
     points = data.grid.assign(rank=data.grid.combination)
-    endings = pd.Series([_ending(data, row) for row in points.itertuples()], points.index, object)
+    endings = np.array([_ending(data, row) for row in points.itertuples()], object)
     texts = _shown(data, points).where(points.value.notna(), endings)
     table = wide(data, points, texts, data.others)
-    marked = []
-    if data.best is not None:
-        order = points[["rank", "lr"]].drop_duplicates().sort_values(["rank", "lr"]).to_numpy()
-        row = order.tolist().index([data.best.combination, data.best.lr])
-        marked = [(row, table.columns.get_loc(str(data.best.iters)))]
+    best = (points.index == (None if data.best is None else data.best.name)).tolist()
+    marked = np.argwhere(wide(data, points, best, data.others).map(lambda cell: cell is True))
     return table_of(
         f"{'Final error E' if final else data.metric} by learning rate and iterations",
         table.assign(lr=table.lr.map(repr)).fillna(""),
         f"Columns: iterations. {'E: the error' if final else f'The value is {data.metric}'} after "
         f"that many. {_over(data)}",
-        marked,
+        map(tuple, marked.tolist()),
         data.others,
     )
 
@@ -100,7 +98,7 @@ def _ranks(data: SweepData, points: Frame, title: str, head: str, first: Iterabl
         ]
     frame[data.label] = _shown(data, points)
     if data.metric != "final_error":
-        frame["final error"] = points.error.map(figure)
+        frame["final error"] = points.error
     seconds = data.metrics.reindex(points.index, columns=["train_seconds"]).train_seconds
     frame["seconds"] = [figure(value, 3) for value in seconds]
     return table_of(title, frame, _over(data), text=names)
@@ -127,7 +125,7 @@ def repeats_table(data: SweepData) -> Table:
     names = {"value": "mean", "sd": "standard deviation", "median": "median"}
     names |= {"low": "lowest", "high": "highest"}
     frame = data.values.loc[points.index, list(data.keys)].assign(runs=points.n)
-    frame = frame.join(points[[*names]].map(figure).rename(columns=names))
+    frame = frame.join(points[[*names]].rename(columns=names))
     title = f"Spread of {data.label} over {', '.join(data.repeats)}"
     return table_of(title, frame, "The best comes first.", text=data.others)
 
@@ -140,9 +138,8 @@ def effect_table(data: SweepData) -> Table:
     names = {"mean": "geometric mean" if data.logarithmic else "mean"}
     names |= {"low": "lowest", "high": "highest"}
     kept = every[place % -(-size // MOST_VALUES) == 0]
-    numbers = kept[[*names]].map(figure).rename(columns=names)
     each = "grid points" if data.repeats else "runs"
-    frame = kept[["axis", "value", "runs"]].rename(columns={"runs": each}).join(numbers)
+    frame = kept[["axis", "value", "runs", *names]].rename(columns={"runs": each, **names})
     what = "Final errors" if data.metric == "final_error" else data.label
     note = f"{what} of all {each} with that value; the axis that matters most comes first."
     return table_of("Effect of each axis", frame, note, text=["axis", "value"])
@@ -260,8 +257,7 @@ def rule_table(data: SweepData, pairs: Frame) -> Table:
     if not pairs.empty:
         ratio = pairs.error_notebook / pairs.error_gradient.where(pairs.error_gradient > 0)
         frame["lr"] = frame.lr.map(repr)
-        frame["E notebook"] = pairs.error_notebook.map(figure)
-        frame["E gradient"] = pairs.error_gradient.map(figure)
+        frame["E notebook"], frame["E gradient"] = pairs.error_notebook, pairs.error_gradient
         frame["E ratio"] = [figure(one, 3) for one in ratio.where(ratio < 1e300)]
         frame["largest weight difference"] = [figure(value, 3) for value in pairs.difference]
         frame["where"] = [
