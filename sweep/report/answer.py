@@ -78,7 +78,7 @@ def _alike(data: SweepData, best: Any) -> list[str]:
     """List grid points that the spread of the repeats cannot distinguish from the best one."""
     others = data.ranked.drop(index=best.name)
     others = others[others.diverged == 0]
-    points = others[~distinct(others, best, log=data.logarithmic)]
+    points = others[~distinct(others, best)]
     if points.empty:
         return []
     texts = data.values.loc[[best.name, *points.index[: MOST_ALIKE - 1]], list(data.keys)]
@@ -91,25 +91,23 @@ def _alike(data: SweepData, best: Any) -> list[str]:
     return [f"{between.join(names)} and {last} are equal within the spread of {number}."]
 
 
-def distinct(one: Any, two: Any, *, log: bool) -> Any:
+def distinct(one: Any, two: Any) -> Any:
     """Return whether the means of grid points differ significantly, given their repeats.
 
-    Welch's t test at the 5 % level (B. L. Welch, Biometrika 34, 1947), on log10 of the values if
-    `log` is True. With zero spread, unequal means differ; with unknown (one run) or infinite
-    spread, all do.
-    Errors below the floor of double precision are equal.
+    Welch's t test at the 5 % level (B. L. Welch, Biometrika 34, 1947). With zero spread, unequal
+    means differ; with unknown (one run) or infinite spread, all do. Errors below the floor of
+    double precision are equal.
 
     `one` and `two` are rows or columns of `SweepData.grid`.
     """
     from scipy.special import stdtr  # imported late: only repeats need it
 
-    mean, sd = ("log", "log_sd") if log else ("decisive", "sd")
-    first, second = one[sd] ** 2 / one.n, two[sd] ** 2 / two.n
+    first, second = one.sd**2 / one.n, two.sd**2 / two.n
     squared = np.asarray(first + second, dtype=np.float64)
     known = np.isfinite(np.asarray(one.sd + two.sd, dtype=np.float64))
     with np.errstate(divide="ignore", invalid="ignore"):
         freedom = squared**2 / (first**2 / (one.n - 1) + second**2 / (two.n - 1))
-        t = np.abs(one[mean] - two[mean]) / np.sqrt(squared)
+        t = np.abs(one.decisive - two.decisive) / np.sqrt(squared)
         differ = 2 * stdtr(np.asarray(freedom, float), -np.asarray(t, float)) < LEVEL
     return np.where(known & (squared > 0), differ, ~known | (one.decisive != two.decisive))
 

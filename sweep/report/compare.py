@@ -18,7 +18,7 @@ MOST_VALUES = 12
 
 INPUTS = "data's content, trainer's source or algorithm"
 
-MEASURED = ["error", "value", "decisive", "sd", "n", "log", "log_sd"]
+MEASURED = ["error", "value", "decisive", "sd", "n"]
 KEPT = ["lr", "iters", "run", "cell", "outcome", *MEASURED]
 
 SIDES = ("first", "second")
@@ -77,7 +77,7 @@ class Comparison:
             self.points[[f"{name}_{which}" for name in MEASURED]].set_axis(MEASURED, axis=1)
             for which in SIDES
         )
-        differ = distinct(one, two, log=all(data.logarithmic for data in self.data))
+        differ = distinct(one, two)
         first, second = one.decisive.fillna(np.inf), two.decisive.fillna(np.inf)
         better, worse = (
             int((differ & (second < first)).sum()),

@@ -140,13 +140,10 @@ class SweepData:
 
         ``value`` and ``error`` are means over its repeats. Columns in addition to those of `runs`
         (which are those of the first repeat with a value): ``n`` (repeats with a value), ``sd``,
-        ``median``, ``low``, ``high``, ``log`` and ``log_sd`` (mean and standard deviation of
-        log10), ``diverged`` (number of diverged repeats) and ``decisive`` (smaller is better;
-        errors below the floor are equal).
+        ``median``, ``low``, ``high``, ``diverged`` (number of diverged repeats) and ``decisive``
+        (smaller is better; errors below the floor are equal).
         """
-        value = self.floored(self.cells.value)
-        diverged = self.cells.outcome == "diverged"
-        cells = self.cells.assign(diverged=diverged, log=np.log10(value.where(value > 0)))
+        cells = self.cells.assign(diverged=self.cells.outcome == "diverged")
         found = cells.groupby(POINT, sort=False).agg(
             value=("value", "mean"),
             error=("error", "mean"),
@@ -156,8 +153,6 @@ class SweepData:
             median=("value", "median"),
             low=("value", "min"),
             high=("value", "max"),
-            log=("log", "mean"),
-            log_sd=("log", "std"),
             diverged=("diverged", "sum"),
         )
         first = self.cells.sort_values("none", kind="stable").drop_duplicates(POINT).sort_index()
