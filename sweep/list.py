@@ -14,13 +14,23 @@ if TYPE_CHECKING:
 
     from sweep.tracking.read import StoredSweep
 
-COLUMNS = ("sweep", "name", "begun", "status", "runs", "failed", "best final error", "about")
+COLUMNS = (
+    "experiment",
+    "sweep",
+    "name",
+    "begun",
+    "status",
+    "runs",
+    "failed",
+    "best final error",
+    "about",
+)
 MOST_WORDS = 60
 """Characters shown of tags and note."""
 
 
 def list_sweeps(config: DictConfig) -> None:
-    """Print a line for each sweep of the configured store.
+    """Print a line for each sweep of the store, or of one experiment.
 
     Raises NotFoundError if there is no store, StoreError if it cannot be read.
     """
@@ -30,13 +40,23 @@ def list_sweeps(config: DictConfig) -> None:
     from sweep.tracking import read
     from sweep.tracking.store import open_store
 
-    options = settings(plain_values(config), Path.cwd())
-    store = open_store(options.tracking, mode="read")
-    sweeps = read.list_sweeps(store)
-    if not sweeps:
-        console.echo(f"{store.where} holds no sweep of experiment {store.tracking.experiment}.")
+    given = plain_values(config)
+    if every := given["tracking"]["experiment"] is None:
+        del given["tracking"]["experiment"]
+    tracking = settings(given, Path.cwd()).tracking
+    if every:
+        tracking = tracking.model_copy(update={"experiment": ""})
+    store = open_store(tracking, mode="read")
+    experiments: dict[str, list[StoredSweep]] = {}
+    for sweep in read.list_sweeps(store):
+        experiments.setdefault(str(sweep.plan().get("experiment", "")), []).append(sweep)
+    if not experiments:
+        console.echo(f"{store.where} holds no sweep{'' if every else ' of this experiment'}.")
         return
-    console.table(COLUMNS, [_row(sweep) for sweep in sweeps])
+    newest = sorted(experiments.items(), key=lambda one: -(one[1][0].start_time or 0))
+    rows = [[name, *_row(sweep)] for name, sweeps in newest for sweep in sweeps]
+    first = len(experiments) == 1  # no need of a column for the experiment
+    console.table(COLUMNS[first:], [row[first:] for row in rows])
 
 
 def _row(sweep: StoredSweep) -> list[str]:

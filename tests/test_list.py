@@ -20,15 +20,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a folder with a sweep without a name and one that has all."""
     folder = tmp_path_factory.mktemp("named")
     about = ["name=first", f'note="{NOTE}"', "tags={paper: figure3, n: 2}"]
-    for words in (["lr=0.5"], ["lr=0.1,0.2", *about]):
+    other = ["lr=0.3", "tracking.experiment=other"]
+    for words in (other, ["lr=0.5"], ["lr=0.1,0.2", *about]):
         assert run_here(["-m", "iters=10", *words], folder).code == 0
     return folder
 
 
 @pytest.mark.slow
 def test_list_shows_the_sweeps_newest_first(folder: Path) -> None:
-    ended = run_here([], folder, module="sweep.list")
-    assert ended.code == 0, ended
+    every = run_here([], folder, module="sweep.list")
+    assert every.code == 0, every
+    head, *rows = every.out.splitlines()
+    assert head.split()[:3] == ["experiment", "sweep", "name"]
+    assert [row.split()[0] for row in rows] == ["sweep", "sweep", "other"]
+    ended = run_here(["tracking.experiment=sweep"], folder, module="sweep.list")
     head, newest, oldest = ended.out.splitlines()
     assert head.split()[:3] == ["sweep", "name", "begun"]
     assert " first " in newest and " FINISHED  2/2 " in newest

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sweep.training.curve import Points
 
 PAGE = 1000
+MOST_EXPERIMENTS = 50_000  # MLflow's own limit
 CELL = "sweep.cell"
 """Tag of a run with the index of its grid point in the plan."""
 
@@ -174,9 +175,13 @@ def search(
     from mlflow.entities import ViewType
 
     view = ViewType.DELETED_ONLY if deleted else ViewType.ACTIVE_ONLY
+    experiments = [store.experiment_id]
+    if not store.experiment_id:
+        every = store.call(store.client.search_experiments, max_results=MOST_EXPERIMENTS)
+        experiments = [one.experiment_id for one in every]
     token = None
     while True:
-        arguments = [store.experiment_id], condition, view, most or PAGE, list(order) or None, token
+        arguments = experiments, condition, view, most or PAGE, list(order) or None, token
         page = store.call(store.client.search_runs, *arguments)
         yield from page
         token = page.token
@@ -189,7 +194,7 @@ def _first(store: Store, condition: str, *order: str, deleted: bool = False) -> 
 
 
 def list_sweeps(store: Store) -> list[StoredSweep]:
-    """Return all sweeps of the experiment, newest first."""
+    """Return all sweeps of the experiment, or of all experiments, newest first in each."""
     return [StoredSweep.of(store, run) for run in search(store, SWEEPS, *NEWEST)]
 
 

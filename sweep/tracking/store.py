@@ -55,6 +55,8 @@ class Store:
 
     Attributes
     ----------
+    experiment_id
+        Empty if the store was opened to read all of its experiments.
     echo
         Called with status messages while waiting for the store.
     stopping
@@ -137,7 +139,8 @@ def open_store(
 ) -> Store:
     """Check the store, create it if necessary, and open it.
 
-    Mode ``read`` creates, migrates and changes nothing. `need_bytes` is the required free space.
+    Mode ``read`` creates, migrates and changes nothing; with an empty name of the experiment it is
+    for `read.list_sweeps` over all experiments. `need_bytes` is the required free space.
     `echo` is called if opening takes long or the addresses of a moved store were updated.
 
     Raises
@@ -168,10 +171,12 @@ def open_store(
             database.create(tracking, echo)
         database.check_version(tracking.database, "rw" if write else "ro")
         database.adopt(tracking.database)
+    artifacts = LocalArtifacts(tracking.artifacts) if local else ServerArtifacts(tracking.address)
+    if not tracking.experiment:
+        return Store(tracking, MlflowClient(tracking.address), "", artifacts, mode, echo)
     client, experiment = _experiment(tracking, mode, echo)
     if local and write:
         database.readdress(tracking, experiment, echo)
-    artifacts = LocalArtifacts(tracking.artifacts) if local else ServerArtifacts(tracking.address)
     return Store(tracking, client, experiment.experiment_id, artifacts, mode, echo)
 
 
