@@ -168,14 +168,19 @@ class Planner:
         cells: list[Cell] = []
         problems: list[str] = []
         strange: dict[str, str] = {}
+
+        def left_out(values: Mapping[str, Any]) -> bool:
+            met = [f"where {text}" for text, condition in skipped.items() if condition(values)]
+            reasons.update(met[:1])
+            return bool(met)
+
         for point in grid:
             number = first_job + len(cells)
             with collect_errors(problems):
                 values, choices = self.composer.compose([*point, self.parent], number)
                 found = {axis: _found(axis, values, choices) for axis in axes}
-                met = [text for text, condition in skipped.items() if condition(found)]
-                if met:
-                    reasons[f"where {met[0]}"] += 1
+                unknown = found.get("rule", "") is None  # the network's own, resolved below
+                if not unknown and left_out(found):
                     continue
                 strange = {**strange_keys(values, choices, point), **strange}
                 try:
@@ -188,6 +193,8 @@ class Planner:
                 swept = {axis: _found(axis, spec.config, choices) for axis in axes}
                 if "rule" in swept:  # null is resolved by the network
                     swept["rule"] = spec.rule
+                if unknown and left_out(swept):
+                    continue
                 own = tuple(text for text in point if describes_run(text))
                 cells.append(Cell(len(cells), own, swept, spec, number))
         if any(reasons.values()) and not cells and not problems:

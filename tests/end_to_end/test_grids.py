@@ -106,6 +106,18 @@ def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> Non
             ],
             ["network.layers=[4,3,2],stop.error=null"],
         ),
+        (
+            [
+                "network=notebook,exclusive_or",
+                "data.inputs=[[1,2,3,4]]",
+                "data.targets=[[0,1]]",
+                "network.layers=[4,3,2]",
+                "network.init.scheme=normal",
+                "rule=null,fixed_bias",
+                "hydra.sweeper.skip=[\"rule == 'notebook'\", \"rule != 'gradient'\"]",
+            ],
+            ["network=exclusive_or,rule=gradient"],
+        ),
     ],
     ids=lambda value: value[0],
 )
