@@ -92,7 +92,7 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
                     sweep.keep_to_budget()
                     with sweep.progress:
                         yield sweep
-                    if sweep.spent:
+                    if sweep.out_of_time:
                         sweep.end_budget()
                     stop.check()
             except (Interrupted, StoreLost):
@@ -123,26 +123,22 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
 
 def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
     plan, options, sweep_id = opening.plan, opening.options, opening.sweep_id
-    new, estimated = opening.parent_run_id is None, None
+    sweep = Sweep(sweep_id, plan, options, recorder, stop)
+    new, stored = opening.parent_run_id is None, []
     with stop.interruptible():  # the sweep does not exist yet
-        need = disk_bytes(plan.cells) if new else 0  # a resumed sweep is checked below
-        opened = recorder.submit(Session.open_store, options.tracking, need)
+        sweep.open_store(disk_bytes(plan.cells) if new else 0)  # a resumed sweep is checked below
         if new and not options.reuse:
-            estimated = _foreseen(opening, plan.cells)  # also loads the training code
+            sweep.estimate = _foreseen(opening, plan.cells)  # also loads the training code
         # Import what the end needs while the recorder opens the store.
         from sweep.report import build  # noqa: F401
 
-        experiment_id, sentences = recorder.result(opened)
-        stored = [] if new else recorder.call(Session.claim_sweep, sweep_id)
-    for sentence in sentences:
-        if new or f"resume={sweep_id} " not in sentence:
-            console.echo(sentence)
+        sweep.await_store()
+        if not new:
+            stored = recorder.call(Session.claim_sweep, sweep_id)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     question = question_of({}, options.metric, options.mode, options.repeats).document()
     document = plan.document(sweep_id, options.tracking.experiment, created, question)
-    sweep = Sweep(sweep_id, plan, options, recorder, stop)
-    sweep.experiment_id = experiment_id
     if opening.parent_run_id is None:
         tags = platform_tags()
         sweep.parent_run_id = recorder.call(Session.start_sweep, sweep_id, document, tags)
@@ -152,8 +148,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         take_results(sweep)
         need = disk_bytes(sweep.pending)
         recorder.call(Session.resume_sweep, sweep_id, document, need)
-        estimated = _foreseen(opening, sweep.pending)
-    sweep.estimate = estimated
+        sweep.estimate = _foreseen(opening, sweep.pending)
     console.sweep_started(sweep)
     return sweep
 

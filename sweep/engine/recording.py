@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterable, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sweep import console
 from sweep.config.settings import Settings
@@ -54,8 +54,7 @@ class _Begun:
     record: RunRecord
     cell: Cell
     clock: float  # monotonic start
-    created: bool = False
-    active: Future[str | None] | None = None  # its MLflow id, for training code
+    created: Future[str | None] | None = None  # its MLflow id, once the recorder was asked for it
 
 
 class Recording(Listener):
@@ -64,19 +63,48 @@ class Recording(Listener):
     `owner` is ``sweeps/<id>`` or ``runs/<id>``, the folder below outputs with the result files.
     """
 
+    last: Finished  # the last result that was stored, or dropped as damaged or deleted
+
     def __init__(
-        self, options: Settings, owner: str, recorder: Recorder, stop: StopRequest, runs: int = 1
+        self, options: Settings, owner: str, recorder: Recorder, stop: StopRequest
     ) -> None:
         self.options, self.recorder, self.stop = options, recorder, stop
+        self.id, self._owner = owner.rpartition("/")[2], owner
+        self._single = owner.startswith("runs/")
         self.folder = results.folder_of(options.outputs, owner)
-        self.progress = ProgressDisplay(0, runs)
+        self.progress = ProgressDisplay(0, 1)
         self.experiment_id = ""  # known once the store is open
+        self._opened: Future[tuple[str, list[str]]] | None = None
         self.waiting: dict[int, Path] = {}  # result files to be stored, by grid point index
         self._begun: dict[int, _Begun] = {}
         self._stored: Future[list[Finished]] | None = None
-        self._shown: list[Future[None]] = []  # runs to create, and parts of curves
+        self._shown: list[Future[Any]] = []  # runs to create, and parts of curves
         self._retry_at, self._silent = 0.0, False
         self._refused: list[str] = []
+
+    def open_store(self, need_bytes: int = 0) -> None:
+        """Have the recorder open the store, if it is not open or opening it failed."""
+        if not self.is_open:
+            run_lock = f"{self._owner}/lock" if self._single else None
+            arguments = self.options.tracking, need_bytes, run_lock
+            self._opened = self.recorder.submit(Session.open_store, *arguments)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the store is open, or about to be."""
+        opened = self._opened
+        failed = opened is None or (opened.done() and opened.exception())
+        return bool(self.experiment_id) or not failed
+
+    def await_store(self) -> None:
+        """Wait until the store is open and show what was repaired; StoreError if it is unusable."""
+        self.open_store()
+        if self.experiment_id or self._opened is None:
+            return
+        self.experiment_id, sentences = self.recorder.result(self._opened)
+        for sentence in sentences:
+            if f"resume={self.id} " not in sentence:
+                console.echo(sentence)
 
     def tags(self, cell: Cell) -> dict[str, str]:
         """Return the tags of a new run."""
@@ -89,6 +117,7 @@ class Recording(Listener):
 
     def on_finished(self, one: Finished) -> None:
         """Called when a result file was stored, or was dropped as damaged or deleted."""
+        self.last = one
 
     def train(
         self, batches: Sequence[Sequence[Trajectory]], executor: Executor
@@ -119,10 +148,11 @@ class Recording(Listener):
     def noted(self, sentence: str) -> None:
         console.echo(sentence)
 
-    def start(self, cell: Cell) -> None:
+    def start(self, cell: Cell) -> _Begun:
         """Begin a run, unless it has begun already."""
         if cell.index not in self._begun:
             self._begun[cell.index] = _Begun(self._record(cell), cell, time.monotonic())
+        return self._begun[cell.index]
 
     def _record(self, cell: Cell) -> RunRecord:
         now, store = time.time_ns() // 1_000_000, self.options.tracking.name
@@ -145,7 +175,7 @@ class Recording(Listener):
             return {}
         cell, run_id = trajectory.cells[-1], None
         if not trajectory.spec.trainer.thread_safe:
-            active = self._active(cell)
+            active = self._create(self.start(cell))
             run_id = self.recorder.result(active) if active.done() else None
             if run_id is None and not self.stop():
                 console.notice(
@@ -157,25 +187,29 @@ class Recording(Listener):
 
     def ready(self, trajectory: Trajectory) -> bool:
         """Return whether the run for `environment` is created, or was waited for long enough."""
-        trainer, cell = trajectory.spec.trainer, trajectory.cells[-1]
-        if trainer.built_in or trainer.thread_safe:
+        trainer = trajectory.spec.trainer
+        if trainer.built_in:
             return True
-        done = bool(wait([self._active(cell)], TICK).done)
-        return done or time.monotonic() - self._begun[cell.index].clock > ACTIVE_SECONDS
-
-    def _active(self, cell: Cell) -> Future[str | None]:
-        self.start(cell)
-        begun = self._begun[cell.index]
-        if begun.active is None:
-            begun.created = True
-            begun.active = self.recorder.submit(Session.active_run, begun.record)
-        return begun.active
+        try:
+            self.await_store()
+        except StoreError:
+            self.stop.check()  # a stop request ended the wait
+            raise
+        if trainer.thread_safe:
+            return True
+        begun = self.start(trajectory.cells[-1])
+        done = bool(wait([self._create(begun)], TICK).done)
+        return done or time.monotonic() - begun.clock > ACTIVE_SECONDS
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
         """Log a part of the curve of a running run, unless earlier calls are still pending."""
+        if self._opened is None:
+            self.open_store()
+        if not self.is_open:
+            return  # the error is raised at the end
         begun = self._begun[cell.index]
         behind = not all(future.done() for future in self._shown)
-        self._create([begun])
+        self._create(begun)
         if not behind:
             start = begun.record.start_time
             shown = self.recorder.submit(Session.log_curve, cell.index, start, part)
@@ -208,15 +242,15 @@ class Recording(Listener):
         if self._stored is None and self.waiting and now >= self._retry_at:
             paths = list(self.waiting.values())[:BATCH]
             self._stored = self.recorder.submit(Session.finish_runs, paths)
-        self._create(one for one in self._begun.values() if now - one.clock >= SOON)
+        for one in self._begun.values():
+            if now - one.clock >= SOON:
+                self._create(one)
 
-    def _create(self, begun: Iterable[_Begun]) -> None:
-        new = [one for one in begun if not one.created]
-        if new:
-            for one in new:
-                one.created = True
-            records = [one.record for one in new]
-            self._shown.append(self.recorder.submit(Session.start_runs, records))
+    def _create(self, begun: _Begun) -> Future[str | None]:
+        if begun.created is None:
+            begun.created = self.recorder.submit(Session.start_run, begun.record)
+            self._shown.append(begun.created)
+        return begun.created
 
     def _take(self, stored: Future[list[Finished]]) -> None:
         self._stored = None
@@ -262,8 +296,7 @@ class Recording(Listener):
             raise StoreError(self._refused[0])
 
     def _silent_server(self) -> str:
-        owner = self.folder.parent
-        again = "last" if owner.parent.name == "sweeps" else owner.name
+        again = self.id if self._single else "last"
         count = len(self.waiting)
         return (
             f"{self.options.tracking.location} does not answer: {count} "

@@ -14,20 +14,14 @@ from sweep.config.spec import RunSpec
 from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.recording import Recording
-from sweep.engine.signals import Interrupted, StopRequest, stop_on_signals
+from sweep.engine.signals import Interrupted, stop_on_signals
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import results
 from sweep.tracking.entities import run_metrics
-from sweep.tracking.session import Session
 from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
-    from concurrent.futures import Future
-
-    from sweep.tracking.recorder import Recorder
-    from sweep.tracking.runs import Finished
-    from sweep.training.curve import CurveSlice
     from sweep.training.history import RunResult
 
 log = logging.getLogger(__name__)
@@ -45,7 +39,7 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
     stays on disk.
     """
     cell = Cell(0, (), {}, spec)
-    with _opened(options, run_id) as single:
+    with _recording(options, run_id) as single:
         single.start(cell)
         single.progress = ProgressDisplay(spec.iters, 1)
         try:
@@ -53,16 +47,16 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
                 with closing(single.train([(Trajectory((cell,)),)], executor)) as runs:
                     _, outcome = next(runs)
         except Interrupted as interruption:
-            console.single_interrupted(interruption.signum, single.interrupted())
+            console.single_interrupted(interruption.signum, interrupted(single))
             raise
         if isinstance(outcome, Failure):
-            where = single.store(single.finish(cell, outcome))
+            where = _store(single, single.finish(cell, outcome))
             raise RunFailed(
                 f"The run failed: {outcome.sentence} (the whole traceback is an artifact of "
                 f"run {where})."
             )
         console.single_run(spec, outcome)
-        where = single.store(single.finish(cell, outcome))
+        where = _store(single, single.finish(cell, outcome))
         final_error = outcome.final_error
         log.info("%s, final error %r, stored as run %s", outcome.outcome, final_error, where)
         console.stored(where, options)
@@ -117,93 +111,50 @@ def resume_single(options: Settings) -> bool:
         raise NotFoundError(f"resume={options.resume}: {path} is not whole; run it again.")
     if record.store != options.tracking.name:
         raise NotFoundError(f"resume={options.resume}: its result is for {record.store}.")
-    with _opened(options, owner.name) as single:
+    with _recording(options, owner.name) as single:
         single.waiting[0] = path
-        console.stored(single.store(path), options)
+        console.stored(_store(single, path), options)
     return True
 
 
 @contextmanager
-def _opened(options: Settings, run_id: str) -> Iterator[_Single]:
+def _recording(options: Settings, run_id: str) -> Iterator[Recording]:
     from sweep.tracking.recorder import recorder
 
-    with stop_on_signals() as stop, recorder(console.notice, stop) as recording:
-        yield _Single(options, run_id, recording, stop)
+    with stop_on_signals() as stop, recorder(console.notice, stop) as started:
+        yield Recording(options, f"runs/{run_id}", started, stop)
 
 
-class _Single(Recording):
-    """A single run; the store is opened at its first write."""
+def _store(single: Recording, path: Path) -> str:
+    """Store a result file and return the MLflow run id.
 
-    def __init__(
-        self, options: Settings, run_id: str, recorder: Recorder, stop: StopRequest
-    ) -> None:
-        super().__init__(options, f"runs/{run_id}", recorder, stop)
-        self.id = run_id
-        self._opened: Future[tuple[str, list[str]]] | None = None
-        self._last: Finished | None = None
+    Raises Interrupted if a signal requested a stop, and StoreError if the run cannot be stored.
+    The result file then stays on disk; its path is printed.
+    """
+    left = f"The result lies in {path}; resume={single.id} stores it."
+    try:
+        single.await_store()
+        single.settle()
+        if single.last.state != "stored":
+            raise StoreError(single.last.problem)
+    except StoreError as error:
+        if single.stop():  # a stop request ended the wait
+            console.error(f"{error}\n{left}")
+            single.stop.check()
+        raise StoreError(f"{error}\n{left}") from error
+    except Interrupted:
+        console.error(left)
+        raise
+    return single.last.run_id
 
-    def ready(self, trajectory: Trajectory) -> bool:
-        if not trajectory.spec.trainer.built_in:
-            try:
-                self.experiment_id, _ = self.recorder.result(self._open())
-            except StoreError:
-                self.stop.check()  # a stop request ended the wait
-                raise
-        return super().ready(trajectory)
 
-    def charted(self, cell: Cell, part: CurveSlice) -> None:
-        """Log a part of the curve; errors of opening the store are raised at the end."""
-        if self._opened is None:
-            self._open()
-        if self._is_open():
-            super().charted(cell, part)
-
-    def on_finished(self, one: Finished) -> None:
-        self._last = one
-
-    def _open(self) -> Future[tuple[str, list[str]]]:
-        """Open the store if it is not open, or if opening it failed."""
-        if self._opened is None or not self._is_open():
-            arguments = self.options.tracking, 0, f"runs/{self.id}/lock"
-            self._opened = self.recorder.submit(Session.open_store, *arguments)
-        return self._opened
-
-    def _is_open(self) -> bool:
-        opened = self._opened
-        return opened is not None and not (opened.done() and opened.exception())
-
-    def store(self, path: Path) -> str:
-        """Store a result file and return the MLflow run id.
-
-        Raises Interrupted if a signal requested a stop, and StoreError if the run cannot be
-        stored. The result file then stays on disk; its path is printed.
-        """
-        left = f"The result lies in {path}; resume={self.id} stores it."
-        try:
-            for sentence in self.recorder.result(self._open())[1]:
-                if f"resume={self.id} " not in sentence:
-                    console.echo(sentence)
-            self.settle()
-            assert self._last is not None
-            if self._last.state != "stored":
-                raise StoreError(self._last.problem)
-        except StoreError as error:
-            if self.stop():  # a stop request ended the wait
-                console.error(f"{error}\n{left}")
-                self.stop.check()
-            raise StoreError(f"{error}\n{left}") from error
-        except Interrupted:
-            console.error(left)
-            raise
-        return self._last.run_id
-
-    def interrupted(self) -> str:
-        """Close the run as KILLED, if it was created; return its state for a message."""
-        if not self._is_open():
-            return "is not stored"
-        try:
-            self.interrupt()
-        except StoreError as error:
-            console.error(str(error))
-            return "is stored as KILLED by the next command"
-        return "is stored as KILLED"
+def interrupted(single: Recording) -> str:
+    """Close a run as KILLED, if it was created; return its state for a message."""
+    if not single.is_open:
+        return "is not stored"
+    try:
+        single.interrupt()
+    except StoreError as error:
+        console.error(str(error))
+        return "is stored as KILLED by the next command"
+    return "is stored as KILLED"

@@ -54,12 +54,12 @@ class Sweep(Recording):
         self, sweep_id: str, plan: Plan, options: Settings, recorder: Recorder, stop: StopRequest
     ) -> None:
         super().__init__(options, f"sweeps/{sweep_id}", recorder, stop)
-        self.id, self.plan = sweep_id, plan
+        self.plan = plan
         self.estimate: Estimate | None = None
         self.ended: dict[int, str] = {}  # grid point -> MLflow's status of its run
         self.lost = 0  # runs that were deleted, or never begun
-        self.left_over = self.cut_off = 0  # at the end of the budget: without a result, and begun
-        self._launched = 0  # as jobs, which may record their runs elsewhere
+        self.budget_spent = False
+        self.cut_off = 0  # runs that had begun when the seconds of the budget were over
         self.damaged: set[int] = set()  # grid points whose result files were incomplete
         self._began, self._began_in = time.monotonic(), os.getcwd()
         self.failed: dict[int, Failed] = {}  # by grid point, in the order of failure
@@ -80,29 +80,25 @@ class Sweep(Recording):
         """Reduce `pending` to the number of runs in the budget."""
         most = self.options.budget.runs
         if most is not None and len(self.pending) > most:
-            self.left_over = len(self.pending) - most
+            self.budget_spent = True
             self._train_only(self.pending[:most])
 
     @property
-    def spent(self) -> bool:
+    def out_of_time(self) -> bool:
         """Whether the seconds of the budget are over."""
         seconds = self.options.budget.seconds
         return seconds is not None and time.monotonic() - self._began >= seconds
 
-    def within_budget(self, batches: Iterable[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
-        """Yield batches of jobs to launch, until the seconds of the budget are over."""
-        for batch in batches:
-            if self.spent:
-                return
-            self._launched += len(batch)
-            yield batch
-
     def end_budget(self) -> None:
-        """Count the grid points without a result, and close the running ones as KILLED."""
-        self.cut_off = len(self._begun)
-        begun = max(self._launched, self.progress.ended + self.cut_off)
-        self.left_over += len(self.pending) - begun + self.cut_off
+        """Close the running runs as KILLED; they and those without a result are `left_over`."""
+        self.budget_spent, self.cut_off = True, len(self._begun)
         self.interrupt()
+
+    @property
+    def left_over(self) -> int:
+        """The number of grid points for which the budget was too small."""
+        missing = len(self.plan.cells) - len(self.ended) - self.lost
+        return max(0, missing) + self.cut_off if self.budget_spent else 0
 
     def tags(self, cell: Cell) -> dict[str, str]:
         return super().tags(cell) | {
@@ -123,7 +119,7 @@ class Sweep(Recording):
     def goes_on(self) -> bool:
         self.stop.check()
         self.poll()
-        return not self.spent
+        return not self.out_of_time
 
     def record(self, cell: Cell, outcome: Outcome) -> float | None:
         """Write a run's result file for the recorder; return its final error, if any.
@@ -172,8 +168,8 @@ class Sweep(Recording):
                 where = self._traceback_of(run.run_id)
                 self.failed[run.cell] = Failed(run.name, lines[-1], where)
         self.ended = {run.cell: run.status for run in runs if run.status != "RUNNING"}
-        unasked = self.left_over - self.cut_off
-        self.lost = max(0, len(self.plan.cells) - len(self.ended) - unasked)
+        if not self.budget_spent:
+            self.lost = max(0, len(self.plan.cells) - len(self.ended))
 
     def count(self, status: str) -> int:
         """Return the number of grid points whose run ended with this status."""

@@ -86,19 +86,14 @@ class RunWriter:
         self._ids: dict[int, str] = {}
         self._asked: set[int] = set()  # cells whose run may exist although the request failed
 
-    def start_runs(self, records: Sequence[RunRecord]) -> None:
-        """Create runs at their start, so that they are visible while they train.
+    def start_run(self, record: RunRecord) -> str | None:
+        """Create a run at its start, so that it is visible while it trains; return its id.
 
-        If a server does not answer, they are created when they end.
+        If a server does not answer, it is created when it ends; return None then.
         """
         with suppress(UnreachableError):
-            for record in records:
-                if not self.stopping() and record.cell not in self._ids:
-                    self._create(record)
-
-    def active_run(self, record: RunRecord) -> str | None:
-        """Return the id of a starting run, created if necessary; None if that is impossible."""
-        self.start_runs([record])
+            if not self.stopping() and record.cell not in self._ids:
+                self._create(record)
         return self._ids.get(record.cell)
 
     def _create(self, record: RunRecord) -> None:

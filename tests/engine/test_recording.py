@@ -15,14 +15,14 @@ from sweep.engine.executors import create
 from sweep.engine.plan import Trajectory
 from sweep.engine.recording import Recording
 from sweep.engine.signals import Interrupted, StopRequest
-from sweep.engine.single import _Single
+from sweep.engine.single import interrupted
 from sweep.tracking.recorder import recorder
 from sweep.training.history import RunResult
 from tests.engine.driving import trajectory
 
 
 @pytest.fixture
-def held_up(tmp_path: Path) -> Iterator[_Single]:
+def held_up(tmp_path: Path) -> Iterator[Recording]:
     """Yield the recording of a single run; its recorder is busy until the end of the test."""
     tracking = {"kind": "local", "experiment": "x"}
     options = settings({"outputs": "outputs", "tracking": tracking}, tmp_path)
@@ -30,7 +30,7 @@ def held_up(tmp_path: Path) -> Iterator[_Single]:
     with recorder(print, stop, inline=True) as inline:
         try:
             inline.submit(lambda session: free.wait())
-            yield _Single(options, "x", inline, stop)
+            yield Recording(options, "runs/x", inline, stop)
         finally:
             free.set()
 
@@ -43,7 +43,7 @@ def numbered(number: int, cls: str, *cuts: int) -> Trajectory:
 @pytest.mark.parametrize("cls", ["Falling", "Interrupting"])
 def test_users_trainer_is_not_held_up_by_a_recorder_that_does_not_answer(
     cls: str,
-    held_up: _Single,
+    held_up: Recording,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -51,6 +51,7 @@ def test_users_trainer_is_not_held_up_by_a_recorder_that_does_not_answer(
     monkeypatch.setattr("sweep.engine.recording.ACTIVE_SECONDS", 0.5)
     given = [numbered(0, "Falling", 5), numbered(1, cls, 5, 10), numbered(2, "Falling", 5)]
     sweep = Recording(held_up.options, "sweeps/x", held_up.recorder, held_up.stop)
+    sweep.experiment_id = "0"
     with create("processes", 2) as executor:
         ended = list(sweep.train([(one,) for one in given], executor))
     assert len(ended) == 4
@@ -58,8 +59,8 @@ def test_users_trainer_is_not_held_up_by_a_recorder_that_does_not_answer(
     assert ("no part of its run" in capsys.readouterr().err) == (cls == "Interrupting")
 
 
-def test_signal_ends_a_single_run_that_waits_for_its_store(held_up: _Single) -> None:
+def test_signal_ends_a_single_run_that_waits_for_its_store(held_up: Recording) -> None:
     held_up.stop.handle(signal.SIGTERM, None)
     with create("serial") as executor, pytest.raises(Interrupted):
         list(held_up.train([(numbered(0, "Falling", 5),)], executor))
-    assert held_up.interrupted() == "is stored as KILLED by the next command"
+    assert interrupted(held_up) == "is stored as KILLED by the next command"

@@ -61,7 +61,7 @@ parent = session.start_sweep(SWEEP, plan("done", "open", "not begun"), {})
 def record(name):
     return record_of(session.store, name, sweep_id=SWEEP, parent_run_id=parent,
         tags={"sweep.signature": SIGNATURE})
-session.start_runs([record("open")])
+session.start_run(record("open"))
 session.finish_runs([saved(session.store, record("done"), result())])
 print(flush=True)
 time.sleep(600)
@@ -337,7 +337,7 @@ def test_result_of_a_process_that_was_taken_for_gone_counts(store: Store) -> Non
     ours = claimer(store)
     ours.parent_run_id = parent
     record = record_of(store, "a", sweep_id=SWEEP, parent_run_id=parent)
-    ours.start_runs([record])
+    ours.start_run(record)
     assert len(close_abandoned(store)) == 2
     ours.finish_runs([saved(store, record, result())])
     (run,) = read.sweep_runs(store, SWEEP)

@@ -163,7 +163,7 @@ def test_deleted_run_keeps_its_result_until_it_is_stored_again(
 ) -> None:
     session.parent_run_id = parent
     record = of_sweep(store, parent)
-    session.start_runs([record])
+    session.start_run(record)
     (run,) = read.sweep_runs(store, SWEEP)
     store.client.delete_run(run.run_id)
     path = completed(store, record)

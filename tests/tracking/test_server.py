@@ -192,7 +192,7 @@ def test_result_that_a_server_refuses_keeps_back_no_other(remote: Store, server:
     session = session_of(remote)
     tags = {"sweep.signature": SIGNATURE}
     first = record_of(remote, "a", tags=tags, sweep_id=SWEEP, parent_run_id=parent)
-    session.start_runs([first])
+    session.start_run(first)
     (run,) = read.sweep_runs(remote, SWEEP)
     place = server.folder / "files" / remote.experiment_id / run.run_id
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -205,7 +205,7 @@ def test_curve_that_was_shown_while_it_trained_has_each_point_once(store: Store)
     session = Session(print, lambda: False, os.getpid())
     session.store = store
     begun = record_of(store, "long")
-    run_id = session.active_run(begun)
+    run_id = session.start_run(begun)
     assert run_id is not None
     for at in range(0, 4000, 1000):
         steps = np.intersect1d(value.steps[at : at + 1000], [0, *charted(at + 1000)])
