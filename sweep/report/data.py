@@ -16,7 +16,7 @@ import pandas as pd
 from sweep.question import Question, question_of
 from sweep.report.axes import Axis, axis_of
 from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of
-from sweep.report.formats import FLOOR, counted, joined, plain
+from sweep.report.formats import FLOOR, counted, figure, joined, plain
 
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun, StoredSweep
@@ -171,6 +171,12 @@ class SweepData:
     def best(self) -> Any:
         """The best row of `ranked`; None if it is empty."""
         return None if self.ranked.empty else self.ranked.iloc[0]
+
+    @property
+    def best_words(self) -> str:
+        """The best grid point as the last sentence of a description; empty if there is none."""
+        best = self.best
+        return "" if best is None else f" Best: {figure(best.value)} at {self.words(best)}."
 
     @cached_property
     def trajectories(self) -> list[Trajectory]:

@@ -18,7 +18,7 @@ from sweep.report.figures.sheet import (
     spread,
     styled,
 )
-from sweep.report.formats import counted, figure, grouped, natural, plain
+from sweep.report.formats import counted, grouped, natural, plain
 
 MOST_MARKS = 40
 
@@ -45,7 +45,9 @@ def curves_picture(data: SweepData) -> Picture | None:
     number = shown[shown.kind == "line"].line.nunique()
     last = max(line.reach or 0 for line in data.trajectories)
     alt = f"{counted(number, 'error curve')} from before training to iteration {grouped(last)}"
-    alt += f", coloured by {key.label} ({key.extent}).{_ends(data)}"
+    alt += f", coloured by {key.label} ({key.extent}).{data.best_words}"
+    if bad := int((data.runs.outcome == "diverged").sum()):
+        alt += f" {counted(bad, 'run')} diverged."
     return page.picture("error_curves", alt, caption)
 
 
@@ -78,21 +80,6 @@ def curves_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | Non
         iters = [min(best.iters, LARGEST)]
         frames.append(points("best", panels.of[best.name], "", iters, [best.error]))
     return pd.concat(frames, ignore_index=True), note
-
-
-def _ends(data: SweepData) -> str:
-    """Describe where the lowest and highest curves end, and how many runs diverged."""
-    longest = data.grid.sort_values("iters", kind="stable")
-    ends = longest.drop_duplicates(["combination", "lr"], keep="last").error.dropna()
-    words = ""
-    if len(ends) > 1:
-        low, high = (data.words(data.grid.loc[at]) for at in (ends.idxmin(), ends.idxmax()))
-        words = f" The lowest ends at {figure(ends.min(), 2)} ({low}), "
-        words += f"the highest at {figure(ends.max(), 2)} ({high})."
-    elif len(ends):
-        words = f" It ends at {figure(ends.iloc[0], 2)}."
-    bad = int((data.runs.outcome == "diverged").sum())
-    return f"{words} {counted(bad, 'run')} diverged." if bad else words
 
 
 @styled

@@ -19,7 +19,7 @@ from sweep.report.figures.scales import (
     key_axis,
 )
 from sweep.report.figures.sheet import MANY, Panels, Picture, Sheet, panels_of, styled
-from sweep.report.formats import figure, joined, tick
+from sweep.report.formats import figure, joined
 
 MOST_AXES = 6
 
@@ -39,12 +39,7 @@ def final_picture(data: SweepData, name: str) -> Picture | None:
     title, log = f"{data.heading} by {x.label}", data.logarithmic
     page = draw_lines(title, data, data.label, shown, key, panels, x, log=log, note=note)
     alt = f"{data.heading} against {x.label}, a line for each value of {key.label} ({key.extent})."
-    for end in dict.fromkeys((x.values[0], x.values[-1])):
-        ranked = data.ranked[data.values[x.name].loc[data.ranked.index] == end]
-        if len(ranked) > 1:
-            low, high = figure(ranked.value.iloc[0], 2), figure(ranked.value.iloc[-1], 2)
-            alt += f" At {x.label} {tick(float(end))} from {low} to {high}."
-    alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
+    alt += data.best_words
     return page.picture(f"final_error_by_{'rate' if name == 'lr' else 'iterations'}", alt)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.colors import Colormap, LinearSegmentedColormap, LogNorm, Normalize
+from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from sweep.report.axes import Axis, by_influence
@@ -15,7 +15,7 @@ from sweep.report.curves import Frame
 from sweep.report.data import SweepData
 from sweep.report.figures.scales import ceiling_of, round_ticks
 from sweep.report.figures.sheet import Panels, Picture, Sheet, panels_of, styled, text_inches
-from sweep.report.formats import counted, figure, power, tick
+from sweep.report.formats import counted, power, tick
 
 MOST_WRITTEN = (45, 14)
 """Maximum numbers of rows and columns with numbers in the cells."""
@@ -48,10 +48,18 @@ def heat_picture(data: SweepData) -> Picture | None:
     for name, axes in zip(panels.titles, page.panels, strict=True):
         own = cells[cells.panel == name].pivot(index="down", columns="across")
         own = own.reindex(index=down.values[::-1]).reindex(columns=across.values, level=1)
-        _panel(axes, own, norm, colours)
+        values = np.clip(own.value.to_numpy(float), norm.vmin, norm.vmax)
+        axes.patch.set(hatch="////")  # visible where a cell has no value
+        axes.imshow(values, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
+        axes.grid(False)
+        axes.spines[:].set_visible(False)
         if _written(down, across):
             written = 8.0 if len(own) > 12 else 10.5 if count == 1 else 8.5
-            _write(axes, own, (norm(own.value.to_numpy(float)) < 0.5) != largest, written)
+            _write(axes, own.text.fillna("").to_numpy(), norm(values), written, largest=largest)
+        for i, j in np.argwhere(own.best.map(lambda cell: cell is True)):
+            for colour, width in (("white", 5.0), (OUTLINE, 2.6)):
+                box: dict[str, Any] = {"fill": False, "clip_on": False, "zorder": 5}
+                axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, ec=colour, lw=width, **box))
         axes.set_yticks(list(y), list(y.values()), size=8 if len(own) > 12 else None)
         axes.set_xticks(list(x), list(x.values()))
         axes.tick_params(length=0)
@@ -59,15 +67,10 @@ def heat_picture(data: SweepData) -> Picture | None:
     ticks = round_ticks(scale, float(norm.vmin or 0), float(norm.vmax or 0))
     label = "error E" if data.metric == "final_error" else data.label
     page.colour_bar(label, norm, colours, {value: tick(value) for value in ticks})
-    alt = (
-        f"Heat map of {data.label} for {counted(len(down.values), 'value')} of {down.label} "
-        f"and {counted(len(across.values), 'value')} of {across.label}."
-    )
-    caption = ""
-    if data.best is not None:
-        alt += f" Best: {figure(data.best.value)} at {data.words(data.best)}."
-        caption = f"The best {'grid point' if data.repeats else 'run'} is outlined."
-    return page.picture("final_error_heatmap", alt, caption)
+    alt = f"Heat map of {data.label} for {counted(len(down.values), 'value')} of {down.label} "
+    alt += f"and {counted(len(across.values), 'value')} of {across.label}.{data.best_words}"
+    outlined = f"The best {'grid point' if data.repeats else 'run'} is outlined."
+    return page.picture("final_error_heatmap", alt, outlined if data.best_words else "")
 
 
 def heat_axes(data: SweepData) -> tuple[Axis, Axis]:
@@ -85,21 +88,16 @@ def heat_data(data: SweepData) -> tuple[Frame, Panels]:
     down, across = heat_axes(data)
     panels = panels_of(data, down, across, inches=_size(down, across, 2)[0])
     rows = data.grid.loc[[*data.ranked.index, *data.grid.index.difference(data.ranked.index)]]
+    none = rows.outcome.replace({"missing": "not run", "completed": "none"})
     rows = rows.assign(
         panel=panels.of,
         down=data.values[down.name],
         across=data.values[across.name],
-        text=[_text(row) for row in rows.itertuples()],
+        text=rows.value.map(power).where(rows.value.notna(), none),
         best=rows.index == (-1 if data.best is None else data.best.name),
     )
     cells = rows.drop_duplicates(["panel", "down", "across"])
     return cells[["panel", "down", "across", "value", "text", "best"]], panels
-
-
-def _text(row: Any) -> str:
-    if row.value == row.value:
-        return power(row.value)
-    return "not run" if row.run is None else "none" if row.outcome == "completed" else row.outcome
 
 
 def _written(down: Axis, across: Axis) -> bool:
@@ -128,25 +126,12 @@ def _norm(errors: np.ndarray, ceiling: float, *, log: bool) -> Normalize:
     return LogNorm(float(low), high, clip=True)
 
 
-def _panel(axes: Axes, cells: Frame, norm: Normalize, colours: Colormap) -> None:
-    axes.patch.set(hatch="////")  # visible where a cell has no value
-    values = np.clip(cells.value.to_numpy(float), norm.vmin, norm.vmax)
-    axes.imshow(values, cmap=colours, norm=norm, aspect="auto", interpolation="nearest")
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
-    for y, x in np.argwhere(cells.best.to_numpy() == True):  # noqa: E712  (missing cells are NaN)
-        for colour, width in (("white", 5.0), (OUTLINE, 2.6)):
-            box: dict[str, Any] = {"fill": False, "clip_on": False, "zorder": 5}
-            axes.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, ec=colour, lw=width, **box))
-
-
-def _write(axes: Axes, cells: Frame, dark: Any, size: float) -> None:
-    """Write the text of each cell; `dark` has the shape of the cells."""
-    white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
-    texts = cells.text.fillna("").to_numpy()
-    for (y, x), value in np.ndenumerate(cells.value.to_numpy(float)):
-        look: dict[str, Any] = {"color": "white" if dark[y, x] else INK, "size": size}
-        if np.isnan(value):
+def _write(axes: Axes, texts: Any, shades: Any, size: float, *, largest: bool) -> None:
+    """Write the text of each cell, given its place on the colour scale (NaN: it has no value)."""
+    for (y, x), shade in np.ndenumerate(np.ma.filled(shades, np.nan)):
+        look: dict[str, Any] = {"color": "white" if (shade < 0.5) != largest else INK, "size": size}
+        if np.isnan(shade):
+            white = {"facecolor": "white", "edgecolor": "none", "pad": 1.5}
             look = {"color": INK, "size": size * 0.9, "bbox": white}
         axes.text(x, y, texts[y, x], ha="center", va="center", **look)
 

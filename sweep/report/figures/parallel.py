@@ -74,8 +74,7 @@ def parallel_picture(data: SweepData) -> Picture | None:
     ticks = dict(zip(np.linspace(0, 1, 6), names, strict=True))
     page.colour_bar("", Normalize(0, 1), ListedColormap(colours), ticks, gap=0.0)
     over = ", ".join(key.label for key in keys)
-    alt = f"{counted(len(runs), what)} as lines over {over} and {data.label}."
-    alt += f" The best: {data.words(data.best)}."
+    alt = f"{counted(len(runs), what)} as lines over {over} and {data.label}.{data.best_words}"
     small = "large" if largest else "small"
     caption = f"A line for each {what}, dark where {data.label} is {small}; the best one is thick."
     return page.picture("parallel_coordinates", alt, caption)
