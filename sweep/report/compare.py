@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -57,12 +56,11 @@ class Comparison:
             else:
                 value = spread(best.value, best.sd, best.n)
                 words.append(f"Best of the {which}: {data.words(best)}: {value}.")
-        differ = int(self.points.inputs.sum())
-        if differ:
+        if differ := int(self.points.inputs.sum()):
             points = "1 of them" if differ == 1 else f"{differ} of them"
             words.append(f"At {points} the configuration is equal, but not the {INPUTS}.")
-        if any(self.unmatched):
-            first, second = self.unmatched
+        first, second = self.unmatched
+        if first or second:
             words.append(f"Grid points: {first} only in the first and {second} only in the second.")
         return " ".join(words)
 
@@ -78,11 +76,8 @@ class Comparison:
             for which in SIDES
         )
         differ = distinct(one, two)
-        first, second = one.decisive.fillna(np.inf), two.decisive.fillna(np.inf)
-        better, worse = (
-            int((differ & (second < first)).sum()),
-            int((differ & (second > first)).sum()),
-        )
+        gain = one.decisive.fillna(np.inf).sub(two.decisive.fillna(np.inf)).fillna(0.0)
+        better, worse = int((differ & (gain > 0)).sum()), int((differ & (gain < 0)).sum())
         equal = count - better - worse
         text = f"Of {points} the second sweep is better at {better}, worse at {worse}"
         text += f" and equally good at {equal}" if equal else ""
@@ -165,19 +160,17 @@ def exact_frame(comparison: Comparison) -> Frame:
 def change_table(comparison: Comparison) -> Table:
     """Return the configuration keys whose values differ between the sweeps."""
     first, second = (_configuration(data) for data in comparison.data)
-    rows = []
-    for key in dict.fromkeys([*first, *second]):
-        a, b = (_texts(frame, key) for frame in (first, second))
-        if set(a) != set(b):
-            rows.append((key, _listed(a), _listed(b)))
-    differ = int(comparison.points.inputs.sum())
-    if differ:
+    rows = [
+        (key, _listed(first.get(key, [])), _listed(second.get(key, [])))
+        for key in first | second
+        if set(first.get(key, [])) != set(second.get(key, []))
+    ]
+    if differ := int(comparison.points.inputs.sum()):
         where = f"not the same, under an equal configuration, in {counted(differ, 'run')}"
         rows.append((INPUTS, "", where))
-    columns = ["key", *SIDES]
-    note = "" if rows else "Nothing."
-    frame = pd.DataFrame(rows, columns=columns)
-    return table_of("What changed in the configuration", frame, note, text=columns)
+    frame = pd.DataFrame(rows, columns=["key", *SIDES])
+    title, note = "What changed in the configuration", "" if rows else "Nothing."
+    return table_of(title, frame, note, text=frame.columns)
 
 
 def cost_table(comparison: Comparison) -> Table:
@@ -210,20 +203,19 @@ def trained(data: SweepData) -> tuple[int, float]:
     return int(each.steps.sum()), float(each.seconds.sum())
 
 
-def _configuration(data: SweepData) -> Frame:
-    """Return params and configuration (dotted keys), rows as in `SweepData.runs`."""
+def _configuration(data: SweepData) -> dict[str, list[str]]:
+    """Return the values of each param and configuration key (dotted) as text, without doubles."""
     configs = pd.json_normalize([cell.get("config") or {} for cell in data.runs.cell])
     params = pd.DataFrame([cell.get("params") or {} for cell in data.runs.cell])
     frame = pd.concat([params[params.columns.difference(configs.columns)], configs], axis=1)
     for tag in ("sweep.versions", "sweep.platform"):
         frame[tag] = pd.Series([run.tags.get(tag) for run in data.stored], dtype=object)
-    return frame.assign(command=str(data.plan.get("command", "")))
-
-
-def _texts(frame: Frame, key: str) -> list[str]:
-    values: Any = frame[key].dropna() if key in frame else ()
-    texts = (v if isinstance(v, str) else json.dumps(v, default=str) for v in values)
-    return list(dict.fromkeys(texts))
+    frame = frame.assign(command=str(data.plan.get("command", "")))
+    texts = frame.astype(object).map(
+        lambda value: value if isinstance(value, str) else json.dumps(value, default=str),
+        na_action="ignore",
+    )
+    return {key: texts[key].dropna().unique().tolist() for key in texts}
 
 
 def _listed(values: list[str]) -> str:

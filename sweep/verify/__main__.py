@@ -75,8 +75,8 @@ def _shown(verdict: Verdict) -> str:
     near = " within the tolerance" if verdict.near and verdict.word == "equal" else ""
     reason = f": {verdict.reason}" if verdict.reason else ""
     _say(f"  {verdict.word}{near}  {verdict.name}{reason}")
-    for difference in verdict.differences[:MOST]:
-        _say(f"      {difference}")
+    for text in verdict.differences[:MOST]:
+        _say(f"      {text}")
     if len(verdict.differences) > MOST:
         _say(f"      and {len(verdict.differences) - MOST} more differences")
     return verdict.word

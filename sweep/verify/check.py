@@ -8,24 +8,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from sweep.config.run import run_spec
 from sweep.config.spec import BUILT_IN
 from sweep.engine.driver import Driver
 from sweep.engine.executors import create
 from sweep.engine.member import Listener, Outcome
-from sweep.engine.plan import Plan, Trajectory
+from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import StopRequest
-from sweep.errors import StoreError
+from sweep.errors import ConfigError, StoreError
 from sweep.question import question_of, totals_of
 from sweep.tracking import scratch_environment
+from sweep.tracking.artifacts import CONFIG
+from sweep.tracking.entities import entity_name, short
 from sweep.training.surroundings import Failure
-from sweep.verify.cases import Case, case_of
 from sweep.verify.compare import (
+    FILE,
     MISSING,
-    Difference,
     Near,
+    Values,
+    difference,
     differences,
     exact,
     flat,
+    own_config,
     result_values,
     stored_metrics,
 )
@@ -35,6 +40,8 @@ if TYPE_CHECKING:
     from sweep.tracking.store import Store
 
 EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "not compared"
+
+SIGNATURE = "sweep.signature"
 
 
 @dataclass(frozen=True)
@@ -48,8 +55,22 @@ class Verdict:
     name: str
     word: str
     reason: str = ""
-    differences: Sequence[Difference] = ()
+    differences: Sequence[str] = ()
     near: bool = False
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run to retrain as `cell`, and the stored and expected values of its configuration.
+
+    `reason` explains a likely difference.
+    """
+
+    run: StoredRun
+    stored: Values
+    expected: Values
+    cell: Cell
+    reason: str = ""
 
 
 def named(
@@ -78,7 +99,8 @@ def prepared(
 ) -> tuple[list[Verdict], list[Case]]:
     """Return the verdicts that need no training, and the cases to retrain.
 
-    Relative data files are relative to `base`; `trainer` is the class configured now.
+    Relative data files are relative to `base`; `trainer` is the class configured now. A stored
+    trainer class is run only if it is built in or that class with its source unchanged.
     """
     settled: list[Verdict] = []
     cases: list[Case] = []
@@ -88,29 +110,27 @@ def prepared(
         if run.status != "FINISHED" and not last:
             settled.append(Verdict(run.name, UNCOMPARED, f"it is {run.status}"))
             continue
-        case = case_of(run, cells.get(_index(run)), base, trainer)
-        if plan and _index(run) not in cells:
-            case.stored["run"] = run.run_id
-        if case.cell is None:
-            found = differences(case.stored, case.expected, exact)
-            word = DIFFERS if found else UNVERIFIED
-            settled.append(Verdict(run.name, word, case.reason, found))
+        index = _index(run)
+        found = _case(run, cells.get(index), base, trainer)
+        if isinstance(found, Verdict):
+            settled.append(found)
             continue
-        spec = replace(case.cell.spec, iters=last) if last else case.cell.spec
-        cases.append(replace(case, cell=replace(case.cell, index=len(cases), spec=spec)))
+        spec = replace(found.cell.spec, iters=last) if last else found.cell.spec
+        if plan and index not in cells:
+            found.stored["run"] = run.run_id
+        cases.append(replace(found, cell=replace(found.cell, index=len(cases), spec=spec)))
     return settled, cases
-
-
-def _cells(plan: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
-    """Return the grid points of a plan by index."""
-    cells = plan.get("cells")
-    found = enumerate(cells if isinstance(cells, list) else [])
-    return {index: cell if isinstance(cell, Mapping) else {} for index, cell in found}
 
 
 def _index(run: StoredRun) -> int:
     text = run.tags.get("sweep.cell", "")
     return int(text) if text.isdecimal() else -1
+
+
+def _cells(plan: Mapping[str, Any]) -> dict[int, Mapping[str, Any]]:
+    cells = plan.get("cells")
+    found = enumerate(cells if isinstance(cells, list) else [])
+    return {index: cell if isinstance(cell, Mapping) else {} for index, cell in found}
 
 
 def _last_step(run: StoredRun) -> int | None:
@@ -122,10 +142,75 @@ def _last_step(run: StoredRun) -> int | None:
     return int(steps[-1]) if len(steps) else None
 
 
+def _case(
+    run: StoredRun, document: Mapping[str, Any] | None, base: Path, trainer: str
+) -> Case | Verdict:
+    """Return the case of a run; `document` is its grid point in ``plan.json``, if it has one.
+
+    The plan's configuration is retrained; the run's ``config.yaml`` if there is no plan, or if
+    only the latter matches the stored signature.
+    """
+    own, plan = own_config(run), document or {}
+    there = isinstance(own, Mapping)
+    choices, keys = plan.get("choices"), plan.get("params")
+    if not isinstance(choices, Mapping):
+        choices = {group: run.params.get(group) for group in ("network", "data", "trainer")}
+    keys = keys if isinstance(keys, Mapping) else run.params
+    known = [run.tags.get(SIGNATURE), plan.get("signature")]
+    specs, reasons = [], []
+    configs = [config for config in (plan.get("config"), own) if isinstance(config, Mapping)]
+    for config in configs:
+        own_trainer = config.get("trainer")
+        target = own_trainer.get("_target_") if isinstance(own_trainer, Mapping) else None
+        if target not in (BUILT_IN, trainer):
+            reasons.append(
+                f"its trainer {target} is run again only when your own configuration names it "
+                "(add trainer=NAME, with --config-dir where it is yours)"
+            )
+            continue
+        try:
+            spec = run_spec(config, choices, base, keys)
+        except ConfigError as error:
+            reasons.append(f"its configuration is refused today: {error}")
+        except Exception as error:  # a manipulated configuration may contain anything
+            reasons.append(f"its configuration cannot be used: {type(error).__name__}: {error}")
+        else:
+            if spec.trainer.built_in or spec.signature in known:
+                specs.append(spec)
+            else:
+                reasons.append(
+                    f"the source of {target}, its settings or the data are not what the signature "
+                    "says"
+                )
+    if not specs:
+        expected = configs[0] if configs and there else FILE
+        wrong = differences(flat({CONFIG: own}), flat({CONFIG: expected}), exact)
+        reason = (*reasons, "its configuration is missing")[0]
+        return Verdict(run.name, DIFFERS if wrong else UNVERIFIED, reason, wrong)
+    spec = next((spec for spec in specs if spec.signature == known[0]), specs[0])
+    values = plan.get("values")
+    cell = Cell(0, (), values if isinstance(values, Mapping) else {}, spec)
+    params = cell.params()
+    stored = {CONFIG: own, "param": run.params, "tag": {SIGNATURE: known[0] or MISSING}}
+    expected = {
+        CONFIG: spec.config if there else FILE,
+        "param": {entity_name(key): short(value) for key, value in params.items()},
+        "tag": {SIGNATURE: spec.signature},
+    }
+    if document is not None:
+        says = {"config": spec.config, "params": params, "signature": spec.signature}
+        stored["plan.json"] = {field: plan.get(field, MISSING) for field in says}
+        expected["plan.json"] = {
+            field: value if field in plan else "a field" for field, value in says.items()
+        }
+    file = spec.config["data"].get("file") if spec.signature not in known else None
+    reason = f"has its data file {file} changed?" if file else ""
+    return Case(run, flat(stored), flat(expected), cell, reason)
+
+
 def trajectories(cases: Sequence[Case]) -> list[Trajectory]:
     """Return the trajectories that the cases need."""
-    cells = tuple(case.cell for case in cases if case.cell is not None)
-    return Plan(cells, (), len(cells), "", Path()).trajectories()
+    return Plan(tuple(case.cell for case in cases), (), len(cases), "", Path()).trajectories()
 
 
 def verdicts(
@@ -149,9 +234,8 @@ def verdicts(
                 cell, outcome = ended
                 case = cases[cell.index]
                 near = bool(foreign(case.run, platform))
-                found = _compared(case, outcome, history, near)
-                word = DIFFERS if found else EQUAL
-                yield Verdict(case.run.name, word, case.reason, found, near)
+                found = _compared(case, outcome, history, near=near)
+                yield Verdict(case.run.name, DIFFERS if found else EQUAL, case.reason, found, near)
 
 
 class _Scratch(Listener):
@@ -166,23 +250,20 @@ class _Scratch(Listener):
 
 
 def _compared(
-    case: Case,
-    result: Outcome,
-    history: Callable[[StoredRun], History],
-    near: bool,
-) -> list[Difference]:
+    case: Case, result: Outcome, history: Callable[[StoredRun], History], *, near: bool
+) -> list[str]:
     run = case.run
     if isinstance(result, Failure):
-        raised = Difference("training", run.outcome or MISSING, result.sentence)
+        raised = difference("training", run.outcome or MISSING, result.sentence)
         return [*differences(case.stored, case.expected, exact), raised]
     if run.status == "KILLED" and result.outcome == "completed":  # trained up to its last step
-        without: dict[str, Any] = {"final_error": None, "final_validation_error": None}
-        result = replace(result, outcome="interrupted", **without)
+        ended: Any = {"outcome": "interrupted", "final_error": None, "final_validation_error": None}
+        result = replace(result, **ended)
     stored, trained = result_values(run, result)
     for key, value in stored_metrics(run, history(run)).items():
         # A user's trainer may log metrics by itself.
-        own = case.cell is not None and not case.cell.spec.trainer.built_in
-        if not own or not key.startswith("metric ") or key.partition("@")[0] in trained:
+        built_in = case.cell.spec.trainer.built_in
+        if built_in or not key.startswith("metric ") or key.partition("@")[0] in trained:
             stored[key] = value
     same = Near(result, run.metrics.get("best_step")) if near else exact
     return differences(case.stored | stored, case.expected | trained, same)
@@ -196,19 +277,18 @@ def foreign(run: StoredRun, platform: str) -> str:
 
 def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
     """Return verdicts on grid points without a run, and on the sweep's metrics."""
-    cells = _cells(sweep.plan())
+    plan = sweep.plan()
+    cells = _cells(plan)
     found = []
     for index in sorted(cells.keys() - {_index(run) for run in runs}):
-        name = str(cells[index].get("name"))
+        gone = Verdict(str(cells[index].get("name")), UNCOMPARED, "it was not started")
         if sweep.status == "FINISHED":
-            gone = Difference("run", MISSING, "a finished run")
-            found.append(Verdict(name, DIFFERS, differences=[gone]))
-        else:
-            found.append(Verdict(name, UNCOMPARED, "it was not started"))
+            what = [difference("run", MISSING, "a finished run")]
+            gone = Verdict(gone.name, DIFFERS, differences=what)
+        found.append(gone)
     if sweep.status not in ("FINISHED", "FAILED"):
         return found
-    expected = {"runs_total": float(len(cells))}
-    expected |= totals_of(runs, question_of(sweep.plan()))
+    expected = {"runs_total": float(len(cells)), **totals_of(runs, question_of(plan))}
     wrong = differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
     if wrong:
         found.append(Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=wrong))

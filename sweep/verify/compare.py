@@ -22,6 +22,7 @@ from sweep.tracking.artifacts import (
     CURVE,
     LOG,
     THRESHOLDS,
+    read_config,
     read_curve,
     read_thresholds,
     read_weights,
@@ -67,6 +68,17 @@ def flat(value: Any, path: str = "", separator: str = " ") -> Values:
         place = f"{path}{separator}{key}" if path else str(key)
         found |= flat(item, place, "." if path else " ")
     return found
+
+
+def own_config(run: StoredRun) -> Any:
+    """Return ``config.yaml``; MISSING if there is none, a description if it cannot be read."""
+    content = run.artifacts.read(run.run_id, CONFIG) if run.artifacts else None
+    if content is None:
+        return MISSING
+    try:
+        return read_config(content) or "what holds no configuration"
+    except Exception as error:  # a YAML reader may raise anything on damaged bytes
+        return f"what cannot be read ({type(error).__name__})"
 
 
 def stored_metrics(run: StoredRun, history: History) -> Values:
@@ -131,40 +143,33 @@ def _curve(content: bytes) -> Values:
     return found
 
 
-@dataclass(frozen=True)
-class Difference:
-    """A value that is not the expected one; `stored` or `expected` may be MISSING."""
-
-    key: str
-    stored: Any
-    expected: Any
-
-    def __str__(self) -> str:
-        shown = []
-        for value in (self.stored, self.expected):
-            text = value if isinstance(value, str) and value else repr(value)
-            shown.append(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
-        text = f"{self.key}: stored {shown[0]}, expected {shown[1]}"
-        if isinstance(self.stored, float) and isinstance(self.expected, float):
-            text += f" (off by {abs(self.stored - self.expected):.3g})"
-        return plain_text(text)
+def difference(key: str, stored: Any, expected: Any) -> str:
+    """Say how a value is not the expected one; either may be MISSING."""
+    shown = []
+    for value in (stored, expected):
+        text = value if isinstance(value, str) and value else repr(value)
+        shown.append(text if len(text) <= LONGEST else text[: LONGEST - 1] + "…")
+    text = f"{key}: stored {shown[0]}, expected {shown[1]}"
+    if isinstance(stored, float) and isinstance(expected, float):
+        text += f" (off by {abs(stored - expected):.3g})"
+    return plain_text(text)
 
 
 def differences(
     stored: Values, expected: Values, same: Callable[[str, Any, Any], bool]
-) -> list[Difference]:
+) -> list[str]:
     """Return what differs; of each curve or array the first points and the number of others."""
-    found: list[Difference] = []
+    found: list[str] = []
     points: Counter[str] = Counter()
-    for key in dict.fromkeys([*expected, *stored]):
+    for key in expected | stored:
         pair = stored.get(key, MISSING), expected.get(key, MISSING)
         if not same(key, *pair):
             series, place, _ = key.partition("@")
             points[series] += bool(place)
             if not place or points[series] <= NAMED:
-                found.append(Difference(key, *pair))
+                found.append(difference(key, *pair))
     more = {series: count - NAMED for series, count in points.items() if count > NAMED}
-    return found + [Difference(key, f"{n} more otherwise", "others") for key, n in more.items()]
+    return found + [difference(key, f"{n} more otherwise", "others") for key, n in more.items()]
 
 
 def exact(key: str, stored: Any, expected: Any) -> bool:
