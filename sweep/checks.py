@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import numbers
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
@@ -97,11 +97,22 @@ def no_such_key(node: str, key: Any, known: Iterable[Any]) -> str:
     return f"{node}.{key}: there is no such key{did_you_mean(str(key), names) or listed}"
 
 
+def written(value: Any, text: Callable[[str], str] = str) -> str:
+    """Return a value as one writes it on the command line; `text` is applied to texts."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(written(one, text) for one in value)}]"
+    if isinstance(value, Mapping):
+        return f"{{{','.join(f'{key}:{written(one, text)}' for key, one in value.items())}}}"
+    if isinstance(value, str):
+        return text(value)
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return str(value)
+
+
 def invalid_value(key: str, value: Any, advice: str) -> str:
     """Return the message for an invalid value: key and value as typed, then the advice."""
-    shown = "null" if value is None else str(value)
-    if isinstance(value, bool):
-        shown = shown.lower()
+    shown = written(value)
     if isinstance(value, str) and value in ("true", "false", "null"):
         shown = f'"{value}"'  # a string, not the literal
     if len(shown) > 80:

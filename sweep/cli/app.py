@@ -51,7 +51,7 @@ def one_job(task: Callable[[DictConfig], Any]) -> Callable[[DictConfig], Any]:
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
-        from sweep.cli.plain import print_error
+        from sweep.cli.arguments import print_error
         from sweep.errors import SweepError
 
         try:
@@ -73,6 +73,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from hydra.core.hydra_config import HydraConfig
         from omegaconf import OmegaConf
 
+        from sweep.cli.arguments import mistaken
         from sweep.cli.plain import config_folder, unread
         from sweep.errors import ConfigError
 
@@ -82,7 +83,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         typed = [str(text) for text in hydra.overrides.task]
         added = {text.lstrip("+").partition("=")[0]: text for text in typed if text[0] == "+"}
         new = {key: text for key, text in added.items() if key.split(".")[0] not in known}
-        if new:
+        if new or mistaken():
             raise ConfigError(*(unread(key, text, known) for key, text in new.items()))
         return task(config)
 
@@ -95,12 +96,11 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     gc.set_threshold(50_000, 20, 100)
     import hydra
 
-    from sweep.cli.arguments import prepared
+    from sweep.cli import arguments
     from sweep.cli.plain import (
         HYDRA_ERRORS,
         config_folder,
         main_options,
-        print_error,
         raised_by_hydra,
         register,
     )
@@ -111,30 +111,30 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     full_traceback = os.environ.get("HYDRA_FULL_ERROR") == "1"
     # Hydra then raises the original exception.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    folder = config_folder()
+    main = hydra.main(config_path=folder, config_name=config_name, **main_options())
+    arguments.read(sys.argv[1:])
     try:
-        folder = config_folder()
-        sys.argv[1:] = prepared(sys.argv[1:], folder, grid=config_name == "config")
-        main = hydra.main(config_path=folder, config_name=config_name, **main_options())
-        main(task)()
+        while True:
+            sys.argv[1:] = arguments.hydra_arguments(folder, grid=config_name == "config")
+            try:
+                main(task)()
+                break
+            except (SweepError, ValueError, *HYDRA_ERRORS) as error:
+                life = sys.modules.get("sweep.engine.life")
+                began = life is not None and life.process.began
+                of_hydra = raised_by_hydra(error) and not began
+                if full_traceback or not (of_hydra or isinstance(error, SweepError)):
+                    raise
+                if of_hydra and arguments.leave_out(error):
+                    continue
+                code = arguments.print_error(error)
+                deleted = isinstance(error, NotFoundError) and began  # while the sweep ran
+                return StoreError.exit_code if deleted else code
     except Interrupted as interruption:
         return 128 + interruption.signum
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
-    except (SweepError, ValueError, *HYDRA_ERRORS) as error:
-        life = sys.modules.get("sweep.engine.life")
-        began = life is not None and life.process.began
-        known = isinstance(error, SweepError) or (raised_by_hydra(error) and not began)
-        if full_traceback or not known:
-            raise
-        code = print_error(error)
-        if isinstance(error, HYDRA_ERRORS):
-            from sweep import console
-            from sweep.cli.compose import hidden_errors
-
-            for sentence in hidden_errors(error, folder, config_name):
-                console.error(sentence)
-        deleted = isinstance(error, NotFoundError) and began  # while the sweep ran
-        return StoreError.exit_code if deleted else code
     finally:
         gc.freeze()  # no collection at exit
     life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep

@@ -1,17 +1,26 @@
-"""Parse the command line: Hydra's flags, overrides, and the overrides stored for `resume`."""
+"""Parse the command line: Hydra's flags, overrides, and the overrides stored for `resume`.
+
+Hydra raises for the first mistake only. An override that is wrong is therefore left out, and the
+rest goes through Hydra and validation as it would without it, which then fails in any case.
+"""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterable, Sequence
-from itertools import islice
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.errors import OverrideParseException
+
+from sweep import console
 from sweep.checks import valid_text, without_password
-from sweep.cli.overrides import key_of
-from sweep.errors import ConfigError
+from sweep.cli.axes import create_parser
+from sweep.cli.overrides import doubled_keys, key_of, lost_numbers
+from sweep.cli.plain import one_sentence
+from sweep.errors import ConfigError, SweepError
 
 if TYPE_CHECKING:
     from hydra.core.config_loader import ConfigLoader
@@ -19,7 +28,10 @@ if TYPE_CHECKING:
 
 CONFIG_FLAGS = ("--config-dir", "-cd", "--config-path", "-cp", "--config-name", "-cn")
 VALUED = (*CONFIG_FLAGS, "--cfg", "-c", "--package", "-p", "--experimental-rerun")
-SHOWING = ("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version")
+SHOWING = (
+    *("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version"),
+    *("--cfg", "-c"),
+)
 FLAGS = (*VALUED, *SHOWING, "--resolve", "--run", "-r", "--multirun", "-m")
 
 INFO = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
@@ -31,30 +43,39 @@ KEPT_KEYS = (
 )
 """Keys that do not define grid points; the plan stores their overrides for `resume`."""
 
-
 ONE_VALUE = "a single run takes one value; give several with -m, or write a list as [1,2]."
 
+ONE = "give one value, or write a list as [1,2]."
 
+NAMED = re.compile(
+    r"Could not override '(.*?)'|Could not find '([^']*)/[^'/]*'|An item is already at '(.*?)'"
+    r"|^Error merging override (.*?)="
+)
+"""The key in a message of Hydra, if an override is wrong."""
+
+
+@dataclass
 class _Typed:
     words: Sequence[str] = ()
-    overrides: Sequence[Override] = ()
+    overrides: list[Override] = field(default_factory=list)  # without those that are wrong
+    flags: list[str] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)  # a message for each
+
+
+_typed = _Typed()
 
 
 def typed_overrides(loader: ConfigLoader | None = None) -> list[Override]:
-    """Return all overrides of this command, in order; `loader` lists group options for glob()."""
-    for override in _Typed.overrides:
+    """Return the overrides of this command, in order; `loader` lists group options for glob()."""
+    for override in _typed.overrides:
         override.config_loader = loader
-    return list(_Typed.overrides)
-
-
-def typed_words() -> list[str]:
-    """Return all overrides of this command as typed."""
-    return in_order(_Typed.words)[0]
+    return list(_typed.overrides)
 
 
 def command_line() -> str:
     """Return the command, quoted for a shell; passwords in addresses are removed."""
-    return shlex.join(["python", "-m", "sweep", *map(without_password, _Typed.words)])
+    return shlex.join(["python", "-m", "sweep", *map(without_password, _typed.words)])
 
 
 def kept(overrides: Iterable[str]) -> list[str]:
@@ -66,42 +87,115 @@ def kept(overrides: Iterable[str]) -> list[str]:
 def config_flags() -> list[str]:
     """Return this command's CONFIG_FLAGS with their values."""
     found: list[str] = []
-    for at, word in enumerate(_Typed.words):
+    for at, word in enumerate(_typed.words):
         name, equals, _ = word.partition("=")
         if name in CONFIG_FLAGS:
-            found += [word] if equals else _Typed.words[at : at + 2]
+            found += [word] if equals else _typed.words[at : at + 2]
     return found
 
 
-def in_order(words: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Split a command line into overrides and flags, each in the order typed.
+def mistaken() -> bool:
+    """Whether an override was left out; then the command may only validate the rest."""
+    return bool(_typed.mistakes)
 
-    Hydra's argparse does not accept flags between overrides. Raises ConfigError if a word with
-    dashes is not a flag of Hydra, or if a list of values contains a blank.
+
+def wrong_overrides() -> list[str]:
+    """Return the overrides that were left out."""
+    return _typed.wrong
+
+
+def wrong_groups() -> set[str]:
+    """Return the groups (or other top-level keys) of the overrides that were left out.
+
+    Without them their values, and whether groups fit together, cannot be judged.
     """
-    overrides: list[str] = []
-    flags: list[str] = []
-    rest = iter(words)
+    return {re.split(r"[./]", key_of(text))[0] for text in _typed.wrong}
+
+
+def leave_out(error: Exception) -> bool:
+    """Leave out the overrides that an error of Hydra names; return whether there are any."""
+    found = NAMED.search(str(error))
+    key = next(filter(None, found.groups()), None) if found else None
+    wrong = [one for one in _typed.overrides if key_of(str(one.input_line)) == key]
+    if wrong:
+        _leave_out(one_sentence(error), *(str(one.input_line) for one in wrong))
+    return bool(wrong)
+
+
+def print_error(error: BaseException) -> int:
+    """Print all mistakes of the command and an error's message; return the exit code."""
+    text, code = one_sentence(error), 2
+    if isinstance(error, SweepError):
+        text, code = str(error), error.exit_code
+    console.error("\n".join(filter(None, [*_typed.mistakes, text])))
+    return 2 if mistaken() else code
+
+
+def _leave_out(message: str, *overrides: str) -> None:
+    _typed.mistakes.append(message)
+    _typed.wrong += overrides
+    _typed.overrides = [one for one in _typed.overrides if one.input_line not in overrides]
+
+
+def read(words: Sequence[str]) -> None:
+    """Parse this command's words, and collect their mistakes.
+
+    These are dashes before a key, blanks in a list of values, bytes that are no UTF-8, texts that
+    cannot be parsed, numbers beyond double precision and doubled keys.
+    """
+    global _typed
+    _typed = _Typed(words)
+    parser = create_parser()
+    for text, *more in _overrides(words):
+        try:
+            valid_text(text)
+            _typed.overrides += parser.parse_overrides([text])
+            found = lost_numbers(_typed.overrides[-1:])
+        except ConfigError as error:
+            found = [str(error)]
+        except OverrideParseException as error:
+            found = [one_sentence(error)]
+        if more:
+            typed = " ".join([text, *more])
+            advice = "write values without blanks between them"
+            found = [f"{typed}: {advice}, {''.join([text, *more])}."]
+        for message in found:
+            _leave_out(message, text)
+    _typed.mistakes += doubled_keys(_typed.overrides)
+
+
+def _overrides(words: Sequence[str]) -> list[list[str]]:
+    """Return the overrides of a command line, each with the words after a comma; note the flags.
+
+    Hydra's argparse does not accept flags between overrides.
+    """
+    overrides: list[list[str]] = []
+    rest = list(words)
     last = ""
-    for word in rest:
+    while rest:
+        word = rest.pop(0)
         name, equals, value = word.partition("=")
         if not word.startswith("-"):
-            if last.endswith(",") and last in overrides:
-                joined = last + word.lstrip()
-                advice = f"write values without blanks between them, {joined}"
-                raise ConfigError(f"{last} {word}: {advice}.")
-            (flags if last in ("--info", "-i") and word in INFO else overrides).append(word)
-        elif _names(name, FLAGS):
-            flags.append(word)
-            if not equals and _names(name, VALUED):
-                flags += islice(rest, 1)
-        elif re.match(r"--?[a-z_][\w.]*$", name):
+            if last in ("--info", "-i") and word in INFO:
+                _typed.flags.append(word)
+            elif last.endswith(",") and overrides and overrides[-1][-1] is last:
+                overrides[-1].append(word.lstrip())
+                word = overrides[-1][-1]
+            else:
+                overrides.append([word])
+        elif re.match(r"--?[a-z_][\w.]*$", name) and not _names(name, FLAGS):
+            if not equals and rest and not re.search("^-|=", rest[0]):
+                value = rest.pop(0)
+                word = f"{word} {value}"
             line = f"{name.lstrip('-')}={value or 'VALUE'}"
-            raise ConfigError(f"{word}: keys are written without dashes; write {line}.")
+            _leave_out(f"{word}: keys are written without dashes; write {line}.")
         else:
-            flags.append(word)  # argparse reports it
+            _typed.flags.append(word)  # argparse reports an unknown one
+            if not equals and _names(name, VALUED):
+                _typed.flags += rest[:1]
+                del rest[:1]
         last = word
-    return overrides, flags
+    return overrides
 
 
 def _names(name: str, flags: Sequence[str]) -> bool:
@@ -109,14 +203,15 @@ def _names(name: str, flags: Sequence[str]) -> bool:
     return name in flags or (name[:2] == "--" and any(flag.startswith(name) for flag in flags))
 
 
-def _sweeps(overrides: Sequence[str], flags: Sequence[str], folder: str) -> bool:
+def _sweeps(folder: str) -> bool:
     """Whether the command is a sweep, by `hydra.mode`, ``-m``, `resume` or its preset."""
-    values = {key_of(text): text.partition("=")[2] for text in overrides}
+    lines = [str(override.input_line) for override in _typed.overrides]
+    values = {key_of(text): text.partition("=")[2] for text in lines}
     if "hydra.mode" in values:
         return values["hydra.mode"] == "MULTIRUN"
-    if "-m" in flags or "--multirun" in flags:
+    if "-m" in _typed.flags or "--multirun" in _typed.flags:
         return True
-    if "-r" in flags or "--run" in flags:
+    if "-r" in _typed.flags or "--run" in _typed.flags:
         return False
     if values.get("resume", "null") not in ("null", ""):
         return True
@@ -127,39 +222,25 @@ def _sweeps(overrides: Sequence[str], flags: Sequence[str], folder: str) -> bool
     return re.search(r"^[^#\n]*\bmode:\s*MULTIRUN\b", text, re.MULTILINE) is not None
 
 
-def prepared(words: Sequence[str], folder: str, *, grid: bool) -> list[str]:
+def hydra_arguments(folder: str, *, grid: bool) -> list[str]:
     """Return the arguments to pass to Hydra; `folder` is the project's configuration folder.
 
     If the command is a sweep (`grid`: it can be one), axes and values below groups are removed:
     they are composed for each grid point, and may be invalid for the group's default option.
     ``hydra.mode`` is added, because Hydra 1.4 ignores a mode that a preset sets.
-
-    Raises ConfigError as `in_order`, for bytes that are no UTF-8, or if a single run has a range;
-    OverrideParseException if an override cannot be parsed.
     """
-    for word in words:
-        valid_text(word)
-    _Typed.words = words
-    overrides, flags = in_order(words)
-    shown = any(flag.partition("=")[0] in (*SHOWING, "--cfg", "-c") for flag in flags)
-    if not grid or shown:
-        return [*overrides, *flags]
-    from sweep.cli.axes import OWN_RANGE, parse
-
-    sweeps = _sweeps(overrides, flags, folder)
-    if sweeps and not any(key_of(text) == "hydra.mode" for text in overrides):
-        overrides = [*overrides, "hydra.mode=MULTIRUN"]
-    typed = _Typed.overrides = parse(None, overrides)
-    if not sweeps:
-        for override in typed:  # Hydra itself rejects its own ranges
-            if override.is_sweep_override() and OWN_RANGE.search(str(override.input_line)):
-                raise ConfigError(f"{override.input_line}: {ONE_VALUE}")
-        return [*overrides, *flags]
+    shown = any(_names(flag.partition("=")[0], SHOWING) for flag in _typed.flags)
+    sweeps = grid and not shown and _sweeps(folder)
     below = ("data.", "network.", "trainer.")
-    kept_lines = [
-        str(override.input_line)
-        for override in typed
-        if not override.is_sweep_override()
-        and (override.is_delete() or not override.key_or_group.startswith(below))
-    ]
-    return [*kept_lines, *flags]
+    lines = []
+    for override in typed_overrides():
+        line = str(override.input_line)
+        if not override.is_sweep_override():
+            if not sweeps or override.is_delete() or not override.key_or_group.startswith(below):
+                lines.append(line)
+        elif not sweeps:
+            _leave_out(f"{line}: {ONE_VALUE if grid and not shown else ONE}", line)
+    if sweeps and not any(key_of(line) == "hydra.mode" for line in lines):
+        lines.append("hydra.mode=MULTIRUN")
+    # the rest is validated, and nothing is shown
+    return [*lines, *(config_flags() if mistaken() else _typed.flags)]

@@ -28,7 +28,7 @@ from hydra.core.override_parser.types import (
 )
 from hydra.errors import HydraException
 
-from sweep.cli.overrides import key_of, lost_numbers, run_keys
+from sweep.cli.overrides import PARAMS, key_of, lost_numbers, run_keys
 from sweep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -39,8 +39,6 @@ MOST_VALUES = 100_000  # of a range
 DIGITS = 4
 """Significant digits of a computed value; more if the step needs them."""
 
-OWN_RANGE = re.compile(r"\b(linspace|logspace|uniform|loguniform)\(")
-
 PLAIN = re.compile(r"[\w.+-]+")
 """Values that never need quotes."""
 
@@ -49,12 +47,12 @@ ARGUMENTS = inspect.Signature(
 )
 
 
-def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
-    """Parse overrides with Hydra's grammar and the additional functions of FORMS.
+def create_parser(loader: ConfigLoader | None = None) -> OverridesParser:
+    """Return Hydra's parser of overrides, with the additional functions of FORMS.
 
     A range becomes a choice of its values, so that ``sort()`` and casts apply to the values under
-    each version of Hydra. Raises OverrideParseException; its cause is a ConfigError if a range or a
-    function of FORMS has invalid arguments.
+    each version of Hydra. It raises OverrideParseException; the cause is a ConfigError if a range
+    or a function of FORMS has invalid arguments.
     """
     parser = OverridesParser.create(config_loader=loader)
     functions, signatures = parser.functions.functions, parser.functions.definitions
@@ -63,17 +61,24 @@ def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
     for name, (form, values) in FORMS.items():
         functions[name] = _function(form, values)
         signatures[name] = ARGUMENTS
-    return parser.parse_overrides(list(lines))
+    return parser
+
+
+def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
+    """Parse overrides as `create_parser`; `loader` lists group options for glob()."""
+    return create_parser(loader).parse_overrides(list(lines))
 
 
 def override_problems(override: Override, base: Path) -> list[str]:
     """Return messages if an override is not valid in a grid; relative patterns start at `base`."""
-    line, key = override.input_line, override.key_or_group
+    line, key = str(override.input_line), override.key_or_group
     problems = lost_numbers([override])
     if problems or not override.is_sweep_override():
         return problems
     value: Any = override.value()
-    if not run_keys([key]):
+    if key.startswith(PARAMS):
+        reason = f"name an axis by its key alone, as {line.partition(PARAMS)[2]}"
+    elif not run_keys([key]):
         reason = f"{key} says how the command runs and cannot be an axis; give it one value"
     elif isinstance(value, IntervalSweep):
         low, high = value.start or 0.0, value.end or 0.0

@@ -13,7 +13,7 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
 from sweep.checks import without_password
-from sweep.cli.arguments import config_flags, kept, typed_overrides
+from sweep.cli.arguments import config_flags, kept, mistaken, typed_overrides
 from sweep.cli.compose import Composer
 from sweep.cli.dry_run import print_sweep
 from sweep.cli.grid import Planner
@@ -52,6 +52,8 @@ def run_sweep(
     StoreError if the store cannot be used.
     """
     if master.resume is not None:
+        if mistaken():  # what is resumed is not looked at
+            raise ConfigError()
         if resume_single(settings(plain_values(master, CONTROL_KEYS), Path.cwd())):
             return []
     composer = Composer(loader, master)
@@ -147,7 +149,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     if options is not None and plan is not None:
         specs = [cell.spec for cell in plan.cells]
         problems += question_problems(options, specs, plan.axes)
-    if options is None or plan is None or problems:
+    if options is None or plan is None or problems or mistaken():
         raise ConfigError(*problems)
     about = {**plan.about, **options.about}
     saved = {**plan.kept, "flags": config_flags() or plan.kept.get("flags", [])}

@@ -11,22 +11,16 @@ import re
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import lru_cache
-from itertools import chain
-from pathlib import Path
 from typing import Any, NamedTuple
 
-from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from sweep.cli.arguments import config_flags, typed_words
-from sweep.cli.overrides import key_of
-from sweep.cli.plain import HYDRA_ERRORS, UNCHECKED, one_sentence, plain_values
+from sweep.cli.plain import plain_values
 
 KEPT = 32  # cached compositions
 
@@ -34,7 +28,6 @@ FOLDER = "${sweep_job_folder:${hydra.output_subdir},${hydra.job.num},${hydra.job
 """The default of ``hydra.sweep.subdir``: all jobs in one folder."""
 
 NUMBER = re.compile(r"\bjob\.(num|id)\b")
-NAMED = re.compile(r"Could not override '([^']*)'|Could not find '([^']*)/[^'/]*'")
 INTERPOLATION = re.compile(r"\$\\?\{[^'\"]*")  # escaped in overrides: $\{key\}
 READS_HYDRA = re.compile(r"\$\{[^}]*\bhydra\b")
 
@@ -207,31 +200,3 @@ def _in_job(config: DictConfig) -> dict[str, Any]:
         return plain_values(config)
     finally:
         hydra_config.cfg = before
-
-
-def hidden_errors(error: BaseException, folder: str, config_name: str) -> list[str]:
-    """Return messages for the composition errors that `error` hides, as Hydra raises only one.
-
-    The override that an error names is left out and the rest composed, until nothing is raised.
-    """
-    overrides, found = typed_words(), list[str]()
-    split = (flag.split("=", 1) if flag.startswith("-") else [flag] for flag in config_flags())
-    flags = list(chain.from_iterable(split))
-    if any(not flag.startswith(("--config-dir", "-cd")) for flag in flags[::2]):
-        return []  # another primary configuration
-    search = [f"hydra.searchpath=[{Path(flag).absolute()}]" for flag in flags[1::2]]
-    GlobalHydra.instance().clear()
-    base: dict[str, Any] = {"version_base": "1.3"} if UNCHECKED is None else {}  # 1.4 warns of it
-    with initialize_config_dir(folder, **base):
-        while named := NAMED.search(str(error)):
-            left = [text for text in overrides if key_of(text) != (named[1] or named[2])]
-            if len(left) == len(overrides):
-                break
-            overrides = left
-            try:
-                compose(config_name, [*overrides, *search])
-                break
-            except (ValueError, *HYDRA_ERRORS) as another:  # some of Hydra's are a ValueError
-                error = another
-                found.append(one_sentence(error))
-    return found

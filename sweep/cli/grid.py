@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 
 from sweep import console
-from sweep.cli.arguments import command_line
+from sweep.cli.arguments import command_line, wrong_groups, wrong_overrides
 from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
-from sweep.cli.overrides import describes_run, doubled_keys, run_keys
+from sweep.cli.overrides import PARAMS, describes_run, run_keys
 from sweep.cli.plain import collect_errors, strange_keys, unread_keys
 from sweep.cli.points import conditions, points_of
 from sweep.config.run import run_spec, value_of
@@ -53,7 +53,7 @@ class Planner:
         problems = self.problems
         with collect_errors(problems):
             _check_folder(Path(str(self.composer.master.hydra.sweep.dir)))
-        named = {override.key_or_group for override in self.typed}
+        named = {one.key_or_group.removeprefix(PARAMS) for one in self.typed}
         by_default = self.composer.master.hydra.runtime.choices.get("experiment") == "none"
         # The default grid is for the notebook's problem only; listed points replace it.
         ours = _leaves_problem(self.typed)
@@ -97,7 +97,6 @@ class Planner:
 
     def sound(self, overrides: Iterable[Override]) -> list[Override]:
         """Return the overrides that are valid in a grid, without those of Hydra's node."""
-        self.problems += doubled_keys(self.typed)
         fine = []
         for override in overrides:
             found = override_problems(override, Path.cwd())
@@ -184,7 +183,7 @@ class Planner:
                     continue
                 strange = {**strange_keys(values, choices, point), **strange}
                 try:
-                    spec = run_spec(values, choices, base, run_keys(point))
+                    spec = run_spec(values, choices, base, run_keys(point), wrong_groups())
                 except MisfitError as error:
                     if self.sweeper.misfits == "refuse":
                         raise
@@ -201,7 +200,8 @@ class Planner:
             why = "; ".join(reason for reason, count in reasons.items() if count)
             s = "" if len(grid) == 1 else "s"
             problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why.rstrip('.')}.")
-        self.problems += [*problems, *unread_keys(strange, self.composer.interpolations)]
+        read = [*self.composer.interpolations, *wrong_overrides()]
+        self.problems += [*problems, *unread_keys(strange, read)]
         return cells, dict(reasons)
 
     def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:

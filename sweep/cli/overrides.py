@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d+(?![\w.])")
 """A number with an exponent; it may overflow or underflow a float."""
 
+PARAMS = "hydra.sweeper.params."
+"""Below it are the axes of a preset."""
+
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
@@ -52,7 +55,7 @@ def doubled_keys(overrides: Iterable[Override]) -> list[str]:
     seen: dict[tuple[str, str | None], str] = {}
     problems = []
     for override in overrides:
-        key, text = override.key_or_group.removeprefix("hydra.sweeper.params."), override.input_line
+        key, text = override.key_or_group.removeprefix(PARAMS), override.input_line
         name = key, override.package
         if override.is_delete() or key in ("hydra.mode", "parent"):
             continue

@@ -20,10 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.checks import did_you_mean, no_such_key
-from sweep.cli.arguments import ONE_VALUE
 from sweep.config.spec import BUILT_IN, CONTROL_KEYS, RUN_KEYS
 from sweep.engine.plan import new_id
-from sweep.errors import ConfigError, SweepError
+from sweep.errors import ConfigError
 
 UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
 """Hydra 1.4's setting that allows any ``_target_``; None under 1.3."""
@@ -106,17 +105,6 @@ def collect_errors(problems: list[str]) -> Iterator[None]:
         problems.append(one_sentence(error))
 
 
-def print_error(error: BaseException) -> int:
-    """Print the message of an error of this package, Hydra or OmegaConf; return the exit code."""
-    from sweep import console
-
-    if isinstance(error, SweepError):
-        console.error(str(error))
-        return error.exit_code
-    console.error(one_sentence(error))
-    return 2
-
-
 def one_sentence(error: BaseException) -> str:
     """Return a one-line message for an exception of Hydra or OmegaConf.
 
@@ -142,8 +130,6 @@ def _known(error: BaseException, text: str) -> str | None:
         return _unknown_key(found[1], error)
     if found := re.search(r"^Could not append to config. An item is already at '(.*?)'", text):
         return f"+{found[1]}: there is this key already; write it without +."
-    if found := re.search(r"^(?:Ambiguous value for argument|Sweep parameters) '(.*)'", text):
-        return f"{found[1]}: {ONE_VALUE}"
     if found := re.search(r"^Additional config directory '(.*)' not found", text):
         return f"--config-dir {found[1]}: there is no such folder; name one that exists."
     if found := re.search(r"Could not find '([^']*)/([^'/]*)'", text):

@@ -15,7 +15,7 @@ from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from yaml import MarkedYAMLError
 
-from sweep.checks import did_you_mean
+from sweep.checks import did_you_mean, written
 from sweep.cli.axes import override_problems, parse, quoted
 from sweep.cli.overrides import run_keys
 from sweep.cli.plain import collect_errors
@@ -115,17 +115,9 @@ def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, list[str]]
 def _typed(value: Any) -> str:
     """Return a value of an entry in the syntax of the command line."""
     if isinstance(value, list):
-        texts = ",".join(map(_text, value))
+        texts = ",".join(written(one, quoted) for one in value)
         return texts if None in value or "null" in value else f"choice({texts})"
-    return value if isinstance(value, str) else _text(value)
-
-
-def _text(value: Any) -> str:
-    if isinstance(value, list):
-        return f"[{','.join(map(_text, value))}]"
-    if isinstance(value, Mapping):
-        return f"{{{','.join(f'{key}:{_text(one)}' for key, one in value.items())}}}"
-    return quoted(value) if isinstance(value, str) else shown(value)
+    return value if isinstance(value, str) else written(value, quoted)
 
 
 COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {

@@ -12,14 +12,19 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweep.checks import did_you_mean, invalid_value
-from sweep.cli.arguments import typed_overrides
+from sweep.cli.arguments import (
+    mistaken,
+    print_error,
+    typed_overrides,
+    wrong_groups,
+    wrong_overrides,
+)
 from sweep.cli.compose import INTERPOLATION
-from sweep.cli.overrides import doubled_keys, lost_numbers, run_keys
+from sweep.cli.overrides import run_keys
 from sweep.cli.plain import (
     HYDRA_ERRORS,
     collect_errors,
     plain_values,
-    print_error,
     strange_keys,
     unread_keys,
 )
@@ -109,6 +114,8 @@ def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
     """
     if CHECKED:
         return CHECKED.pop()
+    if mistaken():
+        raise ConfigError()
     from hydra.core.hydra_config import HydraConfig
 
     values, runtime = plain_values(config), HydraConfig.get().runtime
@@ -119,21 +126,16 @@ def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
 def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     raw: Any = OmegaConf.to_container(config, resolve=False)
     overrides = raw["hydra"].pop("overrides")["task"]
-    typed, base = typed_overrides(), Path(config.hydra.runtime.cwd)
+    base = Path(config.hydra.runtime.cwd)
     problems: list[str] = []
     strange: dict[str, str] = {}
     spec = None
     with collect_errors(problems):
         values, choices = plain_values(config), dict(config.hydra.runtime.choices)
         strange = strange_keys(values, choices, overrides)
-        spec = run_spec(values, choices, base, run_keys(overrides))
+        spec = run_spec(values, choices, base, run_keys(overrides), wrong_groups())
     options = checked_settings(config, base, problems)
-    problems += [*doubled_keys(typed), *unread_keys(strange, INTERPOLATION.findall(str(raw)))]
-    lost = lost_numbers(typed)
-    if lost:  # no second message for the infinity that the number was parsed as
-        keys = "|".join(re.escape(text.partition("=")[0]) for text in lost)
-        seen = re.compile(rf"({keys})\b")
-        problems = [*lost, *(text for text in problems if not seen.match(text))]
+    problems += unread_keys(strange, [*INTERPOLATION.findall(str(raw)), *wrong_overrides()])
     if spec is not None and options is not None and not problems:
         given = {
             "resume": options.resume,
@@ -143,7 +145,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
             **{f"budget.{name}": value for name, value in options.budget},
             **{
                 one.key_or_group: one.get_value_element_as_str()
-                for one in typed
+                for one in typed_overrides()
                 if one.key_or_group.startswith("hydra.sweeper.")
             },
         }
@@ -153,7 +155,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
             if value is not None
         ]
         problems += question_problems(options, [spec], ())
-    if spec is None or options is None or problems:
+    if spec is None or options is None or problems or mistaken():
         raise ConfigError(*problems)
     return spec, options
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,13 +28,14 @@ def run_spec(
     choices: Mapping[str, Any],
     base: Path,
     keys: Iterable[str] = (),
+    unjudged: Collection[str] = (),
 ) -> RunSpec:
     """Validate a resolved configuration (plain values without `hydra`) and return its RunSpec.
 
     `choices` has the chosen option of each group, `base` is the folder that a relative data file
-    is relative to, and each of `keys`, set on the command line, becomes a param. Raises
-    ConfigError with one message for each invalid value; MisfitError if each option is valid, but
-    their combination is not.
+    is relative to, and each of `keys`, set on the command line, becomes a param. Groups that are
+    `unjudged` are not validated. Raises ConfigError with one message for each invalid value, and if
+    a group is unjudged; MisfitError if each option is valid, but their combination is not.
     """
     from sweep.config.models import Data, Run
     from sweep.config.validation import validated
@@ -55,12 +56,15 @@ def run_spec(
 
     run = checked(lambda: validated(Run, config))
     seed = run.seed if run else 0
-    samples = checked(lambda: validated(Data, config.get("data"), "data").without_unset())
-    data = None
+    samples = data = network = trainer = None
+    if "data" not in unjudged:
+        samples = checked(lambda: validated(Data, config.get("data"), "data").without_unset())
     if samples is not None:
         data = checked(lambda: load_data(samples, seed=seed, base=base))
-    network = checked(lambda: _network(config.get("network"), seed, data))
-    trainer = checked(lambda: _trainer(config.get("trainer"), data))
+    if "network" not in unjudged:
+        network = checked(lambda: _network(config.get("network"), seed, data))
+    if "trainer" not in unjudged:
+        trainer = checked(lambda: _trainer(config.get("trainer"), data))
     names = {group: str(choices.get(group) or "custom") for group in ("network", "data", "trainer")}
     rule = None
     if run is not None and network is not None and trainer is not None:
@@ -83,7 +87,7 @@ def run_spec(
         )
         for key, value in _not_finite(others)
     ]
-    if run is None or data is None or problems:
+    if run is None or data is None or problems or unjudged:
         raise ConfigError(*problems, *misfits)
     if misfits:
         raise MisfitError(*misfits)

@@ -102,7 +102,7 @@ REFUSED = [
     (["-m", "lr=0.1,", "1.0"], "write values without blanks between them, lr=0.1,1.0."),
     (["lr=0.1,"], "lr=0.1, ends with a comma"),
     (["--lr=0.1"], "write lr=0.1."),
-    (["--lr", "0.1"], "write lr=VALUE."),
+    (["--lr", "0.1"], "--lr 0.1: keys are written without dashes; write lr=0.1."),
     (["network=größe"], "put names with non-ASCII characters in quotes: 'network=\"größe\"'"),
     (["lr=${oc.env:RATE}"], 'lr="${oc.decode:${oc.env:NAME}}"'),
     (["experiment=numbered"], "`seed: ${hydra:job.num}` as a key of the preset"),
@@ -151,7 +151,8 @@ def test_init_draws_in_place_of_given_weights(tmp_path: Path) -> None:
 def test_first_line_names_the_axes_and_an_unused_seed(tmp_path: Path) -> None:
     ended = run_here(["-m", "dry_run=true"], tmp_path)
     assert "300000 iterations, over lr (default), iters (default)\n" in ended.out
-    ended = run_here(["-m", "seed=0,1", "lr=0.1", "iters=2", "dry_run=true"], tmp_path)
+    axis = "+hydra.sweeper.params.seed='0,1'"
+    ended = run_here(["-m", axis, "lr=0.1", "iters=2", "dry_run=true"], tmp_path)
     first, second = ended.out.splitlines()[:2]
     assert first.startswith("seed: it changes nothing here")
     assert second.endswith("4 iterations, over lr, iters, seed")

@@ -104,6 +104,24 @@ TOGETHER = [
         ("hydra.sweep.dir=/", "hydra.sweep.dir=/: there is something already"),
     ],
     [("-m", ""), ("lr=range(1,1e400)", "lr=1e400")],
+    [("-m", ""), ("lr=0.1,2", ""), ("foo=2", "foo: there is no such key")],
+    [("-m", ""), ("lr=1,2", ""), ("hydra.sweeper.wrks=2", "hydra.sweeper.wrks: there is no such")],
+    [
+        ("-m", ""),
+        ("network=nosuch", "network=nosuch: there is no such option"),
+        ("network.layers=[3,2],[5,2]", ""),
+        ("lr=-1,0.1", "lr=-1"),
+        ("iters=0", "iters=0"),
+        ("+hydra.sweeper.params.seed=1,2", "name an axis by its key alone, as seed=1,2."),
+        ("--rule=gradient", "write rule=gradient."),
+        ("network.activation=[", "network.activation=[: this is no value"),
+    ],
+    [
+        ("+w=3", ""),
+        ("data.layerz=[${w}]", "data.layerz: there is no such key"),
+        ("iters=2,3", "iters=2,3: a single run takes one value"),
+        ("lr=[-1,x]", "lr=[-1,x]: the learning rate must be a finite number above 0"),
+    ],
 ]
 """What one command lists, each mistake in a line: the argument, and what is told of it."""
 
