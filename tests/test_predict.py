@@ -175,7 +175,10 @@ def test_any_run_can_be_named_and_rows_are_printed(
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (HEAD.replace("alcohol", "alcohool"), "an input of the run is 'alcohol': did you mean"),
+        (
+            HEAD.replace("alcohol", "alcohool"),
+            "bad.csv: input 'alcohol' of the run: did you mean",
+        ),
         (HEAD + "8.1;pink;9;good\n", "'pink' in column 'kind', row 1: no row that the network"),
         (HEAD + "abc;red;9;good\n", "'abc' in column 'fixed acidity', row 1"),
         (HEAD.replace(";", ",") + "8.1,red,9,good\n", 'data.read.sep=","'),

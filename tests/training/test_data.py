@@ -271,11 +271,11 @@ def test_inline_refuses_in_one_sentence(
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"inputs": ["x1", "z"]}, "'z': it must be one of id, x1, x2, y"),
-        ({"inputs": ["x1", "xx2"]}, "'xx2': did you mean x2"),
+        ({"inputs": ["x1", "z"]}, "data.inputs=z: it must be one of id, x1, x2, y"),
+        ({"inputs": ["x1", "xx2"]}, "data.inputs=xx2: did you mean x2"),
         ({"inputs": ["x1", "x2", "x1"]}, "the column 'x1' twice"),
         ({"inputs": ["x1", "y"]}, "the column 'y', which data.targets names too"),
-        ({"inputs": ["x1", 4]}, "data.inputs is 4: the columns are 0 to 3"),
+        ({"inputs": ["x1", 4]}, "data.inputs=4: the columns are 0 to 3"),
         ({"drop": ["x1"]}, "which data.drop names too"),
         ({"categories": ["y"]}, "no input"),
         ({"targets": ["nothing like it"]}, "must be one of"),

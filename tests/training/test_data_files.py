@@ -124,6 +124,14 @@ FILES: list[tuple[str, str | bytes, dict[str, Any], str, dict[str, Any], tuple[i
         (2, 5, 2),
     ),
     (
+        "words.csv",
+        "red,small,yes\nblue,large,no\nred,large,yes\n",
+        {"inputs": "all", "targets": [-1], "one_hot": True, "categories": "auto"},
+        "'red' in its first row and again in that column.*write data.read.header=null",
+        {"read": {"header": None}},
+        (3, 4, 2),
+    ),
+    (
         "gap.csv",
         XOR.replace("0,1,1", "0,NA,1"),
         ALL,
@@ -269,6 +277,48 @@ def test_file_is_read_or_says_what_to_write(
     assert (len(data.inputs), data.inputs.shape[1], data.targets.shape[1]) == shape
 
 
+HORSES = "2,1,38.5,?,2\n1,1,?,88,1\n2,9,39.1,164,1\n"
+
+STEPS: list[tuple[str, dict[str, Any], list[tuple[str, dict[str, Any]]], tuple[int, int, int]]] = [
+    (
+        SENSOR,
+        {"inputs": "all", "targets": ["AH"]},
+        [
+            (r"write 'data\.read\.decimal=\",\"'", {"read": {"decimal": ","}}),
+            (r"'data\.drop=\[Date\]'", {"drop": ["Date"]}),
+        ],
+        (2, 2, 1),
+    ),
+    (
+        HORSES,
+        {"inputs": "all", "targets": [-1]},
+        [
+            (r"write data\.read\.header=null", {"read": {"header": None}}),
+            (r"'data\.read\.na_values=\[\"\?\"\]'", {"read": {"header": None, "na_values": ["?"]}}),
+            (r"or data\.missing=mean or median", {"missing": "mean"}),
+        ],
+        (3, 4, 1),
+    ),
+]
+
+
+@pytest.mark.parametrize(("text", "given", "steps", "shape"), STEPS, ids=["sensor", "horses"])
+def test_advice_that_is_followed_to_its_end_gives_the_rows_and_columns(
+    text: str,
+    given: dict[str, Any],
+    steps: list[tuple[str, dict[str, Any]]],
+    shape: tuple[int, int, int],
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "own.csv").write_text(text)
+    for told, change in steps:
+        with pytest.raises(ConfigError, match=told):
+            load(tmp_path, file="own.csv", **given)
+        given = {**given, **change}
+    data = load(tmp_path, file="own.csv", **given)
+    assert (*data.inputs.shape, data.targets.shape[1]) == shape
+
+
 def test_text_with_a_column_of_its_own_among_the_files_is_exact(tmp_path: Path) -> None:
     write(tmp_path / "sensor.csv", SENSOR)
     asked = {"file": "sensor.csv", "inputs": "all", "targets": "AH", "drop": "Date"}
@@ -285,7 +335,7 @@ def test_files_of_a_pattern_are_one_in_sorted_order(tmp_path: Path) -> None:
     data = load(tmp_path, file="part*", inputs="all", targets=["y"])
     assert data.inputs[:, 0].tolist() == [1, 2, 3, 4]
     write(tmp_path / "part4.csv", "y,x\n1,1\n")
-    with pytest.raises(ConfigError, match="part4.csv has other columns than part1.csv"):
+    with pytest.raises(ConfigError, match="part4.csv: it has other columns than part1.csv"):
         load(tmp_path, file="part*", inputs="all", targets=["y"])
 
 
@@ -315,7 +365,7 @@ def test_home_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ({"encoding": "latin-99"}, "latin-99"),
         ({"names": ["a", "b"]}, "2 names, but a.csv has 3 columns"),
         ({"sep": ";", "decimal": ",,"}, "a.csv"),
-        ({"index_col": "id"}, "data.read.index_col is 'id'"),
+        ({"index_col": "id"}, "data.read.index_col=id"),
     ],
 )
 def test_option_that_is_none_or_runs_code_is_refused(
@@ -441,7 +491,7 @@ def test_second_file_has_the_categories_of_the_first(tmp_path: Path) -> None:
     data = load(tmp_path, **asked, validation="b.csv")
     assert data.validation_inputs is not None
     assert data.validation_inputs.tolist() == [[7, 1, 0]]
-    with pytest.raises(ConfigError, match="c.csv holds 'u' in column 'x', row 1"):
+    with pytest.raises(ConfigError, match="c.csv: it holds 'u' in column 'x', row 1"):
         load(tmp_path, **asked, validation="c.csv")
 
 

@@ -161,7 +161,7 @@ def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _ver
         left_out = int((~(kept | back)).sum())
         validation = rows.split_off(kept, back)
     elif others:
-        second = open_source(others, config["read"] or {})
+        second = open_source(others, config["read"] or {}, "data.validation")
         same = config | {"drop": None, "validation": None}
         same |= dict(zip(("inputs", "targets"), rows.names, strict=True))
         same["categories"] = [rows.names[0][position] for position in rows.levels]

@@ -45,6 +45,7 @@ class Source:
     read: Mapping[str, Any] = field(default_factory=dict)  # options of pandas.read_csv
     matrices: Mapping[str, Sequence[int]] = field(default_factory=dict)  # NPZ array -> positions
     frame: pd.DataFrame | None = None  # used instead of files
+    key: str = "data.file"  # that names the files
 
     @classmethod
     def of(cls, frame: pd.DataFrame) -> Source:
@@ -58,41 +59,46 @@ class Source:
         """Name of a column or matrix -> positions of its columns."""
         return {name: [at] for at, name in enumerate(self.names)} | {**self.matrices}
 
+    @property
+    def guessed(self) -> bool:
+        """Whether the first row of a text file is taken for names, without being asked to."""
+        return self.read.get("header") == "infer" and "names" not in self.read
+
     def positions(self, column: Any, what: str) -> Sequence[int]:
         """Return the positions of a column or matrix, given by name or by position from 0.
 
-        `what` is the key in messages of ConfigError.
+        `what` is the beginning of ConfigError's messages.
         """
         name, file = str(column).strip(), self.paths[0].name
         if self.names.count(name) > 1:
             raise ConfigError(
-                f"{what} is {name!r}: {file} has two columns named {name!r}; say which by its "
-                "position, from 0."
+                f"{what}: {file} has two columns named {name!r}; say which by its position, from 0."
             )
         if name in self.groups:
             return self.groups[name]
         if isinstance(column, int):
             if -len(self.names) <= column < len(self.names):
                 return [column % len(self.names)]
-            raise ConfigError(f"{what} is {column}: the columns are 0 to {len(self.names) - 1}.")
+            raise ConfigError(f"{what}: the columns are 0 to {len(self.names) - 1}.")
         near = get_close_matches(name, self.groups, n=1)
         if near:
-            raise ConfigError(f"{what} is {name!r}: did you mean {quoted(near[0])}?")
+            raise ConfigError(f"{what}: did you mean {quoted(near[0])}?")
         known = [*map(quoted, self.groups)]
         listed = ", ".join([*known[:40], *["..."] * (len(known) > 40)])
-        raise ConfigError(f"{what} is {name!r}: it must be one of {listed}, the columns of {file}.")
+        raise ConfigError(f"{what}: it must be one of {listed}, the columns of {file}.")
 
     def pieces(
         self, columns: Sequence[int], text: Collection[int]
     ) -> Iterator[tuple[str, pd.DataFrame]]:
-        """Yield the file, as messages name it, and a chunk of its rows, at least the `columns`.
+        """Yield the begin of messages, and a chunk of the file's rows, at least the `columns`.
 
         A frame's columns are positions, its index is row numbers from 1. Columns of `text` are
         read as text from text files.
         """
         for path in self.paths:
             first = 1
-            with _reading(path):
+            what = "the frame" if self.frame is not None else named(self.key, path)
+            with _reading(path, what):
                 if self.frame is not None:
                     frames = iter([self.frame])
                 elif (kind := _kind(path)) == ".parquet":
@@ -101,8 +107,7 @@ class Source:
                     arrays = {name: of for name, of in self.matrices.items() if {*of} & {*columns}}
                     frames = formats.npz_frames(path, arrays)
                 else:
-                    frames = formats.text_frames(path, self.read, self.names, columns, text)
-                what = f"data.file {path}" if self.frame is None else str(path)
+                    frames = formats.text_frames(path, what, self.read, self.names, columns, text)
                 for frame in frames:
                     yield what, frame.set_axis(range(first, first + len(frame)))
                     first += len(frame)
@@ -114,23 +119,28 @@ def is_file_name(text: str) -> bool:
     return (path.with_suffix("") if path.suffix in PACKED else path).suffix in ENDINGS
 
 
-def paths_of(file: str, base: Path, what: str = "data.file") -> tuple[Path, ...]:
+def named(key: str, path: Path) -> str:
+    """Return the beginning of messages about a file."""
+    return f"{key}={path}: it"
+
+
+def paths_of(file: str, base: Path, key: str = "data.file") -> tuple[Path, ...]:
     """Return the files of a path or pattern relative to `base`, sorted."""
     valid_text(file)  # one that glob() found; it is stored with the run
     path = base / Path(file).expanduser()
     found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not found:
         raise ConfigError(
-            f"{what} {path} does not exist"
+            f"{named(key, path)} does not exist"
             + ("; no file matches this pattern." if glob.has_magic(file) else ".")
         )
     for one in found:
         if not one.is_file():
-            raise ConfigError(f"{what} {one} is no file.")
+            raise ConfigError(f"{named(key, one)} is no file.")
     return tuple(found)
 
 
-def open_source(paths: Sequence[Path], read: Mapping[str, Any]) -> Source:
+def open_source(paths: Sequence[Path], read: Mapping[str, Any], key: str = "data.file") -> Source:
     """Return the source of files, which must have the same columns.
 
     `read` has options of formats.READ; None is pandas' default, but `header` None means that
@@ -141,39 +151,42 @@ def open_source(paths: Sequence[Path], read: Mapping[str, Any]) -> Source:
     options["header"] = read.get("header", "infer")
     sources = []
     for path in paths:
-        with _reading(path):
-            sources.append(_source(path, options))
+        what = named(key, path)
+        with _reading(path, what):
+            sources.append(_source(path, what, options))
         if sources[-1].names != sources[0].names:
             raise ConfigError(
-                f"data.file {path} has other columns than {paths[0].name}: files of one pattern "
-                "must have the same header."
+                f"{what} has other columns than {paths[0].name}: files of one pattern must have "
+                "the same header."
             )
-    return replace(sources[0], paths=tuple(paths))
+    return replace(sources[0], paths=tuple(paths), key=key)
 
 
-def _source(path: Path, read: Mapping[str, Any]) -> Source:
-    kind = _kind(path)
-    if kind not in TEXT and read != {"header": "infer"}:
-        raise ConfigError(f"data.read is for text files: leave it out for {path.name}.")
+def _source(path: Path, what: str, read: Mapping[str, Any]) -> Source:
+    kind = _kind(path, what)
+    if kind not in TEXT:
+        if read != {"header": "infer"}:
+            raise ConfigError(f"data.read is for text files: leave it out for {path.name}.")
+        read = {}
     names: list[str] = []
     matrices = {}
     if kind in TEXT:
-        names = formats.text_names(path, read)
+        names = formats.text_names(path, what, read)
     elif kind == ".parquet":
         from pyarrow import parquet
 
         schema = parquet.read_schema(path)
         names = schema.names
         index = (schema.pandas_metadata or {}).get("index_columns", [])
-        read = {**read, "index_col": [name for name in index if isinstance(name, str)]}
+        read = {"index_col": [name for name in index if isinstance(name, str)]}
     else:
-        for name, wide in formats.npz_widths(path).items():
+        for name, wide in formats.npz_widths(path, what).items():
             matrices[name] = list(range(len(names), len(names) + (wide or 1)))
             names += [f"{name}[{at}]" for at in range(wide)] or [name]
     return Source((path,), tuple(name.strip() for name in names), read, matrices)
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path, what: str = "") -> str:
     """Return the suffix, one of ENDINGS, without compression."""
     ending = path.suffix.lower()
     known: Sequence[str] = ENDINGS
@@ -182,27 +195,27 @@ def _kind(path: Path) -> str:
     if ending in known:
         return ending
     raise ConfigError(
-        f"data.file {path.name}: files that end with {ending!r} cannot be read; use one of "
-        f"{', '.join(ENDINGS)}, the first four also with {', '.join(PACKED)}."
+        f"{what} ends with {ending!r}, which cannot be read; use one of {', '.join(ENDINGS)}, the "
+        f"first four also with {', '.join(PACKED)}."
     )
 
 
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    """Convert errors of reading a file to ConfigError."""
+def _reading(path: Path, what: str) -> Iterator[None]:
+    """Convert errors of reading a file to ConfigError, whose messages begin with `what`."""
     try:
         yield
     except PermissionError as error:
-        raise ConfigError(f"data.file {path} may not be read: {error.strerror}.") from error
+        raise ConfigError(f"{what} may not be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"data.file {path} {encoding_hint(error)}") from error
+        raise ConfigError(f"{what} {encoding_hint(error)}") from error
     except Warning as error:  # of pandas, about cells that it would leave out
         raise ConfigError(
-            f"data.file {path} has rows with more cells than names in its first row: name each "
+            f"{what} has rows with more cells than names in its first row: name each "
             "cell, as data.read.skiprows=1 'data.read.names=[label,x,y]'; data.read.index_col=0 "
             "if the first one is a label."
         ) from error
     except UNREADABLE as error:
         cause = str(error).strip().splitlines() or [type(error).__name__]
         kind = _kind(path).lstrip(".").upper()
-        raise ConfigError(f"data.file {path} cannot be read as {kind}: {cause[0]}") from error
+        raise ConfigError(f"{what} cannot be read as {kind}: {cause[0]}") from error

@@ -47,14 +47,14 @@ THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 GAP = re.compile(r"[^\w]{1,3}|na|n\.a\.|unknown|missing|nil", re.IGNORECASE)
 
 
-def text_names(path: Path, read: Mapping[str, Any]) -> list[str]:
+def text_names(path: Path, what: str, read: Mapping[str, Any]) -> list[str]:
     """Return the columns' names; their positions if there is no header."""
     import pandas as pd
 
     split = _split(path, read)
     first = pd.read_csv(path, header=None, nrows=1, dtype=str, na_filter=False, **split)
     cells = [str(cell).strip() for cell in first.iloc[0]]
-    check_head(path, cells, read, split)
+    check_head(path, what, cells, read, split)
     if "names" in read:
         if len(read["names"]) != len(cells):
             raise ConfigError(
@@ -69,6 +69,7 @@ def text_names(path: Path, read: Mapping[str, Any]) -> list[str]:
 
 def text_frames(
     path: Path,
+    what: str,
     read: Mapping[str, Any],
     names: Sequence[str],
     columns: Sequence[int],
@@ -102,12 +103,12 @@ def text_frames(
             with pd.read_csv(path, index_col=False, chunksize=ROWS, **options) as cells:
                 for frame, texts in zip(frames, cells, strict=True):
                     numbers = [at for at in columns if frame[at].dtype.kind in "iuf"]
-                    _check_groups(path, names, texts[numbers], read)
+                    _check_groups(what, names, texts[numbers], read)
                     yield frame
 
 
 def _check_groups(
-    path: Path,
+    what: str,
     names: Sequence[str],
     cells: pd.DataFrame,
     read: Mapping[str, Any],
@@ -124,7 +125,7 @@ def _check_groups(
         wrong = given[~given.str.fullmatch(grouped, case=False)]
         if len(wrong):
             raise ConfigError(
-                f"data.file {path} holds {wrong.iloc[0]!r} in column {names[int(str(at))]!r}, row "
+                f"{what} holds {wrong.iloc[0]!r} in column {names[int(str(at))]!r}, row "
                 f"{wrong.index[0] + 1}: data.read.thousands separates groups of three digits; if "
                 f"{thousands!r} is the decimal point, write 'data.read.decimal=\"{thousands}\"' in "
                 "its place."
@@ -152,7 +153,7 @@ def parquet_frames(path: Path, columns: Sequence[int]) -> Iterator[pd.DataFrame]
             yield frame.set_axis(list(columns), axis=1)
 
 
-def npz_widths(path: Path) -> dict[str, int]:
+def npz_widths(path: Path, what: str) -> dict[str, int]:
     """Return each array's number of columns, 0 for a vector."""
     lengths, widths = {}, {}
     with zipfile.ZipFile(path) as archive:
@@ -162,18 +163,18 @@ def npz_widths(path: Path) -> dict[str, int]:
                 shape, _, dtype = _npy_header(stream)
             if dtype.hasobject:
                 raise ConfigError(
-                    f"data.file {path} holds {name!r} as pickled objects, which are never loaded: "
+                    f"{what} holds {name!r} as pickled objects, which are never loaded: "
                     "save it as numbers."
                 )
             if len(shape) not in (1, 2):
                 raise ConfigError(
-                    f"data.file {path} holds {name!r} with shape {shape}: it must be a vector, or "
+                    f"{what} holds {name!r} with shape {shape}: it must be a vector, or "
                     "a matrix with a row a sample."
                 )
             lengths[name], *rest = shape
             widths[name] = sum(rest)
     if len(set(lengths.values())) > 1:
-        raise ConfigError(f"data.file {path} has arrays of unlike length: {lengths}.")
+        raise ConfigError(f"{what} has arrays of unlike length: {lengths}.")
     return widths
 
 
@@ -217,17 +218,20 @@ def quoted(name: Any) -> str:
 
 
 def check_head(
-    path: Path, cells: Sequence[str], read: Mapping[str, Any], split: Mapping[str, Any]
+    path: Path,
+    what: str,
+    cells: Sequence[str],
+    read: Mapping[str, Any],
+    split: Mapping[str, Any],
 ) -> None:
     """Raise ConfigError if the first row of a text file shows that options are wrong.
 
     `read` has all options, `split` only those for splitting the file into cells.
     """
-    head = f"data.file {path}"
     named = read["header"] == "infer" and "names" not in read
     if named and cells[0][:1] in ("#", "%") and "comment" not in read:
         raise ConfigError(
-            f"{head} begins with {cells[0][:60]!r}: if this line is a comment, write "
+            f"{what} begins with {cells[0][:60]!r}: if this line is a comment, write "
             f"'data.read.comment=\"{cells[0][0]}\"'; if it names the columns, data.read.header=0."
         )
     if len(cells) == 1:
@@ -236,14 +240,14 @@ def check_head(
         sep = sep or next((one for one in ";\t" if one in cells[0]), None)
         if sep is not None:
             raise ConfigError(
-                f"{head} has one column named {cells[0][:60]!r}. It looks separated by "
+                f"{what} has one column named {cells[0][:60]!r}. It looks separated by "
                 f"{'blanks' if sep.startswith(chr(92)) else repr(sep)}: write "
                 f"'data.read.sep=\"{SEPARATORS[sep]}\"'."
             )
     numbers = [cell for cell in cells if NUMBER.fullmatch(cell.replace(",", ""))]
     if named and numbers:
         raise ConfigError(
-            f"{head} has {numbers[0]!r} in its first row, which should hold the names of the "
+            f"{what} has {numbers[0]!r} in its first row, which should hold the names of the "
             "columns. It looks like data: write data.read.header=null, or data.read.header=0 if "
             "these are names."
         )

@@ -217,7 +217,8 @@ def new_rows(
         # the name of an unnamed column is its position
         by_position = column.name.isdecimal() and column.name not in source.groups
         name = int(column.name) if by_position else column.name
-        for at in source.positions(name, "an input of the run"):
+        file = "" if source.frame is not None else f"{source.key}={source.paths[0].name}: "
+        for at in source.positions(name, f"{file}input {column.name!r} of the run"):
             columns[at] = column
     known = {at: column.values for at, column in columns.items() if column.values is not None}
     chosen = Columns(tuple(columns), (), frozenset(known), known=known, trained=True)

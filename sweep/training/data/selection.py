@@ -68,7 +68,8 @@ def _positions(source: Source, value: Any, what: str) -> list[int]:
             f"{what}={value}: with data.file it must be a list of columns, by name or "
             f"position; as data.inputs=all 'data.targets=[{quoted(source.names[-1])}]'."
         )
-    found = [at for one in items for at in source.positions(one, what)]
+    second = "" if source.key == "data.file" else f"{source.key}={source.paths[0].name}: column "
+    found = [at for one in items for at in source.positions(one, f"{second or what + '='}{one}")]
     for at in found:
         if found.count(at) > 1:
             raise ConfigError(f"{what} has the column {source.names[at]!r} twice: name it once.")
@@ -79,7 +80,7 @@ def _all_but(source: Source, others: set[int]) -> list[int]:
     """Return all columns except `others` and index columns."""
     index = source.read.get("index_col")
     for one in index if isinstance(index, list) else [] if index is None else [index]:
-        others |= set(source.positions(one, "data.read.index_col"))
+        others |= set(source.positions(one, f"data.read.index_col={one}"))
     inputs = [at for at in range(len(source.names)) if at not in others]
     if not inputs:
         raise ConfigError("data.inputs is all: no column is left beside the targets.")

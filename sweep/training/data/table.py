@@ -108,7 +108,14 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
     inputs, targets, words = arrays
     if not len(inputs):
         what = "a row without a missing value" if dropped else "at least one sample"
-        raise ConfigError(f"{source.paths[0]} holds no rows: it needs {what}.")
+        raise ConfigError(f"{source.key}={source.paths[0]}: it holds no rows, but needs {what}.")
+    for at, found in texts.items():
+        if source.guessed and source.names[at] in found:
+            raise ConfigError(
+                f"{file} has {source.names[at]!r} in its first row and again in that column. It "
+                "looks like data: write data.read.header=null, or data.read.header=0 if the first "
+                "row names the columns."
+            )
     levels = {at: list(found) for at, found in texts.items()}
     return Table(
         inputs,
