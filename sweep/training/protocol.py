@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -63,6 +64,9 @@ class Batch:
 
     items: Sequence[Any]
     """The trajectories, each with the methods of Trainer except `advance` and `error`."""
+
+    at_once: float = math.inf
+    """The most iterations of one call of `advance`."""
 
     best: Mapping[str, Any] | None = None
     """Weights kept by early stopping with `patience`; batches of one only."""

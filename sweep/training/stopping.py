@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.curve import joined_points
 from sweep.training.protocol import (
     Batch,
     StepValues,
@@ -40,7 +39,7 @@ class Stopping(Batch):
         self._batch = batch
         self._target = -math.inf if error is None else error
         self._patience = patience
-        self._rewinds = resumable(self._trainer)
+        self.at_once = math.inf if resumable(self._trainer) else 1
         self._step = self._best_step = 0
         self._least = math.inf
         first = batch.now()
@@ -79,26 +78,12 @@ class Stopping(Batch):
         self._batch.close()
 
     def advance(self, iterations: int) -> StepValues:
-        """Train; return the values up to the step where the training stops."""
-        found = []
-        for count in [iterations] if self._rewinds else [1] * iterations:
-            found.append(self._advance(count))
-            if found[-1].stopped:
-                break
-        if len(found) == 1:
-            return found[0]
-        validation = [values.validation for values in found if values.validation is not None]
-        return StepValues(
-            np.concatenate([values.errors for values in found], axis=1),
-            np.concatenate(validation, axis=1) if validation else None,
-            joined_points([values.named for values in found]),
-            stopped=found[-1].stopped,
-        )
+        """Train; return the values up to the step where the training stops.
 
-    def _advance(self, count: int) -> StepValues:
-        """Train, then rewind to the step where the training stops, if it is among these."""
-        before = checked_state(self._trainer) if self._rewinds else {}
-        values = self._batch.advance(count)
+        A trainer that cannot be rewound is there already, after `at_once` iterations.
+        """
+        before = checked_state(self._trainer) if resumable(self._trainer) else {}
+        values = self._batch.advance(iterations)
         (errors,), validation = values.errors, values.validation
         reached = np.flatnonzero(errors <= self._target)
         end = int(reached[0]) + 1 if len(reached) else None
