@@ -143,21 +143,17 @@ def _copy(
         raise StoreError(
             f"plan.json of sweep {sweep_id} is damaged: {type(error).__name__}: {error}."
         ) from error
-    parent = _copy_run(source, sweep, target, sweep_id)
-    text = json.dumps(plan, allow_nan=False, ensure_ascii=False)
-    target.artifacts.copy(parent, {"plan.json": text.encode()})
+    files = {"plan.json": json.dumps(plan, allow_nan=False, ensure_ascii=False).encode()}
+    parent = _copy_run(source, sweep, target, sweep_id, files)
     note = sweep.tags.get(NOTE, "").replace(sweep.run_id, parent)
     for run in runs:
         params = _renamed(run.params, copies, "data.")
-        run_id = _copy_run(source, run, target, run.name, params, parent)
-        target.artifacts.copy(run_id, _files(run, copies))
-        _end_copy(target, run_id, run)
+        run_id = _copy_run(source, run, target, run.name, _files(run, copies), params, parent)
         note = note.replace(run.run_id, run_id)
     here = f"#/experiments/{source.experiment_id}/"
     note = note.replace(here, f"#/experiments/{target.experiment_id}/")
     if note:
         target.call(target.client.set_tag, parent, NOTE, note)
-    _end_copy(target, parent, sweep)
     copy, copied = read.find_sweep(target, sweep_id), read.sweep_runs(target, sweep_id)
     pages.save_views(target, copy, copied)
     report = folder / "reports" / sweep_id
@@ -169,30 +165,28 @@ def _copy(
 
 def _copy_run(
     source: Store,
-    stored: StoredRun | StoredSweep,
+    stored: StoredRun,
     target: Store,
     name: str,
+    files: Mapping[str, bytes],
     params: Mapping[str, str] = {},
     parent: str | None = None,
 ) -> str:
-    """Create a RUNNING copy of a stored run, without its files, and return its id."""
+    """Copy a stored run with these files and return its id; what is RUNNING becomes KILLED."""
     tags = {key: text for key, text in stored.tags.items() if key not in NOT_COPIED}
     tags |= {} if parent is None else {"mlflow.parentRunId": parent}
-    create = target.client.create_run
-    run = target.call(create, target.experiment_id, stored.start_time, tags, name)
+    run = target.client.create_run, target.experiment_id, stored.start_time, tags, name
+    run_id = str(target.call(*run).info.run_id)
     metrics = [
         (one.key, one.value, one.timestamp, one.step)
         for key in stored.metrics
         for one in source.call(source.client.get_metric_history, stored.run_id, key)
     ]
-    target.log(run.info.run_id, metrics, params)
-    return str(run.info.run_id)
-
-
-def _end_copy(target: Store, run_id: str, stored: StoredRun | StoredSweep) -> None:
-    """Set the stored status, but KILLED for RUNNING, as no process trains the copy."""
+    target.log(run_id, metrics, params)
+    target.artifacts.copy(run_id, files)
     status = "KILLED" if stored.status == "RUNNING" else stored.status
     target.call(target.client.set_terminated, run_id, status, stored.end_time)
+    return run_id
 
 
 def _files(run: StoredRun, copies: Mapping[str, str]) -> dict[str, bytes]:

@@ -87,17 +87,16 @@ def effects_picture(data: SweepData) -> Picture | None:
     shown = every[every["axis"].isin(every["axis"].drop_duplicates()[:MOST_AXES])]
     tables = [(data.axes[str(name)], rows) for name, rows in shown.groupby("axis", sort=False)]
     mean = "geometric mean" if data.logarithmic else "mean"
-    titles = []
-    for _, rows in tables:
-        influence = rows.influence.iloc[0]
-        times = f"×{figure(10.0 ** min(influence, 300.0), 3)}"
-        means = times if data.logarithmic else figure(influence, 3)
-        titles.append(f"spread of the means: {means}")
+    spans = [rows.influence.iloc[0] for _, rows in tables]
+    if data.logarithmic:
+        texts = [f"×{figure(10.0 ** min(span, 300.0), 3)}" for span in spans]
+    else:
+        texts = [figure(span, 3) for span in spans]
     page = Sheet(
         "Effect of each axis",
         data.subtitle,
         ("", data.label),
-        Panels(tuple(titles)),
+        Panels(tuple(f"spread of the means: {text}" for text in texts)),
         note=f"{len(tables)} of {len(names)} axes" if len(names) > len(tables) else "",
         gap=1.25 if any(axis.scale == "category" for axis, _ in tables) else 0.95,
         right=2.1,

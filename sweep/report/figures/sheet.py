@@ -195,13 +195,10 @@ class Sheet:
         FigureCanvasAgg(self.figure)
         self.figure.text(0.25 / x, 1 - 0.18 / y, title, size=15, weight="bold", va="top")
         self.figure.text(0.25 / x, 1 - 0.50 / y, subtitle, size=10, color=QUIET, va="top")
-        self._right, self._low, self._tall = left + wide, below, tall
-        ends = {"left": left / x, "right": (left + wide) / x}
-        ends |= {"bottom": below / y, "top": (below + tall) / y}
-        ends |= {"wspace": wide_gap / width, "hspace": gap / height}
+        self.figure.subplots_adjust(left / x, below / y, (left + wide) / x, (below + tall) / y)
+        self.figure.subplots_adjust(wspace=wide_gap / width, hspace=gap / height)
         shared: dict[str, Any] = {"sharex": "x" in share, "sharey": "y" in share}
-        grid = self.figure.subplots(rows, columns, **shared, squeeze=False, gridspec_kw=ends)
-        cells = grid.ravel().tolist()
+        cells = self.figure.subplots(rows, columns, **shared, squeeze=False).ravel().tolist()
         self.panels: list[Axes] = cells[:count]
         for spare in cells[count:]:
             spare.remove()
@@ -221,14 +218,14 @@ class Sheet:
         """Add a legend at the right, aligned with the top of the panels."""
         if not entries:
             return
-        width, height = self.figure.get_size_inches()
+        ends, width = self.figure.subplotpars, self.figure.get_figwidth()
         many = len(entries) > 16
         self.figure.legend(
             [Line2D([], [], **look) for _, look in entries],
             [text for text, _ in entries],
             title=title,
             loc="upper left",
-            bbox_to_anchor=((self._right + 0.15) / width, (self._low + self._tall) / height),
+            bbox_to_anchor=(ends.right + 0.15 / width, ends.top),
             fontsize=8 if many else 10,
             labelspacing=0.25 if many else 0.5,
             alignment="left",
@@ -245,9 +242,11 @@ class Sheet:
         gap: float = 0.2,
     ) -> None:
         """Add a colour bar `gap` inches right of the panels, `room` inches lower for a legend."""
-        width, height = self.figure.get_size_inches()
-        x, y, tall = (self._right + gap) / width, self._low / height, self._tall - room
-        cax = self.figure.add_axes((x, y, 0.16 / width, tall / height))
+        ends, (width, height) = self.figure.subplotpars, self.figure.get_size_inches()
+        tall = (ends.top - ends.bottom) * height - room
+        cax = self.figure.add_axes(
+            (ends.right + gap / width, ends.bottom, 0.16 / width, tall / height)
+        )
         bar = self.figure.colorbar(ScalarMappable(norm, colours), cax=cax)
         step = math.ceil(len(ticks) / max(int(tall / 0.24), 2))  # equal steps, as of a scale
         bar.set_ticks([*ticks][::step], labels=[*ticks.values()][::step])
