@@ -16,7 +16,7 @@ from sweep.cli.arguments import command_line, wrong_groups, wrong_overrides
 from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
 from sweep.cli.overrides import PARAMS, describes_run, run_keys
-from sweep.cli.plain import collect_errors, strange_keys, unread_keys
+from sweep.cli.plain import collect_errors, unread_keys
 from sweep.cli.points import conditions, points_of
 from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
@@ -166,7 +166,7 @@ class Planner:
         reasons = Counter({f"where {text}": 0 for text in skipped})
         cells: list[Cell] = []
         problems: list[str] = []
-        strange: dict[str, str] = {}
+        unread: dict[str, str] = {}
 
         def left_out(values: Mapping[str, Any]) -> bool:
             met = [f"where {text}" for text, condition in skipped.items() if condition(values)]
@@ -181,7 +181,8 @@ class Planner:
                 unknown = found.get("rule", "") is None  # the network's own, resolved below
                 if not unknown and left_out(found):
                     continue
-                strange = {**strange_keys(values, choices, point), **strange}
+                read = [*self.composer.interpolations, *wrong_overrides()]
+                unread = {**unread_keys(values, choices, point, read), **unread}
                 try:
                     spec = run_spec(values, choices, base, run_keys(point), wrong_groups())
                 except MisfitError as error:
@@ -200,8 +201,7 @@ class Planner:
             why = "; ".join(reason for reason, count in reasons.items() if count)
             s = "" if len(grid) == 1 else "s"
             problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why.rstrip('.')}.")
-        read = [*self.composer.interpolations, *wrong_overrides()]
-        self.problems += [*problems, *unread_keys(strange, read)]
+        self.problems += [*problems, *unread.values()]
         return cells, dict(reasons)
 
     def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:

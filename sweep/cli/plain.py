@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -204,23 +204,31 @@ def _unknown_option(group: str, word: str, text: str) -> str:
     return f"{group}={word}: there is no such option{did_you_mean(word, names) or choices}"
 
 
-def strange_keys(
-    values: Iterable[str], groups: Iterable[str], overrides: Iterable[str]
+def unread_keys(
+    values: Iterable[str],
+    groups: Iterable[str],
+    overrides: Iterable[str],
+    interpolations: Iterable[str],
 ) -> dict[str, str]:
-    """Return suspicious top-level keys, mapped to the override that adds them or to themselves.
+    """Return the top-level keys that nothing reads, each with its message.
 
-    These are keys added with ``+``, and keys of a file similar to one of OWN_KEYS. Other unknown
-    keys of a file are allowed.
+    These are keys added with ``+``, and keys of a file similar to one of OWN_KEYS, unless an
+    interpolation names them. Other unknown keys of a file are allowed.
     """
     known = {*OWN_KEYS, *groups}
-    added: dict[str, str] = {}
-    for text in overrides:
+    strange = (key for key in values if key not in known)
+    found = {key: key for key in strange if get_close_matches(key, OWN_KEYS, 1, 0.8)}
+    for text in reversed(list(overrides)):
         group, _, package = text.lstrip("+").partition("=")[0].partition("@")
         top = (package or group).split(".")[0]
         if text.startswith("+") and top not in OWN_KEYS and (package or group not in groups):
-            added.setdefault(top, text)
-    strange = (key for key in values if key not in known)
-    return {key: key for key in strange if get_close_matches(key, OWN_KEYS, 1, 0.8)} | added
+            found[top] = text
+    read = "\n".join(interpolations) if found else ""
+    return {
+        key: unread(key, override)
+        for key, override in found.items()
+        if not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", read)
+    }
 
 
 def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:
@@ -236,13 +244,3 @@ def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:
     if known is OWN_KEYS:
         advice += f", use it as ${{{key}}}, or add it to a file of your --config-dir"
     return f"{shown}: there is no key {key}, and nothing would read it{hint or f'; {advice}.'}"
-
-
-def unread_keys(strange: Mapping[str, str], interpolations: Iterable[str]) -> list[str]:
-    """Return a message for each of the `strange_keys` that no interpolation names."""
-    text = "\n".join(interpolations)
-    return [
-        unread(key, override)
-        for key, override in strange.items()
-        if not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", text)
-    ]

@@ -7,7 +7,8 @@ import csv
 import math
 import operator
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,15 +63,14 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
     return points
 
 
-def _entries(given: Any, base: Path) -> Iterator[tuple[str, Mapping[Any, Any]]]:
-    """Yield (position for error messages, entry)."""
+def _entries(given: Any, base: Path) -> Sequence[tuple[str, Mapping[Any, Any]]]:
+    """Return (position for error messages, entry) of each."""
     where = KEY
     if isinstance(given, str):
         path, where = base / Path(given).expanduser(), f"{KEY}={given}"
         try:
             if path.suffix.lower() == ".csv":
-                yield from _rows(path, where)
-                return
+                return _rows(path, where)
             if path.suffix.lower() not in (".yaml", ".yml"):
                 raise ConfigError(f"{where}: {FORM}.")
             given = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
@@ -83,13 +83,15 @@ def _entries(given: Any, base: Path) -> Iterator[tuple[str, Mapping[Any, Any]]]:
             raise ConfigError(f"{where}{at}: this is no YAML ({error.problem}).") from error
     if not isinstance(given, list) or not given:
         raise ConfigError(f"{where}: {FORM}.")
-    for number, entry in enumerate(given, start=1):
+    entries = [(f"{where}, entry {number}", entry) for number, entry in enumerate(given, start=1)]
+    for place, entry in entries:
         if not isinstance(entry, Mapping) or not entry:
-            raise ConfigError(f"{where}: entry {number} is {shown(entry)}; {FORM}.")
-        yield f"{where}, entry {number}", entry
+            raise ConfigError(f"{place.replace(', entry', ': entry')} is {shown(entry)}; {FORM}.")
+    return entries
 
 
-def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, list[str]]]]:
+def _rows(path: Path, where: str) -> list[tuple[str, Mapping[str, list[str]]]]:
+    points: list[tuple[str, Mapping[str, list[str]]]] = []
     with path.open(encoding="utf-8-sig", newline="") as file:
         reader = csv.reader(file)
         keys = [key.strip() for key in next(reader, [])]
@@ -97,19 +99,14 @@ def _rows(path: Path, where: str) -> Iterator[tuple[str, Mapping[str, list[str]]
             raise ConfigError(f"{where}: it looks separated by ';'; separate it by commas.")
         if not all(keys) or len(set(keys)) < len(keys) or not keys:
             raise ConfigError(f"{where}: name one key a column in the first line, none twice.")
-        empty = True
-        for row in reader:
-            line = f"{where}, line {reader.line_num}"
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            if len(cells) != len(keys):
-                raise ConfigError(f"{line}: {len(cells)} cells where the header has {len(keys)}.")
-            pairs = zip(keys, cells, strict=True)
-            yield line, {key: [cell] for key, cell in pairs if cell}
-            empty = False
-        if empty:
-            raise ConfigError(f"{where}: it has no points; write a row for each.")
+        for row in filter(any, ([cell.strip() for cell in row] for row in reader)):
+            line, pairs = f"{where}, line {reader.line_num}", zip(keys, row, strict=False)
+            if len(row) != len(keys):
+                raise ConfigError(f"{line}: {len(row)} cells where the header has {len(keys)}.")
+            points.append((line, {key: [cell] for key, cell in pairs if cell}))
+    if not points:
+        raise ConfigError(f"{where}: it has no points; write a row for each.")
+    return points
 
 
 def _typed(value: Any) -> str:
@@ -139,92 +136,77 @@ def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition
     raises ConfigError if values cannot be compared.
     """
     problems: list[str] = []
-    found = {}
+    found: dict[str, Condition] = {}
     for text in texts:
-        with collect_errors(problems):
-            found[text] = _condition(text, axes)
+        reason = "compare axes with values, as in lr > 1 and iters > 1000; joined by and, or, not."
+        try:
+            tree = ast.parse(text.strip().replace("`", ""), mode="eval").body
+            _check(tree, axes)
+            found[text] = partial(_holds, tree, text)
+            continue
+        except ConfigError as error:
+            reason = str(error)
+        except (SyntaxError, ValueError):
+            pass
+        problems.append(f"hydra.sweeper.skip={text}: {reason}")
     if problems:
         raise ConfigError(*problems)
     return found
 
 
-def _condition(text: str, axes: Sequence[str]) -> Condition:
-    where = f"hydra.sweeper.skip={text}"
-    invalid = ConfigError(
-        f"{where}: compare axes with values, as in lr > 1 and iters > 1000; joined by and, or, not."
-    )
-
-    def condition(node: ast.expr) -> Condition:
-        match node:
-            case ast.BoolOp(joined, values):
-                parts = [condition(value) for value in values]
-                every = all if isinstance(joined, ast.And) else any
-                return lambda point: every(part(point) for part in parts)
-            case ast.UnaryOp(ast.Not(), denied):
-                part = condition(denied)
-                return lambda point: not part(point)
-            case ast.Compare(left, operators, others):
-                return comparison([left, *others], [type(one) for one in operators])
-        raise invalid
-
-    def comparison(sides: list[ast.expr], operators: list[type[ast.cmpop]]) -> Condition:
-        values = [operand(side) for side in sides]
-        if not set(operators) <= set(COMPARISONS):
-            raise invalid
-        lists = [isinstance(side, ast.List | ast.Tuple) for side in sides]
-        if lists != [False, *(one in (ast.In, ast.NotIn) for one in operators)]:
-            raise ConfigError(
-                f"{where}: a list stands after in, as lr in [1, 2]; an axis of lists is "
-                "compared with text, as network.layers == '[4,3,2]'."
-            )
-        if not any(isinstance(side, ast.Name | ast.Attribute) for side in sides):
-            raise invalid
-        tests = [COMPARISONS[one] for one in operators]
-
-        def compare(point: Mapping[str, Any]) -> bool:
-            own = [value(point) for value in values]
-            return all(
-                test(one, other) for test, one, other in zip(tests, own, own[1:], strict=False)
-            )
-
-        return compare
-
-    def operand(node: ast.expr) -> Condition:
-        match node:
-            case ast.Name() | ast.Attribute():
-                name = ast.unparse(node)
+def _check(node: ast.expr, axes: Sequence[str]) -> None:
+    """Raise ValueError or ConfigError unless `node` is made of comparisons of axes and values."""
+    match node:
+        case ast.BoolOp(values=parts) | ast.UnaryOp(ast.Not(), parts):
+            for part in parts if isinstance(parts, list) else [parts]:
+                _check(part, axes)
+        case ast.Compare(left, operators, others):
+            sides = [left, *others]
+            if not {type(one) for one in operators} <= set(COMPARISONS):
+                raise ValueError(operators)
+            lists = [isinstance(side, ast.List | ast.Tuple) for side in sides]
+            if lists != [False, *(isinstance(one, ast.In | ast.NotIn) for one in operators)]:
+                raise ConfigError(
+                    "a list stands after in, as lr in [1, 2]; an axis of lists is compared with "
+                    "text, as network.layers == '[4,3,2]'."
+                )
+            names = [ast.unparse(one) for one in sides if isinstance(one, ast.Name | ast.Attribute)]
+            for name in names:
                 if name not in axes:
                     hint = did_you_mean(name, axes) or f"; the axes are {', '.join(axes)}."
-                    raise ConfigError(f"{where}: {name} is no axis{hint}")
-                return lambda point: _comparable(point.get(name))
-            case ast.Constant(str(text)):
-                return lambda _: _unquoted(text)
-            case ast.Constant(bool() | int() | float()):
-                pass
-            case ast.UnaryOp(ast.USub() | ast.UAdd(), ast.Constant(int() | float())):
-                pass
-            case ast.List(items) | ast.Tuple(items) if not any(
-                isinstance(item, ast.Name | ast.Attribute | ast.List | ast.Tuple) for item in items
-            ):
-                for item in items:
-                    operand(item)
-            case _:
-                raise invalid
-        constant = ast.literal_eval(node)
-        return lambda _: constant
+                    raise ConfigError(f"{name} is no axis{hint}")
+            values = [one for one in sides if not isinstance(one, ast.Name | ast.Attribute)]
+            for literal in map(ast.literal_eval, values):
+                items = literal if isinstance(literal, list | tuple) else [literal]
+                if not names or not all(isinstance(item, str | int | float) for item in items):
+                    raise ValueError(literal)
+        case _:
+            raise ValueError(node)
+
+
+def _holds(condition: ast.expr, text: str, point: Mapping[str, Any]) -> Any:
+    def value(node: ast.expr) -> Any:
+        match node:
+            case ast.BoolOp(joined, parts):
+                every = all if isinstance(joined, ast.And) else any
+                return every(value(part) for part in parts)
+            case ast.UnaryOp(ast.Not(), part):
+                return not value(part)
+            case ast.Compare(left, operators, others):
+                sides = [value(side) for side in (left, *others)]
+                pairs = zip(operators, sides, sides[1:], strict=False)
+                return all(COMPARISONS[type(one)](*both) for one, *both in pairs)
+            case ast.Name() | ast.Attribute():
+                return _comparable(point.get(ast.unparse(node)))
+            case ast.Constant(str(word)):
+                return _unquoted(word)
+        return ast.literal_eval(node)
 
     try:
-        found = condition(ast.parse(text.strip().replace("`", ""), mode="eval").body)
-    except (SyntaxError, ValueError) as error:
-        raise invalid from error
-
-    def checked(point: Mapping[str, Any]) -> Any:
-        try:
-            return found(point)
-        except TypeError as error:
-            raise ConfigError(f"{where}: these values cannot be compared ({error}).") from error
-
-    return checked
+        return value(condition)
+    except TypeError as error:
+        reason = f"these values cannot be compared ({error})"
+        raise ConfigError(f"hydra.sweeper.skip={text}: {reason}.") from error
 
 
 def _comparable(value: Any) -> Any:

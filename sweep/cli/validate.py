@@ -25,7 +25,6 @@ from sweep.cli.plain import (
     HYDRA_ERRORS,
     collect_errors,
     plain_values,
-    strange_keys,
     unread_keys,
 )
 from sweep.config.run import run_spec
@@ -128,14 +127,13 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     overrides = raw["hydra"].pop("overrides")["task"]
     base = Path(config.hydra.runtime.cwd)
     problems: list[str] = []
-    strange: dict[str, str] = {}
     spec = None
     with collect_errors(problems):
         values, choices = plain_values(config), dict(config.hydra.runtime.choices)
-        strange = strange_keys(values, choices, overrides)
+        read = [*INTERPOLATION.findall(str(raw)), *wrong_overrides()]
+        problems += unread_keys(values, choices, overrides, read).values()
         spec = run_spec(values, choices, base, run_keys(overrides), wrong_groups())
     options = checked_settings(config, base, problems)
-    problems += unread_keys(strange, [*INTERPOLATION.findall(str(raw)), *wrong_overrides()])
     if spec is not None and options is not None and not problems:
         given = {
             "resume": options.resume,
