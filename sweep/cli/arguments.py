@@ -178,7 +178,7 @@ def _overrides(words: Sequence[str]) -> list[list[str]]:
         if not word.startswith("-"):
             if last in ("--info", "-i") and word in INFO:
                 _typed.flags.append(word)
-            elif last.endswith(",") and overrides and overrides[-1][-1] is last:
+            elif last.endswith(",") and "=" not in word and overrides[-1][-1] is last:
                 overrides[-1].append(word.lstrip())
                 word = overrides[-1][-1]
             else:

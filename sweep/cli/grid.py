@@ -17,7 +17,7 @@ from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
 from sweep.cli.overrides import PARAMS, describes_run, run_keys
 from sweep.cli.plain import collect_errors, unread_keys
-from sweep.cli.points import conditions, points_of
+from sweep.cli.points import Condition, conditions, points_of
 from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
 from sweep.errors import ConfigError, MisfitError
@@ -157,15 +157,16 @@ class Planner:
     ) -> tuple[list[Cell], dict[str, int]]:
         """Compose and validate grid points; job numbers start at `first_job`.
 
-        Returns the grid points, and the number of excluded points by reason. Raises ConfigError
-        if a condition of `skip` cannot be parsed.
+        Returns the grid points, and the number of excluded points by reason.
         """
         if len(grid) > MANY_CELLS:
             console.echo(f"Checking {len(grid)} grid points ...")
-        skipped = conditions(skip, axes)
-        reasons = Counter({f"where {text}": 0 for text in skipped})
         cells: list[Cell] = []
         problems: list[str] = []
+        skipped: dict[str, Condition] = {}
+        with collect_errors(problems):
+            skipped = conditions(skip, axes)
+        reasons = Counter({f"where {text}": 0 for text in skipped})
         unread: dict[str, str] = {}
 
         def left_out(values: Mapping[str, Any]) -> bool:

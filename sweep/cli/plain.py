@@ -140,6 +140,10 @@ def _known(error: BaseException, text: str) -> str | None:
         name = getattr(error, "full_key", None)
         before = f"{name}: " if name else ""
         return f"{before}${{{found[1]}}} names no key of the configuration; correct it."
+    if found := re.search(r"Environment variable '(.*)' not found", text):
+        key = getattr(error, "full_key", None)
+        advice = f"set it, or give a default as ${{oc.env:{found[1]},VALUE}}"
+        return (f"{key}: " if key else "") + f"the environment has no {found[1]}; {advice}."
     if found := re.search(r"^Config group override must be a string.*", text):
         what = "null" if found[0].endswith("NoneType") else "a value that is no name"
         return f"a group of the configuration was given {what}; name one of its options instead."

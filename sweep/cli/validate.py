@@ -40,7 +40,7 @@ LAUNCHER = "hydra_plugins.sweep_trajectory.TrajectoryLauncher"
 SINGLE = {
     "resume": "say it as it is on the command line; a sweep is resumed by "
     "python -m sweep -m resume=ID",
-    "parent": "the sweep gives this key to its jobs; leave it out",
+    "parent": str(Settings.model_fields["parent"].description),
     "reuse": "a single run is always trained; take over results with python -m sweep -m, "
     "or leave it out",
 }

@@ -5,7 +5,6 @@ Import this module lazily: it loads pydantic.
 
 from __future__ import annotations
 
-import math
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
@@ -21,20 +20,12 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _double(value: Any) -> Any:
-    """Return an int as a float; infinity, which is invalid, if it overflows."""
-    try:
-        return float(value) if type(value) is int else value
-    except OverflowError:
-        return math.inf
-
-
 def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str) else value
 
 
 Whole = Annotated[int, BeforeValidator(_whole)]
-Finite = Annotated[float, BeforeValidator(_double), Field(allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[Finite, Field(gt=0)]
 Number = Annotated[Finite | None, Field(description="give a finite number")]
 Size = Annotated[int, Field(ge=1)]

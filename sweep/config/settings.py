@@ -34,14 +34,6 @@ def _name(value: Any) -> Any:
     return value
 
 
-def _text(value: Any) -> str | None:
-    return None if value is None else str(value)
-
-
-def _tuple(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
 class Tracking(Group):
     """The group `tracking`: the store of a command, SQLite below `outputs` or a server at `uri`."""
 
@@ -146,10 +138,12 @@ class Settings(Open):
         None, pattern=r"\S", description="give the name of one of the runs' metrics"
     )
     mode: Literal["min", "max"] | None = Field(None, description="use min or max")
-    repeats: Annotated[tuple[str, ...] | None, BeforeValidator(_tuple)] = Field(
+    repeats: Annotated[tuple[str, ...], Field(strict=False)] | None = Field(
         None, description="list the axes, as [seed]"
     )
-    parent: Annotated[str | None, BeforeValidator(_text)] = None
+    parent: str | None = Field(
+        None, description="the sweep gives this key to its jobs; leave it out"
+    )
 
     @property
     def about(self) -> dict[str, Any]:

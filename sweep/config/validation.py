@@ -69,14 +69,15 @@ def _message(
             f"{key}={str(value).strip()}, without quotes, or for a variable of the environment "
             f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
         )
-    swept = key.partition(".")[0] in RUN_KEYS
-    if swept and isinstance(value, list) and value and _accepts(model, {name: value[0]}, name):
-        listed = ",".join(map(str, value))
+    items = value if isinstance(value, list) else [value]
+    wrong = next((one for one in items if not _accepts(model, {name: one}, name)), None)
+    if items and wrong is None and key.partition(".")[0] in RUN_KEYS:
+        listed = ",".join(map(str, items))
         return invalid_value(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
     if isinstance(value, int | float) and abs(value) > 1.7e308:
         advice += "; double precision ends at 1.8e308"
     return invalid_value(
-        key, value, advice + did_you_mean(str(value), _literals(fields[name].annotation))
+        key, value, advice + did_you_mean(str(wrong), _literals(fields[name].annotation))
     )
 
 

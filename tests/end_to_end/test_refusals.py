@@ -115,9 +115,13 @@ TOGETHER = [
         ("+hydra.sweeper.params.seed=1,2", "name an axis by its key alone, as seed=1,2."),
         ("--rule=gradient", "write rule=gradient."),
         ("network.activation=[", "network.activation=[: this is no value"),
+        ("hydra.sweeper.skip=['lr >']", "hydra.sweeper.skip=lr >: compare axes with values"),
+        ("seed=1,", "seed=1, ends with a comma"),
+        ("stop.error=${oc.env:NONE}", "stop.error: the environment has no NONE; set it"),
     ],
     [
         ("+w=3", ""),
+        ("network.activation=[tanh,sigmod]", "one a weight layer; did you mean 'sigmoid'?"),
         ("data.layerz=[${w}]", "data.layerz: there is no such key"),
         ("iters=2,3", "iters=2,3: a single run takes one value"),
         ("lr=[-1,x]", "lr=[-1,x]: the learning rate must be a finite number above 0"),
