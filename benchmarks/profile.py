@@ -67,7 +67,7 @@ def profiled(arguments: list[str], folder: Path) -> pstats.Stats:
 def recording(runs: int, folder: Path) -> pstats.Stats:
     """Record runs as the process beside a sweep does, with 46 values and four files each."""
     session, tracking = (
-        Session(print, lambda: False, os.getpid()),
+        Session(lambda: False, os.getpid()),
         Tracking(kind="local", outputs=folder),
     )
     session.open_store(tracking)

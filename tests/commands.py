@@ -108,9 +108,7 @@ def _in_thread() -> object:
     from sweep.tracking.session import Session
 
     made = recorder.Recorder(ThreadPoolExecutor(1, "sweep-recorder"))
-    recorder._Worker.session = Session(
-        lambda sentence: made.echo(sentence), lambda: made.stopping(), os.getpid()
-    )
+    recorder._Worker.session = Session(lambda: made.stopping(), os.getpid())
     return made
 
 

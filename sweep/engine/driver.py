@@ -121,8 +121,7 @@ class Driver:
                 self._submit(slot, self._resting.pop(slot))
             elif slot not in busy and self._waiting and self._may_begin(self._waiting[0]):
                 self._waiting[0].asked = True
-                members = self._waiting[0].members
-                if all(self._listener.ready(member.trajectory) for member in members):
+                if all(member.ready() for member in self._waiting[0].members):
                     self._submit(slot, self._waiting.popleft())
 
     def _slot_alone(self, suspect: _Batch, slots: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import Any
 
-from sweep import console
 from sweep.config.settings import Budget, Settings
 from sweep.config.spec import RunSpec, canonical
 from sweep.engine.executors import create
@@ -38,7 +37,7 @@ def joined_sweep(options: Settings, spec: RunSpec) -> Iterator[Sweep]:
     assert sweep_id is not None
     # the budget is that of the whole sweep
     options = options.model_copy(update={"budget": Budget(seconds=None, runs=None)})
-    with stop_on_signals() as stop, start_recorder(console.notice, stop, inline=True) as recorder:
+    with stop_on_signals() as stop, start_recorder(stop, inline=True) as recorder:
         joined = recorder.call(Session.join_sweep, options.tracking, sweep_id)
         experiment_id, parent_run_id, document = joined
         sweep = Sweep(sweep_id, _plan_of_job(document, spec), options, recorder, stop)

@@ -80,7 +80,7 @@ def sweep_life(opening: Opening) -> Iterator[Sweep]:
     from sweep.tracking.recorder import recorder as start_recorder
 
     began = time.monotonic()
-    with stop_on_signals() as stop, start_recorder(console.notice, stop) as recorder:
+    with stop_on_signals() as stop, start_recorder(stop) as recorder:
         sweep = _open(opening, stop, recorder)
         process.sweep, process.began = sweep, True
         try:

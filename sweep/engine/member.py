@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
+from sweep import console
 from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint
 from sweep.engine.plan import Cell, Trajectory
@@ -33,12 +34,11 @@ class Listener:
         """Return the checkpoint file of a trajectory; None for no checkpoints."""
         return None
 
-    def ready(self, trajectory: Trajectory) -> bool:
-        """Return whether `environment` can be called; asked again about every `driver.TICK`."""
-        return True
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str] | None:
+        """Return the environment variables of a trajectory's training.
 
-    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
-        """Return the environment variables of a trajectory's training."""
+        None if they are not known yet; asked again about every `driver.TICK`.
+        """
         return {}
 
     def may_begin(self) -> bool:
@@ -57,9 +57,6 @@ class Listener:
     def printed(self, cell: Cell, lines: Sequence[str]) -> None:
         """Called with lines that the trajectory of `cell`, its longest run, has printed."""
 
-    def noted(self, sentence: str) -> None:
-        """Called with a message for the user."""
-
 
 class Member:
     """A trajectory of a batch, and its unfinished grid points; `max_seconds` may be infinite."""
@@ -76,23 +73,29 @@ class Member:
         self._max_seconds = self.history.seconds + max_seconds
         self._line = ""  # printed so far without a line end
         self._counted = 0
+        self._environment: Mapping[str, str] | None = None
         self._charted_at = self._kept_at = 0.0
 
     def start(self) -> None:
         """Report the submission of the first slice."""
         self._charted_at = self._kept_at = time.monotonic()
         if self._foreign is not None:
-            self._listener.noted(
+            console.echo(
                 f"{self._open[-1].name} starts from step 0: its checkpoint was made on another "
                 f"platform ({self._foreign})."
             )
         self._listener.started(self.trajectory)
         self._count()
 
+    def ready(self) -> bool:
+        """Return whether the training may be submitted."""
+        self._environment = self._listener.environment(self.trajectory)
+        return self._environment is not None
+
     def item(self) -> Item:
-        one, history = self.trajectory, self.history
-        cuts, environment = tuple(history.left), self._listener.environment(one)
-        return Item(one.spec, cuts, history.saved, self._max_seconds, environment)
+        spec, history = self.trajectory.spec, self.history
+        cuts, variables = tuple(history.left), self._environment or {}
+        return Item(spec, cuts, history.saved, self._max_seconds, variables)
 
     def take(self, part: Part) -> Iterator[tuple[Cell, Outcome]]:
         """Append a part at once; return an iterator over the runs that ended in it."""

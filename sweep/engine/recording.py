@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sweep import console
 from sweep.config.settings import Settings
-from sweep.engine.driver import Driver, Ended
+from sweep.engine.driver import TICK, Driver, Ended
 from sweep.engine.executors import Executor
 from sweep.engine.member import Listener, Outcome
 from sweep.engine.plan import Cell, Trajectory
@@ -26,11 +26,8 @@ from sweep.tracking.results import RunRecord
 from sweep.tracking.session import Session
 
 if TYPE_CHECKING:
-    from sweep.tracking.read import StoredRun
     from sweep.tracking.runs import Finished
     from sweep.training.curve import CurveSlice
-
-TICK = 0.1
 
 BATCH = 16
 """Maximum result files per call of the recorder, as a signal waits for the call to end."""
@@ -63,8 +60,6 @@ class Recording(Listener):
     `owner` is ``sweeps/<id>`` or ``runs/<id>``, the folder below outputs with the result files.
     """
 
-    last: Finished  # the last result that was stored, or dropped as damaged or deleted
-
     def __init__(
         self, options: Settings, owner: str, recorder: Recorder, stop: StopRequest
     ) -> None:
@@ -79,6 +74,7 @@ class Recording(Listener):
         self._begun: dict[int, _Begun] = {}
         self._stored: Future[list[Finished]] | None = None
         self._shown: list[Future[Any]] = []  # runs to create, and parts of curves
+        self.finished: dict[int, Finished] = {}  # by grid point index; those that wait no more
         self._retry_at, self._silent = 0.0, False
         self._refused: list[str] = []
 
@@ -117,7 +113,7 @@ class Recording(Listener):
 
     def on_finished(self, one: Finished) -> None:
         """Called when a result file was stored, or was dropped as damaged or deleted."""
-        self.last = one
+        self.finished[one.cell] = one
 
     def train(
         self, batches: Sequence[Sequence[Trajectory]], executor: Executor
@@ -145,61 +141,45 @@ class Recording(Listener):
     def printed(self, cell: Cell, lines: Sequence[str]) -> None:
         self.progress.printed(lines, cell.name if cell.values else "")
 
-    def noted(self, sentence: str) -> None:
-        console.echo(sentence)
-
     def start(self, cell: Cell) -> _Begun:
         """Begin a run, unless it has begun already."""
         if cell.index not in self._begun:
-            self._begun[cell.index] = _Begun(self._record(cell), cell, time.monotonic())
+            self._begun[cell.index] = _Begun(self.new_record(cell), cell, time.monotonic())
         return self._begun[cell.index]
 
-    def _record(self, cell: Cell) -> RunRecord:
+    def new_record(self, cell: Cell) -> RunRecord:
+        """Return the record of a run that begins now."""
         now, store = time.time_ns() // 1_000_000, self.options.tracking.name
         return RunRecord(store, cell.index, cell.name, cell.params(), self.tags(cell), now)
 
-    def reuse(self, cell: Cell, run: StoredRun) -> bool:
-        """Write the result of a stored run as that of `cell`; return False if it is damaged."""
-        copied = results.copied(self._record(cell), run, cell.spec.config)
-        if copied is not None:
-            self.waiting[cell.index] = results.write(self.folder, *copied)
-        return copied is not None
-
-    def environment(self, trajectory: Trajectory) -> Mapping[str, str]:
+    def environment(self, trajectory: Trajectory) -> Mapping[str, str] | None:
         """Return the variables that configure MLflow for a user's training code.
 
-        The trajectory's longest run is the active run. A thread-safe trainer has no active run, as
-        it may share its process with others.
+        The trajectory's longest run is the active run; None until it is created or was waited for
+        long enough. A thread-safe trainer has no active run, as it may share its process.
         """
-        if trajectory.spec.trainer.built_in:
-            return {}
-        cell, run_id = trajectory.cells[-1], None
-        if not trajectory.spec.trainer.thread_safe:
-            active = self._create(self.start(cell))
-            run_id = self.recorder.result(active) if active.done() else None
-            if run_id is None and not self.stop():
-                console.notice(
-                    f"{self.options.tracking.location} does not answer: {cell.name} begins, and "
-                    "what its training code itself logs to MLflow is no part of its run."
-                )
-        name = run_name(cell.name)
-        return training_environment(self.options.tracking, self.experiment_id, run_id, name)
-
-    def ready(self, trajectory: Trajectory) -> bool:
-        """Return whether the run for `environment` is created, or was waited for long enough."""
-        trainer = trajectory.spec.trainer
+        trainer, cell, run_id = trajectory.spec.trainer, trajectory.cells[-1], None
         if trainer.built_in:
-            return True
+            return {}
         try:
             self.await_store()
         except StoreError:
             self.stop.check()  # a stop request ended the wait
             raise
-        if trainer.thread_safe:
-            return True
-        begun = self.start(trajectory.cells[-1])
-        done = bool(wait([self._create(begun)], TICK).done)
-        return done or time.monotonic() - begun.clock > ACTIVE_SECONDS
+        if not trainer.thread_safe:
+            begun = self.start(cell)
+            created = self._create(begun)
+            if wait([created], TICK).done:
+                run_id = self.recorder.result(created)
+            elif time.monotonic() - begun.clock <= ACTIVE_SECONDS:
+                return None
+            if run_id is None and not self.stop():
+                console.notice(
+                    f"{self.options.tracking.location} does not answer: {cell.name} begins, and "
+                    "what its training code itself logs to MLflow is no part of its run."
+                )
+        tracking, name = self.options.tracking, run_name(cell.name)
+        return training_environment(tracking, self.experiment_id, run_id, name)
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
         """Log a part of the curve of a running run, unless earlier calls are still pending."""
@@ -281,7 +261,12 @@ class Recording(Listener):
             if not self._silent:
                 answered_at = now
             elif now - answered_at > SERVER_RETURNS:
-                raise StoreError(self._silent_server())
+                one, again = len(self.waiting) == 1, self.id if self._single else "last"
+                raise StoreError(
+                    f"{self.options.tracking.location} does not answer: {len(self.waiting)} "
+                    f"{'result waits' if one else 'results wait'} in {self.folder}; start the "
+                    f"server and run the command again with resume={again}."
+                )
             if answered_at - noticed_at > NOTICE:
                 noticed_at = now
                 console.notice(f"{len(self.waiting)} results are still to be stored.")
@@ -294,15 +279,6 @@ class Recording(Listener):
         results.tidy(self.folder)
         if self._refused:
             raise StoreError(self._refused[0])
-
-    def _silent_server(self) -> str:
-        again = self.id if self._single else "last"
-        count = len(self.waiting)
-        return (
-            f"{self.options.tracking.location} does not answer: {count} "
-            f"{'result waits' if count == 1 else 'results wait'} in {self.folder}; start the "
-            f"server and run the command again with resume={again}."
-        )
 
     def interrupt(self) -> None:
         """Close the running runs as KILLED.

@@ -121,7 +121,7 @@ def resume_single(options: Settings) -> bool:
 def _recording(options: Settings, run_id: str) -> Iterator[Recording]:
     from sweep.tracking.recorder import recorder
 
-    with stop_on_signals() as stop, recorder(console.notice, stop) as started:
+    with stop_on_signals() as stop, recorder(stop) as started:
         yield Recording(options, f"runs/{run_id}", started, stop)
 
 
@@ -135,8 +135,9 @@ def _store(single: Recording, path: Path) -> str:
     try:
         single.await_store()
         single.settle()
-        if single.last.state != "stored":
-            raise StoreError(single.last.problem)
+        (stored,) = single.finished.values()
+        if stored.state != "stored":
+            raise StoreError(stored.problem)
     except StoreError as error:
         if single.stop():  # a stop request ended the wait
             console.error(f"{error}\n{left}")
@@ -145,7 +146,7 @@ def _store(single: Recording, path: Path) -> str:
     except Interrupted:
         console.error(left)
         raise
-    return single.last.run_id
+    return stored.run_id
 
 
 def interrupted(single: Recording) -> str:

@@ -32,21 +32,18 @@ def _waiting(plan: Plan, options: Settings, sweep_id: str) -> tuple[dict[int, Pa
 
     Useless are files that are incomplete, of an unfinished run, or of another plan.
     """
-    tracking = options.tracking
-    found = results.waiting(results.folder_of(tracking.outputs, f"sweeps/{sweep_id}"))
+    folder = results.folder_of(options.outputs, f"sweeps/{sweep_id}")
     useful, useless = {}, []
     for cell in plan.cells:
-        if (path := found.get(cell.index)) is None:
-            continue
+        path = folder / str(cell.index)
         record = results.read(path)
-        if record is None:
+        if record is not None and record.store != options.tracking.name:
+            continue  # for another store with the same outputs
+        made = record and (record.sweep_id, record.tags.get("sweep.signature"), record.status)
+        if made == (sweep_id, cell.signature, "FINISHED"):
+            useful[cell.index] = path
+        elif path.exists():
             useless.append(path)
-        elif record.store == tracking.name:  # else: another store with the same outputs
-            made = record.sweep_id, record.tags.get("sweep.signature"), record.status
-            if made == (sweep_id, cell.signature, "FINISHED"):
-                useful[cell.index] = path
-            else:
-                useless.append(path)
     return useful, useless
 
 
@@ -76,8 +73,8 @@ def take_results(sweep: Sweep) -> None:
         results.remove(path)
     sweep.waiting |= useful
     sweep.settle()
-    done = useful.keys() - sweep.damaged
-    taken = [cell for cell in sweep.pending if cell.index in done]
+    damaged = {cell for cell, one in sweep.finished.items() if one.state == "damaged"}
+    taken = [cell for cell in sweep.pending if cell.index in useful.keys() - damaged]
     if taken:
         one = len(taken) == 1
         console.echo(
@@ -100,7 +97,9 @@ def take_over(sweep: Sweep) -> None:
     for cell in sweep.pending:
         sweep.stop.check()
         run = stored.get(cell.spec.signature)
-        if run is not None and sweep.reuse(cell, run):
+        copied = run and results.copied(sweep.new_record(cell), run, cell.spec.config)
+        if run and copied:
+            sweep.waiting[cell.index] = results.write(sweep.folder, *copied)
             sweep.poll()
             console.reused(cell.name, run.run_id, run.tags.get("sweep.id"))
             taken.append(cell)

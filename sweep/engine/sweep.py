@@ -60,7 +60,6 @@ class Sweep(Recording):
         self.lost = 0  # runs that were deleted, or never begun
         self.budget_spent = False
         self.cut_off = 0  # runs that had begun when the seconds of the budget were over
-        self.damaged: set[int] = set()  # grid points whose result files were incomplete
         self._began, self._began_in = time.monotonic(), os.getcwd()
         self.failed: dict[int, Failed] = {}  # by grid point, in the order of failure
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
@@ -144,32 +143,28 @@ class Sweep(Recording):
         return final_error
 
     def on_finished(self, one: Finished) -> None:
-        if one.state == "damaged":
-            self.damaged.add(one.cell)
-        elif one.state == "gone":
+        super().on_finished(one)
+        if one.state == "gone":
             console.error(one.problem)
             self.lost += 1
             self.ended.pop(one.cell, None)
-        elif one.cell in self.failed:
-            where = self._traceback_of(one.run_id)
-            self.failed[one.cell] = self.failed[one.cell]._replace(traceback=where)
+
+    def learn(self, runs: Sequence[StoredRun]) -> None:
+        """Take the outcomes from the stored `runs`; jobs in other processes may have made them."""
+        for run in runs:
+            if run.status == "FAILED":
+                lines = (run.traceback() or "no traceback").strip().splitlines()
+                known = self.failed.get(run.cell, Failed(run.name, lines[-1], ""))
+                self.failed[run.cell] = known._replace(traceback=self._traceback_of(run.run_id))
+        self.ended = {run.cell: run.status for run in runs if run.status != "RUNNING"}
+        if not self.budget_spent:
+            self.lost = max(0, len(self.plan.cells) - len(self.ended))
 
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking.kind == "local":
             folder = self.options.outputs / "artifacts" / run_id / "artifacts"
             return os.path.relpath(folder / "traceback.txt", self._began_in)  # jobs may chdir
         return f"artifact traceback.txt of run {run_id}"
-
-    def learn(self, runs: Sequence[StoredRun]) -> None:
-        """Take the outcomes from the stored `runs`; jobs in other processes may have made them."""
-        for run in runs:
-            if run.status == "FAILED" and run.cell not in self.failed:
-                lines = (run.traceback() or "no traceback").strip().splitlines()
-                where = self._traceback_of(run.run_id)
-                self.failed[run.cell] = Failed(run.name, lines[-1], where)
-        self.ended = {run.cell: run.status for run in runs if run.status != "RUNNING"}
-        if not self.budget_spent:
-            self.lost = max(0, len(self.plan.cells) - len(self.ended))
 
     def count(self, status: str) -> int:
         """Return the number of grid points whose run ended with this status."""

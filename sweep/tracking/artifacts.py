@@ -17,9 +17,9 @@ import numpy.typing as npt
 import yaml
 
 from sweep.checks import without_password
-from sweep.errors import StoreError, UnreachableError
+from sweep.errors import StoreError
 from sweep.tracking.entities import is_plain_id, scalars
-from sweep.tracking.settings import http_status
+from sweep.tracking.settings import http_status, translated
 from sweep.training.curve import Points
 from sweep.training.history import RunResult
 
@@ -242,10 +242,7 @@ class ServerArtifacts:
 
     def put(self, run_id: str, folder: Path) -> None:
         """Upload the files of `folder`."""
-        try:
-            self._repository(run_id).log_artifacts(str(folder))
-        except OSError as error:  # requests' errors: MLflow does not translate them here
-            raise self._translated(error) from error
+        self._repository(run_id).log_artifacts(str(folder))
 
     def copy(self, run_id: str, files: Mapping[str, bytes]) -> None:
         """Upload files (path -> content)."""
@@ -267,26 +264,10 @@ class ServerArtifacts:
         with tempfile.TemporaryDirectory(prefix="sweep-") as folder:
             try:
                 return Path(self._repository(run_id).download_artifacts(name, folder)).read_bytes()
-            except MlflowException as error:
+            except (MlflowException, OSError) as error:
                 if http_status(error) == 404 or "No such" in str(error):
                     return None
-                raise
-            except OSError as error:
-                if _status(error) == 404 or isinstance(error, FileNotFoundError):
-                    return None
-                raise self._translated(error) from error
-
-    def _translated(self, error: OSError) -> StoreError:
-        status = _status(error)
-        if status is not None and status < 502:
-            reason = str(error).strip().partition("\n")[0][:300]
-            return StoreError(f"{without_password(self.tracking_uri)} refused a file: {reason}")
-        return UnreachableError(f"{without_password(self.tracking_uri)} does not answer.")
+                raise translated(error, without_password(self.tracking_uri)) from error
 
 
 Artifacts = LocalArtifacts | ServerArtifacts
-
-
-def _status(error: OSError) -> int | None:
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    return status if isinstance(status, int) else None

@@ -115,8 +115,8 @@ class Point(NamedTuple):
 
 def run_metrics(result: RunResult) -> list[Point]:
     """Return all finite metric values of a run under valid MLflow names."""
-    curves = result.validation, result.curves
-    points = chart_points(result.steps, result.errors, *curves, result.best_step)
+    curves = curves_of(result.steps, result.errors, result.validation, result.curves)
+    points = chart_points(curves, result.best_step)
     points += [point for point in _scalars(result) if math.isfinite(point.value)]
     return points + [
         Point(_metric_key(name), float(value))
@@ -125,18 +125,36 @@ def run_metrics(result: RunResult) -> list[Point]:
     ]
 
 
-def chart_points(
+def curves_of(
     steps: npt.NDArray[np.int64],
     errors: npt.NDArray[np.float64],
     validation: npt.NDArray[np.float64] | None,
-    curves: Mapping[str, Points],
-    best_step: float | None,
-) -> list[Point]:
+    named: Mapping[str, Points] = {},
+) -> dict[str, Points]:
+    """Return the curves of a run by their metrics' names; `named` are those of a user's trainer."""
+    curves = {"error": (steps, errors)}
+    if validation is not None:
+        curves["validation_error"] = steps, validation
+    return curves | {_metric_key(name): points for name, points in named.items()}
+
+
+def chart_points(curves: Mapping[str, Points], best_step: float | None) -> list[Point]:
     """Return the points of a run's curves that charts show (see `chart_steps`)."""
-    points = curve_points(steps, errors, validation, chart_steps(steps, best_step))
-    for name, (there, values) in curves.items():
-        points += _points(_metric_key(name), there, values, chart_steps(there, None))
-    return points
+    charts = {}
+    for key, (steps, values) in curves.items():
+        chosen = chart_steps(steps, best_step if key in CURVES else None)
+        charts[key] = steps[chosen], values[chosen]
+    return finite_points(charts)
+
+
+def finite_points(curves: Mapping[str, Points]) -> list[Point]:
+    """Return the finite points of curves by their metrics' names."""
+    return [
+        Point(key, float(value), int(step))
+        for key, (steps, values) in curves.items()
+        for step, value in zip(steps, values, strict=True)
+        if math.isfinite(value)
+    ]
 
 
 def metric_tags(result: RunResult) -> dict[str, str]:
@@ -191,30 +209,6 @@ def scalars(weights: Mapping[str, Any]) -> dict[str, float] | None:
             flat = np.ravel(value)
             named |= {f"{name}_{at}": float(one) for at, one in enumerate(flat, start=1)}
     return named
-
-
-def curve_points(
-    steps: npt.NDArray[np.int64],
-    errors: npt.NDArray[np.float64],
-    validation: npt.NDArray[np.float64] | None,
-    chosen: npt.NDArray[np.int64],
-) -> list[Point]:
-    """Return the finite points of the error and validation curves at the indices `chosen`."""
-    points = _points("error", steps, errors, chosen)
-    if validation is not None:
-        points += _points("validation_error", steps, validation, chosen)
-    return points
-
-
-def _points(
-    key: str,
-    steps: npt.NDArray[np.int64],
-    values: npt.NDArray[np.float64],
-    chosen: npt.NDArray[np.int64],
-) -> list[Point]:
-    return [
-        Point(key, float(values[at]), int(steps[at])) for at in chosen if math.isfinite(values[at])
-    ]
 
 
 def chart_steps(steps: npt.NDArray[np.int64], best_step: float | None) -> npt.NDArray[np.int64]:

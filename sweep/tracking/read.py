@@ -45,23 +45,15 @@ History = Mapping[str, tuple[tuple[int, float], ...]]
 
 @dataclass(frozen=True)
 class StoredRun:
-    """A run as stored.
-
-    Attributes
-    ----------
-    metrics
-        The last value of each metric; floats are exact.
-    start_time, end_time
-        Milliseconds since the epoch, or None.
-    """
+    """A run as stored."""
 
     run_id: str
     name: str
     status: str
     params: dict[str, str]
-    metrics: dict[str, float]
+    metrics: dict[str, float]  # the last value of each; floats are exact
     tags: dict[str, str]
-    start_time: int | None
+    start_time: int | None  # milliseconds since the epoch
     end_time: int | None = None
     artifacts: Artifacts | None = field(default=None, repr=False, compare=False)
 

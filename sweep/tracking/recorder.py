@@ -20,7 +20,6 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
-from multiprocessing.connection import Connection
 from multiprocessing.connection import wait as wait_for
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
@@ -34,12 +33,14 @@ log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 T = TypeVar("T")
-Echo = Callable[[str], None]
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
+STOP = signal.SIGUSR1
+"""Sent to the process once the command shall end."""
+
 TICK = 0.1
-"""Seconds between checks for signals and messages."""
+"""Seconds between checks for a stop request."""
 
 STOP_SECONDS = 2.0
 """Seconds for all remaining calls after a stop request."""
@@ -56,19 +57,13 @@ DIED = (
 class Recorder:
     """Calls methods of a session in the worker, in the order of submission.
 
-    `echo` is called with the session's messages. `stopping` is polled while waiting; once it is
-    true, all remaining calls together get STOP_SECONDS.
+    `stopping` is polled while waiting; once it is true, all remaining calls together get
+    STOP_SECONDS.
     """
 
-    def __init__(
-        self,
-        executor: Executor,
-        lines: Connection | None = None,
-        process: BaseProcess | None = None,
-    ) -> None:
-        self.echo: Echo = lambda sentence: None
+    def __init__(self, executor: Executor, process: BaseProcess | None = None) -> None:
         self.stopping: Callable[[], bool] = lambda: False
-        self._executor, self._lines, self._process = executor, lines, process
+        self._executor, self._process = executor, process
         self._until = math.inf
 
     def submit(
@@ -106,23 +101,18 @@ class Recorder:
         return self.result(self.submit(method, *args, **kwargs))
 
     def poll(self) -> None:
-        """Echo the session's messages; send it the stop request once `stopping` is true."""
+        """Send the process the stop request once `stopping` is true."""
         if self._until == math.inf and self.stopping():
             self._until = time.monotonic() + STOP_SECONDS
-            if self._lines is not None:
-                with suppress(OSError):
-                    self._lines.send("stop")
-        with suppress(OSError, EOFError):  # the recorder died; the next `result` raises
-            while self._lines is not None and self._lines.poll():
-                self.echo(self._lines.recv())
+            if self._process is not None and self._process.pid and self._process.is_alive():
+                with suppress(ProcessLookupError):
+                    os.kill(self._process.pid, STOP)
 
     def end(self) -> None:
         """Kill the process, or wait for the thread; results not stored yet stay on disk."""
         if self._process is not None:
             self._process.kill()
         self._executor.shutdown(cancel_futures=self._process is not None)
-        if self._lines is not None:
-            self._lines.close()
 
 
 _prepared: list[Recorder] = []
@@ -141,7 +131,7 @@ def discard() -> None:
 
 
 @contextmanager
-def recorder(echo: Echo, stopping: Callable[[], bool], inline: bool = False) -> Iterator[Recorder]:
+def recorder(stopping: Callable[[], bool], inline: bool = False) -> Iterator[Recorder]:
     """Yield the prepared or a new recorder; on exit close the store and stop the recorder.
 
     With `inline` it is a thread, for jobs that a launcher runs in separate processes. After an
@@ -150,11 +140,11 @@ def recorder(echo: Echo, stopping: Callable[[], bool], inline: bool = False) -> 
     from sweep.tracking.session import Session
 
     if inline:
-        _Worker.session = Session(echo, stopping, os.getpid())
+        _Worker.session = Session(stopping, os.getpid())
         made = Recorder(ThreadPoolExecutor(1, "sweep-recorder"))
     else:
         made = _prepared.pop() if _prepared else _start()
-    made.echo, made.stopping = echo, stopping
+    made.stopping = stopping
     seconds = 0.0
     try:
         yield made
@@ -168,14 +158,13 @@ def recorder(echo: Echo, stopping: Callable[[], bool], inline: bool = False) -> 
 def _start() -> Recorder:
     """Start the process; raise StoreError if that fails or the process ends at once."""
     context = multiprocessing.get_context("spawn")
-    lines, theirs = context.Pipe()
     before = set(multiprocessing.active_children())
     held = signal.pthread_sigmask(signal.SIG_BLOCK, set())
     try:
-        pool = ProcessPoolExecutor(1, context, _begin, (theirs, os.getpid()))
+        pool = ProcessPoolExecutor(1, context, _begin, (os.getpid(),))
         resource_tracker.ensure_running()
-        # Signals of the terminal are blocked until the process ignores them.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        # Signals are blocked until the process ignores those of the terminal.
+        signal.pthread_sigmask(signal.SIG_BLOCK, (*SIGNALS, STOP))
         pool.submit(_load)
     except OSError as error:
         raise StoreError(
@@ -184,11 +173,10 @@ def _start() -> Recorder:
         ) from error
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, held)
-    theirs.close()
     started = set(multiprocessing.active_children()) - before
     if not started:
         raise StoreError(DIED)
-    return Recorder(pool, lines, *started)
+    return Recorder(pool, *started)
 
 
 class _Worker:
@@ -197,32 +185,26 @@ class _Worker:
     session: Session
 
 
-def _begin(lines: Connection, pid: int) -> None:
+def _begin(pid: int) -> None:
     """Initialise the worker process: ignore signals, and exit when the command has exited."""
     from sweep.tracking.session import Session
 
+    stopping = threading.Event()
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    signal.signal(STOP, lambda signum, frame: stopping.set())
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, (*SIGNALS, STOP))
     os.setsid()  # signals to the command's process group do not reach it
     os.dup2(2, 1)  # libraries print to standard error
-    stopping = threading.Event()
+    threading.Thread(target=_end_with_parent, name="sweep-parent", daemon=True).start()
+    _Worker.session = Session(stopping.is_set, pid)
+
+
+def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
-
-    def listen() -> None:
-        with suppress(OSError, EOFError):
-            while lines in wait_for([lines, parent.sentinel]):
-                lines.recv()
-                stopping.set()
-        os._exit(0)  # the command has exited; nothing else would end this process
-
-    def echo(sentence: str) -> None:
-        with suppress(OSError):
-            lines.send(sentence)
-
-    threading.Thread(target=listen, name="sweep-parent", daemon=True).start()
-    _Worker.session = Session(echo, stopping.is_set, pid)
+    wait_for([parent.sentinel])
+    os._exit(0)  # nothing else would end this process
 
 
 def _load() -> None:

@@ -39,10 +39,11 @@ from sweep.tracking.entities import (
     ORIGINAL,
     Point,
     chart_points,
+    curves_of,
     metric_tags,
     run_metrics,
 )
-from sweep.tracking.settings import os_trouble
+from sweep.tracking.settings import translated
 from sweep.training.history import RunResult
 from sweep.training.surroundings import Failure
 
@@ -91,30 +92,18 @@ def run_files(
 
 @dataclass(frozen=True)
 class RunRecord:
-    """Everything to be stored of a run except its artifacts.
+    """Everything to be stored of a run except its artifacts."""
 
-    Attributes
-    ----------
-    store
-        `Tracking.name` of its store: several stores may share a folder of outputs.
-    cell
-        Index of the grid point in the plan; 0 for a single run.
-    start_time, end_time
-        Milliseconds since the epoch. `cell` and `start_time` identify an attempt.
-    sizes
-        Bytes of each artifact.
-    """
-
-    store: str
-    cell: int
+    store: str  # `Tracking.name`: several stores may share a folder of outputs
+    cell: int  # index of the grid point in the plan; 0 for a single run
     name: str
     params: Mapping[str, str]
     tags: Mapping[str, str]
-    start_time: int
+    start_time: int  # milliseconds since the epoch; with `cell` it identifies an attempt
     end_time: int = 0
     outcome: str = "interrupted"
     metrics: tuple[Point, ...] = ()
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)  # bytes of each artifact
 
     @property
     def sweep_id(self) -> str | None:
@@ -156,19 +145,20 @@ def copied(
     try:
         files = {name: content for name in names if (content := run.file(name))}
         weights = WEIGHTS if WEIGHTS in files else WEIGHTS_LARGE
-        columns, best = read_curve(files[CURVE]), run.metrics.get("best_step")
-        others = columns.get("validation_error"), named_curves(columns)
-        curves = chart_points(columns["step"], columns["error"], *others, best)
+        columns = read_curve(files[CURVE])
+        steps, errors, others = columns["step"], columns["error"], columns.get("validation_error")
+        curves = curves_of(steps, errors, others, named_curves(columns))
+        drawn = chart_points(curves, run.metrics.get("best_step"))
         whole = read_weights(files[weights], weights) and read_thresholds(files[THRESHOLDS])
     except (KeyError, OSError, ValueError):
         return None
-    if not len(columns["step"]) or not whole:
+    if not len(steps) or not whole:
         return None
-    drawn = {point.key for point in curves}
-    single = [Point(key, value) for key, value in run.metrics.items() if key not in drawn]
+    charts = {point.key for point in drawn}
+    single = [Point(key, value) for key, value in run.metrics.items() if key not in charts]
     own = {key: text for key, text in run.tags.items() if key.startswith((ORIGINAL, NOT_FINITE))}
     tags = {**record.tags, **own, "sweep.reused_from": run.run_id}
-    outcome, metrics = run.outcome or "completed", (*curves, *single)
+    outcome, metrics = run.outcome or "completed", (*drawn, *single)
     new = replace(record, outcome=outcome, metrics=metrics, tags=tags, end_time=record.start_time)
     return new, {CONFIG: config_bytes(config), **files}
 
@@ -191,7 +181,7 @@ def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:
         os.rename(part, path)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
-        raise os_trouble(error, str(folder)) from error
+        raise translated(error, str(folder)) from error
     return path
 
 
@@ -212,12 +202,6 @@ def read(path: Path) -> RunRecord | None:
         return record if record.outcome in STATUS else None
     except (OSError, AttributeError, KeyError, TypeError, ValueError):
         return None
-
-
-def waiting(folder: Path) -> dict[int, Path]:
-    """Return the result files in a folder by grid point index, in ascending order."""
-    names = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
-    return {cell: folder / str(cell) for cell in names}
 
 
 def remove(path: Path) -> None:

@@ -17,15 +17,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
 from sweep.tracking import locks, read, results
 from sweep.tracking.entities import (
     CURVES,
     Point,
-    curve_points,
+    curves_of,
     entity_name,
+    finite_points,
     is_plain_id,
     run_name,
     short,
@@ -50,36 +49,24 @@ LOCK_SECONDS = 0.5
 
 @dataclass(frozen=True)
 class Finished:
-    """The outcome of storing a result file.
-
-    Attributes
-    ----------
-    state
-        ``stored``; ``waiting``: the server does not answer; ``gone``: its run was deleted;
-        ``refused``: the store does not accept it; ``damaged``: it is incomplete.
-    run_id
-        Empty unless stored.
-    problem
-        Why it is not stored, in one sentence; empty while waiting.
-    """
+    """The outcome of storing a result file."""
 
     cell: int
-    state: str
-    run_id: str = ""
-    problem: str = ""
+    state: str  # stored, waiting (no answer), gone (run deleted), refused, damaged (incomplete)
+    run_id: str = ""  # empty unless stored
+    problem: str = ""  # why it is not stored, in one sentence; empty while waiting
 
 
 class RunWriter:
     """Writes the runs of one process.
 
-    `echo` is called with messages while waiting for the store; once `stopping` is true, locks are
-    no longer waited for. `pid` is the command's process id.
+    Once `stopping` is true, locks are no longer waited for. `pid` is the command's process id.
     """
 
     store: Store
 
-    def __init__(self, echo: Callable[[str], None], stopping: Callable[[], bool], pid: int) -> None:
-        self.echo, self.stopping, self.pid = echo, stopping, pid
+    def __init__(self, stopping: Callable[[], bool], pid: int) -> None:
+        self.stopping, self.pid = stopping, pid
         self._held = ExitStack()
         self._run_lock: str | None = None  # path template, if runs have separate locks
         self._resumed = False  # grid points may have runs of another process
@@ -110,8 +97,7 @@ class RunWriter:
         """Log points of a training run's curve; all are written again at the run's end."""
         if cell not in self._ids or self.stopping():
             return
-        every = np.arange(len(part.steps))
-        points = curve_points(part.steps, part.errors, part.validation, every)
+        points = finite_points(curves_of(part.steps, part.errors, part.validation))
         with suppress(StoreError):  # raised again at the end of the run
             self.store.log(self._ids[cell], _values(points, start_time, start_time))
 

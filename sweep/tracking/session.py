@@ -49,7 +49,7 @@ class Session(RunWriter):
     def _open(self, tracking: Tracking, need_bytes: int, run_lock: str | None) -> None:
         from sweep.tracking.store import open_store
 
-        self.store = open_store(tracking, mode="write", need_bytes=need_bytes, echo=self.echo)
+        self.store = open_store(tracking, mode="write", need_bytes=need_bytes)
         self.store.stopping = self.stopping
         self._run_lock, self._resumed = run_lock, run_lock is not None
 
@@ -123,7 +123,7 @@ class Session(RunWriter):
         """
         if elsewhere:
             for sentence in recover(self.store):
-                self.echo(sentence)
+                self.store.echo(sentence)
         sweep = read.find_sweep(self.store, sweep_id)
         self._collected = sweep, deduplicate_runs(self.store, sweep)
         return self._collected
@@ -143,7 +143,7 @@ class Session(RunWriter):
             yield
         except Exception as error:
             text = f"{type(error).__name__}: {error}".splitlines()[0]
-            self.echo(f"MLflow's page was not arranged ({text}); python -m sweep.ui does it.")
+            self.store.echo(f"MLflow's page was not arranged ({text}); python -m sweep.ui does it.")
 
     def finish_sweep(
         self,
@@ -205,8 +205,10 @@ def write_plan(store: Store, parent_run_id: str, plan: Mapping[str, Any]) -> Non
     tags = {entity_name(key): short(value) for key, value in about.get("tags", {}).items()}
     if "name" in about:
         tags[read.NAME] = about["name"]
-    totals = {"runs_total": float(len(plan.get("cells", ())))}
-    _describe(store, parent_run_id, totals, about.get("note"), tags)
+    if "note" in about:
+        tags[NOTE] = short_lines(about["note"], NOTE_LENGTH)
+    total = float(len(plan.get("cells", ())))
+    store.log(parent_run_id, [("runs_total", total, _now(), 0)], tags=tags)
 
 
 def end_sweep(
@@ -229,22 +231,10 @@ def end_sweep(
             if path.is_file() and not path.name.startswith(".")  # being written by another command
         }
         store.call(store.artifacts.copy, parent_run_id, files)
-    _describe(store, parent_run_id, totals, note or None)
+    values = [(key, value, _now(), 0) for key, value in totals.items()]
+    tags = {NOTE: short_lines(note, NOTE_LENGTH)} if note else {}
+    store.log(parent_run_id, values, tags=tags)
     store.call(store.client.set_terminated, parent_run_id, status)
-
-
-def _describe(
-    store: Store,
-    run_id: str,
-    totals: Mapping[str, float],
-    note: str | None,
-    tags: Mapping[str, str] = {},
-) -> None:
-    texts = {} if note is None else {NOTE: short_lines(note, NOTE_LENGTH)}
-    now = _now()
-    store.log(
-        run_id, [(key, value, now, 0) for key, value in totals.items()], tags={**tags, **texts}
-    )
 
 
 def deduplicate_runs(store: Store, sweep: StoredSweep) -> list[StoredRun]:

@@ -19,8 +19,6 @@ from sweep.checks import without_password
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
 
 if TYPE_CHECKING:
-    from mlflow.exceptions import MlflowException
-
     from sweep.config.settings import Tracking
 
 T = TypeVar("T")
@@ -176,31 +174,27 @@ def retry(
 
 
 def translated(error: Exception, where: str) -> StoreError:
-    """Return the StoreError for an error raised by a library."""
-    from mlflow.exceptions import MlflowException
-
-    if isinstance(error, OSError):
-        return os_trouble(error, where)
-    if (known := _known(str(error), where)) is not None:
-        return known
-    if isinstance(error, MlflowException):
+    """Return the StoreError for an error raised by a library or the operating system."""
+    if isinstance(error, OSError) and error.errno is None and where.startswith("http"):
+        return _of_request(error, where)
+    full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    text = "No space left" if full else str(error)
+    for words, meaning in CAUSES.items():
+        if words in text:
+            return StoreError(f"{where}: {meaning}.")
+    if hasattr(error, "get_http_status_code"):  # MLflow is not loaded where results are written
         return _of_mlflow(error, where)
     return StoreError(f"{where} cannot be used: {_first_line(error)}")
 
 
-def os_trouble(error: OSError, where: str) -> StoreError:
-    """Return the StoreError for an error of the operating system."""
-    full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-    text = "No space left" if full else str(error)
-    return _known(text, where) or StoreError(f"{where} cannot be used: {text[:300]}")
+def _of_request(error: OSError, where: str) -> StoreError:
+    """Return the StoreError for an error of `requests`, which MLflow leaves as it is."""
+    if 0 < http_status(error) < 502:
+        return StoreError(f"{where} refused a file: {_first_line(error)}")
+    return UnreachableError(f"{where} does not answer.")
 
 
-def _known(text: str, where: str) -> StoreError | None:
-    meaning = next((meaning for words, meaning in CAUSES.items() if words in text), None)
-    return None if meaning is None else StoreError(f"{where}: {meaning}.")
-
-
-def _of_mlflow(error: MlflowException, where: str) -> StoreError:
+def _of_mlflow(error: Any, where: str) -> StoreError:
     text, status = str(error), http_status(error)
     lost = "API request to" in text and ("failed with exception" in text or "timed out" in text)
     if lost or "Max retries exceeded" in text or (where.startswith("http") and status >= 502):
@@ -218,8 +212,10 @@ def _of_mlflow(error: MlflowException, where: str) -> StoreError:
 
 
 def http_status(error: Any) -> int:
-    """Return the HTTP status of MLflow's error."""
-    return int(error.get_http_status_code())
+    """Return the HTTP status of an error of MLflow or `requests`; 0 without one."""
+    if hasattr(error, "get_http_status_code"):
+        return int(error.get_http_status_code())
+    return int(getattr(getattr(error, "response", None), "status_code", 0))
 
 
 def _first_line(error: Exception) -> str:

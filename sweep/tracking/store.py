@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, ParamSpec, TypeVar
@@ -15,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Experiment, Metric, Param, RunTag
 from mlflow.exceptions import MlflowException
 
+from sweep import console
 from sweep.checks import without_password
 from sweep.config.settings import Tracking
 from sweep.errors import NotFoundError, StoreError, UnreachableError
@@ -44,39 +43,20 @@ Value = tuple[str, float, int, int]
 """A metric's name and value, its time in milliseconds since the epoch, and its step."""
 
 
-def _to_stderr(sentence: str) -> None:
-    with suppress(OSError):  # a closed stream does not end the command
-        print(sentence, file=sys.stderr, flush=True)
-
-
 @dataclass(eq=False)
 class Store:
-    """An open store and its experiment.
-
-    Attributes
-    ----------
-    experiment_id
-        Empty if the store was opened to read all of its experiments.
-    echo
-        Called with status messages while waiting for the store.
-    stopping
-        True once the command is stopping; locks are no longer waited for.
-    silent_until
-        Monotonic time until which a server that did not answer gets no requests.
-    announced, answered
-        Whether a silent server was reported, and the monotonic time when it answered again.
-    """
+    """An open store and its experiment."""
 
     tracking: Tracking
     client: MlflowClient
-    experiment_id: str
+    experiment_id: str  # empty if the store was opened to read all of its experiments
     artifacts: Artifacts
     mode: Mode
-    echo: Echo = _to_stderr
-    stopping: Callable[[], bool] = lambda: False
-    silent_until: float = 0.0
-    announced: bool = False
-    answered: float = -math.inf
+    echo: Echo = console.notice  # called with messages while waiting for the store
+    stopping: Callable[[], bool] = lambda: False  # if true, locks are no longer waited for
+    silent_until: float = 0.0  # monotonic; a server that did not answer gets no requests before
+    announced: bool = False  # whether a silent server was reported
+    answered: float = -math.inf  # monotonic time when it answered again
 
     @property
     def where(self) -> str:
@@ -135,7 +115,7 @@ class Store:
 
 
 def open_store(
-    tracking: Tracking, *, mode: Mode, need_bytes: int = 0, echo: Echo = _to_stderr
+    tracking: Tracking, *, mode: Mode, need_bytes: int = 0, echo: Echo = console.notice
 ) -> Store:
     """Check the store, create it if necessary, and open it.
 

@@ -48,17 +48,12 @@ class Charted:
 
 
 @dataclass(frozen=True)
-class Noted:
-    sentence: str
-
-
-@dataclass(frozen=True)
 class Ended:
     cell: Cell
     outcome: Outcome
 
 
-Event = Started | Progressed | Charted | Noted | Ended
+Event = Started | Progressed | Charted | Ended
 
 
 class Collecting(Listener):
@@ -86,9 +81,6 @@ class Collecting(Listener):
 
     def charted(self, cell: Cell, part: CurveSlice) -> None:
         self.events.append(Charted(cell, part))
-
-    def noted(self, sentence: str) -> None:
-        self.events.append(Noted(sentence))
 
 
 def events(

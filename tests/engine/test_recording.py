@@ -27,7 +27,7 @@ def held_up(tmp_path: Path) -> Iterator[Recording]:
     tracking = {"kind": "local", "experiment": "x"}
     options = settings({"outputs": "outputs", "tracking": tracking}, tmp_path)
     free, stop = threading.Event(), StopRequest()
-    with recorder(print, stop, inline=True) as inline:
+    with recorder(stop, inline=True) as inline:
         try:
             inline.submit(lambda session: free.wait())
             yield Recording(options, "runs/x", inline, stop)

@@ -206,7 +206,7 @@ def test_clock_set_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     )
     cell = Cell(0, (), {}, spec())
     now = time.time_ns
-    with recorder(print, lambda: False, inline=True) as inline:
+    with recorder(lambda: False, inline=True) as inline:
         recording = Recording(options, "runs/x", inline, StopRequest())
         recording.start(cell)
         monkeypatch.setattr(time, "time_ns", lambda: now() - 3600 * 10**9)

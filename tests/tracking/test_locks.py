@@ -55,7 +55,7 @@ from sweep.tracking.session import Session
 from sweep.config.settings import Tracking
 from tests.tracking.support import CONFIG, SIGNATURE, SWEEP, plan, record_of, result, saved
 
-session = Session(print, lambda: False, os.getpid())
+session = Session(lambda: False, os.getpid())
 session.open_store(Tracking(kind="local", outputs=Path(sys.argv[1])))
 parent = session.start_sweep(SWEEP, plan("done", "open", "not begun"), {})
 def record(name):
@@ -109,7 +109,7 @@ def on_server(store: Store) -> Store:
 
 
 def claimer(store: Store) -> Session:
-    made = Session(print, lambda: False, os.getpid())
+    made = Session(lambda: False, os.getpid())
     made.store = store
     return made
 

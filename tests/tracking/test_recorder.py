@@ -34,7 +34,7 @@ def never() -> bool:
 @pytest.fixture(scope="module")
 def recording() -> Iterator[Recorder]:
     """Yield a recorder for all tests that leave it alive, each with a store of its own."""
-    with recorder(print, never) as made:
+    with recorder(never) as made:
         yield made
 
 
@@ -92,7 +92,7 @@ def test_mistake_of_ours_is_raised_with_its_traceback(recording: Recorder) -> No
 
 
 def test_death_of_the_process_is_reported() -> None:
-    with recorder(print, never) as recording:
+    with recorder(never) as recording:
         assert recording._process is not None
         recording._process.kill()
         recording._process.join(LAST)  # by nobody else: a process is waited for once
@@ -103,12 +103,12 @@ def test_death_of_the_process_is_reported() -> None:
 
 @pytest.mark.slow
 def test_process_ends_with_the_block_and_releases_the_sweep(tracking: Tracking) -> None:
-    with recorder(print, never) as recording:
+    with recorder(never) as recording:
         process = worker(recording)
         begin(recording, tracking, "a")
     assert not process.is_running()
     assert not tracking.database.with_name("mlflow.db-wal").exists()
-    with recorder(print, never, inline=True) as recording:
+    with recorder(never, inline=True) as recording:
         recording.call(Session.open_store, tracking)
         assert recording.call(Session.claim_sweep, SWEEP) == []
 
@@ -124,15 +124,17 @@ def test_signals_of_the_terminal_do_not_reach_it(recording: Recorder, tracking: 
 
 @pytest.mark.slow
 def test_locked_database_holds_nobody_up_once_the_command_shall_end(
-    tracking: Tracking,
+    tracking: Tracking, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    messages: list[str] = []
+    seen = ""
 
     def locked() -> bool:
-        return any("locked by another program" in message for message in messages)
+        nonlocal seen
+        seen += capfd.readouterr().err
+        return "locked by another program" in seen
 
     # Stop once the lock is reported.
-    with recorder(messages.append, locked) as recording:
+    with recorder(locked) as recording:
         parent = begin(recording, tracking, "a")
         path = written(tracking, parent, 0)
         with sqlite3.connect(tracking.database, isolation_level=None) as other:
@@ -148,7 +150,7 @@ def test_locked_database_holds_nobody_up_once_the_command_shall_end(
 def test_recorder_that_hangs_holds_nobody_up_once_the_command_shall_end(
     tracking: Tracking,
 ) -> None:
-    with recorder(print, never) as recording:
+    with recorder(never) as recording:
         begin(recording, tracking, "a")
         process = worker(recording)
         process.suspend()
@@ -170,7 +172,7 @@ from sweep.tracking.session import Session
 from sweep.config.settings import Tracking
 
 if __name__ == "__main__":
-    with recorder(print, lambda: False) as recording:
+    with recorder(lambda: False) as recording:
         recording.call(Session.open_store, Tracking(kind="local", outputs=Path(sys.argv[1])))
         print(flush=True)
         time.sleep(600)

@@ -69,7 +69,7 @@ def parent(store: Store) -> str:
 @pytest.fixture
 def session(store: Store) -> Session:
     """Return a session that has claimed the sweep, as `resume` does."""
-    made = Session(lambda sentence: None, lambda: False, os.getpid())
+    made = Session(lambda: False, os.getpid())
     made.open_store(store.tracking)
     return made
 
@@ -90,9 +90,9 @@ def test_killed_at_any_step_of_recording_loses_nothing(store: Store, session: Se
     assert process.returncode == 0, err
     session.claim_sweep(SWEEP)
     folder = results.folder_of(store.tracking.outputs, f"sweeps/{SWEEP}")
-    left = results.waiting(folder)
-    assert list(left) == [0, 1, 2, 3, 4]
-    finished = session.finish_runs(list(left.values()))
+    left = sorted(folder.iterdir())
+    assert [path.name for path in left] == list("01234")
+    finished = session.finish_runs(left)
     assert [(one.cell, one.state) for one in finished] == [(cell, "stored") for cell in range(5)]
     runs = read.sweep_runs(store, SWEEP, every=True)
     assert [run.name for run in runs] == list("01234"), "no run was created twice"
@@ -127,7 +127,7 @@ def test_attempt_after_an_interrupted_one_has_a_run_of_its_own(
     first = of_sweep(store, parent)
     session.finish_runs([saved(store, first, None)])
     later = replace(first, start_time=first.start_time + 5000)
-    another = Session(lambda sentence: None, lambda: False, os.getpid())
+    another = Session(lambda: False, os.getpid())
     another.open_store(store.tracking)
     another.finish_runs([completed(store, later)])
     every = read.sweep_runs(store, SWEEP, every=True)
@@ -220,7 +220,7 @@ def test_record_survives_its_text(tmp_path: Path) -> None:
     record = RunRecord("s", 7, "n\udc80", {"lr": "é"}, {"t": "\n"}, 1, 2, "completed", points)
     path = results.write(tmp_path, record, {"a": b"12"})
     assert results.read(path) == replace(record, sizes={"a": 2})
-    assert results.waiting(tmp_path) == {7: path}
+    assert path == tmp_path / "7"
 
 
 def test_full_disk_is_one_sentence_and_leaves_no_part(store: Store, parent: str) -> None:

@@ -119,7 +119,7 @@ def begin(store: Store, parent: str, name: str) -> str:
 
 
 def session_of(store: Store) -> Session:
-    made = Session(store.echo, lambda: False, os.getpid())
+    made = Session(lambda: False, os.getpid())
     made.store = store
     return made
 
