@@ -175,8 +175,9 @@ def _copy_run(
     """Copy a stored run with these files and return its id; what is RUNNING becomes KILLED."""
     tags = {key: text for key, text in stored.tags.items() if key not in NOT_COPIED}
     tags |= {} if parent is None else {"mlflow.parentRunId": parent}
-    run = target.client.create_run, target.experiment_id, stored.start_time, tags, name
-    run_id = str(target.call(*run).info.run_id)
+    create = target.client.create_run
+    run = target.call(create, target.experiment_id, stored.start_time, tags, name)
+    run_id = str(run.info.run_id)
     metrics = [
         (one.key, one.value, one.timestamp, one.step)
         for key in stored.metrics

@@ -215,7 +215,7 @@ def _configuration(data: SweepData) -> dict[str, list[str]]:
         lambda value: value if isinstance(value, str) else json.dumps(value, default=str),
         na_action="ignore",
     )
-    return {key: texts[key].dropna().unique().tolist() for key in texts}
+    return {str(key): own.dropna().unique().tolist() for key, own in texts.items()}
 
 
 def _listed(values: list[str]) -> str:

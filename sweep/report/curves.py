@@ -43,11 +43,12 @@ class Trajectory:
 
 def trajectories_of(runs: Frame, unread: list[str]) -> list[Trajectory]:
     """Return the trajectories of `SweepData.started`; unreadable files are added to `unread`."""
-    shared = [str(cell.get("trajectory", "")) for cell in runs.cell]
-    runs = runs.assign(shared=shared, done=runs.error.notna())
-    groups = runs.groupby(["combination", "lr", "shared"], sort=False)
-    size = 600 if groups.ngroups <= MANY else 120
-    return [_trajectory(list(group.itertuples()), size, unread) for _, group in groups]
+    groups: dict[Any, list[Any]] = {}  # a frame for each of thousands of groups is slow
+    for row in runs.assign(done=runs.error.notna()).itertuples():
+        key = row.combination, row.lr, str(row.cell.get("trajectory", ""))
+        groups.setdefault(key, []).append(row)
+    size = 600 if len(groups) <= MANY else 120
+    return [_trajectory(group, size, unread) for group in groups.values()]
 
 
 def _trajectory(group: list[Any], size: int, unread: list[str]) -> Trajectory:
@@ -55,32 +56,28 @@ def _trajectory(group: list[Any], size: int, unread: list[str]) -> Trajectory:
     group.sort(key=lambda row: (row.iters, row.done))
     found = Trajectory(tuple(row.Index for row in group))
     for row in reversed(group):
-        if found.reach is not None and row.iters <= found.reach:
+        run, reach = row.run, found.reach or 0
+        if found.reach is not None and row.iters <= reach:
             break
-        curve = _read(row.run, "curve", unread)
-        if curve is None or not len(curve[0]):
-            if curve is not None and row.done:
-                unread.append(f"curve of run {row.run.name}: not there")
+        columns = artifact(run.columns, f"curve of run {run.name}", unread)
+        if columns is None or not len(columns["step"]):
+            if columns is not None and row.done:
+                unread.append(f"curve of run {run.name}: not there")
             continue
-        if found.reach is not None and curve[0][-1] <= found.reach:
+        steps, validation = columns["step"], columns.get("validation_error")
+        if found.reach is not None and steps[-1] <= reach:
             continue
-        thresholds = _read(row.run, "thresholds", unread)
+        thresholds = artifact(run.thresholds, f"thresholds of run {run.name}", unread)
         if thresholds == {}:
-            unread.append(f"thresholds of run {row.run.name}: not there")
-        validation = _read(row.run, "validation", unread)
-        known = validation is not None and len(validation) == len(curve[0])
+            unread.append(f"thresholds of run {run.name}: not there")
         found = Trajectory(
             found.rows,
-            thinned(curve[0], curve[1], size),
-            thinned(curve[0], validation, size) if known else EMPTY,
+            thinned(steps, columns["error"], size),
+            EMPTY if validation is None else thinned(steps, validation, size),
             thresholds or {},
-            int(curve[0][-1]),
+            int(steps[-1]),
         )
     return found
-
-
-def _read(run: Any, what: str, unread: list[str]) -> Any:
-    return artifact(getattr(run, what), f"{what} of run {run.name}", unread)
 
 
 def repeated(lines: list[Trajectory], runs: Frame) -> list[Trajectory]:

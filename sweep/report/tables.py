@@ -72,7 +72,7 @@ def final_error_table(data: SweepData) -> Table:
         table.assign(lr=table.lr.map(repr)).fillna(""),
         f"Columns: iterations. {'E: the error' if final else f'The value is {data.metric}'} after "
         f"that many. {_over(data)}",
-        map(tuple, marked.tolist()),
+        [(row, column) for row, column in marked.tolist()],
         data.others,
     )
 

@@ -102,10 +102,6 @@ class StoredRun:
         columns = self.columns()
         return columns["step"], columns["error"]
 
-    def validation(self) -> npt.NDArray[np.float64] | None:
-        """Return the validation errors at the curve's steps, shape (n,), or None."""
-        return self.columns().get("validation_error")
-
     def named_curves(self) -> dict[str, Points]:
         """Return the steps and values of each metric that a user's trainer yielded by name."""
         return artifacts.named_curves(self.columns())

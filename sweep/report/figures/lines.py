@@ -54,7 +54,9 @@ key as text; ``line`` separates lines of one value, and ``low`` and ``high`` are
 """
 
 
-def points(kind: str, panel: str, value: str, x: Any, y: Any, line: int = 0, **band: Any) -> Frame:
+def points(
+    kind: str, panel: str, value: str, x: Any, y: Any, *, line: int = 0, **band: Any
+) -> Frame:
     """Return the points of one line, or marks on it; the columns are `POINTS`."""
     named = {"kind": kind, "panel": panel, "value": value, "line": line}
     ends = {"low": math.nan, "high": math.nan, **band}

@@ -76,7 +76,8 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
         notes.append(joined(rest, (str(best[key]) for key in rest), 20))
     note = ", ".join(notes)
     curve_of = {row: line.curve for line in data.trajectories for row in line.rows}
-    curves, weights = [], []
+    curves: list[pd.DataFrame] = []
+    weights: list[pd.DataFrame] = []
     for lr in kept:
         own, value = inside[inside.lr == lr].sort_values("iters"), repr(float(lr))
         for kind, rule in zip(("dashed", "line"), RULES, strict=True):
@@ -84,11 +85,13 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
             curves.append(points(kind, "", value, *curve))
         own = own.dropna(subset="difference")
         weights += [points(k, "", value, own.iters, own.difference) for k in ("line", "run")]
-    key, panels = data.axes["lr"], Panels()
-    title, shown = "Error under both rules", pd.concat(curves)
-    errors = draw_lines(title, data, "error E", shown, key, panels, note=note, dashed=RULES[0])
-    title, shown, iters = "Weights apart under both rules", pd.concat(weights), data.axes["iters"]
-    apart = draw_lines(title, data, "largest difference", shown, key, panels, iters, note=note)
+    key, panels, iters = data.axes["lr"], Panels(), data.axes["iters"]
+    shown: Frame = pd.concat(curves)
+    title, label = "Error under both rules", "error E"
+    errors = draw_lines(title, data, label, shown, key, panels, note=note, dashed=RULES[0])
+    shown = pd.concat(weights)
+    title, label = "Weights apart under both rules", "largest difference"
+    apart = draw_lines(title, data, label, shown, key, panels, iters, note=note)
     solid = "Solid: every bias by its own derivative. Dashed: the notebook’s slip."
     most = "The weight that differs most between the rules, after so many iterations."
     return [
