@@ -33,13 +33,14 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.slow
-def test_every_form_of_the_page_gives_the_plan_that_it_says(folder: Path) -> None:
+def test_every_form_of_the_page_trains_the_runs_that_it_says(folder: Path) -> None:
     commands = re.findall(r"^python -m sweep (.*?) +# (\d+ runs)$", PAGE, re.M)
     commands.append(("-m", "12 runs"))
     assert len(commands) > 20
     for text, runs in commands:
-        ended = run_here([*shlex.split(text), "dry_run=true"], folder)
-        assert f"Plan: {runs}," in ended.out, (text, ended)
+        ended = run_here(shlex.split(text), folder)
+        assert ended.code == 0 and f": {runs}, " in ended.out, (text, ended)
+        assert "\nBest of " in ended.out, (text, ended)
     assert PAGE.count("python -m sweep -m") == len(commands) - 2
 
 
