@@ -196,7 +196,7 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         )
     from sweep.config.models import Backprop
     from sweep.config.validation import validated
-    from sweep.training.trainers import check_options, locate, logs_by_itself, source_hash
+    from sweep.training.trainers import check_options, locate, source_hash, source_of
 
     options = {str(key): item for key, item in value.items() if key != "_target_"}
     if value["_target_"] == BUILT_IN:
@@ -214,5 +214,5 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         source_hash(cls),
         shareable=bool(getattr(cls, "shareable", True)),
         # MLflow finds its active run by an environment variable of the process.
-        thread_safe=bool(getattr(cls, "thread_safe", False)) and not logs_by_itself(cls),
+        thread_safe=bool(getattr(cls, "thread_safe", False)) and b"mlflow" not in source_of(cls),
     )

@@ -8,6 +8,7 @@ slices or on validation samples.
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.kernels import load_kernel
 from sweep.training.kernels.spec import LANES, kernel_spec
 from sweep.training.network import Network, check_fit, check_rule
 from sweep.training.protocol import Batch, StepValues
@@ -38,6 +38,8 @@ SHUFFLE = 0x73687566
 Array = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 NONE: Integers = np.empty(0, dtype=np.int64)
+
+_compiling = threading.Lock()  # threads that need the same kernel compile it once
 
 
 @lru_cache(maxsize=8)
@@ -178,7 +180,15 @@ class Backprop(Batch):
             networks[0], len(data.inputs), rule, batched=batched, validated=self._validated
         )
         width = self._width = LANES if spec.small and len(networks) > 1 else 1
-        self._kernel = load_kernel(spec, width, training, validation)
+        with _compiling:
+            if spec.small:
+                from sweep.training.kernels.generated import generated_kernel  # loads LLVM
+
+                self._kernel = generated_kernel(spec, width, training, validation)
+            else:
+                from sweep.training.kernels.general import general_kernel  # loads numba
+
+                self._kernel = general_kernel(spec, training, validation)
         self.items = [Item(network, data, divmod(at, width)) for at, network in enumerate(networks)]
         # Groups of `width` share a kernel; unused lanes repeat the first trajectory.
         self._order = [*range(len(networks))] + [0] * (-len(networks) % width)

@@ -1,4 +1,18 @@
-"""The trainer protocol, and calls that validate what a trainer returns."""
+"""What a trainer is, and calls that validate what it returns.
+
+A trainer trains one trajectory from step 0, forward only. ``advance(iterations)`` returns the
+errors after each iteration, ``error()`` the current one (step 0 before any advance), ``weights()``
+the current weights by name. ``advance(a)`` then ``advance(b)`` equals ``advance(a + b)`` to the
+bit; a class for which this does not hold has ``shareable = False``. One that may run in several
+threads of a process has ``thread_safe = True``. An optional ``stalled_at`` is the step from which
+no weight changes.
+
+Optional methods: ``state()`` returns what is needed to continue, arrays, numbers and texts by name,
+and ``restore(state)`` loads it into a new object; ``metrics()`` returns numbers by name at the end
+of a run; ``validation_errors()`` returns the validation errors after each iteration of the last
+advance, shape (iterations,), or before any advance that of step 0, shape (1,): NaN where missing,
+or None without validation samples.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +20,7 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,33 +32,6 @@ Values = npt.NDArray[np.float64]
 
 class TrainerError(TypeError):
     """A trainer violates the protocol; the message names the class and the method."""
-
-
-class Trainer(Protocol):
-    """Trainer of one trajectory from step 0, forward only.
-
-    ``advance(a)`` then ``advance(b)`` equals ``advance(a + b)`` to the bit; a class for which this
-    does not hold has ``shareable = False``. One that may run in several threads of a process has
-    ``thread_safe = True``. An optional ``stalled_at`` is the step from which no weight changes.
-
-    Optional methods: ``state()`` returns what is needed to continue, arrays, numbers and texts by
-    name, and ``restore(state)`` loads it into a new object; ``metrics()`` returns numbers by name
-    at the end of a run; ``validation_errors()`` returns the validation errors after each iteration
-    of the last advance, shape (iterations,), or before any advance that of step 0, shape (1,):
-    NaN where missing, or None without validation samples.
-    """
-
-    def advance(self, iterations: int) -> npt.ArrayLike:
-        """Train; return the errors after each iteration, shape (iterations,)."""
-        ...
-
-    def error(self) -> float:
-        """Return the current error (step 0 before any advance)."""
-        ...
-
-    def weights(self) -> Mapping[str, float | npt.ArrayLike]:
-        """Return the current weights by name."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -63,7 +50,7 @@ class Batch:
     """Trajectories trained together; the results of each do not depend on the others."""
 
     items: Sequence[Any]
-    """The trajectories, each with the methods of Trainer except `advance` and `error`."""
+    """The trajectories, each a trainer without `advance` and `error`."""
 
     at_once: float = math.inf
     """The most iterations of one call of `advance`."""
@@ -98,7 +85,7 @@ class Batch:
 class BatchOfOne(Batch):
     """Any trainer as a batch; methods raise TrainerError if it violates the protocol."""
 
-    def __init__(self, trainer: Trainer) -> None:
+    def __init__(self, trainer: Any) -> None:
         self.items = [trainer]
         self._validated = hasattr(trainer, "validation_errors")
 

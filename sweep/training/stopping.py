@@ -50,7 +50,7 @@ class Stopping(Batch):
                     f"stop.patience={patience}: the trainer has no validation errors; give it "
                     "some, or leave this key out."
                 )
-            self._improve(first.validation[0].tolist(), 0)
+            self._least = float(np.fmin(first.validation[0, 0], math.inf))
             self.best = snapshot(self._trainer)
 
     def now(self) -> StepValues:
@@ -85,23 +85,27 @@ class Stopping(Batch):
         before = checked_state(self._trainer) if resumable(self._trainer) else {}
         values = self._batch.advance(iterations)
         (errors,), validation = values.errors, values.validation
-        reached = np.flatnonzero(errors <= self._target)
-        end = int(reached[0]) + 1 if len(reached) else None
         at = len(errors)
+        ends = [*np.flatnonzero(errors <= self._target)[:1] + 1]
         if self._patience is not None and validation is not None:
-            best, late = self._improve(validation[0, :end].tolist(), self._step + 1)
-            end = late or end
-            if best is not None:
-                self._move(before, at, best)
-                self.best, at = snapshot(self._trainer), best
-        stop = end or len(errors)
+            steps = self._step + 1 + np.arange(at)
+            improved = validation[0] < np.fmin.accumulate([self._least, *validation[0]])[:-1]
+            last = np.maximum.accumulate(np.where(improved, steps, self._best_step))
+            ends += [*np.flatnonzero(steps - last >= self._patience)[:1] + 1]
+            better = np.flatnonzero(improved[: min(ends, default=at)])
+            if len(better):
+                best = int(better[-1])
+                self._best_step, self._least = self._step + 1 + best, float(validation[0, best])
+                self._move(before, at, best + 1)
+                at, self.best = best + 1, snapshot(self._trainer)
+        stop = int(min(ends, default=len(errors)))
         self._move(before, at, stop)
         self._step += stop
         return StepValues(
             values.errors[:, :stop],
             None if validation is None else validation[:, :stop],
             values.named,
-            stopped=end is not None or values.stopped,
+            stopped=bool(ends) or values.stopped,
         )
 
     def _move(self, state: Mapping[str, Any], at: int, wanted: int) -> None:
@@ -109,16 +113,3 @@ class Stopping(Batch):
         if wanted != at:
             self._batch.restore([state])
             self._batch.advance(wanted)
-
-    def _improve(self, values: list[float], first: int) -> tuple[int | None, int | None]:
-        """Update the best validation error; the first of `values` belongs to step `first`.
-
-        Return the number of values up to a new best one and up to the stop; None if there is none.
-        """
-        best = None
-        for at, value in enumerate(values):
-            if value < self._least:
-                self._least, self._best_step, best = value, first + at, at + 1
-            elif self._patience is not None and first + at - self._best_step >= self._patience:
-                return best, at + 1
-        return best, None

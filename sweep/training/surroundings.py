@@ -10,6 +10,7 @@ import traceback
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
@@ -111,9 +112,6 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 STORE_CALLS = ("set_tracking_uri", "set_experiment", "create_experiment")
 """Functions of MLflow that choose where it logs; they raise RunFailed in training code."""
 
-NOWHERE = {"MLFLOW_TRACKING_URI": "nowhere:"}
-"""For MLflow calls of a module that is imported: there is no run yet."""
-
 
 @contextmanager
 def importing(module: str) -> Iterator[None]:
@@ -129,7 +127,7 @@ def importing(module: str) -> Iterator[None]:
         yield
         return
     before = {name: text for name, text in os.environ.items() if name.startswith("MLFLOW_")}
-    os.environ.update(NOWHERE)
+    os.environ["MLFLOW_TRACKING_URI"] = "nowhere:"  # no run has begun yet
     try:
         yield
     finally:
@@ -158,18 +156,16 @@ class _MlflowFinder(MetaPathFinder):
 
 
 def _refuse_store_calls() -> None:
-    def refusing(name: str) -> Any:
-        def refuse(*_: Any, **__: Any) -> NoReturn:
-            raise RunFailed(
-                f"mlflow.{name} is called; leave it out, as the sweep names its own store and "
-                "experiment (tracking.uri, tracking.experiment)."
-            )
-
-        return refuse
-
     for name in STORE_CALLS:
         for module in ("mlflow", "mlflow.tracking", "mlflow.tracking.fluent"):
-            setattr(sys.modules[module], name, refusing(name))
+            setattr(sys.modules[module], name, partial(_refuse, name))
+
+
+def _refuse(name: str, *_: Any, **__: Any) -> NoReturn:
+    raise RunFailed(
+        f"mlflow.{name} is called; leave it out, as the sweep names its own store and experiment "
+        "(tracking.uri, tracking.experiment)."
+    )
 
 
 ONE_THREAD = dict.fromkeys(

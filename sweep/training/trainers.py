@@ -8,6 +8,7 @@ import inspect
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,29 +80,24 @@ def is_function(trainer: object) -> bool:
 
 
 @cache
-def source_hash(trainer: Callable[..., Any]) -> str:
-    """Return SHA-256 of the source file of a class or function, a part of the signature.
+def source_of(trainer: Callable[..., Any]) -> bytes:
+    """Return the source file of a class or function.
 
-    The file is read once, soon after its import: later changes have no effect in this process.
-    Raises ConfigError if there is no source file.
+    It is read once, soon after its import: later changes have no effect in this process. Raises
+    ConfigError if there is no source file.
     """
-    try:
-        path = inspect.getsourcefile(inspect.unwrap(trainer))
-    except TypeError:
-        path = None
-    if path is None:
-        raise ConfigError(
-            f"trainer._target_={trainer.__module__}.{trainer.__qualname__}: its source cannot be "
-            "found; put it into a file of its own."
-        )
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
+    with suppress(TypeError):
+        if path := inspect.getsourcefile(inspect.unwrap(trainer)):
+            return Path(path).read_bytes()
+    raise ConfigError(
+        f"trainer._target_={trainer.__module__}.{trainer.__qualname__}: its source cannot be "
+        "found; put it into a file of its own."
+    )
 
 
-def logs_by_itself(trainer: Callable[..., Any]) -> bool:
-    """Return whether the source file of a class or function contains "mlflow"."""
-    path = inspect.getsourcefile(inspect.unwrap(trainer))
-    return path is not None and b"mlflow" in Path(path).read_bytes()
+def source_hash(trainer: Callable[..., Any]) -> str:
+    """Return SHA-256 of the source file of a class or function, a part of the signature."""
+    return hashlib.sha256(source_of(trainer)).hexdigest()
 
 
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.checks import known_keys, valid_text
 from sweep.errors import ConfigError
 from sweep.training.data import formats
-from sweep.training.data.formats import encoding_hint, quoted
+from sweep.training.data.formats import quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,11 +58,6 @@ class Source:
     def groups(self) -> dict[str, Sequence[int]]:
         """Name of a column or matrix -> positions of its columns."""
         return {name: [at] for at, name in enumerate(self.names)} | {**self.matrices}
-
-    @property
-    def guessed(self) -> bool:
-        """Whether the first row of a text file is taken for names, without being asked to."""
-        return self.read.get("header") == "infer" and "names" not in self.read
 
     def positions(self, column: Any, what: str) -> Sequence[int]:
         """Return the positions of a column or matrix, given by name or by position from 0.
@@ -115,8 +110,7 @@ class Source:
 
 def is_file_name(text: str) -> bool:
     """Whether `text` has the suffix of a data file."""
-    path = Path(text.lower())
-    return (path.with_suffix("") if path.suffix in PACKED else path).suffix in ENDINGS
+    return bool(_kind(Path(text)))
 
 
 def named(key: str, path: Path) -> str:
@@ -163,7 +157,11 @@ def open_source(paths: Sequence[Path], read: Mapping[str, Any], key: str = "data
 
 
 def _source(path: Path, what: str, read: Mapping[str, Any]) -> Source:
-    kind = _kind(path, what)
+    if not (kind := _kind(path)):
+        raise ConfigError(
+            f"{what} ends with {path.suffix.lower()!r}, which cannot be read; use one of "
+            f"{', '.join(ENDINGS)}, the first four also with {', '.join(PACKED)}."
+        )
     if kind not in TEXT:
         if read != {"header": "infer"}:
             raise ConfigError(f"data.read is for text files: leave it out for {path.name}.")
@@ -186,18 +184,13 @@ def _source(path: Path, what: str, read: Mapping[str, Any]) -> Source:
     return Source((path,), tuple(name.strip() for name in names), read, matrices)
 
 
-def _kind(path: Path, what: str = "") -> str:
-    """Return the suffix, one of ENDINGS, without compression."""
+def _kind(path: Path) -> str:
+    """Return the suffix, one of ENDINGS, without compression; empty for any other."""
     ending = path.suffix.lower()
-    known: Sequence[str] = ENDINGS
     if ending in PACKED:
-        ending, known = path.with_suffix("").suffix.lower() or ".csv", TEXT
-    if ending in known:
-        return ending
-    raise ConfigError(
-        f"{what} ends with {ending!r}, which cannot be read; use one of {', '.join(ENDINGS)}, the "
-        f"first four also with {', '.join(PACKED)}."
-    )
+        ending = path.with_suffix("").suffix.lower() or ".csv"
+        return ending if ending in TEXT else ""
+    return ending if ending in ENDINGS else ""
 
 
 @contextmanager
@@ -208,7 +201,11 @@ def _reading(path: Path, what: str) -> Iterator[None]:
     except PermissionError as error:
         raise ConfigError(f"{what} may not be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{what} {encoding_hint(error)}") from error
+        wide = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
+        raise ConfigError(
+            f"{what} is not encoded as it was read ({error}): write data.read.encoding="
+            f"{'utf-16' if wide else 'latin-1, or its own'}."
+        ) from error
     except Warning as error:  # of pandas, about cells that it would leave out
         raise ConfigError(
             f"{what} has rows with more cells than names in its first row: name each "

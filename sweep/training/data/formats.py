@@ -268,13 +268,6 @@ def _separators(path: Path, split: Mapping[str, Any]) -> Iterator[tuple[str, int
             yield sep, len(full)
 
 
-def encoding_hint(error: UnicodeDecodeError) -> str:
-    """Return the message for a file in another encoding."""
-    wide = error.object[:2] in (b"\xff\xfe", b"\xfe\xff")
-    advice = "utf-16" if wide else "latin-1, or its own"
-    return f"is not encoded as it was read ({error}): write data.read.encoding={advice}."
-
-
 def plain_numbers(read: Mapping[str, Any]) -> dict[int, str | None]:
     """Return the table of str.translate from a file's numbers to ones with a decimal point."""
     decimal, thousands = read.get("decimal", "."), read.get("thousands")

@@ -109,8 +109,9 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
     if not len(inputs):
         what = "a row without a missing value" if dropped else "at least one sample"
         raise ConfigError(f"{source.key}={source.paths[0]}: it holds no rows, but needs {what}.")
+    guessed = source.read.get("header") == "infer" and "names" not in source.read
     for at, found in texts.items():
-        if source.guessed and source.names[at] in found:
+        if guessed and source.names[at] in found:
             raise ConfigError(
                 f"{file} has {source.names[at]!r} in its first row and again in that column. It "
                 "looks like data: write data.read.header=null, or data.read.header=0 if the first "

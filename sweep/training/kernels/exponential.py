@@ -27,7 +27,7 @@ LOG2_E = float.fromhex("0x1.71547652b82fep+0")
 LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # 42 bits: its product with k is exact
 LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 
-COEFFICIENTS = tuple(
+COEFFICIENTS = C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = tuple(
     map(
         float.fromhex,
         (
@@ -48,8 +48,6 @@ COEFFICIENTS = tuple(
 
 By Remez exchange in 60 digits; with rounded coefficients the error of e^r is below 2^-56.
 """
-
-C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = COEFFICIENTS
 
 
 def greater(x: Any, y: Any, yes: Any, no: Any) -> Any:

@@ -50,18 +50,13 @@ class KernelSpec:
     """Everything that a kernel's code depends on."""
 
     layers: tuple[int, ...]
+    size: int  # the number of scalars
     activations: tuple[str, ...]
     shared: bool  # one bias for all neurons of a layer
     rule: str
     single: bool  # exactly one sample, whose inputs are kept in registers
     batched: bool = False  # an update takes a mini-batch
     validated: bool = False  # validation errors are computed
-
-    @property
-    def size(self) -> int:
-        """The number of scalars."""
-        weights = sum(a * b for a, b in zip(self.layers[:-1], self.layers[1:], strict=True))
-        return weights + (len(self.layers) - 1 if self.shared else sum(self.layers[1:]))
 
     @property
     def small(self) -> bool:
@@ -73,5 +68,5 @@ def kernel_spec(
     network: Network, samples: int, rule: str, *, batched: bool = False, validated: bool = False
 ) -> KernelSpec:
     """Return the specification for a network, a number of samples and a rule."""
-    shared, single = network.bias == "shared", samples == 1
-    return KernelSpec(network.layers, network.activations, shared, rule, single, batched, validated)
+    own = network.layers, network.size, network.activations, network.bias == "shared"
+    return KernelSpec(*own, rule, samples == 1, batched, validated)
