@@ -93,7 +93,7 @@ def heat_data(data: SweepData) -> tuple[Frame, Panels]:
         panel=panels.of,
         down=data.values[down.name],
         across=data.values[across.name],
-        text=rows.value.map(power).where(rows.value.notna(), none),
+        text=rows.value.map(power, na_action="ignore").where(rows.value.notna(), none),
         best=rows.index == (-1 if data.best is None else data.best.name),
     )
     cells = rows.drop_duplicates(["panel", "down", "across"])
