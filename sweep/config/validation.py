@@ -70,15 +70,14 @@ def _message(
             f"'{key}=\"${{oc.decode:${{oc.env:NAME}}}}\"'."
         )
     items = value if isinstance(value, list) else [value]
-    wrong = next((one for one in items if not _accepts(model, {name: one}, name)), None)
-    if items and wrong is None and key.partition(".")[0] in RUN_KEYS:
+    wrong = [one for one in items if not _accepts(model, {name: one}, name)]
+    if items and not wrong and key.partition(".")[0] in RUN_KEYS:
         listed = ",".join(map(str, items))
         return invalid_value(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
     if isinstance(value, int | float) and abs(value) > 1.7e308:
         advice += "; double precision ends at 1.8e308"
-    return invalid_value(
-        key, value, advice + did_you_mean(str(wrong), _literals(fields[name].annotation))
-    )
+    hint = did_you_mean(str(wrong[0]), _literals(fields[name].annotation)) if wrong else ""
+    return invalid_value(key, value, advice + hint)
 
 
 def _number(text: str) -> float | int | None:

@@ -14,6 +14,7 @@ from tests.faults.support import trainer
 SINGLE = [
     ("lr=[", "lr=["),
     ("lr=${nope}", "nope"),
+    ("lr=${oc.env:NONE}", "lr: the environment has no NONE; set it, or give a default as"),
     ("hydra.launcher.workers=x", "hydra.launcher.workers=x: Value 'x' of type 'str'"),
     ("reuse=true", "reuse=true: a single run is always trained"),
     ("lr", "lr: this sets no value; write KEY=VALUE, without blanks."),
@@ -117,7 +118,6 @@ TOGETHER = [
         ("network.activation=[", "network.activation=[: this is no value"),
         ("hydra.sweeper.skip=['lr >']", "hydra.sweeper.skip=lr >: compare axes with values"),
         ("seed=1,", "seed=1, ends with a comma"),
-        ("stop.error=${oc.env:NONE}", "stop.error: the environment has no NONE; set it"),
     ],
     [
         ("+w=3", ""),
