@@ -207,11 +207,12 @@ def _trainer(value: Any, data: Data | None) -> TrainerSpec:
         )
         return TrainerSpec(BUILT_IN, {} if whole else found.model_dump())
     cls = locate(value["_target_"])
+    source = source_hash(cls)  # raises an error for native code, which has no signature either
     check_options(cls, options)
     return TrainerSpec(
         value["_target_"],
         options,
-        source_hash(cls),
+        source,
         shareable=bool(getattr(cls, "shareable", True)),
         # MLflow finds its active run by an environment variable of the process.
         thread_safe=bool(getattr(cls, "thread_safe", False)) and b"mlflow" not in source_of(cls),

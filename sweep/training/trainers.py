@@ -40,18 +40,16 @@ def locate(target: str) -> Callable[..., Any]:
     try:
         with importing(module_name):
             found = getattr(importlib.import_module(module_name), name)
-    except RunFailed as error:
-        raise ConfigError(f"trainer._target_={target}: as it is imported, {error}") from error
     except Exception as error:
-        if type(error).__module__.startswith("mlflow"):
-            raise ConfigError(
-                f"trainer._target_={target}: as it is imported, MLflow is called "
-                f"({type(error).__name__}); call it in training, when the sweep's store is open."
-            ) from error
-        raise ConfigError(
-            f"trainer._target_={target}: it cannot be imported ({type(error).__name__}: {error}); "
-            "name a class or a function as package.module.name."
-        ) from error
+        kind = type(error)
+        told = f"it cannot be imported ({kind.__name__}: {error}); "
+        told += "name a class or a function as package.module.name."
+        if kind is RunFailed:
+            told = f"as it is imported, {error}"
+        elif kind.__module__.startswith("mlflow"):
+            told = f"as it is imported, MLflow is called ({kind.__name__}); "
+            told += "call it in training, when the sweep's store is open."
+        raise ConfigError(f"trainer._target_={target}: {told}") from error
     if is_function(found):
         function: Callable[..., Any] = found
         return function
@@ -103,10 +101,7 @@ def source_hash(trainer: Callable[..., Any]) -> str:
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Raise ConfigError if a trainer lacks a parameter for an option or requires another one."""
     called = trainer.__name__
-    try:
-        parameters = inspect.signature(trainer).parameters
-    except (TypeError, ValueError):
-        return  # a class of native code has no signature
+    parameters = inspect.signature(trainer).parameters
     named = {
         name: parameter
         for name, parameter in parameters.items()

@@ -13,6 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
@@ -33,12 +34,6 @@ __all__ = ["Data", "load_data"]
 
 FILE_KEYS = ("read", "drop", "missing", "categories")
 """Keys of the group `data` that are valid only with a file."""
-
-KEYS = (
-    *("inputs", "targets", "file", *FILE_KEYS, "standardize", "one_hot"),
-    *("validation", "folds", "fold", "split_seed"),
-)
-"""All keys of the group `data`; a missing key is the same as null."""
 
 Array = npt.NDArray[np.float64]
 
@@ -84,12 +79,11 @@ class Data:
 def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
     """Load the samples of a configuration of the group `data`; see docs/data.md.
 
-    Without `file`, `inputs` and `targets` are rows of numbers; with it, columns. A relative file
-    is relative to `base`. `seed` splits the rows unless `split_seed` is given. Raises ConfigError
-    if a key, file, column or value is invalid.
+    A missing key is the same as null. Without `file`, `inputs` and `targets` are rows of numbers;
+    with it, columns. A relative file is relative to `base`. `seed` splits the rows unless
+    `split_seed` is given. Raises ConfigError if a file, column or value is invalid.
     """
-    checks.known_keys(config, KEYS, "data")
-    config = {**dict.fromkeys(KEYS), **config}
+    config = defaultdict(lambda: None, config)
     for key in ("inputs", "targets"):
         if config[key] is None:
             raise ConfigError(f"data.{key} is missing: give rows of numbers, or file and columns.")
@@ -150,7 +144,7 @@ def _inline(config: Mapping[str, Any]) -> Data:
 
 @lru_cache(maxsize=8)
 def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _version: Any) -> Data:
-    config = json.loads(settings)
+    config = defaultdict(lambda: None, json.loads(settings))
     source = open_source(paths, config["read"] or {})
     columns = choose(source, config)
     rows = read_table(source, columns, config["missing"])

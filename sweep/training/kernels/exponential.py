@@ -27,22 +27,17 @@ LOG2_E = float.fromhex("0x1.71547652b82fep+0")
 LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # 42 bits: its product with k is exact
 LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 
-COEFFICIENTS = C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = tuple(
-    map(
-        float.fromhex,
-        (
-            "0x1.000000000000ap-1",
-            "0x1.55555555554fap-3",
-            "0x1.555555555088cp-5",
-            "0x1.1111111127b9bp-7",
-            "0x1.6c16c184266cdp-10",
-            "0x1.a01a012a69cb7p-13",
-            "0x1.a0199a16e272cp-16",
-            "0x1.71df253a0af57p-19",
-            "0x1.28ad68a24880dp-22",
-            "0x1.ad7f7b143fa7ep-26",
-        ),
-    )
+COEFFICIENTS = C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = (
+    float.fromhex("0x1.000000000000ap-1"),
+    float.fromhex("0x1.55555555554fap-3"),
+    float.fromhex("0x1.555555555088cp-5"),
+    float.fromhex("0x1.1111111127b9bp-7"),
+    float.fromhex("0x1.6c16c184266cdp-10"),
+    float.fromhex("0x1.a01a012a69cb7p-13"),
+    float.fromhex("0x1.a0199a16e272cp-16"),
+    float.fromhex("0x1.71df253a0af57p-19"),
+    float.fromhex("0x1.28ad68a24880dp-22"),
+    float.fromhex("0x1.ad7f7b143fa7ep-26"),
 )
 """The minimax polynomial q with e^r = 1 + r + r^2 q(r) for |r| <= ln 2 / 2, in relative error.
 
