@@ -136,11 +136,9 @@ def _edges(data: SweepData, best: Any) -> list[str]:
         )
         ends = {axis.values[-1]: ("largest", "above"), axis.values[0]: ("smallest", "below")}
         if value in ends:
-            which, where = ends[value]
-            at = plain(value)
-            words.append(
-                f"{plain(axis.name)}={at} is the {which} of the grid: try {what} {where} {at}."
-            )
+            (which, where), at = ends[value], plain(value)
+            words.append(f"{plain(axis.name)}={at} is the {which} of the grid:")
+            words.append(f"try {what} {where} {at}.")
     return words
 
 

@@ -145,20 +145,18 @@ def _write_page(folder: Path, page: Page) -> list[Path]:
 def _tables(data: SweepData, pairs: Frame, final: Table, pictures: list[Section]) -> list[Section]:
     """Return the tables that have rows, with the pictures after the main ones."""
     several, many = len(data.axes["iters"].values) > 1, len(data.varying) > 2
-    top = [("top", tables.top_table(data))] if len(data.ranked) > 1 else []
-    errors = [("errors", final)] if several or not many else []
-    errors.append(("spread", tables.repeats_table(data)))
-    rest = [("effects", tables.effect_table(data))] if many else []
-    rest.append(("thresholds", tables.threshold_table(data)))
-    if several:
-        rest.append(("budgets", tables.budget_table(data)))
-    rest.append(("both-rules", tables.rule_table(data, pairs)))
-    rest.append(("metrics", tables.metrics_table(data)))
-    rest.append(("trouble", tables.trouble_table(data)))
+    top = {"top": tables.top_table(data)} if len(data.ranked) > 1 else {}
+    errors = {"errors": final} if several or not many else {}
+    errors["spread"] = tables.repeats_table(data)
+    rest = {"effects": tables.effect_table(data)} if many else {}
+    rest["thresholds"] = tables.threshold_table(data)
+    rest |= {"budgets": tables.budget_table(data)} if several else {}
+    rest |= {"both-rules": tables.rule_table(data, pairs), "metrics": tables.metrics_table(data)}
+    rest["trouble"] = tables.trouble_table(data)
     short = ("top" if many else "errors", "trouble")
     before, after = (
-        [Section(n, table.title, table, short=n in short) for n, table in part if table.rows]
-        for part in ([*top, *errors] if many else [*errors, *top], rest)
+        [Section(n, one.title, one, short=n in short) for n, one in part.items() if one.rows]
+        for part in (top | errors if many else errors | top, rest)
     )
     return [*before, *pictures, *after]
 
@@ -211,9 +209,10 @@ def _flat(text: str) -> str:
 def _notes(data: SweepData) -> list[str]:
     found = []
     if data.unread:
-        shown = "; ".join(plain(text, 160) for text in data.unread[:MOST_UNREAD])
-        more = len(data.unread) - MOST_UNREAD
-        found.append(f"Could not be read: {shown}{f'; and {more} more' if more > 0 else ''}.")
+        shown = [plain(text, 160) for text in data.unread[:MOST_UNREAD]]
+        more = len(data.unread) - len(shown)
+        shown += [f"and {more} more"] if more else []
+        found.append(f"Could not be read: {'; '.join(shown)}.")
     for reason, count in (data.plan.get("left_out") or {}).items():
         were = "s were" if count != 1 else " was"
         found.append(f"{count} grid point{were} left out: {plain(reason, 500)}")
