@@ -1,7 +1,7 @@
 """The command line: all modules that use Hydra.
 
 app         commands and exit codes; the task function of a job
-arguments   parse and reorder flags and overrides
+arguments   parse flags and overrides; the mistakes of a command
 overrides   keys and numbers of override texts
 axes        expand overrides to a grid; ranges that Hydra does not have
 points      listed points, and conditions that exclude points
