@@ -19,7 +19,8 @@ from sweep.tracking import read, results
 from sweep.tracking.entities import NOTE, NOTE_LENGTH, entity_name, short, short_lines, source_tags
 from sweep.tracking.locks import HEARTBEAT, Beat, recover
 from sweep.tracking.read import SUPERSEDED, StoredRun, StoredSweep
-from sweep.tracking.runs import RunWriter, busy
+from sweep.tracking.results import RunRecord
+from sweep.tracking.runs import RunWriter, busy, create_run
 from sweep.tracking.settings import probe_space
 
 if TYPE_CHECKING:
@@ -178,11 +179,10 @@ def create_sweep(
     last = newest.data.tags.get("sweep.sequence", "") if newest else ""
     sequence = f"{int(last) + 1 if last.isdecimal() else 1:08d}"  # sorts as text
     ours = {"sweep.role": "sweep", "sweep.id": sweep_id, "sweep.sequence": sequence}
-    texts = {key: short(text) for key, text in {**tags, **ours, **source_tags()}.items()}
-    run = store.call(store.client.create_run, store.experiment_id, _now(), texts, sweep_id)
-    store.artifacts.remember(run)
-    write_plan(store, run.info.run_id, plan)
-    return str(run.info.run_id)
+    ours = {**tags, **ours, **source_tags()}
+    run_id = create_run(store, RunRecord(store.tracking.name, 0, sweep_id, {}, ours, _now()))
+    write_plan(store, run_id, plan)
+    return run_id
 
 
 def check_same_cells(store: Store, sweep_id: str, plan: Mapping[str, Any]) -> None:
