@@ -156,8 +156,8 @@ class Training:
         """Train until `seconds` or `iterations` have passed, or no trajectory is left."""
         started = time.perf_counter()
         while under_way := [item for item in self._items if item.under_way]:
-            most = min(self._calls, self._batch.at_once, iterations)
-            count = int(min(most, *(item.cuts[0] - item.step for item in under_way)))
+            left = min(item.cuts[0] - item.step for item in under_way)
+            count = int(min(self._calls, iterations, left))
             if not count:
                 break
             os.environ.update(self._variables)  # a library may remove a variable it reads

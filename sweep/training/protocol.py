@@ -16,7 +16,6 @@ or None without validation samples.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -51,9 +50,6 @@ class Batch:
 
     items: Sequence[Any]
     """The trajectories, each a trainer without `advance` and `error`."""
-
-    at_once: float = math.inf
-    """The most iterations of one call of `advance`."""
 
     best: Mapping[str, Any] | None = None
     """Weights kept by early stopping with `patience`; batches of one only."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from sweep.training.curve import Points
 from sweep.training.protocol import (
     Batch,
     StepValues,
@@ -39,7 +40,7 @@ class Stopping(Batch):
         self._batch = batch
         self._target = -math.inf if error is None else error
         self._patience = patience
-        self.at_once = math.inf if resumable(self._trainer) else 1
+        self._rewinds = resumable(self._trainer)
         self._step = self._best_step = 0
         self._least = math.inf
         first = batch.now()
@@ -78,11 +79,17 @@ class Stopping(Batch):
         self._batch.close()
 
     def advance(self, iterations: int) -> StepValues:
-        """Train; return the values up to the step where the training stops.
+        """Train; return the values up to the step where the training stops."""
+        if self._rewinds:
+            return self._advance(iterations)
+        found = [self._advance(1)]
+        while len(found) < iterations and not found[-1].stopped:
+            found.append(self._advance(1))
+        return _joined(found)
 
-        A trainer that cannot be rewound is there already, after `at_once` iterations.
-        """
-        before = checked_state(self._trainer) if resumable(self._trainer) else {}
+    def _advance(self, iterations: int) -> StepValues:
+        """Train, then rewind to the step where the training stops, if it is among these."""
+        before = checked_state(self._trainer) if self._rewinds else {}
         values = self._batch.advance(iterations)
         (errors,), validation = values.errors, values.validation
         at = len(errors)
@@ -101,15 +108,28 @@ class Stopping(Batch):
         stop = int(min(ends, default=len(errors)))
         self._move(before, at, stop)
         self._step += stop
-        return StepValues(
-            values.errors[:, :stop],
-            None if validation is None else validation[:, :stop],
-            values.named,
-            stopped=bool(ends) or values.stopped,
-        )
+        if not ends:
+            return values
+        kept = None if validation is None else validation[:, :stop]
+        return replace(values, errors=values.errors[:, :stop], validation=kept, stopped=True)
 
     def _move(self, state: Mapping[str, Any], at: int, wanted: int) -> None:
         """Move the trainer from `at` to `wanted` iterations after a state."""
         if wanted != at:
             self._batch.restore([state])
             self._batch.advance(wanted)
+
+
+def _joined(steps: Sequence[StepValues]) -> StepValues:
+    """Return the values of consecutive steps as one object."""
+    validation = [values.validation for values in steps if values.validation is not None]
+    named: dict[str, Points] = {}
+    for name in dict.fromkeys(name for values in steps for name in values.named):
+        at, points = zip(*(v.named[name] for v in steps if name in v.named), strict=True)
+        named[name] = np.concatenate(at), np.concatenate(points)
+    return StepValues(
+        np.concatenate([values.errors for values in steps], axis=1),
+        np.concatenate(validation, axis=1) if validation else None,
+        named,
+        stopped=steps[-1].stopped,
+    )
