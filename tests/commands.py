@@ -75,7 +75,7 @@ def run_here(
     environment; None removes a variable.
     """
     from sweep.cli.app import command, run
-    from sweep.engine.life import process
+    from sweep.engine.lifecycle import process
     from sweep.tracking import recorder
 
     out, err = io.StringIO(), io.StringIO()

@@ -121,7 +121,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
                 main(task)()
                 break
             except (SweepError, ValueError, *HYDRA_ERRORS) as error:
-                life = sys.modules.get("sweep.engine.life")
+                life = sys.modules.get("sweep.engine.lifecycle")
                 began = life is not None and life.process.began
                 of_hydra = raised_by_hydra(error) and not began
                 if full_traceback or not (of_hydra or isinstance(error, SweepError)):
@@ -137,7 +137,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
         return 128 + signal.SIGINT
     finally:
         gc.freeze()  # no collection at exit
-    life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
+    life = sys.modules.get("sweep.engine.lifecycle")  # loaded with the first sweep
     return int(life.process.exit_code) if life is not None else 0
 
 
@@ -147,7 +147,7 @@ def run(config: DictConfig) -> float | None:
     A job of a sweep finds its sweep in this process, or in the store by the key ``parent``;
     without ``parent`` the configuration is a single run.
     """
-    life = sys.modules.get("sweep.engine.life")  # loaded with the first sweep
+    life = sys.modules.get("sweep.engine.lifecycle")  # loaded with the first sweep
     if life is not None and life.process.trained:
         from sweep.engine.jobs import record
 
@@ -159,8 +159,8 @@ def run(config: DictConfig) -> float | None:
     if options.parent is not None:
         from sweep.engine.jobs import joined_sweep, run_job
 
-        with joined_sweep(options, spec) as member:
-            return run_job(member, spec)
+        with joined_sweep(options, spec) as sweep:
+            return run_job(sweep, spec)
     from hydra.core.hydra_config import HydraConfig
 
     from sweep import console

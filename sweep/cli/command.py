@@ -26,7 +26,7 @@ from sweep.config.settings import settings
 from sweep.config.spec import CONTROL_KEYS, remarks
 from sweep.config.validation import validated
 from sweep.engine.executors import available_cpus, create
-from sweep.engine.life import Opening, process, sweep_life
+from sweep.engine.lifecycle import Opening, process, sweep_lifecycle
 from sweep.engine.plan import Cell, new_id
 from sweep.engine.single import resume_single
 from sweep.engine.sweep import Sweep, execute
@@ -85,7 +85,7 @@ def run_sweep(
     if options.dry_run:
         print_sweep(opening)
         return []
-    with sweep_life(opening) as sweep:
+    with sweep_lifecycle(opening) as sweep:
 
         def launch(cells: Sequence[Cell]) -> Sequence[JobReturn]:
             jobs = [[*controls, *cell.overrides, f"parent={sweep.id}"] for cell in cells]

@@ -13,7 +13,7 @@ from sweep.engine.stored import stored_cells
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
     from sweep.config.spec import RunSpec
-    from sweep.engine.life import Opening
+    from sweep.engine.lifecycle import Opening
 
 SHOWN_POINTS = 5  # at the start and at the end of a printed plan
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sweep.engine.executors import Executor, WorkerLost
-from sweep.engine.member import Listener, Member, Outcome
+from sweep.engine.listener import BatchItem, Listener, Outcome
 from sweep.engine.plan import Cell, Trajectory
 from sweep.training.surroundings import Failure
 from sweep.training.task import Task
@@ -36,7 +36,7 @@ class _Batch:
     """Trajectories at an equal step, trained by one task."""
 
     number: int
-    members: list[Member]
+    items: list[BatchItem]
     slices: int = 0
     deaths: int = 0
     asked: bool = False  # whether it is ready to begin; it then begins in any case
@@ -44,8 +44,8 @@ class _Batch:
     sent: bool = False  # its items are in the worker of its slot
 
     def fail(self, failure: Failure) -> Iterator[Ended]:
-        for member in self.members:
-            yield from member.fail(failure)
+        for item in self.items:
+            yield from item.fail(failure)
 
 
 class Driver:
@@ -66,12 +66,12 @@ class Driver:
         self._resting: dict[str, _Batch] = {}  # started, idle; by slot
         self._running: dict[Future[Any], tuple[str, _Batch]] = {}
         for trajectories in batches:
-            at_step: dict[int, list[Member]] = {}
+            at_step: dict[int, list[BatchItem]] = {}
             for one in trajectories:
-                member = Member(one, self._listener, max_seconds or math.inf)
-                at_step.setdefault(member.history.step, []).append(member)
-            for members in at_step.values():
-                self._waiting.append(_Batch(len(self._waiting), members))
+                item = BatchItem(one, self._listener, max_seconds or math.inf)
+                at_step.setdefault(item.history.step, []).append(item)
+            for items in at_step.values():
+                self._waiting.append(_Batch(len(self._waiting), items))
 
     def outcomes(self) -> Generator[Ended | None]:
         """Yield each grid point with its outcome as it ends, and None about once per TICK.
@@ -92,9 +92,9 @@ class Driver:
                 yield None
         finally:
             for batch in self._left():
-                for member in batch.members:
-                    if member.history.left and batch.started:
-                        member.keep()
+                for item in batch.items:
+                    if item.history.left and batch.started:
+                        item.keep()
 
     def _may_begin(self, batch: _Batch) -> bool:
         return batch.asked or self._listener.may_begin()
@@ -121,7 +121,7 @@ class Driver:
                 self._submit(slot, self._resting.pop(slot))
             elif slot not in busy and self._waiting and self._may_begin(self._waiting[0]):
                 self._waiting[0].asked = True
-                if all(member.ready() for member in self._waiting[0].members):
+                if all(item.ready() for item in self._waiting[0].items):
                     self._submit(slot, self._waiting.popleft())
 
     def _slot_alone(self, suspect: _Batch, slots: Sequence[str]) -> str:
@@ -137,14 +137,14 @@ class Driver:
         return slot
 
     def _submit(self, slot: str, batch: _Batch) -> None:
-        items = None if batch.sent else tuple(member.item() for member in batch.members)
+        items = None if batch.sent else tuple(item.task_item() for item in batch.items)
         batch.sent = True
         task = Task(batch.number, batch.slices, self._executor.slice_seconds, items)
         self._running[self._executor.submit(slot, task)] = slot, batch
         if not batch.started:
             batch.started = True
-            for member in batch.members:
-                member.start()
+            for item in batch.items:
+                item.start()
 
     def _take(self, future: Future[Any]) -> Iterator[Ended]:
         slot, batch = self._running[future]
@@ -164,11 +164,11 @@ class Driver:
         if any(part.state is not None for part in reply.parts):
             batch.deaths = 0
         self._resting[slot] = batch  # before any yield, as the caller may close the generator there
-        for ended in list(map(Member.take, batch.members, reply.parts)):
+        for ended in list(map(BatchItem.take, batch.items, reply.parts)):
             yield from ended
         if reply.failure is not None:
             yield from batch.fail(reply.failure)
-        if not any(member.history.left for member in batch.members):
+        if not any(item.history.left for item in batch.items):
             del self._resting[slot]
 
     def _lost(self, batch: _Batch, how: str) -> Iterator[Ended]:
@@ -187,7 +187,7 @@ class Driver:
     def _restart(self, batch: _Batch) -> None:
         """Queue a batch to continue from its last state, in any slot."""
         batch.sent = False
-        batch.members = [member for member in batch.members if member.history.left]
-        for member in batch.members:
-            member.history.rewind()
+        batch.items = [item for item in batch.items if item.history.left]
+        for item in batch.items:
+            item.history.rewind()
         self._waiting.appendleft(batch)

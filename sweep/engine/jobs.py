@@ -10,8 +10,8 @@ from typing import Any
 from sweep.config.settings import Budget, Settings
 from sweep.config.spec import RunSpec, canonical
 from sweep.engine.executors import create
-from sweep.engine.life import process
-from sweep.engine.member import Outcome, failure_of
+from sweep.engine.lifecycle import process
+from sweep.engine.listener import Outcome, failure_of
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import stop_on_signals
 from sweep.engine.sweep import Sweep, store_needed

@@ -14,7 +14,7 @@ from sweep import console
 from sweep.config.settings import Settings
 from sweep.engine.driver import TICK, Driver, Ended
 from sweep.engine.executors import Executor
-from sweep.engine.member import Listener, Outcome
+from sweep.engine.listener import Listener, Outcome
 from sweep.engine.plan import Cell, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import StoreError

@@ -16,7 +16,7 @@ from sweep.engine.batches import batches
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
 from sweep.engine.driver import Ended
 from sweep.engine.executors import create
-from sweep.engine.member import Outcome, failure_of
+from sweep.engine.listener import Outcome, failure_of
 from sweep.engine.plan import Cell, Plan
 from sweep.engine.recording import Recording
 from sweep.engine.signals import StopRequest

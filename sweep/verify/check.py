@@ -12,7 +12,7 @@ from sweep.config.run import run_spec
 from sweep.config.spec import BUILT_IN
 from sweep.engine.driver import Driver
 from sweep.engine.executors import create
-from sweep.engine.member import Listener, Outcome
+from sweep.engine.listener import Listener, Outcome
 from sweep.engine.plan import Cell, Plan, Trajectory
 from sweep.engine.signals import StopRequest
 from sweep.errors import ConfigError, StoreError

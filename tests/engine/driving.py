@@ -14,7 +14,7 @@ from sweep.config.spec import RunSpec
 from sweep.engine.checkpoint import Checkpoint, checkpoint_name
 from sweep.engine.driver import Driver
 from sweep.engine.executors import Executor
-from sweep.engine.member import Listener, Outcome
+from sweep.engine.listener import Listener, Outcome
 from sweep.engine.plan import Cell, Trajectory
 from sweep.training.curve import CurveSlice
 from sweep.training.history import RunResult

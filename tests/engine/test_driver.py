@@ -19,7 +19,7 @@ import numpy as np
 import psutil
 import pytest
 
-from sweep.engine import member
+from sweep.engine import listener
 from sweep.engine.executors import create
 from sweep.errors import ConfigError
 from sweep.training.surroundings import Failure
@@ -86,7 +86,7 @@ def test_events_of_a_short_run() -> None:
 def test_long_run_is_charted_while_it_trains_and_no_point_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(member, "CHART_SECONDS", 0.0)
+    monkeypatch.setattr(listener, "CHART_SECONDS", 0.0)
     steps: list[int] = []
 
     def note(event: object) -> None:
@@ -365,7 +365,7 @@ def test_checkpoint_of_another_platform_is_not_used_and_a_sentence_says_so(
 def test_long_training_is_kept_on_disk_while_it_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(member, "KEEP_SECONDS", 0.0)
+    monkeypatch.setattr(listener, "KEEP_SECONDS", 0.0)
     kept = tmp_path / "kept"
     seen: set[bool] = set()
     drive(

@@ -440,11 +440,11 @@ def by_slices(
     return results
 
 
-def chosen(batch: Batch, members: list[int]) -> Batch:
+def chosen(batch: Batch, indices: list[int]) -> Batch:
     """Return a batch with these of its items, as a driver builds it when others have ended."""
-    if len(members) == len(batch.items):
+    if len(indices) == len(batch.items):
         return batch
-    return side_by_side([RATES[at] for at in members])
+    return side_by_side([RATES[at] for at in indices])
 
 
 RATES = (0.05, 1000.0, 1.0, 0.01)
@@ -484,7 +484,7 @@ def test_batch_by_slices_gives_what_each_gives_alone(data: st.DataObject) -> Non
             assert_equal(result, other)
 
 
-def test_member_of_a_batch_that_diverges_ends_all_its_cuts_and_no_other() -> None:
+def test_item_of_a_batch_that_diverges_ends_all_its_cuts_and_no_other() -> None:
     net = Network.build(layers=[2, 1], activation="identity", init={"scheme": "he"})
     data = Data(np.array([[1.0, 2.0], [2.0, 1.0]]), np.array([[0.3], [0.9]]))
     many = Backprop([net] * 2, data, lrs=[5.0, 0.01], rule="gradient")

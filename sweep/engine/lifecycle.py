@@ -71,7 +71,7 @@ class Opening:
 
 
 @contextmanager
-def sweep_life(opening: Opening) -> Iterator[Sweep]:
+def sweep_lifecycle(opening: Opening) -> Iterator[Sweep]:
     """Open a sweep, yield it to be launched, then report and close it, also after an error.
 
     Raises StoreError if the store cannot be used or another process has locked the sweep, and

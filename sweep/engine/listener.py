@@ -58,7 +58,7 @@ class Listener:
         """Called with lines that the trajectory of `cell`, its longest run, has printed."""
 
 
-class Member:
+class BatchItem:
     """A trajectory of a batch, and its unfinished grid points; `max_seconds` may be infinite."""
 
     def __init__(self, trajectory: Trajectory, listener: Listener, max_seconds: float) -> None:
@@ -92,7 +92,7 @@ class Member:
         self._environment = self._listener.environment(self.trajectory)
         return self._environment is not None
 
-    def item(self) -> Item:
+    def task_item(self) -> Item:
         spec, history = self.trajectory.spec, self.history
         cuts, variables = tuple(history.left), self._environment or {}
         return Item(spec, cuts, history.saved, self._max_seconds, variables)
