@@ -112,12 +112,18 @@ def written(value: Any, text: Callable[[str], str] = str) -> str:
 
 def invalid_value(key: str, value: Any, advice: str) -> str:
     """Return the message for an invalid value: key and value as typed, then the advice."""
-    shown = written(value)
+    shown = written(value, str if isinstance(value, str) else _quoted)
     if isinstance(value, str) and value in ("true", "false", "null"):
         shown = f'"{value}"'  # a string, not the literal
     if len(shown) > 80:
         shown = shown[:77] + "..."
     return f"{key}={shown}: {advice}" + ("" if advice.endswith("?") else ".")
+
+
+def _quoted(text: str) -> str:
+    """Quote a text of a list or mapping that would be read as another value without quotes."""
+    literal = r"|true|false|null|[-+]?[\d.]+(e[-+]?\d+)?"
+    return f'"{text}"' if re.fullmatch(literal, text) else text
 
 
 def plain_text(text: object) -> str:

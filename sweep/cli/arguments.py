@@ -109,7 +109,8 @@ def wrong_groups() -> set[str]:
 
     Without them their values, and whether groups fit together, cannot be judged.
     """
-    return {re.split(r"[./]", key_of(text))[0] for text in _typed.wrong}
+    found = {re.split(r"[./]", key_of(text))[0] for text in _typed.wrong}
+    return found | {"data", "network", "trainer"} if "experiment" in found else found
 
 
 def leave_out(error: Exception) -> bool:
@@ -178,7 +179,7 @@ def _overrides(words: Sequence[str]) -> list[list[str]]:
         if not word.startswith("-"):
             if last in ("--info", "-i") and word in INFO:
                 _typed.flags.append(word)
-            elif last.endswith(",") and "=" not in word and overrides[-1][-1] is last:
+            elif last.endswith(",") and "=" not in word and overrides and overrides[-1][-1] is last:
                 overrides[-1].append(word.lstrip())
                 word = overrides[-1][-1]
             else:
@@ -187,6 +188,9 @@ def _overrides(words: Sequence[str]) -> list[list[str]]:
             if not equals and rest and not re.search("^-|=", rest[0]):
                 value = rest.pop(0)
                 word = f"{word} {value}"
+            while value.endswith(",") and rest and not re.search("^-|=", rest[0]):
+                word += f" {rest[0]}"
+                value += rest.pop(0).lstrip()
             line = f"{name.lstrip('-')}={value or 'VALUE'}"
             _leave_out(f"{word}: keys are written without dashes; write {line}.")
         else:

@@ -128,7 +128,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     if master.resume is None:
         _set_parent(master, sweep_id)
         with read_write(master.hydra.overrides):
-            master.hydra.overrides.task = task  # `arguments.prepared` removed some
+            master.hydra.overrides.task = task  # `arguments.hydra_arguments` removed some
         with collect_errors(problems):
             plan = Planner(composer, sweeper, typed, problems).plan()
             plan = replace(plan, kept={"overrides": kept(lines), "skip": sweeper.skip})

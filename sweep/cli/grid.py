@@ -15,8 +15,8 @@ from sweep import console
 from sweep.cli.arguments import command_line, wrong_groups, wrong_overrides
 from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
-from sweep.cli.overrides import PARAMS, describes_run, run_keys
-from sweep.cli.plain import collect_errors, unread_keys
+from sweep.cli.overrides import PARAMS, describes_run, key_of, run_keys
+from sweep.cli.plain import added_keys, collect_errors, unread_keys
 from sweep.cli.points import Condition, conditions, points_of
 from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
@@ -167,12 +167,17 @@ class Planner:
         with collect_errors(problems):
             skipped = conditions(skip, axes)
         reasons = Counter({f"where {text}": 0 for text in skipped})
-        unread: dict[str, str] = {}
+        added: dict[str, str] = {}
 
-        def left_out(values: Mapping[str, Any]) -> bool:
-            met = [f"where {text}" for text, condition in skipped.items() if condition(values)]
-            reasons.update(met[:1])
-            return bool(met)
+        refuses = self.sweeper.misfits == "refuse"
+        # A condition that is wrong may leave out the points that do not fit.
+        refuses &= not problems and "hydra.sweeper.skip" not in map(key_of, wrong_overrides())
+
+        def left_out(values: Mapping[str, Any], *, rule: bool) -> bool:
+            judged = (text for text in skipped if rule or "rule" not in text)
+            met = next((text for text in judged if skipped[text](values)), None)
+            reasons.update([] if met is None else [f"where {met}"])
+            return met is not None
 
         for point in grid:
             number = first_job + len(cells)
@@ -180,21 +185,20 @@ class Planner:
                 values, choices = self.composer.compose([*point, self.parent], number)
                 found = {axis: _found(axis, values, choices) for axis in axes}
                 unknown = found.get("rule", "") is None  # the network's own, resolved below
-                if not unknown and left_out(found):
+                if left_out(found, rule=not unknown):
                     continue
-                read = [*self.composer.interpolations, *wrong_overrides()]
-                unread = {**unread_keys(values, choices, point, read), **unread}
+                added = {**added_keys(values, choices, point), **added}
                 try:
                     spec = run_spec(values, choices, base, run_keys(point), wrong_groups())
                 except MisfitError as error:
-                    if self.sweeper.misfits == "refuse":
+                    if refuses:
                         raise
                     reasons[error.messages[0]] += 1
                     continue
                 swept = {axis: _found(axis, spec.config, choices) for axis in axes}
                 if "rule" in swept:  # null is resolved by the network
                     swept["rule"] = spec.rule
-                if unknown and left_out(swept):
+                if unknown and left_out(swept, rule=True):
                     continue
                 own = tuple(text for text in point if describes_run(text))
                 cells.append(Cell(len(cells), own, swept, spec, number))
@@ -202,7 +206,8 @@ class Planner:
             why = "; ".join(reason for reason, count in reasons.items() if count)
             s = "" if len(grid) == 1 else "s"
             problems.append(f"Nothing is left of {len(grid)} grid point{s}: {why.rstrip('.')}.")
-        self.problems += [*problems, *unread.values()]
+        self.problems += problems
+        self.problems += unread_keys(added, [*self.composer.interpolations, *wrong_overrides()])
         return cells, dict(reasons)
 
     def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import traceback
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
@@ -208,16 +208,13 @@ def _unknown_option(group: str, word: str, text: str) -> str:
     return f"{group}={word}: there is no such option{did_you_mean(word, names) or choices}"
 
 
-def unread_keys(
-    values: Iterable[str],
-    groups: Iterable[str],
-    overrides: Iterable[str],
-    interpolations: Iterable[str],
+def added_keys(
+    values: Iterable[str], groups: Iterable[str], overrides: Iterable[str]
 ) -> dict[str, str]:
-    """Return the top-level keys that nothing reads, each with its message.
+    """Return the top-level keys that nothing but an interpolation can read.
 
-    These are keys added with ``+``, and keys of a file similar to one of OWN_KEYS, unless an
-    interpolation names them. Other unknown keys of a file are allowed.
+    These are keys added with ``+``, each with its override, and keys of a file similar to one of
+    OWN_KEYS, each with itself. Other unknown keys of a file are allowed.
     """
     known = {*OWN_KEYS, *groups}
     strange = (key for key in values if key not in known)
@@ -227,12 +224,17 @@ def unread_keys(
         top = (package or group).split(".")[0]
         if text.startswith("+") and top not in OWN_KEYS and (package or group not in groups):
             found[top] = text
-    read = "\n".join(interpolations) if found else ""
-    return {
-        key: unread(key, override)
-        for key, override in found.items()
+    return found
+
+
+def unread_keys(added: Mapping[str, str], interpolations: Iterable[str]) -> list[str]:
+    """Return a message for each of the added keys that no interpolation names."""
+    read = "\n".join(interpolations) if added else ""
+    return [
+        unread(key, override)
+        for key, override in added.items()
         if not re.search(rf"(?<!\w){re.escape(key)}(?!\w)", read)
-    }
+    ]
 
 
 def unread(key: str, override: str, known: Iterable[str] = OWN_KEYS) -> str:

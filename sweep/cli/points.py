@@ -146,7 +146,7 @@ def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition
             continue
         except ConfigError as error:
             reason = str(error)
-        except (SyntaxError, ValueError):
+        except (SyntaxError, TypeError, ValueError):
             pass
         problems.append(f"hydra.sweeper.skip={text}: {reason}")
     if problems:

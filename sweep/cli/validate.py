@@ -23,6 +23,7 @@ from sweep.cli.compose import INTERPOLATION
 from sweep.cli.overrides import run_keys
 from sweep.cli.plain import (
     HYDRA_ERRORS,
+    added_keys,
     collect_errors,
     plain_values,
     unread_keys,
@@ -131,7 +132,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     with collect_errors(problems):
         values, choices = plain_values(config), dict(config.hydra.runtime.choices)
         read = [*INTERPOLATION.findall(str(raw)), *wrong_overrides()]
-        problems += unread_keys(values, choices, overrides, read).values()
+        problems += unread_keys(added_keys(values, choices, overrides), read)
         spec = run_spec(values, choices, base, run_keys(overrides), wrong_groups())
     options = checked_settings(config, base, problems)
     if spec is not None and options is not None and not problems:

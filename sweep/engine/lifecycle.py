@@ -126,7 +126,8 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
     sweep = Sweep(sweep_id, plan, options, recorder, stop)
     new, stored = opening.parent_run_id is None, []
     with stop.interruptible():  # the sweep does not exist yet
-        sweep.open_store(disk_bytes(plan.cells) if new else 0)  # a resumed sweep is checked below
+        sweep.need_bytes = disk_bytes(plan.cells) if new else 0  # a resumed one is checked below
+        sweep.open_store()
         if new and not options.reuse:
             sweep.estimate = _foreseen(opening, plan.cells)  # also loads the training code
         # Import what the end needs while the recorder opens the store.

@@ -75,14 +75,15 @@ class Recording(Listener):
         self._stored: Future[list[Finished]] | None = None
         self._shown: list[Future[Any]] = []  # runs to create, and parts of curves
         self.finished: dict[int, Finished] = {}  # by grid point index; those that wait no more
+        self.need_bytes = 0  # of free space when the store is opened
         self._retry_at, self._silent = 0.0, False
         self._refused: list[str] = []
 
-    def open_store(self, need_bytes: int = 0) -> None:
+    def open_store(self) -> None:
         """Have the recorder open the store, if it is not open or opening it failed."""
         if not self.is_open:
             run_lock = f"{self._owner}/lock" if self._single else None
-            arguments = self.options.tracking, need_bytes, run_lock
+            arguments = self.options.tracking, self.need_bytes, run_lock
             self._opened = self.recorder.submit(Session.open_store, *arguments)
 
     @property

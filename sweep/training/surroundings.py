@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from functools import partial
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from importlib.util import find_spec
 from typing import Any, NoReturn
 
 from sweep.checks import escaped
@@ -137,19 +136,20 @@ def importing(module: str) -> Iterator[None]:
 
 
 class _MlflowFinder(MetaPathFinder):
-    """Replaces STORE_CALLS as soon as something imports MLflow."""
+    """Replaces STORE_CALLS as soon as MLflow is imported, not where it is only looked for."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if name != "mlflow":
             return None
-        sys.meta_path.remove(self)
-        spec = find_spec(name)
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (one.find_spec(name, path, target) for one in others)), None)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module: Any) -> None:
                 execute(module)
                 _refuse_store_calls()
+                sys.meta_path.remove(self)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

@@ -101,7 +101,10 @@ def source_hash(trainer: Callable[..., Any]) -> str:
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Raise ConfigError if a trainer lacks a parameter for an option or requires another one."""
     called = trainer.__name__
-    parameters = inspect.signature(trainer).parameters
+    try:
+        parameters = inspect.signature(trainer).parameters
+    except ValueError:  # a subclass of a built-in type without an __init__
+        return
     named = {
         name: parameter
         for name, parameter in parameters.items()
