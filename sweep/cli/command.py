@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,7 +93,7 @@ def run_sweep(
         if ours is None or in_jobs:
             size = 1 if in_jobs else master.hydra.sweeper.max_batch_size
             parts = batches(sweep.pending, size, consecutive=composer.numbered)
-            return [launch(part) for part in takewhile(lambda _: not sweep.out_of_time, parts)]
+            return [launch(part) for part in sweep.within_budget(parts)]
         if composer.needs_jobs or _has_callbacks(master):
             for cell, outcome in execute(sweep, ours):
                 process.trained.append((cell, outcome))

@@ -134,6 +134,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         from sweep.report import build  # noqa: F401
 
         sweep.await_store()
+        sweep.began = time.monotonic()
         if not new:
             stored = recorder.call(Session.claim_sweep, sweep_id)
     _make_folder(opening)
@@ -199,7 +200,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
         collected = recorder.submit(Session.collect_runs, sweep.id, elsewhere)
         with stop.interruptible():
             stored, runs = recorder.result(collected)
-        sweep.learn(runs)
+            sweep.learn(runs)
         recorder.submit(Session.save_views)  # in parallel with the report
         with stop.interruptible():
             built = _report(stored, runs, sweep)

@@ -58,9 +58,9 @@ class Sweep(Recording):
         self.estimate: Estimate | None = None
         self.ended: dict[int, str] = {}  # grid point -> MLflow's status of its run
         self.lost = 0  # runs that were deleted, or never begun
-        self.budget_spent = False
-        self.cut_off = 0  # runs that had begun when the seconds of the budget were over
-        self._began, self._began_in = time.monotonic(), os.getcwd()
+        self.left_over = self.cut_off = 0  # at the end of the budget: without a result, and begun
+        self._launched = 0  # as jobs, which may record their runs elsewhere
+        self.began, self._began_in = time.monotonic(), os.getcwd()
         self.failed: dict[int, Failed] = {}  # by grid point, in the order of failure
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
         self._train_only(plan.cells)
@@ -79,25 +79,29 @@ class Sweep(Recording):
         """Reduce `pending` to the number of runs in the budget."""
         most = self.options.budget.runs
         if most is not None and len(self.pending) > most:
-            self.budget_spent = True
+            self.left_over = len(self.pending) - most
             self._train_only(self.pending[:most])
 
     @property
     def out_of_time(self) -> bool:
         """Whether the seconds of the budget are over."""
         seconds = self.options.budget.seconds
-        return seconds is not None and time.monotonic() - self._began >= seconds
+        return seconds is not None and time.monotonic() - self.began >= seconds
+
+    def within_budget(self, batches: Iterable[Sequence[Cell]]) -> Iterator[Sequence[Cell]]:
+        """Yield batches of jobs to launch, until the seconds of the budget are over."""
+        for batch in batches:
+            if self.out_of_time:
+                return
+            self._launched += len(batch)
+            yield batch
 
     def end_budget(self) -> None:
-        """Close the running runs as KILLED; they and those without a result are `left_over`."""
-        self.budget_spent, self.cut_off = True, len(self._begun)
+        """Count the grid points without a result, and close the running ones as KILLED."""
+        self.cut_off = len(self._begun)
+        begun = max(self._launched, self.progress.ended + self.cut_off)
+        self.left_over += len(self.pending) - begun + self.cut_off
         self.interrupt()
-
-    @property
-    def left_over(self) -> int:
-        """The number of grid points for which the budget was too small."""
-        missing = len(self.plan.cells) - len(self.ended) - self.lost
-        return max(0, missing) + self.cut_off if self.budget_spent else 0
 
     def tags(self, cell: Cell) -> dict[str, str]:
         return super().tags(cell) | {
@@ -153,12 +157,14 @@ class Sweep(Recording):
         """Take the outcomes from the stored `runs`; jobs in other processes may have made them."""
         for run in runs:
             if run.status == "FAILED":
-                lines = (run.traceback() or "no traceback").strip().splitlines()
-                known = self.failed.get(run.cell, Failed(run.name, lines[-1], ""))
-                self.failed[run.cell] = known._replace(traceback=self._traceback_of(run.run_id))
+                where = self._traceback_of(run.run_id)
+                if (known := self.failed.get(run.cell)) is None:
+                    lines = (run.traceback() or "no traceback").strip().splitlines()
+                    known = Failed(run.name, lines[-1], where)
+                self.failed[run.cell] = known._replace(traceback=where)
         self.ended = {run.cell: run.status for run in runs if run.status != "RUNNING"}
-        if not self.budget_spent:
-            self.lost = max(0, len(self.plan.cells) - len(self.ended))
+        unasked = self.left_over - self.cut_off
+        self.lost = max(0, len(self.plan.cells) - len(self.ended) - unasked)
 
     def _traceback_of(self, run_id: str) -> str:
         if self.options.tracking.kind == "local":

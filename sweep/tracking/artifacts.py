@@ -94,6 +94,8 @@ def read_curve(content: bytes) -> dict[str, npt.NDArray[Any]]:
     import pyarrow.parquet
 
     table = pyarrow.parquet.read_table(io.BytesIO(content))
+    if not {"step", "error"} <= set(table.column_names):
+        raise ValueError(f"it has the columns {', '.join(table.column_names)}, not step and error")
     kinds = {"step": np.int64}
     return {
         name: column.to_numpy().astype(kinds.get(name, np.float64), copy=False)

@@ -219,4 +219,5 @@ def http_status(error: Any) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0][:300] or "no reason was given"
+    text = without_password(str(error)).strip()
+    return text.partition("\n")[0][:300] or "no reason was given"

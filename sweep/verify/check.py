@@ -112,11 +112,15 @@ def prepared(
             continue
         index = _index(run)
         found = _case(run, cells.get(index), base, trainer)
+        unplanned = bool(plan) and index not in cells
         if isinstance(found, Verdict):
+            if unplanned:
+                more = [*found.differences, difference("run", run.run_id, MISSING)]
+                found = replace(found, word=DIFFERS, differences=more)
             settled.append(found)
             continue
         spec = replace(found.cell.spec, iters=last) if last else found.cell.spec
-        if plan and index not in cells:
+        if unplanned:
             found.stored["run"] = run.run_id
         cases.append(replace(found, cell=replace(found.cell, index=len(cases), spec=spec)))
     return settled, cases
