@@ -415,6 +415,9 @@ def test_foreign_target_in_the_store_is_never_imported(store: Store) -> None:
     assert "it ran" not in ended.out + ended.err
     assert f"not verified  {RUN}: its trainer planted.Boom is run again only" in ended.out
     assert "3 runs verified, 0 differ, 1 not verified" in ended.out
+    tag("sweep.cell", "99")(store)  # a run that the plan does not have
+    ended = verify([], store.folder)
+    assert ended.code == 1 and "run: stored " in ended.out, ended
 
 
 def test_planted_target_in_the_runs_own_file_alone_differs_from_the_plan(store: Store) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from tests.commands import run_here
 from tests.end_to_end.test_launchers import stored
+from tests.faults.support import trainer
 
 
 @pytest.mark.slow
@@ -32,6 +33,15 @@ def test_budget_of_seconds_ends_between_batches_of_jobs(tmp_path: Path) -> None:
     ended = run_here(["resume=last", "hydra/launcher=basic", "budget.seconds=900"], tmp_path)
     assert ended.code == 0 and "hydra.sweeper.max_batch_size=1" in ended.out.splitlines()[0], ended
     assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 2
+
+
+@pytest.mark.slow
+def test_runs_that_failed_before_are_left_over_where_the_budget_is_spent(tmp_path: Path) -> None:
+    own = trainer(tmp_path, "Failing")
+    ended = run_here(["-m", *own, "lr=0.1,2,3,4", "iters=10"], tmp_path)
+    assert ended.code == 1 and "budget" not in ended.out, ended
+    ended = run_here([*own, "resume=last", "budget.runs=1"], tmp_path)
+    assert ended.code == 1 and "The budget is spent; not done: 2 of 4 runs" in ended.out, ended
 
 
 EARLY = [

@@ -119,6 +119,21 @@ def test_every_form_of_the_page_trains_the_runs_that_it_says(folder: Path) -> No
             ],
             ["network=exclusive_or,rule=gradient"],
         ),
+        (
+            [
+                "rule=null,gradient",
+                "network=notebook,exclusive_or",
+                "hydra.sweeper.skip=[\"network == 'exclusive_or'\"]",
+                "+rate=3",
+                "lr=0.1,${rate}",
+                "iters=1",
+            ],
+            [
+                f"lr={lr},iters=1,rule={rule},network=notebook"
+                for lr in ("0.1", "3.0")
+                for rule in ("notebook", "gradient")
+            ],
+        ),
     ],
     ids=lambda value: value[0],
 )

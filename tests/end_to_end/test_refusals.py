@@ -13,6 +13,7 @@ from tests.faults.support import trainer
 
 SINGLE = [
     ("lr=[", "lr=["),
+    ('network.layers=["4",3,2]', 'network.layers=["4",3,2]: give a list of at least two sizes'),
     ("lr=${nope}", "nope"),
     ("lr=${oc.env:NONE}", "lr: the environment has no NONE; set it, or give a default as"),
     ("hydra.launcher.workers=x", "hydra.launcher.workers=x: Value 'x' of type 'str'"),
@@ -126,6 +127,13 @@ TOGETHER = [
         ("iters=2,3", "iters=2,3: a single run takes one value"),
         ("lr=[-1,x]", "lr=[-1,x]: the learning rate must be a finite number above 0"),
     ],
+    [("-m", ""), ("--lr=0.1,", ""), ("0.2", "--lr=0.1, 0.2: keys are written without dashes; ")],
+    [("network.layers=[64,16,10]", ""), ("experiment=digit", "did you mean 'digits'?")],
+    [
+        *(("-m", ""), ("network=notebook,exclusive_or", "")),
+        ("hydra.sweeper.skip=[\"netwrk == 'exclusive_or'\"]", "did you mean 'network'?"),
+    ],
+    [("-m", ""), ('hydra.sweeper.skip=["lr == {[]:1}"]', "lr == {[]:1}: compare axes with values")],
 ]
 """What one command lists, each mistake in a line: the argument, and what is told of it."""
 

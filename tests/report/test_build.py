@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from sweep.report.build import Report, build_report, cost
@@ -124,6 +125,8 @@ def test_report_names_damaged_files(tmp_path: Path) -> None:
     for run in runs:
         for name in ("curve.parquet", "weights.json", "thresholds.json"):
             (tmp_path / "store" / run.run_id / "artifacts" / name).write_bytes(b"\x00{")
+    damaged = tmp_path / "store" / runs[0].run_id / "artifacts" / "curve.parquet"
+    pd.DataFrame({"step": [0, 1]}).to_parquet(damaged)
     build_report(stored_sweep, runs, tmp_path / "report", command_ui="mlflow ui")
     text = (tmp_path / "report" / "report.md").read_text()
     assert "Could not be read: curve of run lr=" in text and "and 7 more" in text

@@ -11,10 +11,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import requests
 
 from sweep.config.settings import Tracking
 from sweep.errors import NotFoundError, StoreBusyError, StoreError, StoreVersionError
 from sweep.tracking.database import expected_version
+from sweep.tracking.settings import translated
 from sweep.tracking.store import Store, open_store
 from tests.processes import run
 from tests.tracking.support import start_script, tree
@@ -356,3 +358,11 @@ def test_path_that_is_no_text_is_one_sentence_and_nothing_is_made(tmp_path: Path
     with pytest.raises(StoreError, match=r"caf\\udce9.*no UTF-8.*another folder"):
         open_store(Tracking(kind="local", outputs=outputs), mode="write")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_refused_file_shows_no_password() -> None:
+    response = requests.Response()
+    response.status_code = 403
+    error = requests.HTTPError("403 for url: http://user:hidden@host/file", response=response)
+    told = str(translated(error, "http://host"))
+    assert told == "http://host refused a file: 403 for url: http://host/file", told

@@ -27,7 +27,7 @@ from tests import configuration
 from tests.commands import run_here
 from tests.configuration import CHOICES
 from tests.examples.support import spec_of
-from tests.processes import Ended, finish, start_sweep
+from tests.processes import Ended, clean_environment, finish, run, start_sweep
 
 SOURCE = '''
 import pathlib
@@ -228,6 +228,19 @@ def test_what_a_trainer_imports_cannot_choose_another_store(
             sys.modules.pop(name, None)
 
 
+def test_store_calls_are_refused_though_mlflow_was_only_looked_for_at_first(tmp_path: Path) -> None:
+    program = (
+        "import importlib.util\n"
+        "from sweep.training.surroundings import importing\n"
+        "with importing('nothing'): assert importlib.util.find_spec('mlflow')\n"
+        "import mlflow\n"
+        "mlflow.set_experiment('mine')\n"
+    )
+    ended = run([sys.executable, "-c", program], tmp_path, env=clean_environment())
+    assert ended.code == 1 and "RunFailed: mlflow.set_experiment is called" in ended.err, ended
+    assert not list(tmp_path.iterdir())
+
+
 def test_class_is_found_in_the_callers_folder_under_an_installed_command(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,6 +279,10 @@ def test_data_that_changed_since_the_plan_trains_nothing(tmp_path: Path) -> None
     file.write_text("x,y\n1,0.5\n2,0.75\n")
     with pytest.raises(RunFailed, match=r"points\.csv: the file has other content than when"):
         build_batch([planned])
+
+
+def test_class_without_signature_is_accepted() -> None:
+    check_options(type("Own", (dict,), {}), {})
 
 
 def test_class_without_source_is_refused() -> None:
