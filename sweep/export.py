@@ -265,12 +265,12 @@ def _copied(paths: Sequence[Path], folder: Path) -> str:
     total = hashlib.sha256(b"".join(hashlib.sha256(one.read_bytes()).digest() for one in paths))
     name = f"data/{total.hexdigest()[:32]}"
     found = re.search(r"(\.\w+){1,2}$", paths[0].name, re.ASCII)
-    ending = found[0].lower() if found else ""
+    suffix = found[0].lower() if found else ""
     if len(paths) == 1:
-        copies, named = [f"{name}{ending}"], f"{name}{ending}"
+        copies, named = [f"{name}{suffix}"], f"{name}{suffix}"
     else:  # numbered to keep their order
-        copies = [f"{name}/{at:06d}{ending}" for at in range(len(paths))]
-        named = f"{name}/*{ending}"
+        copies = [f"{name}/{at:06d}{suffix}" for at in range(len(paths))]
+        named = f"{name}/*{suffix}"
     for path, copy in zip(paths, copies, strict=True):
         (folder / copy).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(path, folder / copy)

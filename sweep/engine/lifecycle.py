@@ -136,7 +136,7 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         sweep.await_store()
         sweep.began = time.monotonic()
         if not new:
-            stored = recorder.call(Session.claim_sweep, sweep_id)
+            stored = recorder.call(Session.lock_sweep, sweep_id)
     _make_folder(opening)
     created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     question = question_of({}, options.metric, options.mode, options.repeats).document()

@@ -69,7 +69,7 @@ class Session(RunWriter):
         self._keep_beating(self.parent_run_id, beat)
         return self.parent_run_id
 
-    def claim_sweep(self, sweep_id: str) -> list[StoredRun]:
+    def lock_sweep(self, sweep_id: str) -> list[StoredRun]:
         """Lock a stored sweep and return its runs.
 
         Raises StoreBusyError, naming the owner, if another process works on it.

@@ -42,14 +42,14 @@ def locate(target: str) -> Callable[..., Any]:
             found = getattr(importlib.import_module(module_name), name)
     except Exception as error:
         kind = type(error)
-        told = f"it cannot be imported ({kind.__name__}: {error}); "
-        told += "name a class or a function as package.module.name."
+        reason = f"it cannot be imported ({kind.__name__}: {error}); "
+        reason += "name a class or a function as package.module.name."
         if kind is RunFailed:
-            told = f"as it is imported, {error}"
+            reason = f"as it is imported, {error}"
         elif kind.__module__.startswith("mlflow"):
-            told = f"as it is imported, MLflow is called ({kind.__name__}); "
-            told += "call it in training, when the sweep's store is open."
-        raise ConfigError(f"trainer._target_={target}: {told}") from error
+            reason = f"as it is imported, MLflow is called ({kind.__name__}); "
+            reason += "call it in training, when the sweep's store is open."
+        raise ConfigError(f"trainer._target_={target}: {reason}") from error
     if is_function(found):
         function: Callable[..., Any] = found
         return function

@@ -131,7 +131,7 @@ def test_living_process_keeps_its_runs_and_a_killed_one_loses_them(
     running = {"done": "FINISHED", "open": "RUNNING", SWEEP: "RUNNING"}
     assert statuses(store) == running
     with pytest.raises(StoreBusyError, match=f"process {process.pid} on "):
-        claimer(store).claim_sweep(SWEEP)
+        claimer(store).lock_sweep(SWEEP)
     process.kill()
     process.wait()
     assert len(recover(store)) == 1
@@ -141,7 +141,7 @@ def test_living_process_keeps_its_runs_and_a_killed_one_loses_them(
     # From the plan: its process could not write them.
     assert open_run.params == PARAMS and open_run.config() == CONFIG
     assert recover(store) == []
-    claimer(store).claim_sweep(SWEEP)  # a dead holder hinders nobody
+    claimer(store).lock_sweep(SWEEP)  # a dead holder hinders nobody
 
 
 def test_reading_closes_nothing(store: Store) -> None:
@@ -178,7 +178,7 @@ def test_other_machine_is_left_alone_until_it_is_silent_for_long(store: Store) -
     child = begin(store, parent)
     assert close_abandoned(server) == []
     with pytest.raises(StoreBusyError, match="process 4242 on elsewhere"):
-        claimer(server).claim_sweep(SWEEP)
+        claimer(server).lock_sweep(SWEEP)
     write_beat(store, parent, OTHER, ago=EXPIRY + 60)
     assert close_abandoned(server) == [child, parent]
 
@@ -194,7 +194,7 @@ def test_job_of_a_launcher_keeps_its_sweep(store: Store) -> None:
     assert (status(store, parent), status(store, job)) == ("RUNNING", "RUNNING")
     store.client.set_terminated(parent, "KILLED")
     with pytest.raises(StoreBusyError, match="process 4242 on elsewhere"):
-        claimer(server).claim_sweep(SWEEP)
+        claimer(server).lock_sweep(SWEEP)
     write_beat(store, job, OTHER, ago=EXPIRY + 60)
     assert close_abandoned(server) == [job]
 
@@ -322,7 +322,7 @@ def test_resume_needs_space_for_what_is_left_and_leaves_the_sweep_as_it_was(stor
     parent = create_sweep(store, SWEEP, plan("a"), {})
     store.client.set_terminated(parent, "KILLED")
     ours = claimer(store)
-    ours.claim_sweep(SWEEP)
+    ours.lock_sweep(SWEEP)
     with pytest.raises(StoreError, match="MB are free and the plan needs"):
         ours.resume_sweep(SWEEP, plan("a"), 10**18)
     assert status(store, parent) == "KILLED"

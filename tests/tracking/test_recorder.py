@@ -110,7 +110,7 @@ def test_process_ends_with_the_block_and_releases_the_sweep(tracking: Tracking) 
     assert not tracking.database.with_name("mlflow.db-wal").exists()
     with recorder(never, inline=True) as recording:
         recording.call(Session.open_store, tracking)
-        assert recording.call(Session.claim_sweep, SWEEP) == []
+        assert recording.call(Session.lock_sweep, SWEEP) == []
 
 
 def test_signals_of_the_terminal_do_not_reach_it(recording: Recorder, tracking: Tracking) -> None:

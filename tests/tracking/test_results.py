@@ -88,7 +88,7 @@ def test_killed_at_any_step_of_recording_loses_nothing(store: Store, session: Se
     process = start_script(DYING, store.tracking.outputs)
     _, err = process.communicate(timeout=120)
     assert process.returncode == 0, err
-    session.claim_sweep(SWEEP)
+    session.lock_sweep(SWEEP)
     folder = results.folder_of(store.tracking.outputs, f"sweeps/{SWEEP}")
     left = sorted(folder.iterdir())
     assert [path.name for path in left] == list("01234")
@@ -111,7 +111,7 @@ def test_killed_at_any_step_of_recording_loses_nothing(store: Store, session: Se
 def test_result_of_a_grid_point_that_is_finished_is_not_stored_again(
     store: Store, parent: str, session: Session
 ) -> None:
-    session.claim_sweep(SWEEP)
+    session.lock_sweep(SWEEP)
     first = of_sweep(store, parent)
     session.finish_runs([completed(store, first)])
     later = replace(first, start_time=first.start_time + 5000)  # another attempt
@@ -123,7 +123,7 @@ def test_result_of_a_grid_point_that_is_finished_is_not_stored_again(
 def test_attempt_after_an_interrupted_one_has_a_run_of_its_own(
     store: Store, parent: str, session: Session
 ) -> None:
-    session.claim_sweep(SWEEP)
+    session.lock_sweep(SWEEP)
     first = of_sweep(store, parent)
     session.finish_runs([saved(store, first, None)])
     later = replace(first, start_time=first.start_time + 5000)
@@ -171,7 +171,7 @@ def test_deleted_run_keeps_its_result_until_it_is_stored_again(
     assert one.state == "gone" and "restore" in one.problem and str(path) in one.problem
     assert (path / results.FILES / "curve.parquet").is_file()
     store.client.restore_run(run.run_id)
-    session.claim_sweep(SWEEP)
+    session.lock_sweep(SWEEP)
     session.finish_runs([path])
     (again,) = read.sweep_runs(store, SWEEP, every=True)
     assert (again.run_id, again.status) == (run.run_id, "FINISHED")
@@ -183,7 +183,7 @@ def test_deleted_run_keeps_its_result_until_it_is_stored_again(
 def test_result_that_a_power_cut_left_empty_does_not_count(
     name: str, damage: str, store: Store, parent: str, session: Session
 ) -> None:
-    session.claim_sweep(SWEEP)
+    session.lock_sweep(SWEEP)
     path = completed(store, of_sweep(store, parent))
     if damage == "empty":
         (path / name).write_bytes(b"")
@@ -198,7 +198,7 @@ def test_result_that_a_power_cut_left_empty_does_not_count(
 def test_stored_run_whose_files_are_empty_is_not_finished(
     store: Store, parent: str, session: Session
 ) -> None:
-    session.claim_sweep(SWEEP)
+    session.lock_sweep(SWEEP)
     session.finish_runs([completed(store, of_sweep(store, parent))])
     (run,) = read.sweep_runs(store, SWEEP)
     assert run.is_whole()

@@ -178,7 +178,7 @@ def test_locks_and_heartbeats_work_without_a_shared_disk(remote: Store, tmp_path
     )
     assert recover(elsewhere) == []
     with pytest.raises(StoreBusyError, match=f"process {living.pid}"):
-        session_of(elsewhere).claim_sweep(SWEEP)
+        session_of(elsewhere).lock_sweep(SWEEP)
     gone = replace(living, started=1.0)
     remote.client.set_tag(parent, HEARTBEAT, gone.to_json())
     assert len(recover(elsewhere)) == 1

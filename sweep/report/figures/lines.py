@@ -183,8 +183,8 @@ def _counts(axes: Axes, counts: Sequence[float], *, named: bool) -> None:
     if not named or not counts:
         return
     look: dict[str, Any] = {"transform": axes.transAxes, "size": 9, "color": QUIET, "va": "bottom"}
-    spots = axes.transData.transform([(count, 1) for count in counts])
-    x = axes.transAxes.inverted().transform(spots)[:, 0]
+    pixels = axes.transData.transform([(count, 1) for count in counts])
+    x = axes.transAxes.inverted().transform(pixels)[:, 0]
     for at in spaced(x, 0.07):
         axes.text(x[at], 1.01, tick(counts[at]), ha="center", **look)
     axes.text(-0.012, 1.01, "runs end at", ha="right", **look)

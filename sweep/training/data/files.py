@@ -186,11 +186,11 @@ def _source(path: Path, what: str, read: Mapping[str, Any]) -> Source:
 
 def _kind(path: Path) -> str:
     """Return the suffix, one of ENDINGS, without compression; empty for any other."""
-    ending = path.suffix.lower()
-    if ending in PACKED:
-        ending = path.with_suffix("").suffix.lower() or ".csv"
-        return ending if ending in TEXT else ""
-    return ending if ending in ENDINGS else ""
+    suffix = path.suffix.lower()
+    if suffix in PACKED:
+        suffix = path.with_suffix("").suffix.lower() or ".csv"
+        return suffix if suffix in TEXT else ""
+    return suffix if suffix in ENDINGS else ""
 
 
 @contextmanager
