@@ -47,7 +47,7 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
                 with closing(single.train([(Trajectory((cell,)),)], executor)) as runs:
                     _, outcome = next(runs)
         except Interrupted as interruption:
-            console.single_interrupted(interruption.signum, _interrupted(single))
+            console.single_interrupted(interruption.signum, interrupted(single))
             raise
         if isinstance(outcome, Failure):
             where = _store(single, single.finish(cell, outcome))
@@ -149,7 +149,7 @@ def _store(single: Recording, path: Path) -> str:
     return stored.run_id
 
 
-def _interrupted(single: Recording) -> str:
+def interrupted(single: Recording) -> str:
     """Close a run as KILLED, if it was created; return its state for a message."""
     if not single.is_open:
         return "is not stored"
