@@ -89,8 +89,8 @@ def store_arguments(options: Settings) -> list[str]:
         words.append(_override("tracking.experiment", options.tracking.experiment))
     if options.tracking.kind != "local":
         words.append(f"tracking={options.tracking.kind}")
-        if options.tracking.uri:
-            words.append(_override("tracking.uri", without_password(options.tracking.uri)))
+        if options.tracking.uri not in (None, os.environ.get("MLFLOW_TRACKING_URI")):
+            words.append(_override("tracking.uri", without_password(options.tracking.address)))
     return words
 
 

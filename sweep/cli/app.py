@@ -71,16 +71,13 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
     @functools.wraps(task)
     def checked(config: DictConfig) -> Any:
         from hydra.core.hydra_config import HydraConfig
-        from omegaconf import OmegaConf
 
         from sweep.cli.arguments import mistaken
-        from sweep.cli.plain import config_folder, unread
+        from sweep.cli.plain import file_keys, unread
         from sweep.errors import ConfigError
 
-        file = OmegaConf.load(Path(config_folder(), f"{config_name}.yaml"))
-        hydra = HydraConfig.get()
-        known = [str(key) for key in config if key in file or key in hydra.runtime.choices]
-        typed = [str(text) for text in hydra.overrides.task]
+        known = file_keys(config_name)
+        typed = [str(text) for text in HydraConfig.get().overrides.task]
         added = {text.lstrip("+").partition("=")[0]: text for text in typed if text[0] == "+"}
         new = {key: text for key, text in added.items() if key.split(".")[0] not in known}
         if new or mistaken():
@@ -100,6 +97,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     from sweep.cli.plain import (
         HYDRA_ERRORS,
         config_folder,
+        file_keys,
         main_options,
         raised_by_hydra,
         register,
@@ -113,7 +111,7 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     folder = config_folder()
     main = hydra.main(config_path=folder, config_name=config_name, **main_options())
-    arguments.read(sys.argv[1:])
+    arguments.read(sys.argv[1:], file_keys(config_name))
     try:
         while True:
             sys.argv[1:] = arguments.hydra_arguments(folder, grid=config_name == "config")

@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hydra.core.override_parser.types import OverrideType
 from hydra.errors import OverrideParseException
 
 from sweep import console
 from sweep.checks import valid_text, without_password
 from sweep.cli.axes import create_parser
 from sweep.cli.overrides import doubled_keys, key_of, lost_numbers
-from sweep.cli.plain import one_sentence
+from sweep.cli.plain import no_such_top_key, one_sentence
 from sweep.errors import ConfigError, SweepError
 
 if TYPE_CHECKING:
@@ -113,10 +114,15 @@ def wrong_groups() -> set[str]:
     return found | {"data", "network", "trainer"} if "experiment" in found else found
 
 
+def named_key(error: Exception) -> str | None:
+    """Return the key of the override that an error of Hydra is about, if it names one."""
+    found = NAMED.search(str(error))
+    return next(filter(None, found.groups()), None) if found else None
+
+
 def leave_out(error: Exception) -> bool:
     """Leave out the overrides that an error of Hydra names; return whether there are any."""
-    found = NAMED.search(str(error))
-    key = next(filter(None, found.groups()), None) if found else None
+    key = named_key(error)
     wrong = [one for one in _typed.overrides if key_of(str(one.input_line)) == key]
     if wrong:
         _leave_out(one_sentence(error), *(str(one.input_line) for one in wrong))
@@ -138,11 +144,12 @@ def _leave_out(message: str, *overrides: str) -> None:
     _typed.overrides = [one for one in _typed.overrides if one.input_line not in overrides]
 
 
-def read(words: Sequence[str]) -> None:
+def read(words: Sequence[str], known: Collection[str]) -> None:
     """Parse this command's words, and collect their mistakes.
 
     These are dashes before a key, blanks in a list of values, bytes that are no UTF-8, texts that
-    cannot be parsed, numbers beyond double precision and doubled keys.
+    cannot be parsed, numbers beyond double precision, doubled keys, and top-level keys that are not
+    `known`, unless configuration files of the user's may have them.
     """
     global _typed
     _typed = _Typed(words)
@@ -162,6 +169,13 @@ def read(words: Sequence[str]) -> None:
             found = [f"{typed}: {advice}, {''.join([text, *more])}."]
         for message in found:
             _leave_out(message, text)
+    completion = any(_names(flag, ("--shell-completion", "-sc")) for flag in _typed.flags)
+    for override in [] if completion or config_flags() else typed_overrides():
+        key = override.key_or_group
+        if key in ("experiment", "hydra.searchpath"):
+            break
+        if key.isidentifier() and key not in known and override.type is OverrideType.CHANGE:
+            _leave_out(no_such_top_key(key, known), str(override.input_line))
     _typed.mistakes += doubled_keys(_typed.overrides)
 
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 
 from sweep import console
-from sweep.cli.arguments import command_line, wrong_groups, wrong_overrides
+from sweep.cli.arguments import command_line, named_key, wrong_groups, wrong_overrides
 from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
 from sweep.cli.overrides import PARAMS, describes_run, key_of, run_keys
-from sweep.cli.plain import added_keys, collect_errors, unread_keys
+from sweep.cli.plain import HYDRA_ERRORS, added_keys, collect_errors, unread_keys
 from sweep.cli.points import Condition, conditions, points_of
 from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
@@ -179,10 +179,19 @@ class Planner:
             reasons.update([] if met is None else [f"where {met}"])
             return met is not None
 
+        wrong: set[str | None] = set()  # overrides, or keys, that Hydra raised an error for
         for point in grid:
+            if not wrong.isdisjoint([*point, *map(key_of, point)]):
+                continue
             number = first_job + len(cells)
             with collect_errors(problems):
-                values, choices = self.composer.compose([*point, self.parent], number)
+                try:
+                    values, choices = self.composer.compose([*point, self.parent], number)
+                except HYDRA_ERRORS as error:
+                    key = named_key(error)
+                    all_values = str(error).startswith("Could not override")
+                    wrong.update([key] if all_values else [o for o in point if key_of(o) == key])
+                    raise
                 found = {axis: _found(axis, values, choices) for axis in axes}
                 unknown = found.get("rule", "") is None  # the network's own, resolved below
                 if left_out(found, rule=not unknown):

@@ -69,6 +69,13 @@ def config_folder() -> str:
     return str(inside if inside.is_dir() else package.parent / "conf")
 
 
+def file_keys(config_name: str) -> list[str]:
+    """Return the top-level keys and the groups of a primary configuration file."""
+    text = Path(config_folder(), f"{config_name}.yaml").read_text("utf-8")
+    keys = re.findall(r"^(?:  - )?(\w+):", text, re.MULTILINE)
+    return [*(key for key in keys if key != "defaults"), "hydra"]
+
+
 def register() -> None:
     """Register the OmegaConf resolvers; may be called repeatedly."""
     # OmegaConf 2.3 has `register_resolver` too, but it is the legacy function from before 2.1.
@@ -194,11 +201,15 @@ def _unknown_key(key: str, error: BaseException) -> str:
         if above == "trainer" and own and message.endswith("."):
             return f"{message[:-1]}; add an argument to its file, or write +{name}=VALUE."
         return message
-    known = [key for key in keys if key not in ("hydra", "parent")]
-    if "lr" in known:
-        known.append("experiment")  # a group of presets, which leaves no node
-    hint = did_you_mean(missing, known) or "; --help lists those that exist."
-    return f"{missing}: there is no such key{hint}"
+    # a preset leaves no node
+    return no_such_top_key(missing, [*keys, "experiment"] if "lr" in keys else keys)
+
+
+def no_such_top_key(key: str, known: Iterable[str]) -> str:
+    """Return the message for an unknown top-level key."""
+    public = [name for name in known if name not in ("hydra", "parent")]
+    hint = did_you_mean(key, public) or "; --help lists those that exist."
+    return f"{key}: there is no such key{hint}"
 
 
 def _unknown_option(group: str, word: str, text: str) -> str:

@@ -76,10 +76,8 @@ class Tracking(Group):
 
     @property
     def address(self) -> str:
-        """MLflow's tracking URI; `MLFLOW_TRACKING_URI` is the default of a server's."""
-        if self.kind == "local":
-            return f"sqlite:///{self.database}"
-        return self.uri or os.environ.get("MLFLOW_TRACKING_URI", "")
+        """MLflow's tracking URI; empty for a server that is not named."""
+        return f"sqlite:///{self.database}" if self.kind == "local" else self.uri or ""
 
     @property
     def location(self) -> str:
@@ -159,4 +157,6 @@ def settings(config: Mapping[str, Any], cwd: Path) -> Settings:
     found = validated(Settings, config)
     outputs = (cwd / found.outputs).resolve()
     tracking = found.tracking.model_copy(update={"outputs": outputs})
+    if tracking.kind == "server" and not tracking.uri:  # read once: training code may set it
+        tracking = tracking.model_copy(update={"uri": os.environ.get("MLFLOW_TRACKING_URI")})
     return found.model_copy(update={"outputs": outputs, "tracking": tracking})

@@ -183,6 +183,12 @@ def test_axis_that_hydra_cannot_compose_is_refused(axis: str, told: str, tmp_pat
     refused(["-m", axis], [told], tmp_path)
 
 
+def test_wrong_axis_is_refused_without_composing_each_of_its_points(tmp_path: Path) -> None:
+    ended = run_here(["-m", "network.layrs=range(20000)"], tmp_path)  # by Hydra it takes 15 minutes
+    assert ended.code == 2, ended
+    assert ended.err == "sweep: network.layrs: there is no such key; did you mean 'layers'?\n"
+
+
 def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
     ended = run_here(["-m", "lr=-1,0.1,nan", "iters=0,1"], tmp_path)
     assert ended.code == 2
