@@ -55,13 +55,13 @@ def export(config: DictConfig) -> None:
     the store cannot be read or ``to`` cannot be written.
     """
     from sweep import console
-    from sweep.cli.plain import plain_values
+    from sweep.cli.hydra_config import to_container
     from sweep.config.settings import Tracking, settings
     from sweep.errors import ConfigError, StoreError
     from sweep.tracking import read
     from sweep.tracking.store import open_store
 
-    plain = plain_values(config)
+    plain = to_container(config)
     options = settings(plain, Path.cwd())
     store = open_store(options.tracking, mode="read")
     sweep = read.find_sweep(store, str(plain["sweep"]))

@@ -35,12 +35,12 @@ def list_sweeps(config: DictConfig) -> None:
     Raises NotFoundError if there is no store, StoreError if it cannot be read.
     """
     from sweep import console
-    from sweep.cli.plain import plain_values
+    from sweep.cli.hydra_config import to_container
     from sweep.config.settings import settings
     from sweep.tracking import read
     from sweep.tracking.store import open_store
 
-    given = plain_values(config)
+    given = to_container(config)
     if every := given["tracking"]["experiment"] is None:
         del given["tracking"]["experiment"]
     tracking = settings(given, Path.cwd()).tracking

@@ -28,7 +28,7 @@ def predict(config: DictConfig) -> None:
     read or the file cannot be written.
     """
     from sweep import console
-    from sweep.cli.plain import plain_values
+    from sweep.cli.hydra_config import to_container
     from sweep.config.models import Data
     from sweep.config.settings import settings
     from sweep.config.validation import validated
@@ -39,7 +39,7 @@ def predict(config: DictConfig) -> None:
 
     if config.data.get("file") is None:
         raise ConfigError("data.file: name the file with the new rows, as data.file=new.csv.")
-    plain = plain_values(config)
+    plain = to_container(config)
     data = validated(Data, plain["data"], "data").without_unset()
     if data["missing"] not in (None, "drop"):
         raise ConfigError(

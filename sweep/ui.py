@@ -41,11 +41,11 @@ QUIET = {
 def ui(config: DictConfig) -> None:
     """Serve the store of the sweep given by ``sweep=ID|last`` until a signal arrives."""
     from sweep import console
-    from sweep.cli.plain import plain_values
+    from sweep.cli.hydra_config import to_container
     from sweep.config.settings import settings
     from sweep.engine.signals import stop_on_signals
 
-    plain = plain_values(config)
+    plain = to_container(config)
     options = settings(plain, Path.cwd())
     tracking, wanted = options.tracking, str(plain["sweep"])
     with stop_on_signals() as stop:

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep.cli.compose import Composer
-from sweep.cli.plain import UNCHECKED, register
+from sweep.cli.hydra_config import UNCHECKED, register
 from tests.processes import ROOT
 
 FILES = {

@@ -141,7 +141,7 @@ def compose(primary: str, overrides: list[str]) -> object:
     from hydra import compose, initialize_config_dir
     from omegaconf import OmegaConf
 
-    from sweep.cli.plain import register
+    from sweep.cli.hydra_config import register
 
     register()
     with initialize_config_dir(str(CONF), version_base="1.3"):

@@ -73,12 +73,13 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
         from hydra.core.hydra_config import HydraConfig
 
         from sweep.cli.arguments import mistaken
-        from sweep.cli.plain import file_keys, unread
+        from sweep.cli.hydra_config import file_keys
+        from sweep.cli.messages import unread
         from sweep.errors import ConfigError
 
         known = file_keys(config_name)
-        typed = [str(text) for text in HydraConfig.get().overrides.task]
-        added = {text.lstrip("+").partition("=")[0]: text for text in typed if text[0] == "+"}
+        given = [str(text) for text in HydraConfig.get().overrides.task]
+        added = {text.lstrip("+").partition("=")[0]: text for text in given if text[0] == "+"}
         new = {key: text for key, text in added.items() if key.split(".")[0] not in known}
         if new or mistaken():
             raise ConfigError(*(unread(key, text, known) for key, text in new.items()))
@@ -94,14 +95,8 @@ def command(task: Callable[[DictConfig], Any], config_name: str) -> int:
     import hydra
 
     from sweep.cli import arguments
-    from sweep.cli.plain import (
-        HYDRA_ERRORS,
-        config_folder,
-        file_keys,
-        main_options,
-        raised_by_hydra,
-        register,
-    )
+    from sweep.cli.hydra_config import config_folder, file_keys, main_options, register
+    from sweep.cli.messages import HYDRA_ERRORS, raised_by_hydra
     from sweep.engine.signals import Interrupted
     from sweep.errors import NotFoundError, StoreError, SweepError
 

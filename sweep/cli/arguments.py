@@ -19,8 +19,8 @@ from hydra.errors import OverrideParseException
 from sweep import console
 from sweep.checks import valid_text, without_password
 from sweep.cli.axes import create_parser
+from sweep.cli.messages import no_such_top_key, one_sentence
 from sweep.cli.overrides import doubled_keys, key_of, lost_numbers
-from sweep.cli.plain import no_such_top_key, one_sentence
 from sweep.errors import ConfigError, SweepError
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ NAMED = re.compile(
 
 
 @dataclass
-class _Typed:
+class _Command:
     words: Sequence[str] = ()
     overrides: list[Override] = field(default_factory=list)  # without those that are wrong
     flags: list[str] = field(default_factory=list)
@@ -64,19 +64,19 @@ class _Typed:
     mistakes: list[str] = field(default_factory=list)  # a message for each
 
 
-_typed = _Typed()
+_command = _Command()
 
 
-def typed_overrides(loader: ConfigLoader | None = None) -> list[Override]:
+def command_overrides(loader: ConfigLoader | None = None) -> list[Override]:
     """Return the overrides of this command, in order; `loader` lists group options for glob()."""
-    for override in _typed.overrides:
+    for override in _command.overrides:
         override.config_loader = loader
-    return list(_typed.overrides)
+    return list(_command.overrides)
 
 
 def command_line() -> str:
     """Return the command, quoted for a shell; passwords in addresses are removed."""
-    return shlex.join(["python", "-m", "sweep", *map(without_password, _typed.words)])
+    return shlex.join(["python", "-m", "sweep", *map(without_password, _command.words)])
 
 
 def kept(overrides: Iterable[str]) -> list[str]:
@@ -88,21 +88,21 @@ def kept(overrides: Iterable[str]) -> list[str]:
 def config_flags() -> list[str]:
     """Return this command's CONFIG_FLAGS with their values."""
     found: list[str] = []
-    for at, word in enumerate(_typed.words):
+    for at, word in enumerate(_command.words):
         name, equals, _ = word.partition("=")
         if name in CONFIG_FLAGS:
-            found += [word] if equals else _typed.words[at : at + 2]
+            found += [word] if equals else _command.words[at : at + 2]
     return found
 
 
 def mistaken() -> bool:
     """Whether an override was left out; then the command may only validate the rest."""
-    return bool(_typed.mistakes)
+    return bool(_command.mistakes)
 
 
 def wrong_overrides() -> list[str]:
     """Return the overrides that were left out."""
-    return _typed.wrong
+    return _command.wrong
 
 
 def wrong_groups() -> set[str]:
@@ -110,7 +110,7 @@ def wrong_groups() -> set[str]:
 
     Without them their values, and whether groups fit together, cannot be judged.
     """
-    found = {re.split(r"[./]", key_of(text))[0] for text in _typed.wrong}
+    found = {re.split(r"[./]", key_of(text))[0] for text in _command.wrong}
     return found | {"data", "network", "trainer"} if "experiment" in found else found
 
 
@@ -123,7 +123,7 @@ def named_key(error: Exception) -> str | None:
 def leave_out(error: Exception) -> bool:
     """Leave out the overrides that an error of Hydra names; return whether there are any."""
     key = named_key(error)
-    wrong = [one for one in _typed.overrides if key_of(str(one.input_line)) == key]
+    wrong = [one for one in _command.overrides if key_of(str(one.input_line)) == key]
     if wrong:
         _leave_out(one_sentence(error), *(str(one.input_line) for one in wrong))
     return bool(wrong)
@@ -134,14 +134,14 @@ def print_error(error: BaseException) -> int:
     text, code = one_sentence(error), 2
     if isinstance(error, SweepError):
         text, code = str(error), error.exit_code
-    console.error("\n".join(filter(None, [*_typed.mistakes, text])))
+    console.error("\n".join(filter(None, [*_command.mistakes, text])))
     return 2 if mistaken() else code
 
 
 def _leave_out(message: str, *overrides: str) -> None:
-    _typed.mistakes.append(message)
-    _typed.wrong += overrides
-    _typed.overrides = [one for one in _typed.overrides if one.input_line not in overrides]
+    _command.mistakes.append(message)
+    _command.wrong += overrides
+    _command.overrides = [one for one in _command.overrides if one.input_line not in overrides]
 
 
 def read(words: Sequence[str], known: Collection[str]) -> None:
@@ -151,32 +151,32 @@ def read(words: Sequence[str], known: Collection[str]) -> None:
     cannot be parsed, numbers beyond double precision, doubled keys, and top-level keys that are not
     `known`, unless configuration files of the user's may have them.
     """
-    global _typed
-    _typed = _Typed(words)
+    global _command
+    _command = _Command(words)
     parser = create_parser()
     for text, *more in _overrides(words):
         try:
             valid_text(text)
-            _typed.overrides += parser.parse_overrides([text])
-            found = lost_numbers(_typed.overrides[-1:])
+            _command.overrides += parser.parse_overrides([text])
+            found = lost_numbers(_command.overrides[-1:])
         except ConfigError as error:
             found = [str(error)]
         except OverrideParseException as error:
             found = [one_sentence(error)]
         if more:
-            typed = " ".join([text, *more])
+            whole = " ".join([text, *more])
             advice = "write values without blanks between them"
-            found = [f"{typed}: {advice}, {''.join([text, *more])}."]
+            found = [f"{whole}: {advice}, {''.join([text, *more])}."]
         for message in found:
             _leave_out(message, text)
-    completion = any(_names(flag, ("--shell-completion", "-sc")) for flag in _typed.flags)
-    for override in [] if completion or config_flags() else typed_overrides():
+    completion = any(_names(flag, ("--shell-completion", "-sc")) for flag in _command.flags)
+    for override in [] if completion or config_flags() else command_overrides():
         key = override.key_or_group
         if key in ("experiment", "hydra.searchpath"):
             break
         if key.isidentifier() and key not in known and override.type is OverrideType.CHANGE:
             _leave_out(no_such_top_key(key, known), str(override.input_line))
-    _typed.mistakes += doubled_keys(_typed.overrides)
+    _command.mistakes += doubled_keys(_command.overrides)
 
 
 def _overrides(words: Sequence[str]) -> list[list[str]]:
@@ -192,7 +192,7 @@ def _overrides(words: Sequence[str]) -> list[list[str]]:
         name, equals, value = word.partition("=")
         if not word.startswith("-"):
             if last in ("--info", "-i") and word in INFO:
-                _typed.flags.append(word)
+                _command.flags.append(word)
             elif last.endswith(",") and "=" not in word and overrides and overrides[-1][-1] is last:
                 overrides[-1].append(word.lstrip())
                 word = overrides[-1][-1]
@@ -208,9 +208,9 @@ def _overrides(words: Sequence[str]) -> list[list[str]]:
             line = f"{name.lstrip('-')}={value or 'VALUE'}"
             _leave_out(f"{word}: keys are written without dashes; write {line}.")
         else:
-            _typed.flags.append(word)  # argparse reports an unknown one
+            _command.flags.append(word)  # argparse reports an unknown one
             if not equals and _names(name, VALUED):
-                _typed.flags += rest[:1]
+                _command.flags += rest[:1]
                 del rest[:1]
         last = word
     return overrides
@@ -223,13 +223,13 @@ def _names(name: str, flags: Sequence[str]) -> bool:
 
 def _sweeps(folder: str) -> bool:
     """Whether the command is a sweep, by `hydra.mode`, ``-m``, `resume` or its preset."""
-    lines = [str(override.input_line) for override in _typed.overrides]
+    lines = [str(override.input_line) for override in _command.overrides]
     values = {key_of(text): text.partition("=")[2] for text in lines}
     if "hydra.mode" in values:
         return values["hydra.mode"] == "MULTIRUN"
-    if "-m" in _typed.flags or "--multirun" in _typed.flags:
+    if "-m" in _command.flags or "--multirun" in _command.flags:
         return True
-    if "-r" in _typed.flags or "--run" in _typed.flags:
+    if "-r" in _command.flags or "--run" in _command.flags:
         return False
     if values.get("resume", "null") not in ("null", ""):
         return True
@@ -247,11 +247,11 @@ def hydra_arguments(folder: str, *, grid: bool) -> list[str]:
     they are composed for each grid point, and may be invalid for the group's default option.
     ``hydra.mode`` is added, because Hydra 1.4 ignores a mode that a preset sets.
     """
-    shown = any(_names(flag.partition("=")[0], SHOWING) for flag in _typed.flags)
+    shown = any(_names(flag.partition("=")[0], SHOWING) for flag in _command.flags)
     sweeps = grid and not shown and _sweeps(folder)
     below = ("data.", "network.", "trainer.")
     lines = []
-    for override in typed_overrides():
+    for override in command_overrides():
         line = str(override.input_line)
         if not override.is_sweep_override():
             if not sweeps or override.is_delete() or not override.key_or_group.startswith(below):
@@ -261,4 +261,4 @@ def hydra_arguments(folder: str, *, grid: bool) -> list[str]:
     if sweeps and not any(key_of(line) == "hydra.mode" for line in lines):
         lines.append("hydra.mode=MULTIRUN")
     # the rest is validated, and nothing is shown
-    return [*lines, *(config_flags() if mistaken() else _typed.flags)]
+    return [*lines, *(config_flags() if mistaken() else _command.flags)]

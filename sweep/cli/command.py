@@ -12,12 +12,13 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
 from sweep.checks import without_password
-from sweep.cli.arguments import config_flags, kept, mistaken, typed_overrides
+from sweep.cli.arguments import command_overrides, config_flags, kept, mistaken
 from sweep.cli.compose import Composer
 from sweep.cli.dry_run import print_sweep
 from sweep.cli.grid import Planner
+from sweep.cli.hydra_config import configure_log, to_container
+from sweep.cli.messages import collect_errors
 from sweep.cli.overrides import describes_run
-from sweep.cli.plain import collect_errors, configure_log, plain_values
 from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, SINGLE, checked_settings, question_problems
 from sweep.config.models import Sweeper
@@ -53,7 +54,7 @@ def run_sweep(
     if master.resume is not None:
         if mistaken():  # what is resumed is not looked at
             raise ConfigError()
-        if resume_single(settings(plain_values(master, CONTROL_KEYS), Path.cwd())):
+        if resume_single(settings(to_container(master, CONTROL_KEYS), Path.cwd())):
             return []
     composer = Composer(loader, master)
     opening, controls = _opening(composer)
@@ -112,12 +113,14 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     problems: list[str] = []
     plan = sweeper = parent_run_id = None
     sweep_id, files = new_id(), {}
-    typed = typed_overrides(composer.loader)
-    lines = [str(one.input_line) for one in typed]
-    task = [str(one.input_line) for one in typed if not one.is_hydra_override()]
+    overrides = command_overrides(composer.loader)
+    lines = [str(one.input_line) for one in overrides]
+    task = [str(one.input_line) for one in overrides if not one.is_hydra_override()]
     options = checked_settings(master, Path.cwd(), problems)
     problems += [
-        f"{one.input_line}: {SINGLE['parent']}." for one in typed if one.key_or_group == "parent"
+        f"{one.input_line}: {SINGLE['parent']}."
+        for one in overrides
+        if one.key_or_group == "parent"
     ]
     with collect_errors(problems):
         node = OmegaConf.to_container(master.hydra.sweeper, resolve=True)
@@ -129,7 +132,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
         with read_write(master.hydra.overrides):
             master.hydra.overrides.task = task  # `arguments.hydra_arguments` removed some
         with collect_errors(problems):
-            plan = Planner(composer, sweeper, typed, problems).plan()
+            plan = Planner(composer, sweeper, overrides, problems).plan()
             plan = replace(plan, kept={"overrides": kept(lines), "skip": sweeper.skip})
         files = {
             "multirun.yaml": without_password(OmegaConf.to_yaml(master)),
@@ -141,9 +144,9 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
         _set_parent(master, sweep_id)
         with collect_errors(problems):
             added = settings_of(document, master, kept(lines))
-            options = settings(plain_values(master, CONTROL_KEYS), Path.cwd())
+            options = settings(to_container(master, CONTROL_KEYS), Path.cwd())
             task = [*(text for text in added if not text.lstrip("+~").startswith("hydra.")), *task]
-            planner = Planner(composer, sweeper, typed, problems)
+            planner = Planner(composer, sweeper, overrides, problems)
             plan = resumed_plan(planner, options, document)
     if options is not None and plan is not None:
         specs = [cell.spec for cell in plan.cells]

@@ -20,7 +20,7 @@ from hydra.core.override_parser.types import Override, OverrideType, ValueType
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from sweep.cli.plain import plain_values
+from sweep.cli.hydra_config import to_container
 
 KEPT = 32  # cached compositions
 
@@ -145,16 +145,16 @@ class _Base:
         self.choices = _choices(config)
         self.task = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
         OmegaConf.copy_cache(from_config=config, to_config=self.task)
-        self._written = plain_values(self.task, resolve=False)
+        self._written = to_container(self.task, resolve=False)
         self.reads_hydra = READS_HYDRA.search(str(self._written)) is not None
-        self._plain = "${" not in str(self._written) and not _is_typed(self.task)
+        self._literal = "${" not in str(self._written) and not _is_structured(self.task)
 
     def with_values(self, overrides: Sequence[Override]) -> dict[str, Any]:
         """Return the values of a point; OmegaConf is used only if there are interpolations."""
-        if not self._plain or any("${" in str(one.value()) for one in overrides):
+        if not self._literal or any("${" in str(one.value()) for one in overrides):
             for one in overrides:
                 OmegaConf.update(self.task, one.key_or_group, one.value(), merge=True)
-            return plain_values(self.task)
+            return to_container(self.task)
         values = deepcopy(self._written)
         for one in overrides:
             *above, last = one.key_or_group.split(".")
@@ -165,13 +165,13 @@ class _Base:
         return values
 
 
-def _is_typed(node: Any) -> bool:
+def _is_structured(node: Any) -> bool:
     """Whether `node` contains a structured configuration, whose fields convert values."""
     if isinstance(node, DictConfig):
         if OmegaConf.get_type(node) is not dict:
             return True
         keys = [key for key in node if not OmegaConf.is_missing(node, key)]
-        return any(_is_typed(node[key]) for key in keys if OmegaConf.is_config(node[key]))
+        return any(_is_structured(node[key]) for key in keys if OmegaConf.is_config(node[key]))
     return False
 
 
@@ -197,6 +197,6 @@ def _in_job(config: DictConfig) -> dict[str, Any]:
         with read_write(config.hydra.runtime), open_dict(config.hydra.runtime):
             config.hydra.runtime.output_dir = os.path.abspath(folder)
         hydra_config.set_config(config)
-        return plain_values(config)
+        return to_container(config)
     finally:
         hydra_config.cfg = before

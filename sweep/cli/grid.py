@@ -15,8 +15,8 @@ from sweep import console
 from sweep.cli.arguments import command_line, named_key, wrong_groups, wrong_overrides
 from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
 from sweep.cli.compose import Composer
+from sweep.cli.messages import HYDRA_ERRORS, added_keys, collect_errors, unread_keys
 from sweep.cli.overrides import PARAMS, describes_run, key_of, run_keys
-from sweep.cli.plain import HYDRA_ERRORS, added_keys, collect_errors, unread_keys
 from sweep.cli.points import Condition, conditions, points_of
 from sweep.config.run import run_spec, value_of
 from sweep.engine.plan import Cell, Plan, unique
@@ -36,12 +36,12 @@ class Planner:
     """Build the grid points of one sweep; error messages are collected in `problems`.
 
     `sweeper` has the configured axes, points and conditions; overrides of the command line
-    (`typed`) replace its axes.
+    (`command`) replace its axes.
     """
 
     composer: Composer
     sweeper: Sweeper
-    typed: Sequence[Override]
+    command: Sequence[Override]
     problems: list[str] = field(default_factory=list)
     seed: int | None = None  # of a resumed sweep, from which its points are drawn
 
@@ -53,10 +53,10 @@ class Planner:
         problems = self.problems
         with collect_errors(problems):
             _check_folder(Path(str(self.composer.master.hydra.sweep.dir)))
-        named = {one.key_or_group.removeprefix(PARAMS) for one in self.typed}
+        named = {one.key_or_group.removeprefix(PARAMS) for one in self.command}
         by_default = self.composer.master.hydra.runtime.choices.get("experiment") == "none"
         # The default grid is for the notebook's problem only; listed points replace it.
-        ours = _leaves_problem(self.typed)
+        ours = _leaves_problem(self.command)
         lines = [
             f"{key}={value}"
             for key, value in (self.sweeper.params or {}).items()
@@ -67,7 +67,7 @@ class Planner:
         with collect_errors(problems):
             configured = parse(self.composer.loader, lines)
         keys = {override.key_or_group for override in configured}
-        overrides = self.sound([*configured, *self.typed])
+        overrides = self.sound([*configured, *self.command])
         with collect_errors(problems):
             overrides += self._fold_axis(overrides)
         grid, axes = self.lines(overrides, keys)

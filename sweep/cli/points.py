@@ -18,8 +18,8 @@ from yaml import MarkedYAMLError
 
 from sweep.checks import did_you_mean, written
 from sweep.cli.axes import override_problems, parse, quoted
+from sweep.cli.messages import collect_errors
 from sweep.cli.overrides import run_keys
-from sweep.cli.plain import collect_errors
 from sweep.config.spec import shown
 from sweep.errors import ConfigError
 
@@ -51,7 +51,7 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
                 if not isinstance(key, str) or not run_keys([key]):
                     problems.append(f"{where}: {key} does not describe a run; leave it out.")
                     continue
-                line = f"{key}={_typed(value)}"
+                line = f"{key}={_as_override_value(value)}"
                 if line not in parsed:
                     override = parse(loader, [line])[0]
                     parsed[line] = override, override_problems(override, base)
@@ -109,7 +109,7 @@ def _rows(path: Path, where: str) -> list[tuple[str, Mapping[str, list[str]]]]:
     return points
 
 
-def _typed(value: Any) -> str:
+def _as_override_value(value: Any) -> str:
     """Return a value of an entry in the syntax of the command line."""
     if isinstance(value, list):
         texts = ",".join(written(one, quoted) for one in value)

@@ -15,8 +15,8 @@ from sweep import console
 from sweep.cli.arguments import command_line, config_flags, kept
 from sweep.cli.axes import grid_of, parse
 from sweep.cli.grid import Planner
+from sweep.cli.messages import HYDRA_ERRORS, one_sentence
 from sweep.cli.overrides import key_of, run_keys
-from sweep.cli.plain import HYDRA_ERRORS, one_sentence
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
@@ -86,14 +86,14 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     (`document`). Raises ConfigError if the current configuration would change the numbers of a
     stored grid point, or if a new one is invalid.
     """
-    typed = planner.sound(planner.typed)
+    given = planner.sound(planner.command)
     if planner.problems:
         raise ConfigError(*planner.problems)
     stored, base = document["cells"], Path(document["base"])
     changed = []
     specs: dict[int, RunSpec] = {}
     mended: dict[int, RunSpec] = {}
-    targets = [override for override in typed if override.key_or_group == TARGET]
+    targets = [override for override in given if override.key_or_group == TARGET]
     allowed = {line for point in grid_of(targets, Path()) for line in point}
     for index, cell in enumerate(stored):
         lines = [*cell["overrides"], planner.parent]
@@ -131,7 +131,7 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     known = {text for cell in stored for text in cell["overrides"]}
     named = [
         override
-        for override in typed
+        for override in given
         if run_keys([override.key_or_group]) and _as_stored(override) not in known  # adds nothing
     ]
     if not named and planner.sweeper.points is None:

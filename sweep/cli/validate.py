@@ -13,21 +13,16 @@ from omegaconf import DictConfig, OmegaConf, read_write
 
 from sweep.checks import did_you_mean, invalid_value
 from sweep.cli.arguments import (
+    command_overrides,
     mistaken,
     print_error,
-    typed_overrides,
     wrong_groups,
     wrong_overrides,
 )
 from sweep.cli.compose import INTERPOLATION
+from sweep.cli.hydra_config import to_container
+from sweep.cli.messages import HYDRA_ERRORS, added_keys, collect_errors, unread_keys
 from sweep.cli.overrides import run_keys
-from sweep.cli.plain import (
-    HYDRA_ERRORS,
-    added_keys,
-    collect_errors,
-    plain_values,
-    unread_keys,
-)
 from sweep.config.run import run_spec
 from sweep.config.settings import Settings, settings
 from sweep.config.spec import CONTROL_KEYS, RunSpec
@@ -57,7 +52,7 @@ def checked_settings(config: DictConfig, base: Path, problems: list[str]) -> Set
     """
     options = None
     with collect_errors(problems):
-        options = settings(plain_values(config, CONTROL_KEYS), base)
+        options = settings(to_container(config, CONTROL_KEYS), base)
     launcher = config.hydra.launcher
     with collect_errors(problems):
         if launcher.get("_target_") == LAUNCHER:
@@ -118,7 +113,7 @@ def checked_run(config: DictConfig) -> tuple[RunSpec, Settings]:
         raise ConfigError()
     from hydra.core.hydra_config import HydraConfig
 
-    values, runtime = plain_values(config), HydraConfig.get().runtime
+    values, runtime = to_container(config), HydraConfig.get().runtime
     base, keys = Path(runtime.cwd), run_keys(map(str, HydraConfig.get().overrides.task))
     return run_spec(values, dict(runtime.choices), base, keys), settings(values, base)
 
@@ -130,7 +125,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
     problems: list[str] = []
     spec = None
     with collect_errors(problems):
-        values, choices = plain_values(config), dict(config.hydra.runtime.choices)
+        values, choices = to_container(config), dict(config.hydra.runtime.choices)
         read = [*INTERPOLATION.findall(str(raw)), *wrong_overrides()]
         problems += unread_keys(added_keys(values, choices, overrides), read)
         spec = run_spec(values, choices, base, run_keys(overrides), wrong_groups())
@@ -144,7 +139,7 @@ def _check_single(config: DictConfig) -> tuple[RunSpec, Settings]:
             **{f"budget.{name}": value for name, value in options.budget},
             **{
                 one.key_or_group: one.get_value_element_as_str()
-                for one in typed_overrides()
+                for one in command_overrides()
                 if one.key_or_group.startswith("hydra.sweeper.")
             },
         }

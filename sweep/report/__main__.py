@@ -24,13 +24,13 @@ def report(config: DictConfig) -> None:
     from hydra.core.hydra_config import HydraConfig
 
     from sweep import console
-    from sweep.cli.plain import plain_values
+    from sweep.cli.hydra_config import to_container
     from sweep.config.settings import settings
     from sweep.report.build import build_comparison, build_report
     from sweep.tracking import locks, read
     from sweep.tracking.store import open_store
 
-    plain = plain_values(config)
+    plain = to_container(config)
     options = settings(plain, Path(HydraConfig.get().runtime.cwd))
     wanted = _compared(plain["compare"]) or [str(plain["sweep"])]
     open_store(options.tracking, mode="read")  # NotFoundError if there is no store

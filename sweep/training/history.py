@@ -92,18 +92,18 @@ class History:
         self.seconds = part.seconds
         if part.initial is not None:
             self._initial = part.initial
-        endings = [ending for snapshot in part.snapshots for ending in self._endings(snapshot)]
+        ended = [one for snapshot in part.snapshots for one in self._ended(snapshot)]
         self._print(part.printed)
         if part.state is not None:
             self.saved = replace(part.state, printed=self.printed)
-        return (self._result(*ending) for ending in endings)
+        return (self._result(*one) for one in ended)
 
     def _print(self, text: str) -> None:
         room = MOST_PRINTED - len(self.printed)
         if text and room >= 0:
             self.printed += text[:room] + (LEFT_OUT if len(text) > room else "")
 
-    def _endings(self, at_end: Snapshot) -> Iterator[tuple[int, str, Snapshot, str]]:
+    def _ended(self, at_end: Snapshot) -> Iterator[tuple[int, str, Snapshot, str]]:
         """Yield (iterations, outcome, snapshot, output) of each run that a snapshot ends."""
         self._print(at_end.printed)
         marks = at_end.marks

@@ -28,7 +28,7 @@ def verify(config: DictConfig) -> None:
 
     Raises RunFailed if values differ, NotFoundError if there is no such store, sweep or run.
     """
-    from sweep.cli.plain import plain_values
+    from sweep.cli.hydra_config import to_container
     from sweep.config.settings import settings
     from sweep.engine.signals import stop_on_signals
     from sweep.errors import RunFailed
@@ -37,7 +37,7 @@ def verify(config: DictConfig) -> None:
     from sweep.tracking.store import open_store
     from sweep.verify.check import foreign, named, prepared, totals, trajectories, verdicts
 
-    plain = plain_values(config, ("sweep", "run", "outputs", "tracking"))
+    plain = to_container(config, ("sweep", "run", "outputs", "tracking"))
     store = open_store(settings(plain, Path.cwd()).tracking, mode="read")
     sweep, plan, runs = named(store, str(plain["sweep"]), plain["run"])
     base = store.tracking.outputs / str(plan.get("base") or Path.cwd())

@@ -13,7 +13,7 @@ import pytest
 from hydra.errors import HydraException
 
 from sweep.cli.axes import grid_of, parse
-from sweep.cli.plain import one_sentence
+from sweep.cli.messages import one_sentence
 from sweep.cli.points import points_of
 from sweep.errors import ConfigError
 from tests.commands import plan_of, run_here

@@ -19,7 +19,7 @@ EXAMPLES = ROOT / "examples"
 
 def spec_of(folder: Path, *overrides: str, base: Path | None = None) -> RunSpec:
     """Return the run that `python -m sweep --config-dir FOLDER OVERRIDES` describes."""
-    from sweep.cli.plain import register
+    from sweep.cli.hydra_config import register
 
     register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):

@@ -1,94 +1,30 @@
-"""Hydra's configuration as plain values, its errors as messages; differences of 1.3 and 1.4."""
+"""Errors of Hydra and OmegaConf, and keys that nothing reads, as one-line messages."""
 
 from __future__ import annotations
 
 import re
 import shlex
 import traceback
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any
 
 import hydra
 import omegaconf
-from hydra import utils
-from hydra.core import utils as utils_of_jobs
 from hydra.errors import HydraException, OverrideParseException
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from sweep.checks import did_you_mean, no_such_key
 from sweep.config.spec import BUILT_IN, CONTROL_KEYS, RUN_KEYS
-from sweep.engine.plan import new_id
 from sweep.errors import ConfigError
-
-UNCHECKED: Any = getattr(utils, "UNSAFE_DISABLE_EXECUTION_CHECKS", None)
-"""Hydra 1.4's setting that allows any ``_target_``; None under 1.3."""
 
 HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 
 TOOLS = ("export", "list", "predict", "report", "ui", "verify")
 
 OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra")
-
-
-def main_options() -> dict[str, Any]:
-    """Return options of ``hydra.main`` that depend on Hydra's version.
-
-    1.4 restricts ``_target_``; here any is allowed, as the configuration is the user's code.
-    """
-    return {"version_base": "1.3"} if UNCHECKED is None else {"execution_whitelist": UNCHECKED}
-
-
-def configure_log(config: Any, verbose: Any) -> None:
-    """Configure the log as Hydra does before a job."""
-    more = {} if UNCHECKED is None else {"execution_whitelist": UNCHECKED}
-    utils_of_jobs.configure_log(config, verbose, **more)
-
-
-def plain_values(
-    config: DictConfig, keys: Collection[str] | None = None, *, resolve: bool = True
-) -> dict[str, Any]:
-    """Return the values of `keys` (default: all but the node `hydra`).
-
-    Raises OmegaConfBaseException if an interpolation cannot be resolved.
-    """
-    chosen = [str(key) for key in config if str(key) != "hydra"] if keys is None else list(keys)
-    part = config if len(chosen) == len(config) else OmegaConf.masked_copy(config, chosen)
-    plain = OmegaConf.to_container(part, resolve=resolve)
-    assert isinstance(plain, dict)
-    return {str(key): value for key, value in plain.items()}
-
-
-def config_folder() -> str:
-    """Return the absolute path of ``conf``: in a wheel inside the package, else beside it."""
-    package = Path(__file__).resolve().parents[1]
-    inside = package / "conf"
-    return str(inside if inside.is_dir() else package.parent / "conf")
-
-
-def file_keys(config_name: str) -> list[str]:
-    """Return the top-level keys and the groups of a primary configuration file."""
-    text = Path(config_folder(), f"{config_name}.yaml").read_text("utf-8")
-    keys = re.findall(r"^(?:  - )?(\w+):", text, re.MULTILINE)
-    return [*(key for key in keys if key != "defaults"), "hydra"]
-
-
-def register() -> None:
-    """Register the OmegaConf resolvers; may be called repeatedly."""
-    # OmegaConf 2.3 has `register_resolver` too, but it is the legacy function from before 2.1.
-    name = "register_new_resolver" if UNCHECKED is None else "register_resolver"
-    add: Any = getattr(OmegaConf, name)
-    add("sweep_new_id", new_id, use_cache=True, replace=True)
-    add("sweep_job_folder", _job_folder, replace=True)
-    add("sweep_conf", config_folder, replace=True)  # presets refer to data files there
-
-
-def _job_folder(output_subdir: Any, number: Any, chdir: Any = False) -> str:
-    """Return a separate folder for a job that writes files or changes directory, else ``.``."""
-    return "." if output_subdir is None and not chdir else str(number)
 
 
 def raised_by_hydra(error: BaseException) -> bool:
@@ -191,8 +127,8 @@ def _unknown_key(key: str, error: BaseException) -> str:
     above, _, missing = name.rpartition(".")
     group = above.split(".")[0]
     if above and isinstance(node, DictConfig) and not keys:
-        typed = re.search(r"To append to your config use \+(.*)", str(error))
-        line = typed[1] if typed and group != "hydra" else f"{name}=VALUE"
+        advice = re.search(r"To append to your config use \+(.*)", str(error))
+        line = advice[1] if advice and group != "hydra" else f"{name}=VALUE"
         plus = "+" if group == "hydra" else "++"
         return f"{name}: there is no such key yet; add it with {plus}{line}."
     if above:
