@@ -8,7 +8,7 @@ import re
 import shlex
 import signal
 import sys
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -94,12 +94,11 @@ def store_arguments(options: Settings) -> list[str]:
     return words
 
 
-def ending_lines(options: Settings, sweep_id: str, links: Mapping[str, str]) -> list[str]:
-    """Return the lines a sweep prints when it ends: the command for the UI, and the link."""
-    link = f"{page_address(options)}{links['compare']}"
-    if options.tracking.kind != "local":
-        return [f"Compare:     {link}"]
-    return [f"Compare:     {show_command(options, sweep_id)}", f"  serves     {link}"]
+def compare_line(options: Settings, sweep_id: str, link: str | None) -> str:
+    """Return the line with the command that serves a sweep's page, or its link on a server."""
+    served = options.tracking.kind != "local" and link is not None
+    where = f"{page_address(options)}{link}" if served else show_command(options, sweep_id)
+    return f"Compare:     {where}"
 
 
 def run_pages(options: Settings, experiment_id: str) -> str:
@@ -211,7 +210,7 @@ def single_interrupted(signum: int, how: str) -> None:
     error(f"Ended by {name}: the run was not done and {how}; a sweep (-m) can be resumed.")
 
 
-def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
+def sweep_ended(report: Report, sweep: Sweep, seconds: float, link: str | None) -> None:
     """Print the table of final errors, failures, the best run and the next commands."""
     echo()
     if (found := report.final_error) is not None:
@@ -225,15 +224,16 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float) -> None:
         begun = f" ({sweep.cut_off} begun)" if sweep.cut_off else ""
         runs = f"{sweep.left_over} of {len(sweep.plan.cells)} runs{begun}"
         echo(f"The budget is spent; not done: {runs}; go on with: {resume_command(sweep)}")
-    report_built(report, sweep.options)
+    report_built(report, sweep.options, sweep.id, link)
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
     echo(f"Done in {seconds:.1f} s{estimated}.")
 
 
-def report_built(report: Report, options: Settings) -> None:
-    """Print a report's headline, its path and the command that opens the MLflow UI."""
+def report_built(report: Report, options: Settings, sweep_id: str, link: str | None = None) -> None:
+    """Print a report's headline and path, and what shows the runs in MLflow."""
     echo(report.headline)
     echo(f"Report:      {os.path.relpath(report.folder / 'index.html')}")
+    echo(compare_line(options, sweep_id, link))
     echo(f"MLflow UI:   {ui_command(options)}")
 
 

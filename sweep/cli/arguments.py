@@ -10,6 +10,7 @@ import re
 import shlex
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,6 +35,9 @@ SHOWING = (
     *("--cfg", "-c"),
 )
 FLAGS = (*VALUED, *SHOWING, "--resolve", "--run", "-r", "--multirun", "-m")
+
+SWITCHES = ("dry_run", "fail_fast", "reuse")
+"""Keys that are true or false."""
 
 INFO = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
@@ -154,7 +158,7 @@ def read(words: Sequence[str], known: Collection[str]) -> None:
     global _command
     _command = _Command(words)
     parser = create_parser()
-    for text, *more in _overrides(words):
+    for text, *more in _overrides(words, known):
         try:
             valid_text(text)
             _command.overrides += parser.parse_overrides([text])
@@ -176,10 +180,11 @@ def read(words: Sequence[str], known: Collection[str]) -> None:
             break
         if key.isidentifier() and key not in known and override.type is OverrideType.CHANGE:
             _leave_out(no_such_top_key(key, known), str(override.input_line))
-    _command.mistakes += doubled_keys(_command.overrides)
+    for message, texts in doubled_keys(_command.overrides).items():
+        _leave_out(message, *texts)
 
 
-def _overrides(words: Sequence[str]) -> list[list[str]]:
+def _overrides(words: Sequence[str], known: Collection[str]) -> list[list[str]]:
     """Return the overrides of a command line, each with the words after a comma; note the flags.
 
     Hydra's argparse does not accept flags between overrides.
@@ -198,17 +203,21 @@ def _overrides(words: Sequence[str]) -> list[list[str]]:
                 word = overrides[-1][-1]
             else:
                 overrides.append([word])
-        elif re.match(r"--?[a-z_][\w.]*$", name) and not _names(name, FLAGS):
+        elif (key := name.lstrip("-").replace("-", "_")) in known or not _names(name, FLAGS):
             if not equals and rest and not re.search("^-|=", rest[0]):
                 value = rest.pop(0)
                 word = f"{word} {value}"
             while value.endswith(",") and rest and not re.search("^-|=", rest[0]):
                 word += f" {rest[0]}"
                 value += rest.pop(0).lstrip()
-            line = f"{name.lstrip('-')}={value or 'VALUE'}"
-            _leave_out(f"{word}: keys are written without dashes; write {line}.")
+            value = value or ("true" if key in SWITCHES else "VALUE")
+            advice = f"keys are written without dashes; write {key}={value}."
+            if key not in known and (likely := get_close_matches(name, FLAGS, 1, 0.8)):
+                _command.flags += likely
+                advice = f"there is no such flag; did you mean {likely[0]}?"
+            _leave_out(f"{word}: {advice}")
         else:
-            _command.flags.append(word)  # argparse reports an unknown one
+            _command.flags.append(word)
             if not equals and _names(name, VALUED):
                 _command.flags += rest[:1]
                 del rest[:1]

@@ -49,5 +49,6 @@ def _print_estimate(found: Estimate | None) -> None:
     if found is None:
         console.echo("No estimate: a trainer of your own is not tried.")
     else:
-        console.echo(f"Estimate: {found.seconds:.1f} s, {found.bytes / 1e6:.1f} MB")
+        seconds = f"{found.seconds:.1f}" if found.seconds < 1e9 else f"{found.seconds:.2g}"
+        console.echo(f"Estimate: {seconds} s, {found.bytes / 1e6:.1f} MB")
     console.echo("Nothing was written.")

@@ -14,8 +14,14 @@ from hydra.core.override_parser.types import Override
 from sweep import console
 from sweep.cli.arguments import command_line, named_key, wrong_groups, wrong_overrides
 from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
-from sweep.cli.compose import Composer
-from sweep.cli.messages import HYDRA_ERRORS, added_keys, collect_errors, unread_keys
+from sweep.cli.compose import Composed, Composer
+from sweep.cli.messages import (
+    HYDRA_ERRORS,
+    added_keys,
+    collect_errors,
+    one_sentence,
+    unread_keys,
+)
 from sweep.cli.overrides import PARAMS, describes_run, key_of, run_keys
 from sweep.cli.points import Condition, conditions, points_of
 from sweep.config.run import run_spec, value_of
@@ -44,6 +50,8 @@ class Planner:
     command: Sequence[Override]
     problems: list[str] = field(default_factory=list)
     seed: int | None = None  # of a resumed sweep, from which its points are drawn
+    unknown: set[str] = field(default_factory=set)  # keys that the configuration does not have
+    _refused: set[str | tuple[str, ...]] = field(default_factory=set)  # overrides, or points
 
     def plan(self) -> Plan:
         """Compose and validate every grid point; nothing is written.
@@ -115,7 +123,9 @@ class Planner:
         """
         points: list[list[Override]] = []
         with collect_errors(self.problems):
-            points = points_of(self.sweeper.points, Path.cwd(), self.composer.loader)
+            master = self.composer.master
+            known = [*map(str, master), *map(str, master.hydra.runtime.choices)]
+            points = points_of(self.sweeper.points, Path.cwd(), self.composer.loader, known)
         axes = dict.fromkeys(
             one.key_or_group
             for one in overrides
@@ -179,26 +189,21 @@ class Planner:
             reasons.update([] if met is None else [f"where {met}"])
             return met is not None
 
-        wrong: set[str | None] = set()  # overrides, or keys, that Hydra raised an error for
         for point in grid:
-            if not wrong.isdisjoint([*point, *map(key_of, point)]):
-                continue
             number = first_job + len(cells)
             with collect_errors(problems):
-                try:
-                    values, choices = self.composer.compose([*point, self.parent], number)
-                except HYDRA_ERRORS as error:
-                    key = named_key(error)
-                    all_values = str(error).startswith("Could not override")
-                    wrong.update([key] if all_values else [o for o in point if key_of(o) == key])
-                    raise
+                composed = self._compose(point, number)
+                if composed is None:
+                    continue
+                values, choices = composed
                 found = {axis: _found(axis, values, choices) for axis in axes}
                 unknown = found.get("rule", "") is None  # the network's own, resolved below
                 if left_out(found, rule=not unknown):
                     continue
                 added = {**added_keys(values, choices, point), **added}
                 try:
-                    spec = run_spec(values, choices, base, run_keys(point), wrong_groups())
+                    unjudged = wrong_groups() | {key.split(".")[0] for key in self.unknown}
+                    spec = run_spec(values, choices, base, run_keys(point), unjudged)
                 except MisfitError as error:
                     if refuses:
                         raise
@@ -218,6 +223,24 @@ class Planner:
         self.problems += problems
         self.problems += unread_keys(added, [*self.composer.interpolations, *wrong_overrides()])
         return cells, dict(reasons)
+
+    def _compose(self, point: Sequence[str], number: int) -> Composed | None:
+        """Compose a grid point without unknown keys; None if it is known to be wrong."""
+        while True:
+            lines = [line for line in point if key_of(line) not in self.unknown]
+            if not self._refused.isdisjoint([*lines, tuple(lines)]):
+                return None
+            if self.unknown:  # points that differ in unknown keys alone are judged once
+                self._refused.add(tuple(lines))
+            try:
+                return self.composer.compose([*lines, self.parent], number)
+            except HYDRA_ERRORS as error:
+                key = named_key(error)
+                if key is None or not str(error).startswith("Could not override"):
+                    self._refused.update(line for line in lines if key_of(line) == key)
+                    raise
+                self.unknown.add(key)
+                self.problems.append(one_sentence(error))
 
     def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:
         """Return an axis over all folds of ``data.folds``, unless ``data.fold`` is overridden."""

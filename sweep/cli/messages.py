@@ -112,7 +112,11 @@ def _unreadable(error: OverrideParseException) -> str:
         return f"{override} ends with a comma; write the values without blanks between them."
     if ("${" in value or not value.isascii()) and not re.search("[\"']", value):
         what = "nested interpolations" if value.isascii() else "names with non-ASCII characters"
-        return f"{override}: put {what} in quotes: " + shlex.quote(f'{key}="{value}"')
+        quoted = f'"{value}"'
+        if value.startswith("[") and value.endswith("]") and "${" not in value:
+            items = (item.strip() for item in value[1:-1].split(","))
+            quoted = "[" + ",".join(f'"{item}"' for item in items) + "]"
+        return f"{override}: put {what} in quotes: " + shlex.quote(f"{key}={quoted}")
     if key == "hydra.sweeper.skip" and not re.search("[\"']", value):
         line = shlex.quote(f'{key}=["{value.strip("[]")}"]')
         return f"{override}: put each condition in quotes: {line}"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.override_parser.types import ChoiceSweep
 
 from sweep.config.spec import CONTROL_KEYS
 
@@ -41,25 +44,56 @@ def run_keys(overrides: Iterable[str]) -> list[str]:
 def lost_numbers(overrides: Iterable[Override]) -> list[str]:
     """Return a message for each number that overflows or underflows double precision."""
     return [
-        f"{override.key_or_group}={text}: this number is beyond double precision, which reaches "
-        "from 4.9e-324 to 1.8e308; write one within."
+        f"{key}={text}: this number is beyond double precision, which reaches "
+        f"from 4.9e-324 to 1.8e308; write one within{', or its digits' * (key == 'iters')}."
         for override in overrides
+        for key in [override.key_or_group]
         for text in NUMBER.findall(QUOTED.sub("", str(override.input_line).partition("=")[2]))
         if math.isinf(float(text))
         or (float(text) == 0 and re.search("[1-9]", re.split("[eE]", text)[0]))
     ]
 
 
-def doubled_keys(overrides: Iterable[Override]) -> list[str]:
-    """Return a message for each key that is given twice."""
+def doubled_keys(overrides: Iterable[Override]) -> dict[str, tuple[str, ...]]:
+    """Return message -> the overrides that it is about, for each key that is given twice."""
     seen: dict[tuple[str, str | None], str] = {}
-    problems = []
+    found: dict[str, tuple[str, ...]] = {}
     for override in overrides:
-        key, text = override.key_or_group.removeprefix(PARAMS), override.input_line
-        name = key, override.package
-        if override.is_delete() or key in ("hydra.mode", "parent"):
+        text = str(override.input_line)
+        if override.is_delete() or override.key_or_group in ("hydra.mode", "parent"):
             continue
-        if name in seen:
-            problems.append(f"{seen[name]} and {text}: {key} is given twice; keep one of them.")
-        seen[name] = str(text)
-    return problems
+        for key in _doubled_in(text.partition("=")[2]):
+            found[f"{text}: {key} is given twice; keep one of them."] = (text,)
+        for key in dict.fromkeys(_keys_set(override.key_or_group, override.value())):
+            name = key.removeprefix(PARAMS), override.package
+            if name in seen:
+                message = f"{seen[name]} and {text}: {name[0]} is given twice; keep one of them."
+                found[message] = seen[name], text
+                break
+            seen[name] = text
+    return found
+
+
+def _keys_set(key: str, value: Any) -> Iterator[str]:
+    """Yield the key of an override, and those below it that it sets by mappings."""
+    yield key
+    for one in value.list if isinstance(value, ChoiceSweep) else [value]:
+        for name, below in one.items() if isinstance(one, dict) else ():
+            yield from _keys_set(f"{key}.{name}", below)
+
+
+def _doubled_in(value: str) -> list[str]:
+    """Return the keys that a mapping in the text of a value has twice; Hydra keeps the last."""
+    if "{" not in value:
+        return []
+    parts = re.findall(r"'[^']*'|\"[^\"]*\"|[{}\[\],:]|[^'\"{}\[\],:]+", value)
+    open_mappings: list[Counter[str]] = []
+    doubled = []
+    for at, part in enumerate(parts):
+        if part == "{":
+            open_mappings.append(Counter())
+        elif part == "}" and open_mappings:
+            doubled += [key for key, count in open_mappings.pop().items() if count > 1]
+        elif parts[at + 1 : at + 2] == [":"] and parts[at - 1] in "{," and open_mappings:
+            open_mappings[-1][part.strip(" '\"")] += 1
+    return doubled

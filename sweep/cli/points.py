@@ -7,7 +7,7 @@ import csv
 import math
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from yaml import MarkedYAMLError
 
 from sweep.checks import did_you_mean, written
 from sweep.cli.axes import override_problems, parse, quoted
-from sweep.cli.messages import collect_errors
+from sweep.cli.messages import collect_errors, no_such_top_key
 from sweep.cli.overrides import run_keys
 from sweep.config.spec import shown
 from sweep.errors import ConfigError
@@ -33,13 +33,16 @@ KEY = "hydra.sweeper.points"
 FORM = "give a list of mappings, [{lr: 0.1, iters: 10}, ...], or the path of a .csv or .yaml file"
 
 
-def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[Override]]:
+def points_of(
+    given: Any, base: Path, loader: ConfigLoader | None, known: Collection[str]
+) -> list[list[Override]]:
     """Return the points of ``hydra.sweeper.points`` as overrides.
 
     `given` is None, a list of mappings from key to value, or the path (relative to `base`) of a
     CSV or YAML file. A mapping may be a grid: a list gives several values, and text is parsed as on
     the command line. A CSV file's header has the keys and each row is one point; an empty cell
-    does not set its key. Raises ConfigError if the file cannot be read or an entry is invalid.
+    does not set its key. Raises ConfigError if the file cannot be read, an entry is invalid, or its
+    key is not below a `known` one.
     """
     problems: list[str] = []
     points: list[list[Override]] = []
@@ -50,6 +53,9 @@ def points_of(given: Any, base: Path, loader: ConfigLoader | None) -> list[list[
             for key, value in entry.items():
                 if not isinstance(key, str) or not run_keys([key]):
                     problems.append(f"{where}: {key} does not describe a run; leave it out.")
+                    continue
+                if re.split(r"[./@]", key.lstrip("+"))[0] not in known and key[0] != "+":
+                    problems.append(f"{where}: {no_such_top_key(key, known)}")
                     continue
                 line = f"{key}={_as_override_value(value)}"
                 if line not in parsed:
@@ -117,6 +123,10 @@ def _as_override_value(value: Any) -> str:
     return value if isinstance(value, str) else written(value, quoted)
 
 
+JOINED = re.compile(r"'[^']*'|\"[^\"]*\"|[&|]")
+WORDS = {"&": " and ", "|": " or "}
+"""Operators outside quotes, as `query` of pandas reads them."""
+
 COMPARISONS: Mapping[type[ast.cmpop], Callable[[Any, Any], Any]] = {
     ast.Lt: operator.lt,
     ast.LtE: operator.le,
@@ -140,7 +150,8 @@ def conditions(texts: Sequence[str], axes: Sequence[str]) -> dict[str, Condition
     for text in texts:
         reason = "compare axes with values, as in lr > 1 and iters > 1000; joined by and, or, not."
         try:
-            tree = ast.parse(text.strip().replace("`", ""), mode="eval").body
+            words = JOINED.sub(lambda one: WORDS.get(one[0], one[0]), text.strip())
+            tree = ast.parse(words.replace("`", ""), mode="eval").body
             _check(tree, axes)
             found[text] = partial(_holds, tree, text)
             continue

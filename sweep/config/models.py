@@ -52,7 +52,7 @@ class Run(Open):
     rule: Literal["notebook", "gradient", "fixed_bias"] | None = Field(
         description="the rule is one of notebook, gradient, fixed_bias, or null"
     )
-    seed: int = Field(ge=0, description="the seed must be a whole number of at least 0")
+    seed: Whole = Field(ge=0, description="the seed must be a whole number of at least 0")
 
 
 class Stop(Group):

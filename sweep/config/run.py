@@ -27,7 +27,7 @@ def run_spec(
     config: Mapping[str, Any],
     choices: Mapping[str, Any],
     base: Path,
-    keys: Iterable[str] = (),
+    keys: Collection[str] = (),
     unjudged: Collection[str] = (),
 ) -> RunSpec:
     """Validate a resolved configuration (plain values without `hydra`) and return its RunSpec.
@@ -62,7 +62,7 @@ def run_spec(
     if samples is not None:
         data = checked(lambda: load_data(samples, seed=seed, base=base))
     if "network" not in unjudged:
-        network = checked(lambda: _network(config.get("network"), seed, data))
+        network = checked(lambda: _network(config.get("network"), seed, data, keys))
     if "trainer" not in unjudged:
         trainer = checked(lambda: _trainer(config.get("trainer"), data))
     names = {group: str(choices.get(group) or "custom") for group in ("network", "data", "trainer")}
@@ -176,13 +176,17 @@ def _rule(value: str | None, choice: str, network: Network, trainer: TrainerSpec
     return "gradient"
 
 
-def _network(value: Any, seed: int, data: Data | None) -> Network | None:
+def _network(value: Any, seed: int, data: Data | None, keys: Collection[str]) -> Network | None:
     from sweep.config.models import AUTO
     from sweep.config.models import Network as Values
     from sweep.config.validation import validated
     from sweep.training.network import Network
 
     given = validated(Values, value, "network")
+    drawn = [key for key in keys if key.startswith("network.init")]
+    for key in ("network.weights", "network.biases"):
+        if key in keys and drawn and value.get("init"):
+            raise ConfigError(f"{key} beside {drawn[0]}: drawn weights replace it; keep one.")
     if data is None and AUTO in given.layers:
         return None  # the data has a message already
     widths = (0, 0) if data is None else (data.inputs.shape[1], data.targets.shape[1])
@@ -190,12 +194,15 @@ def _network(value: Any, seed: int, data: Data | None) -> Network | None:
 
 
 def _trainer(value: Any, data: Data | None) -> TrainerSpec:
-    if not isinstance(value, Mapping) or not isinstance(value.get("_target_"), str):
+    from sweep.config.models import Backprop
+    from sweep.config.validation import no_mapping, validated
+
+    if not isinstance(value, Mapping):
+        raise ConfigError(no_mapping("trainer", value, ["_target_"]))
+    if not isinstance(value.get("_target_"), str):
         raise ConfigError(
             "trainer: `_target_` must name what trains; trainer=backprop is the built-in."
         )
-    from sweep.config.models import Backprop
-    from sweep.config.validation import validated
     from sweep.training.trainers import check_options, locate, source_hash, source_of
 
     options = {str(key): item for key, item in value.items() if key != "_target_"}

@@ -5,7 +5,7 @@ Messages use the fields' descriptions. Import this module lazily: it loads pydan
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -34,13 +34,19 @@ def validated(model: type[Model], values: Any, group: str = "") -> Model:
             key, owner, node = f"{key}.{name}".lstrip("."), nested, node.get(name)
             name, *below = below
         if not isinstance(node, Mapping):
-            keys = _keys(owner)
-            advice = f"it has the keys {', '.join(keys)}; write {key}.{keys[0]}=VALUE"
-            messages[key] = invalid_value(key, node, advice)
+            messages[key] = no_mapping(key, node, _keys(owner))
             continue
         key = f"{key}.{name}".lstrip(".")
         messages.setdefault(key, _message(owner, node, key, str(name), one["type"]))
     raise ConfigError(*messages.values())
+
+
+def no_mapping(key: str, value: Any, keys: Sequence[str]) -> str:
+    """Return the message for a group or node that is no mapping but `value`."""
+    advice = f"it has the keys {', '.join(keys)}; write {key}.{keys[0]}=VALUE"
+    if isinstance(value, list) and value and all(isinstance(one, str) for one in value):
+        advice = f"several values are an axis: -m {key}={','.join(value)}"
+    return invalid_value(key, value, advice)
 
 
 def _keys(model: type[BaseModel]) -> list[str]:

@@ -32,6 +32,9 @@ SERVER_RUN_SECONDS = 0.075
 
 PACE_SECONDS = 0.0093
 
+LONGEST = 10**300
+"""Iterations of a longer trajectory are estimated as so many: a float ends at 1.8e308."""
+
 RUN_BYTES = 25_000
 POINT_BYTES = 6.5
 REPORT_BYTES = 1_200_000
@@ -79,7 +82,7 @@ def estimate(
     busy = [0.0] * max(1, workers)  # seconds of each worker; an idle one takes the next batch
     tasks = batches(trajectories, workers) if plan.shared else [(one,) for one in trajectories]
     for batch in tasks:
-        iterations = max(trajectory.stops[-1] for trajectory in batch)
+        iterations = min(LONGEST, max(trajectory.stops[-1] for trajectory in batch))
         seconds = pace.training * batch[0].spec.network.size * iterations
         seconds = min(max_seconds or math.inf, seconds * (COST if len(batch) > 1 else 1))
         busy[busy.index(min(busy))] += seconds

@@ -212,7 +212,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
         raise
     ending = status or sweep.status, sweep.totals(), built.note, built.folder
     links = recorder.call(Session.finish_sweep, *ending)
-    console.sweep_ended(built, sweep, time.monotonic() - began)
+    console.sweep_ended(built, sweep, time.monotonic() - began, links.get("compare"))
     options = sweep.options
     question = question_of({}, options.metric, options.mode, options.repeats)
     if unanswered := question.unanswered(runs):  # metrics of a user's trainer are only known now
@@ -222,8 +222,6 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
         from sweep.tracking.models import log_model
 
         console.echo(f"Model:       {log_model(sweep.options, built.best.run_id)}")
-    for line in console.ending_lines(sweep.options, sweep.id, links) if links else ():
-        console.echo(line)
 
 
 def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Report:

@@ -286,6 +286,11 @@ def test_range_without_values_is_refused(line: str, told: str) -> None:
         ("number.yaml", "[{lr: 0.1}, 3]", "entry 2 is 3; give a list of mappings"),
         ("none.yaml", "[]", "give a list of mappings"),
         ("reuse.yaml", "[{lr: 1, reuse: true}]", "entry 1: reuse does not describe a run"),
+        (
+            "key.csv",
+            "lr,itres\n1,2\n",
+            "line 2: itres: there is no such key; did you mean 'iters'?",
+        ),
     ],
 )
 def test_list_of_points_that_is_none_is_refused(
@@ -294,7 +299,7 @@ def test_list_of_points_that_is_none_is_refused(
     if text:
         (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError) as caught:
-        points_of(name, tmp_path, None)
+        points_of(name, tmp_path, None, ["lr", "iters"])
     assert told in str(caught.value)
 
 

@@ -226,7 +226,10 @@ def test_drawn_weights_can_stand_beside_given_biases() -> None:
         ({"init": "he"}, "network.init=he: "),
         ({"init": {"std": 1}}, "network.init.scheme=null: choose one of uniform"),
         ({"init": {"scheme": "xavir"}}, "network.init.scheme=xavir: "),
-        ({"init": {"scheme": "he", "std": 1}}, "leave this one out, as network.init.std=null."),
+        (
+            {"init": {"scheme": "he", "std": 1}},
+            "takes only bias; leave it out by",
+        ),
         ({"init": {"scheme": "normal", "sdt": 1}}, "network.init.sdt: there is no such key"),
         ({"init": {"scheme": "normal", "std": 0}}, "network.init.std=0: give a finite number abo"),
         ({"init": {"scheme": "normal", "std": "x"}}, "network.init.std=x: "),

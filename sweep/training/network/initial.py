@@ -95,7 +95,7 @@ def drawn_weights(
     for name, value in init.items():
         key = f"network.init.{name}"
         if name not in ("scheme", *options):
-            has = f"scheme={scheme} has {', '.join(options)}; leave this one out, as {key}=null"
+            has = f"scheme={scheme} takes only {', '.join(options)}; leave it out by {key}=null"
             raise ConfigError(invalid_value(key, value, has))
     options |= {name: float(init[name]) for name in options if name in init}
     if scheme == "uniform" and not options["low"] < options["high"]:
