@@ -17,6 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 from hydra import version
@@ -24,8 +25,6 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from tests.processes import Ended
-
-__all__ = ["isolation", "plan_of", "run_here"]
 
 UNTOUCHED = version.VersionBase.instance().version_base
 
@@ -123,6 +122,18 @@ def _modules_of(folder: Path) -> Iterator[None]:
             file = getattr(module, "__file__", None)
             if file and Path(file).is_relative_to(folder):
                 del sys.modules[name]
+
+
+def assert_refused(args: Sequence[str], told: Sequence[str], folder: Path, **options: Any) -> None:
+    """Assert that a command makes nothing and ends with 2 and a line for each text of `told`."""
+    before = sorted(folder.rglob("*"))
+    ended = run_here(args, folder, **options)
+    assert (ended.code, ended.out) == (2, ""), ended
+    lines = ended.err.splitlines()
+    assert len(lines) == len(told) and "Traceback" not in ended.err, ended
+    for text in told:
+        assert text in ended.err, ended
+    assert sorted(folder.rglob("*")) == before
 
 
 def plan_of(args: Sequence[str], folder: Path) -> list[str]:

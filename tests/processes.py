@@ -27,10 +27,7 @@ class Ended(NamedTuple):
 def clean_environment(changes: Mapping[str, str | None] | None = None) -> dict[str, str]:
     """Return this process's environment without foreign variables, with the checkout importable.
 
-    Parameters
-    ----------
-    changes
-        Variables to set; None removes one.
+    `changes` are variables to set; None removes one.
     """
     env = {name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)}
     env["PYTHONPATH"] = str(ROOT)
@@ -59,13 +56,7 @@ def start(
 
 
 def finish(process: subprocess.Popen[str], timeout: float) -> Ended:
-    """Wait until a started process and all who hold its pipes are done.
-
-    Raises
-    ------
-    AssertionError
-        It took longer than `timeout` seconds (its whole group is killed), with what it printed.
-    """
+    """Wait until a process and all who hold its pipes are done; kill them after `timeout`."""
     try:
         out, err = process.communicate(timeout=timeout)
     except subprocess.TimeoutExpired:
@@ -101,17 +92,7 @@ def run_sweep(
     timeout: float = 120,
     module: str = "sweep",
 ) -> Ended:
-    """Run `python -m sweep` with `args` in `cwd` to its end.
-
-    Parameters
-    ----------
-    env
-        Changes to the clean environment; None as a value removes a variable.
-    timeout
-        Seconds after which the process is killed and the test fails.
-    module
-        Another module to run: ``sweep.report``, ``sweep.verify``.
-    """
+    """Run `python -m sweep`, or another module, to its end; `env` changes the clean environment."""
     return run(sweep_command(args, module), cwd, env=clean_environment(env), timeout=timeout)
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from sweep.config.settings import Tracking
@@ -14,6 +17,7 @@ from sweep.tracking.store import Store, open_store
 
 FILES = ("config.yaml", "curve.parquet", "weights.json", "weights.npz", "thresholds.json")
 TRACEBACK = "traceback.txt"
+PARENTS = "tags.`sweep.role` = 'sweep'"
 
 
 def content(tracking: Tracking, sweep_id: str = "last") -> dict[str, dict[str, Any]]:
@@ -44,16 +48,34 @@ def run_content(store: Store, run: StoredRun) -> dict[str, Any]:
     }
 
 
+def client_of(outputs: Path) -> MlflowClient:
+    """Return MLflow's own client of a local store."""
+    return MlflowClient(f"sqlite:///{outputs}/mlflow.db")
+
+
+def runs_of(outputs: Path, condition: str = "tags.`sweep.role` = 'run'") -> dict[str, Run]:
+    """Return runs of a local store as MLflow's own client gives them, by name, each name once."""
+    client = client_of(outputs)
+    (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
+    found = client.search_runs([experiment.experiment_id], condition)
+    runs = {run.info.run_name: run for run in found}
+    assert len(runs) == len(found), "a grid point has more than one run"
+    return runs
+
+
 def every_run(tracking: Tracking) -> list[Run]:
     """Return all of the experiment's runs, parents too, as MLflow gives them."""
     return list(read.search(open_store(tracking, mode="read"), ""))
 
 
-def assert_once(tracking: Tracking, sweeps: int = 1) -> None:
-    """Assert that every sweep is finished: one FINISHED run a cell, none open."""
+def assert_once(tracking: Tracking, sweeps: int | Sequence[str] = 1) -> None:
+    """Assert that these sweeps, or all of so many, are finished: one FINISHED run a cell each."""
     store = open_store(tracking, mode="read")
-    found = read.list_sweeps(store)
-    assert len(found) == sweeps
+    if isinstance(sweeps, int):
+        found = list(read.list_sweeps(store))
+        assert len(found) == sweeps
+    else:
+        found = [read.find_sweep(store, sweep_id) for sweep_id in sweeps]
     for sweep in found:
         names = [cell["name"] for cell in sweep.plan()["cells"]]
         every = read.sweep_runs(store, sweep.sweep_id, every=True)
