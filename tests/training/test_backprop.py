@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +36,9 @@ def golden_id(point: dict[str, Any]) -> str:
 
 
 def test_golden_table_holds_every_point_of_the_grid_with_both_rules() -> None:
-    grid = {(p["rule"], p["lr"], p["iters"]) for p in GOLDEN}
+    held = {(point["rule"], point["lr"], point["iters"]) for point in GOLDEN}
     for rule in ("notebook", "gradient"):
-        for lr in (0.01, 0.05, 1.0):
-            assert {(rule, lr, n) for n in (1, 1000, 10_000, 100_000)} <= grid
+        assert {(rule, lr, 10**n) for lr in (0.01, 0.05, 1.0) for n in (0, 3, 4, 5)} <= held
 
 
 @pytest.mark.parametrize("point", GOLDEN, ids=golden_id)
@@ -52,7 +50,7 @@ def test_kernel_is_golden(point: dict[str, Any]) -> None:
     assert_golden(point, it.error(), it.weights())
 
 
-SHORT = [p for p in GOLDEN if p["iters"] <= (10_000 if p["lr"] == 0.05 else 1000)]
+SHORT = [p for p in GOLDEN if p["iters"] <= 1000]
 
 
 @pytest.mark.parametrize("point", SHORT, ids=golden_id)
@@ -138,17 +136,6 @@ def test_generated_kernel_agrees_with_the_plain_network(
 def test_rules_agree_with_the_plain_network(layers: list[int], samples: int, rule: str) -> None:
     net, data = problem(layers, "sigmoid", "shared", samples, crossed=False)
     assert_agrees(Alone(net, data, lr=0.5, rule=rule), net, data, 0.5, rule, 50)
-
-
-def test_threads_change_no_bit() -> None:
-    rates = [0.01 * (1 + at) for at in range(16)]
-
-    def final(lr: float) -> Any:
-        return trainer(lr).advance(2000).tobytes()
-
-    alone = [final(lr) for lr in rates]
-    with ThreadPoolExecutor(4) as pool:
-        assert list(pool.map(final, rates)) == alone
 
 
 def test_stall_is_the_first_step_that_changes_no_weight() -> None:

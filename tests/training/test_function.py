@@ -13,7 +13,7 @@ import pytest
 
 from sweep.engine.executors.worker import Worker
 from sweep.errors import ConfigError
-from sweep.training.advance import Training, train
+from sweep.training.advance import train
 from sweep.training.function import Function
 from sweep.training.history import History, RunResult
 from sweep.training.protocol import TrainerError
@@ -62,18 +62,6 @@ def test_generator_that_ends_early_completes_the_runs_beyond() -> None:
     assert {one.outcome for one in (four, six, ten)} == {"completed"}
     assert ten.final_error == six.final_error == 0.5**6
     assert ten.steps[-1] == 6
-
-
-@pytest.mark.parametrize("seconds", [0.0, 1e9])
-def test_slices_change_nothing(seconds: float) -> None:
-    training = Training(Function("train", halving(stop=700)), [[30, 5000]])
-    history, found = History([30, 5000]), []
-    while not training.done:
-        found += history.add(training.advance(seconds).parts[0])
-    whole = results(halving(stop=700), 30, 5000)
-    assert [one.stopped_at for one in found] == [None, 700]
-    for one, other in zip(found, whole, strict=True):
-        assert one.errors.tobytes() == other.errors.tobytes()
 
 
 def named() -> Values:
@@ -152,11 +140,6 @@ def test_value_of_another_kind_is_told_with_its_step(value: Any, told: str) -> N
 def test_function_that_yields_nothing_is_told() -> None:
     with pytest.raises(TrainerError, match="ended before it yielded anything"):
         results((_ for _ in ()), 3)  # type: ignore[arg-type]
-
-
-def test_error_that_is_not_finite_is_a_divergence() -> None:
-    (result,) = results(once(math.nan), 3)
-    assert (result.outcome, result.diverged_at, result.stopped_at) == ("diverged", 1, None)
 
 
 def test_what_closing_raises_loses_nothing_that_was_trained() -> None:
@@ -268,14 +251,6 @@ def test_worker_gives_what_is_asked_for_and_keeps_what_is_printed(
     assert four.curves["w"][1].tolist() == pytest.approx([0.9**at for at in range(5)])
     assert sys.modules[mine].CLOSED == [pytest.approx(0.9**4)]
     assert capsys.readouterr().out == ""
-
-
-def test_worker_that_is_closed_closes_the_generator(mine: str) -> None:
-    worker = Worker()
-    reply = worker.advance(Task(0, 0, 0.0, (Item(spec(f"{mine}.train"), (10**9,)),)))
-    assert isinstance(reply, SliceResult) and sys.modules[mine].CLOSED == []
-    worker.close()
-    assert len(sys.modules[mine].CLOSED) == 1
 
 
 def test_left_training_that_raises_when_closed_is_logged_and_fails_no_other_run(

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.training.backprop import Backprop, epoch_order
+from sweep.training.backprop import epoch_order
 from sweep.training.data import Data
 from sweep.training.network import Network, step
 from tests import notebook
@@ -50,8 +50,7 @@ def by_hand(
 
 @pytest.mark.parametrize("shuffle", [True, False])
 @pytest.mark.parametrize(
-    ("rule", "bias"),
-    [("gradient", "per_neuron"), ("gradient", "shared"), ("notebook", "shared")],
+    ("rule", "bias"), [("gradient", "per_neuron"), ("gradient", "shared"), ("notebook", "shared")]
 )
 @pytest.mark.parametrize("hidden", [5, 9], ids=["small", "large"])
 @pytest.mark.parametrize("size", [1, 8, 36])
@@ -169,15 +168,6 @@ def test_validation_changes_no_bit_and_is_each_steps_error(
             assert others[at] == pytest.approx(now.error(*validation), rel=1e-13)
     assert watched.weights() == plain.weights()
     assert watched.error() == plain.error()
-
-
-def test_validation_errors_of_several_are_a_row_each() -> None:
-    trainer = Backprop([network()] * 3, split_data(), lrs=[0.1, 0.2, 0.1], rule="gradient")
-    first = trainer.now().validation
-    assert first is not None and first.shape == (3, 1) and len(set(first[:, 0])) == 1
-    others = trainer.advance(7).validation
-    assert others is not None and others.shape == (3, 7)
-    assert others[0].tobytes() == others[2].tobytes() != others[1].tobytes()
 
 
 def test_validation_of_a_stalled_trainer_stays_and_costs_nothing() -> None:

@@ -37,12 +37,6 @@ def test_step_of_the_notebook_is_what_it_prints() -> None:
     assert abs(outputs[0] - notebook.OUTPUTS_AFTER).max() <= 1e-15
 
 
-def test_notebook_option_of_the_configuration_is_the_notebook() -> None:
-    net = spec().network
-    assert net.named() == notebook.notebook_network().named()
-    assert (net.layers, net.activations) == ((4, 3, 2), ("sigmoid", "sigmoid"))
-
-
 def test_rules_move_the_biases_that_they_name_and_weights_alike() -> None:
     net, data = notebook.notebook_network(), notebook.notebook_data()
     slope = dict(zip(net.names, net.gradient(data.inputs, data.targets), strict=True))
@@ -193,18 +187,12 @@ def test_drawn_weights_can_stand_beside_given_biases() -> None:
     ("changes", "words"),
     [
         ({"layers": [4]}, "network.layers=[4]: give a list of at least two sizes"),
-        ({"layers": "4,3,2"}, "network.layers=4,3,2: "),
-        ({"layers": None}, "network.layers=null: "),
-        ({"layers": [4, 0, 2]}, "network.layers=[4,0,2]: give a list"),
         ({"layers": [4, 3.0, 2]}, "network.layers=[4,3.0,2]: "),
         ({"layers": [4, True, 2]}, "network.layers=[4,true,2]: "),
-        ({"layers": [4, "auto", 2]}, "network.layers=[4,auto,2]: "),
         ({"layers": [4, 3, 3]}, "weights[1] has 3 rows of 2 numbers"),
         ({"layers": [4, 3, 2, 2]}, "3 are needed"),
         ({"activation": "sigmoyd"}, "did you mean 'sigmoid'?"),
         ({"activation": ["tanh"]}, "network.activation=[tanh]: give one name, or a list of 2"),
-        ({"activation": ["tanh", 3]}, "network.activation=[tanh,3]: "),
-        ({"activation": None}, "network.activation=null: "),
         ({"activation": "softmax"}, "softmax can stand only in the last layer"),
         ({"activation": ["softmax", "sigmoid"], "loss": "cross_entropy"}, "last layer"),
         ({"loss": "cross_entropy"}, "network.loss=cross_entropy: the last activation is sigmoid"),
@@ -214,13 +202,11 @@ def test_drawn_weights_can_stand_beside_given_biases() -> None:
         ({"bias": "per_neuron"}, "network.biases[0]=0.5: give one list a weight layer"),
         ({"bias": "per_neuron", "biases": [[1, 2, 3], [1]]}, "biases[1] has 1 numbers"),
         ({"biases": [0.5]}, "2 are needed"),
-        ({"biases": 0.5}, "network.biases=0.5: give a list"),
         ({"biases": [0.5, [1]]}, "network.biases[1]=[1]: give one number a weight layer"),
         ({"biases": [0.5, "half"]}, "network.biases[1]=half: give a finite number"),
         ({"biases": [0.5, float("inf")]}, "network.biases[1]=inf: "),
         ({"biases": None}, "without biases"),
         ({"weights": None}, "neither"),
-        ({"weights": "random"}, "network.weights=random: give a list"),
         ({"weights": [[[1, 2], [3]], [[1]]]}, "weights[0][1] has 1 numbers"),
         ({"weights": [[], []]}, "no numbers"),
         ({"init": "he"}, "network.init=he: "),
@@ -232,9 +218,7 @@ def test_drawn_weights_can_stand_beside_given_biases() -> None:
         ),
         ({"init": {"scheme": "normal", "sdt": 1}}, "network.init.sdt: there is no such key"),
         ({"init": {"scheme": "normal", "std": 0}}, "network.init.std=0: give a finite number abo"),
-        ({"init": {"scheme": "normal", "std": "x"}}, "network.init.std=x: "),
         ({"init": {"scheme": "uniform", "low": 1, "high": 1}}, "below network.init.high=1.0"),
-        ({"init": {"scheme": "uniform", "bias": float("nan")}}, "network.init.bias=nan: "),
     ],
 )
 def test_network_is_refused_in_one_sentence(changes: dict[str, Any], words: str) -> None:
@@ -259,11 +243,7 @@ def test_build_refuses_a_weight_that_is_no_finite_number(value: Any) -> None:
 
 @pytest.mark.parametrize(
     "changes",
-    [
-        {"layers": [2, 1]},
-        {"layers": [2, 2, 2, 1]},
-        {"layers": [2, 2, 1], "bias": "per_neuron"},
-    ],
+    [{"layers": [2, 1]}, {"layers": [2, 2, 2, 1]}, {"layers": [2, 2, 1], "bias": "per_neuron"}],
 )
 def test_notebook_rule_is_refused_where_it_has_no_meaning(changes: dict[str, Any]) -> None:
     net = Network.build(init={"scheme": "he"}, **changes)
@@ -271,15 +251,6 @@ def test_notebook_rule_is_refused_where_it_has_no_meaning(changes: dict[str, Any
         check_rule(net, "notebook")
     check_rule(net, "gradient")
     check_rule(net, "fixed_bias")
-
-
-def test_data_that_does_not_fit_is_refused() -> None:
-    net = notebook.notebook_network()
-    check_fit(net, np.zeros((1, 4)), np.zeros((1, 2)))
-    with pytest.raises(ConfigError, match="data.inputs has 3 columns"):
-        check_fit(net, np.zeros((1, 3)), np.zeros((1, 2)))
-    with pytest.raises(ConfigError, match="data.targets has 1 columns"):
-        check_fit(net, np.zeros((1, 4)), np.zeros((1, 1)))
 
 
 @pytest.mark.parametrize("row", [[0.5, 0.6], [1.5, -0.5], [np.nan, 1.0]])

@@ -11,23 +11,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.plan import Cell, Plan
 from sweep.errors import ConfigError, RunFailed
 from sweep.training.advance import train
-from sweep.training.trainers import (
-    build_batch,
-    check_options,
-    locate,
-    source_hash,
-)
+from sweep.training.trainers import build_batch, check_options, locate, source_hash
 from tests import configuration
 from tests.commands import run_here
 from tests.configuration import CHOICES
-from tests.examples.support import spec_of
 from tests.processes import Ended, clean_environment, finish, run, start_sweep
+from tests.stores import client_of, runs_of
 
 SOURCE = '''
 import pathlib
@@ -151,15 +145,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = tmp_path_factory.mktemp("a user") / "mine"
     (made / "my_conf" / "trainer").mkdir(parents=True)
     (made / "their_classes.py").write_text(SOURCE)
-    options = {
-        "Curious": "lr: ${lr}\n",
-        "Random": "lr: ${lr}\nseed: ${seed}\n",
-    }
+    options = {"Curious": "lr: ${lr}\n", "Random": "lr: ${lr}\nseed: ${seed}\n"}
     for name in re.findall(r"^class (\w+)", SOURCE, re.M):
         text = f"_target_: their_classes.{name}\n" + options.get(name, "lr: ${lr}\n")
         (made / "my_conf" / "trainer" / f"{name.lower()}.yaml").write_text(text)
-    iters = "_target_: their_classes.Plain\nlr: ${lr}\nnote: ${iters}\n"
-    (made / "my_conf" / "trainer" / "aware.yaml").write_text(iters)
     return made
 
 
@@ -171,8 +160,10 @@ def importable(folder: Path) -> Iterator[Path]:
     sys.modules.pop("their_classes", None)
 
 
-def spec(folder: Path, *overrides: str) -> RunSpec:
-    return spec_of(folder / "my_conf", *overrides, base=folder)
+def spec(name: str, lr: float = 0.1, **changes: Any) -> RunSpec:
+    """Return the specification of a run by a class of the user's."""
+    trainer = {"_target_": f"their_classes.{name}", "lr": lr, **changes.pop("options", {})}
+    return configuration.spec(trainer=trainer, lr=lr, **{"rule": None, **changes})
 
 
 # --- finding and checking ---------------------------------------------------------------------
@@ -345,40 +336,29 @@ def test_batch_of_everything_is_the_full_batch_with_its_signature() -> None:
 
 
 def test_class_gets_data_and_network_read_only(importable: Path) -> None:
-    it: Any = build_batch([spec(importable, "trainer=curious")]).items[0]
+    it: Any = build_batch([spec("Curious")]).items[0]
     assert it.shapes == ((1, 4), (4, 3, 2))
 
 
-def plan_of(folder: Path, trainer: str) -> Plan:
-    specs = [spec(folder, f"trainer={trainer}", f"iters={n}") for n in (10, 100)]
-    cells = tuple(Cell(at, (), {}, one) for at, one in enumerate(specs))
-    return Plan(cells, (), len(cells), "", folder)
-
-
 def test_trajectories_are_shared_unless_the_class_or_a_value_forbids_it(importable: Path) -> None:
-    assert len(plan_of(importable, "plain").trajectories()) == 1
-    assert len(plan_of(importable, "alone").trajectories()) == 2
-    assert len(plan_of(importable, "aware").trajectories()) == 2
+    def trajectories(name: str, **options: int) -> int:
+        specs = [spec(name, iters=n, options={key: n for key in options}) for n in (10, 100)]
+        cells = tuple(Cell(at, (), {}, one) for at, one in enumerate(specs))
+        return len(Plan(cells, (), len(cells), "", importable).trajectories())
+
+    assert (trajectories("Plain"), trajectories("Alone")) == (1, 2)
+    assert trajectories("Plain", note=1) == 2
 
 
 def test_class_runs_in_processes_unless_it_says_otherwise_and_has_no_rule(importable: Path) -> None:
-    plain = spec(importable, "trainer=plain")
+    plain = spec("Plain")
     assert (plain.trainer.thread_safe, plain.rule) == (False, None)
-    assert spec(importable, "trainer=safe").trainer.thread_safe is True
+    assert spec("Safe").trainer.thread_safe is True
     with pytest.raises(ConfigError, match="rule=gradient"):
-        spec(importable, "trainer=plain", "rule=gradient")
+        spec("Plain", rule="gradient")
 
 
 # --- in a sweep -------------------------------------------------------------------------------
-
-
-def stored(folder: Path, outputs: str) -> dict[str, Any]:
-    client = MlflowClient(f"sqlite:///{folder / outputs / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("sweep")
-    found = client.search_runs([experiment.experiment_id], "tags.`sweep.role` = 'run'")
-    runs = {run.info.run_name: run for run in found}
-    assert len(runs) == len(found), "a cell has more than one run"
-    return runs
 
 
 def traceback_of(folder: Path, outputs: str, run: Any) -> str:
@@ -400,7 +380,7 @@ def swept(folder: Path) -> Ended:
 
 def test_what_a_class_raises_is_stored_and_the_sweep_goes_on(swept: Ended, folder: Path) -> None:
     assert swept.code == 1, swept
-    runs = stored(folder, "wrong")
+    runs = runs_of(folder / "wrong")
     assert len(runs) == 8
     for trainer, words in (
         ("breaks", "ArithmeticError: no way with lr=5.5"),
@@ -416,7 +396,7 @@ def test_what_a_class_raises_is_stored_and_the_sweep_goes_on(swept: Ended, folde
 
 
 def test_error_that_is_no_number_is_a_divergence(swept: Ended, folder: Path) -> None:
-    runs = stored(folder, "wrong")
+    runs = runs_of(folder / "wrong")
     bad = runs["lr=5.5,iters=4,trainer=notanumber"]
     assert bad.data.tags["sweep.outcome"] == "diverged"
     assert bad.data.metrics["diverged_at"] == 1
@@ -425,8 +405,9 @@ def test_error_that_is_no_number_is_a_divergence(swept: Ended, folder: Path) -> 
 
 def test_global_generators_give_the_bits_of_training_here(swept: Ended, importable: Path) -> None:
     """The sweep trained it in a worker process, this test in its own."""
-    runs = stored(importable, "wrong")
-    (result,) = train(build_batch([spec(importable, "trainer=random", "lr=5.5", "iters=4")]), [4])
+    runs = runs_of(importable / "wrong")
+    random = spec("Random", 5.5, iters=4, options={"seed": 0})
+    (result,) = train(build_batch([random]), [4])
     for lr in ("0.1", "5.5"):
         metrics = runs[f"lr={lr},iters=4,trainer=random"].data.metrics
         assert metrics["final_error"] == result.final_error
@@ -437,19 +418,6 @@ def test_class_that_lacks_a_method_is_refused_before_anything_exists(folder: Pat
     assert ended.code == 2
     assert "lacks error(), weights()" in ended.err
     assert not (folder / "never").exists()
-
-
-@pytest.mark.slow
-def test_global_generators_give_the_same_bits_under_every_backend(folder: Path) -> None:
-    finals = []
-    for backend in ("serial", "threads", "processes"):
-        options = [f"hydra.launcher.backend={backend}", "lr=0.1,0.2,0.3", "iters=7,50"]
-        ended = run_here(command("random", backend, *options), folder)
-        assert (ended.code, ended.err) == (0, ""), ended
-        runs = stored(folder, backend)
-        finals.append({name: run.data.metrics["final_error"] for name, run in runs.items()})
-        assert len(runs) == 6
-    assert finals[0] == finals[1] == finals[2]
 
 
 @pytest.mark.slow
@@ -469,13 +437,11 @@ def test_long_run_is_watched_and_gone_on_with(folder: Path) -> None:
     assert (ended.code, ended.err) == (0, ""), ended
     assert (folder / "iterations.txt").stat().st_size - first < 700
     assert not list((folder / "long").rglob("checkpoints"))
-    client = MlflowClient(f"sqlite:///{folder / 'long' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("sweep")
-    (run,) = client.search_runs(
-        [experiment.experiment_id],
-        "tags.`sweep.role` = 'run' and attributes.status = 'FINISHED'",
-    )
-    history = [(p.step, p.value) for p in client.get_metric_history(run.info.run_id, "error")]
+    (run,) = runs_of(
+        folder / "long", "params.lr = '0.1' and attributes.status = 'FINISHED'"
+    ).values()
+    points = client_of(folder / "long").get_metric_history(run.info.run_id, "error")
+    history = [(point.step, point.value) for point in points]
     assert len(history) == len(dict(history))
     assert {step for step, _ in history} >= {0, 1, 10, 700}
     assert dict(seen).items() <= dict(history).items()
@@ -486,9 +452,8 @@ def wait_for_points(folder: Path) -> list[tuple[int, float]]:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         if (folder / "long" / "mlflow.db").exists():
-            client = MlflowClient(f"sqlite:///{folder / 'long' / 'mlflow.db'}")
-            for run in stored(folder, "long").values():
-                points = client.get_metric_history(run.info.run_id, "error")
+            for run in runs_of(folder / "long").values():
+                points = client_of(folder / "long").get_metric_history(run.info.run_id, "error")
                 if points:
                     assert run.info.status == "RUNNING"
                     return [(point.step, point.value) for point in points]

@@ -13,12 +13,10 @@ import mpmath
 import numpy as np
 import numpy.typing as npt
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from sweep.training.kernels import general
 from sweep.training.kernels.code import INTEGER, Code
-from sweep.training.kernels.exponential import COEFFICIENTS, SATURATED, exp, sigmoid
+from sweep.training.kernels.exponential import SATURATED, exp, sigmoid
 from sweep.training.kernels.spec import LANES
 from tests.processes import ROOT, clean_environment, start
 
@@ -86,13 +84,13 @@ def distance(x: float, result: float) -> int:
 
 def random_arguments() -> Array:
     rng = np.random.default_rng(0)
-    magnitudes = 10.0 ** rng.uniform(-320, 2.8, 2000) * rng.choice([-1, 1], 2000)
+    magnitudes = 10.0 ** rng.uniform(-320, 2.8, 1000) * rng.choice([-1, 1], 1000)
     return np.concatenate(
         [
-            rng.uniform(VANISH, OVERFLOW, 4000),
-            rng.uniform(-1, 1, 4000),
-            rng.uniform(-40, 40, 2000),
-            rng.uniform(VANISH - 1, SUBNORMAL + 1, 2000),
+            rng.uniform(VANISH, OVERFLOW, 2000),
+            rng.uniform(-1, 1, 2000),
+            rng.uniform(-40, 40, 1000),
+            rng.uniform(VANISH - 1, SUBNORMAL + 1, 1000),
             magnitudes,
         ]
     )
@@ -101,7 +99,7 @@ def random_arguments() -> Array:
 def hard_arguments() -> Array:
     """Multiples of ln 2 / 2 and their neighbours: where the reduction changes its k."""
     values = [OVERFLOW, VANISH, SUBNORMAL, 0.0]
-    values += [k * math.log(2) / 2 for k in range(-2150, 2049)]
+    values += [k * math.log(2) / 2 for k in range(-2150, 2049, 3)]
     near = np.array(values)
     return np.concatenate([near, np.nextafter(near, -np.inf), np.nextafter(near, np.inf)])
 
@@ -118,12 +116,6 @@ def test_within_one_ulp_of_the_correctly_rounded(arguments: Array) -> None:
     )
     assert worst[0] <= 1, worst
     assert np.isposinf(results[arguments > OVERFLOW]).all()
-
-
-@settings(max_examples=300, deadline=None)
-@given(st.floats(VANISH - 2, OVERFLOW))
-def test_no_argument_is_further_off(x: float) -> None:
-    assert distance(x, float(exponentials(np.array([x]))[0])) <= 1
 
 
 @pytest.mark.parametrize(
@@ -194,14 +186,6 @@ def test_vectors_and_numba_have_the_bits_of_one_alone(function: Any) -> None:
     for results in (in_numba, values(function, arguments, 4), values(function, arguments, LANES)):
         np.testing.assert_array_equal(results, expected)
         assert results[finite].tobytes() == expected[finite].tobytes()
-
-
-def test_polynomial_is_as_good_as_it_says() -> None:
-    half = math.log(2) / 2
-    with mpmath.workdps(50):
-        for r in map(mpmath.mpf, np.linspace(-half, half, 2001)):
-            q = sum(mpmath.mpf(c) * r**power for power, c in enumerate(COEFFICIENTS))
-            assert abs((1 + r + r * r * q) / mpmath.exp(r) - 1) < mpmath.mpf(2) ** -56
 
 
 PROGRAM = """
