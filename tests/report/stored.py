@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from sweep.report.data import SweepData, sweep_data
 from sweep.tracking.artifacts import TRACEBACK, LocalArtifacts
 from sweep.tracking.read import StoredRun, StoredSweep
 from sweep.tracking.results import run_files
@@ -154,6 +155,18 @@ def grid(
     plan_cells = cells(axes)
     runs = [stored_run(folder, cell) for cell in plan_cells]
     return stored_sweep(folder, plan_cells, **question), runs
+
+
+def ended(
+    folder: Path, axes: Mapping[str, Iterable[Any]], ends: Iterable[float], **question: Any
+) -> SweepData:
+    """Return the data of a sweep whose runs ended with these errors, in the order of the plan."""
+    plan_cells = cells(axes)
+    runs = [
+        stored_run(folder, cell, np.array([0.6, end]))
+        for cell, end in zip(plan_cells, ends, strict=True)
+    ]
+    return sweep_data(stored_sweep(folder, plan_cells, **question), runs)
 
 
 DEFAULT = {"lr": [0.01, 0.05, 1.0], "iters": [1, 10, 100, 1000]}

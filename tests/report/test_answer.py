@@ -42,19 +42,18 @@ def test_answer_says_nothing_of_the_floor_where_no_run_is_near_it(tmp_path: Path
     assert "precision" not in text and "1e-" not in text
 
 
-def test_answer_gives_the_iteration_from_which_nothing_changed(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("metric", "words"),
+    [("stalled_at", "nothing changes after them"), ("stopped_at", "the run stopped there")],
+)
+def test_answer_gives_the_iteration_from_which_nothing_changed_or_a_run_stopped(
+    tmp_path: Path, metric: str, words: str
+) -> None:
     (cell,) = stored.cells({"lr": [1.0], "iters": [10000]})
-    run = stored.stored_run(tmp_path, cell, np.array([0.6, 1e-30]), metrics={"stalled_at": 4417.0})
+    run = stored.stored_run(tmp_path, cell, np.array([0.6, 1e-30]), metrics={metric: 4417.0})
     text = answer(sweep_data(stored.stored_sweep(tmp_path, [cell]), [run]))
-    assert "lr=1.0, 4417 iterations (of 10000; nothing changes after them)" in text
+    assert f"lr=1.0, 4417 iterations (of 10000; {words})" in text
     assert "stalled" not in text, "a fixed point at the floor is no trouble"
-
-
-def test_answer_gives_the_iteration_at_which_a_run_stopped(tmp_path: Path) -> None:
-    (cell,) = stored.cells({"lr": [1.0], "iters": [1000]})
-    run = stored.stored_run(tmp_path, cell, np.array([0.6, 1e-3]), metrics={"stopped_at": 102.0})
-    text = answer(sweep_data(stored.stored_sweep(tmp_path, [cell]), [run]))
-    assert "lr=1.0, 102 iterations (of 1000; the run stopped there)" in text
 
 
 @pytest.mark.parametrize(

@@ -80,19 +80,16 @@ def opened(browser: object, folder: Path) -> Iterator[Opened]:
     page.context.close()
 
 
-def test_nothing_is_loaded_and_nothing_complains(opened: Opened) -> None:
+def test_pictures_are_there_nothing_is_loaded_and_nothing_complains(opened: Opened) -> None:
+    widths = opened.page.evaluate("[...document.images].map(i => i.naturalWidth)")
+    assert len(widths) == 6 and all(width > 300 for width in widths)
     outside = [url for url in opened.requests if not url.startswith(("file:", "data:"))]
     assert outside == [] and len([u for u in opened.requests if u.startswith("file:")]) == 1
     assert opened.complaints == []
     assert opened.page.title() == "Sweep 20250101-120000-abcd"
 
 
-def test_pictures_are_there(opened: Opened) -> None:
-    widths = opened.page.evaluate("[...document.images].map(i => i.naturalWidth)")
-    assert len(widths) == 6 and all(width > 300 for width in widths)
-
-
-def test_click_sorts_by_number_up_then_down(opened: Opened) -> None:
+def test_click_or_key_sorts_by_number_up_then_down(opened: Opened) -> None:
     button = opened.page.get_by_role("button", name="final_error", exact=True)
     button.click()
     up = [float(text) for text in opened.column("final_error") if text]
@@ -104,16 +101,9 @@ def test_click_sorts_by_number_up_then_down(opened: Opened) -> None:
     down = [float(text) for text in opened.column("final_error") if text]
     assert down == up[::-1] and head.get_attribute("aria-sort") == "descending"
     assert opened.column("final_error")[-1] == ""
-
-
-def test_sorting_another_column_moves_the_mark(opened: Opened) -> None:
-    opened.page.get_by_role("button", name="final_error", exact=True).click()
     opened.page.get_by_role("button", name="iters", exact=True).click()
-    assert opened.page.locator("[aria-sort]").count() == 1
+    assert opened.page.locator("[aria-sort]").count() == 1, "another column takes the mark"
     assert opened.column("iters") == sorted(opened.column("iters"), key=int)
-
-
-def test_keyboard_sorts(opened: Opened) -> None:
     opened.page.get_by_role("button", name="lr", exact=True).focus()
     opened.page.keyboard.press("Enter")
     opened.page.keyboard.press("Space")
@@ -132,28 +122,15 @@ def test_keyboard_reaches_filter_heads_and_links_in_order(opened: Opened) -> Non
     assert seen == ["DIV", "BUTTON", "BUTTON", "BUTTON", "BUTTON", "BUTTON"]
 
 
-@pytest.mark.parametrize(
-    ("words", "count"),
-    [
-        ("", 24),
-        ("diverged", 1),
-        ("lr=0.05", 8),
-        ("lr=0.05 iters>10", 4),
-        ("iters<=10 network=a", 6),
-        ("final_error<1e-6", 1),
-        ("lr=1", 8),
-        ("nothing-at-all", 0),
-        ("<img", 12),
-        ("[", 0),
-    ],
-)
-def test_filter_by_words_and_columns(opened: Opened, words: str, count: int) -> None:
-    opened.page.get_by_role("searchbox", name="Filter").fill(words)
-    assert len(opened.column("lr")) == count
-    assert opened.page.get_by_role("status").inner_text().startswith(f"{count} of 24 runs")
+FILTERS = {"": 24, "diverged": 1, "lr=0.05": 8, "lr=0.05 iters>10": 4, "iters<=10 network=a": 6}
+FILTERS |= {"final_error<1e-6": 1, "lr=1": 8, "nothing-at-all": 0, "<img": 12, "[": 0}
 
 
-def test_sorting_keeps_the_filter(opened: Opened) -> None:
+def test_filter_by_words_and_columns_is_kept_while_sorting(opened: Opened) -> None:
+    for words, count in FILTERS.items():
+        opened.page.get_by_role("searchbox", name="Filter").fill(words)
+        assert len(opened.column("lr")) == count, words
+        assert opened.page.get_by_role("status").inner_text().startswith(f"{count} of 24 runs")
     opened.page.get_by_role("searchbox", name="Filter").fill("lr=0.05")
     opened.page.get_by_role("button", name="iters", exact=True).click()
     assert set(opened.column("lr")) == {"0.05"}
@@ -164,22 +141,15 @@ def test_hostile_names_are_text(opened: Opened) -> None:
     assert opened.page.title() != "owned"
 
 
-@pytest.mark.parametrize("width", [320, 390, 768, 1280])
-def test_page_fits_every_width(browser: object, folder: Path, width: int) -> None:
-    opened = Opened(browser, folder, viewport={"width": width, "height": 800})
-    wide = opened.page.evaluate("document.documentElement.scrollWidth")
-    assert wide <= width
-    opened.context.close()
-
-
-def test_touch_targets_are_large_enough(browser: object, folder: Path) -> None:
-    opened = Opened(browser, folder, viewport={"width": 390, "height": 800})
+def test_page_fits_every_width_and_touch_targets_are_large_enough(opened: Opened) -> None:
+    for width in (1280, 768, 390, 320):
+        opened.page.set_viewport_size({"width": width, "height": 800})
+        assert opened.page.evaluate("document.documentElement.scrollWidth") <= width
     heights = opened.page.evaluate(
         "[...document.querySelectorAll('nav a, th button, #filter')]"
         ".map(e => e.getBoundingClientRect().height)"
     )
     assert heights and min(heights) >= 24
-    opened.context.close()
 
 
 CONTRAST = """() => {

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
-from sweep.report.colours import MARKERS, colour_scale, ramp, shades
-from tests.processes import ROOT
+from sweep.report.colours import colour_scale, ramp, shades
 
 
 def lightness(colour: str) -> float:
@@ -37,18 +33,3 @@ def test_ramp_stands_out_from_white_paper() -> None:
 def test_colours_of_three_rates_differ_in_grey() -> None:
     shades = [lightness(c) for c in colour_scale([0.01, 0.05, 1.0]).values()]
     assert all(b - a > 0.08 for a, b in zip(shades, shades[1:], strict=False))
-
-
-def test_markers_differ() -> None:
-    assert len(set(MARKERS)) == len(MARKERS) == 7
-
-
-def test_colours_load_nothing_heavy() -> None:
-    code = (
-        "import sys, sweep.report.colours; "
-        "print({'matplotlib', 'pandas', 'mlflow', 'numpy'} & set(sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
-    )
-    assert done.stdout.strip() == "set()"

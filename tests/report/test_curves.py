@@ -7,9 +7,10 @@ import numpy as np
 from sweep.report.curves import best_of_all, thinned
 
 
-def test_thinned_leaves_a_short_curve_alone() -> None:
-    steps, errors = thinned(np.arange(5), [5.0, 4, 3, 2, 1], 10)
-    assert steps.tolist() == [0, 1, 2, 3, 4] and errors.tolist() == [5, 4, 3, 2, 1]
+def test_thinned_keeps_short_curves_but_for_what_is_not_finite() -> None:
+    for errors, kept in (([5.0, 4, 3], 3), ([1.0, np.inf, np.nan], 1), ([], 0)):
+        steps, found = thinned(np.arange(len(errors)), errors, 10)
+        assert steps.tolist() == [*range(kept)] and found.tolist() == errors[:kept]
 
 
 def test_thinned_keeps_ends_and_every_extreme() -> None:
@@ -24,27 +25,13 @@ def test_thinned_keeps_ends_and_every_extreme() -> None:
     assert np.array_equal(kept, errors[steps])
 
 
-def test_thinned_drops_what_is_not_finite() -> None:
-    steps, errors = thinned([0, 1, 2], [1.0, np.inf, np.nan], 10)
-    assert steps.tolist() == [0] and errors.tolist() == [1.0]
-
-
-def test_thinned_of_nothing() -> None:
-    steps, _ = thinned([], [], 10)
-    assert len(steps) == 0
-
-
 def test_best_of_all_is_the_lowest_so_far() -> None:
     one = (np.array([0, 1, 2]), np.array([4.0, 1.0, 3.0]))
-    two = (np.array([0, 1, 2, 3]), np.array([4.0, 2.0, 0.5, 2.0]))
-    steps, lowest = best_of_all([one, two])
-    assert steps.tolist() == [0, 1, 2, 3]
-    np.testing.assert_allclose(lowest, [4.0, 1.0, 0.5, 0.5])
-
-
-def test_best_of_all_holds_a_zero() -> None:
-    _, lowest = best_of_all([(np.array([0, 10]), np.array([1.0, 0.0]))])
-    assert lowest[0] == 1.0 and lowest[-1] == 0.0 and np.all(np.diff(lowest) <= 0)
+    two = (np.array([0, 1, 2, 3, 4]), np.array([4.0, 2.0, 0.5, 2.0, 0.0]))
+    steps, lowest = best_of_all([one, two, (np.array([], dtype=int), np.array([]))])
+    assert steps.tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(lowest, [4.0, 1.0, 0.5, 0.5, 0.0])
+    assert len(best_of_all([])[0]) == 0
 
 
 def test_best_of_all_lies_on_the_best_curve_where_curves_were_thinned() -> None:
@@ -54,8 +41,3 @@ def test_best_of_all_lies_on_the_best_curve_where_curves_were_thinned() -> None:
     steps, lowest = best_of_all([thinned(*curve, 120) for curve in curves])
     best = curves[-1][1][steps]
     np.testing.assert_allclose(lowest[1:], best[1:], rtol=0.02)
-
-
-def test_best_of_nothing_is_empty() -> None:
-    assert len(best_of_all([])[0]) == 0
-    assert len(best_of_all([(np.array([], dtype=int), np.array([]))])[0]) == 0

@@ -8,18 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sweep.report.data import SweepData, planned_value, sweep_data
+from sweep.report.data import planned_value, sweep_data
 from tests.report import stored
-
-
-def ended(folder: Path, axes: dict[str, list[object]], ends: list[float]) -> SweepData:
-    """Return the data of runs with these final errors."""
-    plan = stored.cells(axes)
-    runs = [
-        stored.stored_run(folder, cell, np.array([0.6, end]))
-        for cell, end in zip(plan, ends, strict=True)
-    ]
-    return sweep_data(stored.stored_sweep(folder, plan), runs)
 
 
 def test_data_of_a_grid(tmp_path: Path) -> None:
@@ -54,7 +44,7 @@ def test_trajectory_has_the_longest_curve_and_exact_thresholds(tmp_path: Path) -
 def test_differences_below_the_floor_decide_nothing(
     tmp_path: Path, ends: list[float], best: int
 ) -> None:
-    data = ended(tmp_path, {"lr": [0.1, 1.0], "iters": [10, 100]}, ends)
+    data = stored.ended(tmp_path, {"lr": [0.1, 1.0], "iters": [10, 100]}, ends)
     assert data.best is not None and data.best.name == best
 
 
@@ -66,11 +56,6 @@ def test_a_run_that_stopped_changing_needed_no_more(tmp_path: Path) -> None:
     ]
     data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
     assert data.best is not None and (data.best.name, data.best.needed) == (1, 80)
-
-
-def test_equal_errors_prefer_fewer_iterations(tmp_path: Path) -> None:
-    data = ended(tmp_path, {"lr": [500.0], "iters": [1000, 10]}, [0.00625, 0.00625])
-    assert data.best is not None and data.best.iters == 10
 
 
 def test_diverged_run_is_never_best(tmp_path: Path) -> None:
@@ -126,17 +111,11 @@ def test_run_that_got_furthest_stands_for_a_trajectory(tmp_path: Path) -> None:
     assert line.thresholds is not None and line.thresholds[1] == expected
 
 
-def test_missing_cells_are_those_without_a_run(tmp_path: Path) -> None:
-    sweep, runs = stored.grid(tmp_path, {"lr": [0.1], "iters": [1, 10]})
-    data = sweep_data(sweep, runs[:1])
-    assert list(data.missing["name"]) == ["lr=0.1,iters=10"]
-    assert data.axes["iters"].values == ("1", "10")
-
-
 def test_missing_runs_keep_their_place_in_the_plan(tmp_path: Path) -> None:
     axes = {"rule": ["notebook", "gradient"], "lr": [0.1], "iters": [10]}
     sweep, runs = stored.grid(tmp_path, axes)
     data = sweep_data(sweep, runs[1:])
+    assert list(data.missing["name"]) == ["rule=notebook,lr=0.1,iters=10"]
     assert list(data.values.rule) == ["notebook", "gradient"]
     assert list(data.runs.outcome) == ["missing", "completed"]
 
@@ -220,12 +199,9 @@ def test_trajectories_that_differ_by_iters_are_lines_of_their_own(tmp_path: Path
     assert [line.reach for line in data.trajectories] == [5, 10]
 
 
-def test_no_runs_at_all(tmp_path: Path) -> None:
-    data = sweep_data(stored.stored_sweep(tmp_path, []), [])
-    assert data.best is None and data.runs.empty and data.trajectories == []
-
-
 def test_lists_and_mappings_are_shown_as_one_writes_them(tmp_path: Path) -> None:
     layers: list[object] = ['["auto",3,"auto"]', '["true",true]']  # as plan.json has them
-    data = ended(tmp_path, {"lr": [0.1], "iters": [10], "network.layers": layers}, [0.1, 0.2])
+    data = stored.ended(
+        tmp_path, {"lr": [0.1], "iters": [10], "network.layers": layers}, [0.1, 0.2]
+    )
     assert data.axes["network.layers"].values == ("[auto,3,auto]", '["true",true]')

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from sweep.report.formats import (
     counted,
     duration,
@@ -17,57 +15,22 @@ from sweep.report.formats import (
 )
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (1.0, "1.0"),
-        (0.6, "0.60"),
-        (0.00624, "0.0062"),
-        (1.951e-4, "2.0×10⁻⁴"),
-        (1.8e282, "1.8×10²⁸²"),
-        (9.99, "10"),
-        (812.0, "812"),
-        (5e-324, "4.9×10⁻³²⁴"),
-        (-0.5, "-0.50"),
-    ],
-)
-def test_power(value: float, text: str) -> None:
-    assert power(value) == text
+def test_power() -> None:
+    values = [0.0, 1.0, 0.6, 0.00624, 1.951e-4, 1.8e282, 9.99, 812.0, 5e-324, -0.5]
+    texts = "0 1.0 0.60 0.0062 2.0×10⁻⁴ 1.8×10²⁸² 10 812 4.9×10⁻³²⁴ -0.50"
+    assert [*map(power, values)] == texts.split(" ")
 
 
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        (0.0, "0"),
-        (1e-9, "10⁻⁹"),
-        (2e-7, "2×10⁻⁷"),
-        (0.005, "0.005"),
-        (0.01, "0.01"),
-        (1000.0, "1000"),
-        (10_000.0, "10\u2009000"),
-        (1e6, "10⁶"),
-        (-2.5, "-2.5"),
-    ],
-)
-def test_tick(value: float, text: str) -> None:
-    assert tick(value) == text
+def test_tick() -> None:
+    values = [0.0, 1e-9, 2e-7, 0.005, 0.01, 1000.0, 10_000.0, 1e6, -2.5]
+    texts = "0 10⁻⁹ 2×10⁻⁷ 0.005 0.01 1000 10\u2009000 10⁶ -2.5"
+    assert [*map(tick, values)] == texts.split(" ")
 
 
-@pytest.mark.parametrize(
-    ("text", "label"),
-    [
-        ("0.9540000000000001", "0.954"),
-        ("1e-05", "1e-05"),
-        ("1.0", "1.0"),
-        ("100000", "100\u2009000"),
-        ("10000000", "10⁷"),
-        ("relu", "relu"),
-        ("a" * 40, "a" * 23 + "…"),
-    ],
-)
-def test_short_labels(text: str, label: str) -> None:
-    assert short(text) == label
+def test_short_labels() -> None:
+    texts = ["0.9540000000000001", "1e-05", "1.0", "100000", "10000000", "relu", "a" * 40]
+    labels = ["0.954", "1e-05", "1.0", "100\u2009000", "10⁷", "relu", "a" * 23 + "…"]
+    assert [*map(short, texts)] == labels
 
 
 def test_figure_of_nothing_is_empty() -> None:
@@ -78,12 +41,9 @@ def test_counted_knows_the_singular() -> None:
     assert counted(1, "run") == "1 run" and counted(12000, "run") == "12\xa0000 runs"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [(0.0, "0 ms"), (0.25, "250 ms"), (59.94, "59.9 s"), (125, "2 min 5 s"), (3661, "1 h 1 min")],
-)
-def test_duration(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
+def test_duration() -> None:
+    shown = ["0 ms", "250 ms", "59.9 s", "2 min 5 s", "1 h 1 min"]
+    assert [*map(duration, [0.0, 0.25, 59.94, 125, 3661])] == shown
 
 
 def test_plain_is_one_line_without_control_characters() -> None:

@@ -12,7 +12,7 @@ import pytest
 from sweep.question import Question
 from sweep.report import files, tables
 from sweep.report.answer import answer
-from sweep.report.build import build_comparison, build_report
+from sweep.report.build import build_comparison
 from sweep.report.data import SweepData, sweep_data
 from tests.report import stored
 
@@ -65,26 +65,11 @@ def test_metric_that_no_run_has_is_one_sentence(tmp_path: Path) -> None:
     text = answer(data)
     assert text.startswith("metric=f1: no run has this metric; the runs have accuracy, best_error,")
     assert data.best is None
-    report = build_report(data.sweep, data.stored, tmp_path / "out", command_ui="mlflow ui")
-    assert report.headline == text
-
-
-def test_diverged_run_is_never_best_by_any_metric(tmp_path: Path) -> None:
-    plan = stored.cells({"lr": [0.1, 1.0], "iters": [10]})
-    runs = [
-        stored.stored_run(tmp_path, plan[0], metrics={"accuracy": 0.5}),
-        stored.stored_run(tmp_path, plan[1], outcome="diverged", metrics={"accuracy": 0.9}),
-    ]
-    sweep = stored.stored_sweep(tmp_path, plan, metric="accuracy", mode="max")
-    assert sweep_data(sweep, runs).best.lr == 0.1
 
 
 def test_question_of_a_report_replaces_that_of_the_plan(tmp_path: Path) -> None:
     data = measured(tmp_path, ACCURACY, metric="accuracy", mode="max")
-    report = build_report(
-        data.sweep, data.stored, tmp_path / "out", command_ui="mlflow ui", question=Question()
-    )
-    assert report.best is data.stored[2]
+    assert sweep_data(data.sweep, data.stored, Question()).best.run is data.stored[2]
 
 
 def test_final_error_csv_holds_final_errors_whatever_decides(tmp_path: Path) -> None:
