@@ -38,12 +38,6 @@ def runs_in(outputs: Path) -> int:
         return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
 
 
-@pytest.mark.slow
-def test_eight_first_starts_at_once(weird_path: Path) -> None:
-    for outputs in first_starts("at_once", 1, weird_path):
-        assert runs_in(outputs) == 8
-
-
 @pytest.mark.faults
 def test_eight_first_starts_at_once_ten_times(weird_path: Path) -> None:
     for outputs in first_starts("at_once", 10, weird_path):

@@ -29,7 +29,7 @@ from sweep.tracking.locks import (
 )
 from sweep.tracking.session import Session, check_same_cells, create_sweep
 from sweep.tracking.store import Store, open_store
-from tests.processes import ROOT, clean_environment
+from tests.processes import finish, start
 from tests.tracking.support import (
     CONFIG,
     PARAMS,
@@ -81,11 +81,7 @@ def held(store: Store) -> Iterator[tuple[Store, subprocess.Popen[str]]]:
 
 def begin(store: Store, parent: str, name: str = "a", beat: Beat | None = None) -> str:
     run_id = start_run(
-        store,
-        name=name,
-        tags={"sweep.signature": SIGNATURE},
-        sweep_id=SWEEP,
-        parent_run_id=parent,
+        store, name=name, tags={"sweep.signature": SIGNATURE}, sweep_id=SWEEP, parent_run_id=parent
     )
     if beat is not None:
         write_beat(store, run_id, beat)
@@ -208,14 +204,11 @@ def test_runs_of_other_programs_are_not_touched(store: Store) -> None:
     assert {status(store, each.info.run_id) for each in (run, odd)} == {"RUNNING"}
 
 
-@pytest.mark.parametrize("lock", ["../../x/lock", "sweeps/../../x/lock", "/etc/lock", "sweeps/a"])
-def test_heartbeat_names_a_lock_below_outputs_alone(lock: str) -> None:
-    assert Beat.read({HEARTBEAT: replace(OTHER, lock=lock).to_json()}) is None
-
-
-@pytest.mark.parametrize("text", ["", "null", "[]", "{}", '{"pid": "x"}', "x" * 500])
-def test_text_that_is_no_heartbeat(text: str) -> None:
-    assert Beat.read({HEARTBEAT: text}) is None
+def test_heartbeat_is_a_record_that_names_a_lock_below_outputs() -> None:
+    texts = ["", "null", "[]", "{}", '{"pid": "x"}', "x" * 500]
+    for lock in ("../../x/lock", "sweeps/../../x/lock", "/etc/lock", "sweeps/a"):
+        texts.append(replace(OTHER, lock=lock).to_json())
+    assert [Beat.read({HEARTBEAT: text}) for text in texts] == [None] * 10
 
 
 def test_heartbeat_is_renewed(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -237,38 +230,25 @@ from sweep.tracking.store import open_store
 
 store = open_store(Tracking(kind="local", outputs=Path(sys.argv[1])), mode="write")
 print(flush=True)
-sys.stdin.readline()
+while not Path("gate").exists():
+    pass
 print(len(close_abandoned(store)))
 """
 
 
 @pytest.mark.slow
-def test_two_commands_close_what_was_left_open(store: Store) -> None:
+def test_two_commands_close_what_was_left_open(store: Store, tmp_path: Path) -> None:
     parent = create_sweep(store, SWEEP, plan(*map(str, range(30))), {HEARTBEAT: "gone"})
     for number in range(30):
         begin(store, parent, str(number))
-    command = [sys.executable, "-c", CLOSING, str(store.tracking.outputs)]
-    both = [
-        subprocess.Popen(
-            command,
-            cwd=ROOT,
-            env=clean_environment(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(2)
-    ]
+    command = [sys.executable, "-c", CLOSING, store.tracking.outputs]
+    both = [start(command, tmp_path) for _ in range(2)]
     for process in both:
         assert process.stdout is not None and process.stdout.readline()
-    for process in both:
-        assert process.stdin is not None
-        process.stdin.write("\n")
-        process.stdin.flush()
-    ended = [process.communicate(timeout=120) for process in both]
-    assert [process.returncode for process in both] == [0, 0], ended
-    assert sum(int(out) for out, _ in ended) == 31
+    (tmp_path / "gate").touch()
+    ended = [finish(process, 120) for process in both]
+    assert [one.code for one in ended] == [0, 0], ended
+    assert sum(int(one.out) for one in ended) == 31
     assert {run.status for run in read.sweep_runs(store, SWEEP)} == {"KILLED"}
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -26,9 +28,6 @@ def fill(store: Store) -> str:
 
 def settled(outputs: Path) -> None:
     """Let a copy hold what is still in the log beside the database."""
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(outputs / "mlflow.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
@@ -86,9 +85,6 @@ def test_folder_whose_name_begins_alike_is_not_touched(store: Store, tmp_path: P
 
 
 def test_store_of_another_version_is_not_readdressed(store: Store, tmp_path: Path) -> None:
-    import sqlite3
-    from contextlib import closing
-
     settled(store.tracking.outputs)
     new = tmp_path / "new"
     shutil.copytree(store.tracking.outputs, new)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sweep.question import Question, question_of, repeat_problems
+from sweep.question import Question, question_of
 from sweep.tracking.read import StoredRun
 
 
@@ -63,22 +63,6 @@ def test_equal_runs_prefer_fewer_iterations() -> None:
     assert Question().best_run(runs) is runs[1]
 
 
-def test_no_run_with_the_metric_is_one_sentence() -> None:
-    runs = [run(final_error=0.5, **{"weights/w1": 1.0})]
-    assert Question("f1").unanswered(runs) == (
-        "metric=f1: no run has this metric; the runs have final_error."
-    )
-    assert Question("f1").unanswered([]) == Question("weights/w1").unanswered(runs) == ""
-
-
 @pytest.mark.parametrize("stored", [None, [], {"repeats": 3, "mode": {}}, {"metric": None}])
 def test_plan_that_holds_anything_asks_the_usual(stored: object) -> None:
     assert question_of({"question": stored}) == Question()
-
-
-def test_repeats_are_axes_that_are_not_compared() -> None:
-    assert repeat_problems(["seed", "data.fold"], ["lr", "iters"]) == []
-    assert repeat_problems(["lr", "x"], ["lr", "iters", "rule"]) == [
-        "repeats=[lr]: its values are compared; name one of rule.",
-        "repeats=[x]: this is no axis; name one of rule.",
-    ]

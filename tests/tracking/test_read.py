@@ -7,17 +7,8 @@ import pytest
 from sweep.errors import NotFoundError
 from sweep.tracking import read
 from sweep.tracking.session import create_sweep, deduplicate_runs
-from sweep.tracking.store import Store, open_store
-from tests.tracking.support import (
-    CONFIG,
-    PARAMS,
-    SIGNATURE,
-    SWEEP,
-    finish,
-    plan,
-    result,
-    start_run,
-)
+from sweep.tracking.store import Store
+from tests.tracking.support import PARAMS, SIGNATURE, SWEEP, finish, plan, result, start_run
 
 
 def begin(store: Store, parent: str, name: str, sweep_id: str = SWEEP) -> str:
@@ -42,21 +33,6 @@ def test_runs_come_in_plan_order_from_every_page(
     begin(store, parent, "not in the plan")
     found = [run.name for run in read.sweep_runs(store, SWEEP)]
     assert found == [*names, "not in the plan"]
-
-
-def test_run_reads_back_what_was_recorded(store: Store) -> None:
-    value = result(12)
-    run_id = start_run(store, name="a", params=PARAMS, tags={})
-    finish(store, run_id, value)
-    run = read.find_run(open_store(store.tracking, mode="read"), run_id)
-    assert (run.name, run.status, run.outcome) == ("a", "FINISHED", "completed")
-    assert run.config() == CONFIG
-    steps, errors = run.curve()
-    assert (steps == value.steps).all() and (errors == value.errors).all()
-    assert run.weights()["final"] == value.final_weights
-    assert run.thresholds() == value.thresholds
-    assert run.traceback() is None
-    assert run.end_time is not None and run.start_time is not None
 
 
 def test_last_is_the_sweep_that_was_begun_last_whatever_the_clock(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sqlite3
 import subprocess
 import sys
 import time
@@ -123,33 +122,7 @@ def test_signals_of_the_terminal_do_not_reach_it(recording: Recorder, tracking: 
 
 
 @pytest.mark.slow
-def test_locked_database_holds_nobody_up_once_the_command_shall_end(
-    tracking: Tracking, capfd: pytest.CaptureFixture[str]
-) -> None:
-    seen = ""
-
-    def locked() -> bool:
-        nonlocal seen
-        seen += capfd.readouterr().err
-        return "locked by another program" in seen
-
-    # Stop once the lock is reported.
-    with recorder(locked) as recording:
-        parent = begin(recording, tracking, "a")
-        path = written(tracking, parent, 0)
-        with sqlite3.connect(tracking.database, isolation_level=None) as other:
-            other.execute("BEGIN IMMEDIATE")
-            with pytest.raises(StoreError, match="locked by another program|does not answer"):
-                recording.call(Session.finish_runs, [path])
-            other.execute("ROLLBACK")
-    assert locked()
-    assert results.read(path) is not None
-
-
-@pytest.mark.slow
-def test_recorder_that_hangs_holds_nobody_up_once_the_command_shall_end(
-    tracking: Tracking,
-) -> None:
+def test_recorder_that_hangs_holds_nobody_up_once_the_command_shall_end(tracking: Tracking) -> None:
     with recorder(never) as recording:
         begin(recording, tracking, "a")
         process = worker(recording)
@@ -162,38 +135,6 @@ def test_recorder_that_hangs_holds_nobody_up_once_the_command_shall_end(
             recording.call(Session.finish_sweep, "KILLED", {})
         assert time.monotonic() - began < 4, "the time is one for all calls"
     assert not process.is_running()
-
-
-PARENT = """
-import sys, time
-from pathlib import Path
-from sweep.tracking.recorder import recorder
-from sweep.tracking.session import Session
-from sweep.config.settings import Tracking
-
-if __name__ == "__main__":
-    with recorder(lambda: False) as recording:
-        recording.call(Session.open_store, Tracking(kind="local", outputs=Path(sys.argv[1])))
-        print(flush=True)
-        time.sleep(600)
-"""
-
-
-@pytest.mark.faults
-def test_process_ends_when_its_command_is_killed(tmp_path: Path) -> None:
-    script = tmp_path / "command.py"
-    script.write_text(PARENT)
-    with subprocess.Popen(
-        [sys.executable, script, tmp_path / "outputs"],
-        cwd=ROOT,
-        env=clean_environment(),
-        stdout=subprocess.PIPE,
-    ) as command:
-        assert command.stdout is not None and command.stdout.readline()
-        children = psutil.Process(command.pid).children()
-        command.kill()
-        _, alive = psutil.wait_procs(children, timeout=LAST)
-    assert children and not alive
 
 
 def test_prepared_recorder_that_is_not_used_ends() -> None:

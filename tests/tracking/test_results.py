@@ -178,17 +178,19 @@ def test_deleted_run_keeps_its_result_until_it_is_stored_again(
     assert len(again.curve()[0]) == 1001
 
 
-@pytest.mark.parametrize("name", ["run.json", "artifacts/curve.parquet", "artifacts/config.yaml"])
-@pytest.mark.parametrize("damage", ["empty", "missing"])
-def test_result_that_a_power_cut_left_empty_does_not_count(
-    name: str, damage: str, store: Store, parent: str, session: Session
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [(name, content) for name in ("curve.parquet", "config.yaml") for content in (b"", None)]
+    + [("../run.json", one) for one in (b"", None, b"{}", b"[1]", b"\xff", b'{"metrics": [[1]]}')],
+)
+def test_result_that_is_damaged_or_that_a_power_cut_left_empty_does_not_count(
+    name: str, content: bytes | None, store: Store, parent: str, session: Session
 ) -> None:
     session.lock_sweep(SWEEP)
     path = completed(store, of_sweep(store, parent))
-    if damage == "empty":
-        (path / name).write_bytes(b"")
-    else:
-        (path / name).unlink()
+    (path / results.FILES / name).unlink()
+    if content is not None:
+        (path / results.FILES / name).write_bytes(content)
     assert results.read(path) is None
     (one,) = session.finish_runs([path])
     assert one.state == "damaged"
@@ -206,13 +208,6 @@ def test_stored_run_whose_files_are_empty_is_not_finished(
     assert not run.is_whole()
     with pytest.raises(ValueError):
         run.curve()
-
-
-@pytest.mark.parametrize("content", [b"{}", b"[1]", b"\xff", b'{"metrics": [[1]]}'])
-def test_unreadable_record_does_not_count(content: bytes, store: Store, parent: str) -> None:
-    path = completed(store, of_sweep(store, parent))
-    (path / "run.json").write_bytes(content)
-    assert results.read(path) is None
 
 
 def test_record_survives_its_text(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from sweep.config.settings import Tracking
-from sweep.errors import NotFoundError, StoreBusyError, StoreError
+from sweep.errors import StoreBusyError
 from sweep.tracking import read
 from sweep.tracking.locks import HEARTBEAT, Beat, recover
 from sweep.tracking.session import Session, create_sweep, end_sweep
@@ -159,15 +159,6 @@ def test_sweep_goes_through_the_server_alone(remote: Store, tmp_path: Path) -> N
     assert not list(remote.tracking.outputs.rglob("*.parquet"))  # nothing stays on this disk
 
 
-def test_unknown_experiment_and_run_are_not_found(remote: Store) -> None:
-    with pytest.raises(NotFoundError, match="nowhere"):
-        open_store(remote.tracking.model_copy(update={"experiment": "nowhere"}), mode="read")
-    with pytest.raises(NotFoundError):
-        read.find_run(remote, "0" * 32)
-    with pytest.raises(NotFoundError):
-        read.find_sweep(remote, "last")
-
-
 def test_locks_and_heartbeats_work_without_a_shared_disk(remote: Store, tmp_path: Path) -> None:
     parent = create_sweep(remote, SWEEP, plan("a"), {})
     run_id = begin(remote, parent, "a")
@@ -209,36 +200,3 @@ def test_result_that_a_server_refuses_keeps_back_no_other(remote: Store, server:
     runs = read.sweep_runs(remote, SWEEP)
     assert [run.status for run in runs] == ["FINISHED"] * 3
     assert (runs[0].curve()[1] == result().errors).all()
-
-
-def test_server_that_dies_and_comes_back_loses_nothing(
-    tmp_path: Path, messages: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sweep.tracking.store.SILENCE", 0.0)
-    (tmp_path / "server").mkdir()
-    server = Server(tmp_path / "server")
-    server.start()
-    try:
-        tracking = Tracking(kind="server", outputs=tmp_path / "outputs", uri=server.uri)
-        store = open_store(tracking, mode="write", echo=messages.append)
-        parent = create_sweep(store, SWEEP, plan(*"abcd"), {})
-        session = session_of(store)
-        assert session.finish_runs([written(store, parent, "b", 11)])[0].state == "stored"
-        paths = [written(store, parent, name, iters) for name, iters in (("a", 10), ("c", 12))]
-        server.kill()
-        assert [one.state for one in session.finish_runs(paths)] == ["waiting", "waiting"]
-        assert [sentence.partition(";")[0] for sentence in messages] == [
-            f"{server.uri} does not answer"
-        ]
-        with pytest.raises(StoreError, match="no server answers"):
-            open_store(tracking, mode="write")
-        server.start()
-        paths.append(written(store, parent, "d", 13))
-        assert [one.state for one in session.finish_runs(paths)] == ["stored"] * 3
-        runs = read.sweep_runs(store, SWEEP, every=True)
-        assert [(run.name, run.status) for run in runs] == [(name, "FINISHED") for name in "abcd"]
-        for run, iters in zip(runs, (10, 11, 12, 13), strict=True):
-            assert (run.curve()[1] == result(iters).errors).all()
-        assert messages[1:] == [f"{server.uri} answers again."]
-    finally:
-        server.kill()

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.parquet
 import pytest
-import yaml
 from mlflow.entities import Run
 
-from sweep.errors import RunGoneError
 from sweep.question import question_of, totals_of
 from sweep.tracking import read, results
 from sweep.tracking.entities import chart_steps
@@ -26,9 +22,7 @@ from sweep.training.curve import CHART_POINTS, CurveSlice, Landmarks, charted, k
 from sweep.training.surroundings import Failure
 from tests.tracking.support import (
     CONFIG,
-    NAMES,
     PARAMS,
-    SIGNATURE,
     SWEEP,
     diverged,
     finish,
@@ -55,74 +49,6 @@ def folder(store: Store, run: Run) -> Path:
 
 
 # --- a completed run ---------------------------------------------------------------------
-
-
-def test_run_has_the_metrics_of_the_contract(store: Store) -> None:
-    value = result(stalled_at=700)
-    metrics = written(store, value).data.metrics
-    weights = {f"weights/{name}": value.final_weights[name] for name in NAMES}
-    assert metrics == {
-        "error": value.final_error,
-        "initial_error": 0.3,
-        "final_error": value.final_error,
-        "final_error_log10": math.log10(value.final_error or 0),
-        "best_error": value.best_error,
-        "best_step": 1000.0,
-        "stalled_at": 700.0,
-        "train_seconds": 0.25,
-        **weights,
-    }
-
-
-def test_run_has_params_tags_and_status(store: Store) -> None:
-    tags = {"sweep.signature": SIGNATURE, "sweep.platform": "x86_64", "sweep.versions": "numpy 2"}
-    run = written(store, result(), tags=tags)
-    assert run.info.status == "FINISHED"
-    assert run.info.run_name == "lr=0.05,iters=1000"
-    assert run.data.params == PARAMS
-    for key, text in {**tags, "sweep.role": "run", "sweep.outcome": "completed"}.items():
-        assert run.data.tags[key] == text
-    assert run.data.tags["mlflow.user"] and run.data.tags["mlflow.source.name"]
-    assert "sweep.id" not in run.data.tags
-    assert run.info.end_time >= run.info.start_time
-
-
-def test_run_has_four_files_and_nothing_is_left_over(store: Store) -> None:
-    value = result()
-    run = written(store, value)
-    files = tree(folder(store, run))
-    assert sorted(files) == ["config.yaml", "curve.parquet", "thresholds.json", "weights.json"]
-    assert yaml.safe_load(files["config.yaml"]) == CONFIG
-    assert json.loads(files["thresholds.json"]) == {
-        "1e-1": 8,
-        **{f"1e-{k}": None for k in range(2, 33)},
-    }
-    assert json.loads(files["weights.json"]) == {
-        "initial": dict(value.initial_weights),
-        "final": dict(value.final_weights),
-    }
-    table = pyarrow.parquet.read_table(folder(store, run) / "curve.parquet")
-    assert [str(field.type) for field in table.schema] == ["int64", "double"]
-    assert table.column_names == ["step", "error"]
-    assert np.array_equal(table["step"].to_numpy(), value.steps)
-    assert np.array_equal(table["error"].to_numpy(), value.errors)
-    assert not list(store.tracking.outputs.glob("runs/single/results/*"))
-
-
-def test_mlflow_itself_finds_the_files(store: Store) -> None:
-    run = written(store, result())
-    listed = {item.path for item in store.client.list_artifacts(run.info.run_id)}
-    assert listed == {"config.yaml", "curve.parquet", "thresholds.json", "weights.json"}
-
-
-def test_curve_in_mlflow_is_the_curve(store: Store) -> None:
-    value = result(100_000)
-    run = written(store, value)
-    history = store.client.get_metric_history(run.info.run_id, "error")
-    assert len(history) <= CHART_POINTS
-    assert {0, 1, 10, 100_000} <= {point.step for point in history}
-    for point in history:
-        assert point.value == value.errors[value.steps == point.step][0]
 
 
 @pytest.mark.parametrize("value", [0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e-17])
@@ -274,15 +200,6 @@ def test_interrupted_result_is_killed_and_kept(store: Store) -> None:
     assert (run.info.status, run.data.tags["sweep.outcome"]) == ("KILLED", "interrupted")
     assert "final_error" not in run.data.metrics and "best_error" in run.data.metrics
     assert len(StoredRun.of(store, run).curve()[0]) == 1001
-
-
-def test_run_that_was_deleted_meanwhile(store: Store) -> None:
-    run_id = start_run(store, name="gone", params=PARAMS, tags={})
-    store.client.delete_run(run_id)
-    with pytest.raises(RunGoneError, match="restore"):
-        finish(store, run_id, result())
-    folder = results.folder_of(store.tracking.outputs, "runs/single")
-    assert results.read(folder / "0") is not None  # nothing is lost
 
 
 # --- strings -----------------------------------------------------------------------------
