@@ -20,10 +20,7 @@ from tests.processes import clean_environment
 
 PATIENCE = 90.0
 
-ENGINES = [
-    pytest.param("dask", marks=pytest.mark.dask),
-    pytest.param("ray", marks=pytest.mark.ray),
-]
+ENGINES = [pytest.param("dask", marks=pytest.mark.dask), pytest.param("ray", marks=pytest.mark.ray)]
 """The engines, for a test of all of them: each runs where its mark is asked for."""
 
 

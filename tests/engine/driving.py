@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,24 +30,20 @@ def trajectory(cls: str, lr: float, *cuts: int, folder: Path | None = None) -> T
     return Trajectory(tuple(cells))
 
 
-@dataclass(frozen=True)
-class Started:
+class Started(NamedTuple):
     trajectory: Trajectory
 
 
-@dataclass(frozen=True)
-class Progressed:
+class Progressed(NamedTuple):
     iterations: int
 
 
-@dataclass(frozen=True)
-class Charted:
+class Charted(NamedTuple):
     cell: Cell
     part: CurveSlice
 
 
-@dataclass(frozen=True)
-class Ended:
+class Ended(NamedTuple):
     cell: Cell
     outcome: Outcome
 
@@ -60,9 +55,7 @@ class Collecting(Listener):
     """Keeps what a driver reports, in order."""
 
     def __init__(
-        self,
-        checkpoint: Callable[[RunSpec], Checkpoint | None],
-        more: Callable[[], bool],
+        self, checkpoint: Callable[[RunSpec], Checkpoint | None], more: Callable[[], bool]
     ) -> None:
         self.events: list[Event] = []
         self._checkpoint, self._more = checkpoint, more

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -152,15 +152,15 @@ def test_no_executor_batch_or_order_changes_a_bit() -> None:
     assert outcomes(backwards, "threads") == expected
 
 
+def kept_in(folder: Path) -> Callable[[RunSpec], Checkpoint]:
+    return lambda spec: Checkpoint(folder / checkpoint_name(spec), "this platform")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("batched", [True, False], ids=["batch", "separate"])
 def test_batch_that_is_left_goes_on_where_it_was(batched: bool, tmp_path: Path) -> None:
     """In one batch again, or separately; one of the trajectories has stalled by then."""
-    lrs, iters = [1e-6, 1000.0, 2e-6], 20_000_000
-
-    def checkpoint(spec: RunSpec) -> Checkpoint:
-        return Checkpoint(tmp_path / "kept" / checkpoint_name(spec), "this platform")
-
+    lrs, iters, checkpoint = [1e-6, 1000.0, 2e-6], 20_000_000, kept_in(tmp_path / "kept")
     given = [trajectory("", lr, iters) for lr in lrs]
     steps: list[int] = []
     with create("threads", 1) as executor:
@@ -178,10 +178,7 @@ def test_batch_that_is_left_goes_on_where_it_was(batched: bool, tmp_path: Path) 
 
 @pytest.mark.slow
 def test_trajectories_at_different_steps_go_on_in_batches_of_one_step(tmp_path: Path) -> None:
-    def checkpoint(spec: RunSpec) -> Checkpoint:
-        return Checkpoint(tmp_path / "kept" / checkpoint_name(spec), "this platform")
-
-    given = batchable(5, (20_000_000,))
+    given, checkpoint = batchable(5, (20_000_000,)), kept_in(tmp_path / "kept")
     for part in ([given[0]], given[2:4]):
         with create("threads", 1) as executor:
             for event in events([part], executor, checkpoint=checkpoint):

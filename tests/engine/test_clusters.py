@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from sweep.engine.executors import create
-from sweep.errors import ConfigError, SweepError
+from sweep.errors import SweepError
 from sweep.training.history import RunResult
 from sweep.training.surroundings import Failure
 from tests import processes
@@ -22,9 +22,7 @@ from tests.engine.driving import (
     Progressed,
     assert_falls,
     assert_stop_closes_generators,
-    bits,
     drive,
-    events,
     trajectory,
 )
 
@@ -38,31 +36,11 @@ def engine(
         yield found
 
 
-def test_every_run_ends_with_its_own_prefix_and_a_failure_is_its_own(engine: Engine) -> None:
-    given = [trajectory("Falling", 0.1 * (1 + at), 3, 70) for at in range(5)]
-    given.insert(1, trajectory("Failing", 9.0, 3))
-    found = drive(engine.joined(), given)
-    failure = found.pop((9.0, 3))
-    assert isinstance(failure, Failure) and failure.sentence == "ValueError: lr is odd"
-    assert len(found) == 10
-    for (lr, iters), result in found.items():
-        assert_falls(result, lr, iters)
-
-
 def test_trainer_without_a_state_stays_where_it_was_built(engine: Engine) -> None:
     found = drive(engine.joined(), [trajectory("Slow", lr, 150, 300) for lr in (0.1, 0.2)])
     for lr in (0.1, 0.2):
         assert found[lr, 150].metrics == found[lr, 300].metrics
         assert_falls(found[lr, 300], lr, 300)
-
-
-def test_same_bits_as_serial_with_one_blas_thread(engine: Engine) -> None:
-    given = [trajectory("Product", 0.1, 1), trajectory("", 0.5, 1, 5000)]
-    here, there = drive(create("serial"), given), drive(engine.joined(), given)
-    assert here[0.1, 1].metrics == there[0.1, 1].metrics
-    assert there[0.1, 1].metrics["most_threads"] == 1
-    for iters in (1, 5000):
-        assert bits(here[0.5, iters]) == bits(there[0.5, iters])
 
 
 def test_caller_gets_control_and_what_it_leaves_is_kept(engine: Engine, tmp_path: Path) -> None:
@@ -113,12 +91,6 @@ def test_trajectory_that_kills_every_worker_fails_and_the_others_complete(
 def test_engine_without_a_worker_that_suits_ends_the_sweep_with_a_sentence(engine: Engine) -> None:
     with pytest.raises(SweepError, match="no worker that suits for 1 s.*resume=last"):
         drive(engine.joined(resources={"TPU": 1}, patience=1), [trajectory("Falling", 0.1, 5)])
-
-
-@pytest.mark.parametrize("name", ENGINES)
-def test_address_where_nobody_answers_is_refused_before_anything_is_created(name: str) -> None:
-    with pytest.raises(ConfigError, match="no (Dask|Ray) .* answers .*start one with `"):
-        create(name, 1, {"address": "127.0.0.1:9"})
 
 
 OWN = """
@@ -190,17 +162,6 @@ def test_slices_of_a_command_that_is_killed_end_too(dask: Engine, tmp_path: Path
     assert processes.run([sys.executable, "-c", script], tmp_path).code == -signal.SIGKILL
     found = drive(dask.joined(), [trajectory("Falling", lr, 5) for lr in (0.1, 0.2, 0.3)])
     assert all(isinstance(result, RunResult) for result in found.values())
-
-
-@pytest.mark.dask
-def test_scheduler_that_goes_away_ends_the_sweep_with_a_sentence(tmp_path: Path) -> None:
-    with running_engine("dask", tmp_path / "cluster") as engine:
-        executor = engine.joined()
-        given = trajectory("Slow", 0.1, 10**6)
-        reported = events([(given,)], executor)
-        next(event for event in reported if isinstance(event, Progressed))
-    with executor, pytest.raises(SweepError, match="resume=last"):
-        list(reported)
 
 
 # Ray

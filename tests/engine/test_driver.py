@@ -28,7 +28,6 @@ from tests.engine.driving import (
     Charted,
     Ended,
     Progressed,
-    Started,
     assert_falls,
     assert_stop_closes_generators,
     drive,
@@ -59,11 +58,6 @@ def wait_for(true: Callable[[], bool]) -> None:
         time.sleep(0.01)
 
 
-def test_nothing_to_train_is_no_event() -> None:
-    with create("threads", 2) as executor:
-        assert list(events([], executor)) == []
-
-
 @every
 def test_caller_gets_control_while_a_trainer_is_busy(name: str, tmp_path: Path) -> None:
     given = trajectory("Meeting", 0.1, 1, folder=tmp_path)
@@ -74,13 +68,6 @@ def test_caller_gets_control_while_a_trainer_is_busy(name: str, tmp_path: Path) 
                 (tmp_path / other).touch()
 
     assert_falls(drive(create(name, 1), [given], on=meet)[0.1, 1], 0.1, 1)
-
-
-def test_events_of_a_short_run() -> None:
-    found: list[Any] = []
-    drive(create("threads", 1), [trajectory("Falling", 0.1, 5)], on=found.append)
-    kinds = [type(event) for event in found if event is not None]
-    assert kinds == [Started, Progressed, Ended]
 
 
 def test_long_run_is_charted_while_it_trains_and_no_point_twice(
@@ -183,22 +170,6 @@ def test_trainer_that_is_not_safe_in_threads_gets_processes() -> None:
     assert found[0.1, 5].metrics["pid"] != os.getpid()
 
 
-def test_trainer_that_never_returns_does_not_keep_the_program_from_ending(tmp_path: Path) -> None:
-    script = (
-        "from pathlib import Path\n"
-        "from sweep.engine.executors import create\n"
-        "from tests.engine.driving import events, trajectory\n"
-        "here = Path.cwd()\n"
-        "with create('threads', 2) as executor:\n"
-        "    for event in events([(trajectory('Busy', 0.1, 5, folder=here),)], executor):\n"
-        "        if list(here.glob('*.pids')):\n"
-        "            break\n"
-        "print('ended')\n"
-    )
-    ended = processes.run([sys.executable, "-c", script], tmp_path, timeout=PATIENCE)
-    assert ended == (0, "ended\n", "")
-
-
 # Workers that die
 
 
@@ -242,36 +213,12 @@ def test_trajectory_that_kills_its_workers_fails_and_the_others_complete(
 
 
 @pytest.mark.slow
-def test_every_trajectory_may_be_a_killer(tmp_path: Path) -> None:
-    given = [trajectory("DyingSlow", 0.1 * (1 + at), 100, folder=tmp_path) for at in range(3)]
-    found = drive(create("processes", 2), given)
-    assert len(found) == 3
-    assert all(isinstance(outcome, Failure) for outcome in found.values())
-
-
-@pytest.mark.slow
 def test_last_try_is_alone(tmp_path: Path) -> None:
     """What dies for want of memory may live with nothing beside it."""
     given = [trajectory("Alone", lr, 40, folder=tmp_path) for lr in (0.1, 5.0, 0.2, 0.3, 0.4)]
     found = drive(create("processes", 3), given)
     assert found[5.0, 40].metrics["beside"] == 0
     assert all(result.outcome == "completed" for result in found.values())
-
-
-def test_worker_killed_from_outside_costs_nothing_but_time(tmp_path: Path) -> None:
-    killed: list[int] = []
-
-    def kill(event: object) -> None:
-        if isinstance(event, Ended) and not killed:
-            assert not isinstance(event.outcome, Failure)
-            killed.append(int(event.outcome.metrics["pid"]))
-            os.kill(killed[0], signal.SIGKILL)
-
-    given = [trajectory("Resumable", lr, 2, 150, folder=tmp_path) for lr in (0.1, 0.2)]
-    found = drive(create("processes", 2), given, on=kill)
-    assert killed
-    for lr in (0.1, 0.2):
-        assert_falls(found[lr, 150], lr, 150)
 
 
 def test_worker_that_died_while_it_had_nothing_to_do_is_replaced() -> None:
@@ -442,11 +389,3 @@ def test_create_refuses_what_it_does_not_know(arguments: Any, words: list[str]) 
     with pytest.raises(ConfigError) as caught:
         create(*arguments)
     assert all(word in str(caught.value) for word in words)
-
-
-def test_import_of_the_executors_loads_no_engine(tmp_path: Path) -> None:
-    script = (
-        "import sys, sweep.engine.executors\n"
-        "print(sorted({'multiprocessing', 'distributed', 'ray', 'numpy'} & set(sys.modules)))"
-    )
-    assert processes.run([sys.executable, "-c", script], tmp_path) == (0, "[]\n", "")

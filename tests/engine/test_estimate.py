@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sweep.engine.estimate import Pace, disk_bytes, estimate, pace_of
+from sweep.engine.estimate import Pace, disk_bytes, estimate
 from tests.engine.test_plan import plan_of
 
 
@@ -15,17 +15,3 @@ def test_estimate_grows_with_runs_iterations_and_fewer_workers() -> None:
     assert both.seconds < estimate(plan, plan.cells, 1, pace=Pace(1e-8, 2.0)).seconds
     assert both.seconds < estimate(plan, plan.cells, 1, pace=Pace(2e-8, 1.0)).seconds
     assert both.bytes == disk_bytes(plan.cells) > disk_bytes(plan.cells[1:])
-
-
-def test_estimate_measures_the_pace_where_none_is_given() -> None:
-    plan = plan_of({"lr": 1e-6, "iters": 10**6})
-    assert estimate(plan, plan.cells, 1).seconds > 0
-    assert estimate(plan, [], 1).seconds > 0
-    pace = pace_of(plan.trajectories())
-    assert pace.python > 0
-    assert 0 < pace.training < 1e-3  # seconds for an iteration and a scalar
-
-
-def test_disk_bytes_of_endless_runs_stay_finite() -> None:
-    plan = plan_of({"iters": 10**12})
-    assert disk_bytes(plan.cells) < 5_000_000
