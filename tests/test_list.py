@@ -10,7 +10,6 @@ from sweep.config.settings import Tracking
 from sweep.tracking import read
 from sweep.tracking.store import open_store
 from tests.commands import run_here
-from tests.processes import Ended
 
 NOTE = "Two rates, <b>to begin with</b>"
 
@@ -68,25 +67,6 @@ def test_name_is_taken_where_an_id_is(folder: Path) -> None:
     assert ended.code == 0 and "3 runs" in ended.out, ended
     listed = run_here(["outputs=copy"], folder, module="sweep.list").out
     assert " first " in listed and listed.rstrip().endswith("paper=figure3, n=2; more")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["-m", "name=last"], "name=last: give a name of letters"),
-        (["-m", "name=20260101-101010-abcd"], "which is no id"),
-        (["-m", "name='a b'"], "name=a b: give a name of letters"),
-        (["-m", "name=a,b"], "name says how the command runs and cannot be an axis"),
-        (["-m", "tags={a.b: 1}"], "give a mapping, as {paper: figure3}"),
-        (["-m", "note=3"], "note=3: give a text"),
-        (["name=one"], "name=one: a single run has no name; sweep with -m, or leave it out."),
-    ],
-    ids=lambda value: value[-1],
-)
-def test_what_is_no_name_is_refused(arguments: list[str], message: str, tmp_path: Path) -> None:
-    ended: Ended = run_here(arguments, tmp_path)
-    assert ended.code == 2 and message in ended.err, ended
-    assert not list(tmp_path.iterdir())
 
 
 def test_store_without_sweeps_or_without_a_store(tmp_path: Path) -> None:

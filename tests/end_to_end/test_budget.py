@@ -67,21 +67,3 @@ def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(
     assert " FINISHED  4/4 " in run_here([], tmp_path, module="sweep.list").out
     verified = run_here([], tmp_path, module="sweep.verify")
     assert verified.code == 0 and "4 runs verified, 0 differ" in verified.out
-
-
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (["-m", "budget.runs=0"], "budget.runs=0: give a whole number of at least 1"),
-        (["-m", "budget.seconds=-1"], "budget.seconds=-1: give a finite number of seconds above 0"),
-        (["-m", "budget.runs=1,2"], "cannot be an axis"),
-        (["-m", "budget.second=1"], "did you mean 'seconds'?"),
-        (["-m", "budget.seconds=9", "hydra/launcher=basic"], "set hydra.sweeper.max_batch_size"),
-        (["budget.runs=3"], "budget.runs=3: a single run has no budget.runs"),
-    ],
-    ids=lambda value: value[-1],
-)
-def test_what_is_no_budget_is_refused(arguments: list[str], told: str, tmp_path: Path) -> None:
-    ended = run_here(arguments, tmp_path)
-    assert ended.code == 2 and told in ended.err, ended
-    assert not list(tmp_path.iterdir())

@@ -32,26 +32,17 @@ import time
 from pathlib import Path
 
 
-class Halving:
-    """Trains once three of its kind run at the same time."""
-
-    def __init__(self, lr):
-        here = Path(__file__).parent
-        (here / f"began-{lr}").touch()
-        until = time.monotonic() + 90
-        while len(list(here.glob("began-*"))) < 3:
-            if time.monotonic() > until:
-                raise RuntimeError("three never ran at once")
-            time.sleep(0.05)
-
-    def advance(self, iterations):
-        return [0.5] * iterations
-
-    def error(self):
-        return 1.0
-
-    def weights(self):
-        return {}
+def Halving(lr):
+    """Train once three of its kind run at the same time."""
+    here = Path(__file__).parent
+    (here / f"began-{lr}").touch()
+    until = time.monotonic() + 90
+    while len(list(here.glob("began-*"))) < 3:
+        if time.monotonic() > until:
+            raise RuntimeError("three never ran at once")
+        time.sleep(0.05)
+    while True:
+        yield 0.5
 '''
 
 INSIDE = """
@@ -66,24 +57,14 @@ import time
 TRAINING = threading.Lock()
 
 
-class Halving:
-    """Fails where another of its kind trains at the same time in the same process."""
-
-    def __init__(self, lr):
-        pass
-
-    def advance(self, iterations):
+def Halving(lr):
+    """Fail where another of its kind trains at the same time in the same process."""
+    while True:
         if not TRAINING.acquire(blocking=False):
             raise RuntimeError("two at once")
-        time.sleep(0.3)
+        time.sleep(0.2)
         TRAINING.release()
-        return [0.5] * iterations
-
-    def error(self):
-        return 1.0
-
-    def weights(self):
-        return {}
+        yield 0.5
 '''
 
 OWN = ["--config-dir", "my_conf", "trainer=halving", "lr=0.1,0.2,0.3,0.4", "iters=2"]
@@ -198,19 +179,6 @@ def test_wrong_address_is_refused_and_nothing_is_created(name: str, tmp_path: Pa
     (line,) = ended.err.splitlines()
     assert "hydra.launcher.options.address=127.0.0.1:9: no" in line
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.dask
-def test_trainer_that_failed_is_imported_again_once_it_is_mended(tmp_path: Path) -> None:
-    folder = user_folder(tmp_path / "user")
-    with dask_cluster(tmp_path / "dask", 1) as address:
-        arguments = [*ARGUMENTS[:4], "lr=0.2", "iters=2", *Engine("dask", address).words]
-        ended = run_here(arguments, folder)
-        assert ended.code == 1 and "this rate is broken" in ended.out, ended
-        code = (folder / "halving.py").read_text()
-        (folder / "halving.py").write_text(code.replace("broken=0.2", "broken=None"))
-        ended = run_here(arguments, folder)
-    assert ended.code == 0, ended
 
 
 @pytest.mark.dask

@@ -16,7 +16,7 @@ from sweep.cli.axes import grid_of, parse
 from sweep.cli.messages import one_sentence
 from sweep.cli.points import points_of
 from sweep.errors import ConfigError
-from tests.commands import plan_of, run_here
+from tests.commands import assert_refused, plan_of, run_here
 from tests.processes import ROOT, finish, start_sweep
 
 PAGE = (ROOT / "docs" / "grids.md").read_text(encoding="utf-8")
@@ -44,104 +44,57 @@ def test_every_form_of_the_page_trains_the_runs_that_it_says(folder: Path) -> No
     assert PAGE.count("python -m sweep -m") == len(commands) - 2
 
 
-@pytest.mark.parametrize(
-    ("arguments", "points"),
-    [
-        (
-            ["hydra.sweeper.points=points.csv"],
-            ["lr=0.1,iters=1000", "lr=0.5,iters=200", "lr=2.0,iters=1"],
-        ),
-        (
-            ["hydra.sweeper.points=[{lr: 0.5, seed: 7}]", "lr=0.1,0.2", "iters=10,20"],
-            [
-                f"lr={lr},seed={seed},iters={n}"
-                for lr, seed in ((0.1, 0), (0.2, 0), (0.5, 7))
-                for n in (10, 20)
-            ],
-        ),
-        (
-            [
-                "network=notebook",
-                "network.init.scheme=he",
-                "network.layers=[4,3,2],[4,2]",
-                "hydra.sweeper.misfits=skip",
-                "rule=notebook,gradient",
-            ],
-            [
-                "network.layers=[4,3,2],rule=notebook",
-                "network.layers=[4,3,2],rule=gradient",
-                "network.layers=[4,2],rule=gradient",
-            ],
-        ),
-        (
-            [
-                "network.init.scheme=he,xavier",
-                "lr=0.1,1",
-                "iters=1",
-                "hydra.sweeper.skip=\"network.init.scheme == 'he' and not lr < 1\"",
-            ],
-            [
-                "lr=0.1,iters=1,network.init.scheme=he",
-                "lr=0.1,iters=1,network.init.scheme=xavier",
-                "lr=1.0,iters=1,network.init.scheme=xavier",
-            ],
-        ),
-        (
-            [
-                "hydra.sweeper.points=[{lr: 0.1, rule: null}, {lr: 0.1, rule: notebook}, "
-                "{lr: 2, rule: [null, gradient]}]",
-            ],
-            [
-                "lr=0.1,rule=notebook  (asked for 2 times, runs once)",
-                "lr=2.0,rule=notebook",
-                "lr=2.0,rule=gradient",
-            ],
-        ),
-        (
-            [
-                "network.layers=[4,3,2],[4,2]",
-                "network.init.scheme=he",
-                "rule=gradient",
-                "stop.error=null,0.01",
-                'hydra.sweeper.skip=["network.layers == \'[4, 2]\'", "stop.error > 1e-3"]',
-            ],
-            ["network.layers=[4,3,2],stop.error=null"],
-        ),
-        (
-            [
-                "network=notebook,exclusive_or",
-                "data.inputs=[[1,2,3,4]]",
-                "data.targets=[[0,1]]",
-                "network.layers=[4,3,2]",
-                "network.init.scheme=normal",
-                "rule=null,fixed_bias",
-                "hydra.sweeper.skip=[\"rule == 'notebook'\", \"rule != 'gradient'\"]",
-            ],
-            ["network=exclusive_or,rule=gradient"],
-        ),
-        (
-            [
-                "rule=null,gradient",
-                "network=notebook,exclusive_or",
-                "hydra.sweeper.skip=[\"network == 'exclusive_or'\"]",
-                "+rate=3",
-                "lr=0.1,${rate}",
-                "iters=1",
-            ],
-            [
-                f"lr={lr},iters=1,rule={rule},network=notebook"
-                for lr in ("0.1", "3.0")
-                for rule in ("notebook", "gradient")
-            ],
-        ),
+NETWORK = "network.layers=[4,3,2],[4,2] network.init.scheme=he"
+
+ASKED = {
+    "hydra.sweeper.points=points.csv": [
+        *("lr=0.1,iters=1000", "lr=0.5,iters=200", "lr=2.0,iters=1")
     ],
-    ids=lambda value: value[0],
-)
+    'hydra.sweeper.points="[{lr: 0.5, seed: 7}]" lr=0.1,0.2 iters=10,20': [
+        f"lr={lr},seed={seed},iters={n}"
+        for lr, seed in ((0.1, 0), (0.2, 0), (0.5, 7))
+        for n in (10, 20)
+    ],
+    f"network=notebook {NETWORK} hydra.sweeper.misfits=skip rule=notebook,gradient": [
+        "network.layers=[4,3,2],rule=notebook",
+        "network.layers=[4,3,2],rule=gradient",
+        "network.layers=[4,2],rule=gradient",
+    ],
+    "network.init.scheme=he,xavier lr=0.1,1 iters=1 "
+    """hydra.sweeper.skip="\\"network.init.scheme == 'he' and not lr < 1\\"" """: [
+        "lr=0.1,iters=1,network.init.scheme=he",
+        "lr=0.1,iters=1,network.init.scheme=xavier",
+        "lr=1.0,iters=1,network.init.scheme=xavier",
+    ],
+    "hydra.sweeper.points='[{lr: 0.1, rule: null}, {lr: 0.1, rule: notebook}, "
+    "{lr: 2, rule: [null, gradient]}]'": [
+        "lr=0.1,rule=notebook  (asked for 2 times, runs once)",
+        "lr=2.0,rule=notebook",
+        "lr=2.0,rule=gradient",
+    ],
+    f"{NETWORK} rule=gradient stop.error=null,0.01 "
+    """hydra.sweeper.skip="[\\"network.layers == '[4, 2]'\\", \\"stop.error > 1e-3\\"]" """: [
+        "network.layers=[4,3,2],stop.error=null"
+    ],
+    "network=notebook,exclusive_or data.inputs=[[1,2,3,4]] data.targets=[[0,1]] "
+    "network.layers=[4,3,2] network.init.scheme=normal rule=null,fixed_bias "
+    """hydra.sweeper.skip="[\\"rule == 'notebook'\\", \\"rule != 'gradient'\\"]" """: [
+        "network=exclusive_or,rule=gradient"
+    ],
+    "rule=null,gradient network=notebook,exclusive_or +rate=3 lr='0.1,${rate}' iters=1 "
+    """hydra.sweeper.skip="[\\"network == 'exclusive_or'\\"]" """: [
+        f"lr={lr},iters=1,rule={rule},network=notebook"
+        for lr in ("0.1", "3.0")
+        for rule in ("notebook", "gradient")
+    ],
+}
+"""Axes as they are typed in a shell, and the points that they make."""
+
+
+@pytest.mark.parametrize("axes", ASKED)
 @pytest.mark.slow
-def test_grid_has_the_points_that_were_asked_for(
-    arguments: list[str], points: list[str], folder: Path
-) -> None:
-    assert plan_of(["-m", *arguments], folder) == points
+def test_grid_has_the_points_that_were_asked_for(axes: str, folder: Path) -> None:
+    assert plan_of(["-m", *shlex.split(axes)], folder) == ASKED[axes]
 
 
 def test_drawn_values_come_from_the_seed_and_go_on(tmp_path: Path) -> None:
@@ -213,17 +166,16 @@ REFUSED = [
         ["rule=notebook: it moves b2"],
     ),
     (
-        ["lr=interval(2,1)", "iters=range(1,3),5", "seed=logspace(0,1,2),5"],
+        ["lr=interval(2,1)", "iters=range(1,3),5", "seed=logspace(0,1,2),5", "rule=logspace(1,2)"],
         [
+            "write logspace(a,b,n): n values from 10^a to 10^b, n from 2 to",
             "lr=interval(2,1): write interval(a,b) with a < b",
             "iters=range(1,3),5: a range stands alone; write each value instead, as iters=1,2,5.",
             "seed=logspace(0,1,2),5: a range stands alone",
         ],
     ),
-    (["lr=logspace(1,2)"], ["write logspace(a,b,n): n values from 10^a to 10^b, n from 2 to"]),
     (["lr=loguniform(1e-4,1)"], ["lr=loguniform(1e-4,1): say how many points are drawn from it"]),
     (["hydra.sweeper.samples=3"], ["no axis is drawn"]),
-    (["hydra.sweeper.points=broken.csv"], ["broken.csv, line 2: 3 cells where the header has 2."]),
     (["hydra.sweeper.points=[{itrs: 3}]"], ["itrs: there is no such key; did you mean 'iters'?"]),
     (["hydra.sweeper.points=[{lr: 1, iters: 7}]", "iters=10"], ["iters is given twice"]),
 ]
@@ -231,12 +183,7 @@ REFUSED = [
 
 @pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: value[0])
 def test_what_is_no_grid_is_refused(arguments: list[str], told: list[str], tmp_path: Path) -> None:
-    (tmp_path / "broken.csv").write_text("lr,iters\n1,2,3\n")
-    ended = run_here(["-m", "dry_run=true", *arguments], tmp_path)
-    lines = ended.err.splitlines()
-    assert ended.code == 2 and ended.out == "" and len(lines) == len(told), ended
-    assert all(text in line for text, line in zip(told, lines, strict=True)), ended
-    assert [path.name for path in tmp_path.iterdir()] == ["broken.csv"]
+    assert_refused(["-m", "dry_run=true", *arguments], told, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -281,6 +228,7 @@ def test_range_without_values_is_refused(line: str, told: str) -> None:
         ("none.csv", "", "none.csv: it cannot be read (No such file or directory)."),
         ("semi.csv", "lr;iters\n1;2\n", "semi.csv: it looks separated by ';'"),
         ("empty.csv", "lr,iters\n", "empty.csv: it has no points"),
+        ("wide.csv", "lr,iters\n1,2,3\n", "wide.csv, line 2: 3 cells where the header has 2."),
         ("broken.yaml", "- {lr: [0.1\n", "broken.yaml, line 2: this is no YAML ("),
         ("twice.yaml", "- {lr: 0.1, lr: 0.2}\n", "line 1: this is no YAML (found duplicate"),
         ("number.yaml", "[{lr: 0.1}, 3]", "entry 2 is 3; give a list of mappings"),

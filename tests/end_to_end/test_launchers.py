@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow import MlflowClient
 
+from sweep.config.settings import Tracking
 from tests.commands import run_here
 from tests.processes import run_sweep
+from tests.stores import client_of, content, runs_of
 
 TRAINER = '''
 class Halving:
@@ -92,27 +93,9 @@ def user_folder(folder: Path) -> Path:
     return folder
 
 
-def stored(folder: Path, outputs: str = "outputs") -> dict[str, Any]:
-    """Return what the store holds of each run, without times and ids."""
-    client = MlflowClient(f"sqlite:///{folder}/{outputs}/mlflow.db")
-    (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
-    runs = client.search_runs([experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'")
-    names = [run.info.run_name for run in runs]
-    assert len(set(names)) == len(names), "a cell has more than one run"
-    return {
-        run.info.run_name: {
-            "status": run.info.status,
-            "params": run.data.params,
-            "metrics": {k: v for k, v in run.data.metrics.items() if k != "train_seconds"},
-            "outcome": run.data.tags["sweep.outcome"],
-            "signature": run.data.tags["sweep.signature"],
-            "curve": [
-                (point.step, point.value)
-                for point in client.get_metric_history(run.info.run_id, "error")
-            ],
-        }
-        for run in runs
-    }
+def stored(folder: Path) -> dict[str, dict[str, Any]]:
+    """Return what the store below a folder holds of its last sweep's runs."""
+    return content(Tracking(kind="local", outputs=folder / "outputs"))
 
 
 def files(folder: Path) -> list[str]:
@@ -176,12 +159,8 @@ def test_fail_fast_leaves_the_rest_out(tmp_path: Path) -> None:
         ended = run_here([*arguments, launcher, f"outputs={launcher[-5:]}"], folder)
         assert ended.code == 1, ended
         assert "this rate is broken" in ended.out
-        client = MlflowClient(f"sqlite:///{folder}/{launcher[-5:]}/mlflow.db")
-        (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
-        runs = client.search_runs(
-            [experiment.experiment_id], filter_string="tags.`sweep.role` = 'run'"
-        )
-        assert [run.info.status for run in runs] == ["FAILED"]
+        (run,) = runs_of(folder / launcher[-5:]).values()
+        assert run.info.status == "FAILED"
 
 
 @pytest.mark.slow
@@ -191,11 +170,8 @@ def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path
     keys = ["seed=${hydra:job.num}", "hydra.output_subdir=.hydra", f"hydra/launcher={launcher}"]
     ended = run_here(["-m", "lr=0.1,0.2,0.4", "iters=3", *keys], tmp_path)
     assert ended.code == 0, ended
-    client = MlflowClient(f"sqlite:///{tmp_path}/outputs/mlflow.db")
-    (experiment,) = client.search_experiments(filter_string="name = 'sweep'")
-    which = "params.seed = '1'"
-    (middle,) = client.search_runs([experiment.experiment_id], filter_string=which)
-    client.delete_run(middle.info.run_id)
+    (middle,) = runs_of(tmp_path / "outputs", "params.seed = '1'").values()
+    client_of(tmp_path / "outputs").delete_run(middle.info.run_id)
     before = stored(tmp_path)
     (first,) = tmp_path.glob("outputs/sweeps/*/0/.hydra/config.yaml")
     first.write_text("mine")
@@ -216,22 +192,11 @@ def test_jobs_keep_their_numbers_when_a_sweep_is_resumed(launcher: str, tmp_path
 
 
 CHANGING = """
-class Changing:
-    \"\"\"Changes the data once it has trained on them.\"\"\"
-
-    def __init__(self, data):
-        self.value = float(data.targets[0, 0])
-
-    def advance(self, iterations):
+def train(data):  # and change the data then
+    while True:
+        yield float(data.targets[0, 0])
         with open("points.csv", "a") as file:
             file.write("3,0.75\\n")
-        return [self.value] * iterations
-
-    def error(self):
-        return self.value
-
-    def weights(self):
-        return {}
 """
 
 
@@ -241,7 +206,7 @@ def test_run_trains_by_the_data_of_its_plan_or_fails(launcher: str, tmp_path: Pa
     (tmp_path / "points.csv").write_text("x,y\n1,0.5\n2,0.25\n")
     (tmp_path / "changing.py").write_text(CHANGING)
     (tmp_path / "own" / "trainer").mkdir(parents=True)
-    (tmp_path / "own" / "trainer" / "changing.yaml").write_text("_target_: changing.Changing\n")
+    (tmp_path / "own" / "trainer" / "changing.yaml").write_text("_target_: changing.train\n")
     (tmp_path / "own" / "data").mkdir()
     (tmp_path / "own" / "data" / "points.yaml").write_text(
         "file: points.csv\ninputs: [x]\ntargets: [y]\n"
@@ -267,21 +232,11 @@ import numpy as np
 import threadpoolctl
 
 
-class Counting:
-    \"\"\"Its error is the number of threads that share a product of matrices.\"\"\"
-
-    def __init__(self):
+def train():  # the error is the number of threads that share a product of matrices
+    while True:
         np.ones((2, 2)) @ np.ones((2, 2))
-
-    def advance(self, iterations):
         found = [pool["num_threads"] for pool in threadpoolctl.threadpool_info()]
-        return [float(max(found, default=1))] * iterations
-
-    def error(self):
-        return 0.5
-
-    def weights(self):
-        return {}
+        yield float(max(found, default=1))
 """
 
 
@@ -291,14 +246,14 @@ def test_own_trainer_has_one_blas_thread_whoever_runs_it(how: list[str], tmp_pat
     """The sum that a product makes depends on how many threads share it."""
     (tmp_path / "counting.py").write_text(COUNTING)
     (tmp_path / "own" / "trainer").mkdir(parents=True)
-    (tmp_path / "own" / "trainer" / "counting.yaml").write_text("_target_: counting.Counting\n")
+    (tmp_path / "own" / "trainer" / "counting.yaml").write_text("_target_: counting.train\n")
     own = ["--config-dir", "own", "trainer=counting", "lr=0.1", "iters=2"]
     many = {"OPENBLAS_NUM_THREADS": "2"}
     launcher = [f"hydra/launcher={name}" for name in how[1:]]
     ended = run_sweep([*how[:1], *own, *launcher], tmp_path, env=many)
     assert ended.code == 0, ended
-    (run,) = stored(tmp_path).values()
-    assert run["metrics"]["final_error"] == 1.0
+    (run,) = runs_of(tmp_path / "outputs").values()
+    assert run.data.metrics["final_error"] == 1.0
 
 
 @pytest.mark.slow

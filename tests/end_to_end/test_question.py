@@ -16,13 +16,14 @@ from scipy.stats import ttest_ind
 
 from sweep.tracking import pages
 from tests.commands import run_here
-from tests.end_to_end.test_main_job import open_store, search
 from tests.examples.support import spec_of, trained
 from tests.faults.support import trainer
 from tests.processes import Ended
+from tests.stores import PARENTS, client_of, runs_of
 
 REPEATS = ["-m", "network=exclusive_or", "data=exclusive_or", "lr=2,10,40", "iters=100"]
 REPEATS += ["seed=range(10)"]
+RATES = ("2.0", "10.0", "40.0")
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +35,9 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Ended]:
 
 @pytest.fixture(scope="module")
 def store(swept: tuple[Path, Ended]) -> tuple[MlflowClient, Run, list[Run]]:
-    client = open_store(swept[0])
-    (parent,) = search(client, "sweep")
-    return client, parent, search(client, "run")
+    outputs = swept[0] / "outputs"
+    (parent,) = runs_of(outputs, PARENTS).values()
+    return client_of(outputs), parent, [*runs_of(outputs).values()]
 
 
 def ends(runs: list[Run]) -> dict[str, list[float]]:
@@ -81,9 +82,7 @@ def test_runs_name_their_point_and_mlflow_groups_by_it(
     store: tuple[MlflowClient, Run, list[Run]],
 ) -> None:
     client, parent, runs = store
-    assert {run.data.tags["sweep.point"] for run in runs} == {
-        f"lr={lr},iters=100" for lr in ("2.0", "10.0", "40.0")
-    }
+    assert {run.data.tags["sweep.point"] for run in runs} == {f"lr={lr},iters=100" for lr in RATES}
     tags = client.get_experiment(parent.info.experiment_id).tags
     key = f"{pages.PREFIX}sweep-{parent.info.run_name}"
     packed = json.loads(tags[key])["state"].removeprefix("deflate;")
@@ -95,11 +94,7 @@ def test_runs_name_their_point_and_mlflow_groups_by_it(
 def test_report_has_a_line_a_point_and_every_run(swept: tuple[Path, Ended]) -> None:
     (folder,) = (swept[0] / "outputs" / "reports").iterdir()
     points = list(csv.DictReader((folder / "repeats.csv").read_text().splitlines()))
-    assert [(row["lr"], row["runs"]) for row in points] == [
-        ("2.0", "10"),
-        ("10.0", "10"),
-        ("40.0", "10"),
-    ]
+    assert [(row["lr"], row["runs"]) for row in points] == [(lr, "10") for lr in RATES]
     rows = list(csv.DictReader((folder / "final_error.csv").read_text().splitlines()))
     assert len(rows) == 30 and list(rows[0]) == ["lr", "seed", "100"]
 
@@ -107,7 +102,7 @@ def test_report_has_a_line_a_point_and_every_run(swept: tuple[Path, Ended]) -> N
 @pytest.mark.slow
 def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, Ended]) -> None:
     folder, _ = swept
-    (parent,) = search(open_store(folder), "sweep")
+    (parent,) = runs_of(folder / "outputs", PARENTS).values()
     plan = json.loads(
         (folder / "outputs/artifacts" / parent.info.run_id / "artifacts/plan.json").read_text()
     )
@@ -124,41 +119,6 @@ def test_plan_keeps_the_question_and_a_report_asks_another(swept: tuple[Path, En
     assert run_here([], folder, module="sweep.report").out.startswith("Best of 3 grid points")
 
 
-@pytest.mark.parametrize(
-    ("arguments", "told"),
-    [
-        (
-            ["metric=final_eror", "repeats=[lr]", "mode=min"],
-            ["did you mean 'final_error'?", "repeats=[lr]: its values are compared; write []."],
-        ),
-        (
-            ["metric=best_validation_error"],
-            ["metric=best_validation_error: no samples are kept back; set data.validation=0.2."],
-        ),
-        (
-            ["metric=accuracy", "mode=max"],
-            ["metric=accuracy: the targets are no classes; set data.one_hot=true, or network.loss"],
-        ),
-        (
-            ["mode=max"],
-            ["mode=max: name the metric too, as metric=accuracy."],
-        ),
-        (
-            ["repeats=seed", "mode=most"],
-            ["repeats=seed: list the axes, as [seed].", "mode=most: use min or max"],
-        ),
-    ],
-)
-def test_question_that_has_no_answer_is_refused(
-    arguments: list[str], told: list[str], tmp_path: Path
-) -> None:
-    ended = run_here(["-m", "lr=0.1,0.2", *arguments], tmp_path)
-    assert ended.code == 2
-    for sentence in told:
-        assert sentence in ended.err
-    assert not list(tmp_path.iterdir())
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", [[], ["-m"]])
 def test_metric_that_ones_own_trainer_does_not_give_is_said_at_the_end(
@@ -166,7 +126,7 @@ def test_metric_that_ones_own_trainer_does_not_give_is_said_at_the_end(
 ) -> None:
     ended = run_here([*mode, *trainer(tmp_path, "Lasting"), "metric=f1"], tmp_path)
     assert ended.code == 1 and "metric=f1: " in ended.err and "best_error" in ended.err, ended
-    (run,) = search(open_store(tmp_path), "run")
+    (run,) = runs_of(tmp_path / "outputs").values()
     assert run.info.status == "FINISHED"
 
 
@@ -178,22 +138,19 @@ def test_validation_decides_a_resumed_sweep_keeps_its_question_and_the_best_pred
     (tmp_path / "square.csv").write_text(f"x,y\n{rows}\n")
     data = ["data.file=square.csv", "data.inputs=[x]", "data.targets=[y]", "data.validation=0.25"]
     network = ["network=auto", "data.standardize=all", "trainer.shuffle=false"]
-    axes = [
-        "network.layers=[auto,3,auto],[auto,5,auto]",
-        "trainer.batch_size=4,null",
-        "iters=10,50",
-    ]
-    ended = run_here(["-m", *network, *data, *axes, "lr=0.1", "model=best"], tmp_path)
+    axes = ["network.layers=[auto,3,auto],[auto,5,auto]", "trainer.batch_size=4,null"]
+    axes += ["iters=10,50", "lr=0.1"]
+    ended = run_here(["-m", *network, *data, *axes, "model=best"], tmp_path)
     assert ended.code == 0 and " by min best_validation_error: " in ended.out, ended
-    client = open_store(tmp_path)
-    (parent,), runs = search(client, "sweep"), search(client, "run")
-    values = [run.data.metrics["best_validation_error"] for run in runs]
+    outputs = tmp_path / "outputs"
+    (parent,) = runs_of(outputs, PARENTS).values()
+    values = [run.data.metrics["best_validation_error"] for run in runs_of(outputs).values()]
     assert parent.data.metrics["best_best_validation_error"] == min(values)
     other = run_here(["metric=best_step"], tmp_path, module="sweep.report")
     assert other.out.startswith("Best of 8 runs by min best_step: ")
     more = run_here(["resume=last", "iters=100", "metric=best_error"], tmp_path)
     assert "Best of 12 runs by min best_error: " in more.out
-    best = min(search(client, "run"), key=lambda run: run.data.metrics["best_error"])
+    best = min(runs_of(outputs).values(), key=lambda run: run.data.metrics["best_error"])
     assert f"runs:/{best.info.run_id}/model" in more.out and "iters=100" in best.info.run_name
     again = run_here([], tmp_path, module="sweep.report")
     assert again.out.startswith("Best of 12 runs by min best_error: ")

@@ -7,34 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import run_here
+from tests.commands import assert_refused, run_here
 from tests.configuration import declare
 from tests.faults.support import trainer
 
 SINGLE = [
-    ("lr=[", "lr=["),
-    ('network.layers=["4",3,2]', 'network.layers=["4",3,2]: give a list of at least two sizes'),
     ("lr=${nope}", "nope"),
     ("lr=${oc.env:NONE}", "lr: the environment has no NONE; set it, or give a default as"),
-    ("hydra.launcher.workers=x", "hydra.launcher.workers=x: Value 'x' of type 'str'"),
-    ("reuse=true", "reuse=true: a single run is always trained"),
-    ("lr", "lr: this sets no value; write KEY=VALUE, without blanks."),
-    ("report", "did you mean `python -m sweep.report`?"),
-    ("+lr=0.1", "+lr: there is this key already; write it without +."),
-    ("hydra.sweeper.points=points.csv", "a single run has no hydra.sweeper.points; sweep with -m"),
-    ("hydra.sweeper.skip=['lr > 1']", "a single run has no hydra.sweeper.skip; sweep with -m"),
-    ("lr=logspce(-3,0,4)", "there is no function logspce; did you mean 'logspace'?"),
-    ("lr=${oc.decode:${oc.env:A}}", "in quotes: 'lr=\"${oc.decode:${oc.env:A}}\"'"),
-    ("stop=1e-6", "stop=1e-06: it has the keys error, patience; write stop.error=VALUE."),
-    ("network.init.schem=he", "network.init.schem: there is no such key; did you mean 'scheme'?"),
-    ("lr=0.1,0.2", "lr=0.1,0.2: a single run takes one value; give several with -m"),
     ("--config-dir=nope", "there is no such folder"),
     ("network=null", "a group of the configuration was given null; name one of its options"),
     ("metric=nonsense", "metric=nonsense: the built-in trainer has no such metric; it has"),
     ("mode=max", "mode=max: name the metric too"),
-    ("lr=linspace(1,2,3)", "lr=linspace(1,2,3): a single run takes one value; give several with"),
-    ("network.layers=[]", "network.layers"),
-    ('data.file="b\udcff.csv"', 'data.file="b\\udcff.csv": this is no valid UTF-8; write another'),
 ]
 
 
@@ -52,9 +35,29 @@ TOGETHER = [
             "tracking.iters: there is no such key; tracking has kind, experiment, uri",
         ),
         ("data.fil=x", "did you mean 'file'?"),
+        ("budget.second=1", "did you mean 'seconds'?"),
         ("hydra.job.env_set.A=1", "add it with +hydra.job.env_set.A=VALUE"),
         ("tracking.uri.foo=1", "tracking.uri.foo: there is no such key"),
         ("data.inputs.0.x=1", "x: a list is between it and its node; name a place of the list"),
+    ],
+    [
+        ("seed=[", "seed=[: this is no value"),
+        ("lr", "lr: this sets no value; write KEY=VALUE, without blanks."),
+        ("report", "did you mean `python -m sweep.report`?"),
+        ("iters=logspce(-3,0,4)", "there is no function logspce; did you mean 'logspace'?"),
+        ("rule=a,b", "rule=a,b: a single run takes one value; give several with -m"),
+        ("max_seconds=linspace(1,2,3)", "linspace(1,2,3): a single run takes one value; give"),
+        ("data.file=${oc.decode:${oc.env:A}}", "'data.file=\"${oc.decode:${oc.env:A}}\"'"),
+    ],
+    [
+        ("+lr=0.1", "+lr: there is this key already; write it without +."),
+        ("network.init.schem=he", "network.init.schem: there is no such key; did you mean 'sche"),
+        ("stop=1e-6", "stop=1e-06: it has the keys error, patience; write stop.error=VALUE."),
+    ],
+    [
+        ('network.layers=["4",3,2]', 'network.layers=["4",3,2]: give a list of at least two sizes'),
+        ("hydra.launcher.workers=x", "hydra.launcher.workers=x: Value 'x' of type 'str'"),
+        ('data.file="b\udcff.csv"', 'data.file="b\\udcff.csv": this is no valid UTF-8; write'),
     ],
     [
         ("lr=abc", "lr=abc"),
@@ -77,27 +80,29 @@ TOGETHER = [
         ("lr=inf", "lr=inf: the learning rate must be a finite number above 0"),
         ('iters="10"', "text where a number is due; write iters=10, without quotes"),
     ],
-    [("lr=nan", "lr=nan")],
     [
         ("lr=1e400", "lr=1e400: this number is beyond double precision"),
         ("network.biases=[0.5,-2.5e400]", "network.biases=-2.5e400: this number is beyond"),
         ("iters=0", "iters=0"),
+        ("seed=1e-400", "seed=1e-400: this number is beyond double precision"),
     ],
-    [("lr=1e-400", "lr=1e-400: this number is beyond double precision")],
     [
         ("-m", ""),
-        ('lr=0.1,abc,-1,"0.2"', "lr=abc"),
+        ('lr=0.1,abc,-1,nan,"0.2"', "lr=abc"),
         ("iters=1,1.5", "iters=1.5"),
         ("rule=gradient,magic", "rule=magic"),
         ("+x=1,2", "+x=1: there is no key x"),
         ("max_seconds=-1", "max_seconds=-1"),
         ("hydra.launcher.backend=nope", "hydra.launcher.backend=nope is no backend"),
         ("", "lr=-1"),
+        ("", "lr=nan"),
         ("", 'lr="0.2": this is text'),
     ],
     [
         ("-m", ""),
         ("outputs=a,b", "outputs=a,b"),
+        ("budget.runs=1,2", "budget.runs says how the command runs and cannot be an axis"),
+        ("name=a,b", "name says how the command runs and cannot be an axis"),
         ("reuse=true,false", "reuse=true,false: reuse says how the command runs and cannot be an"),
         ("tracking=local,server", "tracking says how the command runs and cannot be an axis"),
         ("lr=interval(0,1)", "interval"),
@@ -122,8 +127,11 @@ TOGETHER = [
         ("trainer=[backprop]", "several values are an axis: -m trainer=backprop"),
     ],
     [("-m", ""), ("hydra.sweeper.points=[{lr: 0.1, lr: 0.2}]", "lr is given twice")],
-    [("-m", ""), ("lr=0.1,2", ""), ("foo=2", "foo: there is no such key")],
-    [("-m", ""), ("lr=1,2", ""), ("hydra.sweeper.wrks=2", "hydra.sweeper.wrks: there is no such")],
+    [
+        *(("-m", ""), ("lr=0.1,2", ""), ("foo=2", "foo: there is no such key")),
+        ("itrs=1,2", "did you mean 'iters'?"),
+        ("hydra.sweeper.wrks=2", "hydra.sweeper.wrks: there is no such"),
+    ],
     [
         ("-m", ""),
         ("network=nosuch", "network=nosuch: there is no such option"),
@@ -150,37 +158,51 @@ TOGETHER = [
         ("hydra.sweeper.skip=[\"netwrk == 'exclusive_or'\"]", "did you mean 'network'?"),
     ],
     [("-m", ""), ('hydra.sweeper.skip=["lr == {[]:1}"]', "lr == {[]:1}: compare axes with values")],
+    [
+        *(("-m", ""), ("budget.runs=0", "budget.runs=0: give a whole number of at least 1")),
+        ("budget.seconds=-1", "budget.seconds=-1: give a finite number of seconds above 0"),
+        ("name='a b'", "name=a b: give a name of letters"),
+        ("tags={a.b: 1}", "give a mapping, as {paper: figure3}"),
+        ("note=3", "note=3: give a text"),
+    ],
+    [
+        *(("budget.runs=3", "a single run has no budget.runs"), ("name=one", "run has no name;")),
+        ("reuse=true", "reuse=true: a single run is always trained"),
+        ("hydra.sweeper.points=points.csv", "a single run has no hydra.sweeper.points; sweep with"),
+        ("hydra.sweeper.skip=['lr > 1']", "a single run has no hydra.sweeper.skip; sweep with -m"),
+    ],
+    [
+        *(("-m", ""), ("budget.seconds=9", "")),
+        ("hydra/launcher=basic", "set hydra.sweeper.max_batch_size"),
+    ],
+    [
+        *(("-m", ""), ("name=last", "name=last: give a name of letters")),
+        ("repeats=seed", "repeats=seed: list the axes, as [seed]."),
+        ("mode=most", "mode=most: use min or max"),
+    ],
+    [("-m", ""), ("name=20260101-101010-abcd", "which is no id")],
+    [
+        *(("-m", ""), ("metric=final_eror", "did you mean 'final_error'?"), ("mode=min", "")),
+        ("repeats=[lr]", "repeats=[lr]: its values are compared; write []."),
+    ],
+    [("-m", ""), ("metric=best_validation_error", "no samples are kept back; set data.validation")],
+    [("-m", ""), ("mode=max", ""), ("metric=accuracy", "the targets are no classes; set data.one")],
 ]
 """What one command lists, each mistake in a line: the argument, and what is told of it."""
-
-
-def refused(arguments: list[str], told: list[str], folder: Path) -> None:
-    ended = run_here(arguments, folder)
-    assert ended.code == 2, ended
-    for text in told:
-        assert text in ended.err
-    assert len(ended.err.strip().splitlines()) == len(told), ended.err
-    assert "Traceback" not in ended.err
-    assert ended.out == ""
-    assert list(folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(("argument", "told"), SINGLE)
 def test_single_run_is_refused_before_anything_exists(
     argument: str, told: str, tmp_path: Path
 ) -> None:
-    refused([argument], [told], tmp_path)
+    assert_refused([argument], [told], tmp_path)
 
 
 def test_new_argument_of_a_trainer_says_how_to_pass_it(tmp_path: Path) -> None:
-    (tmp_path / "new").mkdir()
-    own = trainer(tmp_path, "Lasting")
+    own = [*trainer(tmp_path, "Lasting"), "trainer.momentum=0.9"]
+    told = "add an argument to its file, or write +trainer.momentum=VALUE."
     for mode in ([], ["-m"]):
-        refused(
-            [*mode, *own, "trainer.momentum=0.9"],
-            ["add an argument to its file, or write +trainer.momentum=VALUE."],
-            tmp_path / "new",
-        )
+        assert_refused([*mode, *own], [told], tmp_path)
 
 
 @pytest.mark.parametrize("mistakes", TOGETHER, ids=lambda mistakes: mistakes[-1][1])
@@ -188,15 +210,7 @@ def test_mistakes_of_a_command_are_listed_together(
     mistakes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
     arguments = [argument for argument, _ in mistakes if argument]
-    refused(arguments, [told for _, told in mistakes if told], tmp_path)
-
-
-@pytest.mark.parametrize(
-    ("axis", "told"),
-    [("lrr=1,2", "did you mean 'lr'?"), ("network=notebook,nope", "network=nope")],
-)
-def test_axis_that_hydra_cannot_compose_is_refused(axis: str, told: str, tmp_path: Path) -> None:
-    refused(["-m", axis], [told], tmp_path)
+    assert_refused(arguments, [told for _, told in mistakes if told], tmp_path)
 
 
 def test_all_mistakes_of_a_presets_axes_are_listed(tmp_path: Path) -> None:
@@ -217,14 +231,6 @@ def test_wrong_axis_is_refused_without_composing_each_of_its_points(tmp_path: Pa
     assert ended.err == "sweep: network.layrs: there is no such key; did you mean 'layers'?\n"
 
 
-def test_all_mistakes_of_a_grid_are_listed(tmp_path: Path) -> None:
-    ended = run_here(["-m", "lr=-1,0.1,nan", "iters=0,1"], tmp_path)
-    assert ended.code == 2
-    told = ended.err.strip().splitlines()
-    assert len(told) == 3, "each once, however many cells have it"
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.parametrize("name", ["report", "verify", "export", "ui", "list", "predict"])
 @pytest.mark.slow
 def test_added_keys_of_the_other_commands_are_refused(name: str, tmp_path: Path) -> None:
@@ -241,12 +247,10 @@ def test_misspelt_key_of_a_file_is_refused_in_both_modes(tmp_path: Path) -> None
     preset = tmp_path / "own" / "experiment" / "mine.yaml"
     preset.parent.mkdir(parents=True)
     preset.write_text("# @package _global_\niterz: 10\n")
+    told = "iterz: a file of the configuration sets this key, and nothing reads it; did you "
     for mode in ([], ["-m", "lr=0.1,1"]):
-        ended = run_here([*mode, "experiment=mine", "--config-dir", "own"], tmp_path)
-        assert ended.code == 2, ended
-        told = "iterz: a file of the configuration sets this key, and nothing reads it; did you "
-        assert ended.err.strip().endswith(f"{told}mean 'iters'?"), ended.err
-    assert not (tmp_path / "outputs").exists()
+        arguments = [*mode, "experiment=mine", "--config-dir", "own"]
+        assert_refused(arguments, [f"{told}mean 'iters'?"], tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -275,12 +279,9 @@ def test_key_of_a_users_own_file_is_accepted_and_its_text_left_alone(tmp_path: P
 def test_sweep_folder_that_holds_something_is_refused(taken: str, tmp_path: Path) -> None:
     (tmp_path / "foo").mkdir()
     (tmp_path / "foo" / taken).write_text("mine")
-    ended = run_here(["-m", "hydra.sweep.dir=foo", "lr=0.1", "iters=1"], tmp_path)
-    assert ended.code == 2, ended
-    assert "hydra.sweep.dir=foo: there is something already" in ended.err
-    assert len(ended.err.strip().splitlines()) == 1
+    arguments = ["-m", "hydra.sweep.dir=foo", "lr=0.1", "iters=1"]
+    assert_refused(arguments, ["hydra.sweep.dir=foo: there is something already"], tmp_path)
     assert (tmp_path / "foo" / taken).read_text() == "mine"
-    assert [path.name for path in tmp_path.rglob("*")] == ["foo", taken]
 
 
 @pytest.mark.slow
@@ -295,13 +296,11 @@ def test_sweep_folder_of_ones_own_may_be_new_or_empty(tmp_path: Path) -> None:
     resumed = run_here(["resume=last"], tmp_path)
     assert resumed.code == 0 and "is not here" not in resumed.err, resumed
     (tmp_path / "file").touch()
-    refused = run_here(["-m", "hydra.sweep.dir=file", "lr=0.1", "iters=1"], tmp_path)
-    assert refused.code == 2 and "hydra.sweep.dir=file" in refused.err
+    assert_refused(["-m", "hydra.sweep.dir=file"], ["hydra.sweep.dir=file"], tmp_path)
 
 
 @pytest.mark.parametrize(
-    "arguments",
-    [["--help"], ["--cfg", "job"], ["--cfg", "job", "--resolve"], ["--info", "defaults"]],
+    "arguments", [["--help"], ["--cfg", "job", "--resolve"], ["--info", "defaults"]]
 )
 def test_hydras_own_flags_work_and_create_nothing(arguments: list[str], tmp_path: Path) -> None:
     ended = run_here(arguments, tmp_path)
@@ -321,7 +320,6 @@ def test_completion_knows_the_keys(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "first"),
     [
-        (["-m"], "12 runs, 3 trajectories, 300000 iterations"),
         (["-m", "lr=0.1,0.1", "iters=5"], "2 grid points, 1 unique"),
         (["iters=7"], "1 run, 1 trajectory, 7 iterations"),
         (["-m", "hydra/launcher=basic"], "12 runs, 12 trajectories, 333003 iterations"),

@@ -76,11 +76,7 @@ def ray(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[str]]:
     ],
 )
 def test_same_bits_everywhere(
-    way: str,
-    store: str,
-    tmp_path: Path,
-    request: pytest.FixtureRequest,
-    reference: dict[str, Any],
+    way: str, store: str, tmp_path: Path, request: pytest.FixtureRequest, reference: dict[str, Any]
 ) -> None:
     words = [*WAYS[way]]
     env: dict[str, str] = {}

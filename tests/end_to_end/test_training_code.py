@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mlflow.tracking import MlflowClient
 
 from tests.commands import run_here
 from tests.processes import Ended, run_sweep
+from tests.stores import client_of, runs_of
 
 pytestmark = pytest.mark.slow
 
@@ -70,13 +70,9 @@ def train(lr, seed):
 Runs = dict[str, Any]
 
 
-def client_of(folder: Path, outputs: str) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{folder / outputs / 'mlflow.db'}")
-
-
 def every_run(folder: Path, outputs: str) -> Runs:
     """Return all runs of a store but sweeps, whoever made them."""
-    client = client_of(folder, outputs)
+    client = client_of(folder / outputs)
     ids = [one.experiment_id for one in client.search_experiments()]
     found = [run for run in client.search_runs(ids) if run.data.tags.get("sweep.role") != "sweep"]
     runs = {run.info.run_name: run for run in found}
@@ -125,15 +121,8 @@ def test_what_training_code_logs_lands_in_the_grid_points_own_run(runs: Runs, fo
 
 
 def test_nothing_is_left_beside_the_sweeps_own_store(runs: Runs, folder: Path) -> None:
-    assert {path.name for path in folder.iterdir()} <= {
-        "four",
-        "single",
-        "my_conf",
-        "theirs.py",
-        "note-0.25.txt",
-        "note-0.5.txt",
-        "__pycache__",
-    }
+    ours = "four single my_conf theirs.py note-0.25.txt note-0.5.txt __pycache__".split()
+    assert {path.name for path in folder.iterdir()} <= {*ours}
 
 
 def test_what_a_run_prints_is_marked_and_its_artifact(
@@ -216,12 +205,8 @@ def test_mended_source_trains_again_what_had_failed(swept: Ended, runs: Runs, fo
         source.write_text(SOURCE)
     assert (ended.code, ended.err) == (0, ""), ended
     assert "train with the new one: 1, finished with the old one: 3" in ended.out
-    client = client_of(folder, "four")
-    experiment = client.get_experiment_by_name("sweep")
-    name = "lr=0.5,iters=3,trainer=halving"
-    found = client.search_runs([experiment.experiment_id], f"attributes.run_name = '{name}'")
-    (mended,) = [run for run in found if run.info.status == "FINISHED"]
-    assert mended.data.metrics["share"] == 1.0
-    assert mended.data.tags["sweep.signature"] != runs[name].data.tags["sweep.signature"]
-    others = client.search_runs([experiment.experiment_id], "attributes.status = 'FINISHED'")
-    assert len([run for run in others if run.data.tags["sweep.role"] == "run"]) == 4
+    finished = "attributes.status = 'FINISHED' and tags.`sweep.role` = 'run'"
+    found, name = runs_of(folder / "four", finished), "lr=0.5,iters=3,trainer=halving"
+    assert len(found) == 4 and found[name].data.metrics["share"] == 1.0
+    signatures = [run.data.tags["sweep.signature"] for run in (found[name], runs[name])]
+    assert signatures[0] != signatures[1]

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from sweep.cli.command import batches
 from sweep.engine.plan import Cell
-from tests.commands import run_here
 from tests.configuration import spec
 
 CELLS = [Cell(at, (f"lr={at}",), {}, spec(), number) for at, number in enumerate((0, 1, 4, 7))]
@@ -29,14 +24,3 @@ def test_nothing_left_launches_nothing() -> None:
     assert (
         list(batches([], None, consecutive=True)) == list(batches([], 2, consecutive=False)) == []
     )
-
-
-@pytest.mark.slow
-def test_sweep_without_jobs_has_one_log(tmp_path: Path) -> None:
-    ended = run_here(["-m", "lr=0.1,0.2", "iters=3"], tmp_path)
-    assert ended.code == 0, ended
-    (sweep,) = tmp_path.glob("outputs/sweeps/*")
-    names = sorted(path.name for path in sweep.iterdir() if path.is_file())
-    assert names == ["multirun.yaml", "overrides.yaml", "sweep.log"]
-    log = (sweep / "sweep.log").read_text()
-    assert log.count("final error") == 2 and "2 runs without jobs" in log
