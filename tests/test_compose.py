@@ -94,26 +94,8 @@ def outcome(make: Any) -> Any:
 
 
 LEAVES = ["a", "b.c", "b.d.e", "b.list", "nested.a.b", "nested.k", "ref", "deep.r", "deep.text"]
-KEYS = [
-    *LEAVES,
-    "missing",
-    "b",
-    "b.d",
-    "nested.a",
-    "alias",
-    "alias.c",
-    "new",
-    "nope.x",
-    "data.rows",
-]
-KEYS += [
-    "network.layers",
-    "network.w",
-    "network.own",
-    "data.path",
-    "network.extra.deep",
-    "b.list.0",
-]
+KEYS = [*LEAVES, *"missing b b.d b.list.0 nested.a alias alias.c new nope.x data.rows".split()]
+KEYS += "network.layers network.w network.own data.path network.extra.deep".split()
 SCALARS = ["1", "-2", "2.5", "1e5", "true", "null", "x", "'quoted'", "'a, b'", "''"]
 VALUES = [*SCALARS, "[1,2]", "[]", "{}", "{b: 2}", "{a: {b: 9}}", "${a}", "${b}", "${nope}", "???"]
 VALUES += ["${hydra:job.num}", "${hydra.job.num}", "${hydra:overrides.task}", "'${'", "", "["]

@@ -90,13 +90,8 @@ def artifact(outputs: Path, run: Run, name: str) -> Path:
 
 
 def test_folder_is_a_store_with_report_and_data(exported: Exported) -> None:
-    assert sorted(os.listdir(exported.folder)) == [
-        "README.md",
-        "artifacts",
-        "data",
-        "mlflow.db",
-        "reports",
-    ]
+    names = "README.md artifacts data mlflow.db reports"
+    assert sorted(os.listdir(exported.folder)) == names.split()
     (report,) = (exported.folder / "reports").iterdir()
     names = {path.name for path in report.iterdir()}
     assert {"index.html", "report.md", "runs.csv", "final_error.csv"} <= names

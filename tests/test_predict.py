@@ -9,12 +9,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hydra import compose, initialize_config_dir
 
 from sweep.config.settings import Tracking
-from sweep.errors import ConfigError, SweepError
+from sweep.errors import ConfigError
 from sweep.model import Model, model_of
-from sweep.predict import predict
 from sweep.tracking import read
 from sweep.tracking.read import StoredRun
 from sweep.tracking.store import open_store
@@ -22,25 +20,15 @@ from sweep.training.data import load_data
 from sweep.training.data.files import Source, open_source
 from sweep.training.data.preparation import Column, Preparation, new_rows
 from sweep.training.network import Network
-from tests.commands import run_here
-from tests.processes import ROOT
+from tests.commands import assert_refused, run_here
 
 HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
-SETTINGS = [
-    "data.file=wine.csv",
-    'data.read.sep=";"',
-    "data.inputs=all",
-    "data.targets=[quality]",
-    "data.standardize=true",
-    "data.missing=median",
-    "data.categories=auto",
-    "data.folds=2",
-    "data.split_seed=3",
-    "data.one_hot=true",
-    "network.init.scheme=xavier",
-    "network.activation=[tanh,softmax]",
-    "network.loss=cross_entropy",
-]
+SETTINGS = (
+    'data.file=wine.csv data.read.sep=";" data.inputs=all data.targets=[quality] data.folds=2 '
+    "data.split_seed=3 data.standardize=true data.missing=median data.categories=auto "
+    "data.one_hot=true network.init.scheme=xavier network.activation=[tanh,softmax] "
+    "network.loss=cross_entropy"
+).split()
 AXES = ["network.layers=[auto,2,auto],[auto,4,auto]", "trainer.batch_size=16,null", "iters=30"]
 AXES += ["stop.patience=3"]
 
@@ -78,13 +66,6 @@ def runs(home: Path) -> list[StoredRun]:
     return read.sweep_runs(store, read.find_sweep(store, "last").sweep_id)
 
 
-def here(*overrides: str) -> None:
-    """Run the command in this process and folder."""
-    with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        config = compose("predict", list(overrides))
-    predict(config)
-
-
 def model(run: StoredRun) -> Model:
     return model_of(run.config(), run.weights(), run.preparation())
 
@@ -95,18 +76,17 @@ def table(path: Path) -> tuple[list[str], list[list[str]]]:
     return head, rows
 
 
-def test_each_part_is_kept_back_once_and_runs_say_what_was_done(runs: list[StoredRun]) -> None:
+def test_each_part_is_kept_back_once_and_runs_say_what_was_done(
+    home: Path, runs: list[StoredRun]
+) -> None:
+    (page,) = (home / "outputs" / "reports").glob("*/report.md")
+    assert "30 trained on, 30 kept back" in page.read_text(encoding="utf-8")
     assert sorted(run.params["data.fold"] for run in runs) == ["0"] * 4 + ["1"] * 4
     for run in runs:
         assert run.tags["sweep.data"].startswith("60 rows: 30 trained on, 30 kept back; ")
         assert "filled in with the column's median" in run.tags["sweep.data"]
         assert 0 < run.metrics["accuracy"] <= 1
         assert 0 < run.metrics["validation_accuracy"] <= 1
-
-
-def test_report_says_what_was_done_with_the_data(home: Path) -> None:
-    (page,) = (home / "outputs" / "reports").glob("*/report.md")
-    assert "30 trained on, 30 kept back" in page.read_text(encoding="utf-8")
 
 
 def test_new_rows_give_what_the_trained_network_gives_to_the_last_bit(
@@ -161,24 +141,10 @@ def test_rows_that_were_trained_on_are_prepared_as_then(home: Path, runs: list[S
     assert made.network.accuracy(data.inputs, data.targets) == run.metrics["accuracy"]
 
 
-def test_any_run_can_be_named_and_rows_are_printed(
-    home: Path,
-    runs: list[StoredRun],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    monkeypatch.chdir(home)
-    here(f"run={runs[-1].run_id}", "data.file=wine.csv")
-    assert len(capsys.readouterr().out.splitlines()) == 61
-
-
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (
-            HEAD.replace("alcohol", "alcohool"),
-            "bad.csv: input 'alcohol' of the run: did you mean",
-        ),
+        (HEAD.replace("alcohol", "alcohool"), "bad.csv: input 'alcohol' of the run: did you mean"),
         (HEAD + "8.1;pink;9;good\n", "'pink' in column 'kind', row 1: no row that the network"),
         (HEAD + "abc;red;9;good\n", "'abc' in column 'fixed acidity', row 1"),
         (HEAD.replace(";", ",") + "8.1,red,9,good\n", 'data.read.sep=","'),
@@ -217,12 +183,11 @@ def test_new_rows_are_not_told_to_be_trained_otherwise(
     assert "data." not in str(served.value)
 
 
-def test_rows_with_missing_values_are_left_out_and_named(
-    home: Path, runs: list[StoredRun], monkeypatch: pytest.MonkeyPatch, capsys: Any
+def test_rows_of_any_run_are_printed_and_those_with_missing_values_left_out_and_named(
+    home: Path, runs: list[StoredRun]
 ) -> None:
-    monkeypatch.chdir(home)
-    here(f"run={runs[0].run_id}", "data.file=new.csv", "data.missing=drop")
-    shown = capsys.readouterr()
+    arguments = [f"run={runs[-1].run_id}", "data.file=new.csv", "data.missing=drop"]
+    shown = run_here(arguments, home, module="sweep.predict")
     gaps = [
         at for at, line in enumerate((home / "new.csv").read_text().splitlines()) if line[-1] == ";"
     ]
@@ -254,21 +219,8 @@ def test_target_of_zeros_and_ones_is_predicted_as_a_class(tmp_path: Path) -> Non
         (["data.file=new.csv", "run=none"], "run=none"),
     ],
 )
-def test_command_is_refused_in_one_sentence(
-    home: Path, arguments: list[str], words: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(home)
-    with pytest.raises(SweepError) as caught:
-        here(*arguments)
-    assert caught.value.exit_code == 2
-    assert words in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_best_weights_are_used_where_they_are_kept(runs: list[StoredRun]) -> None:
-    config, weights = runs[0].config(), runs[0].weights()
-    best = {"final": weights["initial"], "best": weights["final"]}
-    assert model_of(config, best, runs[0].preparation()).network.named() == weights["final"]
+def test_command_is_refused_in_one_sentence(home: Path, arguments: list[str], words: str) -> None:
+    assert_refused(arguments, [words], home, module="sweep.predict")
 
 
 def test_run_of_another_trainer_has_no_network_to_give_back() -> None:

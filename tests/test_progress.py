@@ -4,55 +4,29 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
 
 from sweep import progress
 from sweep.progress import ProgressDisplay
-from sweep.training.advance import train
-from sweep.training.history import RunResult
-from sweep.training.protocol import BatchOfOne
+from tests.report.stored import result_of
+
+RESULT = result_of(0.1, 3, np.array([1.0, 0.5, 0.25, 0.125]))
 
 
-class Falling:
-    """An error that halves at each iteration."""
-
-    def __init__(self) -> None:
-        self.step = 0
-
-    def advance(self, iterations: int) -> list[float]:
-        first, self.step = self.step, self.step + iterations
-        return [0.5**at for at in range(first + 1, self.step + 1)]
-
-    def error(self) -> float:
-        return 0.5**self.step
-
-    def weights(self) -> dict[str, float]:
-        return {"w": self.error()}
-
-
-@pytest.fixture
-def result() -> RunResult:
-    (made,) = train(BatchOfOne(Falling()), [3])
-    return made
-
-
-def test_small_sweep_gets_a_line_for_each_run(
-    result: RunResult, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_small_sweep_gets_a_line_for_each_run(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressDisplay(6, 2) as shown:
         shown.advance(3)
-        shown.run_ended("lr=0.1", result)
+        shown.run_ended("lr=0.1", RESULT)
         shown.run_failed("lr=0.2", "ValueError: no")
     out = capsys.readouterr().out
     assert out == "  [1/2] lr=0.1  final error 0.125\n  [2/2] lr=0.2  FAILED: ValueError: no\n"
 
 
-def test_large_sweep_tells_what_is_unusual_alone(
-    result: RunResult, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_large_sweep_tells_what_is_unusual_alone(capsys: pytest.CaptureFixture[str]) -> None:
     with ProgressDisplay(3000, 1000) as shown:
         for number in range(999):
-            shown.run_ended(f"run {number}", result)
+            shown.run_ended(f"run {number}", RESULT)
         shown.run_failed("last", "broken")
     assert capsys.readouterr().out == "  [1000/1000] last  FAILED: broken\n"
 
