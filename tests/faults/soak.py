@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
@@ -39,8 +38,6 @@ def main(sweeps: int, seed: int) -> None:
         model.mkdir()
         store.mkdir()
         must(GRID, model)  # compiles the kernel
-        killed: Counter[str] = Counter()
-        again = 0
         for number in range(1, sweeps + 1):
             before = ids(store)
             line, after = generator.randint(0, CELLS), generator.random()
@@ -51,26 +48,19 @@ def main(sweeps: int, seed: int) -> None:
                 finish(process, 60)
                 new = ids(store) - before
             if new:
-                left = statuses(store)
-                where = f"{left['RUNNING']} open" if left["RUNNING"] else "everything closed"
-                ended = must([f"resume={new.pop()}"], store)
-                found = re.search(r"; (\d+) of them stored already", ended)
-                done = found[1] if found else "0"
-                again += CELLS - int(done)
+                left = statuses(store)["RUNNING"]
+                found = re.search(r"; (\d+) of them", must([f"resume={new.pop()}"], store))
+                told = f"{left} open; {found[1] if found else 0} stored"
             else:
-                where, done = "before it was in the store", "0"
+                told = "before it was in the store"
                 must(GRID, store)
             if process.returncode is None:
                 finish(process, 60)
-            killed[where] += 1
             how = "alone" if alone else "with all"
-            told = f"killed {how} {after:.2f} s after line {line:2}, {where}; {done} stored"
-            print(f"{number:3}: {told}", flush=True)
+            print(f"{number:3}: killed {how} {after:.2f} s after line {line:2}, {told}", flush=True)
         every = ids(store)
         assert len(every) == sweeps, f"{len(every)} sweeps in the store, not {sweeps}"
         assert_whole(store, like=model, sweeps=sorted(every))
-        shutdown = ", ".join(f"{count} with {where}" for where, count in killed.most_common())
-        print(f"{sweeps} sweeps killed ({shutdown}); {again} runs trained after a kill.")
         print(f"All {sweeps * CELLS} cells equal the undisturbed ones to the bit; none is open.")
 
 

@@ -11,23 +11,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 
 from sweep.config.settings import Tracking
-from sweep.tracking import read
 from sweep.tracking.store import Store, open_store
 from tests.processes import Ended
-from tests.stores import run_content
-
-__all__ = [
-    "assert_brief",
-    "assert_whole",
-    "open_reader",
-    "statuses",
-    "trainer",
-    "wait_for",
-    "wait_for_line",
-]
+from tests.stores import assert_once, content
 
 LAST = 120.0
 """Seconds after which a wait is a failure: a guard against hanging, never a measure."""
@@ -62,6 +52,13 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
     raise AssertionError(f"no line with {text!r} in {seen[-20:]}\n{process.stderr.read()}")
 
 
+def recorder_of(process: subprocess.Popen[str]) -> psutil.Process:
+    """Return the process that records for a command."""
+    children = psutil.Process(process.pid).children()
+    (found,) = [one for one in children if "spawn_main" in " ".join(one.cmdline())]
+    return found
+
+
 def assert_brief(ended: Ended, code: int, *told: str, lines: int = 3) -> None:
     """Assert an exit code and that standard error is short, complete and no traceback."""
     assert ended.code == code, ended
@@ -91,38 +88,12 @@ def assert_whole(folder: Path, like: Path | None = None, sweeps: Sequence[str] =
     left over on disk, a sound database; and, where `like` is given, the same as in the last
     sweep there, to the bit.
     """
-    assert statuses(folder)["RUNNING"] == 0
     with closing(sqlite3.connect(folder / "outputs" / "mlflow.db")) as connection:
         assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    named = ".locks artifacts mlflow.db mlflow.db-shm mlflow.db-wal reports runs sweeps"
     left = {path.name for path in (folder / "outputs").iterdir()}
-    assert left <= {
-        ".locks",
-        "artifacts",
-        "mlflow.db",
-        "mlflow.db-shm",
-        "mlflow.db-wal",
-        "reports",
-        "runs",
-        "sweeps",
-    }, left
+    assert left <= {*named.split()}, left
     store = open_reader(folder)
-    for sweep_id in sweeps:
-        stored = read.find_sweep(store, sweep_id)
-        cells = stored.plan()["cells"]
-        runs = read.sweep_runs(store, stored.sweep_id)
-        assert [run.name for run in runs] == [cell["name"] for cell in cells]
-        assert {run.status for run in runs} == {"FINISHED"}
-        every = read.sweep_runs(store, stored.sweep_id, every=True)
-        finished = Counter(
-            (run.name, run.tags["sweep.signature"])
-            for run in every
-            if run.status == "FINISHED" and read.SUPERSEDED not in run.tags
-        )
-        assert set(finished.values()) == {1}
-        assert stored.metrics["runs_finished"] == len(cells)
-        if like is not None:
-            other = open_reader(like)
-            model = read.sweep_runs(other, read.find_sweep(other, "last").sweep_id)
-            assert [run_content(store, run) for run in runs] == [
-                run_content(other, run) for run in model
-            ]
+    assert_once(store.tracking, sweeps)
+    for sweep_id in sweeps if like is not None else ():
+        assert content(store.tracking, sweep_id) == content(open_reader(like).tracking)

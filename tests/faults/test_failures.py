@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 
 import pytest
-from mlflow import MlflowClient
 
 from sweep.tracking import read
 from tests.commands import run_here
@@ -21,13 +20,10 @@ from tests.faults.support import (
     wait_for_line,
 )
 from tests.processes import finish
+from tests.stores import client_of
 
 GRID = ["lr=0.5,2", "iters=1,9"]
 """Of four runs with the failing trainer the last fails."""
-
-
-def client(folder: Path) -> MlflowClient:
-    return MlflowClient(f"sqlite:///{folder}/outputs/mlflow.db")
 
 
 @pytest.mark.faults
@@ -65,12 +61,12 @@ def test_deleted_run_is_computed_again_and_a_deleted_experiment_is_named(tmp_pat
     assert run_here(["-m", "lr=0.1", "iters=1,2"], tmp_path).code == 0
     store = open_reader(tmp_path)
     first = read.sweep_runs(store, read.find_sweep(store, "last").sweep_id)[0]
-    client(tmp_path).delete_run(first.run_id)
+    client_of(tmp_path / "outputs").delete_run(first.run_id)
     ended = run_here(["resume=last"], tmp_path)
     assert ended.code == 0, ended
     assert "1 of them stored already, 1 to do" in ended.out
     assert_whole(tmp_path)
-    client(tmp_path).delete_experiment(store.experiment_id)
+    client_of(tmp_path / "outputs").delete_experiment(store.experiment_id)
     ended = run_here(["resume=last"], tmp_path)
     restore = f"mlflow experiments restore --experiment-id {store.experiment_id}"
     assert_brief(ended, 3, restore, lines=1)
@@ -132,12 +128,3 @@ def test_single_run_is_deleted_while_it_trains(begin: Begin, tmp_path: Path) -> 
     (stored,) = read.search(store, "")
     assert stored.info.status == "FINISHED" and stored.info.run_id != run.info.run_id
     assert not left.exists()
-
-
-@pytest.mark.faults
-def test_single_run_of_which_nothing_waits(tmp_path: Path) -> None:
-    """It is named as a single run, not as a sweep that is looked for in vain."""
-    assert run_here(["lr=0.1"], tmp_path).code == 0
-    (folder,) = (tmp_path / "outputs" / "runs").iterdir()
-    again = run_here([f"resume={folder.name}"], tmp_path)
-    assert_brief(again, 2, f"resume={folder.name}: nothing of this single run waits")

@@ -11,7 +11,6 @@ import time
 from contextlib import closing
 from pathlib import Path
 
-import psutil
 import pytest
 
 from sweep.tracking import read
@@ -21,6 +20,7 @@ from tests.faults.support import (
     assert_brief,
     assert_whole,
     open_reader,
+    recorder_of,
     statuses,
     trainer,
     wait_for,
@@ -46,8 +46,7 @@ LAUNCHERS = {
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("signum", "launcher"),
-    [*((signum, "threads") for signum in SIGNALS)]
-    + [(signal.SIGTERM, name) for name in LAUNCHERS if name != "threads"],
+    [*((signum, "threads") for signum in SIGNALS)] + [(signal.SIGTERM, "basic")],
 )
 def test_signal_ends_a_sweep(
     begin: Begin, signum: signal.Signals, launcher: str, tmp_path: Path
@@ -267,7 +266,7 @@ def test_whole_group_is_killed_with_results_that_wait(
     grid = ["-m", f"lr={rates}", "iters=10", "seed=0", *launcher]
     process = begin(grid, tmp_path)
     wait_for_line(process, "[1/40]")
-    (recorder,) = recorders(process)
+    recorder = recorder_of(process)
     recorder.suspend()
     try:
         wait_for_line(process, "[40/40]")
@@ -282,12 +281,6 @@ def test_whole_group_is_killed_with_results_that_wait(
     assert ended.code == 0 and "0 to do" in ended.out, ended
     assert f"{40 - left} results that waited on disk are stored now" in ended.out
     assert_whole(tmp_path)
-
-
-def recorders(process: subprocess.Popen[str]) -> list[psutil.Process]:
-    """Return the processes that record for a command."""
-    children = psutil.Process(process.pid).children()
-    return [one for one in children if "spawn_main" in " ".join(one.cmdline())]
 
 
 @pytest.mark.faults

@@ -7,6 +7,7 @@ import shutil
 import socket
 import sqlite3
 import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -18,17 +19,12 @@ from tests.faults.conftest import Begin
 from tests.faults.support import (
     assert_brief,
     assert_whole,
+    recorder_of,
     statuses,
     trainer,
     wait_for_line,
 )
-from tests.processes import (
-    Ended,
-    clean_environment,
-    finish,
-    run,
-    sweep_command,
-)
+from tests.processes import Ended, clean_environment, finish, run, sweep_command
 
 GRID = ["-m", "lr=0.1", "iters=1,2"]
 
@@ -51,42 +47,28 @@ def copied(swept: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def cut(database: Path) -> None:
-    os.truncate(database, database.stat().st_size // 2)
-
-
-def fill(database: Path) -> None:
-    database.write_bytes(b"no database at all\n" * 4000)
-
-
-def empty(database: Path) -> None:
-    os.truncate(database, 0)
-
-
-def scramble(database: Path) -> None:
-    """Keep the first page and the length, and make noise of the rest."""
-    content = bytearray(database.read_bytes())
-    content[4096:] = bytes((i * 151 + 7) % 256 for i in range(len(content) - 4096))
-    database.write_bytes(content)
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "cut": lambda content: content[: len(content) // 2],
+    "filled": lambda content: b"no database at all\n" * 4000,
+    "emptied": lambda content: b"",
+    "noise": lambda content: content[:4096] + bytes(i * 151 % 256 for i in range(len(content))),
+}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("damage", "command"),
-    [(cut, "sweep"), (fill, "sweep"), (empty, "sweep"), (scramble, "sweep")]
-    + [(empty, "resume"), (cut, "resume"), (fill, "report"), (scramble, "report")],
-    ids=lambda value: getattr(value, "__name__", value),
+    ("how", "module", "arguments"),
+    [("cut", "sweep", GRID), ("filled", "sweep", GRID), ("emptied", "sweep", ["resume=last"])]
+    + [("noise", "sweep.report", [])],
 )
-def test_damaged_database_is_left_alone(damage, command: str, copied: Path) -> None:  # type: ignore[no-untyped-def]
+def test_damaged_database_is_left_alone(
+    how: str, module: str, arguments: list[str], copied: Path
+) -> None:
     database = copied / "outputs" / "mlflow.db"
-    damage(database)
-    before = database.read_bytes()
-    if command == "report":
-        ended = run_here([], copied, module="sweep.report")
-    else:
-        ended = run_here(GRID if command == "sweep" else ["resume=last"], copied)
-    assert_brief(ended, 3, "mlflow.db")
-    assert database.read_bytes() == before
+    content = DAMAGE[how](database.read_bytes())
+    database.write_bytes(content)
+    assert_brief(run_here(arguments, copied, module=module), 3, "mlflow.db")
+    assert database.read_bytes() == content
 
 
 def unprivileged(arguments: list[str], folder: Path) -> Ended:
@@ -199,31 +181,13 @@ def test_another_program_holds_the_lock(begin: Begin, tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("listening", [False, True], ids=["refused", "silent"])
-def test_server_is_unreachable(listening: bool, tmp_path: Path) -> None:
-    with socket.socket() as nobody:
-        nobody.bind(("127.0.0.1", 0))
-        if listening:  # accepts, and never answers
-            nobody.listen()
-        port = nobody.getsockname()[1]
+def test_server_that_takes_connections_and_never_answers(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
         server = ["tracking=server", f"tracking.uri=http://127.0.0.1:{port}"]
         ended = run_here([*GRID, *server], tmp_path)
     assert_brief(ended, 3, f"http://127.0.0.1:{port}", lines=1)
-    assert statuses_if_any(tmp_path) == {}
-
-
-def statuses_if_any(folder: Path) -> dict[str, int]:
-    return statuses(folder) if (folder / "outputs" / "mlflow.db").exists() else {}
-
-
-def recorder_of(process: subprocess.Popen[str]) -> psutil.Process:
-    """Return the process that records for a command."""
-    (found,) = [
-        child
-        for child in psutil.Process(process.pid).children()
-        if "spawn_main" in " ".join(child.cmdline())
-    ]
-    return found
+    assert not (tmp_path / "outputs" / "mlflow.db").exists()
 
 
 @pytest.mark.faults

@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Bursting", "Failing", "Hanging", "Held", "Lasting"]
-
 
 class Falling:
     """An error of lr / (1 + step): the base of the others, and good for nothing else."""
@@ -22,17 +20,14 @@ class Falling:
         self.step = 0
 
     def advance(self, iterations: int) -> npt.NDArray[np.float64]:
-        """Return the errors of the next steps."""
         steps = self.step + np.arange(1.0, iterations + 1)
         self.step += iterations
         return self.lr / (1.0 + steps)
 
     def error(self) -> float:
-        """Return the error now."""
         return self.lr / (1.0 + self.step)
 
     def weights(self) -> dict[str, float]:
-        """Return one weight, which tells the rate and the step."""
         return {"w1": self.lr * self.step}
 
 
@@ -44,7 +39,6 @@ class Lasting(Falling):
         self.seconds = seconds
 
     def advance(self, iterations: int) -> npt.NDArray[np.float64]:
-        """Sleep, then return the errors."""
         time.sleep(self.seconds * iterations)
         return super().advance(iterations)
 
@@ -57,7 +51,6 @@ class Held(Lasting):
         self.until = Path(until)
 
     def advance(self, iterations: int) -> npt.NDArray[np.float64]:
-        """Wait for the file, then return the errors."""
         while self.lr > 1 and not self.until.exists():
             time.sleep(0.05)
         return super().advance(iterations)
@@ -67,7 +60,6 @@ class Hanging(Falling):
     """Returns from its first steps and then never within a test, once lr is above 1."""
 
     def advance(self, iterations: int) -> npt.NDArray[np.float64]:
-        """Hang after the first call."""
         if self.lr > 1 and self.step:
             time.sleep(3600)
         return super().advance(iterations)
@@ -77,7 +69,6 @@ class Failing(Falling):
     """Raises in its third iteration when lr is above 1."""
 
     def advance(self, iterations: int) -> npt.NDArray[np.float64]:
-        """Raise an error of two lines, or return the errors."""
         if self.lr > 1 and self.step + iterations >= 3:
             raise ArithmeticError(f"lr {self.lr} is <too> much\nand this is the second line")
         return super().advance(iterations)
@@ -92,7 +83,6 @@ class Bursting(Falling):
         self.at = at
 
     def advance(self, iterations: int) -> npt.NDArray[np.float64]:
-        """Return the errors, one of which is `value`."""
         first = self.step + 1
         errors = super().advance(iterations)
         if first <= self.at < first + iterations:

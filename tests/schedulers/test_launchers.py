@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from sweep.config.settings import Tracking
+from tests.commands import run_here
 from tests.schedulers.support import GRID, assert_like_the_default, sweep, user_folder
 from tests.stores import assert_once, every_run
 
@@ -66,8 +67,7 @@ def test_time_limit_of_a_job_elsewhere_ends_the_sweep_alike(tmp_path: Path) -> N
 @pytest.mark.slow
 def test_resume_of_a_finished_sweep_asks_nothing_of_a_launcher(tmp_path: Path) -> None:
     """submitit refuses an empty list of jobs."""
-    folder = user_folder(tmp_path / "user")
-    ended = sweep(folder, "-m", "lr=0.1", "iters=3")
+    ended = run_here(["-m", "lr=0.1", "iters=3"], tmp_path)
     assert ended.code == 0, ended
-    ended = sweep(folder, "resume=last", "hydra/launcher=submitit_local")
+    ended = run_here(["resume=last", "hydra/launcher=submitit_local"], tmp_path)
     assert ended.code == 0 and "0 to do" in ended.out, ended
