@@ -19,10 +19,6 @@ def artifact(served: Served, name: str) -> str:
     return served.links["report"].replace("report/index.html", name)
 
 
-def widths(page: Page) -> list[int]:
-    return page.evaluate("[...document.images].map(image => image.naturalWidth)")
-
-
 def follow(page: Page, name: str) -> Page:
     """Click a link of a note and return the page that it opens."""
     with page.context.expect_page() as opened:
@@ -96,13 +92,3 @@ def test_report_renders_inside_mlflow(visit: Visit, served: Served, swept: Swept
     font = frame.locator("body").evaluate("body => getComputedStyle(body).fontFamily")
     assert "serif" in font and not font.startswith("Times"), "its own style is in force"
     visit.save("report-inside")
-
-
-def test_report_renders_alone(visit: Visit, swept: Swept) -> None:
-    page = visit.go((swept.report / "index.html").as_uri())
-    page.get_by_role("heading", name=f"Sweep {swept.id}").wait_for()
-    assert page.locator("#runs-table tbody tr").count() == 12
-    assert len(widths(page)) >= 4
-    assert all(width > 300 for width in widths(page))
-    assert visit.errors == []
-    visit.save("report-alone")

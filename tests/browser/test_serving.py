@@ -50,25 +50,6 @@ def test_signal_ends_server_and_all_its_processes(swept: Swept) -> None:
         probe.bind(("127.0.0.1", port_of(running)))
 
 
-def test_port_in_use_is_one_sentence(swept: Swept) -> None:
-    with socket.socket() as held:
-        held.bind(("127.0.0.1", 0))
-        held.listen()
-        port = held.getsockname()[1]
-        ended = run_here([f"port={port}"], swept.folder, module="sweep.ui")
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.count("\n") == 1
-    assert f"port={port} is in use" in ended.err
-
-
-@pytest.mark.parametrize("port", ["abc", "70000", "1.5"])
-def test_no_port_is_one_sentence(tmp_path: Path, port: str) -> None:
-    ended = run_here([f"port={port}"], tmp_path, module="sweep.ui")
-    assert (ended.code, ended.out) == (2, "")
-    assert ended.err.count("\n") == 1
-    assert "port=" in ended.err
-
-
 def test_missing_store_is_one_sentence_and_makes_none(tmp_path: Path) -> None:
     ended = run_here(["port=0"], tmp_path, module="sweep.ui")
     assert ended.code == 2

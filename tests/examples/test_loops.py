@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
 
 from sweep.training.function import Function
 from sweep.training.history import RunResult
 from sweep.training.protocol import snapshot
 from tests.commands import run_here
 from tests.examples.support import EXAMPLES, spec_of, trained
+from tests.stores import runs_of
 
 
 @pytest.fixture
@@ -35,14 +35,12 @@ def result(folder: Path, *overrides: str) -> RunResult:
     return trained(spec_of(folder / "my_conf", *overrides, base=folder))
 
 
-def runs_of(folder: Path, command: list[str]) -> dict[str, Run]:
+def swept(folder: Path, command: list[str]) -> dict[str, Run]:
     ended = run_here(["-m", "--config-dir", "my_conf", *command], folder)
     assert (ended.code, ended.err) == (0, ""), ended
-    client = MlflowClient(f"sqlite:///{folder / 'outputs' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("sweep")
-    found = client.search_runs([experiment.experiment_id], "tags.`sweep.role` = 'run'")
-    assert {run.info.status for run in found} == {"FINISHED"}
-    return {run.info.run_name: run for run in found}
+    found = runs_of(folder / "outputs")
+    assert {run.info.status for run in found.values()} == {"FINISHED"}
+    return found
 
 
 def test_scikit_learn_loop_learns_the_digits(folder: Path) -> None:
@@ -55,7 +53,7 @@ def test_scikit_learn_loop_learns_the_digits(folder: Path) -> None:
 @pytest.mark.slow
 def test_scikit_learn_loop_is_swept_by_one_command(folder: Path) -> None:
     command = ["trainer=sklearn_loop", "lr=0.001,0.01", "iters=2,5", "trainer.penalty=1e-4,1e-2"]
-    runs = runs_of(folder, command)
+    runs = swept(folder, command)
     assert len(runs) == 8
     best = runs["lr=0.01,iters=5,trainer.penalty=0.0001"]
     assert best.data.metrics["accuracy"] > 0.9
@@ -87,7 +85,7 @@ def test_pytorch_loop_is_swept_by_one_command(folder: Path) -> None:
         "iters=10,100",
         "trainer.hidden=4,8",
     ]
-    runs = runs_of(folder, command)
+    runs = swept(folder, command)
     assert len(runs) == 8
     assert all("accuracy" in run.data.metrics for run in runs.values())
 

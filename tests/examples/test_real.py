@@ -106,16 +106,3 @@ def test_batches_agree_with_another_library(name: str, kind: Any, folder: Path) 
                 done += 1
         epoch += 1
     assert_equal(trained(run_), model)
-
-
-def test_validation_error_is_another_curve(folder: Path) -> None:
-    plain = trained(spec("iris", folder, "lr=0.5", "iters=300"))
-    made = spec("iris", folder, "lr=0.5", "iters=300", "data.validation=0.2")
-    result = trained(made)
-    assert plain.validation is None
-    assert result.validation is not None and len(result.validation) == 301
-    data = made.data()
-    assert data.validation_inputs is not None and data.validation_targets is not None
-    assert (len(data.inputs), len(data.validation_inputs)) == (120, 30)
-    assert result.final_validation_error == result.validation[-1] != result.final_error
-    assert result.best_validation_error == result.validation.min()

@@ -10,12 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from mlflow.tracking import MlflowClient
 
 from sweep.config.spec import RunSpec
-from sweep.training.advance import train
 from tests.commands import run_here
 from tests.examples.support import EXAMPLES, spec_of, trained
+from tests.stores import runs_of
 
 pytestmark = pytest.mark.torch
 
@@ -75,19 +74,8 @@ def test_state_goes_on_where_it_was(momentum: float, folder: Path) -> None:
     assert list(second.advance(12)) == errors[8:]
 
 
-def test_advance_in_parts_is_advance_at_once(folder: Path) -> None:
-    from sweep.training.trainers import build_batch
-
-    made = spec(folder, "network=xor", "data=xor", "trainer=torch_net", "trainer.momentum=0.9")
-    parts, whole = train(build_batch([made]), [7, 50]), train(build_batch([made]), [50])
-    assert (list(parts)[-1].errors == list(whole)[-1].errors).all()
-
-
 def test_example_is_swept_by_one_command(folder: Path) -> None:
     options = ["trainer=torch_net", "network=xor", "data=xor", "lr=0.1,0.5", "iters=10,100"]
     ended = run_here(["-m", "--config-dir", "my_conf", *options], folder)
     assert (ended.code, ended.err) == (0, ""), ended
-    client = MlflowClient(f"sqlite:///{folder / 'outputs' / 'mlflow.db'}")
-    experiment = client.get_experiment_by_name("sweep")
-    runs = client.search_runs([experiment.experiment_id], "tags.`sweep.role` = 'run'")
-    assert {run.info.status for run in runs} == {"FINISHED"} and len(runs) == 4
+    assert [run.info.status for run in runs_of(folder / "outputs").values()] == ["FINISHED"] * 4
