@@ -165,11 +165,7 @@ def test_views_are_in_the_menu_by_name(compared: Page, shared: Visit, swept: Swe
     compared.keyboard.press("Escape")
 
 
-def test_no_printed_link_is_the_default_landing(visit: Visit, served: Served, swept: Swept) -> None:
-    printed = re.findall(r"http://\S+", swept.ended.out)
-    assert len(printed) == 1
-    assert printed[0].partition("#")[2] == served.links["compare"].partition("#")[2]
-    assert printed[0].startswith("http://127.0.0.1:5000/#")
+def test_no_printed_link_is_the_default_landing(visit: Visit, served: Served) -> None:
     for link in served.links.values():
         page = visit.go(link)
         page.get_by_text("Model training").first.wait_for()
