@@ -185,15 +185,6 @@ class Failing(Falling):
         raise ValueError("lr is odd\nand this is the second line")
 
 
-class FailingLater(Falling):
-    """Raises in its third iteration."""
-
-    def advance(self, iterations: int) -> Any:
-        if self.step + iterations >= 3:
-            raise ValueError("lr is odd")
-        return super().advance(iterations)
-
-
 def wait_for_files(folder: Path, pattern: str, count: int) -> None:
     """Wait until so many files are there."""
     until = time.monotonic() + PATIENCE

@@ -195,15 +195,6 @@ def test_hundreds_of_curves_are_thinned_and_it_is_said(tmp_path: Path) -> None:
     assert ends(data, "iters", "lr")[1] == "60 of 70 lines"
 
 
-def test_final_errors_by_iterations_and_by_rate_agree(tmp_path: Path) -> None:
-    data = grid(tmp_path, lr=rates(6), iters=[1, 10, 100])
-    by_iterations = kind(ends(data, "iters", "lr")[0], "run")
-    by_rate = kind(ends(data, "lr", "iters")[0], "run")
-    assert list(by_iterations.groupby("line").size()) == [3] * 6
-    assert list(by_rate.groupby("line").size()) == [6] * 3
-    assert set(by_iterations.y) == set(by_rate.y)
-
-
 def test_validation_is_a_second_line(tmp_path: Path) -> None:
     (cell,) = stored.cells({"lr": [0.1], "iters": [10]})
     errors = stored.decay(0.1, 10)

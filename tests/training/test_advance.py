@@ -308,12 +308,6 @@ def test_validation_that_was_not_taken_is_a_gap() -> None:
     assert result.best_validation_error is not None
 
 
-def test_validation_none_at_all_is_no_curve() -> None:
-    it = Watched(wave)
-    it.validation_errors = lambda: None  # type: ignore[method-assign]
-    assert only(train(it, [5])).validation is None
-
-
 @settings(max_examples=40, deadline=None)
 @given(last=st.integers(0, 10**12), more=st.integers(0, 10**12))
 def test_charted_steps_of_a_part_are_charted_of_the_whole(last: int, more: int) -> None:

@@ -65,13 +65,6 @@ def written(request: pytest.FixtureRequest, weird_path: Path) -> Path:
     return path
 
 
-def test_inline_rows_are_the_samples(tmp_path: Path) -> None:
-    data = load(INLINE, tmp_path)
-    assert data.inputs.tolist() == [[1.0, 2.0], [3.0, 4.5]]
-    assert data.targets.tolist() == [[0.0], [1.0]]
-    assert data.validation_inputs is data.validation_targets is None
-
-
 def test_file_gives_its_columns_to_the_last_bit(written: Path) -> None:
     data = load({"file": written.name, **NAMED}, written.parent)
     expected = np.column_stack([VALUES["x1"], VALUES["x2"]])
