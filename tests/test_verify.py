@@ -254,6 +254,8 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
     ),
     "key more": (config(lambda c: c.update(extra=1)), "config.yaml extra: stored 1"),
     "key less": (config(lambda c: c.pop("rule")), "config.yaml rule: stored nothing"),
+    "no configuration": (without("config.yaml"), "config.yaml: stored nothing"),
+    "damaged configuration": (damaged("config.yaml", b"{a: ["), "config.yaml: stored what cannot"),
     "threshold": (
         in_json("thresholds.json", lambda t: t.update({"1e-1": t["1e-1"] + 1})),
         "threshold 1e-1:",

@@ -14,4 +14,5 @@ def test_estimate_grows_with_runs_iterations_and_fewer_workers() -> None:
     assert both.seconds > estimate(plan, plan.cells[2:], 1, pace=pace).seconds
     assert both.seconds < estimate(plan, plan.cells, 1, pace=Pace(1e-8, 2.0)).seconds
     assert both.seconds < estimate(plan, plan.cells, 1, pace=Pace(2e-8, 1.0)).seconds
+    assert estimate(plan, [], 1).seconds > 0
     assert both.bytes == disk_bytes(plan.cells) > disk_bytes(plan.cells[1:])

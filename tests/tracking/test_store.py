@@ -67,6 +67,14 @@ def test_new_store_replaces_an_empty_file_by_one_under_wal(weird_path: Path) -> 
     assert experiment.artifact_location == (outputs / "artifacts").as_uri()
 
 
+def test_second_experiment_joins_the_same_file(tracking: Tracking) -> None:
+    first = open_store(tracking, mode="write")
+    odd = tracking.model_copy(update={"experiment": "<b>x</b> `y`\n=1+cmd 表 $\\frac{1}$'\""})
+    second = open_store(odd, mode="write")
+    assert open_store(odd, mode="read").experiment_id == second.experiment_id
+    assert second.experiment_id != first.experiment_id
+
+
 def test_reading_an_unknown_experiment_makes_nothing(tracking: Tracking) -> None:
     with pytest.raises(NotFoundError, match="nope: .* it has .*'sweep'"):
         open_store(Tracking(kind="local", outputs=tracking.outputs, experiment="nope"), mode="read")

@@ -531,6 +531,13 @@ def test_value_of_another_kind_is_told_with_class_and_method(
         Training(BatchOfOne(it), [[10]]).advance(iterations=3)
 
 
+def test_missing_method_is_told_with_its_class() -> None:
+    it = Kept(wave)
+    it.advance = None  # type: ignore[assignment, method-assign]
+    with pytest.raises(TrainerError, match="Kept has no method advance; a trainer needs it"):
+        list(train(it, [3]))
+
+
 # --- the worker
 
 

@@ -317,6 +317,11 @@ def test_ragged_csv_is_refused(tmp_path: Path) -> None:
         refused(words, tmp_path, file="r.csv", inputs=["x1"], targets=["y"])
 
 
+def test_doubled_column_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "d.csv").write_text("x1,x1,x2,y\n1,2,3,4\n")
+    refused("two columns named 'x1'", tmp_path, file="d.csv", **NAMED)
+
+
 @pytest.mark.parametrize("kind", ["parquet", "npz"])
 def test_column_of_text_is_refused(tmp_path: Path, kind: str) -> None:
     WRITERS[kind](tmp_path / f"t.{kind}", {**VALUES, "x2": np.array(["a", "b", "c", "d", "e"])})

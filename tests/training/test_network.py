@@ -202,6 +202,8 @@ def test_drawn_weights_can_stand_beside_given_biases() -> None:
         ({"bias": "per_neuron"}, "network.biases[0]=0.5: give one list a weight layer"),
         ({"bias": "per_neuron", "biases": [[1, 2, 3], [1]]}, "biases[1] has 1 numbers"),
         ({"biases": [0.5]}, "2 are needed"),
+        ({"biases": 0.5}, "network.biases=0.5: give a list"),
+        ({"layers": "4,3,2"}, "network.layers=4,3,2: "),
         ({"biases": [0.5, [1]]}, "network.biases[1]=[1]: give one number a weight layer"),
         ({"biases": [0.5, "half"]}, "network.biases[1]=half: give a finite number"),
         ({"biases": [0.5, float("inf")]}, "network.biases[1]=inf: "),
