@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from sweep.training.surroundings import OWN_RUN, RUN_ID
+
 if TYPE_CHECKING:
     from sweep.config.settings import Tracking
 
@@ -26,7 +28,6 @@ DEFAULTS = {
 }
 """No telemetry, no retries by MLflow (`sweep.tracking.settings` does them), no printed links."""
 
-RUN_ID = "MLFLOW_RUN_ID"
 RUN_NAME = "SWEEP_RUN_NAME"
 
 
@@ -52,7 +53,16 @@ def training_environment(
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
         "MLFLOW_EXPERIMENT_ID": experiment_id,
     }
-    return found if run_id is None else found | {RUN_ID: run_id, RUN_NAME: name}
+    return (
+        found
+        if run_id is None
+        else found
+        | {
+            RUN_ID: run_id,
+            OWN_RUN: run_id,
+            RUN_NAME: name,
+        }
+    )
 
 
 def scratch_environment(folder: Path) -> dict[str, str]:

@@ -21,6 +21,7 @@ import numpy.typing as npt
 from sweep.checks import escaped
 from sweep.training.curve import Points, charted
 from sweep.training.history import RunResult
+from sweep.training.surroundings import CURVES, OWN, SINGLE, trainer_metric
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
@@ -41,28 +42,14 @@ ZERO_LOG10 = -324.0
 SCALARS = 64
 """Maximum number of weights and biases that are stored as named scalars."""
 
-CURVES = ("error", "validation_error")
-SINGLE = (
-    "initial_error",
-    "best_error",
-    "best_step",
-    "best_validation_error",
-    "final_validation_error",
-    "diverged_at",
-    "stalled_at",
-    "stopped_at",
-)
-OWN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
-
 BUILT_IN = (*OWN, "accuracy", "validation_accuracy")
 """Metrics of the built-in trainer except weights; accuracies exist for classification."""
 
-OURS = (*CURVES, *OWN)
-"""Reserved metric names; a user's metric of such a name is stored as ``trainer/NAME``."""
-
 ORIGINAL = "sweep.metric."
 NOT_FINITE = "sweep.not_finite."
-"""Prefixes of tags: PREFIX + stored metric name -> original name, or the value nan, inf or -inf."""
+PARAM = "sweep.param."
+"""Prefixes of tags: PREFIX + stored metric name -> original name, or the value nan, inf or -inf;
+PREFIX + param -> our value, where training code logged another one first."""
 
 
 def short(value: object, length: int = VALUE_LENGTH) -> str:
@@ -173,8 +160,7 @@ def _metric_key(name: str) -> str:
     """Return the stored name of a user's metric; a hash suffix makes changed names unique."""
     key = entity_name(name)[:METRIC_LENGTH]
     lossy = key != name or name.startswith("trainer/")
-    if key in OURS or key.startswith("weights/"):
-        key = f"trainer/{key}"
+    key = trainer_metric(key)
     if not lossy:
         return key
     return f"{key}-{hashlib.sha256(name.encode('utf-8', 'backslashreplace')).hexdigest()[:4]}"

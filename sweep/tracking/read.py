@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sweep.errors import NotFoundError, RunGoneError
 from sweep.tracking import artifacts
 from sweep.tracking.artifacts import Artifacts
-from sweep.tracking.entities import NOT_FINITE, ORIGINAL, is_plain_id
+from sweep.tracking.entities import NOT_FINITE, ORIGINAL, PARAM, is_plain_id
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -50,7 +50,7 @@ class StoredRun:
     run_id: str
     name: str
     status: str
-    params: dict[str, str]
+    params: dict[str, str]  # ours, where training code logged another value first
     metrics: dict[str, float]  # the last value of each; floats are exact
     tags: dict[str, str]
     start_time: int | None  # milliseconds since the epoch
@@ -62,7 +62,8 @@ class StoredRun:
         """Convert an MLflow run."""
         store.artifacts.remember(run)
         info, data = run.info, run.data
-        values = dict(data.params), dict(data.metrics), dict(data.tags)
+        params = data.params | _tagged(data.tags, PARAM)
+        values = params, dict(data.metrics), dict(data.tags)
         times = info.start_time, info.end_time
         return cls(info.run_id, info.run_name, info.status, *values, *times, store.artifacts)
 
@@ -108,15 +109,11 @@ class StoredRun:
 
     def metric_names(self) -> dict[str, str]:
         """Return metric -> its original name, where MLflow does not accept that name."""
-        return self._tagged(ORIGINAL)
+        return _tagged(self.tags, ORIGINAL)
 
     def not_finite(self) -> dict[str, str]:
         """Return metric -> ``nan``, ``inf`` or ``-inf``, which are not stored as values."""
-        return self._tagged(NOT_FINITE)
-
-    def _tagged(self, start: str) -> dict[str, str]:
-        found = self.tags.items()
-        return {key.removeprefix(start): text for key, text in found if key.startswith(start)}
+        return _tagged(self.tags, NOT_FINITE)
 
     def weights(self) -> dict[str, dict[str, Any]]:
         """Return ``{"initial": {name: value}, "final": {…}}``; empty if none were written."""
@@ -139,6 +136,10 @@ class StoredRun:
         """Return the traceback of a failed run, or None."""
         content = self.file(artifacts.TRACEBACK)
         return None if content is None else content.decode("utf-8", "replace")
+
+
+def _tagged(tags: Mapping[str, str], start: str) -> dict[str, str]:
+    return {key.removeprefix(start): text for key, text in tags.items() if key.startswith(start)}
 
 
 class StoredSweep(StoredRun):

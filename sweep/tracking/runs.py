@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
 from sweep.tracking import locks, read, results
 from sweep.tracking.entities import (
-    CURVES,
+    PARAM,
     Point,
     curves_of,
     entity_name,
@@ -33,6 +33,7 @@ from sweep.tracking.locks import Beat
 from sweep.tracking.read import SUPERSEDED
 from sweep.tracking.results import RunRecord
 from sweep.tracking.settings import retry
+from sweep.training.surroundings import CURVES
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store, Value
@@ -244,8 +245,16 @@ def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None
         if run_id is None:
             run_id, tags = create_run(store, record, tags), {}
         params = {entity_name(key): short(text) for key, text in record.params.items()}
-        values = _values(record.metrics, record.start_time, record.end_time)
-        store.log(run_id, values, params, tags)  # first: it fails if the run was deleted
+        values = [*_values(record.metrics, record.start_time, record.end_time)]
+        try:
+            store.log(run_id, values, params, tags)  # first: it fails if the run was deleted
+        except StoreError:
+            taken = _taken_params(store, run_id, record.name, params)
+            if not taken:
+                raise
+            others = {key: text for key, text in params.items() if key not in taken}
+            ours = {entity_name(PARAM + key): params[key] for key in taken}
+            store.log(run_id, values, others, tags | ours)
         files = path / results.FILES
         if files.is_dir():
             store.call(store.artifacts.put, run_id, files)
@@ -259,6 +268,19 @@ def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None
         ) from error
     results.remove(path)
     return run_id
+
+
+def _taken_params(store: Store, run_id: str, name: str, params: Mapping[str, str]) -> list[str]:
+    """Return which params of ours training code has logged with another value; print them."""
+    stored = store.call(store.client.get_run, run_id).data.params
+    taken = [key for key, text in params.items() if stored.get(key, text) != text]
+    if taken:
+        pairs = ", ".join(f"{key}={stored[key]} (ours: {params[key]})" for key in taken)
+        store.echo(
+            f"{name}: its training code logged {pairs}, which MLflow shows as the run's params; "
+            f"the tags {PARAM}NAME have ours."
+        )
+    return taken
 
 
 def _values(points: Iterable[Point], start_time: int, end_time: int) -> Iterator[Value]:

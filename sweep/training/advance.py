@@ -7,7 +7,6 @@ continue from.
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
@@ -123,10 +122,8 @@ class Training:
         cuts: Sequence[Sequence[int]],  # of each trajectory, ascending
         saved: Sequence[Saved | None] | None = None,  # states at one step; None starts at step 0
         max_seconds: Sequence[float] | None = None,  # of each trajectory; see Item
-        variables: Mapping[str, str] | None = None,  # to set before each call into a trainer
     ) -> None:
         self._batch = batch
-        self._variables = variables or {}
         self._calls = 1
         self._state_size, self._state_age = 0, 0.0
         limits = max_seconds or [math.inf] * len(cuts)
@@ -160,7 +157,6 @@ class Training:
             count = int(min(self._calls, iterations, left))
             if not count:
                 break
-            os.environ.update(self._variables)  # a library may remove a variable it reads
             began = time.perf_counter()
             values = self._batch.advance(count)
             elapsed = time.perf_counter() - began
@@ -225,7 +221,6 @@ def advance(task: Task, kept: list[Training] | None = None) -> SliceResult | Fai
                 [item.cuts for item in task.items],
                 [item.saved for item in task.items],
                 [item.max_seconds for item in task.items],
-                task.items[0].environment,
             )
         result = training.advance(task.seconds, task.iterations)
     except BaseException as error:

@@ -7,10 +7,10 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import partial, update_wrapper
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from typing import Any, NoReturn
@@ -111,6 +111,31 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 STORE_CALLS = ("set_tracking_uri", "set_experiment", "create_experiment")
 """Functions of MLflow that choose where it logs; they raise RunFailed in training code."""
 
+RUN_ID = "MLFLOW_RUN_ID"
+OWN_RUN = "SWEEP_RUN_ID"
+"""Variables with the id of the grid point's run; MLflow removes the first when it starts a run."""
+
+CURVES = ("error", "validation_error")
+SINGLE = (
+    "initial_error",
+    "best_error",
+    "best_step",
+    "best_validation_error",
+    "final_validation_error",
+    "diverged_at",
+    "stalled_at",
+    "stopped_at",
+)
+OWN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
+
+OURS = (*CURVES, *OWN)
+"""Reserved metric names; a user's metric of such a name is stored as ``trainer/NAME``."""
+
+
+def trainer_metric(name: str) -> str:
+    """Return the name under which a user's metric is stored."""
+    return f"trainer/{name}" if name in OURS or name.startswith("weights/") else name
+
 
 @contextmanager
 def importing(module: str) -> Iterator[None]:
@@ -119,7 +144,7 @@ def importing(module: str) -> Iterator[None]:
     MLflow is not imported for this. Changes of its environment variables are undone.
     """
     if "mlflow" in sys.modules:
-        _refuse_store_calls()
+        _replace_calls()
     elif not any(isinstance(finder, _MlflowFinder) for finder in sys.meta_path):
         sys.meta_path.insert(0, _MlflowFinder())
     if module in sys.modules:  # other threads may be in training
@@ -136,7 +161,7 @@ def importing(module: str) -> Iterator[None]:
 
 
 class _MlflowFinder(MetaPathFinder):
-    """Replaces STORE_CALLS as soon as MLflow is imported, not where it is only looked for."""
+    """Replaces functions of MLflow as soon as it is imported, not where it is only looked for."""
 
     def find_spec(self, name: str, path: Any, target: Any = None) -> ModuleSpec | None:
         if name != "mlflow":
@@ -148,17 +173,63 @@ class _MlflowFinder(MetaPathFinder):
 
             def exec_module(module: Any) -> None:
                 execute(module)
-                _refuse_store_calls()
+                _replace_calls()
                 sys.meta_path.remove(self)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec
 
 
-def _refuse_store_calls() -> None:
+def _replace_calls() -> None:
+    """Replace the functions of MLflow that training code must not, or may not plainly, call."""
+    mlflow, fluent = sys.modules["mlflow"], sys.modules["mlflow.tracking.fluent"]
     for name in STORE_CALLS:
-        for module in ("mlflow", "mlflow.tracking", "mlflow.tracking.fluent"):
-            setattr(sys.modules[module], name, partial(_refuse, name))
+        for module in (mlflow, sys.modules["mlflow.tracking"], fluent):
+            setattr(module, name, partial(_refuse, name))
+    if isinstance(fluent.start_run, partial):
+        return
+    ours: Mapping[str, Callable[..., Any]] = {
+        "start_run": _start_run,
+        "log_metric": _log_metric,
+        "log_metrics": _log_metrics,
+    }
+    for name, replacement in ours.items():
+        original = getattr(fluent, name)
+        for module in (mlflow, fluent):
+            setattr(module, name, update_wrapper(partial(replacement, original), original))
+
+
+def _start_run(
+    original: Callable[..., Any],
+    run_id: str | None = None,
+    experiment_id: str | None = None,
+    run_name: str | None = None,
+    nested: bool = False,
+    parent_run_id: str | None = None,
+    **options: Any,
+) -> Any:
+    """Continue the grid point's run, active or not; with `nested` start a run below it."""
+    own = os.environ.get(OWN_RUN)
+    if own and not nested:
+        os.environ[RUN_ID] = own
+    elif own:
+        os.environ.pop(RUN_ID, None)
+        if sys.modules["mlflow"].active_run() is None:
+            parent_run_id = parent_run_id or own
+    return original(run_id, experiment_id, run_name, True, parent_run_id, **options)
+
+
+def _log_metric(original: Callable[..., Any], key: str, *args: Any, **options: Any) -> Any:
+    """Log a metric; one with a name of ours as ``trainer/NAME``."""
+    return original(trainer_metric(key), *args, **options)
+
+
+def _log_metrics(
+    original: Callable[..., Any], metrics: Mapping[str, float], *args: Any, **options: Any
+) -> Any:
+    """Log metrics; those with names of ours as ``trainer/NAME``."""
+    named = {trainer_metric(key): value for key, value in metrics.items()}
+    return original(named, *args, **options)
 
 
 def _refuse(name: str, *_: Any, **__: Any) -> NoReturn:

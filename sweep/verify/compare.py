@@ -27,9 +27,10 @@ from sweep.tracking.artifacts import (
     read_thresholds,
     read_weights,
 )
-from sweep.tracking.entities import CURVES, run_metrics
+from sweep.tracking.entities import run_metrics
 from sweep.tracking.results import run_files
 from sweep.training.history import RunResult
+from sweep.training.surroundings import CURVES
 
 if TYPE_CHECKING:
     from sweep.tracking.read import History, StoredRun

@@ -37,7 +37,11 @@ class Halving:
         for _ in range(iterations):
             self.at *= self.lr
             errors.append(self.at)
-        mlflow.log_metric("mine", self.at)
+        with mlflow.start_run(nested=True):
+            mlflow.log_param("fold", len(errors))
+        with mlflow.start_run():
+            mlflow.log_metric("mine", self.at)
+        mlflow.log_metrics({"error": 9.0})
         with open(f"note-{self.lr}.txt", "w") as file:
             file.write("a note")
         mlflow.log_artifact(f"note-{self.lr}.txt")
@@ -64,6 +68,7 @@ def train(lr, seed):
     x = np.linspace(0, 1, 20)[:, None]
     yield 1.0
     model = SGDRegressor(eta0=lr, random_state=seed).fit(x, x[:, 0])
+    model.fit(x, x[:, 0])
     yield float(np.mean((model.predict(x) - x[:, 0]) ** 2))
 """
 
@@ -71,10 +76,14 @@ Runs = dict[str, Any]
 
 
 def every_run(folder: Path, outputs: str) -> Runs:
-    """Return all runs of a store but sweeps, whoever made them."""
+    """Return all runs of a store but sweeps; any other run must be below one of them."""
     client = client_of(folder / outputs)
     ids = [one.experiment_id for one in client.search_experiments()]
-    found = [run for run in client.search_runs(ids) if run.data.tags.get("sweep.role") != "sweep"]
+    everything = client.search_runs(ids)
+    found = [run for run in everything if run.data.tags.get("sweep.role") == "run"]
+    others = [run for run in everything if "sweep.role" not in run.data.tags]
+    parents = {run.data.tags["mlflow.parentRunId"] for run in others}
+    assert parents <= {run.info.run_id for run in found}
     runs = {run.info.run_name: run for run in found}
     assert len(runs) == len(found)
     return runs
@@ -116,7 +125,8 @@ def test_what_training_code_logs_lands_in_the_grid_points_own_run(runs: Runs, fo
         assert ours.data.metrics["mine"] == pytest.approx((1 - lr) ** 3)
         assert ours.info.status == "FINISHED"
         theirs = runs[f"lr={lr},iters=3,trainer=halving"]
-        assert theirs.data.metrics["mine"] == lr**3
+        assert theirs.data.metrics["mine"] == theirs.data.metrics["error"] == lr**3
+        assert theirs.data.metrics["trainer/error"] == 9.0
         assert (artifacts(folder, "four", theirs) / f"note-{lr}.txt").read_text() == "a note"
 
 

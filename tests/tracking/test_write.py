@@ -51,6 +51,22 @@ def folder(store: Store, run: Run) -> Path:
 # --- a completed run ---------------------------------------------------------------------
 
 
+def test_params_that_training_code_logged_first_end_no_run(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(store, "echo", said.append)
+    run_id = start_run(store, name="a", params=PARAMS)
+    store.client.log_param(run_id, "lr", "0.050")
+    store.client.log_param(run_id, "seed", "0")
+    finish(store, run_id, result())
+    run = store.client.get_run(run_id)
+    assert (run.info.status, run.data.params) == ("FINISHED", PARAMS | {"lr": "0.050"})
+    assert {key for key in run.data.tags if key.startswith("sweep.param.")} == {"sweep.param.lr"}
+    assert read.find_run(store, run_id).params == PARAMS
+    assert said[0].startswith("a: its training code logged lr=0.050 (ours: 0.05)")
+
+
 @pytest.mark.parametrize("value", [0.0, 5e-324, 1.7976931348623157e308, 0.1 + 0.2, 1e-17])
 def test_floats_come_back_exactly(value: float, store: Store) -> None:
     run = written(store, result(final_error=value, best_error=value))
