@@ -217,7 +217,7 @@ def metrics_table(data: SweepData) -> Table:
     points = data.grid[data.grid.run.notna()]
     points = points if found and len(points) <= MOST_ROWS else points[:0]
     frame = data.values.loc[points.index, ["lr", *data.others, "iters"]]
-    each = [data.runs[column] for column in POINT]
+    each, columns = [data.runs[column] for column in POINT], [frame]
     for name in found:
         odd = data.not_finite.get(name, pd.Series(dtype=object)).reindex(data.runs.index)
         values = data.metrics.get(name, pd.Series(dtype=float)).reindex(data.runs.index)
@@ -226,7 +226,8 @@ def metrics_table(data: SweepData) -> Table:
         numbers = points[POINT].join(numbers, on=POINT)
         both = zip(_shown(data, numbers), numbers.odd, strict=True)
         texts = [", ".join(filter(None, pair)) for pair in both]
-        frame[data.metric_names.get(name, name)] = texts
+        columns.append(pd.DataFrame({data.metric_names.get(name, name): texts}, frame.index))
+    frame = pd.concat(columns, axis=1)
     title = f"Other metrics at the end of each {'grid point' if data.repeats else 'run'}"
     return table_of(title, frame, _over(data), text=data.others)
 

@@ -244,11 +244,11 @@ def test_top_table_has_the_best_runs_with_the_keys_that_vary(tmp_path: Path) -> 
 
 def test_metrics_table_has_a_row_a_run_and_the_validation_first(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1, 1.0], "iters": [10]})
-    extra = {"final_validation_error": 0.5, "accuracy": 0.75, "validation_error": 1.0}
+    extra = {"final_validation_error": 0.5, "accuracy": 0.75, "validation_error": 1.0, "lr": 9.0}
     runs = [stored.stored_run(tmp_path, cell, metrics=extra) for cell in plan]
     table = tables.metrics_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
-    assert table.columns == ("lr", "iters", "final_validation_error", "accuracy")
-    assert table.rows == (("0.1", "10", "0.5", "0.75"), ("1.0", "10", "0.5", "0.75"))
+    assert table.columns == ("lr", "iters", "final_validation_error", "accuracy", "lr")
+    assert table.rows == (("0.1", "10", "0.5", "0.75", "9"), ("1.0", "10", "0.5", "0.75", "9"))
 
 
 def test_metrics_table_shows_what_is_not_finite(tmp_path: Path) -> None:
