@@ -103,6 +103,11 @@ FILES: list[tuple[str, str | bytes, dict[str, Any], str, dict[str, Any], tuple[i
     ("heart.csv", HEART, {"inputs": "all", "targets": ["num"], "categories": ["sex"]},
      "column 0 of heart.csv has no name. .*write data.read.index_col=0", {"read": {"index_col": 0}},
      (3, 3, 1)),
+    ("pandas.csv", ",0,1,y\n0,5.5,6,1\n1,6.5,5,0\n", {**ALL, "read": {"header": 0}},
+     r"data.read.index_col=-4; .*'data.drop=\[-4\]'", {"drop": [-4]}, (2, 2, 1)),
+    ("doubled.csv", "x,x,y\n1,2,3\n4,5,6\n", ALL, r"'data.drop=\[0\]'", {"drop": [0]}, (2, 1, 1)),
+    ("unknown.csv", "k,y\nunknown,1\nu,2\nu,3\n", {**ALL, "categories": "auto"},
+     "if it is a category, name the column in data.categories", {"categories": ["k"]}, (3, 2, 1)),
     ("birds.csv", BIRDS,
      {"inputs": "all", "targets": ["species"], "one_hot": True, "missing": "median"},
      r"'Biscoe' in column 'island', row 1 \(and in 1 other column\): .*'data.drop=\[island,sex\]'",
@@ -160,6 +165,15 @@ STEPS: list[tuple[str, dict[str, Any], list[tuple[str, dict[str, Any]]], tuple[i
         (2, 2, 1),
     ),
     (
+        "Date,x,y,,\n1/1,1,2,,\n2/1,3,4,,\n",
+        {**ALL, "drop": ["x"]},
+        [
+            (r"columns 3, 4 .*'data\.drop=\[x,3,4\]'", {"drop": ["x", 3, 4]}),
+            (r"data\.inputs=all 'data\.drop=\[x,3,4,Date\]'", {"categories": ["Date"]}),
+        ],
+        (2, 2, 1),
+    ),
+    (
         HORSES,
         {"inputs": "all", "targets": [-1]},
         [
@@ -172,7 +186,9 @@ STEPS: list[tuple[str, dict[str, Any], list[tuple[str, dict[str, Any]]], tuple[i
 ]
 
 
-@pytest.mark.parametrize(("text", "given", "steps", "shape"), STEPS, ids=["sensor", "horses"])
+@pytest.mark.parametrize(
+    ("text", "given", "steps", "shape"), STEPS, ids=["sensor", "unnamed", "horses"]
+)
 def test_advice_that_is_followed_to_its_end_gives_the_rows_and_columns(
     text: str,
     given: dict[str, Any],

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from sweep.checks import known_keys, valid_text
 from sweep.errors import ConfigError
 from sweep.training.data import formats
-from sweep.training.data.formats import quoted
+from sweep.training.data.formats import UNNAMED, quoted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,6 +59,13 @@ class Source:
         """Name of a column or matrix -> positions of its columns."""
         return {name: [at] for at, name in enumerate(self.names)} | {**self.matrices}
 
+    def written(self, at: int) -> str:
+        """Return how a user names the column at a position."""
+        name = self.names[at]
+        if self.names.count(name) == 1 and not name.startswith(UNNAMED):
+            return quoted(name)
+        return str(at - len(self.names) if str(at) in self.groups else at)  # a number may be a name
+
     def positions(self, column: Any, what: str) -> Sequence[int]:
         """Return the positions of a column or matrix, given by name or by position from 0.
 
@@ -66,8 +73,10 @@ class Source:
         """
         name, file = str(column).strip(), self.paths[0].name
         if self.names.count(name) > 1:
+            same = [self.written(at) for at, one in enumerate(self.names) if one == name]
             raise ConfigError(
-                f"{what}: {file} has two columns named {name!r}; say which by its position, from 0."
+                f"{what}: {file} has two columns named {name!r}; say which by its position, "
+                f"{' or '.join(same)}."
             )
         if name in self.groups:
             return self.groups[name]

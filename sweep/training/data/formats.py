@@ -38,6 +38,8 @@ VALUES = (
 READ = (*SPLIT, *VALUES, "header", "names", "index_col")
 """Options of pandas.read_csv that `data.read` accepts; none executes code."""
 
+UNNAMED = "Unnamed: "  # begins the name of a column without one; its position follows
+
 SEPARATORS = {";": ";", "\t": r"\t", "|": "|", ",": ",", r"\s+": r"\s+"}
 """Separator -> how to write it on the command line."""
 
@@ -64,7 +66,7 @@ def text_names(path: Path, what: str, read: Mapping[str, Any]) -> list[str]:
         return list(read["names"])
     if read["header"] is None:
         return list(map(str, range(len(cells))))
-    return [cell or f"Unnamed: {at}" for at, cell in enumerate(cells)]
+    return [cell or f"{UNNAMED}{at}" for at, cell in enumerate(cells)]
 
 
 def text_frames(
@@ -291,7 +293,7 @@ def number_hints(cells: Mapping[int, str], read: Mapping[str, Any]) -> dict[int,
         elif COMMA.fullmatch(cell):
             hints[at] = "write 'data.read.decimal=\",\"'"
         elif GAP.fullmatch(cell):
-            hints[at] = (
-                f"if it stands for a missing value, write 'data.read.na_values=[\"{cell}\"]'"
-            )
+            category = "; if it is a category, name the column in data.categories"
+            hints[at] = "if it stands for a missing value, write "
+            hints[at] += f"'data.read.na_values=[\"{cell}\"]'{category if cell.isalpha() else ''}"
     return hints

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from sweep.errors import ConfigError
 from sweep.training.data.files import Source
-from sweep.training.data.formats import quoted
+from sweep.training.data.formats import UNNAMED, quoted
 
 TRAINED = ("train", "training", "0", "false", "no")
 KEPT_BACK = ("validation", "valid", "val", "dev", "1", "true", "yes")
@@ -31,6 +31,7 @@ class Columns:
     text: frozenset[int] = frozenset()  # read as text: labels, categories, the split column
     split: int | None = None  # contains the part (training, validation, test) of each row
     auto: bool = False  # inputs that hold text become categories
+    dropped: tuple[int, ...] = ()  # by `drop`
     trained: bool = False  # inputs for a trained network
     known: Mapping[int, Sequence[str]] = field(default_factory=dict)  # category -> known texts
 
@@ -44,7 +45,7 @@ def choose(source: Source, config: Mapping[str, Any]) -> Columns:
     validation = config["validation"]
     split = source.groups.get(validation.strip(), ()) if isinstance(validation, str) else ()
     if config["inputs"] == "all" and "all" not in source.groups:
-        inputs = _all_but(source, {*targets, *dropped, *split})
+        inputs = _all_but(source, {*targets, *dropped, *split}, dropped)
     else:
         inputs = _positions(source, config["inputs"], "data.inputs")
     for what, others in (("data.targets", targets), ("data.drop", dropped), ("validation", split)):
@@ -58,7 +59,8 @@ def choose(source: Source, config: Mapping[str, Any]) -> Columns:
     for at in {*categories} - {*inputs}:
         raise ConfigError(f"data.categories has {source.names[at]!r}, which is no input.")
     text = frozenset([*categories, *split, *(targets if config["one_hot"] else ())])
-    return Columns(tuple(inputs), tuple(targets), text, split[0] if split else None, auto)
+    part = split[0] if split else None
+    return Columns(tuple(inputs), tuple(targets), text, part, auto, tuple(dropped))
 
 
 def _positions(source: Source, value: Any, what: str) -> list[int]:
@@ -76,7 +78,7 @@ def _positions(source: Source, value: Any, what: str) -> list[int]:
     return found
 
 
-def _all_but(source: Source, others: set[int]) -> list[int]:
+def _all_but(source: Source, others: set[int], dropped: Sequence[int]) -> list[int]:
     """Return all columns except `others` and index columns."""
     index = source.read.get("index_col")
     for one in index if isinstance(index, list) else [] if index is None else [index]:
@@ -84,20 +86,31 @@ def _all_but(source: Source, others: set[int]) -> list[int]:
     inputs = [at for at in range(len(source.names)) if at not in others]
     if not inputs:
         raise ConfigError("data.inputs is all: no column is left beside the targets.")
-    file = source.paths[0].name
-    for at in inputs:
-        if source.names[at].startswith("Unnamed: "):
-            raise ConfigError(
-                f"data.inputs is all: column {at} of {file} has no name. If it numbers the rows, "
-                f"write data.read.index_col={at}; to leave it out, data.drop=[{at}]."
-            )
-        if source.names.count(source.names[at]) > 1:
-            raise ConfigError(
-                f"data.inputs is all: {file} has two columns named {source.names[at]!r}; leave "
-                f"one out by its position, as data.drop=[{at}], or write data.read.header=null if "
-                "the first row is data."
-            )
+    file, names = source.paths[0].name, [source.names[at] for at in inputs]
+    unnamed = [at for at in inputs if source.names[at].startswith(UNNAMED)]
+    if unnamed:
+        at, *more = unnamed
+        which = f"column {at} of {file} has no name. If it"
+        if more:
+            which = f"columns {', '.join(map(str, unnamed))} of {file} have no name. If the first"
+        raise ConfigError(
+            f"data.inputs is all: {which} numbers the rows, write data.read.index_col="
+            f"{source.written(at)}; to leave {'them' if more else 'it'} out, "
+            f"{drop_advice(source, [*dropped, *unnamed])}."
+        )
+    doubled = [at for place, at in enumerate(inputs, 1) if source.names[at] in names[place:]]
+    if doubled:
+        raise ConfigError(
+            f"data.inputs is all: {file} has two columns named {source.names[doubled[0]]!r}; leave "
+            f"one out by its position, as {drop_advice(source, [*dropped, *doubled])}, or write "
+            "data.read.header=null if the first row is data."
+        )
     return inputs
+
+
+def drop_advice(source: Source, columns: Sequence[int]) -> str:
+    """Return the override that drops columns."""
+    return f"'data.drop=[{','.join(map(source.written, columns))}]'"
 
 
 def random_rows(rows: int, config: Mapping[str, Any]) -> Rows:

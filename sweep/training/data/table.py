@@ -16,7 +16,7 @@ import numpy.typing as npt
 from sweep.errors import ConfigError
 from sweep.training.data.files import Source
 from sweep.training.data.formats import number_hints, plain_numbers, quoted
-from sweep.training.data.selection import SPLITTING, Columns
+from sweep.training.data.selection import SPLITTING, Columns, drop_advice
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -202,10 +202,9 @@ def _advice(
         return "if it is the label of a class, write data.one_hot=true"
     if at not in likely:
         return "mend it, or leave the column out with data.inputs=all and data.drop"
-    listed = ",".join(quoted(source.names[one]) for one in likely)
     advice = (
         "for one column a value write data.categories=auto; to leave out what holds text, "
-        f"data.inputs=all 'data.drop=[{listed}]'"
+        f"data.inputs=all {drop_advice(source, [*columns.dropped, *likely])}"
     )
     for one in likely:
         if cells[one].lower() in SPLITTING:
