@@ -236,6 +236,15 @@ def test_arguments_are_given_by_name_and_unknown_ones_refused(mine: str) -> None
         check_options(locate(f"{mine}.told_iters"), {})
 
 
+def test_settings_of_the_built_in_trainer_are_no_arguments_unless_they_were_changed(
+    mine: str,
+) -> None:
+    left = {"batch_size": None, "shuffle": True}
+    assert spec(f"{mine}.train", **left, momentum=0.5).trainer.options == {"momentum": 0.5}
+    with pytest.raises(ConfigError, match="trainer.batch_size: train takes no such argument"):
+        spec(f"{mine}.train", **{**left, "batch_size": 2})
+
+
 def task(spec: Any, seconds: float = 1e9) -> Task:
     return Task(0, 0, seconds, (Item(spec, (2, 4)),))
 
