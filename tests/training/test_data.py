@@ -228,7 +228,7 @@ def test_file_is_loaded_once_until_it_changes(written: Path) -> None:
         ({"folds": 3, "fold": 0}, "fewer rows"),
         ({"folds": 2}, "name one with data.fold=0"),
         ({"folds": 2, "fold": 2}, "0 to 1"),
-        ({"folds": 2, "fold": 0, "validation": 0.5}, "keep one of them"),
+        ({"folds": 2, "fold": 0, "validation": 0.5}, "write data.validation=null, or leave"),
         ({"fold": 1}, "write data.folds=5 too"),
         ({"split_seed": -1}, "split_seed=-1"),
         ({"validation": 1.0}, "1.0"),
@@ -310,7 +310,7 @@ def test_ragged_csv_is_refused(tmp_path: Path) -> None:
     refused("column 'y', row 2", tmp_path, file="r.csv", **NAMED)
     longer = "names in its first row: .*data.read.skiprows=1 'data.read.names="
     for rows, words in (
-        ("1,2,3\n1,2,3,4\n", "cannot be read as CSV"),
+        ("1,2,3\n1,2,3,4\n", "4 cells in line 3 and 3 before it: mend the line, or write"),
         ("1,2,3,4\n1,2,3,4\n", longer),
     ):
         (tmp_path / "r.csv").write_text("x1,x2,y\n" + rows)

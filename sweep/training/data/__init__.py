@@ -90,7 +90,10 @@ def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
     validation, folds = config["validation"], config["folds"]
     if folds is not None:
         if validation:
-            raise ConfigError(f"data.folds={folds} beside data.validation: keep one of them.")
+            raise ConfigError(
+                f"data.folds={folds} beside data.validation={validation}: write "
+                "data.validation=null, or leave data.folds out."
+            )
         if config["fold"] is None:
             raise ConfigError(
                 f"data.folds={folds}: sweep the parts with -m, or name one with data.fold=0."

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import lzma
+import re
 import zipfile
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -222,6 +223,12 @@ def _reading(path: Path, what: str) -> Iterator[None]:
             "if the first one is a label."
         ) from error
     except UNREADABLE as error:
+        if long := re.search(r"Expected (\d+) fields in line (\d+), saw (\d+)", str(error)):
+            expected, line, seen = long.groups()
+            raise ConfigError(
+                f"{what} has {seen} cells in line {line} and {expected} before it: mend the line, "
+                "or write data.read.sep or data.read.quotechar if it is split wrongly."
+            ) from error
         cause = str(error).strip().splitlines() or [type(error).__name__]
         kind = _kind(path).lstrip(".").upper()
         raise ConfigError(f"{what} cannot be read as {kind}: {cause[0]}") from error
