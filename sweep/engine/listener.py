@@ -142,7 +142,7 @@ class BatchItem:
         cells, self._open = self._open, []
         self.history.left.clear()
         for cell in cells:
-            yield cell, failure
+            yield cell, replace(failure, trained=self.history.unfinished(cell.spec.iters))
 
     def _count(self) -> None:
         new = self.history.step - self._counted

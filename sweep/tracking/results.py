@@ -79,12 +79,11 @@ def run_files(
     for name, text in texts.items():
         if text:
             files[name] = text.encode("utf-8", "backslashreplace")
-    if isinstance(outcome, RunResult):
-        name, files[name] = weights_file(outcome)
-        files[THRESHOLDS] = json_bytes({f"1e-{k}": at for k, at in outcome.thresholds.items()})
-        files[CURVE] = curve_bytes(
-            outcome.steps, outcome.errors, outcome.validation, outcome.curves
-        )
+    result = outcome.trained if isinstance(outcome, Failure) else outcome
+    if result is not None:
+        name, files[name] = weights_file(result)
+        files[THRESHOLDS] = json_bytes({f"1e-{k}": at for k, at in result.thresholds.items()})
+        files[CURVE] = curve_bytes(result.steps, result.errors, result.validation, result.curves)
         if preparation is not None:
             files[PREPARATION] = json_bytes(preparation)
     return files
@@ -131,10 +130,11 @@ def folder_of(outputs: Path, run_or_sweep: str) -> Path:
 def ended(record: RunRecord, outcome: RunResult | Failure | None, seconds: float) -> RunRecord:
     """Return the record of a run that ended `seconds` after its start (see `run_files`)."""
     record = replace(record, end_time=record.start_time + round(1000 * seconds))
-    if isinstance(outcome, RunResult):
-        tags, metrics = {**record.tags, **metric_tags(outcome)}, tuple(run_metrics(outcome))
-        return replace(record, outcome=outcome.outcome, metrics=metrics, tags=tags)
-    return record if outcome is None else replace(record, outcome="failed")
+    result = outcome.trained if isinstance(outcome, Failure) else outcome
+    if result is not None:
+        tags, metrics = {**record.tags, **metric_tags(result)}, tuple(run_metrics(result))
+        record = replace(record, outcome=result.outcome, metrics=metrics, tags=tags)
+    return replace(record, outcome="failed") if isinstance(outcome, Failure) else record
 
 
 def copied(

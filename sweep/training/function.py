@@ -32,6 +32,7 @@ class Function(Batch):
         self._weights: Any = {}
         self._validated = True
         self._step = -1
+        self._failure: Exception | None = None
         self._first = self.advance(1)
         if self._first.stopped:
             raise TrainerError(
@@ -50,13 +51,23 @@ class Function(Batch):
         return found
 
     def advance(self, iterations: int) -> StepValues:
-        """Take the next values; fewer than `iterations` if the generator returns."""
+        """Take the next values; fewer than `iterations` if the generator returns.
+
+        If it raises after some of them, these are returned, and the next call raises.
+        """
         rows: list[dict[str, float]] = []
-        for value in self._values if iterations else ():
-            self._step += 1
-            rows.append(self._numbers(value))
-            if len(rows) == iterations:
-                break
+        if self._failure is not None:
+            raise self._failure
+        try:
+            for value in self._values if iterations else ():
+                self._step += 1
+                rows.append(self._numbers(value))
+                if len(rows) == iterations:
+                    break
+        except Exception as error:
+            if not rows:
+                raise
+            self._failure = error
         first = self._step - len(rows) + 1
         validated = self._validated and (first > 0 or any(VALIDATION in row for row in rows))
         errors = np.array([[row.pop(ERROR) for row in rows]])
@@ -65,7 +76,7 @@ class Function(Batch):
         for name in dict.fromkeys(name for row in rows for name in row):
             steps = [step for step, row in enumerate(rows, first) if name in row]
             named[name] = np.array(steps), np.array([row[name] for row in rows if name in row])
-        stopped = len(rows) < iterations
+        stopped = len(rows) < iterations and self._failure is None
         return StepValues(errors, validation if validated else None, named, stopped)
 
     def close(self) -> None:

@@ -98,6 +98,12 @@ class History:
             self.saved = replace(part.state, printed=self.printed)
         return (self._result(*one) for one in ended)
 
+    def unfinished(self, iters: int) -> RunResult | None:
+        """Return the result of a run up to the last step received; None without a step."""
+        marks = self._slices[-1].marks
+        at_end = Snapshot(marks, self.seconds, ended=True)
+        return None if marks.last < 0 else self._result(iters, "interrupted", at_end, self.printed)
+
     def _print(self, text: str) -> None:
         room = MOST_PRINTED - len(self.printed)
         if text and room >= 0:

@@ -13,10 +13,13 @@ from dataclasses import dataclass
 from functools import partial, update_wrapper
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from sweep.checks import escaped
 from sweep.errors import RunFailed
+
+if TYPE_CHECKING:
+    from sweep.training.history import RunResult
 
 
 @dataclass(frozen=True)
@@ -26,6 +29,7 @@ class Failure:
     sentence: str
     traceback: str | None = None
     printed: str = ""
+    trained: RunResult | None = None  # what the run had trained before
 
     @classmethod
     def of(cls, error: BaseException, printed: str = "") -> Failure:

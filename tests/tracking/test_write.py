@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -131,11 +132,14 @@ def test_further_curves_are_metrics_with_a_history(store: Store) -> None:
     assert points == {(point.value, point.step) for point in history}
 
 
-def test_run_that_failed_after_its_training_keeps_it(store: Store) -> None:
-    failure = Failure("ValueError: no", "Traceback ...\nValueError: no")
-    run = written(store, result(outcome="failed", failure=failure, printed="a line\n"))
+@pytest.mark.parametrize("after", [True, False])
+def test_run_that_failed_in_or_after_its_training_keeps_it(after: bool, store: Store) -> None:
+    failure = Failure("ValueError: no", "Traceback ...\nValueError: no", "a line\n")
+    whole = result(outcome="failed", failure=failure, printed="a line\n")
+    part = replace(failure, trained=result(outcome="interrupted", final_error=None))
+    run = written(store, whole if after else part)
     assert (run.info.status, run.data.tags["sweep.outcome"]) == ("FAILED", "failed")
-    assert run.data.metrics["final_error"] > 0
+    assert run.data.metrics["error"] > 0 and ("final_error" in run.data.metrics) is after
     for name, text in (("traceback.txt", "Traceback"), ("log.txt", "a line\n")):
         content = store.artifacts.read(run.info.run_id, name)
         assert content is not None and content.decode().startswith(text)

@@ -137,6 +137,18 @@ def test_value_of_another_kind_is_told_with_its_step(value: Any, told: str) -> N
     assert told in str(caught.value)
 
 
+def test_values_before_an_exception_are_kept() -> None:
+    def values() -> Values:
+        yield from (0.5**at for at in range(6))
+        raise ArithmeticError("no way")
+
+    function = Function("train", values())
+    kept = function.advance(10)
+    assert kept.errors.tolist() == [[0.5**at for at in range(1, 6)]] and not kept.stopped
+    with pytest.raises(ArithmeticError, match="no way"):
+        function.advance(5)
+
+
 def test_function_that_yields_nothing_is_told() -> None:
     with pytest.raises(TrainerError, match="ended before it yielded anything"):
         results((_ for _ in ()), 3)  # type: ignore[arg-type]
