@@ -275,6 +275,10 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
     ),
     "no weights": (without("weights.json"), "weights.json: stored nothing"),
     "damaged weights": (damaged("weights.json", b"[]"), "weights.json: stored what cannot"),
+    "file more": (
+        lambda store: store.path("preparation.json").write_text("{}"),
+        "preparation.json: stored a file, expected nothing",
+    ),
     "signature": (tag("sweep.signature", "0" * 64), "tag sweep.signature: stored 0000"),
     "outcome": (tag("sweep.outcome", "diverged"), "tag sweep.outcome: stored diverged"),
     "plan's configuration": (
@@ -300,6 +304,22 @@ def test_each_change_is_noticed_and_named(how: str, store: Store) -> None:
     assert (found.name, found.word) == (RUN, "differs")
     assert any(text.startswith(expected) for text in found.differences), found
     assert len(found.differences) <= 3, "a single change does not make everything differ"
+
+
+def test_preparation_of_the_data_is_compared(tmp_path: Path) -> None:
+    data = ["data.inputs=[[1,2],[3,5]]", "data.targets=[[1],[0]]", "data.standardize=true"]
+    assert run_here(["-m", "network=auto", *data, "lr=0.1", "iters=2"], tmp_path).code == 0
+    store = Store(tmp_path)
+    path = tmp_path / f"outputs/artifacts/{store.id_of('sweep.cell', '0')}/artifacts"
+    path /= "preparation.json"
+    rewrite(path, json.loads, json.dumps, lambda found: found["inputs"][1].update(mean=4.0))
+    (verdict,) = store.verdicts()
+    assert verdict.differences == [
+        "preparation.json inputs.1.mean: stored 4.0, expected 3.5 (off by 0.5)"
+    ]
+    path.unlink()
+    (verdict,) = store.verdicts()
+    assert verdict.differences == ["preparation.json: stored nothing, expected a file"]
 
 
 @pytest.mark.parametrize("field", ["config", "params", "signature", "choices", "values", "name"])

@@ -263,7 +263,7 @@ def _compared(
     if run.status == "KILLED" and result.outcome == "completed":  # trained up to its last step
         ended: Any = {"outcome": "interrupted", "final_error": None, "final_validation_error": None}
         result = replace(result, **ended)
-    stored, trained = result_values(run, result)
+    stored, trained = result_values(run, result, case.cell.spec.preparation)
     for key, value in stored_metrics(run, history(run)).items():
         # A user's trainer may log metrics by itself.
         built_in = case.cell.spec.trainer.built_in

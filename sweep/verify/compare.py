@@ -7,6 +7,7 @@ on the last bits of an error, may be any step whose error is within that toleran
 
 from __future__ import annotations
 
+import json
 import math
 import struct
 from collections import Counter
@@ -21,7 +22,10 @@ from sweep.tracking.artifacts import (
     CONFIG,
     CURVE,
     LOG,
+    NAMES,
+    PREPARATION,
     THRESHOLDS,
+    TRACEBACK,
     read_config,
     read_curve,
     read_thresholds,
@@ -73,7 +77,7 @@ def flat(value: Any, path: str = "", separator: str = " ") -> Values:
 
 def own_config(run: StoredRun) -> Any:
     """Return ``config.yaml``; MISSING if there is none, a description if it cannot be read."""
-    content = run.artifacts.read(run.run_id, CONFIG) if run.artifacts else None
+    content = run.file(CONFIG)
     if content is None:
         return MISSING
     try:
@@ -93,24 +97,32 @@ def stored_metrics(run: StoredRun, history: History) -> Values:
     return found
 
 
-def result_values(run: StoredRun, result: RunResult) -> tuple[Values, Values]:
+def result_values(
+    run: StoredRun, result: RunResult, preparation: Mapping[str, Any] | None
+) -> tuple[Values, Values]:
     """Return the values in a run's files, and all values of its retraining."""
     stored: Values = {}
     trained: Values = {"tag sweep.outcome": result.outcome}
     for point in run_metrics(result):
         trained[f"metric {point.key}@{point.step}"] = point.value
         trained[f"metric {point.key}"] = point.value  # steps ascend: the last one stays
-    for name, content in run_files(result, {}).items():
-        theirs = run.artifacts.read(run.run_id, name) if run.artifacts else None
-        # The specification covers the configuration; the log may contain times.
-        if theirs == content or name in (CONFIG, LOG):
+    files = run_files(result, {}, preparation)
+    # The specification covers the configuration; the log may contain times.
+    for name in (name for name in NAMES if name not in (CONFIG, LOG)):
+        theirs, ours = run.file(name), files.get(name)
+        if theirs == ours:
+            continue
+        if theirs is None or ours is None:
+            stored[name] = MISSING if theirs is None else FILE
+            trained[name] = MISSING if ours is None else FILE
             continue
         try:
-            found = None if theirs is None else _contents(name, theirs)
+            stored |= _contents(name, theirs)
         except Exception as error:  # readers may raise anything on damaged bytes
-            found, stored[name] = None, f"what cannot be read ({type(error).__name__}: {error})"
-        stored |= found or {}
-        trained |= {name: FILE} if found is None else _contents(name, content)
+            stored[name] = f"what cannot be read ({type(error).__name__}: {error})"
+            trained[name] = FILE
+        else:
+            trained |= _contents(name, ours)
     return stored, trained
 
 
@@ -119,6 +131,10 @@ def _contents(name: str, content: bytes) -> Values:
         return _curve(content)
     if name == THRESHOLDS:
         return {f"threshold 1e-{k}": step for k, step in read_thresholds(content).items()}
+    if name == PREPARATION:
+        return flat({name: json.loads(content)})
+    if name == TRACEBACK:
+        return {name: content.decode("utf-8", "replace")}
     found: Values = {}
     for part, named in read_weights(content, name).items():
         for weight, value in named.items():
