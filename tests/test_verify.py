@@ -100,7 +100,7 @@ class Store:
         """Verify in this process; return the verdicts that are not `equal`."""
         store = open_store(Tracking(kind="local", outputs=self.folder / "outputs"), mode="read")
         stored, plan, runs = named(store, sweep, run)
-        found, cases = prepared(runs, plan, Path(plan["base"]))
+        found, cases = prepared(runs, plan, Path(plan.get("base", "")))
         found += verdicts(cases, PLATFORM, partial(histories, store), StopRequest())
         assert len(found) == len(runs)
         if stored is not None and run is None:
@@ -275,6 +275,10 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
     ),
     "no weights": (without("weights.json"), "weights.json: stored nothing"),
     "damaged weights": (damaged("weights.json", b"[]"), "weights.json: stored what cannot"),
+    "run's name": (
+        lambda store: store.sql("UPDATE runs SET name='x' WHERE run_uuid=?", store.run_id),
+        f"run name: stored x, expected {RUN}",
+    ),
     "file more": (
         lambda store: store.path("preparation.json").write_text("{}"),
         "preparation.json: stored a file, expected nothing",
@@ -289,6 +293,18 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
         cell_of_plan(lambda cell: cell["params"].update(seed="3")),
         "plan.json params.seed: stored 3",
     ),
+    "plan's name": (
+        cell_of_plan(lambda cell: cell.update(name="lr=9")),
+        f"plan.json name: stored lr=9, expected {RUN}",
+    ),
+    "plan's values": (
+        cell_of_plan(lambda cell: cell["values"].update(lr=9.0)),
+        "plan.json values.lr: stored 9.0, expected 0.1",
+    ),
+    "plan's choices": (
+        cell_of_plan(lambda cell: cell["choices"].update(other="a")),
+        "plan.json choices.other: stored a",
+    ),
     "plan's signature": (
         cell_of_plan(lambda cell: cell.update(signature="f" * 64)),
         "plan.json signature: stored ffff",
@@ -298,10 +314,10 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
 
 @pytest.mark.parametrize("how", TAMPERED)
 def test_each_change_is_noticed_and_named(how: str, store: Store) -> None:
-    tamper, expected = TAMPERED[how]
+    (tamper, expected), run_id = TAMPERED[how], store.run_id
     tamper(store)
-    (found,) = store.verdicts(run=store.run_id)
-    assert (found.name, found.word) == (RUN, "differs")
+    (found,) = store.verdicts(run=run_id)
+    assert found.word == "differs"
     assert any(text.startswith(expected) for text in found.differences), found
     assert len(found.differences) <= 3, "a single change does not make everything differ"
 
@@ -322,12 +338,21 @@ def test_preparation_of_the_data_is_compared(tmp_path: Path) -> None:
     assert verdict.differences == ["preparation.json: stored nothing, expected a file"]
 
 
-@pytest.mark.parametrize("field", ["config", "params", "signature", "choices", "values", "name"])
-def test_plan_without_a_field_is_no_traceback(field: str, store: Store) -> None:
+@pytest.mark.parametrize("field", ["config", "params", "signature", "choices", "values", "source"])
+def test_grid_point_of_the_plan_without_a_field_differs(field: str, store: Store) -> None:
     cell_of_plan(lambda cell: cell.pop(field))(store)
-    found = [text for verdict in store.verdicts() for text in verdict.differences]
-    if field in ("config", "params", "signature"):
-        assert found == [f"plan.json {field}: stored nothing, expected a field"]
+    (verdict,) = store.verdicts(run=store.run_id)
+    assert verdict.differences == [f"plan.json {field}: stored nothing, expected a field"]
+
+
+def test_plan_without_fields_or_file_differs(store: Store) -> None:
+    rewrite(store.plan, json.loads, json.dumps, lambda plan: (plan.pop("base"), plan.pop("about")))
+    (verdict,) = store.verdicts()
+    expected = ["base: stored nothing, expected a field", "about: stored nothing, expected a field"]
+    assert verdict.differences == [f"plan.json {text}" for text in expected]
+    store.plan.unlink()
+    (verdict,) = store.verdicts()
+    assert verdict.differences == ["plan.json: stored nothing, expected a file"]
 
 
 def test_untouched_store_is_equal(store: Store) -> None:
@@ -375,12 +400,6 @@ def test_run_that_did_not_finish_is_not_compared(status: str, store: Store) -> N
     store.sql("UPDATE runs SET status=? WHERE run_uuid=?", status, store.run_id)
     (verdict,) = [one for one in store.verdicts() if one.name == RUN]
     assert (verdict.word, verdict.reason) == ("not compared", f"it is {status}")
-
-
-def test_run_renamed_by_hand_is_still_found(store: Store) -> None:
-    store.sql("UPDATE runs SET name='mine' WHERE run_uuid=?", store.run_id)
-    tag("mlflow.runName", "mine")(store)
-    assert store.verdicts() == []
 
 
 def test_run_that_names_another_grid_point_is_noticed(store: Store) -> None:

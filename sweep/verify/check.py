@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from sweep.config.run import run_spec
-from sweep.config.spec import BUILT_IN
+from sweep.config.run import run_spec, value_of
+from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.driver import Driver
 from sweep.engine.executors import create
 from sweep.engine.listener import Listener, Outcome
@@ -19,9 +20,10 @@ from sweep.errors import ConfigError, StoreError
 from sweep.question import question_of, totals_of
 from sweep.tracking import scratch_environment
 from sweep.tracking.artifacts import CONFIG
-from sweep.tracking.entities import entity_name, short
+from sweep.tracking.entities import entity_name, run_name, short
 from sweep.training.surroundings import Failure
 from sweep.verify.compare import (
+    FIELD,
     FILE,
     MISSING,
     Near,
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 EQUAL, DIFFERS, UNVERIFIED, UNCOMPARED = "equal", "differs", "not verified", "not compared"
 
 SIGNATURE = "sweep.signature"
+
+COMPARED = ("index", "name", "values", "params", "signature", "choices", "config")
+"""The fields of a grid point in ``plan.json`` that its configuration determines."""
 
 
 @dataclass(frozen=True)
@@ -192,24 +197,39 @@ def _case(
         reason = (*reasons, "its configuration is missing")[0]
         return Verdict(run.name, DIFFERS if wrong else UNVERIFIED, reason, wrong)
     spec = next((spec for spec in specs if spec.signature == known[0]), specs[0])
-    values = plan.get("values")
-    cell = Cell(0, (), values if isinstance(values, Mapping) else {}, spec)
-    params = cell.params()
+    values = plan.get("values", None if "sweep.id" in run.tags else {})
+    swept = _swept(values, spec) if isinstance(values, Mapping) else {}
+    cell = Cell(_index(run), (), swept, spec)
+    says, params = cell.document(), cell.params()
     stored = {CONFIG: own, "param": run.params, "tag": {SIGNATURE: known[0] or MISSING}}
     expected = {
         CONFIG: spec.config if there else FILE,
         "param": {entity_name(key): short(value) for key, value in params.items()},
         "tag": {SIGNATURE: spec.signature},
     }
+    if isinstance(values, Mapping):  # else the name is not known
+        stored["run name"], expected["run name"] = run.name, run_name(cell.name)
+    elif "name" in plan:
+        says["name"] = plan["name"]
     if document is not None:
-        says = {"config": spec.config, "params": params, "signature": spec.signature}
-        stored["plan.json"] = {field: plan.get(field, MISSING) for field in says}
+        compared = [field for field in says if field in COMPARED or field not in plan]
+        stored["plan.json"] = {field: plan.get(field, MISSING) for field in compared}
         expected["plan.json"] = {
-            field: value if field in plan else "a field" for field, value in says.items()
+            field: says[field] if field in plan else FIELD for field in compared
         }
     file = spec.config["data"].get("file") if spec.signature not in known else None
     reason = f"has its data file {file} changed?" if file else ""
     return Case(run, flat(stored), flat(expected), cell, reason)
+
+
+def _swept(values: Mapping[str, Any], spec: RunSpec) -> dict[str, Any]:
+    """Return the swept `values` of a grid point in ``plan.json`` as its configuration has them."""
+    found = dict(values)
+    for key in values:
+        with suppress(KeyError):  # the key was removed, or is an option of a group of the user's
+            value = value_of(key, {**spec.config, "rule": spec.rule}, spec.choices)
+            found[key] = found[key] if isinstance(value, Mapping) else value
+    return found
 
 
 def trajectories(cases: Sequence[Case]) -> list[Trajectory]:
@@ -280,7 +300,7 @@ def foreign(run: StoredRun, platform: str) -> str:
 
 
 def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
-    """Return verdicts on grid points without a run, and on the sweep's metrics."""
+    """Return verdicts on grid points without a run, and on the sweep's plan and metrics."""
     plan = sweep.plan()
     cells = _cells(plan)
     found = []
@@ -290,10 +310,14 @@ def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
             what = [difference("run", MISSING, "a finished run")]
             gone = Verdict(gone.name, DIFFERS, differences=what)
         found.append(gone)
-    if sweep.status not in ("FINISHED", "FAILED"):
-        return found
-    expected = {"runs_total": float(len(cells)), **totals_of(runs, question_of(plan))}
-    wrong = differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
+    fields = Plan((), (), 0, "", Path()).document("", "", "", {})
+    wrong = [f"plan.json {field}" for field in fields if plan and field not in plan]
+    wrong = [difference(field, MISSING, FIELD) for field in wrong]
+    if runs and not plan:
+        wrong = [difference("plan.json", MISSING, FILE)]
+    elif sweep.status in ("FINISHED", "FAILED"):
+        expected = {"runs_total": float(len(cells)), **totals_of(runs, question_of(plan))}
+        wrong += differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
     if wrong:
         found.append(Verdict(f"sweep {sweep.sweep_id}", DIFFERS, differences=wrong))
     return found

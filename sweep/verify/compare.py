@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 Values = dict[str, Any]
 """Keys are kind, name and position: ``metric error@100``, ``weights final w1``, ``curve@10``."""
 
-FILE = "a file"
+FILE, FIELD = "a file", "a field"
 
 RELATIVE = 1e-9
 FLOOR = 1e-13
