@@ -355,6 +355,15 @@ def test_plan_without_fields_or_file_differs(store: Store) -> None:
     assert verdict.differences == ["plan.json: stored nothing, expected a file"]
 
 
+def test_resume_says_what_is_damaged_in_the_plan(store: Store) -> None:
+    cell_of_plan(lambda cell: cell.update(params=5))(store)
+    ended = run_here(["resume=last"], store.folder)
+    assert ended.code == 3 and "is damaged: cells.1 params is 5; put" in ended.err, ended
+    store.plan.write_text("{")
+    ended = run_here(["resume=last"], store.folder)
+    assert ended.code == 3 and "is damaged: it cannot be read (" in ended.err, ended
+
+
 def test_untouched_store_is_equal(store: Store) -> None:
     assert store.verdicts() == []
 

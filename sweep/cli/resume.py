@@ -21,7 +21,7 @@ from sweep.config.run import run_spec
 from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
 from sweep.engine.stored import stored_cells
-from sweep.errors import ConfigError, NotFoundError
+from sweep.errors import ConfigError, NotFoundError, StoreError
 
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
@@ -32,18 +32,33 @@ SHOWN = 5  # changed grid points listed in a message
 
 TARGET = "trainer._target_"
 
+PLAN = {"base": str, "axes": list, "command": str, "cells": list}
+CELL = {"name": str, "signature": str, "overrides": list}
+CELL |= dict.fromkeys(("values", "params", "choices", "config"), dict)
+"""Types of the fields in plan.json, and in each of its grid points, that a sweep is resumed by."""
+
 
 def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
     """Return the sweep that `resume` selects, and its plan.json; the store is opened read-only.
 
-    Raises NotFoundError if there is no store, no such sweep, or no plan.
+    Raises NotFoundError if there is no store, no such sweep, or no plan, and StoreError if a field
+    of the plan has a wrong type.
     """
     from sweep.tracking import read
     from sweep.tracking.store import open_store
 
     assert options.resume is not None
     sweep = read.find_sweep(open_store(options.tracking, mode="read"), options.resume)
-    document = sweep.plan()
+    try:
+        document = sweep.plan()
+        damage = _damage(document) if document else ""
+    except ValueError as error:
+        document, damage = {}, f"it cannot be read ({error})"
+    if damage:
+        raise StoreError(
+            f"plan.json of sweep {sweep.sweep_id} is damaged: {damage}; put that file back, or "
+            "start a new sweep."
+        )
     if not document:
         raise NotFoundError(
             f"resume={options.resume}: sweep {sweep.sweep_id} ended before its plan was written; "
@@ -51,6 +66,18 @@ def stored_sweep(options: Settings) -> tuple[StoredSweep, Mapping[str, Any]]:
         )
     # The base is relative (to `outputs`) in an exported sweep, else absolute.
     return sweep, {**document, "base": str(options.outputs / document["base"])}
+
+
+def _damage(document: Mapping[str, Any]) -> str:
+    """Say which field of plan.json is missing or has a wrong type; empty if none."""
+    cells = document.get("cells")
+    places = {f"cells.{at} ": cell for at, cell in enumerate(cells if type(cells) is list else ())}
+    for place, found in {"": document, **places}.items():
+        for key, kind in (CELL if place else PLAN).items():
+            value = found.get(key) if isinstance(found, Mapping) else None
+            if not isinstance(value, kind):
+                return f"{place}{key} is {'missing' if value is None else repr(value)[:40]}"
+    return ""
 
 
 def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence[str]) -> list[str]:

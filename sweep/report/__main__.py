@@ -71,10 +71,12 @@ def _question(options: Settings, sweep: StoredSweep, runs: Sequence[StoredRun]) 
     """Return the sweep's question with the command's overrides, validated (`ConfigError`)."""
     from sweep.errors import ConfigError
     from sweep.question import question_of, repeat_problems
+    from sweep.report.curves import artifact
 
-    plan = sweep.plan()
+    plan = artifact(sweep.plan, "", []) or {}  # the report says if it cannot be read
+    axes = plan.get("axes")
     question = question_of(plan, options.metric, options.mode, options.repeats)
-    problems = repeat_problems(options.repeats or (), plan.get("axes", ()))
+    problems = repeat_problems(options.repeats or (), axes if isinstance(axes, list) else ())
     unanswered = question.unanswered(runs) if options.metric else ""
     if unanswered or problems:
         raise ConfigError(*filter(None, [unanswered]), *problems)

@@ -67,7 +67,7 @@ def _value(data: SweepData, best: Any) -> str:
 
 def _squared(cell: Any) -> bool:
     """Return whether the plan has the squared error and a trainer of this package."""
-    config = cell.get("config") or {}
+    config = cell.get("config", {})
     network, trainer = config.get("network"), config.get("trainer")
     loss = network.get("loss", "squared_error") if isinstance(network, dict) else "squared_error"
     target = str(trainer.get("_target_", "sweep.")) if isinstance(trainer, dict) else "sweep."

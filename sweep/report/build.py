@@ -75,7 +75,7 @@ def build_report(
     """
     data = sweep_data(sweep, runs, question)
     pairs = rule_pairs(data)
-    sweep_id, about = plain(sweep.sweep_id), data.plan.get("about") or {}
+    sweep_id, about = plain(sweep.sweep_id), data.plan.get("about", {})
     frames = {"runs.csv": files.runs_frame(data), "final_error.csv": files.final_error_frame(data)}
     if data.repeats:
         frames["repeats.csv"] = files.repeats_frame(data)
@@ -185,7 +185,8 @@ def _commands(data: SweepData, command_ui: str, store_arguments: str) -> dict[st
 
 def _origin(data: SweepData) -> dict[str, str]:
     """Return the user's tags, the data's preparation, versions, platform and best signature."""
-    tags = (data.plan.get("about") or {}).get("tags") or {}
+    tags = data.plan.get("about", {}).get("tags")
+    tags = tags if isinstance(tags, dict) else {}
     found = {"tags": plain(", ".join(f"{key}={value}" for key, value in tags.items()), 500)}
     for name in ("data", "versions", "platform"):
         seen = dict.fromkeys(_flat(run.tags.get(f"sweep.{name}", "")) for run in data.started.run)
@@ -213,7 +214,7 @@ def _notes(data: SweepData) -> list[str]:
         more = len(data.unread) - len(shown)
         shown += [f"and {more} more"] if more else []
         found.append(f"Could not be read: {'; '.join(shown)}.")
-    for reason, count in (data.plan.get("left_out") or {}).items():
+    for reason, count in data.plan.get("left_out", {}).items():
         were = "s were" if count != 1 else " was"
         found.append(f"{count} grid point{were} left out: {plain(reason, 500)}")
     return found

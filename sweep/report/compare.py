@@ -205,8 +205,8 @@ def trained(data: SweepData) -> tuple[int, float]:
 
 def _configuration(data: SweepData) -> dict[str, list[str]]:
     """Return the values of each param and configuration key (dotted) as text, without doubles."""
-    configs = pd.json_normalize([cell.get("config") or {} for cell in data.runs.cell])
-    params = pd.DataFrame([cell.get("params") or {} for cell in data.runs.cell])
+    configs = pd.json_normalize([cell.get("config", {}) for cell in data.runs.cell])
+    params = pd.DataFrame([cell.get("params", {}) for cell in data.runs.cell])
     frame = pd.concat([params[params.columns.difference(configs.columns)], configs], axis=1)
     for tag in ("sweep.versions", "sweep.platform"):
         frame[tag] = pd.Series([run.tags.get(tag) for run in data.stored], dtype=object)

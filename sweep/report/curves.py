@@ -128,6 +128,18 @@ def artifact(call: Callable[[], T], what: str, unread: list[str]) -> T | None:
         return None
 
 
+def typed_fields(
+    stored: Any, types: Mapping[str, type], what: str, unread: list[str]
+) -> dict[str, Any]:
+    """Return an object of plan.json without fields of a wrong type, which `unread` then names."""
+    if not isinstance(stored, dict):
+        unread.append(what)
+        return {}
+    wrong = [key for key in types if not isinstance(stored.get(key, types[key]()), types[key])]
+    unread += [f"{what} {key}" for key in wrong]
+    return {key: value for key, value in stored.items() if key not in wrong}
+
+
 def thinned(steps: npt.ArrayLike, errors: npt.ArrayLike, size: int) -> Curve:
     """Return at most about `size` points of a curve, evenly spaced in the logarithm of the step.
 

@@ -15,13 +15,17 @@ import pandas as pd
 
 from sweep.question import Question, question_of
 from sweep.report.axes import Axis, axis_of
-from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of
+from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of, typed_fields
 from sweep.report.formats import FLOOR, counted, figure, joined, plain
 
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun, StoredSweep
 
 OUTCOMES = {"FAILED": "failed", "KILLED": "interrupted", "FINISHED": "completed"}
+
+PLAN = {"axes": list, "about": dict, "left_out": dict, "cells": list}
+CELL = {"values": dict, "params": dict, "config": dict}
+"""The fields of plan.json and of its grid points that a report reads, with their types."""
 
 POINT = ["combination", "lr", "iters"]
 """The columns that identify a grid point."""
@@ -206,10 +210,14 @@ def sweep_data(
 ) -> SweepData:
     """Read a sweep and its runs (in plan order); `question` is the plan's if None."""
     unread: list[str] = []
-    plan = artifact(sweep.plan, f"plan of sweep {sweep.sweep_id}", unread) or {}
+    stored = artifact(sweep.plan, f"plan of sweep {sweep.sweep_id}", unread)
+    plan = typed_fields(stored or {}, PLAN, "plan.json", unread)
     question = question or question_of(plan)
     metric = question.deciding(runs)
-    cells = [cell if isinstance(cell, Mapping) else {} for cell in plan.get("cells", ())]
+    cells = [
+        typed_fields(cell, CELL, f"plan.json cells.{index}", unread)
+        for index, cell in enumerate(plan.get("cells", ()))
+    ]
     at = pd.DataFrame({"at": [run.cell for run in runs], "number": range(len(runs))})
     at = at.merge(pd.DataFrame({"at": range(len(cells))}), "outer", "at")  # in plan order
     swept = tuple(dict.fromkeys(["lr", "iters", *map(str, plan.get("axes", ()))]))
@@ -242,9 +250,8 @@ def sweep_data(
     others = [key for key in swept[2:] if key not in repeats]
     table["combination"] = texts_of.groupby(others, sort=False).ngroup() if others else 0
     metrics = metrics.filter(regex=r"^(?!weights/|(validation_)?error$)")
-    keys, stored = (swept, tuple(repeats)), tuple(runs)
-    frames = (table, texts_of, metrics)
-    return SweepData(sweep, plan, question, metric, *keys, stored, *frames, unread)
+    keys, frames = (swept, tuple(repeats)), (table, texts_of, metrics)
+    return SweepData(sweep, plan, question, metric, *keys, tuple(runs), *frames, unread)
 
 
 def outcome_of(run: StoredRun | None) -> str:
@@ -254,17 +261,17 @@ def outcome_of(run: StoredRun | None) -> str:
 
 def planned_value(cell: Mapping[str, Any], key: str) -> str:
     """Return the value of a dotted key of a planned grid point as text; empty if it has none."""
-    params = cell.get("params") or {}
+    params = cell.get("params", {})
     if key in params:
         return str(params[key])
-    value: Any = cell.get("config") or {}
+    value: Any = cell.get("config", {})
     for part in key.split("."):
         if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
             value = value[int(part)]
         elif isinstance(value, Mapping) and part in value:
             value = value[part]
         else:
-            return str((cell.get("values") or {}).get(key, ""))
+            return str(cell.get("values", {}).get(key, ""))
     return value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -128,6 +129,16 @@ def test_missing_cell_is_missing_though_another_has_its_signature(tmp_path: Path
     data = sweep_data(stored.stored_sweep(tmp_path, plan), [run])
     assert list(data.missing["name"]) == ["lr=0.1,iters=10,rule=null"]
     assert list(data.started["name"]) == ["lr=0.1,iters=10,rule=notebook"]
+
+
+def test_fields_of_the_plan_that_have_a_wrong_type_are_named(tmp_path: Path) -> None:
+    cells: list[Any] = stored.cells({"lr": [0.1, 1.0], "iters": [10, 20]})
+    runs = [stored.stored_run(tmp_path, cell) for cell in cells]
+    cells[1]["params"], cells[2]["config"], cells[3] = 5, "x", None
+    data = sweep_data(stored.stored_sweep(tmp_path, cells), runs)
+    where = ["cells.1 params", "cells.2 config", "cells.3"]
+    assert data.unread == [f"plan.json {place}" for place in where]
+    assert len(data.started) == 4
 
 
 def test_cell_that_is_planned_twice_and_ran_once_is_missing_once(tmp_path: Path) -> None:
