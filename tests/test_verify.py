@@ -377,11 +377,17 @@ def test_change_of_the_sweeps_own_metrics_is_noticed(store: Store) -> None:
     assert len(verdict.differences) == 2
 
 
-def test_deleted_run_is_noticed(store: Store) -> None:
+def test_run_deleted_on_purpose_is_no_difference_and_not_missing(store: Store) -> None:
     store.sql("UPDATE runs SET lifecycle_stage='deleted' WHERE run_uuid=?", store.run_id)
-    told = {one.name: one.differences[0] for one in store.verdicts()}
-    assert told.pop(RUN).startswith("run: stored nothing")
-    assert len(told) == 1  # the sweep's own count of runs
+    (verdict,) = store.verdicts()
+    assert (verdict.name, verdict.word, verdict.reason) == (RUN, "not compared", "it was deleted")
+    ended = run_here([], store.folder, module="sweep.report")
+    assert ended.out.startswith("Best of 3 runs: ") and "1 run was deleted." in ended.out
+    assert "missing" not in ended.out
+    store.sql("DELETE FROM tags WHERE run_uuid=?", store.run_id)
+    (verdict, counts) = store.verdicts()
+    assert verdict.differences == ["run: stored nothing, expected a finished run"]
+    assert counts.differences == ["metric runs_finished: stored 4.0, expected 3.0 (off by 1)"]
 
 
 @pytest.mark.slow

@@ -38,7 +38,8 @@ def report(config: DictConfig) -> None:
     for sentence in locks.recover(store):
         console.echo(sentence)
     found = [read.find_sweep(store, sweep) for sweep in wanted]
-    both = [(sweep, read.sweep_runs(store, sweep.sweep_id)) for sweep in found]
+    runs = [read.sweep_runs(store, sweep.sweep_id) for sweep in found]
+    both = [(read.with_deleted(store, *one), one[1]) for one in zip(found, runs, strict=True)]
     question, *_ = [_question(options, *one) for one in both]
     folder = options.outputs / "reports" / "+".join(sweep.sweep_id for sweep in found)
     if len(both) > 1:

@@ -143,7 +143,7 @@ def _edges(data: SweepData, best: Any) -> list[str]:
 
 
 def _others(data: SweepData) -> list[str]:
-    """Count the runs that did not complete, stalled, or are missing."""
+    """Count the runs that did not complete, stalled, are missing, or were deleted."""
     ends = data.started.outcome.replace(["interrupted", "unfinished"], "did not finish")
     counts = ends[ends != "completed"].value_counts().to_dict()
     kinds = dict.fromkeys(["diverged", "failed", "did not finish", *counts])
@@ -157,4 +157,6 @@ def _others(data: SweepData) -> list[str]:
     if missing:
         words.append(f"{missing} of {counted(len(data.runs), 'run')} {verb} missing;")
         words.append(f"`resume={plain(data.sweep.sweep_id)}` finishes {it}.")
+    if deleted := len(data.sweep.deleted):
+        words.append(f"{counted(deleted, 'run')} {'was' if deleted == 1 else 'were'} deleted.")
     return words

@@ -44,8 +44,9 @@ class SweepData:
     stored
         All runs in plan order; those without usable lr and iters are in no table.
     runs
-        One row for each run and each missing planned run, in plan order. Columns: ``run`` (None
-        if missing), ``cell`` (its entry in the plan), ``name``, ``outcome``, ``lr``, ``iters``,
+        One row for each run and each missing planned run, in plan order; a deleted run is not
+        missing. Columns: ``run`` (None if missing), ``cell`` (its entry in the plan), ``name``,
+        ``outcome``, ``lr``, ``iters``,
         ``error`` (final error) and ``value`` (deciding metric; both NaN unless completed),
         ``needed`` (iterations after which nothing changed), ``combination`` (index of the
         combination of the keys other than lr, iters and repeats).
@@ -224,6 +225,8 @@ def sweep_data(
     rows, values = [], []
     for index, number in at.itertuples(index=False):
         run = None if math.isnan(number) else runs[int(number)]
+        if index in sweep.deleted:
+            continue
         cell = cells[index] if index < len(cells) else {}
         params = run.params if run else {}
         lr, iters, *texts = [planned_value(cell, key) or params.get(key, "") for key in swept]

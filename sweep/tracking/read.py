@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -142,8 +142,11 @@ def _tagged(tags: Mapping[str, str], start: str) -> dict[str, str]:
     return {key.removeprefix(start): text for key, text in tags.items() if key.startswith(start)}
 
 
+@dataclass(frozen=True)
 class StoredSweep(StoredRun):
     """A sweep's parent run as stored."""
+
+    deleted: frozenset[int] = frozenset()  # grid points without a run, by `with_deleted`
 
     @property
     def sweep_id(self) -> str:
@@ -225,16 +228,23 @@ def sweep_runs(store: Store, sweep_id: str, *, every: bool = False) -> list[Stor
 
     With `every`, return all attempts instead, including superseded ones.
     """
-    if not is_plain_id(sweep_id):
-        return []
-    condition = f"tags.`sweep.role` = 'run' and tags.`sweep.id` = '{sweep_id}'"
-    runs = [
-        StoredRun.of(store, run)
-        for run in search(store, condition, "attributes.start_time ASC")
-        if run.data.tags.get(CELL, "").isdecimal()
-    ]
+    runs = [StoredRun.of(store, run) for run in _attempts(store, sweep_id)]
     runs.sort(key=lambda run: run.cell)
     return runs if every else counting(runs)
+
+
+def with_deleted(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> StoredSweep:
+    """Return a sweep that has `runs` with the grid points whose runs were deleted."""
+    deleted = {int(run.data.tags[CELL]) for run in _attempts(store, sweep.sweep_id, deleted=True)}
+    return replace(sweep, deleted=frozenset(deleted - {run.cell for run in runs}))
+
+
+def _attempts(store: Store, sweep_id: str, *, deleted: bool = False) -> Iterator[Run]:
+    if is_plain_id(sweep_id):
+        condition = f"tags.`sweep.role` = 'run' and tags.`sweep.id` = '{sweep_id}'"
+        for run in search(store, condition, "attributes.start_time ASC", deleted=deleted):
+            if run.data.tags.get(CELL, "").isdecimal():
+                yield run
 
 
 def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:

@@ -126,7 +126,8 @@ class Session(RunWriter):
             for sentence in recover(self.store):
                 self.store.echo(sentence)
         sweep = read.find_sweep(self.store, sweep_id)
-        self._collected = sweep, deduplicate_runs(self.store, sweep)
+        runs = deduplicate_runs(self.store, sweep)
+        self._collected = read.with_deleted(self.store, sweep, runs), runs
         return self._collected
 
     def save_views(self) -> None:

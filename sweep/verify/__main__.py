@@ -59,13 +59,9 @@ def verify(config: DictConfig) -> None:
         count.update(map(_shown, verdicts(cases, platform, partial(histories, store), stop)))
     if complete:
         count.update(map(_shown, totals(complete, runs)))
-    text = (
-        f"{count['equal']} runs verified, {count['differs']} differ, "
-        f"{count['not verified']} not verified"
-    )
-    if count["not compared"]:
-        text += f", {count['not compared']} not compared (they did not finish)"
-    _say(text)
+    left = ["not verified"] + ["not compared"] * bool(count["not compared"])
+    words = [f"{count['equal']} runs verified", f"{count['differs']} differ"]
+    _say(", ".join([*words, *(f"{count[word]} {word}" for word in left)]))
     if count["differs"]:
         raise RunFailed("Stored and retrained values differ; the differences are listed above.")
 

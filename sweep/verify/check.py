@@ -94,9 +94,13 @@ def named(
         return None, {}, runs
     sweep = read.find_sweep(store, parent)
     try:
-        return sweep, sweep.plan(), runs or read.sweep_runs(store, sweep.sweep_id)
+        plan = sweep.plan()
     except ValueError as error:
         raise StoreError(f"plan.json of sweep {sweep.sweep_id}: {error}.") from error
+    if runs:
+        return sweep, plan, runs
+    runs = read.sweep_runs(store, sweep.sweep_id)
+    return read.with_deleted(store, sweep, runs), plan, runs
 
 
 def prepared(
@@ -300,13 +304,17 @@ def foreign(run: StoredRun, platform: str) -> str:
 
 
 def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
-    """Return verdicts on grid points without a run, and on the sweep's plan and metrics."""
+    """Return verdicts on grid points without a run, and on the sweep's plan and metrics.
+
+    The metrics count runs that were deleted later; they are not compared then.
+    """
     plan = sweep.plan()
     cells = _cells(plan)
     found = []
     for index in sorted(cells.keys() - {_index(run) for run in runs}):
-        gone = Verdict(str(cells[index].get("name")), UNCOMPARED, "it was not started")
-        if sweep.status == "FINISHED":
+        why = "it was deleted" if index in sweep.deleted else "it was not started"
+        gone = Verdict(str(cells[index].get("name")), UNCOMPARED, why)
+        if index not in sweep.deleted and sweep.status == "FINISHED":
             what = [difference("run", MISSING, "a finished run")]
             gone = Verdict(gone.name, DIFFERS, differences=what)
         found.append(gone)
@@ -315,7 +323,7 @@ def totals(sweep: StoredSweep, runs: Sequence[StoredRun]) -> list[Verdict]:
     wrong = [difference(field, MISSING, FIELD) for field in wrong]
     if runs and not plan:
         wrong = [difference("plan.json", MISSING, FILE)]
-    elif sweep.status in ("FINISHED", "FAILED"):
+    elif sweep.status in ("FINISHED", "FAILED") and not sweep.deleted:
         expected = {"runs_total": float(len(cells)), **totals_of(runs, question_of(plan))}
         wrong += differences(flat({"metric": sweep.metrics}), flat({"metric": expected}), exact)
     if wrong:
