@@ -157,10 +157,12 @@ def run(config: DictConfig) -> float | None:
     from hydra.core.hydra_config import HydraConfig
 
     from sweep import console
+    from sweep.cli.arguments import command_line
     from sweep.engine.single import run_single
 
     for sentence in remarks([spec], ()):
         console.echo(sentence)
     run_id = Path(HydraConfig.get().runtime.output_dir).name
-    single: float | None = one_job(lambda _: run_single(spec, options, run_id))(config)
+    command = command_line()
+    single: float | None = one_job(lambda _: run_single(spec, options, run_id, command))(config)
     return single

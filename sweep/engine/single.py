@@ -18,7 +18,7 @@ from sweep.engine.signals import Interrupted, stop_on_signals
 from sweep.errors import NotFoundError, RunFailed, StoreError
 from sweep.progress import ProgressDisplay
 from sweep.tracking import results
-from sweep.tracking.entities import run_metrics
+from sweep.tracking.entities import NOTE, run_metrics
 from sweep.training.surroundings import Failure
 
 if TYPE_CHECKING:
@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
+def run_single(spec: RunSpec, options: Settings, run_id: str, command: str) -> float | None:
     """Train, print and record one run; return its final error.
 
     The store is opened at the first write: the first part of a long run's curve, or the end.
-    The run's folder is ``runs/<run_id>``.
+    The run's folder is ``runs/<run_id>``; `command` repeats it.
 
     Raises RunFailed, after recording, if the trainer raised or an error followed its training, if
     it took longer than max_seconds, or if a user's trainer has no metric named `options.metric`.
@@ -40,6 +40,7 @@ def run_single(spec: RunSpec, options: Settings, run_id: str) -> float | None:
     """
     cell = Cell(0, (), {}, spec)
     with _recording(options, run_id) as single:
+        single.command = command
         single.start(cell)
         single.progress = ProgressDisplay(spec.iters, 1)
         try:
@@ -117,12 +118,19 @@ def resume_single(options: Settings) -> bool:
     return True
 
 
+class _Single(Recording):
+    command = ""  # that repeats the run
+
+    def tags(self, cell: Cell) -> dict[str, str]:
+        return super().tags(cell) | {NOTE: self.command}
+
+
 @contextmanager
-def _recording(options: Settings, run_id: str) -> Iterator[Recording]:
+def _recording(options: Settings, run_id: str) -> Iterator[_Single]:
     from sweep.tracking.recorder import recorder
 
     with stop_on_signals() as stop, recorder(stop) as started:
-        yield Recording(options, f"runs/{run_id}", started, stop)
+        yield _Single(options, f"runs/{run_id}", started, stop)
 
 
 def _store(single: Recording, path: Path) -> str:

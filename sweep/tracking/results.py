@@ -36,12 +36,15 @@ from sweep.tracking.artifacts import (
 )
 from sweep.tracking.entities import (
     NOT_FINITE,
+    NOTE,
+    NOTE_LENGTH,
     ORIGINAL,
     Point,
     chart_points,
     curves_of,
     metric_tags,
     run_metrics,
+    short_lines,
 )
 from sweep.tracking.settings import translated
 from sweep.training.history import RunResult
@@ -112,7 +115,7 @@ class RunRecord:
     @property
     def end_tags(self) -> dict[str, str]:
         """The tags known only at the end of the run, including its outcome."""
-        own = (ORIGINAL, NOT_FINITE)
+        own = (ORIGINAL, NOT_FINITE, NOTE)
         found = {key: text for key, text in self.tags.items() if key.startswith(own)}
         return {**found, "sweep.outcome": self.outcome}
 
@@ -134,7 +137,23 @@ def ended(record: RunRecord, outcome: RunResult | Failure | None, seconds: float
     if result is not None:
         tags, metrics = {**record.tags, **metric_tags(result)}, tuple(run_metrics(result))
         record = replace(record, outcome=result.outcome, metrics=metrics, tags=tags)
-    return replace(record, outcome="failed") if isinstance(outcome, Failure) else record
+    if isinstance(outcome, Failure):
+        record = replace(record, outcome="failed")
+    if NOTE not in record.tags:
+        return record
+    return replace(record, tags={**record.tags, NOTE: _description(record, outcome)})
+
+
+def _description(record: RunRecord, outcome: RunResult | Failure | None) -> str:
+    """Return what a single run trained, its end, and the command in its note, as Markdown."""
+    trained, end = ", ".join(f"{k}={v}" for k, v in record.params.items()), record.outcome
+    if isinstance(outcome, Failure):
+        end = f"failed: {outcome.sentence}"
+    elif outcome is not None and outcome.final_error is not None:
+        end += f", final error {outcome.final_error!r}"
+    lines = trained, end, record.tags[NOTE]
+    text = "\n\n".join(f"    {' '.join(line.split())}" for line in lines)  # shown unchanged
+    return short_lines(text, NOTE_LENGTH)
 
 
 def copied(

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableError
 from sweep.tracking import locks, read, results
 from sweep.tracking.entities import (
+    NOTE,
     PARAM,
     Point,
     curves_of,
@@ -202,6 +203,7 @@ def busy(sweep_id: str, beat: Beat | None) -> StoreBusyError:
 def create_run(store: Store, record: RunRecord, more: Mapping[str, str] = {}) -> str:
     """Create a run with status RUNNING and return its id; `more` are further tags."""
     tags = {entity_name(key): short(text) for key, text in {**record.tags, **more}.items()}
+    tags |= {key: text for key, text in more.items() if key == NOTE}
     create = store.client.create_run
     run = store.call(create, store.experiment_id, record.start_time, tags, run_name(record.name))
     store.artifacts.remember(run)

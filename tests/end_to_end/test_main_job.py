@@ -280,6 +280,10 @@ def test_single_run_prints_and_stores_the_notebooks_example(weird_path: Path) ->
     assert run.info.status == "FINISHED"
     assert "mlflow.parentRunId" not in run.data.tags
     assert "sweep.id" not in run.data.tags
+    trained, end, again = run.data.tags["mlflow.note.content"].split("\n\n")
+    assert trained.startswith("    lr=0.1, iters=1, rule=notebook,")
+    assert end == f"    completed, final error {run.data.metrics['final_error']!r}"
+    assert again == "    python -m sweep"
     assert run.info.run_id in ended.out
     (folder,) = (weird_path / "outputs" / "runs").iterdir()
     assert re.fullmatch(r"\d{8}-\d{6}-[0-9a-z]{4}", folder.name)
