@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sweep.training.surroundings import OWN_RUN, RUN_ID
+from sweep.training.names import OWN_RUN, RUN_ID
 
 if TYPE_CHECKING:
     from sweep.config.settings import Tracking
@@ -53,16 +53,7 @@ def training_environment(
         "MLFLOW_EXPERIMENT_NAME": tracking.experiment,
         "MLFLOW_EXPERIMENT_ID": experiment_id,
     }
-    return (
-        found
-        if run_id is None
-        else found
-        | {
-            RUN_ID: run_id,
-            OWN_RUN: run_id,
-            RUN_NAME: name,
-        }
-    )
+    return found if run_id is None else found | {RUN_ID: run_id, OWN_RUN: run_id, RUN_NAME: name}
 
 
 def scratch_environment(folder: Path) -> dict[str, str]:

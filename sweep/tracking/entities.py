@@ -21,7 +21,7 @@ import numpy.typing as npt
 from sweep.checks import escaped
 from sweep.training.curve import Points, charted
 from sweep.training.history import RunResult
-from sweep.training.surroundings import CURVES, OWN, SINGLE, trainer_metric
+from sweep.training.names import CURVES, OWN, SINGLE, trainer_metric
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec

@@ -34,7 +34,7 @@ from sweep.tracking.locks import Beat
 from sweep.tracking.read import SUPERSEDED
 from sweep.tracking.results import RunRecord
 from sweep.tracking.settings import retry
-from sweep.training.surroundings import CURVES
+from sweep.training.names import CURVES
 
 if TYPE_CHECKING:
     from sweep.tracking.store import Store, Value

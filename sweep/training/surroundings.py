@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from sweep.checks import escaped
 from sweep.errors import RunFailed
+from sweep.training.names import OWN_RUN, RUN_ID, trainer_metric
 
 if TYPE_CHECKING:
     from sweep.training.history import RunResult
@@ -114,31 +115,6 @@ def environment(variables: Mapping[str, str]) -> Iterator[None]:
 
 STORE_CALLS = ("set_tracking_uri", "set_experiment", "create_experiment")
 """Functions of MLflow that choose where it logs; they raise RunFailed in training code."""
-
-RUN_ID = "MLFLOW_RUN_ID"
-OWN_RUN = "SWEEP_RUN_ID"
-"""Variables with the id of the grid point's run; MLflow removes the first when it starts a run."""
-
-CURVES = ("error", "validation_error")
-SINGLE = (
-    "initial_error",
-    "best_error",
-    "best_step",
-    "best_validation_error",
-    "final_validation_error",
-    "diverged_at",
-    "stalled_at",
-    "stopped_at",
-)
-OWN = (*SINGLE, "final_error", "final_error_log10", "train_seconds")
-
-OURS = (*CURVES, *OWN)
-"""Reserved metric names; a user's metric of such a name is stored as ``trainer/NAME``."""
-
-
-def trainer_metric(name: str) -> str:
-    """Return the name under which a user's metric is stored."""
-    return f"trainer/{name}" if name in OURS or name.startswith("weights/") else name
 
 
 @contextmanager

@@ -34,7 +34,7 @@ from sweep.tracking.artifacts import (
 from sweep.tracking.entities import run_metrics
 from sweep.tracking.results import run_files
 from sweep.training.history import RunResult
-from sweep.training.surroundings import CURVES
+from sweep.training.names import CURVES
 
 if TYPE_CHECKING:
     from sweep.tracking.read import History, StoredRun
