@@ -106,18 +106,10 @@ def test_every_run_ends_with_its_own_prefix_and_a_failure_is_its_own(name: str) 
             assert isinstance(failure, Failure)
             assert failure.sentence == sentence
             assert "in advance\n" in str(failure.traceback)
+            assert failure.trained is not None and failure.trained.steps.tolist() == [0]
     assert len(found) == 6
     for (lr, iters), result in found.items():
         assert_falls(result, lr, iters)
-
-
-def test_runs_that_ended_before_a_failure_are_kept() -> None:
-    found = drive(create("threads", 1), [trajectory("FailingLater", 0.1, 1, 2, 9)])
-    assert_falls(found[0.1, 1], 0.1, 1)
-    assert_falls(found[0.1, 2], 0.1, 2)
-    assert isinstance(found[0.1, 9], Failure)
-    trained = found[0.1, 9].trained
-    assert trained is not None and (len(trained.steps), trained.final_error) == (3, None)
 
 
 def test_more_says_whether_what_waits_may_begin() -> None:
