@@ -142,7 +142,7 @@ def effect_table(data: SweepData) -> Table:
     frame = kept[["axis", "value", "runs", *names]].rename(columns={"runs": each, **names})
     what = "Final errors" if data.metric == "final_error" else data.label
     note = f"{what} of all {each} with that value; the axis that matters most comes first."
-    return table_of("Effect of each axis", frame, note, text=["axis", "value"])
+    return table_of("Means and ranges by axis", frame, note, text=["axis", "value"])
 
 
 def threshold_table(data: SweepData) -> Table:
