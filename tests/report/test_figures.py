@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import combinations
@@ -286,6 +287,15 @@ def test_heat_map_shows_the_two_axes_that_matter_most(tmp_path: Path) -> None:
     assert any("the best of all 12 combinations" in text for text in texts)
 
 
+def test_heat_map_has_every_label_of_categories(tmp_path: Path) -> None:
+    names = [f"[{kind},identity]" for kind in ("tanh", "sigmoid", "relu", "identity")]
+    axes = {"lr": [0.1, 1.0], "iters": [10], "network.activation": names}
+    errors = [lr / at for lr in (1, 2) for at in (1, 3, 5, 7)]
+    page = drawn(stored.ended(tmp_path, axes, errors), heat_picture)
+    labels = [text.get_text() for text in page.axes[0].get_xticklabels()]
+    assert labels == names and overlaps(page) == []
+
+
 @pytest.mark.slow
 def test_effects_and_parallel_coordinates_hold_every_run(five: SweepData) -> None:
     panels = drawn(five, effects_picture).axes
@@ -339,6 +349,13 @@ def test_weights_of_many_rates_keep_ends_and_best(tmp_path: Path) -> None:
     assert note == "6 of 40 values of learning rate"
 
 
+def test_weights_name_the_networks_that_have_others(tmp_path: Path) -> None:
+    data = grid(tmp_path, lr=[0.1], iters=[10], network=["small", "big"])
+    other = json.dumps({part: {"a": 1.0} for part in ("initial", "final")})
+    (tmp_path / data.stored[1].run_id / "artifacts" / "weights.json").write_text(other)
+    assert weights_of(data)[1].endswith("left out as their weights are others: network=big")
+
+
 def test_weights_of_many_combinations_are_those_of_the_best(five: SweepData) -> None:
     table, note = weights_of(five)
     assert set(table.panel) == {""} and table.value.nunique() == 3
@@ -378,6 +395,7 @@ SWEEPS: dict[str, dict[str, list[object]]] = {
     "rules": {"lr": [0.01, 1.0], "iters": [1, 100], "rule": ["notebook", "gradient"]},
     "rates": {"lr": rates(30), "iters": [1, 10]},
     "counts": {"lr": [0.1, 1.0], "iters": [1, 2, 3, 5, 8, 13, 21, 34, 55, 89]},
+    "many rates in panels": {"lr": rates(25), "iters": [1, 10], "rule": ["notebook", "gradient"]},
     "long labels": {"lr": [0.9540000000000001, 0.1 + 0.2], "iters": [1, 100000]},
 }
 

@@ -31,6 +31,9 @@ def heat_picture(data: SweepData) -> Picture | None:
     size, count = _size(down, across, len(panels.titles)), len(panels.titles)
     notes = [f"the best of {panels.note}"] if panels.note else []
     notes += ["outlined: the best"] if cells.best.any() else []
+    label = "error E" if data.metric == "final_error" else data.label
+    y, x = _ticks(down, down.labels[::-1], size[1], 0.2), _ticks(across, across.labels, size[0])
+    turned = 90 if _wide(across, size[0]) else 0
     page = Sheet(
         f"{data.heading} by {down.label} and {across.label}",
         data.subtitle,
@@ -39,12 +42,12 @@ def heat_picture(data: SweepData) -> Picture | None:
         note=" · ".join(notes),
         size=size,
         left=0.75 + text_inches(down.labels),
-        right=1.5,
+        right=max(1.5, 0.3 + text_inches([label], 12)),
+        gap=0.45 + (text_inches(across.labels) if turned else 0),
     )
     norm = _norm(cells.value.dropna().to_numpy(), ceiling_of(data), log=data.logarithmic)
     largest = data.question.mode == "max"
     colours = LinearSegmentedColormap.from_list("error", ERROR_STOPS[:: -1 if largest else 1])
-    y, x = _ticks(down.labels[::-1], size[1], 0.2), _ticks(across.labels, size[0], 0)
     for name, axes in zip(panels.titles, page.panels, strict=True):
         own = cells[cells.panel == name].pivot(index="down", columns="across")
         own = own.reindex(index=down.values[::-1]).reindex(columns=across.values, level=1)
@@ -61,11 +64,10 @@ def heat_picture(data: SweepData) -> Picture | None:
                 box: dict[str, Any] = {"fill": False, "clip_on": False, "zorder": 5}
                 axes.add_patch(Rectangle((j - 0.5, i - 0.5), 1, 1, ec=colour, lw=width, **box))
         axes.set_yticks(list(y), list(y.values()), size=8 if len(own) > 12 else None)
-        axes.set_xticks(list(x), list(x.values()))
+        axes.set_xticks(list(x), list(x.values()), rotation=turned)
         axes.tick_params(length=0)
     scale = "log" if isinstance(norm, LogNorm) else "linear"
     ticks = round_ticks(scale, float(norm.vmin or 0), float(norm.vmax or 0))
-    label = "error E" if data.metric == "final_error" else data.label
     page.colour_bar(label, norm, colours, {value: tick(value) for value in ticks})
     alt = f"Heat map of {data.label} for {counted(len(down.values), 'value')} of {down.label} "
     alt += f"and {counted(len(across.values), 'value')} of {across.label}.{data.best_words}"
@@ -136,8 +138,19 @@ def _write(axes: Axes, texts: Any, shades: Any, size: float, *, largest: bool) -
         axes.text(x, y, texts[y, x], ha="center", va="center", **look)
 
 
-def _ticks(labels: tuple[str, ...], inches: float, each: float) -> dict[int, str]:
-    """Return as many labels as fit, by position; `each` is their height, 0 uses their width."""
-    each = each or max(text_inches(labels) + 0.12, 0.3)
-    step = -(-len(labels) // max(int(inches / each), 1))
-    return {at: labels[at] for at in range(0, len(labels), step)}
+def _wide(across: Axis, inches: float) -> bool:
+    """Return whether the labels of categories are too wide to be written side by side."""
+    return not across.numbers and len(across.labels) * _room(across.labels) > inches
+
+
+def _room(labels: tuple[str, ...]) -> float:
+    return max(text_inches(labels) + 0.12, 0.3)
+
+
+def _ticks(axis: Axis, labels: tuple[str, ...], inches: float, each: float = 0.0) -> dict[int, str]:
+    """Return as many labels as fit, by position; of categories, which cannot be guessed, all.
+
+    `each` is their height, 0 uses their width.
+    """
+    fit = max(int(inches / (each or _room(labels))), 1) if axis.numbers else len(labels)
+    return {at: labels[at] for at in range(0, len(labels), -(-len(labels) // fit))}

@@ -24,7 +24,7 @@ from sweep.report.figures.scales import (
     spaced,
     step_axis,
 )
-from sweep.report.figures.sheet import MANY, Panels, Sheet, text_inches
+from sweep.report.figures.sheet import MANY, Panels, Sheet, spread, text_inches
 from sweep.report.formats import tick
 
 MOST_BANDS = 12
@@ -102,6 +102,7 @@ def draw_lines(
         shown = shown.assign(low=np.nan, high=np.nan)
     ceiling = ceiling_of(data) if errors else math.inf
     colours, kinds = shades(key.name, len(key.values)), set[str]()
+    many = len(key.values) >= min(MANY, page.entries() - len(NAMES))
     for name, axes in zip(panels.titles, page.panels, strict=True):
         own = shown[shown.panel == name]
         values = (shown if errors else own)[["y", "low", "high"]].to_numpy().ravel()
@@ -112,8 +113,7 @@ def draw_lines(
         if errors:
             floor_band(axes, named=len(page.panels) == 1)
         _counts(axes, counts, named=len(page.panels) == 1)
-        kinds |= _panel(axes, own, key, colours, single=len(page.panels) == 1)
-    many = len(key.values) >= MANY
+        kinds |= _panel(axes, own, key, colours, single=len(page.panels) == 1, many=many)
     entries = []
     for at in () if many else reversed(range(len(key.values))):
         look = mark_style(colours[at], MARKERS[at % len(MARKERS)], 6)
@@ -124,7 +124,9 @@ def draw_lines(
     if many:
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
         room = 0.55 + 0.25 * len(entries)
-        page.colour_bar(key.label, norm, scale, dict(enumerate(key.labels)), room=room)
+        few = spread(len(key.labels), 7)
+        ticks: dict[float, str] = {at: key.labels[at] for at in few}
+        page.colour_bar(key.label, norm, scale, ticks, room=room)
     return page
 
 
@@ -141,10 +143,9 @@ def _look(kind: str, colour: str, width: float = 1.7) -> dict[str, Any]:
 
 
 def _panel(
-    axes: Axes, shown: Frame, key: Axis, colours: Sequence[str], *, single: bool
+    axes: Axes, shown: Frame, key: Axis, colours: Sequence[str], *, single: bool, many: bool
 ) -> set[str]:
     """Draw the points of one panel; return what is to be named in the legend."""
-    many = len(key.values) >= MANY
     crowded = many or shown[shown.kind == "line"].line.nunique() >= MANY
     place = {value: at for at, value in enumerate(key.values)}
     low, high = axes.get_ylim()

@@ -214,12 +214,16 @@ class Sheet:
         """Return the figure as a picture, after everything was drawn."""
         return Picture(name, self.title, alt, caption, self.figure)
 
+    def entries(self, each: float = 0.16) -> int:
+        """Return the number of legend entries that fit below its title, `each` inches tall."""
+        return int((self.figure.subplotpars.top * self.figure.get_figheight() - 0.4) / each)
+
     def legend(self, title: str, entries: Sequence[tuple[str, dict[str, Any]]]) -> None:
         """Add a legend at the right, aligned with the top of the panels."""
         if not entries:
             return
         ends, width = self.figure.subplotpars, self.figure.get_figwidth()
-        many = len(entries) > 16
+        many = len(entries) > min(16, self.entries(0.25))
         self.figure.legend(
             [Line2D([], [], **look) for _, look in entries],
             [text for text, _ in entries],

@@ -115,6 +115,7 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
     rows = rows.sort_values(["rank", "iters"], kind="stable")
     rows = rows.drop_duplicates(["combination", "lr"], keep="last")
     found: list[pd.DataFrame] = []
+    others: list[str] = []
     for title in panels.titles:
         own = rows[rows.panel == title]
         kept = set(spread(len(own), MOST_SERIES))
@@ -122,8 +123,9 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
             kept |= {*np.flatnonzero((own.combination == best.combination) & (own.lr == best.lr))}
         for row in own.iloc[sorted(kept)].itertuples():
             table = _weights(row.run)
-            # networks with other weights are not comparable
-            if table is not None and (not found or table.weight.equals(found[0].weight)):
+            if table is not None and found and not table.weight.equals(found[0].weight):
+                others.append(title or f"{key.label}={row.value}")  # not comparable
+            elif table is not None:
                 iters = float(min(row.iters, 10**300))
                 found.append(table.assign(panel=title, value=row.value, iters=iters))
     if not found:
@@ -132,6 +134,9 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
     most = every.groupby("panel").value.nunique().max()
     if most < len(key.values):
         notes.append(f"{most} of {len(key.values)} values of {key.label}")
+    if others:
+        names = plain("; ".join(dict.fromkeys(others)), 90)
+        notes.append(f"left out as their weights are others: {names}")
     return every, ", ".join(notes)
 
 
