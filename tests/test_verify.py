@@ -23,8 +23,9 @@ from sweep.engine.signals import StopRequest
 from sweep.errors import NotFoundError
 from sweep.tracking.read import histories
 from sweep.tracking.store import open_store
-from sweep.verify.check import Verdict, named, prepared, totals, verdicts
+from sweep.verify.check import Verdict, named, prepared, totals
 from sweep.verify.compare import Near, difference, differences, exact, flat
+from sweep.verify.retrain import verdicts
 from tests.commands import run_here
 from tests.processes import Ended
 from tests.report.stored import result_of

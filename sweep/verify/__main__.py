@@ -35,7 +35,8 @@ def verify(config: DictConfig) -> None:
     from sweep.tracking.entities import platform_tags
     from sweep.tracking.read import histories
     from sweep.tracking.store import open_store
-    from sweep.verify.check import foreign, named, prepared, totals, trajectories, verdicts
+    from sweep.verify.check import named, prepared, totals
+    from sweep.verify.retrain import foreign, trajectories, verdicts
 
     plain = to_container(config, ("sweep", "run", "outputs", "tracking"))
     store = open_store(settings(plain, Path.cwd()).tracking, mode="read")
