@@ -18,12 +18,13 @@ import socket
 import time
 from collections import Counter, defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sweep.config.settings import Tracking
-from sweep.errors import StoreError, UnreachableError
+from sweep.errors import RunGoneError, StoreError, UnreachableError
 from sweep.tracking import read, results
 from sweep.tracking.artifacts import CONFIG, config_bytes
 from sweep.tracking.entities import entity_name, is_plain_id, short
@@ -208,10 +209,14 @@ def close_abandoned(store: Store) -> list[str]:
         return []  # another command is closing them
     try:
         sweeps: dict[str, list[Run]] = defaultdict(list)
+        nested: list[Run] = []
         for run in running:
             if run.data.tags.get("sweep.role") in ("sweep", "run"):
                 sweeps[run.data.tags.get("sweep.id", "")].append(run)
-        return [one for sweep_id, runs in sweeps.items() for one in _close(store, sweep_id, runs)]
+            elif run.data.tags.get("mlflow.parentRunId"):
+                nested.append(run)
+        closed = [one for name, runs in sweeps.items() for one in _close(store, name, runs)]
+        return closed + [run.info.run_id for run in nested if _close_nested(store, run)]
     finally:
         lock.release()
 
@@ -239,6 +244,15 @@ def _close(store: Store, sweep_id: str, runs: list[Run]) -> list[str]:
     if open_parent is not None and not driven and not left and _end(store, open_parent, None):
         closed.append(open_parent.info.run_id)
     return closed
+
+
+def _close_nested(store: Store, run: Run) -> bool:
+    """Close a run that training code began below a run of a sweep, if that has ended."""
+    with suppress(RunGoneError):  # the parent run was deleted for good
+        above = store.call(store.client.get_run, run.data.tags["mlflow.parentRunId"])
+        ours = above.data.tags.get("sweep.role") == "run"
+        return ours and above.info.status != "RUNNING" and _end(store, run, None)
+    return False
 
 
 def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] = (0.2, 1)) -> bool:
