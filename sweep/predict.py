@@ -75,7 +75,8 @@ def predict(config: DictConfig) -> None:
         frame.to_csv(target, mode="x", index=False, na_rep="nan")
     except OSError as error:
         raise StoreError(f"to={target}: it cannot be written ({error.strerror}).") from error
-    console.echo(f"Wrote {len(frame)} rows by run {run.run_id} ({run.name}) to {plain['to']}")
+    rows = "1 row" if len(frame) == 1 else f"{len(frame)} rows"
+    console.echo(f"Wrote {rows} by run {run.run_id} ({run.name}) to {plain['to']}")
 
 
 def _run(store: Store, run_id: str, sweep_id: str) -> StoredRun:

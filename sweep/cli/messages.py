@@ -120,7 +120,8 @@ def _unreadable(error: OverrideParseException) -> str:
     if key == "hydra.sweeper.skip" and not re.search("[\"']", value):
         line = shlex.quote(f'{key}=["{value.strip("[]")}"]')
         return f"{override}: put each condition in quotes: {line}"
-    return f"{override}: this is no value; put text with special characters in quotes."
+    line = "" if re.search("[\"']", value) else ": " + shlex.quote(f'{key}="{value}"')
+    return f"{override}: this is no value; put text with special characters in quotes{line or '.'}"
 
 
 def _unknown_key(key: str, error: BaseException) -> str:
