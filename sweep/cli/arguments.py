@@ -94,7 +94,7 @@ def config_flags() -> list[str]:
     found: list[str] = []
     for at, word in enumerate(_command.words):
         name, equals, _ = word.partition("=")
-        if name in CONFIG_FLAGS:
+        if _names(name, CONFIG_FLAGS):
             found += [word] if equals else _command.words[at : at + 2]
     return found
 
@@ -173,11 +173,11 @@ def read(words: Sequence[str], known: Collection[str]) -> None:
             found = [f"{whole}: {advice}, {''.join([text, *more])}."]
         for message in found:
             _leave_out(message, text)
+    keys = {override.key_or_group for override in _command.overrides}
+    open_ended = config_flags() or not keys.isdisjoint(("experiment", "hydra.searchpath"))
     completion = any(_names(flag, ("--shell-completion", "-sc")) for flag in _command.flags)
-    for override in [] if completion or config_flags() else command_overrides():
+    for override in [] if completion or open_ended else command_overrides():
         key = override.key_or_group
-        if key in ("experiment", "hydra.searchpath"):
-            break
         if key.isidentifier() and key not in known and override.type is OverrideType.CHANGE:
             _leave_out(no_such_top_key(key, known), str(override.input_line))
     for message, texts in doubled_keys(_command.overrides).items():
@@ -195,7 +195,7 @@ def _overrides(words: Sequence[str], known: Collection[str]) -> list[list[str]]:
     while rest:
         word = rest.pop(0)
         name, equals, value = word.partition("=")
-        if not word.startswith("-"):
+        if not re.match("--?[A-Za-z_]", word):
             if last in ("--info", "-i") and word in INFO:
                 _command.flags.append(word)
             elif last.endswith(",") and "=" not in word and overrides and overrides[-1][-1] is last:
@@ -204,10 +204,10 @@ def _overrides(words: Sequence[str], known: Collection[str]) -> list[list[str]]:
             else:
                 overrides.append([word])
         elif (key := name.lstrip("-").replace("-", "_")) in known or not _names(name, FLAGS):
-            if not equals and rest and not re.search("^-|=", rest[0]):
+            if not equals and rest and not re.search("^-[^\\d.]|=", rest[0]):
                 value = rest.pop(0)
                 word = f"{word} {value}"
-            while value.endswith(",") and rest and not re.search("^-|=", rest[0]):
+            while value.endswith(",") and rest and not re.search("^-[^\\d.]|=", rest[0]):
                 word += f" {rest[0]}"
                 value += rest.pop(0).lstrip()
             value = value or ("true" if key in SWITCHES else "VALUE")

@@ -21,6 +21,9 @@ NUMBER = re.compile(r"(?<![\w.])[-+]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)[eE][-+]?\d
 PARAMS = "hydra.sweeper.params."
 """Below it are the axes of a preset."""
 
+TOKENS = r"""'(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|\\.|[{}\[\],:]|[^'"\\{}\[\],:]+"""
+"""Quoted texts, escaped characters, punctuation and words of a value."""
+
 QUOTED = re.compile(r"'[^']*'|\"[^\"]*\"")
 
 
@@ -86,7 +89,7 @@ def _doubled_in(value: str) -> list[str]:
     """Return the keys that a mapping in the text of a value has twice; Hydra keeps the last."""
     if "{" not in value:
         return []
-    parts = re.findall(r"'[^']*'|\"[^\"]*\"|[{}\[\],:]|[^'\"{}\[\],:]+", value)
+    parts = re.findall(TOKENS, value)
     open_mappings: list[Counter[str]] = []
     doubled = []
     for at, part in enumerate(parts):

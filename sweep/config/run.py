@@ -203,7 +203,7 @@ def _trainer(value: Any, data: Data | None, choice: str) -> TrainerSpec:
         raise ConfigError(
             "trainer: `_target_` must name what trains; trainer=backprop is the built-in."
         )
-    from sweep.training.trainers import check_options, locate, source_hash, source_of
+    from sweep.training.trainers import check_options, locate, not_taken, source_hash, source_of
 
     options = {str(key): item for key, item in value.items() if key != "_target_"}
     if value["_target_"] == BUILT_IN:
@@ -213,11 +213,13 @@ def _trainer(value: Any, data: Data | None, choice: str) -> TrainerSpec:
             data is not None and found.batch_size >= len(data.inputs)
         )
         return TrainerSpec(BUILT_IN, {} if whole else found.model_dump())
-    if choice == "backprop":  # `_target_` was replaced: what is left of that file is not meant
-        left = Backprop.model_validate({}).model_dump()
-        options = {key: item for key, item in options.items() if left.get(key, ...) != item}
     cls = locate(value["_target_"])
     source = source_hash(cls)  # raises an error for native code, which has no signature either
+    if choice == "backprop":  # `_target_` was replaced: what is left of that file is not meant
+        left = Backprop.model_validate({}).model_dump()
+        for name in not_taken(cls, options):
+            if left.get(name, ...) == options[name]:
+                del options[name]
     check_options(cls, options)
     return TrainerSpec(
         value["_target_"],

@@ -56,6 +56,7 @@ class Function(Batch):
         If it raises after some of them, these are returned, and the next call raises.
         """
         rows: list[dict[str, float]] = []
+        first = self._step + 1
         if self._failure is not None:
             raise self._failure
         try:
@@ -68,7 +69,6 @@ class Function(Batch):
             if not rows:
                 raise
             self._failure = error
-        first = self._step - len(rows) + 1
         validated = self._validated and (first > 0 or any(VALIDATION in row for row in rows))
         errors = np.array([[row.pop(ERROR) for row in rows]])
         validation = np.array([[row.pop(VALIDATION, np.nan) for row in rows]])

@@ -170,6 +170,7 @@ def _replace_calls() -> None:
         return
     ours: Mapping[str, Callable[..., Any]] = {
         "start_run": _start_run,
+        "end_run": _end_run,
         "log_metric": _log_metric,
         "log_metrics": _log_metrics,
     }
@@ -196,7 +197,24 @@ def _start_run(
         os.environ.pop(RUN_ID, None)
         if sys.modules["mlflow"].active_run() is None:
             parent_run_id = parent_run_id or own
-    return original(run_id, experiment_id, run_name, True, parent_run_id, **options)
+    with _own_run_named():
+        return original(run_id, experiment_id, run_name, True, parent_run_id, **options)
+
+
+def _end_run(original: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """End the active run."""
+    with _own_run_named():
+        return original(*args, **options)
+
+
+@contextmanager
+def _own_run_named() -> Iterator[None]:
+    """Set RUN_ID again after a call in which MLflow removes it."""
+    try:
+        yield
+    finally:
+        if OWN_RUN in os.environ:
+            os.environ[RUN_ID] = os.environ[OWN_RUN]
 
 
 def _log_metric(original: Callable[..., Any], key: str, *args: Any, **options: Any) -> Any:

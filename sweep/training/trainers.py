@@ -7,7 +7,7 @@ import importlib
 import inspect
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -98,26 +98,35 @@ def source_hash(trainer: Callable[..., Any]) -> str:
     return hashlib.sha256(source_of(trainer)).hexdigest()
 
 
+def _parameters(trainer: Callable[..., Any]) -> dict[str, inspect.Parameter] | None:
+    """Return the parameters of a trainer, None if it has no signature."""
+    try:
+        return dict(inspect.signature(trainer).parameters)
+    except ValueError:  # a subclass of a built-in type without an __init__
+        return None
+
+
+def _named(parameters: Mapping[str, inspect.Parameter]) -> dict[str, inspect.Parameter]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: one for name, one in parameters.items() if one.kind in kinds}
+
+
+def not_taken(trainer: Callable[..., Any], options: Iterable[str]) -> list[str]:
+    """Return the options that a trainer has no parameter for."""
+    parameters = _parameters(trainer)
+    if parameters is None or any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
+        return []
+    return [name for name in options if name not in _named(parameters)]
+
+
 def check_options(trainer: Callable[..., Any], options: Mapping[str, Any]) -> None:
     """Raise ConfigError if a trainer lacks a parameter for an option or requires another one."""
-    called = trainer.__name__
-    try:
-        parameters = inspect.signature(trainer).parameters
-    except ValueError:  # a subclass of a built-in type without an __init__
-        return
-    named = {
-        name: parameter
-        for name, parameter in parameters.items()
-        if parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-    }
-    problems = []
+    called, named = trainer.__name__, _named(_parameters(trainer) or {})
     takes = f"; it takes {', '.join(named) or 'none'}."
-    if not any(one.kind is one.VAR_KEYWORD for one in parameters.values()):
-        problems += [
-            f"trainer.{name}: {called} takes no such argument{did_you_mean(name, named) or takes}"
-            for name in options
-            if name not in named
-        ]
+    problems = [
+        f"trainer.{name}: {called} takes no such argument{did_you_mean(name, named) or takes}"
+        for name in not_taken(trainer, options)
+    ]
     problems += [
         f"trainer: {called} needs the argument {name}; {_advice(name, trainer)}."
         for name, parameter in named.items()

@@ -119,7 +119,7 @@ TOGETHER = [
         ("network.biases=[0.1,0.2]", ""),
         ("data.inputs=[größe,übung]", """'data.inputs=["größe","übung"]'"""),
     ],
-    [("--multirn", "did you mean --multirun?"), ("lr=1,2", "")],
+    [("--multirn", "did you mean --multirun?"), ("lr=1,2", ""), ("-1", "-1: this sets no value")],
     [
         ("-m", ""),
         ("network.init.scheme=he,xavier", ""),
@@ -223,6 +223,15 @@ def test_all_mistakes_of_a_presets_axes_are_listed(tmp_path: Path) -> None:
     first, second, third = ended.err.splitlines()
     assert first.startswith("sweep: itres: there is no such key")
     assert second.startswith("sweep: lr=-1: ") and third.startswith("sweep: seed=-1: ")
+
+
+def test_preset_of_ones_own_may_have_keys_of_its_own_named_in_any_order(tmp_path: Path) -> None:
+    (tmp_path / "own" / "experiment").mkdir(parents=True)
+    text = "# @package _global_\nwidth: 2\niters: ${width}\n"
+    (tmp_path / "own" / "experiment" / "mine.yaml").write_text(text)
+    for where in (["--config-di", "own"], ["hydra.searchpath=[own]"]):
+        ended = run_here(["-m", *where, "width=3", "experiment=mine", "dry_run=true"], tmp_path)
+        assert ended.code == 0 and "1 trajectory, 3 iterations" in ended.out, ended
 
 
 def test_wrong_axis_is_refused_without_composing_each_of_its_points(tmp_path: Path) -> None:

@@ -14,6 +14,8 @@ from tests.stores import client_of, runs_of
 pytestmark = pytest.mark.slow
 
 SOURCE = """
+import os
+
 import mlflow
 
 
@@ -41,6 +43,7 @@ class Halving:
             mlflow.log_param("fold", len(errors))
         with mlflow.start_run():
             mlflow.log_metric("mine", self.at)
+        assert "MLFLOW_RUN_ID" in os.environ, "MLflow removes it"
         mlflow.log_metrics({"error": 9.0})
         with open(f"note-{self.lr}.txt", "w") as file:
             file.write("a note")

@@ -137,15 +137,19 @@ def test_value_of_another_kind_is_told_with_its_step(value: Any, told: str) -> N
     assert told in str(caught.value)
 
 
-def test_values_before_an_exception_are_kept() -> None:
+@pytest.mark.parametrize(("bad", "told"), [(None, "no way"), ("text", "yielded 'text' at step 6")])
+def test_values_before_an_exception_are_kept(bad: str | None, told: str) -> None:
     def values() -> Values:
-        yield from (0.5**at for at in range(6))
-        raise ArithmeticError("no way")
+        yield from ({"error": 0.5**at, "at": at} for at in range(6))
+        if bad is None:
+            raise ArithmeticError("no way")
+        yield bad
 
     function = Function("train", values())
     kept = function.advance(10)
     assert kept.errors.tolist() == [[0.5**at for at in range(1, 6)]] and not kept.stopped
-    with pytest.raises(ArithmeticError, match="no way"):
+    assert [points.tolist() for points in kept.named["at"]] == [[1, 2, 3, 4, 5]] * 2
+    with pytest.raises((ArithmeticError, TrainerError), match=told):
         function.advance(5)
 
 
@@ -215,6 +219,10 @@ def locked(lr):
             yield 1.0
     finally:
         raise OSError("still locked")
+
+
+def shuffled(shuffle=False):
+    yield 1.0
 """
 
 
@@ -253,6 +261,7 @@ def test_settings_of_the_built_in_trainer_are_no_arguments_unless_they_were_chan
 ) -> None:
     left = {"batch_size": None, "shuffle": True}
     assert spec(f"{mine}.train", **left, momentum=0.5).trainer.options == {"momentum": 0.5}
+    assert spec(f"{mine}.shuffled", **left).trainer.options == {"shuffle": True}
     with pytest.raises(ConfigError, match="trainer.batch_size: train takes no such argument"):
         spec(f"{mine}.train", **{**left, "batch_size": 2})
 
