@@ -94,9 +94,9 @@ def store_arguments(options: Settings) -> list[str]:
     return words
 
 
-def compare_line(options: Settings, sweep_id: str, link: str | None) -> str:
+def compare_line(options: Settings, sweep_id: str, link: str = "") -> str:
     """Return the line with the command that serves a sweep's page, or its link on a server."""
-    served = options.tracking.kind != "local" and link is not None
+    served = link and options.tracking.kind != "local"
     where = f"{page_address(options)}{link}" if served else show_command(options, sweep_id)
     return f"Compare:     {where}"
 
@@ -224,16 +224,17 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float, link: str | None) 
         begun = f" ({sweep.cut_off} begun)" if sweep.cut_off else ""
         runs = f"{sweep.left_over} of {len(sweep.plan.cells)} runs{begun}"
         echo(f"The budget is spent; not done: {runs}; go on with: {resume_command(sweep)}")
-    report_built(report, sweep.options, sweep.id, link)
+    report_built(report, sweep.options, compare_line(sweep.options, sweep.id, link) if link else "")
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
     echo(f"Done in {seconds:.1f} s{estimated}.")
 
 
-def report_built(report: Report, options: Settings, sweep_id: str, link: str | None = None) -> None:
+def report_built(report: Report, options: Settings, compare: str = "") -> None:
     """Print a report's headline and path, and what shows the runs in MLflow."""
     echo(report.headline)
     echo(f"Report:      {os.path.relpath(report.folder / 'index.html')}")
-    echo(compare_line(options, sweep_id, link))
+    if compare:
+        echo(compare)
     echo(f"MLflow UI:   {ui_command(options)}")
 
 

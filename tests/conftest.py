@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
@@ -18,6 +19,15 @@ from tests.commands import isolation
 # Time never decides a test, on a machine that has other work least of all.
 settings.register_profile("sweep", deadline=None)
 settings.load_profile("sweep")
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+FLAGS = (
+    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
+    "--disable-sync --no-first-run"
+).split()
 
 CACHE = pytest.StashKey[str]()
 
@@ -58,3 +68,16 @@ def weird_path(tmp_path: Path) -> Path:
     folder = tmp_path / "a folder" / "lr=0.1"
     folder.mkdir(parents=True)
     return folder
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Return Chromium, one in a process of tests; where there is none the tests fail."""
+    from playwright.sync_api import sync_playwright
+
+    path = next(filter(None, map(shutil.which, BROWSERS)), None)
+    assert path, "no Chromium: run scripts/system-packages, or install Debian's chromium"
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield started
+        started.close()

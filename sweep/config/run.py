@@ -185,7 +185,8 @@ def _network(value: Any, seed: int, data: Data | None, keys: Collection[str]) ->
     given = validated(Values, value, "network")
     drawn = [key for key in keys if key.startswith("network.init")]
     for key in ("network.weights", "network.biases"):
-        if key in keys and drawn and value.get("init"):
+        given_too = key in keys and value.get(key.partition(".")[2]) is not None
+        if given_too and drawn and value.get("init"):
             raise ConfigError(f"{key} beside {drawn[0]}: drawn weights replace it; keep one.")
     if data is None and AUTO in given.layers:
         return None  # the data has a message already

@@ -55,7 +55,7 @@ def report(config: DictConfig) -> None:
         store_arguments=shlex.join(console.store_arguments(options)),
         question=question,
     )
-    console.report_built(built, options, both[0][0].sweep_id)
+    console.report_built(built, options, console.compare_line(options, found[0].sweep_id))
 
 
 def _compared(value: Any) -> list[str]:

@@ -21,11 +21,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
 
 SCREENSHOTS = ROOT / "tests" / "screenshots"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-FLAGS = (
-    "--no-sandbox --disable-gpu --disable-background-networking --disable-component-update "
-    "--disable-sync --no-first-run"
-).split()
 PATIENCE = 60_000
 """Milliseconds that a test waits for what a person would wait for, on a busy machine too."""
 
@@ -112,19 +107,6 @@ def served(swept: Swept) -> Iterator[Served]:
     ended = end_ui(running)
     assert ended.code == 128 + signal.SIGINT
     assert re.fullmatch(r"The store was moved: \d+ artifact addresses now .*\n", ended.err)
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    """Return Chromium; where there is none the tests fail."""
-    from playwright.sync_api import sync_playwright
-
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    assert path, "no Chromium: run scripts/system-packages, or install Debian's chromium"
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=path, args=FLAGS)
-        yield started
-        started.close()
 
 
 class Visit:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from tests.report import stored
 
 pytestmark = pytest.mark.browser
 
-NAMES = ["chromium", "chromium-browser", "google-chrome"]
 HOSTILE = "<img src=x onerror=document.title='owned'>"
 
 
@@ -33,18 +31,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         run_pages=base,
     )
     return folder / "report"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    from playwright import sync_api  # late: the other tests need no browser
-
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    assert path, "the browser tests need Chromium from the system's packages"
-    with sync_api.sync_playwright() as driver:
-        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
-        yield opened
-        opened.close()
 
 
 class Opened:
