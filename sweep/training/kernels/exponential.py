@@ -27,7 +27,7 @@ LOG2_E = float.fromhex("0x1.71547652b82fep+0")
 LN2_HIGH = float.fromhex("0x1.62e42fefa3800p-1")  # 42 bits: its product with k is exact
 LN2_LOW = float.fromhex("0x1.ef35793c76730p-45")
 
-COEFFICIENTS = C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = (
+C0, C1, C2, C3, C4, C5, C6, C7, C8, C9 = (
     float.fromhex("0x1.000000000000ap-1"),
     float.fromhex("0x1.55555555554fap-3"),
     float.fromhex("0x1.555555555088cp-5"),
