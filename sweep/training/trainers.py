@@ -9,7 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,7 @@ from sweep.errors import ConfigError, RunFailed
 from sweep.training.function import Function
 from sweep.training.protocol import Batch, BatchOfOne
 from sweep.training.stopping import Stopping
-from sweep.training.surroundings import hold_blas, importing
+from sweep.training.surroundings import Failure, hold_blas, importing
 
 if TYPE_CHECKING:
     from sweep.config.spec import RunSpec
@@ -40,11 +40,14 @@ def locate(target: str) -> Callable[..., Any]:
     try:
         with importing(module_name):
             found = getattr(importlib.import_module(module_name), name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         kind = type(error)
-        reason = f"it cannot be imported ({kind.__name__}: {error}); "
+        reason = f"it cannot be imported ({Failure.of(error).sentence}); "
         reason += "name a class or a function as package.module.name."
-        if kind is RunFailed:
+        if kind is SystemExit:
+            reason = "as it is imported, it ends the process; move what does that below "
+            reason += '`if __name__ == "__main__"`.'
+        elif kind is RunFailed:
             reason = f"as it is imported, {error}"
         elif kind.__module__.startswith("mlflow"):
             reason = f"as it is imported, MLflow is called ({kind.__name__}); "
@@ -72,9 +75,10 @@ def locate(target: str) -> Callable[..., Any]:
     return found
 
 
-def is_function(trainer: object) -> bool:
+def is_function(trainer: Any) -> bool:
     """Return whether a trainer is a generator function, decorated or not."""
-    return callable(trainer) and inspect.isgeneratorfunction(inspect.unwrap(trainer))
+    function = inspect.unwrap(trainer)
+    return not isinstance(function, partial) and inspect.isgeneratorfunction(function)
 
 
 @cache
@@ -179,7 +183,7 @@ def _own(spec: RunSpec) -> Batch:
             "that the run was planned with; put the file back or bring the same one there, or "
             "begin a new sweep."
         )
-    options, parameters = dict(spec.trainer.options), inspect.signature(found).parameters
+    options, parameters = dict(spec.trainer.options), _parameters(found) or {}
     for name in GIVEN:
         if name in parameters and name not in options:
             options[name] = spec.data() if name == "data" else getattr(spec, name)

@@ -24,6 +24,7 @@ from tests.processes import Ended, clean_environment, finish, run, start_sweep
 from tests.stores import client_of, runs_of
 
 SOURCE = '''
+import functools
 import pathlib
 import random
 import time
@@ -134,8 +135,21 @@ class Long(Plain):
         self.at = float(state["at"])
 
 
+class Mapped(dict):
+    """A subclass of a built-in type has no signature."""
+
+    advance, error, weights = Plain.advance, Plain.error, Plain.weights
+
+
 def function(lr):
     return Plain(lr)
+
+
+def generator(lr):
+    yield lr
+
+
+part = functools.partial(generator, lr=1)
 '''
 
 
@@ -175,6 +189,7 @@ def spec(name: str, lr: float = 0.1, **changes: Any) -> RunSpec:
         ("nowhere.at.All", "cannot be imported .ModuleNotFoundError"),
         ("their_classes.Missing", "cannot be imported .AttributeError"),
         ("their_classes.function", "this function does not yield"),
+        ("their_classes.part", "or the generator function that trains, not a partial"),
         ("their_classes.Unready", r"the class lacks error\(\), weights\(\)"),
         ("json", "cannot be imported"),
     ],
@@ -192,6 +207,7 @@ CHOOSING = {
     "mlflow.set_experiment('mine')": r"imported, mlflow\.set_experiment is called; leave it out",
     "mlflow.set_tracking_uri('sqlite:///own.db')": r"mlflow\.set_tracking_uri is called",
     "mlflow.tracking.fluent.create_experiment('mine')": r"mlflow\.create_experiment is called",
+    "raise SystemExit": "as it is imported, it ends the process; move what does that below `if",
     "mlflow.start_run()": r"as it is imported, MLflow is called \(Unsupported.*call it in training",
     "os.environ['MLFLOW_TRACKING_URI'] = 'sqlite:///own.db'": "",
     "def main():\n    mlflow.set_experiment('mine')": "",
@@ -272,8 +288,9 @@ def test_data_that_changed_since_the_plan_trains_nothing(tmp_path: Path) -> None
         build_batch([planned])
 
 
-def test_class_without_signature_is_accepted() -> None:
-    check_options(type("Own", (dict,), {}), {})
+def test_class_without_signature_is_accepted(importable: Path) -> None:
+    mapped = configuration.spec(trainer={"_target_": "their_classes.Mapped", "at": 1.0}, rule=None)
+    assert build_batch([mapped]).items[0] == {"at": 1.0}
 
 
 def test_class_without_source_is_refused() -> None:
