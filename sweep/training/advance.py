@@ -19,6 +19,7 @@ from sweep.training.protocol import (
     Batch,
     StepValues,
     checked_metrics,
+    checked_stall,
     snapshot,
 )
 from sweep.training.surroundings import Failure, take
@@ -104,11 +105,13 @@ class Trajectory:
 
     def _snapshot(self, diverged: bool) -> Snapshot:
         """Take a snapshot; an exception is stored in it, so the training is not lost."""
-        stalled_at = None if diverged else getattr(self.trainer, "stalled_at", None)
-        taken = Snapshot(self.marks, self.seconds, self.ended, stalled_at=stalled_at)
+        taken = Snapshot(self.marks, self.seconds, self.ended)
         try:
             taken = replace(taken, best=self.batch.best, weights=snapshot(self.trainer))
-            return taken if diverged else replace(taken, metrics=checked_metrics(self.trainer))
+            if not diverged:
+                taken = replace(taken, stalled_at=checked_stall(self.trainer))
+                taken = replace(taken, metrics=checked_metrics(self.trainer))
+            return taken
         except BaseException as error:
             return replace(taken, failure=Failure.of(error))
 

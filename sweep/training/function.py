@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sweep.checks import escaped
 from sweep.training.protocol import Batch, StepValues, TrainerError, detached, short
 
 ERROR, VALIDATION, WEIGHTS = "error", "validation_error", "weights"
@@ -75,7 +76,8 @@ class Function(Batch):
         named = {}
         for name in dict.fromkeys(name for row in rows for name in row):
             steps = [step for step, row in enumerate(rows, first) if name in row]
-            named[name] = np.array(steps), np.array([row[name] for row in rows if name in row])
+            values = np.array([row[name] for row in rows if name in row])
+            named[escaped(name)] = np.array(steps), values
         stopped = len(rows) < iterations and self._failure is None
         return StepValues(errors, validation if validated else None, named, stopped)
 

@@ -19,11 +19,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from sweep.checks import escaped
 from sweep.training.curve import Points
 
 Values = npt.NDArray[np.float64]
@@ -131,6 +133,15 @@ def snapshot(trainer: object) -> dict[str, Any]:
     return {name: array if array.ndim else float(array) for name, array in arrays.items()}
 
 
+def checked_stall(trainer: object) -> int | None:
+    """Return the step from which no weight changes, None if the trainer does not say."""
+    step = getattr(trainer, "stalled_at", None)
+    if not isinstance(step, Integral | None):
+        name = type(trainer).__name__
+        raise TrainerError(f"{name}.stalled_at is {short(step)}; it must be an integer or None.")
+    return None if step is None else int(step)
+
+
 def resumable(trainer: object) -> bool:
     """Return whether a trainer has both state() and restore()."""
     return all(callable(getattr(trainer, name, None)) for name in ("state", "restore"))
@@ -163,7 +174,7 @@ def _named(trainer: object, method: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(values, Mapping):
         kind = "arrays" if method == "state" else "numbers"
         raise TrainerError(f"{call} returned {short(values)}; it must map names to {kind}.")
-    return call, {str(name): value for name, value in values.items()}
+    return call, {escaped(str(name)): value for name, value in values.items()}
 
 
 def _numbers(value: Any, call: str, shape: tuple[int, ...] | None = None, must: str = "") -> Values:

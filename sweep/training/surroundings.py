@@ -35,8 +35,9 @@ class Failure:
     @classmethod
     def of(cls, error: BaseException, printed: str = "") -> Failure:
         """Return the failure for an exception."""
-        lines = escaped(f"{type(error).__name__}: {error}").splitlines()
-        return cls(lines[0], escaped("".join(traceback.format_exception(error))), printed)
+        shown = traceback.TracebackException.from_exception(error)  # also if its str() raises
+        lines = escaped(f"{type(error).__name__}: {str(shown).strip()}").splitlines()
+        return cls(lines[0], escaped("".join(shown.format())), printed)
 
 
 _held = threading.local()  # `text`: output of a thread in training
@@ -88,7 +89,7 @@ def take() -> str:
     printed: str = text.getvalue()
     text.seek(0)
     text.truncate()
-    return printed
+    return escaped(printed)
 
 
 @contextmanager

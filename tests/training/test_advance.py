@@ -193,13 +193,13 @@ def test_max_seconds_interrupts() -> None:
 
 class OwnMetrics(Scripted):
     def metrics(self) -> dict[str, Any]:
-        return {"accuracy": np.float32(0.5), "seen": self.step}
+        return {"accuracy": np.float32(0.5), "seen\ud800": self.step}
 
 
 def test_weights_and_metrics_are_those_of_the_runs_step() -> None:
     for step, result in zip([2, 50], train(OwnMetrics(wave), [2, 50]), strict=True):
         assert (result.initial_weights, result.final_weights) == ({"w": 0.0}, {"w": float(step)})
-        assert result.metrics == {"accuracy": 0.5, "seen": float(step)}
+        assert result.metrics == {"accuracy": 0.5, "seen\\ud800": float(step)}
 
 
 class Matrices(Scripted):
@@ -225,17 +225,19 @@ def test_weights_are_copied_and_lists_are_taken() -> None:
     assert last.final_weights["n"] == 3.0
 
 
+OF_ANOTHER_KIND = ({"seen": "high"}, {"seen": None}, {"seen": [1.0, 2.0]}, "text", None, [1.0])
+
+
 @pytest.mark.parametrize(
-    "metrics",
-    [{"accuracy": "high"}, {"accuracy": None}, {"accuracy": [1.0, 2.0]}, "text", None, [1.0]],
+    ("name", "value"), [*(("metrics", value) for value in OF_ANOTHER_KIND), ("stalled_at", None)]
 )
-def test_metrics_of_another_kind_lose_nothing_that_was_trained(metrics: Any) -> None:
+def test_values_of_another_kind_lose_nothing_that_was_trained(name: str, value: Any) -> None:
     it = OwnMetrics(wave)
-    it.metrics = lambda: metrics  # type: ignore[method-assign]
+    setattr(it, name, lambda: value)
     first, second = train(it, [3, 5])
     for result in (first, second):
         assert result.outcome == "failed" and result.failure is not None
-        assert "OwnMetrics.metrics()" in result.failure.sentence
+        assert f"OwnMetrics.{name}" in result.failure.sentence
         assert result.final_error == wave(result.iters) and result.final_weights["w"] > 0
         assert len(result.errors) == result.iters + 1
 

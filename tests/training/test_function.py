@@ -140,7 +140,7 @@ def test_value_of_another_kind_is_told_with_its_step(value: Any, told: str) -> N
 @pytest.mark.parametrize(("bad", "told"), [(None, "no way"), ("text", "yielded 'text' at step 6")])
 def test_values_before_an_exception_are_kept(bad: str | None, told: str) -> None:
     def values() -> Values:
-        yield from ({"error": 0.5**at, "at": at} for at in range(6))
+        yield from ({"error": 0.5**at, "at\ud800": at} for at in range(6))
         if bad is None:
             raise ArithmeticError("no way")
         yield bad
@@ -148,7 +148,7 @@ def test_values_before_an_exception_are_kept(bad: str | None, told: str) -> None
     function = Function("train", values())
     kept = function.advance(10)
     assert kept.errors.tolist() == [[0.5**at for at in range(1, 6)]] and not kept.stopped
-    assert [points.tolist() for points in kept.named["at"]] == [[1, 2, 3, 4, 5]] * 2
+    assert [points.tolist() for points in kept.named["at\\ud800"]] == [[1, 2, 3, 4, 5]] * 2
     with pytest.raises((ArithmeticError, TrainerError), match=told):
         function.advance(5)
 
@@ -210,7 +210,7 @@ logs.thread_safe = True
 def breaks(lr):
     print("before")
     yield 1.0
-    print("half", end="")
+    print("half \\ud800", end="")
     raise ArithmeticError("no way")
 
 def locked(lr):
@@ -305,10 +305,23 @@ def test_what_was_printed_before_a_failure_comes_with_it(mine: str) -> None:
     reply = Worker().advance(task(spec(f"{mine}.breaks")))
     assert isinstance(reply, SliceResult) and reply.failure is not None
     printed = reply.parts[0].printed + reply.failure.printed
-    assert printed == "before\nhalf"
+    assert printed == "before\nhalf \\ud800"
 
 
-def test_failure_with_bytes_of_a_file_name_can_be_printed() -> None:
-    failure = Failure.of(ValueError("no file \udcff"))
-    assert failure.sentence == "ValueError: no file \\udcff"
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise TypeError
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ValueError("no file \udcff"), "ValueError: no file \\udcff"),
+        (ValueError("\n two\nlines"), "ValueError: two"),
+        (Unprintable(), "Unprintable: <exception str() failed>"),
+    ],
+)
+def test_failure_of_any_exception_can_be_printed(error: Exception, sentence: str) -> None:
+    failure = Failure.of(error)
+    assert failure.sentence == sentence
     assert failure.traceback is not None and "\udcff" not in failure.traceback
