@@ -43,6 +43,7 @@ class Stopping(Batch):
         self._rewinds = resumable(self._trainer)
         self._step = self._best_step = 0
         self._least = math.inf
+        self._failure: Exception | None = None
         first = batch.now()
         self._first = replace(first, stopped=bool(first.errors[0, 0] <= self._target))
         if patience is not None:
@@ -79,12 +80,20 @@ class Stopping(Batch):
         self._batch.close()
 
     def advance(self, iterations: int) -> StepValues:
-        """Train; return the values up to the step where the training stops."""
+        """Train; return the values up to the step where the training stops.
+
+        If a trainer that is not rewound raises after some of them, the next call raises.
+        """
+        if self._failure is not None:
+            raise self._failure
         if self._rewinds:
             return self._advance(iterations)
         found = [self._advance(1)]
-        while len(found) < iterations and not found[-1].stopped:
-            found.append(self._advance(1))
+        try:
+            while len(found) < iterations and not found[-1].stopped:
+                found.append(self._advance(1))
+        except Exception as error:
+            self._failure = error
         return _joined(found)
 
     def _advance(self, iterations: int) -> StepValues:

@@ -16,7 +16,8 @@ from sweep.errors import ConfigError
 from sweep.training.advance import train
 from sweep.training.function import Function
 from sweep.training.history import History, RunResult
-from sweep.training.protocol import TrainerError
+from sweep.training.protocol import Batch, TrainerError
+from sweep.training.stopping import Stopping
 from sweep.training.surroundings import Failure
 from sweep.training.task import Item, SliceResult, Task
 from sweep.training.trainers import check_options, locate
@@ -137,15 +138,19 @@ def test_value_of_another_kind_is_told_with_its_step(value: Any, told: str) -> N
     assert told in str(caught.value)
 
 
+@pytest.mark.parametrize("stop", [{}, {"error": 1e-9}])
 @pytest.mark.parametrize(("bad", "told"), [(None, "no way"), ("text", "yielded 'text' at step 6")])
-def test_values_before_an_exception_are_kept(bad: str | None, told: str) -> None:
+def test_values_before_an_exception_are_kept(
+    bad: str | None, told: str, stop: dict[str, Any]
+) -> None:
     def values() -> Values:
         yield from ({"error": 0.5**at, "at\ud800": at} for at in range(6))
         if bad is None:
             raise ArithmeticError("no way")
         yield bad
 
-    function = Function("train", values())
+    function: Batch = Function("train", values())
+    function = Stopping(function, **stop) if stop else function
     kept = function.advance(10)
     assert kept.errors.tolist() == [[0.5**at for at in range(1, 6)]] and not kept.stopped
     assert [points.tolist() for points in kept.named["at\\ud800"]] == [[1, 2, 3, 4, 5]] * 2
