@@ -13,6 +13,9 @@ from sweep.training.protocol import Batch, StepValues, TrainerError, detached, s
 
 ERROR, VALIDATION, WEIGHTS = "error", "validation_error", "weights"
 
+NO_NUMBERS = (str, bytes, np.complexfloating, np.datetime64, np.timedelta64)
+"""Types that `float` converts although their values are no real numbers."""
+
 
 class Function(Batch):
     """A batch of one trajectory, trained by a generator.
@@ -103,7 +106,7 @@ class Function(Batch):
 
     def _number(self, key: Any, value: Any) -> float:
         with suppress(TypeError, ValueError):  # reported below, with the value
-            if not isinstance(value, str | bytes):
+            if not isinstance(value, NO_NUMBERS):
                 return float(detached(value))
         what = "" if key == ERROR else f" as {str(key)!r}"
         raise TrainerError(

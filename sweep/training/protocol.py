@@ -178,14 +178,16 @@ def _named(trainer: object, method: str) -> tuple[str, dict[str, Any]]:
 
 
 def _numbers(value: Any, call: str, shape: tuple[int, ...] | None = None, must: str = "") -> Values:
-    """Return a float64 copy; None is rejected, although NumPy converts it to NaN.
+    """Return a float64 copy; None, complex numbers, texts and dates are rejected.
 
     Any shape is accepted if `shape` is None; `must` says in the message which one is not.
     """
     array = None
     value = detached(value)
     with suppress(TypeError, ValueError, OverflowError):  # reported below, with the value
-        array = None if value is None else np.array(np.asarray(value, dtype=np.float64))
+        given = np.asarray(value)
+        if value is not None and given.dtype.kind not in "cSUMm":  # NumPy converts these, too
+            array = np.array(given, dtype=np.float64)
     if array is None:
         must = "it must be a number or an array of them"
         raise TrainerError(f"{call} returned {short(value)}; {must}.")

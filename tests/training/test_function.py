@@ -127,6 +127,7 @@ def once(value: Any) -> Values:
     [
         ("0.5", "train yielded '0.5' at step 1; yield a number"),
         (None, "train yielded None at step 1"),
+        (np.complex64(1), "train yielded np.complex64(1+0j) at step 1"),
         ({"loss": 1.0}, "a mapping must name the error"),
         ({"error": 1.0, "note": "fine"}, "train yielded 'fine' as 'note' at step 1"),
         ({"error": 1.0, "validation_error": 1.0}, "and none at step 0"),
