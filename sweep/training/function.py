@@ -101,7 +101,9 @@ class Function(Batch):
                 f"{self.__name__} yielded a {VALIDATION} at step {self._step} and none at step 0; "
                 "yield one with the first value, too."
             )
-        self._weights = named.get(WEIGHTS, {})
+        self._weights = weights = named.get(WEIGHTS, {})
+        if WEIGHTS in named and isinstance(weights, Mapping):  # it may change them and then return
+            self._weights = {key: np.array(detached(one)) for key, one in weights.items()}
         return {str(key): self._number(key, one) for key, one in named.items() if key != WEIGHTS}
 
     def _number(self, key: Any, value: Any) -> float:

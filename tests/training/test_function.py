@@ -66,25 +66,27 @@ def test_generator_that_ends_early_completes_the_runs_beyond() -> None:
 
 
 def named() -> Values:
+    weights = {"w": np.zeros(2)}
     for at in range(1000):
         more = {"accuracy": at / 1000} if at % 10 == 0 else {}
-        weights = {"w": np.full(2, at)}
         yield {
             "error": 1 / (at + 1),
             "loss": math.inf if at == 5 else at,
             "weights": weights,
             **more,
         }
+        weights["w"] += 1
 
 
 def test_each_name_is_a_curve_of_its_own() -> None:
-    short, long = results(named(), 25, 100)
+    short, long, whole = results(named(), 25, 100, 10**4)
     steps, values = short.curves["accuracy"]
     assert steps.tolist() == [0, 10, 20] and values.tolist() == [0, 0.01, 0.02]
     assert short.curves["loss"][0].tolist() == [at for at in range(26) if at != 5]
     assert long.curves["accuracy"][0].tolist() == list(range(0, 101, 10))
     assert short.final_weights["w"].tolist() == [25, 25]
     assert short.initial_weights["w"].tolist() == [0, 0]
+    assert whole.final_weights["w"].tolist() == [999, 999]
     assert short.metrics == {}
 
 
