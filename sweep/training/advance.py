@@ -225,7 +225,7 @@ def advance(task: Task, kept: list[Training] | None = None) -> SliceResult | Fai
                 [item.saved for item in task.items],
                 [item.max_seconds for item in task.items],
             )
-        result = training.advance(task.seconds, task.iterations)
+        result = training.advance(task.seconds)
     except BaseException as error:
         failure = Failure.of(error, take())
         return failure if training is None else training.failed(failure)

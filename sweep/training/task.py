@@ -41,7 +41,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Task:
-    """Advance a batch by a slice of about `seconds`, and of at most `iterations`.
+    """Advance a batch by a slice of about `seconds`.
 
     A worker continues the training it keeps only if the next slice is `number` of `batch`. The
     `items` are all at one step; None if the worker has them.
@@ -51,7 +51,6 @@ class Task:
     number: int
     seconds: float
     items: tuple[Item, ...] | None
-    iterations: float = math.inf
 
 
 @dataclass(frozen=True)
