@@ -127,7 +127,7 @@ class Item:
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Load a state; called by Backprop.restore."""
-        self.flat = self._network.replace(np.asarray(state["weights"], dtype=np.float64)).flat()
+        self.flat = np.array(state["weights"], dtype=np.float64)
         self.step = int(state["step"])
         stalled = int(state.get("stalled_at", -1))
         self.stalled_at = None if stalled < 0 else stalled

@@ -138,6 +138,7 @@ class History:
         curve = self.curve.until(marks).completed()
         finite, reached = len(curve.steps) > 0, outcome in ("completed", "failed")
         last = {name: value for name, (_, value) in marks.named.items()}
+        final, best = marks.last_values[1], marks.best_validation_error
         stalled_at = at_end.stalled_at
         crossed = dict(zip(THRESHOLDS, marks.thresholds, strict=False))
         return RunResult(
@@ -157,15 +158,11 @@ class History:
             train_seconds=at_end.seconds,
             metrics={**{n: v for n, v in last.items() if not math.isfinite(v)}, **at_end.metrics},
             validation=curve.validation,
-            final_validation_error=_finite(marks.last_values[1]) if reached else None,
-            best_validation_error=_finite(marks.best_validation_error),
+            final_validation_error=final if reached and math.isfinite(final) else None,
+            best_validation_error=best if math.isfinite(best) else None,
             stopped_at=marks.stopped_at,
             curves=curve.named,
             failure=at_end.failure if outcome == "failed" else None,
             printed=printed,
             best_weights=at_end.best,
         )
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

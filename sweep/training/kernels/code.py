@@ -138,17 +138,13 @@ class Code:
         """Return a constant for all lanes."""
         return Value(self.builder, _like(self._type, value))
 
-    def number(self, array: str, index: Any) -> Value:
-        """Return one element of an array of floats for all lanes."""
-        return self._spread(self.integer(array, index))
-
-    def integer(self, array: str, index: Any) -> Any:
-        """Return one element of an array of integers."""
+    def element(self, array: str, index: Any) -> Any:
+        """Return one element of an array, an integer or a float."""
         return self.builder.load(self.builder.gep(self.arguments[array], [index]))
 
     def as_float(self, integer: Any) -> Value:
         """Return an integer as a float for all lanes."""
-        return self._spread(self.builder.sitofp(integer, DOUBLE))
+        return self.spread(self.builder.sitofp(integer, DOUBLE))
 
     def load(self, array: str, index: Any) -> Value:
         """Return row `index` of an array of floats, shape (rows, width)."""
@@ -195,7 +191,8 @@ class Code:
         function.engine = engine  # owns the machine code
         return function  # type: ignore[no-any-return]
 
-    def _spread(self, number: Any) -> Value:
+    def spread(self, number: Any) -> Value:
+        """Return a float for all lanes."""
         if self.width == 1:
             return Value(self.builder, number)
         empty = ir.Constant(self._type, ir.Undefined)

@@ -102,12 +102,12 @@ def _update(
     """Generate an update by several samples; return their mean error before it."""
     begin, end = INTEGER(0), code.arguments["samples"]
     if spec.batched:
-        begin = code.integer("bounds", step)
-        end = code.integer("bounds", code.builder.add(step, INTEGER(1)))
+        begin = code.element("bounds", step)
+        end = code.element("bounds", code.builder.add(step, INTEGER(1)))
     total = Variable(code, code.constant(0.0))
     sums = [Variable(code, code.constant(0.0)) for _ in state]
     with code.loop(begin, end) as at:
-        row = code.integer("rows", at) if spec.batched else at
+        row = code.element("rows", at) if spec.batched else at
         inputs, targets = _sample(code, spec, "", row)
         outputs, error = _forward(spec, layers, inputs, targets)
         total.set(total.get() + error)
@@ -135,7 +135,8 @@ def _sample(code: Code, spec: KernelSpec, which: str, row: Any) -> tuple[Values,
     def numbers(array: str, count: int) -> Values:
         first = code.builder.mul(row, INTEGER(count))
         pointers = [code.builder.add(first, INTEGER(at)) for at in range(count)]
-        return np.array([code.number(which + array, pointer) for pointer in pointers], dtype=object)
+        values = [code.spread(code.element(which + array, pointer)) for pointer in pointers]
+        return np.array(values, dtype=object)
 
     return numbers("inputs", spec.layers[0]), numbers("targets", spec.layers[-1])
 
