@@ -40,9 +40,10 @@ from sweep.engine.batches import batches
 from sweep.engine.driver import Driver
 from sweep.engine.executors import create
 from sweep.engine.plan import Cell, Plan
-from sweep.training.advance import train
+from sweep.training.advance import Training
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
+from sweep.training.history import History, RunResult
 from sweep.training.network import Network
 from sweep.training.surroundings import Failure
 
@@ -67,6 +68,13 @@ def notebook() -> tuple[Network, Data]:
     """Return the notebook's network and sample."""
     spec = configuration(0.1, 1)
     return spec.network, spec.data()
+
+
+def train(network: Network, data: Data, lr: float, iterations: int) -> RunResult:
+    """Train one run, its curve kept."""
+    batch = Backprop([network], data, lrs=[lr], rule="notebook")
+    (result,) = History([iterations]).add(Training(batch, [[iterations]]).advance().parts[0])
+    return result
 
 
 class Loop:
@@ -113,7 +121,7 @@ def check(weights: np.ndarray, lr: float, iterations: int) -> None:
     if iterations > 10_000:
         return
     network, data = notebook()
-    (result,) = train(Backprop([network], data, lrs=[lr], rule="notebook"), [iterations])
+    result = train(network, data, lr, iterations)
     ours = np.array(list(result.final_weights.values()))
     np.testing.assert_allclose(weights, ours, rtol=1e-9)
 
@@ -180,7 +188,7 @@ def seconds_of_ours(lr: float, iterations: int) -> float:
     """Train one run, its curve kept; return how long it took."""
     network, data = notebook()
     started = time.thread_time()
-    (result,) = train(Backprop([network], data, lrs=[lr], rule="notebook"), [iterations])
+    result = train(network, data, lr, iterations)
     took = time.thread_time() - started
     assert result.outcome == "completed" and result.stalled_at is None
     return took

@@ -14,14 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sweep.training.curve import CurveSlice, Landmarks, joined, measured
-from sweep.training.history import History, RunResult
-from sweep.training.protocol import (
-    Batch,
-    StepValues,
-    checked_metrics,
-    checked_stall,
-    snapshot,
-)
+from sweep.training.protocol import Batch, StepValues, checked_metrics, checked_stall, snapshot
 from sweep.training.surroundings import Failure, take
 from sweep.training.task import Part, Saved, SliceResult, Snapshot, Task
 from sweep.training.trainers import build_batch
@@ -232,11 +225,3 @@ def advance(task: Task, kept: list[Training] | None = None) -> SliceResult | Fai
     if kept is not None and not training.done:
         kept.append(training)
     return result
-
-
-def train(
-    batch: Batch, cuts: Sequence[int], *, max_seconds: float = math.inf
-) -> Iterator[RunResult]:
-    """Train a batch of one trajectory in this process; yield a result at each cut point."""
-    training = Training(batch, [cuts], None, [max_seconds])
-    yield from History(cuts).add(training.advance().parts[0])

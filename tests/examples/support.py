@@ -9,10 +9,10 @@ from omegaconf import OmegaConf
 
 from sweep.config.run import run_spec
 from sweep.config.spec import RunSpec
-from sweep.training.advance import train
 from sweep.training.history import RunResult
 from sweep.training.trainers import build_batch
 from tests.processes import ROOT
+from tests.training.alone import train
 
 EXAMPLES = ROOT / "examples"
 

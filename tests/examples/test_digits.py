@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sweep.training.advance import train
 from sweep.training.protocol import BatchOfOne
 from tests.commands import run_here
 from tests.examples.support import EXAMPLES
 from tests.processes import Ended
 from tests.stores import client_of, runs_of
+from tests.training.alone import train
 
 pytestmark = pytest.mark.slow
 

@@ -23,7 +23,6 @@ from sweep.tracking.recorder import recorder
 from sweep.tracking.runs import store_result
 from sweep.tracking.session import create_sweep
 from sweep.tracking.store import open_store
-from sweep.training.advance import train
 from sweep.training.trainers import build_batch
 from tests.commands import run_here
 from tests.configuration import spec
@@ -31,6 +30,7 @@ from tests.faults.conftest import Begin
 from tests.faults.support import assert_whole, open_reader, trainer
 from tests.processes import finish
 from tests.tracking.support import plan, result
+from tests.training.alone import train
 
 RANDOM = """
 layers: [4, 3, 2]

@@ -1,12 +1,25 @@
-"""A built-in trainer of one trajectory, with the shapes of one."""
+"""Train one trajectory by itself."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from sweep.training.advance import Training
 from sweep.training.backprop import Backprop
 from sweep.training.data import Data
+from sweep.training.history import History, RunResult
 from sweep.training.network import Network
+from sweep.training.protocol import Batch
+
+
+def train(
+    batch: Batch, cuts: Sequence[int], *, max_seconds: float = math.inf
+) -> Iterator[RunResult]:
+    """Train a batch of one trajectory in this process; yield a result at each cut point."""
+    training = Training(batch, [cuts], None, [max_seconds])
+    yield from History(cuts).add(training.advance().parts[0])
 
 
 class Alone:

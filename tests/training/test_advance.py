@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 
 from sweep.engine.executors.worker import Worker
 from sweep.training.advance import Training, advance
-from sweep.training.advance import train as train_batch
 from sweep.training.backprop import Backprop
 from sweep.training.curve import (
     CHART_POINTS,
@@ -36,6 +35,7 @@ from sweep.training.protocol import Batch, BatchOfOne, TrainerError
 from sweep.training.task import Item, SliceResult, Task
 from tests import notebook
 from tests.configuration import spec
+from tests.training.alone import train as train_batch
 
 
 class Scripted:

@@ -13,7 +13,6 @@ import pytest
 
 from sweep.engine.executors.worker import Worker
 from sweep.errors import ConfigError
-from sweep.training.advance import train
 from sweep.training.function import Function
 from sweep.training.history import History, RunResult
 from sweep.training.protocol import Batch, TrainerError
@@ -22,6 +21,7 @@ from sweep.training.surroundings import Failure
 from sweep.training.task import Item, SliceResult, Task
 from sweep.training.trainers import check_options, locate
 from tests import configuration
+from tests.training.alone import train
 
 Values = Generator[Any]
 

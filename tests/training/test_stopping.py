@@ -10,7 +10,7 @@ import pytest
 
 from sweep.config.spec import RunSpec
 from sweep.errors import ConfigError
-from sweep.training.advance import Training, train
+from sweep.training.advance import Training
 from sweep.training.function import Function
 from sweep.training.history import History, RunResult
 from sweep.training.protocol import BatchOfOne, TrainerError
@@ -18,6 +18,7 @@ from sweep.training.stopping import Stopping
 from sweep.training.trainers import build_batch
 from tests import configuration
 from tests.configuration import CHOICES
+from tests.training.alone import train
 
 VALIDATION = np.abs(np.arange(400) - 40.0) + 1  # best at step 40
 ERRORS = 1 / (1.0 + np.arange(400))

@@ -15,13 +15,13 @@ import pytest
 from sweep.config.spec import BUILT_IN, RunSpec
 from sweep.engine.plan import Cell, Plan
 from sweep.errors import ConfigError, RunFailed
-from sweep.training.advance import train
 from sweep.training.trainers import build_batch, check_options, locate, source_hash
 from tests import configuration
 from tests.commands import run_here
 from tests.configuration import CHOICES
 from tests.processes import Ended, clean_environment, finish, run, start_sweep
 from tests.stores import client_of, runs_of
+from tests.training.alone import train
 
 SOURCE = '''
 import functools
