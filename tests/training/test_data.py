@@ -222,7 +222,7 @@ def test_file_is_loaded_once_until_it_changes(written: Path) -> None:
         ({"inputs": ["x1"]}, "=x1: give a list"),
         ({"inputs": [[1, 2]]}, "1 rows, but data.targets has 2"),
         ({"standardize": "yes"}, "standardize=yes: use true, false or all"),
-        ({"drop": ["x1"]}, "with data.file alone"),
+        ({"drop": 0}, "data.drop=0: it has a meaning with data.file alone"),
         ({"read": {"sep": ";"}}, "with data.file alone"),
         ({"folds": 1}, "at least 2"),
         ({"folds": 3, "fold": 0}, "fewer rows"),

@@ -105,7 +105,7 @@ FILES: list[tuple[str, str | bytes, dict[str, Any], str, dict[str, Any], tuple[i
      (3, 3, 1)),
     ("pandas.csv", ",0,1,y\n0,5.5,6,1\n1,6.5,5,0\n", {**ALL, "read": {"header": 0}},
      r"data.read.index_col=-4; .*'data.drop=\[-4\]'", {"drop": [-4]}, (2, 2, 1)),
-    ("doubled.csv", "x,x,y\n1,2,3\n4,5,6\n", ALL, r"'data.drop=\[0\]'", {"drop": [0]}, (2, 1, 1)),
+    ("doubled.csv", "x,x,y\n1,2,3\n4,5,6\n", ALL, r"'data.drop=\[0\]'", {"drop": 0}, (2, 1, 1)),
     ("unknown.csv", "k,y\nunknown,1\nu,2\nu,3\n", {**ALL, "categories": "auto"},
      "if it is a category, name the column in data.categories", {"categories": ["k"]}, (3, 2, 1)),
     ("birds.csv", BIRDS,

@@ -120,7 +120,7 @@ def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
 
 def _inline(config: Mapping[str, Any]) -> Data:
     for key in FILE_KEYS:
-        if config[key]:
+        if config[key] not in (None, []):
             raise ConfigError(f"data.{key}={config[key]}: it has a meaning with data.file alone.")
     if isinstance(config["validation"], str):
         raise ConfigError(
