@@ -38,6 +38,8 @@ class Column:
         """Return the column with mean and deviation of `values`; `what` is for messages."""
         with np.errstate(over="ignore", invalid="ignore"):
             mean, deviation = float(values.mean()), float(values.std())
+        if values.min() == values.max():  # the mean of equal numbers is rounded
+            mean, deviation = float(values[0]), 0.0
         if not np.isfinite(deviation):
             raise ConfigError(
                 f"{what} column {self.name} is too wide to standardize: scale it first."
