@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -39,8 +40,7 @@ class Model:
         if labels is None:
             return [column.name for column in self.preparation.targets]
         name = self.preparation.targets[0].name
-        shares = labels[1:] if self.preparation.binary else labels
-        return [name, *(f"{name}={label}" for label in shares)]
+        return [name, *(f"{name}={label}" for label in labels[-self.network.layers[-1] :])]
 
     def predict(self, source: Source, *, drop: bool = False) -> tuple[pd.DataFrame, Sequence[int]]:
         """Return the predictions, a row for each row of `source`, with the `columns`.
@@ -59,8 +59,8 @@ class Model:
         frame = pd.DataFrame(outputs, columns=self.columns[-outputs.shape[1] :])
         labels = self.labels
         if labels is not None:
-            binary = self.preparation.binary
-            positions = outputs[:, 0] >= 0.5 if binary else outputs.argmax(axis=1)
+            one = len(labels) > outputs.shape[1]
+            positions = outputs[:, 0] >= 0.5 if one else outputs.argmax(axis=1)
             frame.insert(0, self.columns[0], [labels[int(at)] for at in positions])
         return frame, dropped
 
@@ -75,12 +75,14 @@ def model_of(
     """Return the model in a run's files; `what` is the run's name in messages.
 
     `weights` are as stored: the ``best`` ones are used if early stopping kept them, else the
-    ``final`` ones. `document` is the data preparation; None if rows are used unchanged. Raises
-    ConfigError if there is no trained network of the built-in trainer, or the files are damaged.
+    ``final`` ones. `document` is the preparation of a data file; that of inline rows is made again.
+    Raises ConfigError if there is no trained network of the built-in trainer, or the files are
+    damaged.
     """
     from sweep.config import models
     from sweep.config.spec import BUILT_IN
     from sweep.config.validation import validated
+    from sweep.training.data import load_data
     from sweep.training.data.preparation import Preparation
     from sweep.training.network import Network
 
@@ -95,14 +97,16 @@ def model_of(
     if not final:
         raise ConfigError(f"{what}: it has no final weights; name a run that is completed.")
     try:
-        data = config["data"]
-        if document is None:
-            preparation = Preparation.none(len(data["inputs"][0]), len(data["targets"][0]))
+        data, seed = config["data"], int(config["seed"])
+        if data.get("file") is None:
+            preparation = load_data(data, seed=seed, base=Path()).preparation
+        elif document is None:
+            raise KeyError("preparation.json")
         else:
             preparation = Preparation.from_document(document)
         given = validated(models.Network, config["network"], "network")
         arguments = given.arguments(*preparation.widths)
-        network = Network.build(**arguments, seed=int(config["seed"]))
+        network = Network.build(**arguments, seed=seed)
         stored = [np.ravel(np.asarray(final[name], dtype=np.float64)) for name in network.named()]
         network = network.replace(np.concatenate(stored))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

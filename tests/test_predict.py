@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 
 from sweep.config.settings import Tracking
+from sweep.config.spec import BUILT_IN
 from sweep.errors import ConfigError
 from sweep.model import Model, model_of
 from sweep.tracking import read
@@ -221,6 +222,19 @@ def test_target_of_zeros_and_ones_is_predicted_as_a_class(tmp_path: Path) -> Non
 )
 def test_command_is_refused_in_one_sentence(home: Path, arguments: list[str], words: str) -> None:
     assert_refused(arguments, [words], home, module="sweep.predict")
+
+
+def test_preparation_of_inline_rows_is_made_again_and_that_of_a_file_must_be_stored() -> None:
+    data: dict[str, Any] = {"inputs": [[0, 5], [4, 9]], "targets": [[0], [1]], "standardize": True}
+    network = {"layers": [2, 1], "weights": [[[0.0], [0.0]]], "biases": [0.0]}
+    config = {"trainer": {"_target_": BUILT_IN}, "seed": 0, "network": network, "data": data}
+    final = {"final": {"w1": 1.0, "w2": 0.0, "b1": 0.0}}
+    rows = Source.of(pd.DataFrame({"a": [4], "b": [9], "c": [0]}))
+    frame, _ = model_of(config, final, None).predict(rows)
+    assert frame.to_dict("list") == {"output_1": ["1"], "output_1=1": [1 / (1 + np.exp(-1.0))]}
+    data["file"] = "a.csv"
+    with pytest.raises(ConfigError, match="files are damaged .*preparation.json"):
+        model_of(config, final, None)
 
 
 def test_run_of_another_trainer_has_no_network_to_give_back() -> None:

@@ -175,7 +175,7 @@ def test_standardize_uses_the_training_samples_alone(tmp_path: Path) -> None:
 
 def test_column_too_wide_to_standardize_is_refused(tmp_path: Path) -> None:
     config = {"inputs": [[0, 1e308], [1, -1e308]], "targets": [[0], [1]], "standardize": True}
-    with pytest.raises(ConfigError, match="inputs column 2"):
+    with pytest.raises(ConfigError, match="inputs column 1"):
         load(config, tmp_path)
 
 

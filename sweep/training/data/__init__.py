@@ -133,8 +133,8 @@ def _inline(config: Mapping[str, Any]) -> Data:
         raise ConfigError(
             f"data.inputs has {len(inputs)} rows, but data.targets has {len(targets)}."
         )
-    names = [list(map(str, range(1, array.shape[1] + 1))) for array in (inputs, targets)]
-    rows = Table(inputs, targets, (names[0], names[1]))
+    outputs = [f"output_{at + 1}" for at in range(targets.shape[1])]
+    rows = Table(inputs, targets, ([str(at) for at in range(inputs.shape[1])], outputs))
     if config["one_hot"]:
         if targets.shape[1] != 1:
             raise ConfigError(f"data.targets has {targets.shape[1]} columns: one_hot needs one.")

@@ -65,14 +65,6 @@ class Preparation:
     classes: tuple[str, ...] | None = None  # labels by target column; None for numeric targets
     binary: bool = False  # one numeric target with the values 0 and 1
 
-    @classmethod
-    def none(cls, inputs: int, outputs: int) -> Preparation:
-        """Return the preparation that changes nothing."""
-        return cls(
-            tuple(Column(str(at)) for at in range(inputs)),
-            tuple(Column(f"output_{at}") for at in range(1, outputs + 1)),
-        )
-
     @property
     def widths(self) -> tuple[int, int]:
         """The number of prepared input columns and target columns."""
