@@ -214,7 +214,7 @@ def _with_copies(
     from sweep.config.spec import trajectory_key
     from sweep.errors import ConfigError
     from sweep.training.data import load_data
-    from sweep.training.data.files import is_file_name, paths_of
+    from sweep.training.data.files import kind_of, paths_of
 
     base = outputs / str(plan.get("base"))
     copies: dict[str, str] = {}
@@ -223,7 +223,7 @@ def _with_copies(
     for cell in plan.get("cells", ()):
         config, data = cell["config"], cell["config"]["data"]
         named = {"file": str(data["file"])} if data.get("file") is not None else {}
-        if named and is_file_name(str(data.get("validation"))):
+        if named and kind_of(Path(str(data.get("validation")))):
             named["validation"] = str(data["validation"])
         try:
             digest = load_data(data, seed=config["seed"], base=base).digest

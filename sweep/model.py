@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Model:
-    """A trained network, its data preparation, and the run's ``data.read`` options."""
+    """A trained network, its data preparation, and the run's ``data.read`` but nrows."""
 
     network: Network
     preparation: Preparation
@@ -98,6 +98,7 @@ def model_of(
         raise ConfigError(f"{what}: it has no final weights; name a run that is completed.")
     try:
         data, seed = config["data"], int(config["seed"])
+        read = {key: one for key, one in (data.get("read") or {}).items() if key != "nrows"}
         if data.get("file") is None:
             preparation = load_data(data, seed=seed, base=Path()).preparation
         elif document is None:
@@ -113,4 +114,4 @@ def model_of(
         raise ConfigError(
             f"{what}: its files are damaged ({type(error).__name__}: {error})."
         ) from error
-    return Model(network, preparation, data.get("read") or {})
+    return Model(network, preparation, read)

@@ -35,11 +35,14 @@ def predict(config: DictConfig) -> None:
     from sweep.errors import ConfigError, StoreError
     from sweep.model import model_of
     from sweep.tracking.store import open_store
-    from sweep.training.data.files import open_source, paths_of
+    from sweep.training.data.files import TEXT, kind_of, open_source, paths_of
 
     if config.data.get("file") is None:
         raise ConfigError("data.file: name the file with the new rows, as data.file=new.csv.")
     plain = to_container(config)
+    read = plain["data"]["read"] or {}
+    if isinstance(read, dict):
+        plain["data"]["read"] = read = {key: one for key, one in read.items() if one != "???"}
     data = validated(Data, plain["data"], "data").without_unset()
     if data["missing"] not in (None, "drop"):
         raise ConfigError(
@@ -57,8 +60,8 @@ def predict(config: DictConfig) -> None:
         raise ConfigError(f"run={run.run_id} is {run.outcome}: name a run that is completed.")
     what = f"run={run.run_id}"
     model = model_of(run.config(), run.weights(), run.preparation(), what=what)
-    read = {**model.read, **(data["read"] or {})}
-    source = open_source(paths_of(str(data["file"]), Path.cwd()), read)
+    paths = paths_of(str(data["file"]), Path.cwd())
+    source = open_source(paths, {**(model.read if kind_of(paths[0]) in TEXT else {}), **read})
     frame, dropped = model.predict(source, drop=data["missing"] == "drop")
     if dropped:
         shown = ", ".join(map(str, dropped[:10])) + (", ..." if len(dropped) > 10 else "")

@@ -25,10 +25,10 @@ from tests.commands import assert_refused, run_here
 
 HEAD = '"fixed acidity";"kind";"alcohol";"quality"\n'
 SETTINGS = (
-    'data.file=wine.csv data.read.sep=";" data.inputs=all data.targets=[quality] data.folds=2 '
-    "data.split_seed=3 data.standardize=true data.missing=median data.categories=auto "
-    "data.one_hot=true network.init.scheme=xavier network.activation=[tanh,softmax] "
-    "network.loss=cross_entropy"
+    'data.file=wine.csv data.read.sep=";" data.read.nrows=60 data.inputs=all '
+    "data.targets=[quality] data.folds=2 data.split_seed=3 data.standardize=true "
+    "data.missing=median data.categories=auto data.one_hot=true network.init.scheme=xavier "
+    "network.activation=[tanh,softmax] network.loss=cross_entropy"
 ).split()
 AXES = ["network.layers=[auto,2,auto],[auto,4,auto]", "trainer.batch_size=16,null", "iters=30"]
 AXES += ["stop.patience=3"]
@@ -187,14 +187,21 @@ def test_new_rows_are_not_told_to_be_trained_otherwise(
 def test_rows_of_any_run_are_printed_and_those_with_missing_values_left_out_and_named(
     home: Path, runs: list[StoredRun]
 ) -> None:
-    arguments = [f"run={runs[-1].run_id}", "data.file=new.csv", "data.missing=drop"]
-    shown = run_here(arguments, home, module="sweep.predict")
-    gaps = [
-        at for at, line in enumerate((home / "new.csv").read_text().splitlines()) if line[-1] == ";"
-    ]
+    rows = (home / "new.csv").read_text()
+    gaps = [at for at, line in enumerate(rows.splitlines()) if line[-1] == ";"]
     assert gaps
-    assert f"for a missing value: {', '.join(map(str, gaps))}" in shown.err
-    assert len(shown.out.splitlines()) == 1 + 20 - len(gaps)
+    (home / "commas.csv").write_text(rows.replace(";", ","))
+    frame = pd.read_csv(home / "new.csv", sep=";")
+    frame.to_parquet(home / "new.parquet")
+    assert model(runs[-1]).read == {"sep": ";"}, "nrows is for the rows that were trained on"
+    printed = set()
+    for options in (["new.csv"], ["commas.csv", "data.read.sep=null"], ["new.parquet"]):
+        arguments = [f"run={runs[-1].run_id}", "data.missing=drop", f"data.file={options[0]}"]
+        shown = run_here([*arguments, *options[1:]], home, module="sweep.predict")
+        assert f"for a missing value: {', '.join(map(str, gaps))}" in shown.err, shown
+        printed.add(shown.out)
+    (out,) = printed
+    assert len(out.splitlines()) == 1 + 20 - len(gaps)
 
 
 def test_target_of_zeros_and_ones_is_predicted_as_a_class(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ import numpy.typing as npt
 
 from sweep import checks
 from sweep.errors import ConfigError
-from sweep.training.data.files import is_file_name, open_source, paths_of
+from sweep.training.data.files import kind_of, open_source, paths_of
 from sweep.training.data.preparation import Preparation, fit
 from sweep.training.data.selection import choose, column_rows, random_rows
 from sweep.training.data.table import Table, read_table, text_of
@@ -110,7 +110,7 @@ def load_data(config: Mapping[str, Any], *, seed: int, base: Path) -> Data:
         return _inline(config)
     paths = paths_of(str(config["file"]), base)
     others: tuple[Path, ...] = ()
-    if isinstance(validation, str) and is_file_name(validation):
+    if isinstance(validation, str) and kind_of(Path(validation)):
         others = paths_of(validation, base, "data.validation")
     stats = [path.stat() for path in (*paths, *others)]
     version = tuple((stat.st_mtime_ns, stat.st_size, stat.st_ino) for stat in stats)

@@ -106,7 +106,7 @@ class Source:
             with _reading(path, what):
                 if self.frame is not None:
                     frames = iter([self.frame])
-                elif (kind := _kind(path)) == ".parquet":
+                elif (kind := kind_of(path)) == ".parquet":
                     frames = formats.parquet_frames(path, columns)
                 elif kind == ".npz":
                     arrays = {name: of for name, of in self.matrices.items() if {*of} & {*columns}}
@@ -116,11 +116,6 @@ class Source:
                 for frame in frames:
                     yield what, frame.set_axis(range(first, first + len(frame)))
                     first += len(frame)
-
-
-def is_file_name(text: str) -> bool:
-    """Whether `text` has the suffix of a data file."""
-    return bool(_kind(Path(text)))
 
 
 def named(key: str, path: Path) -> str:
@@ -167,7 +162,7 @@ def open_source(paths: Sequence[Path], read: Mapping[str, Any], key: str = "data
 
 
 def _source(path: Path, what: str, read: Mapping[str, Any]) -> Source:
-    if not (kind := _kind(path)):
+    if not (kind := kind_of(path)):
         raise ConfigError(
             f"{what} ends with {path.suffix.lower()!r}, which cannot be read; use one of "
             f"{', '.join(ENDINGS)}, the first four also with {', '.join(PACKED)}."
@@ -194,8 +189,8 @@ def _source(path: Path, what: str, read: Mapping[str, Any]) -> Source:
     return Source((path,), tuple(name.strip() for name in names), read, matrices)
 
 
-def _kind(path: Path) -> str:
-    """Return the suffix, one of ENDINGS, without compression; empty for any other."""
+def kind_of(path: Path) -> str:
+    """Return a file's suffix, one of ENDINGS, without compression; empty for any other."""
     suffix = path.suffix.lower()
     if suffix in PACKED:
         suffix = path.with_suffix("").suffix.lower() or ".csv"
@@ -230,5 +225,5 @@ def _reading(path: Path, what: str) -> Iterator[None]:
                 "or write data.read.sep or data.read.quotechar if it is split wrongly."
             ) from error
         cause = str(error).strip().splitlines() or [type(error).__name__]
-        kind = _kind(path).lstrip(".").upper()
+        kind = kind_of(path).lstrip(".").upper()
         raise ConfigError(f"{what} cannot be read as {kind}: {cause[0]}") from error
