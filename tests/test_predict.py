@@ -184,6 +184,19 @@ def test_new_rows_are_not_told_to_be_trained_otherwise(
     assert "data." not in str(served.value)
 
 
+def test_column_without_a_name_of_its_own_is_found_by_its_position_once(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("x,x,y\n1,2,3\n4,5,6\n")
+    data = load_data({"file": "a.csv", "inputs": [1], "targets": ["y"]}, seed=0, base=tmp_path)
+    rows, _ = new_rows(data.preparation, open_source([tmp_path / "a.csv"], {}))
+    assert rows.tolist() == [[2], [5]]
+    (tmp_path / "b.csv").write_text("1,2\n7,8\n")
+    with pytest.raises(ConfigError, match="b.csv: input '1' .* is column 0, as is input '0'"):
+        new_rows(
+            Preparation((Column("0"), Column("1")), ()),
+            open_source([tmp_path / "b.csv"], {"header": 0}),
+        )
+
+
 def test_rows_of_any_run_are_printed_and_those_with_missing_values_left_out_and_named(
     home: Path, runs: list[StoredRun]
 ) -> None:

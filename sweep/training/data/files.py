@@ -10,6 +10,7 @@ import lzma
 import re
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -60,10 +61,15 @@ class Source:
         """Name of a column or matrix -> positions of its columns."""
         return {name: [at] for at, name in enumerate(self.names)} | {**self.matrices}
 
+    @cached_property
+    def doubled(self) -> set[str]:
+        """The names of several columns."""
+        return {name for name, count in Counter(self.names).items() if count > 1}
+
     def written(self, at: int) -> str:
         """Return how a user names the column at a position."""
         name = self.names[at]
-        if self.names.count(name) == 1 and not name.startswith(UNNAMED):
+        if name not in self.doubled and not name.startswith(UNNAMED):
             return quoted(name)
         return str(at - len(self.names) if str(at) in self.groups else at)  # a number may be a name
 
@@ -73,7 +79,7 @@ class Source:
         `what` is the beginning of ConfigError's messages.
         """
         name, file = str(column).strip(), self.paths[0].name
-        if self.names.count(name) > 1:
+        if name in self.doubled:
             same = [self.written(at) for at, one in enumerate(self.names) if one == name]
             raise ConfigError(
                 f"{what}: {file} has two columns named {name!r}; say which by its position, "
@@ -81,9 +87,9 @@ class Source:
             )
         if name in self.groups:
             return self.groups[name]
-        if isinstance(column, int):
-            if -len(self.names) <= column < len(self.names):
-                return [column % len(self.names)]
+        if re.fullmatch(r"-?\d+", name):
+            if -len(self.names) <= int(name) < len(self.names):
+                return [int(name) % len(self.names)]
             raise ConfigError(f"{what}: the columns are 0 to {len(self.names) - 1}.")
         near = get_close_matches(name, self.groups, n=1)
         if near:

@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 class Column:
     """The preparation of one column, in the order of the attributes; None: not applied."""
 
-    name: str  # the column's position if it has no name
+    name: str  # the column's position if it has no name of its own
     fill: float | None = None  # replaces missing values
     values: tuple[str, ...] | None = None  # of a category; each becomes a column of 0 and 1
     mean: float | None = None  # is subtracted
@@ -208,11 +208,14 @@ def new_rows(
     """
     columns = {}
     for column in preparation.inputs:
-        # the name of an unnamed column is its position
-        by_position = column.name.isdecimal() and column.name not in source.groups
-        name = int(column.name) if by_position else column.name
         file = "" if source.frame is not None else f"{source.key}={source.paths[0].name}: "
-        for at in source.positions(name, f"{file}input {column.name!r} of the run"):
+        what = f"{file}input {column.name!r} of the run"
+        for at in source.positions(column.name, what):
+            if at in columns:
+                raise ConfigError(
+                    f"{what} is column {at}, as is input {columns[at].name!r}: name the columns as "
+                    "the inputs of the run."
+                )
             columns[at] = column
     known = {at: column.values for at, column in columns.items() if column.values is not None}
     chosen = Columns(tuple(columns), (), frozenset(known), known=known, trained=True)

@@ -118,10 +118,13 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
                 "row names the columns."
             )
     levels = {at: list(found) for at, found in texts.items()}
+    names = [
+        source.written(at) if one in source.doubled else one for at, one in enumerate(source.names)
+    ]
     return Table(
         inputs,
         targets,
-        ([source.names[at] for at in columns.inputs], [source.names[at] for at in columns.targets]),
+        ([names[at] for at in columns.inputs], [names[at] for at in columns.targets]),
         {position: levels[at] for position, at in enumerate(columns.inputs) if at in levels},
         levels.get(columns.targets[0]) if columns.targets else None,
         np.array(levels[split[0]])[words[:, 0].astype(np.intp)] if split else None,
