@@ -108,7 +108,7 @@ class Source:
         """
         for path in self.paths:
             first = 1
-            what = "the frame" if self.frame is not None else named(self.key, path)
+            what = "the frame" if self.frame is not None else f"{self.key}={path}: it"
             with _reading(path, what):
                 if self.frame is not None:
                     frames = iter([self.frame])
@@ -124,11 +124,6 @@ class Source:
                     first += len(frame)
 
 
-def named(key: str, path: Path) -> str:
-    """Return the beginning of messages about a file."""
-    return f"{key}={path}: it"
-
-
 def paths_of(file: str, base: Path, key: str = "data.file") -> tuple[Path, ...]:
     """Return the files of a path or pattern relative to `base`, sorted."""
     valid_text(file)  # one that glob() found; it is stored with the run
@@ -136,12 +131,12 @@ def paths_of(file: str, base: Path, key: str = "data.file") -> tuple[Path, ...]:
     found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not found:
         raise ConfigError(
-            f"{named(key, path)} does not exist"
+            f"{key}={path}: it does not exist"
             + ("; no file matches this pattern." if glob.has_magic(file) else ".")
         )
     for one in found:
         if not one.is_file():
-            raise ConfigError(f"{named(key, one)} is no file.")
+            raise ConfigError(f"{key}={one}: it is no file.")
     return tuple(found)
 
 
@@ -156,7 +151,7 @@ def open_source(paths: Sequence[Path], read: Mapping[str, Any], key: str = "data
     options["header"] = read.get("header", "infer")
     sources = []
     for path in paths:
-        what = named(key, path)
+        what = f"{key}={path}: it"
         with _reading(path, what):
             sources.append(_source(path, what, options))
         if sources[-1].names != sources[0].names:
