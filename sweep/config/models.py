@@ -33,7 +33,9 @@ Activation = Literal["sigmoid", "tanh", "relu", "identity", "softmax"]
 Flag = Annotated[bool, Field(description="write true or false")]
 MaybeFlag = Annotated[bool | None, Field(description="write true or false")]
 Texts = Annotated[list[str] | None, Field(description="give a list of texts")]
-Character = Annotated[str | None, Field(min_length=1, description="give one character")]
+Character = Annotated[
+    str | None, Field(min_length=1, max_length=1, description="give one character")
+]
 
 
 class Group(BaseModel):

@@ -35,6 +35,8 @@ FILES: list[tuple[str, str | bytes, dict[str, Any], str, dict[str, Any], tuple[i
     ("header.csv", XOR.replace("x1,x2", "x1 , x2"), ALL, "", {}, (4, 2, 1)),
     ("cells.csv", XOR.replace("0,1", "0, 1"), ALL, "", {}, (4, 2, 1)),
     ("tabs.tsv", XOR.replace(",", "\t"), ALL, "", {}, (4, 2, 1)),
+    ("signs.csv", XOR.replace(",", "§").replace("x1", "»x1»"), ALL, "",
+     {"read": {"sep": "§", "quotechar": "»"}}, (4, 2, 1)),
     ("packed.csv.gz", gzip.compress(XOR.encode()), ALL, "", {}, (4, 2, 1)),
     ("tabs.txt", XOR.replace(",", "\t"), ALL,
      r"""one column named 'x1\\tx2\\ty'.*write 'data.read.sep="\\t"'""", {"read": {"sep": r"\t"}},
@@ -250,7 +252,8 @@ def test_home_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
         ({"skiprows": "two"}, "data.read.skiprows=two"),
         ({"encoding": "latin-99"}, "latin-99"),
         ({"names": ["a", "b"]}, "2 names, but a.csv has 3 columns"),
-        ({"sep": ";", "decimal": ",,"}, "a.csv"),
+        ({"decimal": ",,"}, "data.read.decimal=,,: give the decimal point, one"),
+        ({"sep": "(("}, "a.csv: it cannot be read as CSV"),
         ({"index_col": "id"}, "data.read.index_col=id"),
     ],
 )
@@ -387,6 +390,23 @@ def test_row_labels_of_a_parquet_file_are_no_inputs(tmp_path: Path) -> None:
         frame.rename_axis(name).to_parquet(tmp_path / "a.parquet")
         assert load(tmp_path, file="a.parquet", **ALL).inputs.tolist() == [[1], [2]]
     assert load(tmp_path, file="a.parquet", inputs=["id"], targets="y").inputs[0, 0] == 7
+
+
+def test_file_that_cannot_be_opened_is_refused(tmp_path: Path) -> None:
+    for name in ("~no-such-user/a.csv", "a" * 300 + ".csv"):
+        with pytest.raises(ConfigError, match=f"data.file=.*{name}: it does not exist"):
+            load(tmp_path, file=name, **ALL)
+    with zipfile.ZipFile(tmp_path / "a.csv.zip", "w") as packed:
+        packed.writestr("a.csv", XOR)
+    content = bytearray((tmp_path / "a.csv.zip").read_bytes())
+    for header, flags in (b"PK\x03\x04", 6), (b"PK\x01\x02", 8):
+        content[content.index(header) + flags] |= 1  # protected by a password
+    (tmp_path / "a.csv.zip").write_bytes(content)
+    with pytest.raises(ConfigError, match="a.csv.zip: it cannot be read as CSV: .*encrypted"):
+        load(tmp_path, file="a.csv.zip", **ALL)
+    np.savez(tmp_path / "a.npz", x=np.zeros(2, "V8"), y=np.ones(2))
+    with pytest.raises(ConfigError, match="'x' as .*, which is never loaded: save it as numbers"):
+        load(tmp_path, file="a.npz", inputs=["x"], targets=["y"])
 
 
 @pytest.mark.parametrize("cells", [["2020-01-01", "2021-01-01"], [1 + 2j, 3]])

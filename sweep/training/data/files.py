@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import glob
 import lzma
+import os
 import re
 import zipfile
 import zlib
@@ -33,7 +34,7 @@ ENDINGS = (*TEXT, ".parquet", ".npz")
 """Supported suffixes; those of TEXT may be followed by one of PACKED."""
 
 UNREADABLE = (
-    *(ValueError, OSError, EOFError, LookupError),
+    *(ValueError, OSError, EOFError, LookupError, RuntimeError, re.error),
     *(zlib.error, lzma.LZMAError, zipfile.BadZipFile),
 )
 
@@ -127,8 +128,10 @@ class Source:
 def paths_of(file: str, base: Path, key: str = "data.file") -> tuple[Path, ...]:
     """Return the files of a path or pattern relative to `base`, sorted."""
     valid_text(file)  # one that glob() found; it is stored with the run
-    path = base / Path(file).expanduser()
-    found = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
+    path = base / os.path.expanduser(file)
+    found = (
+        [path] if os.path.exists(path) else sorted(map(Path, glob.glob(str(path), recursive=True)))
+    )
     if not found:
         raise ConfigError(
             f"{key}={path}: it does not exist"

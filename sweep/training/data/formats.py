@@ -139,8 +139,8 @@ def _split(path: Path, read: Mapping[str, Any]) -> dict[str, Any]:
     sep = options.setdefault("sep", "\t" if ".tsv" in path.name.lower() else ",")
     if sep == r"\t":
         options["sep"] = "\t"
-    elif len(sep) > 1 and sep != r"\s+":
-        options["engine"] = "python"  # a regular expression
+    elif (len(sep) > 1 and sep != r"\s+") or not f"{sep}{read.get('quotechar', '')}".isascii():
+        options["engine"] = "python"  # for a regular expression, or a character outside ASCII
     return options
 
 
@@ -163,10 +163,9 @@ def npz_widths(path: Path, what: str) -> dict[str, int]:
             name = member.removesuffix(".npy")
             with archive.open(member) as stream:
                 shape, _, dtype = _npy_header(stream)
-            if dtype.hasobject:
+            if dtype.hasobject or dtype.kind == "V":
                 raise ConfigError(
-                    f"{what} holds {name!r} as pickled objects, which are never loaded: "
-                    "save it as numbers."
+                    f"{what} holds {name!r} as {dtype}, which is never loaded: save it as numbers."
                 )
             if len(shape) not in (1, 2):
                 raise ConfigError(
