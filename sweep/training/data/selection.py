@@ -145,9 +145,8 @@ def column_rows(values: npt.NDArray[np.str_], column: str) -> tuple[Rows, Rows]:
     words = np.char.lower(values)
     strange = ~np.isin(words, (*TRAINED, *KEPT_BACK, *TESTED))
     if strange.any():
-        row = int(strange.argmax())
         raise ConfigError(
-            f"data.validation={column}: row {row + 1} is {str(values[row])!r}; write train, "
+            f"data.validation={column}: a row has {str(values[strange][0])!r}; write train, "
             "validation or test, or 0 and 1, in this column."
         )
     kept, others = np.isin(words, TRAINED), np.isin(words, KEPT_BACK)
