@@ -70,7 +70,7 @@ def run_spec(
     if run is not None and network is not None and trainer is not None:
         rule = checked(lambda: _rule(run.rule, names["network"], network, trainer))
     if network is not None and data is not None and trainer is not None and trainer.built_in:
-        checked(lambda: check_fit(network, data.inputs, data.targets))
+        checked(lambda: check_fit(network, data))
     stop = checked(lambda: _stop(config.get("stop"), data, trainer))
     plain = {key: value for key, value in config.items() if key not in (*CONTROL_KEYS, "stop")}
     if stop:

@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from sweep.training.kernels.spec import LANES, kernel_spec
-from sweep.training.network import Network, check_fit, check_rule
+from sweep.training.network import Network, check_rule
 from sweep.training.protocol import Batch, StepValues
 
 if TYPE_CHECKING:
@@ -170,9 +170,9 @@ class Backprop(Batch):
         shuffle: bool = True,
     ) -> None:
         check_rule(networks[0], rule)
-        training, validation = _samples(networks[0], data.inputs, data.targets), None
+        training, validation = (data.inputs, data.targets), None
         if data.validation_inputs is not None and data.validation_targets is not None:
-            validation = _samples(networks[0], data.validation_inputs, data.validation_targets)
+            validation = data.validation_inputs, data.validation_targets
         self._validated = validation is not None
         self._batches = MiniBatches(len(data.inputs), batch_size, seed=seed, shuffle=shuffle)
         batched = not self._batches.full
@@ -289,9 +289,3 @@ class Backprop(Batch):
             item.stalled_at = self._step
         item.flat = state[group, :, lane].copy()
         item.values = values[:, group, lane, -1].copy()
-
-
-def _samples(network: Network, inputs: Array, targets: Array) -> tuple[Array, Array]:
-    check_fit(network, inputs, targets)
-    first, second = (np.ascontiguousarray(a, dtype=np.float64) for a in (inputs, targets))
-    return first, second

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sweep.errors import ConfigError, MisfitError
+from sweep.training.data import Data
 from sweep.training.network import RULES, Network, check_fit, check_rule, step
 from tests import notebook
 from tests.configuration import spec
@@ -260,5 +261,7 @@ def test_targets_that_are_no_shares_are_refused(row: list[float]) -> None:
     net = Network.build(
         layers=[1, 2], activation="softmax", loss="cross_entropy", init={"scheme": "he"}
     )
-    with pytest.raises(ConfigError, match="row 2"):
-        check_fit(net, np.zeros((2, 1)), np.array([[0.0, 1.0], row]))
+    x, good, bad = np.zeros((2, 1)), np.eye(2), np.array([[0.0, 1.0], row])
+    for what, data in ("targets", Data(x, bad)), ("validation", Data(x, good, x, bad)):
+        with pytest.raises(MisfitError, match=f"data.{what} has a row with .*{row[1]}"):
+            check_fit(net, data)

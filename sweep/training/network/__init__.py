@@ -7,13 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from sweep.errors import ConfigError, MisfitError
 from sweep.training.network import initial
+
+if TYPE_CHECKING:
+    from sweep.training.data import Data
 
 __all__ = ["NAMED_SCALARS", "RULES", "Network", "check_fit", "check_rule", "step"]
 
@@ -223,11 +226,11 @@ def check_rule(network: Network, rule: str) -> None:
         )
 
 
-def check_fit(network: Network, inputs: Array, targets: Array) -> None:
+def check_fit(network: Network, data: Data) -> None:
     """Raise MisfitError if the samples' sizes, or their class shares for softmax, do not fit."""
     for what, array, size in (
-        ("inputs", inputs, network.layers[0]),
-        ("targets", targets, network.layers[-1]),
+        ("inputs", data.inputs, network.layers[0]),
+        ("targets", data.targets, network.layers[-1]),
     ):
         if array.shape[1] != size:
             raise MisfitError(
@@ -236,11 +239,12 @@ def check_fit(network: Network, inputs: Array, targets: Array) -> None:
                 f"{','.join(map(str, network.layers[1:-1] + ('auto',)))}] "
                 "network.init.scheme=xavier takes what the data has."
             )
-    if network.loss == "cross_entropy":
+    for what, targets in (("targets", data.targets), ("validation", data.validation_targets)):
+        if targets is None or network.loss != "cross_entropy":
+            continue
         right = (targets >= 0).all(axis=1) & (abs(targets.sum(axis=1) - 1.0) <= 1e-9)
         if not right.all():
-            row = int(np.argmin(right))
             raise MisfitError(
-                f"data.targets row {row + 1} is {targets[row].tolist()}: cross_entropy needs "
-                "shares of the classes that sum to 1."
+                f"data.{what} has a row with the targets {targets[~right][0].tolist()}: "
+                "cross_entropy needs shares of the classes that sum to 1."
             )
