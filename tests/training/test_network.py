@@ -222,6 +222,9 @@ def test_drawn_weights_can_stand_beside_given_biases() -> None:
         ({"init": {"scheme": "normal", "sdt": 1}}, "network.init.sdt: there is no such key"),
         ({"init": {"scheme": "normal", "std": 0}}, "network.init.std=0: give a finite number abo"),
         ({"init": {"scheme": "uniform", "low": 1, "high": 1}}, "below network.init.high=1.0"),
+        ({"init": {"scheme": "uniform", "low": -1e308, "high": 1e308}}, "by less than 1.8e308"),
+        ({"layers": [4, 10**18, 2], "init": {"scheme": "he"}}, "do not fit into memory"),
+        ({"layers": [4, 10**11, 2], "init": {"scheme": "xavier"}}, "do not fit into memory"),
     ],
 )
 def test_network_is_refused_in_one_sentence(changes: dict[str, Any], words: str) -> None:

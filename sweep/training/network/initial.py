@@ -98,13 +98,16 @@ def drawn_weights(
             has = f"scheme={scheme} takes only {', '.join(options)}; leave it out by {key}=null"
             raise ConfigError(invalid_value(key, value, has))
     options |= {name: float(init[name]) for name in options if name in init}
-    if scheme == "uniform" and not options["low"] < options["high"]:
-        advice = f"it must be below network.init.high={options['high']}"
+    if scheme == "uniform" and not 0 < options["high"] - options["low"] < float("inf"):
+        advice = f"it must be below network.init.high={options['high']}, by less than 1.8e308"
         raise ConfigError(invalid_value("network.init.low", options["low"], advice))
     rng = np.random.default_rng(seed)
-    weights = [
-        _draw(rng, shape, scheme, options) for shape in zip(layers[:-1], layers[1:], strict=True)
-    ]
+    shapes = zip(layers[:-1], layers[1:], strict=True)
+    try:
+        weights = [_draw(rng, shape, scheme, options) for shape in shapes]
+    except (MemoryError, OverflowError, ValueError) as error:
+        advice = "its weights do not fit into memory; use smaller layers"
+        raise ConfigError(invalid_value("network.layers", list(layers), advice)) from error
     return weights, [np.full(1 if shared else size, options["bias"]) for size in layers[1:]]
 
 
