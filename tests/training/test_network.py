@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -157,6 +158,16 @@ def test_error_is_averaged_over_samples() -> None:
     net = Network.build(activation="identity", **LINEAR)
     inputs, targets = np.array([[1.0, 2.0], [0.0, 0.0]]), np.array([[0.0], [1.0]])
     assert net.error(inputs, targets) == (9.0 / 2 + 1.0 / 2) / 2
+
+
+def test_accuracy_of_many_samples_takes_little_memory() -> None:
+    net = Network.build(layers=[1, 100, 2], init={"scheme": "xavier"})
+    inputs = np.random.default_rng(0).normal(size=(50_001, 1))
+    expected = np.mean(net.forward(inputs)[-1].argmax(axis=1) == 1)
+    tracemalloc.start()
+    assert net.accuracy(inputs, np.tile([0.0, 1.0], (len(inputs), 1))) == expected
+    assert tracemalloc.get_traced_memory()[1] < 100 * inputs.nbytes
+    tracemalloc.stop()
 
 
 @pytest.mark.parametrize("scheme", ["uniform", "normal", "xavier", "glorot", "he"])

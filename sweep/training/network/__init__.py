@@ -23,6 +23,9 @@ __all__ = ["NAMED_SCALARS", "RULES", "Network", "check_fit", "check_rule", "step
 RULES = ("notebook", "gradient", "fixed_bias")
 """How biases move; see step."""
 
+BLOCK = 10_000
+"""Rows of a forward pass whose hidden outputs need not all be in memory."""
+
 NAMED_SCALARS = 64
 """Networks up to this size have scalar weights by name, larger ones arrays (see named)."""
 
@@ -178,10 +181,15 @@ class Network:
 
         A single output is class 1 if it is at least 0.5, else class 0.
         """
-        chosen, right = self.forward(inputs)[-1], targets
-        if targets.shape[1] == 1:
-            return float(np.mean((chosen >= 0.5) == (right >= 0.5)))
-        return float(np.mean(chosen.argmax(axis=1) == right.argmax(axis=1)))
+        right = 0
+        for first in range(0, len(inputs), BLOCK):
+            rows = slice(first, first + BLOCK)
+            chosen, wanted = (
+                array >= 0.5 if array.shape[1] == 1 else array.argmax(axis=1)
+                for array in (self.forward(inputs[rows])[-1], targets[rows])
+            )
+            right += np.count_nonzero(chosen == wanted)
+        return right / len(inputs)
 
     def gradient(self, inputs: Array, targets: Array) -> Array:
         """Return dE/d(scalar) for every scalar in the order of `names`, shape (size,).
