@@ -36,11 +36,9 @@ class Model:
     @property
     def columns(self) -> list[str]:
         """The names of the output columns; for classes the first one is the predicted class."""
-        labels = self.labels
-        if labels is None:
-            return [column.name for column in self.preparation.targets]
-        name = self.preparation.targets[0].name
-        return [name, *(f"{name}={label}" for label in labels[-self.network.layers[-1] :])]
+        first, *others = (column.name for column in self.preparation.targets)
+        shares = (self.labels or ())[-self.network.layers[-1] :]
+        return [first, *others, *(f"{first}={label}" for label in shares)]
 
     def predict(self, source: Source, *, drop: bool = False) -> tuple[pd.DataFrame, Sequence[int]]:
         """Return the predictions, a row for each row of `source`, with the `columns`.
@@ -57,8 +55,7 @@ class Model:
         hold_blas()
         outputs = self.preparation.outputs(self.network.forward(inputs)[-1])
         frame = pd.DataFrame(outputs, columns=self.columns[-outputs.shape[1] :])
-        labels = self.labels
-        if labels is not None:
+        if (labels := self.labels) is not None:
             one = len(labels) > outputs.shape[1]
             positions = outputs[:, 0] >= 0.5 if one else outputs.argmax(axis=1)
             frame.insert(0, self.columns[0], [labels[int(at)] for at in positions])
@@ -75,9 +72,8 @@ def model_of(
     """Return the model in a run's files; `what` is the run's name in messages.
 
     `weights` are as stored: the ``best`` ones are used if early stopping kept them, else the
-    ``final`` ones. `document` is the preparation of a data file; that of inline rows is made again.
-    Raises ConfigError if there is no trained network of the built-in trainer, or the files are
-    damaged.
+    ``final`` ones. `document` is the preparation of a file; that of inline rows is made again.
+    Raises ConfigError if the built-in trainer made no network, or the files are damaged.
     """
     from sweep.config import models
     from sweep.config.spec import BUILT_IN
@@ -106,8 +102,7 @@ def model_of(
         else:
             preparation = Preparation.from_document(document)
         given = validated(models.Network, config["network"], "network")
-        arguments = given.arguments(*preparation.widths)
-        network = Network.build(**arguments, seed=seed)
+        network = Network.build(**given.arguments(*preparation.widths), seed=seed)
         stored = [np.ravel(np.asarray(final[name], dtype=np.float64)) for name in network.named()]
         network = network.replace(np.concatenate(stored))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:

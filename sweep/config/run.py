@@ -92,6 +92,7 @@ def run_spec(
     if misfits:
         raise MisfitError(*misfits)
     assert network is not None and trainer is not None
+    prepared = any(plain["data"].get(key) for key in ("file", "standardize", "one_hot"))
     return RunSpec(
         lr=run.lr,
         iters=run.iters,
@@ -104,7 +105,7 @@ def run_spec(
         config={**plain, "lr": run.lr, "iters": run.iters, "seed": run.seed},
         base=base,
         named=_named(keys, plain, choices),
-        preparation=data.preparation.document() if data.prepared else None,
+        preparation=data.preparation.document() if prepared else None,
         data_summary=data.summary,
         stop=stop or {},
     )

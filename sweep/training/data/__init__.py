@@ -55,13 +55,6 @@ class Data:
         for array in self._arrays():
             array.setflags(write=False)
 
-    @property
-    def prepared(self) -> bool:
-        """Whether new rows need the preparation; False for inline rows used unchanged."""
-        columns = (*self.preparation.inputs, *self.preparation.targets)
-        scaled = any(column.mean is not None for column in columns)
-        return bool(self.summary) or scaled or self.preparation.classes is not None
-
     @cached_property
     def digest(self) -> str:
         """Return the SHA-256 of the shapes and bytes of all arrays, as hexadecimal digits."""
@@ -177,9 +170,8 @@ def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _ver
 
 def _prepared(rows: Table, others: Table, config: Mapping[str, Any], summary: str = "") -> Data:
     preparation = fit(rows, others, config)
-    inputs, targets = preparation.apply(rows)
     back = preparation.apply(others) if len(others) else (None, None)
-    return Data(inputs, targets, back[0], back[1], preparation, summary)
+    return Data(*preparation.apply(rows), *back, preparation, summary)
 
 
 def _summary(missing: str | None, rows: Table, others: Table, found: int, left_out: int) -> str:
@@ -194,9 +186,7 @@ def _summary(missing: str | None, rows: Table, others: Table, found: int, left_o
         parts.append(f"{left_out} of the test part left out")
     text = ", ".join(parts)
     if missing in ("mean", "median"):
-        gaps = np.zeros(rows.inputs.shape[1], dtype=np.intp)
-        for one in (rows, others):
-            gaps += np.isnan(one.inputs).sum(axis=0)
+        gaps = np.isnan(rows.inputs).sum(axis=0) + np.isnan(others.inputs).sum(axis=0)
         categories = int(sum(gaps[position] for position in rows.levels))
         numbers = int(gaps.sum()) - categories
         text += f"; {numbers} missing number{'s' * (numbers != 1)} filled in with the column's "

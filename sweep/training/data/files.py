@@ -129,9 +129,8 @@ def paths_of(file: str, base: Path, key: str = "data.file") -> tuple[Path, ...]:
     """Return the files of a path or pattern relative to `base`, sorted."""
     valid_text(file)  # one that glob() found; it is stored with the run
     path = base / os.path.expanduser(file)
-    found = (
-        [path] if os.path.exists(path) else sorted(map(Path, glob.glob(str(path), recursive=True)))
-    )
+    there = os.path.exists(path)  # unlike Path.exists, false for a name that is too long
+    found = [path] if there else sorted(map(Path, glob.glob(str(path), recursive=True)))
     if not found:
         raise ConfigError(
             f"{key}={path}: it does not exist"

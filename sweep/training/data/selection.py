@@ -41,8 +41,8 @@ def choose(source: Source, config: Mapping[str, Any]) -> Columns:
     targets = _positions(source, config["targets"], "data.targets")
     if config["one_hot"] and len(targets) != 1:
         raise ConfigError(f"data.targets={config['targets']}: one_hot needs exactly one column.")
-    drop = config["drop"]
-    dropped = [] if drop in (None, []) else _positions(source, drop, "data.drop")
+    given = config["drop"] not in (None, [])
+    dropped = _positions(source, config["drop"], "data.drop") if given else []
     validation = config["validation"]
     split = source.groups.get(validation.strip(), ()) if isinstance(validation, str) else ()
     if config["inputs"] == "all" and "all" not in source.groups:
