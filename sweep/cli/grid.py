@@ -33,6 +33,9 @@ if TYPE_CHECKING:
 
 MANY_CELLS = 100  # more take seconds; a status line is printed
 
+SCALARS = ("lr", "iters", "rule", "seed")
+"""Keys whose values do not set how many folds there are."""
+
 PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
 """The groups' options that the default grid is meant for."""
 
@@ -76,9 +79,9 @@ class Planner:
             configured = parse(self.composer.loader, lines)
         keys = {override.key_or_group for override in configured}
         overrides = self.sound([*configured, *self.command])
-        with collect_errors(problems):
-            overrides += self._fold_axis(overrides)
         grid, axes = self.lines(overrides, keys)
+        with collect_errors(problems):
+            grid, axes = self._with_folds(grid, axes)
         cells: list[Cell] = []
         left_out: dict[str, int] = {}
         with collect_errors(problems):
@@ -242,16 +245,21 @@ class Planner:
                 self.unknown.add(key)
                 self.problems.append(one_sentence(error))
 
-    def _fold_axis(self, overrides: Sequence[Override]) -> list[Override]:
-        """Return an axis over all folds of ``data.folds``, unless ``data.fold`` is overridden."""
-        if any(override.key_or_group == "data.fold" for override in overrides):
-            return []
-        first = [grid_of([override], Path.cwd(), 1)[0][0] for override in overrides]
-        data = self.composer.compose([*first, self.parent], 0).values.get("data")
-        folds = data.get("folds") if isinstance(data, Mapping) else None
-        if not isinstance(folds, int) or folds < 2:
-            return []
-        return parse(None, [f"data.fold={','.join(map(str, range(folds)))}"])
+    def _with_folds(
+        self, grid: Iterable[list[str]], axes: tuple[str, ...]
+    ) -> tuple[list[list[str]], tuple[str, ...]]:
+        """Return the grid with all folds of each point that has ``data.folds`` but no fold."""
+        counts: dict[tuple[str, ...], int] = {}
+        lines = []
+        for point in grid:
+            kind = tuple(text for text in point if key_of(text) not in SCALARS)
+            if kind not in counts:
+                data = self.composer.compose([*point, self.parent], 0).values.get("data")
+                mapping = data if isinstance(data, Mapping) else {}
+                folds = mapping.get("folds") if mapping.get("fold") is None else None
+                counts[kind] = folds if isinstance(folds, int) else 0
+            lines += [[*point, f"data.fold={fold}"] for fold in range(counts[kind])] or [point]
+        return lines, tuple(dict.fromkeys([*axes, *["data.fold"] * any(counts.values())]))
 
 
 def _leaves_problem(overrides: Iterable[Override]) -> bool:

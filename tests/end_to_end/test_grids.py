@@ -44,6 +44,7 @@ def test_every_form_of_the_page_trains_the_runs_that_it_says(folder: Path) -> No
     assert PAGE.count("python -m sweep -m") == len(commands) - 2
 
 
+FOLDED = "network=auto data.inputs=[[1],[2],[3]] data.targets=[[0],[1],[0]]"
 NETWORK = "network.layers=[4,3,2],[4,2] network.init.scheme=he"
 
 ASKED = {
@@ -86,6 +87,12 @@ ASKED = {
         f"lr={lr},iters=1,rule={rule},network=notebook"
         for lr in ("0.1", "3.0")
         for rule in ("notebook", "gradient")
+    ],
+    f"{FOLDED} data.folds=2,3 iters=1": [
+        f"iters=1,data.folds={folds},data.fold={fold}" for folds in (2, 3) for fold in range(folds)
+    ],
+    f"{FOLDED} data.folds=3 hydra.sweeper.points='[{{data.fold: 1, lr: 1}}]'": [
+        "data.fold=1,lr=1.0"
     ],
 }
 """Axes as they are typed in a shell, and the points that they make."""
