@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -167,6 +168,8 @@ def read(words: Sequence[str], known: Collection[str]) -> None:
             found = [str(error)]
         except OverrideParseException as error:
             found = [one_sentence(error)]
+        except ValueError:  # of int()
+            found = [f"{text[:40]}...: a number has at most {sys.get_int_max_str_digits()} digits."]
         if more:
             whole = " ".join([text, *more])
             advice = "write values without blanks between them"
@@ -198,7 +201,9 @@ def _overrides(words: Sequence[str], known: Collection[str]) -> list[list[str]]:
         if not re.match("--?[A-Za-z_]", word):
             if last in ("--info", "-i") and word in INFO:
                 _command.flags.append(word)
-            elif last.endswith(",") and "=" not in word and overrides and overrides[-1][-1] is last:
+            elif ((last.endswith(",") and "=" not in word) or "=" in (word, last)) and (
+                overrides and overrides[-1][-1] is last
+            ):
                 overrides[-1].append(word.lstrip())
                 word = overrides[-1][-1]
             else:

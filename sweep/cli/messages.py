@@ -24,7 +24,7 @@ HYDRA_ERRORS = (HydraException, OmegaConfBaseException)
 
 TOOLS = ("export", "list", "predict", "report", "ui", "verify")
 
-OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra")
+OWN_KEYS = (*RUN_KEYS, *CONTROL_KEYS, "experiment", "hydra", "stop")
 
 
 def raised_by_hydra(error: BaseException) -> bool:
@@ -102,6 +102,8 @@ def _unreadable(error: OverrideParseException) -> str:
         tool = f"did you mean `python -m sweep.{override}`?"
         advice = tool if override in TOOLS else "write KEY=VALUE, without blanks."
         return f"{override}: this sets no value; {advice}"
+    if "empty choice" in str(error):
+        return f"{override}: this axis has no values; write at least one."
     if isinstance(error.__cause__, ConfigError):
         return f"{override}: {error.__cause__}"
     if found := re.search(r"Unknown function '(\w+)'\s+Available: (\S+)", str(error)):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 from omegaconf import OmegaConf
 from yaml import MarkedYAMLError
+from yaml.reader import ReaderError
 
 from sweep.checks import did_you_mean, written
 from sweep.cli.axes import override_problems, parse, quoted
@@ -46,7 +47,7 @@ def points_of(
     """
     problems: list[str] = []
     points: list[list[Override]] = []
-    parsed: dict[str, tuple[Override, list[str]]] = {}
+    parsed: dict[str, tuple[list[Override], list[str]]] = {}
     with collect_errors(problems):
         for where, entry in _entries(given, base) if given is not None else ():
             point = []
@@ -54,14 +55,16 @@ def points_of(
                 if not isinstance(key, str) or not run_keys([key]):
                     problems.append(f"{where}: {key} does not describe a run; leave it out.")
                     continue
-                if re.split(r"[./@]", key.lstrip("+"))[0] not in known and key[0] != "+":
+                if re.split(r"[./@]", key)[0] not in known and not key.startswith("+"):
                     problems.append(f"{where}: {no_such_top_key(key, known)}")
                     continue
                 line = f"{key}={_as_override_value(value)}"
                 if line not in parsed:
-                    override = parse(loader, [line])[0]
-                    parsed[line] = override, override_problems(override, base)
-                point.append(parsed[line][0])
+                    found, wrong = parsed[line] = [], []
+                    with collect_errors(wrong):
+                        found += parse(loader, [line])
+                        wrong += override_problems(found[0], base)
+                point += parsed[line][0]
                 problems += [f"{where}: {problem}" for problem in parsed[line][1]]
             points.append(point)
     if problems:
@@ -81,12 +84,17 @@ def _entries(given: Any, base: Path) -> Sequence[tuple[str, Mapping[Any, Any]]]:
                 raise ConfigError(f"{where}: {FORM}.")
             given = OmegaConf.to_container(OmegaConf.load(path), resolve=True)
         except OSError as error:
-            raise ConfigError(f"{where}: it cannot be read ({error.strerror}).") from error
+            why = f"it cannot be read ({error.strerror})" if error.strerror else FORM
+            raise ConfigError(f"{where}: {why}.") from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"{where}: it is not UTF-8; save it so.") from error
+        except csv.Error as error:
+            raise ConfigError(f"{where}: this is no CSV ({error}).") from error
         except MarkedYAMLError as error:
             at = f", line {error.problem_mark.line + 1}" if error.problem_mark else ""
             raise ConfigError(f"{where}{at}: this is no YAML ({error.problem}).") from error
+        except ReaderError as error:
+            raise ConfigError(f"{where}: this is no YAML ({error.reason}).") from error
     if not isinstance(given, list) or not given:
         raise ConfigError(f"{where}: {FORM}.")
     entries = [(f"{where}, entry {number}", entry) for number, entry in enumerate(given, start=1)]

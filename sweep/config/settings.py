@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator
 
 from sweep.checks import without_password
-from sweep.config.models import Flag, Group, Open, Positive, Whole
+from sweep.config.models import Finite, Flag, Group, Open, Positive, Whole
 from sweep.config.validation import validated
 
 NAME = r"^[A-Za-z0-9_][A-Za-z0-9_.\-]{0,99}$"
@@ -119,9 +119,11 @@ class Settings(Open):
     )
     note: str | None = Field(None, description="give a text")
     tags: (
-        dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | float | bool] | None
+        dict[Annotated[str, Field(pattern=TAG, max_length=100)], str | int | Finite | bool] | None
     ) = Field(
-        None, description="give a mapping, as {paper: figure3}, whose keys have no dot or blank"
+        None,
+        description="give a mapping, as {paper: figure3}; keys have no dot or blank, and numbers "
+        "are finite",
     )
     resume: str | None = Field(None, description="give `last`, or a sweep's id or name")
     reuse: Flag = False

@@ -65,7 +65,7 @@ def _message(
     """Return the message for the invalid field `name`; `kind` is the type of pydantic's error."""
     fields = model.model_fields
     value = values.get(name)
-    if kind == "extra_forbidden":
+    if kind == "extra_forbidden" or name not in fields:
         return no_such_key(key.rpartition(".")[0], name, _keys(model))
     advice = str(fields[name].description)
     number = _number(value) if isinstance(value, str) else None

@@ -240,6 +240,11 @@ def test_range_without_values_is_refused(line: str, told: str) -> None:
         ("twice.yaml", "- {lr: 0.1, lr: 0.2}\n", "line 1: this is no YAML (found duplicate"),
         ("number.yaml", "[{lr: 0.1}, 3]", "entry 2 is 3; give a list of mappings"),
         ("none.yaml", "[]", "give a list of mappings"),
+        ("scalar.yaml", "3", "scalar.yaml: give a list of mappings"),
+        ("control.yaml", "- {lr: \1}", "this is no YAML (special characters are not allowed)"),
+        ("nameless.yaml", "- {'': 1}", "entry 1: : there is no such key"),
+        ("valueless.yaml", "- {lr: []}", "entry 1: lr=choice(): this axis has no values"),
+        ("long.csv", f"lr\n{'1' * 140_000}\n", "this is no CSV (field larger than"),
         ("reuse.yaml", "[{lr: 1, reuse: true}]", "entry 1: reuse does not describe a run"),
         (
             "key.csv",

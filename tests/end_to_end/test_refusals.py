@@ -18,6 +18,8 @@ SINGLE = [
     ("network=null", "a group of the configuration was given null; name one of its options"),
     ("metric=nonsense", "metric=nonsense: the built-in trainer has no such metric; it has"),
     ("mode=max", "mode=max: name the metric too"),
+    ("++stop={1:2}", "stop.1: there is no such key; stop has error, patience."),
+    (f"iters={'9' * 5000}", "...: a number has at most 4300 digits."),
 ]
 
 
@@ -42,6 +44,8 @@ TOGETHER = [
     ],
     [
         ("seed=[", "seed=[: this is no value"),
+        *(("stop.error", "stop.error = 1: write values without blanks"), ("=", ""), ("1", "")),
+        ("iters=choice()", "iters=choice(): this axis has no values; write at least one."),
         ("lr", "lr: this sets no value; write KEY=VALUE, without blanks."),
         ("report", "did you mean `python -m sweep.report`?"),
         ("iters=logspce(-3,0,4)", "there is no function logspce; did you mean 'logspace'?"),
