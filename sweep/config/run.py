@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from sweep.checks import invalid_value
+from sweep.checks import invalid_value, written
 from sweep.config.spec import BUILT_IN, CONTROL_KEYS, RUN_KEYS, RunSpec, TrainerSpec
 from sweep.errors import ConfigError, MisfitError
 
@@ -37,7 +37,7 @@ def run_spec(
     `unjudged` are not validated. Raises ConfigError with one message for each invalid value, and if
     a group is unjudged; MisfitError if each option is valid, but their combination is not.
     """
-    from sweep.config.models import Data, Run
+    from sweep.config.models import Data, Init, Run
     from sweep.config.validation import validated
     from sweep.training.data import load_data
     from sweep.training.network import check_fit
@@ -76,7 +76,7 @@ def run_spec(
     if stop:
         plain["stop"] = stop
     if network is not None and isinstance(plain["network"].get("init"), Mapping):
-        init = {key: value for key, value in plain["network"]["init"].items() if value is not None}
+        init = Init.model_validate(plain["network"]["init"]).model_dump(exclude_none=True)
         plain["network"] = {**plain["network"], "init": init or None}
     if samples is not None:
         plain["data"] = samples
@@ -184,11 +184,14 @@ def _network(value: Any, seed: int, data: Data | None, keys: Collection[str]) ->
     from sweep.training.network import Network
 
     given = validated(Values, value, "network")
-    drawn = [key for key in keys if key.startswith("network.init")]
-    for key in ("network.weights", "network.biases"):
-        given_too = key in keys and value.get(key.partition(".")[2]) is not None
-        if given_too and drawn and value.get("init"):
-            raise ConfigError(f"{key} beside {drawn[0]}: drawn weights replace it; keep one.")
+    init = given.init.model_dump(exclude_none=True)
+    for key in keys if init and given.weights is not None else ():
+        given_too = key.startswith(("network.weights", "network.biases"))
+        if given_too and value.get(key.split(".")[1]) is not None:
+            raise ConfigError(
+                f"{key} beside network.init={written(init)}: drawn weights replace it; keep one, "
+                "with network.init=null the given weights."
+            )
     if data is None and AUTO in given.layers:
         return None  # the data has a message already
     widths = (0, 0) if data is None else (data.inputs.shape[1], data.targets.shape[1])

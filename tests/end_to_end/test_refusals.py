@@ -119,7 +119,7 @@ TOGETHER = [
         ("--experiment=smoke", "keys are written without dashes; write experiment=smoke."),
         ("--dry-run", "write dry_run=true"),
         ("--config-dr=my", "there is no such flag; did you mean --config-dir?"),
-        ("network.init.scheme=he", "network.biases beside network.init.scheme: drawn weights"),
+        ("network.init.scheme=he", "network.biases beside network.init={scheme:he}: drawn"),
         ("network.biases=[0.1,0.2]", ""),
         ("data.inputs=[größe,übung]", """'data.inputs=["größe","übung"]'"""),
     ],
@@ -168,6 +168,10 @@ TOGETHER = [
         ("name='a b'", "name=a b: give a name of letters"),
         ("tags={a.b: 1}", "give a mapping, as {paper: figure3}"),
         ("note=3", "note=3: give a text"),
+    ],
+    [
+        *(("-m", ""), ("tags={a: inf}", "numbers are finite"), ("network=exclusive_or", "")),
+        ("+network.weights=[1]", "network.weights beside network.init={scheme:normal,std:1.0}"),
     ],
     [
         *(("budget.runs=3", "a single run has no budget.runs"), ("name=one", "run has no name;")),
