@@ -25,6 +25,7 @@ from hydra.core.override_parser.types import (
     QuotedString,
     RangeSweep,
     Sweep,
+    Transformer,
 )
 from hydra.errors import HydraException
 
@@ -39,8 +40,8 @@ MOST_VALUES = 100_000  # of a range
 DIGITS = 4
 """Significant digits of a computed value; more if the step needs them."""
 
-PLAIN = re.compile(r"[\w.+-]+")
-"""Values that never need quotes."""
+PLAIN = re.compile(r"[\w.+-]+", re.ASCII)
+"""Values that never need quotes, unless they are text that reads as another kind of value."""
 
 ARGUMENTS = inspect.Signature(
     [inspect.Parameter("arguments", inspect.Parameter.VAR_POSITIONAL, annotation=Any)]
@@ -106,7 +107,7 @@ def grid_of(
     A later override of a key replaces an earlier one. File patterns are relative to `base`.
     `samples` points are drawn jointly from all intervals, with `seed`.
     """
-    last = {override.get_key_element(): override for override in overrides}
+    last = {override.get_key_element().lstrip("+"): override for override in overrides}
     drawn: dict[str, Any] = {key: one for key, one in last.items() if is_drawn(one)}
     blocks: list[list[tuple[str, ...]]] = []
     for key, override in last.items():
@@ -114,7 +115,10 @@ def grid_of(
             blocks.append([(line,) for line in _lines(override, base)])
         elif key == next(iter(drawn)):
             columns = [
-                [f"{name}={value!r}" for value in _draws(name, one.value(), samples, seed)]
+                [
+                    f"{one.get_key_element()}={value!r}"
+                    for value in _draws(name, one.value(), samples, seed)
+                ]
                 for name, one in drawn.items()
             ]
             blocks.append(list(zip(*columns, strict=True)))
@@ -126,12 +130,13 @@ def is_drawn(override: Override) -> bool:
     return override.is_sweep_override() and isinstance(override.value(), IntervalSweep)
 
 
-def quoted(text: str) -> str:
-    """Return a value, in quotes if Hydra would not parse it as one value without them."""
-    if PLAIN.fullmatch(text):
+def quoted(text: str, kind: type = object) -> str:
+    """Return a value, in quotes if Hydra would not parse it as one of `kind` without them."""
+    if PLAIN.fullmatch(text) and kind is object:
         return text
     try:
-        if not OverridesParser.create().parse_override(f"key={text}").is_sweep_override():
+        override = OverridesParser.create().parse_override(f"key={text}")
+        if not override.is_sweep_override() and isinstance(override.value(), kind):
             return text
     except HydraException:
         pass
@@ -145,7 +150,11 @@ def _lines(override: Override, base: Path) -> Iterator[str]:
     if isinstance(value, Glob) and key_of(key) == "data.file":
         texts = (QuotedString(name, Quote.double).with_quotes() for name in _files(value, base))
     elif override.is_sweep_override():
-        texts = map(quoted, override.sweep_string_iterator())
+        # functions such as choice() and str() return text without the quotes that it had
+        texts = (
+            quoted(Transformer.str(one), str if type(one) is str else object)
+            for one in override.sweep_iterator()
+        )
     else:
         texts = [override.get_value_element_as_str()]
     return (f"{key}={text}" for text in texts)

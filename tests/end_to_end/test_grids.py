@@ -204,6 +204,9 @@ def test_what_is_no_grid_is_refused(arguments: list[str], told: list[str], tmp_p
         ("lr=range(0.1,0.5,0.1)", "0.1 0.2 0.3 0.4"),
         ("iters=range(1,4)", "1 2 3"),
         ("iters=int(range(0.5,4))", "0 1 2 3"),
+        ("data.drop=choice('1','true',a,1)", "'1' 'true' a 1"),
+        ("data.drop=str(range(1,3))", "'1' '2'"),
+        ("data.file='é',b", "'é' b"),
     ],
 )
 def test_range_is_its_values(line: str, values: str) -> None:
