@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 
 from sweep import console
+from sweep.checks import written
 from sweep.cli.arguments import command_line, named_key, wrong_groups, wrong_overrides
-from sweep.cli.axes import grid_of, is_drawn, override_problems, parse
+from sweep.cli.axes import grid_of, is_drawn, override_problems, parse, quoted
 from sweep.cli.compose import Composed, Composer
 from sweep.cli.messages import (
     HYDRA_ERRORS,
@@ -65,11 +66,12 @@ class Planner:
         with collect_errors(problems):
             _check_folder(Path(str(self.composer.master.hydra.sweep.dir)))
         named = {one.key_or_group.removeprefix(PARAMS) for one in self.command}
-        by_default = self.composer.master.hydra.runtime.choices.get("experiment") == "none"
+        choices = self.composer.master.hydra.runtime.choices
+        by_default = choices.get("experiment") == "none"
         # The default grid is for the notebook's problem only; listed points replace it.
-        ours = _leaves_problem(self.command)
+        ours = _is_default_problem(choices, self.command)
         lines = [
-            f"{key}={value}"
+            f"{key}={value if isinstance(value, str) else written(value, quoted)}"
             for key, value in (self.sweeper.params or {}).items()
             if value is not None
             and (not by_default or (self.sweeper.points is None and (ours or key in named)))
@@ -262,8 +264,10 @@ class Planner:
         return lines, tuple(dict.fromkeys([*axes, *["data.fold"] * any(counts.values())]))
 
 
-def _leaves_problem(overrides: Iterable[Override]) -> bool:
-    """Whether the overrides do not change PROBLEM."""
+def _is_default_problem(choices: Mapping[str, Any], overrides: Iterable[Override]) -> bool:
+    """Whether the options are those of PROBLEM, and no override changes them or their values."""
+    if any(choices.get(group) != option for group, option in PROBLEM.items()):
+        return False
     for override in overrides:
         group, *below = override.key_or_group.split(".")
         if group not in PROBLEM or override.package is not None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from sweep.checks import did_you_mean, invalid_value, no_such_key
+from sweep.checks import did_you_mean, invalid_value, no_such_key, written
 from sweep.config.spec import RUN_KEYS
 from sweep.errors import ConfigError
 
@@ -78,7 +78,7 @@ def _message(
     items = value if isinstance(value, list) else [value]
     wrong = [one for one in items if not _accepts(model, {name: one}, name)]
     if items and not wrong and key.partition(".")[0] in RUN_KEYS:
-        listed = ",".join(map(str, items))
+        listed = ",".join(map(written, items))
         return invalid_value(key, value, f"{advice}; several values are an axis: -m {key}={listed}")
     if isinstance(value, int | float) and abs(value) > 1.7e308:
         advice += "; double precision ends at 1.8e308"

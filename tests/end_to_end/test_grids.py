@@ -104,6 +104,25 @@ def test_grid_has_the_points_that_were_asked_for(axes: str, folder: Path) -> Non
     assert plan_of(["-m", *shlex.split(axes)], folder) == ASKED[axes]
 
 
+def test_grid_is_that_of_the_files_it_is_made_of(folder: Path) -> None:
+    """A file may choose another problem, have nested axes and names that are not ASCII."""
+    for name, text in {
+        "mine": "defaults: [config, override network: exclusive_or, override data: exclusive_or]",
+        "network/réseau": "layers: [4, 2, 2]\ninit: {scheme: he}",
+        "experiment/nested": "# @package _global_\nhydra: {mode: MULTIRUN, sweeper: {params: "
+        "{network.init: {scheme: he}, lr: '1,2'}}}",
+    }.items():
+        path = folder / "own" / f"{name}.yaml"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text + "\n", encoding="utf-8")
+    own = ["--config-dir", "own", "-m"]
+    assert plan_of([*own, "--config-name=mine", "seed=1,2"], folder) == ["seed=1", "seed=2"]
+    assert plan_of([*own, "network=glob(r*)"], folder) == ["network=réseau"]
+    assert plan_of([*own, "experiment=nested"], folder) == [
+        f'network.init={{"scheme":"he"}},lr={lr}.0' for lr in (1, 2)
+    ]
+
+
 def test_drawn_values_come_from_the_seed_and_go_on(tmp_path: Path) -> None:
     axes = ["lr=loguniform(1e-4,1)", "iters=int(uniform(1,9))"]
     given = plan_of(["-m", *axes, "seed=1", "hydra.sweeper.samples=3"], tmp_path)
