@@ -43,11 +43,11 @@ SWITCHES = ("dry_run", "fail_fast", "reuse")
 INFO = ("all", "aliases", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 
 KEPT_KEYS = (
-    *("budget", "fail_fast", "max_seconds", "metric", "mode", "model", "repeats"),
+    *("budget", "fail_fast", "max_seconds", "model"),
     *("hydra.job.chdir", "hydra.job.env_set", "hydra.output_subdir"),
     *("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.max_batch_size"),
 )
-"""Keys that do not define grid points; the plan stores their overrides for `resume`."""
+"""How a sweep runs; its plan stores them for `resume` (and `metric`, `mode`, `repeats` apart)."""
 
 ONE_VALUE = "a single run takes one value; give several with -m, or write a list as [1,2]."
 

@@ -12,15 +12,14 @@ from omegaconf import OmegaConf, open_dict, read_write
 
 from sweep import console
 from sweep.checks import without_password
-from sweep.cli.arguments import command_overrides, config_flags, kept, mistaken
-from sweep.cli.axes import quoted
+from sweep.cli.arguments import command_overrides, config_flags, mistaken
 from sweep.cli.compose import Composer
 from sweep.cli.dry_run import print_sweep
 from sweep.cli.grid import Planner
 from sweep.cli.hydra_config import configure_log, to_container
 from sweep.cli.messages import collect_errors
-from sweep.cli.overrides import describes_run, key_of
-from sweep.cli.resume import resumed_plan, settings_of, stored_sweep
+from sweep.cli.overrides import describes_run, keys_set
+from sweep.cli.resume import kept_settings, resumed_plan, settings_of, stored_sweep
 from sweep.cli.validate import CALLBACK, SINGLE, checked_settings, question_problems
 from sweep.config.models import Sweeper
 from sweep.config.settings import settings
@@ -134,9 +133,6 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
             master.hydra.overrides.task = task  # `arguments.hydra_arguments` removed some
         with collect_errors(problems):
             plan = Planner(composer, sweeper, overrides, problems).plan()
-            here = f"hydra.sweep.dir={quoted(str(master.hydra.sweep.dir))}"  # ${now:} resolved
-            saved = [here if key_of(one) == "hydra.sweep.dir" else one for one in kept(lines)]
-            plan = replace(plan, kept={"overrides": saved, "skip": sweeper.skip})
         files = {
             "multirun.yaml": without_password(OmegaConf.to_yaml(master)),
             "overrides.yaml": without_password(OmegaConf.to_yaml(OmegaConf.create(task))),
@@ -146,7 +142,8 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
         sweep_id, parent_run_id = stored.sweep_id, stored.run_id
         _set_parent(master, sweep_id)
         with collect_errors(problems):
-            added = settings_of(document, master, kept(lines))
+            named = {key for one in overrides for key in keys_set(one.key_or_group, one.value())}
+            added = settings_of(document, master, options, named)
             options = settings(to_container(master, CONTROL_KEYS), Path.cwd())
             task = [*(text for text in added if not text.lstrip("+~").startswith("hydra.")), *task]
             planner = Planner(composer, sweeper, overrides, problems)
@@ -157,8 +154,10 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     if options is None or plan is None or problems or mistaken():
         raise ConfigError(*problems)
     about = {**plan.about, **options.about}
+    saved = {"overrides": kept_settings(options, master, lines), "skip": sweeper.skip}
     flags = {"flags": config_flags() or plan.kept.get("flags", [])}
-    plan = replace(plan, repeats=options.repeats or (), about=about, kept={**plan.kept, **flags})
+    saved = {**saved, **plan.kept, **flags}  # a resumed sweep keeps what it began with
+    plan = replace(plan, repeats=options.repeats or (), about=about, kept=saved)
     folder = Path(str(master.hydra.sweep.dir))
     opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
     return opening, [text for text in task if not describes_run(text)]

@@ -67,7 +67,7 @@ def doubled_keys(overrides: Iterable[Override]) -> dict[str, tuple[str, ...]]:
             continue
         for key in _doubled_in(text.partition("=")[2]):
             found[f"{text}: {key} is given twice; keep one of them."] = (text,)
-        for key in dict.fromkeys(_keys_set(override.key_or_group, override.value())):
+        for key in dict.fromkeys(keys_set(override.key_or_group, override.value())):
             name = key.removeprefix(PARAMS), override.package
             if name in seen:
                 message = f"{seen[name]} and {text}: {name[0]} is given twice; keep one of them."
@@ -77,12 +77,12 @@ def doubled_keys(overrides: Iterable[Override]) -> dict[str, tuple[str, ...]]:
     return found
 
 
-def _keys_set(key: str, value: Any) -> Iterator[str]:
+def keys_set(key: str, value: Any) -> Iterator[str]:
     """Yield the key of an override, and those below it that it sets by mappings."""
     yield key
     for one in value.list if isinstance(value, ChoiceSweep) else [value]:
         for name, below in one.items() if isinstance(one, dict) else ():
-            yield from _keys_set(f"{key}.{name}", below)
+            yield from keys_set(f"{key}.{name}", below)
 
 
 def _doubled_in(value: str) -> list[str]:

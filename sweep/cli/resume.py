@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -12,8 +12,9 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from sweep import console
+from sweep.checks import written
 from sweep.cli.arguments import command_line, config_flags, kept
-from sweep.cli.axes import grid_of, parse
+from sweep.cli.axes import grid_of, parse, quoted
 from sweep.cli.grid import Planner
 from sweep.cli.messages import HYDRA_ERRORS, one_sentence
 from sweep.cli.overrides import key_of, run_keys
@@ -22,6 +23,7 @@ from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
 from sweep.engine.stored import stored_cells
 from sweep.errors import ConfigError, NotFoundError, StoreError
+from sweep.question import question_of
 
 if TYPE_CHECKING:
     from sweep.config.settings import Settings
@@ -80,14 +82,39 @@ def _damage(document: Mapping[str, Any]) -> str:
     return ""
 
 
-def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence[str]) -> list[str]:
-    """Apply the overrides of KEPT_KEYS stored in plan.json to `master`, and return them.
+def kept_settings(options: Settings, master: DictConfig, given: Sequence[str]) -> list[str]:
+    """Return how a sweep runs as overrides of KEPT_KEYS, whether a preset or `given` ones set it.
 
-    `given` are overrides of this command line, which take precedence.
+    Of the keys of jobs those that are `given`: a preset sets them again in each job.
     """
-    names = {key_of(text) for text in given}
-    stored = kept(str(text) for text in document.get("kept", {}).get("overrides", ()))
-    added = [text for text in stored if key_of(text) not in names]
+    values = {f"budget.{name}": value for name, value in options.budget}
+    values |= options.model_dump(include={"fail_fast", "max_seconds", "model"})
+    values["hydra.sweeper.max_batch_size"] = master.hydra.sweeper.max_batch_size
+    folder = str(master.hydra.sweep.dir)  # ${now:} is resolved
+    if Path(folder).resolve() != options.outputs / "sweeps" / str(master.parent):
+        values["hydra.sweep.dir"] = folder
+    lines = (text for text in kept(given) if text.lstrip("+~").startswith("hydra."))
+    return [*(text for text in lines if key_of(text) not in values), *_overrides(values)]
+
+
+def settings_of(
+    document: Mapping[str, Any], master: DictConfig, options: Settings, named: Collection[str]
+) -> list[str]:
+    """Apply the settings stored in plan.json to `master`, and return those that differ from it.
+
+    The keys that are `named` on this command line keep their values.
+    """
+    question = question_of(document).document()
+    if "metric" in named and options.metric != question["metric"]:
+        del question["mode"]  # it belongs to the stored metric
+    stored = [*map(str, document.get("kept", {}).get("overrides", ()))]
+    today = _overrides(options.model_dump(include=set(question)))
+    today += kept_settings(options, master, ())
+    added = [
+        text
+        for text in (*kept(stored), *_overrides(question))
+        if key_of(text) not in named and text not in today
+    ]
     for override in parse(None, added):
         key, line = override.key_or_group, str(override.input_line)
         if key == "hydra.sweep.dir" and not Path(str(override.value()), "multirun.yaml").is_file():
@@ -103,6 +130,10 @@ def settings_of(document: Mapping[str, Any], master: DictConfig, given: Sequence
     if added:
         console.echo(f"As the sweep began: {' '.join(added)}")
     return added
+
+
+def _overrides(values: Mapping[str, Any]) -> list[str]:
+    return [f"{key}={written(value, quoted)}" for key, value in values.items()]
 
 
 def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any]) -> Plan:

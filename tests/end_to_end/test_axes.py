@@ -19,6 +19,8 @@ FILES = {
     "data/points.yaml": "file: points1.csv\ninputs: [a, b, c, d]\ntargets: [t, u]",
     "experiment/listed.yaml": "# @package _global_\n"
     "hydra: {mode: MULTIRUN, sweeper: {params: {lr: [0.1, 1.0]}}}",
+    "experiment/asked.yaml": "# @package _global_\nmetric: best_error\nmode: max\nmax_seconds: 90\n"
+    "hydra: {mode: MULTIRUN}",
     "experiment/numbered.yaml": "# @package _global_\n"
     "hydra: {mode: MULTIRUN, sweeper: {params: {seed: '${hydra:job.num}'}}}",
 }
@@ -176,13 +178,14 @@ def test_every_key_of_the_command_line_is_a_param(folder: Path) -> None:
 def test_resumed_sweep_runs_as_it_began(folder: Path) -> None:
     """The plan keeps how a sweep runs; where its files were is said if they are not named."""
     own = ["--config-dir", "own"]
-    how = ["hydra.job.chdir=true", "+hydra.job.env_set.WIDTH='3'", "max_seconds=90"]
-    started = run_here(["-m", *own, "network=small", "lr=0.1", "iters=2", *how], folder)
+    how = ["experiment=asked", "hydra.job.chdir=true", "+hydra.job.env_set.WIDTH='3'"]
+    started = run_here([*own, "network=small", "lr=0.1", "iters=2", *how], folder)
     assert started.code == 0, started
     ended = run_here(["resume=last", "iters=3", *own], folder)  # flags after overrides
     assert ended.code == 0, ended
-    for word in ("max_seconds=90", "hydra.job.chdir=true", "+hydra.job.env_set.WIDTH="):
+    for word in ("max_seconds=90", "mode=max", "hydra.job.chdir=true", "+hydra.job.env_set.WIDTH="):
         assert word in ended.out.splitlines()[0]
+    assert "Best of 2 runs by max best_error: " in ended.out
     assert "2 runs" in ended.out and "1 to do" in ended.out
     (log,) = folder.glob("outputs/sweeps/*/1/sweep.log")
     assert log.is_file(), "a job's folder of its own, as the sweep began"

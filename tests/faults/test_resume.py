@@ -5,10 +5,22 @@ from __future__ import annotations
 import shutil
 import sqlite3
 from contextlib import closing
+from copy import deepcopy
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hydra import initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 
+from sweep.cli.hydra_config import register, to_container
+from sweep.cli.overrides import keys_set
+from sweep.cli.resume import kept_settings, settings_of
+from sweep.config.settings import Budget, Settings, settings
+from sweep.config.spec import CONTROL_KEYS
+from sweep.question import question_of
 from sweep.tracking import read
 from tests.commands import run_here
 from tests.faults.conftest import Begin
@@ -21,6 +33,7 @@ from tests.faults.support import (
     wait_for_line,
 )
 from tests.processes import ROOT, finish
+from tests.test_compose import master_of, version_base
 from tests.tracking.support import tree
 
 POINTS = "a,b,c,d,t,u\n2,5,1,4,0.05,0.1\n1,2,3,4,0.2,0.3\n"
@@ -134,6 +147,43 @@ def kept(folder: Path) -> dict[str, object]:
     with closing(sqlite3.connect(folder / "outputs" / "mlflow.db")) as connection:
         files["mlflow.db"] = list(connection.iterdump())
     return files
+
+
+BEGAN = "metric=accuracy mode=max repeats=[] budget.runs=2 max_seconds=9 fail_fast=true model=best"
+NAMED: dict[str, dict[str, Any]] = {
+    "lr=0.1": {},
+    "metric=null": {"metric": None, "mode": "min"},
+    "metric=accuracy repeats=[seed]": {"repeats": ("seed",)},
+    "mode=min model=null fail_fast=false": {"mode": "min", "model": None, "fail_fast": False},
+    "budget={seconds:5} max_seconds=null": {
+        **{"budget": Budget(seconds=5, runs=2), "max_seconds": None}
+    },
+}
+
+
+def test_resumed_sweep_runs_as_it_began_but_for_what_is_named() -> None:
+    register()
+    with initialize_config_dir(str(ROOT / "conf"), **version_base()):
+        loader = GlobalHydra.instance().hydra.config_loader  # type: ignore[union-attr]
+        default = master_of(loader, ["parent=x"])
+
+    def changed(line: str) -> tuple[DictConfig, Settings, set[str]]:
+        master = deepcopy(default)
+        parsed = OverridesParser.create().parse_overrides(line.split())
+        for one in parsed:
+            OmegaConf.update(master, one.key_or_group, one.value())
+        keys = {key for one in parsed for key in keys_set(one.key_or_group, one.value())}
+        return master, settings(to_container(master, CONTROL_KEYS), Path()), keys
+
+    began, asked, _ = changed(f"{BEGAN} hydra.sweeper.max_batch_size=3")  # by a preset, say
+    question = question_of({}, asked.metric, asked.mode, asked.repeats).document()
+    document = {"kept": {"overrides": kept_settings(asked, began, ())}, "question": question}
+    for named, changes in NAMED.items():
+        master, today, keys = changed(named)
+        settings_of(document, master, today, keys)
+        resumed = settings(to_container(master, CONTROL_KEYS), Path())
+        assert resumed == asked.model_copy(update=changes), named
+        assert master.hydra.sweeper.max_batch_size == 3
 
 
 def test_unknown_sweep(tmp_path: Path) -> None:
