@@ -51,7 +51,7 @@ class Composer:
         self.loader = loader
         self.master = master
         self._groups = _choices(master)
-        self._parse = lru_cache(1024)(OverridesParser.create().parse_override)
+        self.parse = lru_cache(1024)(OverridesParser.create().parse_override)
         self._bases: dict[Any, _Base | None] = {}
 
     def compose(self, overrides: Sequence[str], number: int) -> Composed:
@@ -77,7 +77,7 @@ class Composer:
 
     def _shared(self, overrides: Sequence[str]) -> Composed | None:
         """Set plain values on a shared composition; None if Hydra is needed."""
-        parsed = [self._parse(line) for line in overrides]
+        parsed = [self.parse(line) for line in overrides]
         values = [one for one in parsed if self._is_plain(one)]
         rest = [one for one in parsed if not self._is_plain(one)]
         if any(READS_HYDRA.search(str(one.value())) for one in values):

@@ -17,7 +17,7 @@ from sweep.cli.arguments import command_line, config_flags, kept
 from sweep.cli.axes import grid_of, parse, quoted
 from sweep.cli.grid import Planner
 from sweep.cli.messages import HYDRA_ERRORS, one_sentence
-from sweep.cli.overrides import key_of, run_keys
+from sweep.cli.overrides import describes_run, key_of, run_keys
 from sweep.config.run import run_spec
 from sweep.config.spec import canonical
 from sweep.engine.plan import Plan, unique
@@ -151,17 +151,20 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     changed = []
     specs: dict[int, RunSpec] = {}
     mended: dict[int, RunSpec] = {}
-    targets = [override for override in given if override.key_or_group == TARGET]
+    targets = [override for override in given if _may_name_code(override)]
     allowed = {line for point in grid_of(targets, Path()) for line in point}
     for index, cell in enumerate(stored):
-        lines = [*cell["overrides"], planner.parent]
-        if code := [line for line in lines if key_of(line) == TARGET and line not in allowed]:
-            changed.append(
-                f"{cell['name']}: {code[0]} comes from the store and names code to run; repeat it "
-                "on the command line to allow that."
-            )
-            continue
         try:
+            for line in cell["overrides"]:
+                override = planner.composer.parse(line)
+                if not describes_run(override.key_or_group):
+                    raise ConfigError(f"{line} comes from the store and does not describe a run.")
+                if _may_name_code(override) and line not in allowed:
+                    raise ConfigError(
+                        f"{line} comes from the store and names code to run; repeat it on the "
+                        "command line to allow that."
+                    )
+            lines = [*cell["overrides"], planner.parent]
             found = planner.composer.compose(lines, cell.get("number", index))
             keys = run_keys(cell["overrides"])
             today = run_spec(found.values, found.choices, base, keys)
@@ -195,6 +198,13 @@ def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any
     if not named and planner.sweeper.points is None:
         return plan
     return _with_cells(planner, plan, named)
+
+
+def _may_name_code(override: Override) -> bool:
+    """Whether an override may set the trainer's ``_target_``: by its key, or in a mapping."""
+    value = str(override.input_line).partition("=")[2]
+    inside = override.key_or_group == "trainer" and not {"{", "$"}.isdisjoint(value)
+    return inside or override.key_or_group.startswith(TARGET)
 
 
 def _with_source(spec: RunSpec, source: Any) -> RunSpec:

@@ -120,11 +120,18 @@ def test_stored_override_that_names_a_trainer_is_not_run(tmp_path: Path) -> None
     (tmp_path / "trap.py").write_text(TRAP)
     (plan,) = (tmp_path / "outputs" / "artifacts").rglob("plan.json")
     document = json.loads(plan.read_text())
-    for cell in document["cells"]:
-        cell["overrides"].append("trainer._target_=trap.Trap")
-    plan.write_text(json.dumps(document))
-    ended = run_here(["resume=last"], tmp_path)
-    assert ended.code == 2 and "trainer._target_=trap.Trap comes from the store" in ended.err, ended
+    names = "comes from the store and names code to run; repeat it on the command line"
+    stored = {
+        "trainer._target_=trap.Trap": names,
+        "trainer={_target_: trap.Trap}": names,
+        "+trainer={_target_: trap.Trap}": names,
+        "hydra.searchpath=[trap]": "comes from the store and does not describe a run",
+    }
+    for line, told in stored.items():
+        cells = [{**cell, "overrides": [*cell["overrides"], line]} for cell in document["cells"]]
+        plan.write_text(json.dumps({**document, "cells": cells}))
+        ended = run_here(["resume=last", "dry_run=true"], tmp_path)
+        assert ended.code == 2 and f"{line} {told}" in ended.err, ended
     assert not (tmp_path / "sprung").exists()
 
 
