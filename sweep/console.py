@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from sweep.training.history import RunResult
 
 
-RESUMED = re.compile(r"\+*(outputs|tracking|hydra[/.]launcher)\b")
-"""Keys to repeat when a sweep is resumed; its plan keeps the others."""
+RESUMED = re.compile(r"\+*hydra([/.]launcher|\.searchpath)\b")
+"""Keys to repeat, beside the store's, when a sweep is resumed; its plan keeps the others."""
 
 MANY_SCALARS = 64
 
@@ -61,7 +61,8 @@ def _print(text: str, stream: TextIO) -> None:
 def resume_command(sweep: Sweep) -> str:
     """Return the command that resumes a sweep with its store, launcher and configuration."""
     words = [*sweep.plan.kept.get("flags", ()), *filter(RESUMED.match, sys.argv[1:])]
-    return shlex.join(["python", "-m", "sweep", "-m", *words, f"resume={sweep.id}"])
+    words += [*store_arguments(sweep.options), f"resume={sweep.id}"]
+    return shlex.join(["python", "-m", "sweep", "-m", *words])
 
 
 def ui_command(options: Settings) -> str:

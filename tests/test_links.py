@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from sweep.config.settings import Settings, Tracking, settings
-from sweep.console import compare_line, run_pages, show_command, store_arguments
+from sweep.console import compare_line, resume_command, run_pages, show_command, store_arguments
 
 
 @pytest.fixture
@@ -43,6 +46,18 @@ def test_command_says_other_outputs_and_experiment_as_hydra_reads_them(
     values = OmegaConf.create({override.key_or_group: override.value() for override in read})
     assert values["tracking.experiment"] == experiment
     assert values["outputs"] == "lr=0.1, all"
+
+
+def test_command_to_resume_has_what_a_preset_or_the_command_set_for_it(
+    options: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["hydra.searchpath=[file://own]", "hydra/launcher=joblib"]
+    monkeypatch.setattr(sys, "argv", ["sweep", *words, "lr=0.1", "experiment=own"])
+    plan = SimpleNamespace(kept={"flags": ["--config-dir", "own"]})
+    options = options.model_copy(update={"outputs": tmp_path / "elsewhere"})  # by a preset
+    sweep: Any = SimpleNamespace(id="s-1", plan=plan, options=options)
+    said = shlex.split(resume_command(sweep))[4:]
+    assert said == ["--config-dir", "own", *words, "outputs=elsewhere", "resume=s-1"]
 
 
 def test_page_of_a_local_sweep_is_served_by_a_command_and_a_servers_has_a_link(
