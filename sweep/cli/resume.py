@@ -262,7 +262,8 @@ def _differences(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterato
 def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan:
     """Return `plan` with the points of `named`, combined with the stored values of other keys.
 
-    The stored conditions of ``hydra.sweeper.skip`` apply to the new points too.
+    The stored conditions of ``hydra.sweeper.skip`` apply to the new points too; only those that are
+    left out now are counted, for the stored counts may be of the same points.
     """
     if "seed" not in plan.axes and plan.cells:
         planner.seed = plan.cells[0].spec.seed
@@ -281,7 +282,6 @@ def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan
     first_job = 1 + max((cell.job for cell in plan.cells), default=-1)
     cells, left_out = planner.cells(grid, axes, plan.base, skip, first_job)
     both = tuple(unique([*plan.cells, *cells]))
-    counts = {key: plan.left_out.get(key, 0) + count for key, count in left_out.items()}
     return replace(
         plan,
         cells=both,
@@ -289,5 +289,5 @@ def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan
         asked=len(both),
         command=f"{plan.command} && {command_line()}",
         kept={**plan.kept, "skip": skip},
-        left_out={**plan.left_out, **counts},
+        left_out=left_out,
     )

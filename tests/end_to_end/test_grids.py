@@ -290,6 +290,8 @@ def test_resumed_sweep_leaves_out_what_it_did(tmp_path: Path) -> None:
     skip = 'hydra.sweeper.skip=["lr > 1 and iters > 2"]'
     first = run_here(["-m", "lr=1,3", "iters=2,4", skip], tmp_path)
     assert first.code == 0 and "Left out: 1 grid point, where lr > 1 and iters > 2" in first.out
+    added = run_here(["resume=last", "lr=0.5,3", "dry_run=true"], tmp_path)
+    assert "Left out: 1 grid point, where" in added.out, "not counted once more"
     added = run_here(["resume=last", "lr=0.5,5", "dry_run=true"], tmp_path)
     assert [line.strip() for line in added.out.splitlines() if line.startswith("  ")][3:] == [
         "lr=0.5,iters=2", "lr=0.5,iters=4", "lr=5.0,iters=2",
