@@ -35,7 +35,8 @@ SHOWING = (
     *("--help", "-h", "--hydra-help", "--info", "-i", "--shell-completion", "-sc", "--version"),
     *("--cfg", "-c"),
 )
-FLAGS = (*VALUED, *SHOWING, "--resolve", "--run", "-r", "--multirun", "-m")
+MULTIRUN = ("--multirun", "-m")
+FLAGS = (*VALUED, *SHOWING, *MULTIRUN, "--resolve", "--run", "-r")
 
 SWITCHES = ("dry_run", "fail_fast", "reuse")
 """Keys that are true or false."""
@@ -241,9 +242,9 @@ def _sweeps(folder: str) -> bool:
     values = {key_of(text): text.partition("=")[2] for text in lines}
     if "hydra.mode" in values:
         return values["hydra.mode"] == "MULTIRUN"
-    if "-m" in _command.flags or "--multirun" in _command.flags:
+    if any(_names(flag, MULTIRUN) for flag in _command.flags):
         return True
-    if "-r" in _command.flags or "--run" in _command.flags:
+    if any(_names(flag, ("-r", "--run")) for flag in _command.flags):
         return False
     if values.get("resume", "null") not in ("null", ""):
         return True

@@ -238,8 +238,9 @@ def test_preset_of_ones_own_may_have_keys_of_its_own_named_in_any_order(tmp_path
     text = "# @package _global_\nwidth: 2\niters: ${width}\n"
     (tmp_path / "own" / "experiment" / "mine.yaml").write_text(text)
     for where in (["--config-di", "own"], ["hydra.searchpath=[own]"]):
-        ended = run_here(["-m", *where, "width=3", "experiment=mine", "dry_run=true"], tmp_path)
-        assert ended.code == 0 and "1 trajectory, 3 iterations" in ended.out, ended
+        line = [*where, "width=3", "experiment=mine", "lr=0.1,0.2", "dry_run=true"]
+        ended = run_here(["--multi", *line], tmp_path)  # argparse takes abbreviations
+        assert ended.code == 0 and "2 trajectories, 6 iterations" in ended.out, ended
 
 
 def test_wrong_axis_is_refused_without_composing_each_of_its_points(tmp_path: Path) -> None:
