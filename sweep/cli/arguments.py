@@ -52,6 +52,8 @@ KEPT_KEYS = (
 
 ONE_VALUE = "a single run takes one value; give several with -m, or write a list as [1,2]."
 
+ONCE = "this command runs once; leave it out."
+
 ONE = "give one value, or write a list as [1,2]."
 
 NAMED = re.compile(
@@ -266,9 +268,14 @@ def hydra_arguments(folder: str, *, grid: bool) -> list[str]:
     sweeps = grid and not shown and _sweeps(folder)
     below = ("data.", "network.", "trainer.")
     lines = []
+    for flag in [] if grid else [one for one in _command.flags if _names(one, MULTIRUN)]:
+        _command.flags.remove(flag)
+        _leave_out(f"{flag}: {ONCE}")
     for override in command_overrides():
         line = str(override.input_line)
-        if not override.is_sweep_override():
+        if not grid and override.key_or_group == "hydra.mode":
+            _leave_out(f"{line}: {ONCE}", line)
+        elif not override.is_sweep_override():
             if not sweeps or override.is_delete() or not override.key_or_group.startswith(below):
                 lines.append(line)
         elif not sweeps:

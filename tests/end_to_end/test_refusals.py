@@ -251,11 +251,15 @@ def test_wrong_axis_is_refused_without_composing_each_of_its_points(tmp_path: Pa
 
 @pytest.mark.parametrize("name", ["report", "verify", "export", "ui", "list", "predict"])
 @pytest.mark.slow
-def test_added_keys_of_the_other_commands_are_refused(name: str, tmp_path: Path) -> None:
+def test_added_keys_and_several_runs_of_the_other_commands_are_refused(
+    name: str, tmp_path: Path
+) -> None:
     added = ["+sweeps=last", "+x.y=1", *(["++sweep=last"] if name != "list" else [])]
-    ended = run_here(added, tmp_path, module=f"sweep.{name}")
-    assert ended.code == 2, ended
-    first, second = ended.err.strip().splitlines()
+    ended = run_here(["-m", "hydra.mode=MULTIRUN", *added], tmp_path, module=f"sweep.{name}")
+    assert ended.code == 2 and not any(tmp_path.iterdir()), ended
+    flag, mode, first, second = ended.err.strip().splitlines()
+    assert flag.startswith("sweep: -m: this command runs once; leave it out.")
+    assert mode.startswith("sweep: hydra.mode=MULTIRUN: this command runs once")
     assert "+sweeps=last: there is no key sweeps" in first
     assert name == "list" or first.endswith("did you mean 'sweep'?")
     assert "+x.y=1: there is no key x.y" in second
