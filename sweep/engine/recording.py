@@ -277,7 +277,7 @@ class Recording(Listener):
                 time.sleep(TICK)
         while self._shown:
             self.recorder.result(self._shown.pop(0))
-        results.tidy(self.folder)
+        results.remove_empty(self.folder)
         if self._refused:
             raise StoreError(self._refused[0])
 
@@ -295,4 +295,4 @@ class Recording(Listener):
         finally:
             for path in killed:
                 results.remove(path)  # the next command closes a row that is still open
-            results.tidy(self.folder)
+            results.remove_empty(self.folder)

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -191,12 +192,13 @@ def write(folder: Path, record: RunRecord, files: Mapping[str, bytes]) -> Path:
     sizes = {name: len(content) for name, content in files.items()}
     values = vars(record) | {"sizes": sizes}  # asdict would copy each point: 3 ms a run
     try:
-        (part / FILES).mkdir(parents=True)
+        with suppress(FileNotFoundError):  # another job has just removed the empty folder
+            (part / FILES).mkdir(parents=True)
+        (part / FILES).mkdir(parents=True, exist_ok=True)
         for name, content in files.items():
             (part / FILES / name).write_bytes(content)
         (part / RECORD).write_text(json.dumps(values, allow_nan=False), encoding="ascii")
-        if path.exists():
-            remove(path)
+        remove(path)
         os.rename(part, path)
     except OSError as error:
         shutil.rmtree(part, ignore_errors=True)
@@ -229,9 +231,7 @@ def remove(path: Path) -> None:
     shutil.rmtree(path, ignore_errors=True)
 
 
-def tidy(folder: Path) -> None:
-    """Remove partial result files, and the folder if it is empty then."""
-    for part in folder.glob(".*.part"):
-        shutil.rmtree(part, ignore_errors=True)
-    if folder.is_dir() and not any(folder.iterdir()):
+def remove_empty(folder: Path) -> None:
+    """Remove a folder of result files if nothing is in it, complete or being written."""
+    with suppress(OSError):
         folder.rmdir()

@@ -7,6 +7,7 @@ plain values. MLflow is loaded when the store is opened.
 from __future__ import annotations
 
 import json
+import shutil
 import time
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -83,7 +84,9 @@ class Session(RunWriter):
             if beat is not None and beat.is_alive(self.store.tracking, mine):
                 raise busy(sweep_id, beat)
         self.parent_run_id, self._resumed = found.run_id, True
-        results.tidy(results.folder_of(self.store.tracking.outputs, f"sweeps/{sweep_id}"))
+        folder = results.folder_of(self.store.tracking.outputs, f"sweeps/{sweep_id}")
+        for part in folder.glob(".*.part"):  # of killed processes: no other one writes now
+            shutil.rmtree(part, ignore_errors=True)
         return read.counting(every)
 
     def resume_sweep(self, sweep_id: str, plan: Mapping[str, Any], need_bytes: int) -> None:

@@ -64,3 +64,13 @@ def test_signal_ends_a_single_run_that_waits_for_its_store(held_up: Recording) -
     with create("serial") as executor, pytest.raises(Interrupted):
         list(held_up.train([(numbered(0, "Falling", 5),)], executor))
     assert interrupted(held_up) == "is stored as KILLED by the next command"
+
+
+def test_job_that_ends_leaves_the_result_that_another_one_writes(held_up: Recording) -> None:
+    part = held_up.folder / ".7.4242.part"
+    part.mkdir(parents=True)
+    held_up.settle()
+    assert part.is_dir()
+    part.rmdir()
+    held_up.settle()
+    assert not held_up.folder.exists()
