@@ -7,7 +7,6 @@ import shutil
 import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,6 @@ from sweep.checks import plain_text
 from sweep.config.settings import Tracking
 from sweep.engine.signals import StopRequest
 from sweep.errors import NotFoundError
-from sweep.tracking.read import histories
 from sweep.tracking.store import open_store
 from sweep.verify.check import Verdict, named, prepared, totals
 from sweep.verify.compare import Near, difference, differences, exact, flat
@@ -102,7 +100,7 @@ class Store:
         store = open_store(Tracking(kind="local", outputs=self.folder / "outputs"), mode="read")
         stored, plan, runs = named(store, sweep, run)
         found, cases = prepared(runs, plan, Path(plan.get("base", "")))
-        found += verdicts(cases, PLATFORM, partial(histories, store), StopRequest())
+        found += verdicts(cases, PLATFORM, store, StopRequest())
         assert len(found) == len(runs)
         if stored is not None and run is None:
             found += totals(stored, runs)

@@ -250,16 +250,19 @@ def _attempts(store: Store, sweep_id: str, *, deleted: bool = False) -> Iterator
 def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
     """Return one run for each grid point, in plan order: the first finished, else the newest.
 
-    `runs` are all attempts, those of a grid point by start time; superseded ones are ignored.
+    `runs` are all attempts, those of a grid point by start time; superseded ones are ignored. Of
+    several finished attempts, one whose files are complete is preferred.
     """
     attempts: dict[int, list[StoredRun]] = {}
     for run in runs:
         if SUPERSEDED not in run.tags:
             attempts.setdefault(run.cell, []).append(run)
-    return [
-        next((run for run in tries if run.status == "FINISHED"), tries[-1])
-        for _, tries in sorted(attempts.items())
-    ]
+    counted = []
+    for _, tries in sorted(attempts.items()):
+        finished = [run for run in tries if run.status == "FINISHED"] or tries[-1:]
+        whole = (run for run in finished if len(finished) == 1 or run.is_whole())
+        counted.append(next(whole, finished[0]))
+    return counted
 
 
 def find_run(store: Store, run_id: str) -> StoredRun:
@@ -288,13 +291,4 @@ def finished_by_signature(store: Store, signatures: Collection[str]) -> dict[str
         signature = run.data.tags.get("sweep.signature", "")
         if signature in signatures and signature not in found:
             found[signature] = StoredRun.of(store, run)
-    return found
-
-
-def histories(store: Store, run: StoredRun) -> History:
-    """Return all stored values of a run's metrics."""
-    found = {}
-    for key in run.metrics:
-        values = store.call(store.client.get_metric_history, run.run_id, key)
-        found[key] = tuple(sorted({(one.step, one.value) for one in values}))
     return found

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,7 +32,6 @@ def verify(config: DictConfig) -> None:
     from sweep.engine.signals import stop_on_signals
     from sweep.errors import RunFailed
     from sweep.tracking.entities import platform_tags
-    from sweep.tracking.read import histories
     from sweep.tracking.store import open_store
     from sweep.verify.check import named, prepared, totals
     from sweep.verify.retrain import foreign, trajectories, verdicts
@@ -57,7 +55,7 @@ def verify(config: DictConfig) -> None:
         _say("  compared to the tolerance (1e-9 of the root of an error, 1e-9 of a weight).")
     count: Counter[str] = Counter(map(_shown, settled))
     with stop_on_signals() as stop:
-        count.update(map(_shown, verdicts(cases, platform, partial(histories, store), stop)))
+        count.update(map(_shown, verdicts(cases, platform, store, stop)))
     if complete:
         count.update(map(_shown, totals(complete, runs)))
     left = ["not verified"] + ["not compared"] * bool(count["not compared"])

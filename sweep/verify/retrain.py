@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -28,6 +28,7 @@ from sweep.verify.compare import (
 
 if TYPE_CHECKING:
     from sweep.tracking.read import History, StoredRun
+    from sweep.tracking.store import Store
 
 
 def trajectories(cases: Sequence[Case]) -> list[Trajectory]:
@@ -38,7 +39,7 @@ def trajectories(cases: Sequence[Case]) -> list[Trajectory]:
 def verdicts(
     cases: Sequence[Case],
     platform: str,
-    history: Callable[[StoredRun], History],
+    store: Store,
     stop: StopRequest,
 ) -> Iterator[Verdict]:
     """Train each trajectory once, on all cores; yield the verdict on each run as it ends.
@@ -56,7 +57,7 @@ def verdicts(
                 cell, outcome = ended
                 case = cases[cell.index]
                 near = bool(foreign(case.run, platform))
-                found = _compared(case, outcome, history, near=near)
+                found = _compared(case, outcome, store, near=near)
                 yield Verdict(case.run.name, DIFFERS if found else EQUAL, case.reason, found, near)
 
 
@@ -71,9 +72,7 @@ class _Scratch(Listener):
         return {} if trajectory.spec.trainer.built_in else scratch_environment(own)
 
 
-def _compared(
-    case: Case, result: Outcome, history: Callable[[StoredRun], History], *, near: bool
-) -> list[str]:
+def _compared(case: Case, result: Outcome, store: Store, *, near: bool) -> list[str]:
     run = case.run
     if isinstance(result, Failure):
         raised = difference("training", run.outcome or MISSING, result.sentence)
@@ -82,13 +81,22 @@ def _compared(
         ended: Any = {"outcome": "interrupted", "final_error": None, "final_validation_error": None}
         result = replace(result, **ended)
     stored, trained = result_values(run, result, case.cell.spec.preparation)
-    for key, value in stored_metrics(run, history(run)).items():
+    for key, value in stored_metrics(run, _history(store, run)).items():
         # A user's trainer may log metrics by itself.
         built_in = case.cell.spec.trainer.built_in
         if built_in or not key.startswith("metric ") or key.partition("@")[0] in trained:
             stored[key] = value
     same = Near(result, run.metrics.get("best_step")) if near else exact
     return differences(case.stored | stored, case.expected | trained, same)
+
+
+def _history(store: Store, run: StoredRun) -> History:
+    """Return all stored values of a run's metrics."""
+    found = {}
+    for key in run.metrics:
+        values = store.call(store.client.get_metric_history, run.run_id, key)
+        found[key] = tuple(sorted({(one.step, one.value) for one in values}))
+    return found
 
 
 def foreign(run: StoredRun, platform: str) -> str:

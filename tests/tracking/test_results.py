@@ -207,6 +207,11 @@ def test_stored_run_whose_files_are_empty_is_not_finished(
     assert not run.is_whole()
     with pytest.raises(ValueError):
         run.curve()
+    again = replace(of_sweep(store, parent), start_time=(run.start_time or 0) + 5000)
+    session.finish_runs([completed(store, again)])
+    (healed,) = deduplicate_runs(store, read.find_sweep(store, SWEEP))
+    assert healed.run_id != run.run_id and healed.is_whole()
+    assert [each.run_id for each in read.sweep_runs(store, SWEEP)] == [healed.run_id]
 
 
 def test_record_survives_its_text(tmp_path: Path) -> None:
