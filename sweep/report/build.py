@@ -112,7 +112,7 @@ def build_comparison(
     first: Stored, second: Stored, folder: Path, question: Question | None = None
 ) -> Report:
     """Write the comparison of two stored sweeps; `question` defaults to that of the first."""
-    question = question or question_of(first[0].plan())
+    question = question or question_of(first[0].plan(strict=False))
     if len({question.deciding(runs) for _, runs in (first, second)}) > 1:
         question = replace(question, metric="final_error")  # one of them has no validation data
     found = compare.compared(sweep_data(*first, question), sweep_data(*second, question))

@@ -278,7 +278,7 @@ def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] =
 def _write_end(store: Store, run: Run, parent: Run | None) -> None:
     """Close a run, with its params and configuration from the sweep's plan."""
     run_id, number = run.info.run_id, run.data.tags.get("sweep.cell", "")
-    cells = read.StoredSweep.of(store, parent).plan().get("cells", []) if parent else []
+    cells = read.StoredSweep.of(store, parent).plan(strict=False).get("cells", []) if parent else []
     cell = cells[int(number)] if number.isdecimal() and int(number) < len(cells) else {}
     params = {
         entity_name(key): short(value)

@@ -164,7 +164,7 @@ def save_views(store: Store, sweep: StoredSweep, runs: Sequence[StoredRun]) -> d
     """Save a sweep's views, delete those of old sweeps, and return the links."""
     page = f"#/experiments/{quote(store.experiment_id, safe='')}/runs"
     charts = f"compareRunsMode=CHART&{TRAINING}"
-    plan = sweep.plan()
+    plan = sweep.plan(strict=False)
     saved = {
         name: f"{page}?viewStateShareKey={quote(key, safe='')}&{charts}"
         for name, key in _save_views(store, sweep.sweep_id, plan, runs).items()

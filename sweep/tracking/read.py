@@ -153,10 +153,17 @@ class StoredSweep(StoredRun):
         """The sweep's id."""
         return self.tags.get("sweep.id", "")
 
-    def plan(self) -> dict[str, Any]:
-        """Return ``plan.json``; empty if the sweep died before it was written."""
-        content = self.file("plan.json")
-        loaded = json.loads(content) if content else {}
+    def plan(self, *, strict: bool = True) -> dict[str, Any]:
+        """Return ``plan.json``; empty if the sweep died before it was written.
+
+        A damaged one raises ValueError; it is empty too if not `strict`.
+        """
+        try:
+            loaded = json.loads(self.file("plan.json") or "{}")
+        except ValueError:
+            if strict:
+                raise
+            return {}
         return loaded if isinstance(loaded, dict) else {}
 
 

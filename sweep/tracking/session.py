@@ -167,7 +167,7 @@ class Session(RunWriter):
         note = None
         if self._collected is not None:
             sweep, runs = self._collected
-            totals = totals_of(runs, question_of(sweep.plan()))
+            totals = totals_of(runs, question_of(sweep.plan(strict=False)))
             if text is not None and self._links:
                 with self._optional():
                     note = pages.describe(self.store, sweep, self._links, text, report)

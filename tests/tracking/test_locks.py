@@ -161,6 +161,19 @@ def test_own_runs_are_not_closed(store: Store) -> None:
     assert status(store, nested.info.run_id) == "RUNNING", "its parent run is none of ours"
 
 
+def test_plan_that_a_power_cut_filled_with_nuls_keeps_nothing_open(store: Store) -> None:
+    ours = claimer(store)
+    parent = ours.start_sweep(SWEEP, plan("a"), {})
+    run = begin(store, parent)
+    (store.tracking.artifacts / parent / "artifacts" / "plan.json").write_bytes(bytes(40))
+    ours.collect_runs(SWEEP, False)
+    ours.save_views()
+    assert ours.finish_sweep("KILLED", {}), "the page is arranged"
+    ours._held.close()
+    assert close_abandoned(store) == [run]
+    assert (status(store, parent), status(store, run)) == ("KILLED", "KILLED")
+
+
 @pytest.mark.parametrize("change", [{"started": -5.0}, {"pid": 2**22 + 1}])
 def test_process_of_this_machine_that_is_gone(change: dict[str, float], store: Store) -> None:
     """Its number is used again by another process; there is no such number."""
