@@ -21,6 +21,7 @@ from sweep.errors import RunGoneError, StoreBusyError, StoreError, UnreachableEr
 from sweep.tracking import locks, read, results
 from sweep.tracking.entities import (
     NOTE,
+    NOTE_LENGTH,
     PARAM,
     Point,
     curves_of,
@@ -29,6 +30,7 @@ from sweep.tracking.entities import (
     is_plain_id,
     run_name,
     short,
+    short_lines,
 )
 from sweep.tracking.locks import Beat
 from sweep.tracking.read import SUPERSEDED
@@ -202,12 +204,18 @@ def busy(sweep_id: str, beat: Beat | None) -> StoreBusyError:
 
 def create_run(store: Store, record: RunRecord, more: Mapping[str, str] = {}) -> str:
     """Create a run with status RUNNING and return its id; `more` are further tags."""
-    tags = {entity_name(key): short(text) for key, text in {**record.tags, **more}.items()}
-    tags |= {key: text for key, text in more.items() if key == NOTE}
-    create = store.client.create_run
+    tags, create = _valid({**record.tags, **more}), store.client.create_run
     run = store.call(create, store.experiment_id, record.start_time, tags, run_name(record.name))
     store.artifacts.remember(run)
     return str(run.info.run_id)
+
+
+def _valid(texts: Mapping[str, str]) -> dict[str, str]:
+    """Return tags or params with names and values that MLflow takes."""
+    return {
+        entity_name(key): short_lines(text, NOTE_LENGTH) if key == NOTE else short(text)
+        for key, text in texts.items()
+    }
 
 
 def find_run(store: Store, record: RunRecord) -> tuple[str | None, bool]:
@@ -242,11 +250,11 @@ def store_result(store: Store, path: Path, record: RunRecord, run_id: str | None
     StoreError if the disk is full or the server does not answer or refuses it. The result file
     stays then.
     """
-    tags = record.end_tags
+    tags = _valid(record.end_tags)
     try:
         if run_id is None:
             run_id, tags = create_run(store, record, tags), {}
-        params = {entity_name(key): short(text) for key, text in record.params.items()}
+        params = _valid(record.params)
         values = [*_values(record.metrics, record.start_time, record.end_time)]
         try:
             store.log(run_id, values, params, tags)  # first: it fails if the run was deleted

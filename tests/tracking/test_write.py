@@ -98,6 +98,7 @@ def test_small_arrays_are_numbered(store: Store) -> None:
 
 def test_metrics_of_a_trainer_never_hide_ours(store: Store) -> None:
     extra = {"final_error": 7.0, "error": 8.0, "accuracy (%)": 0.5, "bad": math.nan, "../up": 1.0}
+    extra["caf\udce9"] = 0.25
     run = written(store, result(metrics=extra))
     metrics = run.data.metrics
     assert metrics["final_error"] != 7.0
@@ -106,6 +107,7 @@ def test_metrics_of_a_trainer_never_hide_ours(store: Store) -> None:
     (percent,) = [name for name in metrics if name.startswith("accuracy ___")]
     assert metrics[percent] == 0.5
     assert run.data.tags[f"sweep.metric.{percent}"] == "accuracy (%)"
+    assert "caf\\udce9" in run.data.tags.values()  # a lone surrogate, which is escaped
     assert "bad" not in metrics and run.data.tags["sweep.not_finite.bad"] == "nan"
     assert not [name for name in metrics if ".." in name and "/" in name]
 
