@@ -205,9 +205,10 @@ class LocalArtifacts:
                 part.unlink(missing_ok=True)
 
     def is_whole(self, run_id: str) -> bool:
-        """Return whether a run has files and none is empty (a power failure can empty them)."""
+        """Return whether a run has our files and none is empty (a power cut can empty them)."""
         try:
-            sizes = [entry.stat().st_size for entry in os.scandir(self.folder(run_id))]
+            found = [entry for entry in os.scandir(self.folder(run_id)) if entry.name in NAMES]
+            sizes = [entry.stat().st_size for entry in found]
         except (FileNotFoundError, NotADirectoryError):
             return False
         return bool(sizes) and all(sizes)

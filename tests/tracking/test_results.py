@@ -202,8 +202,10 @@ def test_stored_run_whose_files_are_empty_is_not_finished(
     session.lock_sweep(SWEEP)
     session.finish_runs([completed(store, of_sweep(store, parent))])
     (run,) = read.sweep_runs(store, SWEEP)
+    folder = store.tracking.artifacts / run.run_id / "artifacts"
+    (folder / "stderr.txt").touch()  # that training code logged
     assert run.is_whole()
-    (store.tracking.artifacts / run.run_id / "artifacts" / "curve.parquet").write_bytes(b"")
+    (folder / "curve.parquet").write_bytes(b"")
     assert not run.is_whole()
     with pytest.raises(ValueError):
         run.curve()
