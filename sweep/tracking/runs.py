@@ -32,8 +32,6 @@ from sweep.tracking.entities import (
     short,
     short_lines,
 )
-from sweep.tracking.locks import Beat
-from sweep.tracking.read import SUPERSEDED
 from sweep.tracking.results import RunRecord
 from sweep.tracking.settings import retry
 from sweep.training.names import CURVES
@@ -88,11 +86,13 @@ class RunWriter:
         return self._ids.get(record.cell)
 
     def _create(self, record: RunRecord) -> None:
+        again = record.cell in self._asked  # its lock is held then
         self._asked.add(record.cell)
         if self._run_lock is None:
             self._ids[record.cell] = create_run(self.store, record)
             return
-        beat = self._lock(self._run_lock.format(cell=record.cell))
+        path = self._run_lock.format(cell=record.cell)
+        beat = locks.Beat.of(path, self.pid) if again else self._lock(path)
         run_id = create_run(self.store, record, {locks.HEARTBEAT: beat.to_json()})
         self._ids[record.cell] = run_id
         self._keep_beating(run_id, beat)
@@ -153,6 +153,9 @@ class RunWriter:
             if not (path / results.FILES).is_dir():  # stored already, or lost
                 if run_id is None or not store.artifacts.is_whole(run_id):
                     return Finished(cell, "damaged", problem=f"{path} has no files.")
+            if run_id is None and self._run_lock is not None:
+                self._create(record)  # a run without heartbeat would stay open after a crash
+                run_id = self._ids[cell]
             self._asked.add(cell)
             run_id = store_result(store, path, record, run_id)
         except UnreachableError:
@@ -169,18 +172,16 @@ class RunWriter:
             return Finished(cell, "refused", problem=problem)
         return Finished(cell, "stored", run_id)
 
-    def _lock(self, path: str) -> Beat:
+    def _lock(self, path: str) -> locks.Beat:
         """Hold a lock, relative to the folder of outputs, until `close`; return its heartbeat."""
         file = self.store.tracking.outputs / path
-        lock = locks.acquire(file, LOCK_SECONDS)
-        if lock is None:
+        if (lock := locks.acquire(file, LOCK_SECONDS)) is None:
             sweep_id = path.split("/")[1]
-            beat = Beat.read(read.find_sweep(self.store, sweep_id).tags)
-            raise busy(sweep_id, beat)
+            raise busy(sweep_id, locks.Beat.read(read.find_sweep(self.store, sweep_id).tags))
         self._held.callback(locks.release, lock, file)
-        return Beat.of(path, self.pid)
+        return locks.Beat.of(path, self.pid)
 
-    def _keep_beating(self, run_id: str, beat: Beat) -> None:
+    def _keep_beating(self, run_id: str, beat: locks.Beat) -> None:
         """Renew a run's heartbeat on a server; in a local store the lock itself is checked."""
         if self.store.tracking.kind == "local":
             return
@@ -195,7 +196,7 @@ class RunWriter:
         self._held.callback(ended.set)
 
 
-def busy(sweep_id: str, beat: Beat | None) -> StoreBusyError:
+def busy(sweep_id: str, beat: locks.Beat | None) -> StoreBusyError:
     who = beat.name if beat is not None else "another process"
     return StoreBusyError(
         f"Sweep {sweep_id} is held by {who}; wait until it is done, or end that process."
@@ -234,7 +235,7 @@ def find_run(store: Store, record: RunRecord) -> tuple[str | None, bool]:
     attempt = None
     for run in read.search(store, condition):
         run_id, tags = str(run.info.run_id), run.data.tags
-        if tags.get("sweep.id") != sweep_id or SUPERSEDED in tags:
+        if tags.get("sweep.id") != sweep_id or read.SUPERSEDED in tags:
             continue
         if run.info.status == "FINISHED" and store.artifacts.is_whole(run_id):
             return run_id, True

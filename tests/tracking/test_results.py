@@ -14,6 +14,7 @@ import pytest
 from sweep.errors import StoreError, UnreachableError
 from sweep.tracking import read, results
 from sweep.tracking.entities import Point
+from sweep.tracking.locks import close_abandoned
 from sweep.tracking.results import RunRecord
 from sweep.tracking.runs import create_run, find_run, store_result
 from sweep.tracking.session import Session, create_sweep, deduplicate_runs
@@ -239,6 +240,27 @@ def test_full_disk_is_one_sentence_and_leaves_no_part(store: Store, parent: str)
         signal.signal(signal.SIGXFSZ, handler)
     assert set(tree(store.tracking.outputs)) == set(before)
     assert completed(store, record).exists()  # once there is space
+
+
+def test_short_single_run_that_is_killed_while_it_is_stored_is_closed(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any) -> None:
+        raise errors.pop(0)
+
+    errors = [UnreachableError("x"), KeyboardInterrupt()]
+    session = Session(lambda: False, os.getpid())
+    session.open_store(store.tracking, run_lock="runs/x/lock")
+    path = completed(store, record_of(store, "lr=1", tags={"sweep.signature": SIGNATURE}))
+    with monkeypatch.context() as patch:
+        patch.setattr("sweep.tracking.runs.create_run", fail)
+        assert session.finish_runs([path])[0].state == "waiting"
+    monkeypatch.setattr(type(store.artifacts), "put", fail)
+    with pytest.raises(KeyboardInterrupt):
+        session.finish_runs([path])
+    assert close_abandoned(store) == [], "its lock is held"
+    session._held.close()
+    assert len(close_abandoned(store)) == 1
 
 
 def test_single_run_is_found_by_its_signature_and_start(store: Store, session: Session) -> None:
