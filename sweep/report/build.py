@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 
 from sweep.question import Question, question_of
@@ -48,6 +49,7 @@ class Report:
     best: StoredRun | None = None
 
 
+@np.errstate(over="ignore", invalid="ignore")  # errors may be close to the largest float
 def build_report(
     sweep: StoredSweep,
     runs: Sequence[StoredRun],
@@ -108,6 +110,7 @@ def build_report(
     return Report(folder, tuple(written), page.answer, note(page), final, best)
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def build_comparison(
     first: Stored, second: Stored, folder: Path, question: Question | None = None
 ) -> Report:
@@ -227,8 +230,9 @@ def cost(data: SweepData) -> dict[str, str]:
     iterations, seconds = compare.trained(data)
     found["iterations trained"] = grouped(iterations)
     separate = sum(data.started.iters)
-    times = f"{separate / iterations:.2f}" if iterations else ""
-    if separate > iterations > 0 and times != "1.00":
+    if 100 * separate >= 101 * iterations > 0:  # integers: they may exceed the range of a float
+        few = separate <= 10**9 * iterations
+        times = f"{separate / iterations:.2f}" if few else grouped(separate // iterations)
         found["separate training"] = f"{grouped(separate)} iterations ({times} times as many)"
     found["training"] = duration(seconds)
     ends = pd.Series([data.sweep.end_time, *(run.end_time for run in data.started.run)]).max()

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.question import Question, question_of
-from sweep.report.axes import Axis, axis_of
+from sweep.report.axes import LARGEST, Axis, axis_of
 from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of, typed_fields
 from sweep.report.formats import FLOOR, counted, figure, joined, plain
 
@@ -148,7 +148,8 @@ class SweepData:
         ``median``, ``low``, ``high``, ``diverged`` (number of diverged repeats) and ``decisive``
         (smaller is better; errors below the floor are equal).
         """
-        cells = self.cells.assign(diverged=self.cells.outcome == "diverged")
+        numbers = self.cells[["value", "error"]].clip(-LARGEST, LARGEST)  # means shall not overflow
+        cells = self.cells.assign(diverged=self.cells.outcome == "diverged", **numbers)
         found = cells.groupby(POINT, sort=False).agg(
             value=("value", "mean"),
             error=("error", "mean"),

@@ -70,20 +70,22 @@ def test_report_of_a_sweep_where_nothing_ran(tmp_path: Path) -> None:
 
 def test_report_with_diverged_huge_and_zero(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1, 1.0, 2.0], "iters": [10]})
+    plan.append(stored.cells({"lr": [0.1], "iters": [10**330]})[0] | {"index": 3})
     runs = [
-        stored.stored_run(tmp_path, plan[0], np.array([0.6, 1.8e282])),
+        stored.stored_run(tmp_path, plan[0], np.array([0.6, 1.7e308])),
         stored.stored_run(
             tmp_path, plan[1], np.array([0.6, 1.7e308]), outcome="diverged",
             metrics={"diverged_at": 2.0},
         ),
         stored.stored_run(tmp_path, plan[2], np.array([0.6, 0.0])),
+        stored.stored_run(tmp_path, plan[3], stored.decay(0.1, 10), outcome="interrupted"),
     ]  # fmt: skip
     stored_sweep = stored.stored_sweep(tmp_path, plan)
     report = build_report(stored_sweep, runs, tmp_path / "report", command_ui="mlflow ui")
     with open(tmp_path / "report" / "final_error.csv", newline="") as file:
-        assert [row["10"] for row in csv.DictReader(file)] == ["1.8e+282", "", "0.0"]
-    assert trouble_table(sweep_data(stored_sweep, runs)).rows == (
-        ("lr=1.0,iters=10", "diverged", "NaN or infinity at step 2; best error before: 0.6"),
+        assert [row["10"] for row in csv.DictReader(file)] == ["1.7e+308", "", "0.0"]
+    assert trouble_table(sweep_data(stored_sweep, runs)).rows[0] == (
+        ("lr=1.0,iters=10", "diverged", "NaN or infinity at step 2; best error before: 0.6")
     )
     assert report.best is runs[2]
 

@@ -252,7 +252,7 @@ class Sheet:
             (ends.right + gap / width, ends.bottom, 0.16 / width, tall / height)
         )
         bar = self.figure.colorbar(ScalarMappable(norm, colours), cax=cax)
-        step = math.ceil(len(ticks) / max(int(tall / 0.24), 2))  # equal steps, as of a scale
+        step = max(math.ceil(len(ticks) / max(int(tall / 0.24), 2)), 1)  # equal, as of a scale
         bar.set_ticks([*ticks][::step], labels=[*ticks.values()][::step])
         bar.minorticks_off()
         bar.outline.set_visible(False)
