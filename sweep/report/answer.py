@@ -114,10 +114,11 @@ def distinct(one: Any, two: Any) -> Any:
 
 def _luckiest(data: SweepData, best: Any) -> list[str]:
     """Name the best single run if it is not a repeat of the best grid point."""
-    value, largest = data.cells.value, data.question.mode == "max"
-    row = data.cells.loc[value.idxmax() if largest else value.idxmin()]
-    if row.value == (best.high if largest else best.low):
+    which = "max" if data.question.mode == "max" else "min"
+    ends = data.floored(data.grid["high" if which == "max" else "low"])
+    if ends[best.name] == ends.agg(which):
         return []
+    row = data.cells.loc[data.cells.value.agg(f"idx{which}")]
     return [f"The best single run is another: {plain(row['name'])} with {figure(row.value)}."]
 
 
