@@ -117,10 +117,19 @@ def canonical(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a configuration value as text for params and names: a str unchanged, else JSON."""
-    if isinstance(value, str):
-        return value
-    return "null" if value is None else canonical(value)
+    """Return a configuration value as text for params and names: JSON, but a str unchanged.
+
+    A str that reads as another value is quoted: "1" is not 1.
+    """
+    return value if isinstance(value, str) and not _literal(value) else canonical(value)
+
+
+def _literal(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return text.startswith(("[", "{"))
+    return True
 
 
 def trajectory_key(config: Mapping[str, Any], data_digest: str) -> str:

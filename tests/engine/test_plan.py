@@ -34,3 +34,9 @@ def test_plan_document_gives_the_plan_again() -> None:
 def test_cell_name_is_cut_before_the_store_would() -> None:
     long, other = (cell_name({"note": "x" * 5000 + end}) for end in "ab")
     assert len(long) == 200 and long != other
+
+
+def test_texts_that_read_as_other_values_are_quoted() -> None:
+    values = [1, "1", True, "true", None, "null", ["a"], "[a]", "a", "1x", ""]
+    names = '1 "1" true "true" null "null" ["a"] "[a]" a 1x '
+    assert [cell_name({"k": value}) for value in values] == [f"k={n}" for n in names.split(" ")]
