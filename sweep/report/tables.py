@@ -165,7 +165,7 @@ def threshold_table(data: SweepData) -> Table:
 
 def _reached(lines: Sequence[Trajectory], k: int) -> str:
     """Return the step at which an error was reached; for repeats the mean of those that did."""
-    known = [(line.thresholds[k], line.reach or 0) for line in lines if line.thresholds]
+    known = [(x.thresholds[k], x.reach or 0) for x in lines if x.thresholds and k in x.thresholds]
     steps = pd.Series([step for step, _ in known if step is not None], dtype=float)
     if steps.empty:
         return f"> {grouped(max(reach for _, reach in known))}" if known else ""

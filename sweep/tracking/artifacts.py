@@ -116,7 +116,8 @@ def named_curves(columns: Mapping[str, npt.NDArray[Any]]) -> dict[str, Points]:
 def read_thresholds(content: bytes) -> dict[int, int | None]:
     """Return k -> first step with error <= 10^-k, None if it was not reached."""
     loaded = json.loads(content)
-    return {int(level.removeprefix("1e-")): step for level, step in loaded.items()}
+    steps = {int(level.removeprefix("1e-")): step for level, step in loaded.items()}
+    return {k: None if step is None else int(step) for k, step in steps.items()}
 
 
 def weights_file(result: RunResult) -> tuple[str, bytes]:

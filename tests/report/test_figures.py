@@ -363,8 +363,10 @@ def test_weights_of_many_combinations_are_those_of_the_best(five: SweepData) -> 
 
 
 def test_weights_are_none_where_no_run_left_any(tmp_path: Path) -> None:
-    sweep, runs = stored.grid(tmp_path, {"lr": [0.1], "iters": [5]})
+    sweep, runs = stored.grid(tmp_path, {"lr": [0.1, 1.0], "iters": [5]})
     (tmp_path / runs[0].run_id / "artifacts" / "weights.json").unlink()
+    damaged = '{"initial": [1], "final": {"a": 1}}'
+    (tmp_path / runs[1].run_id / "artifacts" / "weights.json").write_text(damaged)
     assert weights_of(sweep_data(sweep, runs))[0] is None
 
 

@@ -79,7 +79,7 @@ def test_pairs_leave_out_a_run_that_diverged(tmp_path: Path) -> None:
 def test_pairs_without_weights_still_compare_errors(tmp_path: Path) -> None:
     axes = {"lr": [0.1], "iters": [5], "rule": ["notebook", "gradient"]}
     sweep, runs = stored.grid(tmp_path, axes)
-    (tmp_path / runs[0].run_id / "artifacts" / "weights.json").unlink()
+    (tmp_path / runs[0].run_id / "artifacts" / "weights.json").write_text('{"final": [1]}')
     data = sweep_data(sweep, runs)
     pairs = rule_pairs(data)
     assert len(pairs) == 1 and pairs.difference.isna().all()

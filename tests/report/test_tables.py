@@ -141,14 +141,13 @@ def test_threshold_table_says_zero_for_a_start_below(tmp_path: Path) -> None:
     assert table.rows == (("0.1", "0"),)
 
 
-def test_threshold_table_says_nothing_where_the_file_is_gone(tmp_path: Path) -> None:
-    plan = stored.cells({"lr": [0.1, 1.0], "iters": [100]})
-    runs = [stored.stored_run(tmp_path, cell) for cell in plan]
-    lost = runs[0]
-    assert lost.artifacts is not None
-    (tmp_path / lost.run_id / "artifacts" / "thresholds.json").unlink()
-    data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
-    assert column(tables.threshold_table(data), "E ≤ 1e-1")[0] == ""
+def test_threshold_table_says_nothing_where_the_file_is_gone_or_damaged(tmp_path: Path) -> None:
+    sweep, runs = stored.grid(tmp_path, {"lr": [0.1, 1.0, 2.0], "iters": [100]})
+    (lost, partial), name = runs[:2], "thresholds.json"
+    (tmp_path / lost.run_id / "artifacts" / name).unlink()
+    (tmp_path / partial.run_id / "artifacts" / name).write_text('{"1e-3": 5}')
+    data = sweep_data(sweep, runs)
+    assert column(tables.threshold_table(data), "E ≤ 1e-1")[:2] == ["", ""]
     assert f"thresholds of run {lost.name}: not there" in data.unread
 
 

@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from sweep.report.curves import EMPTY, Frame, artifact
+from sweep.report.curves import EMPTY, Frame
 from sweep.report.data import SweepData
 from sweep.report.figures.lines import draw_lines, points
 from sweep.report.figures.sheet import Panels, Picture, spread, styled
-from sweep.report.figures.weights import flat_weights
+from sweep.report.figures.weights import stored_weights
 from sweep.report.formats import counted, figure, joined
 
 MOST_RATES = 5
@@ -50,8 +50,7 @@ def rule_pairs(data: SweepData) -> Frame:
 def _difference(row: Any) -> tuple[Any, ...]:
     """Return the weight that differs most, its difference and values, and the RMS of all."""
     (names, first), (others, second) = (
-        flat_weights((artifact(run.weights, "weights", []) or {}).get("final", {}))
-        for run in (row.run_notebook, row.run_gradient)
+        stored_weights(run, "final") for run in (row.run_notebook, row.run_gradient)
     )
     differences = np.abs(first - second) if names == others else np.empty(0)
     if not np.isfinite(differences).any():

@@ -42,6 +42,12 @@ def flat_weights(
     return tuple(names), np.concatenate(values)
 
 
+def stored_weights(run: Any, part: str) -> tuple[tuple[str, ...], npt.NDArray[np.float64]]:
+    """Return `flat_weights` of a run; empty if none are stored or the file is damaged."""
+    found = artifact(lambda: flat_weights(run.weights().get(part, {})), "weights", [])
+    return found or flat_weights({})
+
+
 @styled
 def weights_picture(data: SweepData) -> Picture | None:
     """Return the picture of the weights; None if there are none."""
@@ -141,9 +147,7 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
 
 
 def _weights(run: Any) -> pd.DataFrame | None:
-    stored = artifact(run.weights, "weights", []) or {}
-    names, initial = flat_weights(stored.get("initial", {}))
-    others, final = flat_weights(stored.get("final", {}))
+    (names, initial), (others, final) = (stored_weights(run, part) for part in ("initial", "final"))
     if names != others or not names:
         return None
     table = pd.DataFrame({"weight": names, "initial": initial, "final": final})
