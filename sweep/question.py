@@ -16,6 +16,9 @@ from sweep.tracking.entities import entity_name
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun
 
+FLOOR = 1e-26
+"""Smaller squared errors count as equal: they are at the limit of double precision."""
+
 REPEATS = ("seed", "data.fold")
 """Default axes whose values are repeats of one grid point."""
 
@@ -52,6 +55,12 @@ class Question:
         validated = any("best_validation_error" in run.metrics for run in runs)
         return "best_validation_error" if validated else "final_error"
 
+    def decisive(self, metric: str, value: float) -> float:
+        """Return a value for comparing runs: smaller is better, errors below FLOOR are equal."""
+        if self.mode == "max":
+            return -value
+        return FLOOR if metric.endswith("error") and 0 <= value < FLOOR else value
+
     def unanswered(self, runs: Sequence[StoredRun]) -> str:
         """Return an error message if no run has the metric; empty if one does or `runs` is."""
         names = {name for run in runs for name in run.metrics}
@@ -84,18 +93,26 @@ class Question:
         """Return the best run of the grid point with the best mean; None if no run has a value.
 
         A point with a diverged repeat is the best only if all have one. Ties are resolved in
-        favour of fewer iterations.
+        favour of fewer iterations needed.
         """
-        points = _points(runs, self.deciding(runs))
-        sign = -1.0 if self.mode == "max" else 1.0
+        metric = self.deciding(runs)
+
+        def rank(own: list[tuple[float, StoredRun]]) -> tuple[float, ...]:
+            counts = [float(run.params.get("iters", "inf")) for _, run in own]
+            needed = [min(n, last_change(run)) for n, (_, run) in zip(counts, own, strict=True)]
+            return self.decisive(metric, _mean(own)), max(needed), counts[0]
+
+        points = _points(runs, metric)
         if not points:
             return None
+        best = min(points.values(), key=rank)
+        return min(best, key=lambda one: rank([one]))[1]
 
-        def iterations(run: StoredRun) -> float:
-            return float(run.params.get("iters", "inf"))
 
-        best = min(points.values(), key=lambda own: (sign * _mean(own), iterations(own[0][1])))
-        return min(best, key=lambda one: (sign * one[0], iterations(one[1])))[1]
+def last_change(run: StoredRun) -> float:
+    """Return the iteration after which nothing changed or the run was stopped, else infinity."""
+    ends = (run.metrics.get(name, math.inf) for name in ("stalled_at", "stopped_at"))
+    return min(ends)
 
 
 def question_of(

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from sweep.question import FLOOR
 from sweep.report.axes import effects, scores
 from sweep.report.data import SweepData
-from sweep.report.formats import FLOOR, counted, figure, joined, plain
+from sweep.report.formats import counted, figure, joined, plain
 
 MOST_ALIKE = 4
 
@@ -114,11 +115,10 @@ def distinct(one: Any, two: Any) -> Any:
 
 def _luckiest(data: SweepData, best: Any) -> list[str]:
     """Name the best single run if it is not a repeat of the best grid point."""
-    which = "max" if data.question.mode == "max" else "min"
-    ends = data.floored(data.grid["high" if which == "max" else "low"])
-    if ends[best.name] == ends.agg(which):
+    ends = data.decisive(data.grid["high" if data.question.mode == "max" else "low"])
+    if ends[best.name] == ends.min():
         return []
-    row = data.cells.loc[data.cells.value.agg(f"idx{which}")]
+    row = data.cells.loc[data.decisive(data.cells.value).idxmin()]
     return [f"The best single run is another: {plain(row['name'])} with {figure(row.value)}."]
 
 

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from sweep.question import Question, question_of
+from sweep.question import Question, last_change, question_of
 from sweep.report.axes import LARGEST, Axis, axis_of
 from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of, typed_fields
-from sweep.report.formats import FLOOR, counted, figure, joined, plain
+from sweep.report.formats import counted, figure, joined, plain
 
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun, StoredSweep
@@ -128,15 +128,14 @@ class SweepData:
         first = self.runs.assign(none=self.runs.value.isna()).sort_values("none", kind="stable")
         return first[~self.values.loc[first.index].duplicated()].sort_index()
 
-    def floored(self, values: Frame) -> Frame:
-        """Return `values`; errors below the floor are set to it, so that they are equal."""
-        small = (values >= 0) & (values < FLOOR) & self.metric.endswith("error")
-        return values.mask(small, FLOOR)
+    def decisive(self, values: Frame) -> Frame:
+        """Return `values` as compared: see `Question.decisive`."""
+        return values.map(lambda value: self.question.decisive(self.metric, value))
 
     @cached_property
     def logarithmic(self) -> bool:
         """True if values are compared by logarithm: all are positive, small is best."""
-        positive = self.floored(self.cells.value.dropna()) > 0
+        positive = self.decisive(self.cells.value.dropna()) > 0
         return self.question.mode == "min" and bool(positive.all())
 
     @cached_property
@@ -163,8 +162,7 @@ class SweepData:
         )
         first = self.cells.sort_values("none", kind="stable").drop_duplicates(POINT).sort_index()
         table = first.drop(columns=["value", "error", "needed"]).join(found, on=POINT)
-        largest = self.question.mode == "max"
-        return table.assign(decisive=-table.value if largest else self.floored(table.value))
+        return table.assign(decisive=self.decisive(table.value))
 
     @cached_property
     def ranked(self) -> Frame:
@@ -245,10 +243,9 @@ def sweep_data(
     ends = metrics.reindex(columns=list(dict.fromkeys(["final_error", metric]))).astype(float)
     ends = ends.where(np.isfinite(ends)).where(table.outcome == "completed")
     table["error"], table["value"] = ends["final_error"], ends[metric]
-    until = metrics.reindex(columns=["stalled_at", "stopped_at"]).min(axis=1)
+    until = [math.inf if run is None else last_change(run) for run in table.run]
     table["needed"] = [
-        int(min(step, iters)) if step == step else iters
-        for step, iters in zip(until, table.iters, strict=True)
+        int(step) if step < iters else iters for step, iters in zip(until, table.iters, strict=True)
     ]
     repeats = [key for key in question.repeats if key in swept[2:] and texts_of[key].nunique() > 1]
     others = [key for key in swept[2:] if key not in repeats]

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sweep.question import FLOOR
 from sweep.report.axes import axis_of, effects
 from sweep.report.curves import EMPTY, Frame, Trajectory, artifact
 from sweep.report.data import POINT, SweepData
 from sweep.report.files import wide
 from sweep.report.formats import (
-    FLOOR,
     Table,
     counted,
     exact,

@@ -63,6 +63,13 @@ def test_equal_runs_prefer_fewer_iterations() -> None:
     assert Question().best_run(runs) is runs[1]
 
 
+def test_errors_below_the_floor_are_equal_and_a_run_that_stopped_needed_no_more() -> None:
+    runs = [run(iters=n, final_error=end) for n, end in ((4000, 3e-31), (3700, 2e-26), (9000, 0))]
+    assert Question().best_run(runs) is runs[0]
+    runs.append(run(iters=9000, final_error=1e-30, stalled_at=3800))
+    assert Question().best_run(runs) is runs[3]
+
+
 @pytest.mark.parametrize("stored", [None, [], {"repeats": 3, "mode": {}}, {"metric": None}])
 def test_plan_that_holds_anything_asks_the_usual(stored: object) -> None:
     assert question_of({"question": stored}) == Question()

@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.scale import SymmetricalLogScale
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator, SymmetricalLogLocator
 
+from sweep.question import FLOOR
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import QUIET, SHADE
 from sweep.report.data import SweepData
 from sweep.report.figures.sheet import text_inches
-from sweep.report.formats import FLOOR, tick
+from sweep.report.formats import tick
 
 MOST_VALUES = 12
 """Up to this many values of a key have a tick each."""
