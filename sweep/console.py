@@ -215,7 +215,7 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float, link: str | None) 
     """Print the table of final errors, failures, the best run and the next commands."""
     echo()
     if (found := report.final_error) is not None:
-        echo(found.title.partition(" by ")[0].removesuffix(" E"))
+        echo(found.title.partition(" by ")[0].removesuffix(" E").rstrip(","))
         table(found.columns, found.rows, right=range(1, len(found.columns)))
     echo()
     for failed in sweep.failed.values():

@@ -83,7 +83,7 @@ def build_report(
         frames["repeats.csv"] = files.repeats_frame(data)
     written = _write_frames(folder, frames)
     pictures = [Section(one.name, one.title, picture=one) for one in pictures_of(data, pairs)]
-    final = tables.final_error_table(data)
+    final = tables.top_table(data) if data.sparse else tables.final_error_table(data)
     sections = [
         *_tables(data, pairs, final, pictures),
         *_runs(data, run_pages if run_pages.startswith(("http://", "https://")) else ""),
@@ -149,14 +149,14 @@ def _tables(data: SweepData, pairs: Frame, final: Table, pictures: list[Section]
     """Return the tables that have rows, with the pictures after the main ones."""
     several, many = len(data.axes["iters"].values) > 1, len(data.varying) > 2
     top = {"top": tables.top_table(data)} if len(data.ranked) > 1 else {}
-    errors = {"errors": final} if several or not many else {}
+    errors = {"errors": final} if (several or not many) and not data.sparse else {}
     errors["spread"] = tables.repeats_table(data)
     rest = {"effects": tables.effect_table(data)} if many else {}
     rest["thresholds"] = tables.threshold_table(data)
     rest |= {"budgets": tables.budget_table(data)} if several else {}
     rest |= {"both-rules": tables.rule_table(data, pairs), "metrics": tables.metrics_table(data)}
     rest["trouble"] = tables.trouble_table(data)
-    short = ("top" if many else "errors", "trouble")
+    short = ("top" if many or data.sparse else "errors", "trouble")
     before, after = (
         [Section(n, one.title, one, short=n in short) for n, one in part.items() if one.rows]
         for part in (top | errors if many else errors | top, rest)

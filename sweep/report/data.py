@@ -165,6 +165,12 @@ class SweepData:
         return table.assign(decisive=self.decisive(table.value))
 
     @cached_property
+    def sparse(self) -> bool:
+        """Whether a table of learning rates by iterations would be mostly empty."""
+        rows = self.grid.groupby(["combination", "lr"]).ngroups
+        return sparse(len(self.grid), rows, len(self.axes["iters"].values))
+
+    @cached_property
     def ranked(self) -> Frame:
         """The grid points with a value, best first; those with a diverged repeat come last."""
         done = self.grid[self.grid.value.notna()]
@@ -253,6 +259,11 @@ def sweep_data(
     metrics = metrics.filter(regex=r"^(?!weights/|(validation_)?error$)")
     keys, frames = (swept, tuple(repeats)), (table, texts_of, metrics)
     return SweepData(sweep, plan, question, metric, *keys, tuple(runs), *frames, unread)
+
+
+def sparse(points: int, rows: int, columns: int) -> bool:
+    """Return whether points fill less than a fifth of a table: values were drawn, not combined."""
+    return 5 * points < rows * columns
 
 
 def outcome_of(run: StoredRun | None) -> str:

@@ -274,6 +274,17 @@ def test_heat_map_names_what_has_no_number(tmp_path: Path) -> None:
     assert text.iloc[1, 2] == "failed" and np.isnan(cells_of(data, "value").iloc[0, 1])
 
 
+def test_drawn_rates_and_iterations_are_points_without_lines_and_heat_map(tmp_path: Path) -> None:
+    cells = stored.cells({"lr": rates(80), "iters": [*range(2, 82)]})[::81]
+    plan = [cell | {"index": index} for index, cell in enumerate(cells)]
+    runs = [stored.stored_run(tmp_path, cell) for cell in plan]
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
+    assert data.sparse and heat_picture(data) is None
+    for x, key in (("lr", "iters"), ("iters", "lr")):
+        points, note = ends(data, x, key)
+        assert points.kind.value_counts().to_dict() == {"run": 80, "best": 1} and not note
+
+
 def test_heat_map_shows_the_two_axes_that_matter_most(tmp_path: Path) -> None:
     ends = []
     for values in (cell["values"] for cell in stored.cells(FIVE)):

@@ -9,7 +9,7 @@ import pandas as pd
 from sweep.report.axes import Axis, effects, main_axis
 from sweep.report.colours import QUIET, ramp
 from sweep.report.curves import Frame
-from sweep.report.data import SweepData
+from sweep.report.data import SweepData, sparse
 from sweep.report.figures.lines import POINTS, draw_lines, mark_style
 from sweep.report.figures.scales import (
     ceiling_of,
@@ -38,7 +38,7 @@ def final_picture(data: SweepData, name: str) -> Picture | None:
     shown, note = final_errors(data, x, key, panels)
     title, log = f"{data.heading} by {x.label}", data.logarithmic
     page = draw_lines(title, data, data.label, shown, key, panels, x, log=log, note=note)
-    alt = f"{data.heading} against {x.label}, a line for each value of {key.label} ({key.extent})."
+    alt = f"{data.heading} against {x.label}, coloured by {key.label} ({key.extent})."
     alt += data.best_words
     return page.picture(f"final_error_by_{'rate' if name == 'lr' else 'iterations'}", alt)
 
@@ -46,7 +46,7 @@ def final_picture(data: SweepData, name: str) -> Picture | None:
 def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[Frame, str]:
     """Return points over `x`, a line for each combination of other keys, and a note on omissions.
 
-    A grid point that diverged lies at infinity.
+    A grid point that diverged lies at infinity. Points whose values were drawn have no lines.
     """
     rest = [axis.name for axis in data.varying if axis is not x]
     grid = data.grid[data.grid.value.notna() | (data.grid.outcome == "diverged")]
@@ -63,17 +63,20 @@ def final_errors(data: SweepData, x: Axis, key: Axis, panels: Panels) -> tuple[F
     if not data.repeats:
         every = every.assign(low=math.nan, high=math.nan)
     kept, note = panels.fewer(every.drop_duplicates("line").set_index("line").panel, "line")
-    drawn, finite = every[every.line.isin(kept)], every[every.outcome != "diverged"]
+    scattered = sparse(len(every), every.line.nunique(), len(x.values))
+    drawn = every if scattered else every[every.line.isin(kept)]
+    finite = every[every.outcome != "diverged"]
     lowest = finite.groupby(["panel", "x"], as_index=False).y.agg(data.question.mode)
+    lowest = lowest.assign(kind="lowest", value="", line=0)
     many = every.groupby("panel").line.nunique() >= MANY
+    ended = drawn[drawn.outcome != "diverged"]
     found = [
-        drawn[drawn.outcome != "diverged"],
-        drawn[drawn.outcome != "diverged"].assign(kind="run"),
+        *([] if scattered else [ended, lowest[lowest.panel.map(many)]]),
+        ended.assign(kind="run"),
         drawn[drawn.outcome == "diverged"].assign(kind="diverged"),
-        lowest[lowest.panel.map(many)].assign(kind="lowest", value="", line=0),
         every[every.index == data.best.name].assign(kind="best", value=""),
     ]
-    return pd.concat(found, ignore_index=True)[POINTS], note
+    return pd.concat(found, ignore_index=True)[POINTS], panels.note if scattered else note
 
 
 @styled

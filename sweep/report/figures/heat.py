@@ -12,7 +12,7 @@ from matplotlib.patches import Rectangle
 from sweep.report.axes import Axis, by_influence
 from sweep.report.colours import ERROR_STOPS, INK, OUTLINE
 from sweep.report.curves import Frame
-from sweep.report.data import SweepData
+from sweep.report.data import SweepData, sparse
 from sweep.report.figures.scales import ceiling_of, round_ticks
 from sweep.report.figures.sheet import Panels, Picture, Sheet, panels_of, styled, text_inches
 from sweep.report.formats import counted, power, tick
@@ -23,11 +23,13 @@ MOST_WRITTEN = (45, 14)
 
 @styled
 def heat_picture(data: SweepData) -> Picture | None:
-    """Return the heat map; None if fewer than two keys vary."""
+    """Return the heat map; None if fewer than two keys vary or most cells would be empty."""
     if len(data.varying) < 2 or data.started.empty:
         return None
     down, across = heat_axes(data)
     cells, panels = heat_data(data)
+    if sparse(len(cells), len(down.values), len(across.values) * len(panels.titles)):
+        return None
     size, count = _size(down, across, len(panels.titles)), len(panels.titles)
     notes = [f"the best of {panels.note}"] if panels.note else []
     notes += ["outlined: the best"] if cells.best.any() else []
