@@ -129,13 +129,17 @@ def _edges(data: SweepData, best: Any) -> list[str]:
     score = scores(data)
     least = LEAST_INFLUENCE * (score.max() - score.min())
     for axis in data.varying:
-        if not axis.numbers or axis.name in ("iters", "seed") or influence[axis.name] <= least:
+        if not axis.numbers or influence[axis.name] <= least:
+            continue
+        if axis.name == "iters" or axis.name.endswith(("seed", "fold")):
             continue
         value, what = (
             data.values.loc[best.name, axis.name],
             "rates" if axis.name == "lr" else "values",
         )
-        ends = {axis.values[-1]: ("largest", "above"), axis.values[0]: ("smallest", "below")}
+        ends, low = {axis.values[-1]: ("largest", "above")}, axis.numbers[0]
+        if axis.name == "lr" or (low > 0 and not low.is_integer()):  # not for sizes
+            ends[axis.values[0]] = ("smallest", "below")
         if value in ends:
             (which, where), at = ends[value], plain(value)
             words.append(f"{plain(axis.name)}={at} is the {which} of the grid:")

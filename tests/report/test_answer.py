@@ -79,6 +79,14 @@ def test_answer_names_no_edge_of_an_axis_without_effect(tmp_path: Path) -> None:
     assert "seed=1 is" not in text
 
 
+def test_answer_advises_no_value_that_would_be_refused(tmp_path: Path) -> None:
+    axes = {"lr": [0.1], "iters": [10], "trainer.batch_size": [1, 8], "trainer.p": [0.5, 0.9]}
+    axes["data.split_seed"] = [3, 4]
+    text = answer(stored.ended(tmp_path, axes, [0.1 + 0.05 * at for at in range(8)]))
+    assert text.endswith("trainer.p=0.5 is the smallest of the grid: try values below 0.5.")
+    assert text.count("try") == 1
+
+
 @pytest.mark.parametrize(
     ("end", "config", "rooted"),
     [
