@@ -319,6 +319,12 @@ def test_effects_and_parallel_coordinates_hold_every_run(five: SweepData) -> Non
     assert 0 <= lines.get_datalim(lines.axes.transData).y0
 
 
+def test_parallel_coordinates_have_the_ceiling_of_the_errors(tmp_path: Path) -> None:
+    axes = {"lr": [0.1, 1.0], "iters": [10], "k": [1, 2]}
+    data = stored.ended(tmp_path, axes, [0.1, 0.2, 0.3, 1e200])
+    assert parallel_data(data).score.max() == pytest.approx(np.log10(600))
+
+
 def test_metrics_of_a_trainer_have_a_panel_each(tmp_path: Path) -> None:
     runs, plan = [], stored.cells({"lr": [0.1, 1.0], "iters": [5]})
     for cell in plan:
@@ -361,9 +367,10 @@ def test_weights_of_many_rates_keep_ends_and_best(tmp_path: Path) -> None:
 
 
 def test_weights_name_the_networks_that_have_others(tmp_path: Path) -> None:
-    data = grid(tmp_path, lr=[0.1], iters=[10], network=["small", "big"])
+    axes = {"lr": [0.1], "iters": [10], "network": ["big", "small"]}
+    data = stored.ended(tmp_path, axes, [0.2, 0.1])  # the weights of the best are shown
     other = json.dumps({part: {"a": 1.0} for part in ("initial", "final")})
-    (tmp_path / data.stored[1].run_id / "artifacts" / "weights.json").write_text(other)
+    (tmp_path / data.stored[0].run_id / "artifacts" / "weights.json").write_text(other)
     assert weights_of(data)[1].endswith("left out as their weights are others: network=big")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from sweep.report.axes import by_influence, scores
 from sweep.report.colours import GRID, INK, QUIET, ramp
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
-from sweep.report.figures.scales import spaced
+from sweep.report.figures.scales import ceiling_of, spaced
 from sweep.report.figures.sheet import Picture, Sheet, spread, styled, text_inches
 from sweep.report.formats import counted, power
 
@@ -84,10 +85,12 @@ def parallel_data(data: SweepData) -> Frame:
     """Return the grid points with a value, the worst first.
 
     The columns are the most influential keys (values as text), then ``score``, the values as
-    compared by `sweep.report.axes.scores`.
+    compared by `sweep.report.axes.scores`, up to the ceiling.
     """
+    ceiling = ceiling_of(data)
     most = {axis.name for axis in by_influence(data)[:MOST_AXES]}
     order = data.ranked.index[::-1]
     kept = order[spread(len(order), MOST_RUNS)]
     runs = data.values.loc[kept, [key for key in data.keys if key in most]]
-    return runs.assign(score=scores(data)[kept].astype(float))
+    top = math.log10(ceiling) if data.logarithmic else ceiling
+    return runs.assign(score=scores(data)[kept].astype(float).clip(upper=top))

@@ -120,6 +120,7 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
     rows = rows.assign(rank=rows.value.map(key.values.index))
     rows = rows.sort_values(["rank", "iters"], kind="stable")
     rows = rows.drop_duplicates(["combination", "lr"], keep="last")
+    first = None if best is None else _weights(best.run)
     found: list[pd.DataFrame] = []
     others: list[str] = []
     for title in panels.titles:
@@ -129,9 +130,12 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
             kept |= {*np.flatnonzero((own.combination == best.combination) & (own.lr == best.lr))}
         for row in own.iloc[sorted(kept)].itertuples():
             table = _weights(row.run)
-            if table is not None and found and not table.weight.equals(found[0].weight):
+            if table is None:
+                continue
+            first = table if first is None else first
+            if not table.weight.equals(first.weight):
                 others.append(title or f"{key.label}={row.value}")  # not comparable
-            elif table is not None:
+            else:
                 iters = float(min(row.iters, 10**300))
                 found.append(table.assign(panel=title, value=row.value, iters=iters))
     if not found:
