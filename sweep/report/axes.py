@@ -85,24 +85,28 @@ def scores(data: SweepData) -> Any:
 def effects(data: SweepData) -> Any:
     """Return mean and range of the deciding metric for each value of each varying key.
 
-    Columns: ``axis``, ``value``, ``runs``, ``mean``, ``low``, ``high``, ``influence``. The mean is
-    geometric if values are compared by logarithm. Rows are sorted by influence, the range of the
-    means of a key's values (in decades if compared by logarithm).
+    Columns: ``axis``, ``value``, ``runs``, ``mean``, ``low``, ``high``, ``diverged`` (without any
+    value), ``influence``. The mean is geometric if values are compared by logarithm. Rows are
+    sorted by influence, the range of the means of a key's values (in decades if compared by
+    logarithm), after the keys of which a value diverged.
     """
     numbers = ["mean", "low", "high"]
-    frames = [pd.DataFrame(columns=["axis", "value", "runs", *numbers, "influence"])]
+    columns = ["axis", "value", "runs", *numbers, "diverged", "influence", "decides"]
+    frames = [pd.DataFrame(columns=columns)]
     score = scores(data)
     for axis in data.varying:
-        found = score.groupby(data.values[axis.name].loc[score.index]).agg(
-            runs="count", mean="mean", low="min", high="max"
-        )
+        texts = data.values[axis.name].loc[score.index]
+        found = score.groupby(texts).agg(runs="count", mean="mean", low="min", high="max")
+        found["diverged"] = (data.grid.diverged.groupby(texts).sum() > 0) & (found.runs == 0)
         found = found.reindex(list(axis.values)).rename_axis("value").reset_index()
         spread = found["mean"].max() - found["mean"].min()
-        frames.append(found.assign(axis=axis.name, influence=0.0 if np.isnan(spread) else spread))
+        found["influence"] = 0.0 if np.isnan(spread) else spread
+        frames.append(found.assign(axis=axis.name, decides=found.diverged.any()))
     every = pd.concat(frames[1:] or frames, ignore_index=True)
     if data.logarithmic:
         every[numbers] = 10.0 ** every[numbers]
-    return every.sort_values("influence", ascending=False, kind="stable", ignore_index=True)
+    order = ["decides", "influence"]
+    return every.sort_values(order, ascending=False, kind="stable", ignore_index=True)
 
 
 def by_influence(data: SweepData) -> list[Axis]:

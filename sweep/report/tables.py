@@ -138,6 +138,7 @@ def effect_table(data: SweepData) -> Table:
     names = {"mean": "geometric mean" if data.logarithmic else "mean"}
     names |= {"low": "lowest", "high": "highest"}
     kept = every[place % -(-size // MOST_VALUES) == 0]
+    kept = kept.assign(mean=kept["mean"].astype(object).mask(kept.diverged, "diverged"))
     each = "grid points" if data.repeats else "runs"
     frame = kept[["axis", "value", "runs", *names]].rename(columns={"runs": each, **names})
     what = "Final errors" if data.metric == "final_error" else data.label

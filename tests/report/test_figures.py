@@ -22,7 +22,7 @@ from sweep.report.curves import Frame
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
 from sweep.report.figures.curves import curves_data, curves_picture, metrics_picture
-from sweep.report.figures.final_errors import effects_picture, final_errors
+from sweep.report.figures.final_errors import effects_picture, final_errors, final_picture
 from sweep.report.figures.heat import heat_axes, heat_data, heat_picture
 from sweep.report.figures.parallel import parallel_data, parallel_picture
 from sweep.report.figures.rules import rule_pairs
@@ -158,6 +158,18 @@ def test_curves_mark_every_iteration_count_on_its_curve(tmp_path: Path) -> None:
     tops = [text.get_text() for text in axes.texts if text.get_position()[1] == 1.01]
     assert tops == ["1", "10", "100", "1000", "runs end at"]
     assert axes.get_xlim()[0] < 0, "step 0 has a place"
+
+
+def test_crosses_of_diverged_rates_do_not_lie_on_each_other(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 5.0, 10.0], "iters": [10, 20]})
+    ends = ["completed"] * 2 + ["diverged"] * 4
+    runs = [
+        stored.stored_run(tmp_path, cell, outcome=end) for cell, end in zip(plan, ends, strict=True)
+    ]
+    data = sweep_data(stored.stored_sweep(tmp_path, plan), runs)
+    axes = drawn(data, lambda data: final_picture(data, "iters")).axes[0]
+    crosses = [line for line in axes.lines if line.get_marker() == "x"]
+    assert len({line.get_transform().transform((10.0, 1.0))[1] for line in crosses}) == 2
 
 
 def test_curves_let_a_diverging_line_leave_at_the_top(tmp_path: Path) -> None:

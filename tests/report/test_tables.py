@@ -234,6 +234,21 @@ def test_effects_leave_out_runs_without_an_error(tmp_path: Path) -> None:
     assert [row[2] for row in table.rows if row[0] == "lr"] == ["2", "1"]
 
 
+def test_axis_that_decides_whether_a_run_diverges_matters_most(tmp_path: Path) -> None:
+    plan = stored.cells({"lr": [0.1, 1.0], "iters": [10], "k": [0, 1]})
+    runs = [
+        stored.stored_run(
+            tmp_path, cell, outcome="diverged" if cell["values"]["k"] else "completed"
+        )
+        for cell in plan
+    ]
+    table = tables.effect_table(sweep_data(stored.stored_sweep(tmp_path, plan), runs))
+    assert [row[:4] for row in table.rows[:2]] == [
+        ("k", "0", "2", "0.02727"),
+        ("k", "1", "0", "diverged"),
+    ]
+
+
 def test_top_table_has_the_best_runs_with_the_keys_that_vary(tmp_path: Path) -> None:
     table = tables.top_table(sweep_data(*stored.grid(tmp_path, FIVE)))
     assert table.title == "The best 10 of 24 runs, by final error" and len(table.rows) == 10

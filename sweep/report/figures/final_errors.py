@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 
 from sweep.report.axes import Axis, effects, main_axis
 from sweep.report.colours import QUIET, ramp
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData, sparse
-from sweep.report.figures.lines import POINTS, draw_lines, mark_style
+from sweep.report.figures.lines import POINTS, draw_lines, mark_look, mark_style
 from sweep.report.figures.scales import (
     ceiling_of,
     error_axis,
@@ -107,7 +108,7 @@ def effects_picture(data: SweepData) -> Picture | None:
     )
     ends = shown[["low", "high"]]
     error_axis(page.panels[0], "y", ends, ceiling_of(data), log=data.logarithmic)
-    dot = mark_style(ramp(0.0), "o", 7)
+    dot, cross = mark_style(ramp(0.0), "o", 7), mark_look("diverged", QUIET)
     for axes, (axis, rows) in zip(page.panels, tables, strict=True):
         axes.set_xlabel(axis.label)
         key_axis(axes, axis)
@@ -118,9 +119,13 @@ def effects_picture(data: SweepData) -> Picture | None:
             axes.plot(axis.positions, middle, color=ramp(0.0), linewidth=1.7)
         size = 7 if len(rows) < 30 else 3
         axes.plot(axis.positions, middle, **dot | {"markersize": size}, clip_on=False, zorder=3)
+        for at in np.flatnonzero(rows.diverged):
+            axes.plot(axis.positions[at], axes.get_ylim()[1], **cross, clip_on=False, zorder=3)
     entries = [(mean, dot)]
     if (shown.low < shown.high).any():
         entries.append(("lowest to highest", {"color": QUIET, "linewidth": 1.4}))
+    if shown.diverged.any():
+        entries.append(("diverged", cross))
     page.legend("", entries)
     means = shown.groupby("axis", sort=False)["mean"]
     best = shown.loc[means.idxmax() if data.question.mode == "max" else means.idxmin()]

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import ListedColormap, Normalize
+from matplotlib.transforms import ScaledTranslation
 
 from sweep.report.axes import LARGEST, Axis
 from sweep.report.colours import INK, MARKERS, QUIET, shades
@@ -29,6 +30,9 @@ from sweep.report.formats import tick
 
 MOST_BANDS = 12
 """With more bands in a panel, none are drawn: they would hide each other."""
+
+MOST_ROWS = 8
+"""Crosses of more diverged lines than this lie on each other."""
 
 LOOKS: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
@@ -119,7 +123,7 @@ def draw_lines(
         look = mark_style(colours[at], MARKERS[at % len(MARKERS)], 6)
         entries.append((key.labels[at], look | {"linestyle": "-", "linewidth": 1.7}))
     named = {"dashed": dashed, **NAMES}
-    entries += [(text, _look(kind, QUIET)) for kind, text in named.items() if kind in kinds]
+    entries += [(text, mark_look(kind, QUIET)) for kind, text in named.items() if kind in kinds]
     page.legend("" if many else key.label, entries)
     if many:
         norm, scale = Normalize(-0.5, len(colours) - 0.5), ListedColormap(colours)
@@ -136,7 +140,8 @@ def mark_style(colour: str, marker: str, size: float) -> dict[str, Any]:
     return {"marker": marker, "markersize": size, "color": colour, "linestyle": "none", **edge}
 
 
-def _look(kind: str, colour: str, width: float = 1.7) -> dict[str, Any]:
+def mark_look(kind: str, colour: str, width: float = 1.7) -> dict[str, Any]:
+    """Return the style of a kind of line or mark."""
     width = 0.8 * width if kind == "dashed" else width
     look = {"color": colour, "linewidth": width, "linestyle": "none", "markeredgewidth": 1.9}
     return look | LOOKS[kind]
@@ -149,13 +154,13 @@ def _panel(
     crowded = many or shown[shown.kind == "line"].line.nunique() >= MANY
     place = {value: at for at, value in enumerate(key.values)}
     low, high = axes.get_ylim()
-    kinds = set()
+    kinds, rows = set(), 0
     for (kind, value, _), own in shown.groupby(["kind", "value", "line"], sort=False):
         at = place.get(value, 0)
         colour, marker = colours[at], "o" if many else MARKERS[at % len(MARKERS)]
         if kind in ("line", "dashed", "lowest"):  # lines may leave the panel at the top
             y, *ends = np.clip(own[["y", "low", "high"]].to_numpy().T, low, LARGEST)
-            axes.plot(own.x, y, **_look(kind, colour, 0.9 if crowded else 1.7))
+            axes.plot(own.x, y, **mark_look(kind, colour, 0.9 if crowded else 1.7))
             kinds.add(kind)
             if own.low.notna().any():
                 kinds.add("band")
@@ -164,11 +169,15 @@ def _panel(
                     axes.plot(own.x, end, color=colour, alpha=0.5, linewidth=0.7, zorder=1)
             continue
         size = 3.0 if crowded or len(own) >= 35 else 7.0 if single else 5.0
-        look = mark_style(colour, marker, size) if kind == "run" else _look(kind, colour)
+        look = mark_style(colour, marker, size) if kind == "run" else mark_look(kind, colour)
         above = (own.y > high) & (kind == "run")
+        if kind == "diverged" and np.isinf(own.y).all():  # a row for each line
+            down = ScaledTranslation(0, -0.15 * (rows % MOST_ROWS), axes.figure.dpi_scale_trans)
+            look["transform"] = axes.transData + down
+            rows += 1
         for name, style, marks in (
             (kind, look, own[~above]),
-            ("above", _look("above", colour), own[above]),
+            ("above", mark_look("above", colour), own[above]),
         ):
             if len(marks):
                 kinds.add(name)
