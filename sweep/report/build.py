@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 MOST_UNREAD = 5
 
+PICTURES = ("effect_of_each_axis", "final_error_heatmap", "parallel_coordinates", "error_curves")
+PICTURES += ("metric_curves", "final_error_by_iterations", "final_error_by_rate", "weights")
+PICTURES += ("rules", "rules_weights", "comparison")
+OPTIONAL = {"repeats.csv", *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg"))}
+"""The files that some reports do not have."""
+
 
 @dataclass(frozen=True)
 class Report:
@@ -67,7 +73,7 @@ def build_report(
     sweep, runs
         As `sweep.tracking.read` returns them, runs in plan order.
     folder
-        Created if missing; each file of an earlier report is replaced atomically.
+        Created if missing; files of an earlier report are replaced atomically or deleted.
     run_pages
         The http or https address of a run's page without its ID; others are ignored.
     store_arguments
@@ -142,6 +148,8 @@ def _write_page(folder: Path, page: Page) -> list[Path]:
     for picture in filter(None, (part.picture for part in page.sections)):
         contents |= {f"{picture.name}.png": picture.png, f"{picture.name}.svg": picture.svg}
     contents |= {"report.md": markdown(page), "index.html": html(page)}
+    for name in OPTIONAL - {*contents, *page.files}:  # of an earlier report
+        (folder / name).unlink(missing_ok=True)
     return [files.write(folder / name, content) for name, content in contents.items()]
 
 

@@ -59,8 +59,12 @@ def test_report_replaces_an_earlier_one(default: Report, tmp_path: Path) -> None
 
 def test_report_of_a_sweep_where_nothing_ran(tmp_path: Path) -> None:
     plan = stored.cells({"lr": [0.1], "iters": [1, 10]})
-    stored_sweep = stored.stored_sweep(tmp_path, plan)
-    report = build_report(stored_sweep, [], tmp_path / "report", command_ui="mlflow ui")
+    stored_sweep, folder = stored.stored_sweep(tmp_path, plan), tmp_path / "report"
+    folder.mkdir()
+    for earlier in ("repeats.csv", "weights.png", "mine.png"):
+        (folder / earlier).touch()
+    report = build_report(stored_sweep, [], folder, command_ui="mlflow ui")
+    assert {path.name for path in folder.iterdir()} == FILES | {"mine.png"}
     assert report.best is None and report.headline.startswith(
         "None of 2 runs completed with a final error"
     )

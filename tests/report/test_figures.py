@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 from sweep.report.axes import main_axis
+from sweep.report.build import PICTURES
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData, sweep_data
 from sweep.report.figures import pictures_of
@@ -64,7 +65,9 @@ def rates(count: int) -> list[object]:
 
 
 def pictures(data: SweepData) -> list[Picture]:
-    return pictures_of(data, rule_pairs(data))
+    found = pictures_of(data, rule_pairs(data))
+    assert {picture.name for picture in found} <= {*PICTURES}
+    return found
 
 
 FIVE = {
