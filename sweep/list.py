@@ -14,17 +14,7 @@ if TYPE_CHECKING:
 
     from sweep.tracking.read import StoredSweep
 
-COLUMNS = (
-    "experiment",
-    "sweep",
-    "name",
-    "begun",
-    "status",
-    "runs",
-    "failed",
-    "best final error",
-    "about",
-)
+COLUMNS = (*"experiment sweep name begun status runs failed".split(), "best final error", "about")
 MOST_WORDS = 60
 """Characters shown of tags and note."""
 
@@ -47,29 +37,37 @@ def list_sweeps(config: DictConfig) -> None:
     if every:
         tracking = tracking.model_copy(update={"experiment": ""})
     store = open_store(tracking, mode="read")
-    experiments: dict[str, list[StoredSweep]] = {}
-    for sweep in read.list_sweeps(store):
-        experiments.setdefault(str(sweep.plan().get("experiment", "")), []).append(sweep)
-    if not experiments:
+    sweeps = read.list_sweeps(store)
+    if not sweeps:
         console.echo(f"{store.where} holds no sweep{'' if every else ' of this experiment'}.")
         return
-    newest = sorted(experiments.items(), key=lambda one: -(one[1][0].start_time or 0))
-    rows = [[name, *_row(sweep)] for name, sweeps in newest for sweep in sweeps]
-    first = len(experiments) == 1  # no need of a column for the experiment
+    rows = [_row(sweep) for sweep in sweeps]
+    newest: dict[str, int] = {}
+    for row, sweep in zip(rows, sweeps, strict=True):
+        newest.setdefault(row[0], sweep.start_time or 0)
+    rows.sort(key=lambda row: (-newest[row[0]], row[0]))  # stable
+    first = len(newest) == 1  # no need of a column for the experiment
     console.table(COLUMNS[first:], [row[first:] for row in rows])
 
 
 def _row(sweep: StoredSweep) -> list[str]:
+    from sweep.report.curves import artifact, typed_fields
+
+    unread: list[str] = []
+    stored = artifact(sweep.plan, "plan.json", unread) or {}
+    plan = typed_fields(stored, {"about": dict}, "plan.json", unread)
+    about = typed_fields(plan.get("about", {}), {"tags": dict}, "plan.json about", unread)
     begun = time.localtime((sweep.start_time or 0) / 1000)
     finished, failed, total = (
         int(sweep.metrics.get(f"runs_{name}", 0)) for name in ("finished", "failed", "total")
     )
     best = sweep.metrics.get("best_final_error")
-    about = sweep.plan().get("about") or {}
-    tags = ", ".join(f"{key}={value}" for key, value in (about.get("tags") or {}).items())
+    tags = ", ".join(f"{key}={value}" for key, value in about.get("tags", {}).items())
     note = " ".join(str(about.get("note") or "").split())
-    words = "; ".join(filter(None, (tags, note)))
+    damaged = f"damaged: {', '.join(unread)}" if unread else ""
+    words = "; ".join(filter(None, (tags, note, damaged)))
     return [
+        str(plan.get("experiment", "")),
         sweep.sweep_id,
         str(about.get("name") or ""),
         time.strftime("%Y-%m-%d %H:%M", begun),

@@ -67,6 +67,11 @@ def test_name_is_taken_where_an_id_is(folder: Path) -> None:
     assert ended.code == 0 and "3 runs" in ended.out, ended
     listed = run_here(["outputs=copy"], folder, module="sweep.list").out
     assert " first " in listed and listed.rstrip().endswith("paper=figure3, n=2; more")
+    (plan,) = (folder / "copy").rglob("plan.json")
+    for text, damaged in (("{", "plan.json: Expecting"), ('{"about": 5}', "plan.json about")):
+        plan.write_text(text)
+        ended = run_here(["outputs=copy"], folder, module="sweep.list")
+        assert ended.code == 0 and f"damaged: {damaged}" in ended.out, ended
 
 
 def test_store_without_sweeps_or_without_a_store(tmp_path: Path) -> None:
