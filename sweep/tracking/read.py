@@ -220,10 +220,8 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
         deleted = _first(store, by_id, deleted=True)
         if deleted is not None:
             store.check_experiment()
-            raise NotFoundError(
-                f"sweep={sweep_id} was deleted; {store.restore_command(deleted.info.run_id)} "
-                "brings it back."
-            )
+            how = store.restore_command(deleted.info.run_id)
+            raise NotFoundError(f"sweep={sweep_id} was deleted; {how} brings it back.")
     raise NotFoundError(
         f"sweep={sweep_id}: {where} holds no such sweep in experiment {experiment}; say `last`, "
         "or an id or name that `python -m sweep.list` shows."
@@ -273,7 +271,7 @@ def counting(runs: Sequence[StoredRun]) -> list[StoredRun]:
 
 
 def find_run(store: Store, run_id: str) -> StoredRun:
-    """Return a run by its id. Raises NotFoundError if there is none or it was deleted."""
+    """Return a run. Raises NotFoundError if there is none, or it was deleted or is a sweep."""
     missing = NotFoundError(
         f"run={run_id}: {store.where} holds no such run; say the id that a run printed."
     )
@@ -284,9 +282,10 @@ def find_run(store: Store, run_id: str) -> StoredRun:
     except RunGoneError as error:
         raise missing from error
     if run.info.lifecycle_stage != "active":
-        raise NotFoundError(
-            f"run={run_id} was deleted; {store.restore_command(run_id)} brings it back."
-        )
+        how = store.restore_command(run_id)
+        raise NotFoundError(f"run={run_id} was deleted; {how} brings it back.")
+    if run.data.tags.get("sweep.role") == "sweep":
+        raise NotFoundError(f"run={run_id} is a sweep; write sweep={run.data.tags['sweep.id']}.")
     return StoredRun.of(store, run)
 
 

@@ -63,8 +63,10 @@ def test_unknown_ids_are_not_found(name: str, store: Store) -> None:
     assert read.sweep_runs(store, "x' or 1=1") == []
 
 
-def test_deleted_sweep_and_run_are_named_with_their_restore_command(store: Store) -> None:
+def test_sweep_that_is_named_as_a_run_and_what_was_deleted_are_explained(store: Store) -> None:
     parent = create_sweep(store, SWEEP, plan("a"), {})
+    with pytest.raises(NotFoundError, match=f"is a sweep; write sweep={SWEEP}"):
+        read.find_run(store, parent)
     run_id = begin(store, parent, "a")
     store.client.delete_run(run_id)
     assert read.sweep_runs(store, SWEEP) == []
