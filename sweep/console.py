@@ -242,18 +242,13 @@ def report_built(report: Report, options: Settings, compare: str = "") -> None:
 def table(
     columns: Sequence[str], rows: Sequence[Sequence[str]], right: Collection[int] = ()
 ) -> None:
-    """Print a table; the columns with an index in `right` are right-aligned."""
-    from rich.console import Console
-    from rich.table import Table
+    """Print a table, never cut; the columns with an index in `right` are right-aligned."""
+    from rich.cells import cell_len
 
-    table = Table(box=None, pad_edge=False)
-    for position, column in enumerate(columns):
-        table.add_column(column, justify="right" if position in right else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*map(plain_text, row))
-    # Tables in files and pipes are never wrapped.
-    width = None if sys.stdout.isatty() else 10_000
-    console = Console(file=sys.stdout, width=width, markup=False, highlight=False, emoji=False)
-    with console.capture() as shown:
-        console.print(table)
-    echo(shown.get().rstrip("\n"))
+    lines = [list(map(plain_text, row)) for row in (columns, *rows)]
+    for at, column in enumerate(zip(*lines, strict=True)):
+        width = max(map(cell_len, column))
+        for line in lines:
+            blank = " " * (width - cell_len(line[at]))
+            line[at] = blank + line[at] if at in right else line[at] + blank
+    echo("\n".join("  ".join(line).rstrip() for line in lines))

@@ -13,13 +13,31 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 
 from sweep.config.settings import Settings, Tracking, settings
-from sweep.console import compare_line, resume_command, run_pages, show_command, store_arguments
+from sweep.console import (
+    compare_line,
+    resume_command,
+    run_pages,
+    show_command,
+    store_arguments,
+    table,
+)
 
 
 @pytest.fixture
 def options(tmp_path: Path) -> Settings:
     tracking = {"kind": "local", "experiment": "sweep", "uri": None}
     return settings({"outputs": "outputs", "tracking": tracking}, tmp_path)
+
+
+def test_table_is_whole_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    table(["sweep", "best", "about"], [["20260101-120000-abcd", "1", "表"], ["b", "12", ""]], [1])
+    lines = ["sweep                 best  about", "20260101-120000-abcd     1  表"]
+    lines.append("b                       12")
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def on_server(options: Settings, uri: str | None) -> Settings:
