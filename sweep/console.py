@@ -128,7 +128,8 @@ def single_run(spec: RunSpec, result: RunResult) -> None:
     """Print neurons, errors and weights of a run as the notebook does, as plain numbers."""
     data, final = spec.data(), result.final_weights
     scalars = {name: value for name, value in final.items() if not getattr(value, "ndim", 0)}
-    done = spec.iters if result.stopped_at is None else result.stopped_at
+    whole = result.outcome == "completed" and result.stopped_at is None
+    done = spec.iters if whole else int(result.steps.max(initial=0))
     after = f"After {done} iteration{'' if done == 1 else 's'} (lr={spec.lr!r}"
     if spec.trainer.built_in and len(data.inputs) == 1 and 0 < len(scalars) <= MANY_SCALARS:
         trained = spec.network.replace(np.array(list(scalars.values())))
@@ -158,7 +159,7 @@ def _remark(result: RunResult) -> str:
     if result.failure is not None:
         return f"the run failed: {plain_text(result.failure.sentence)}"
     if result.outcome != "completed":
-        return f"the run {result.outcome}: training ended after step {int(result.steps[-1])}"
+        return f"the run was {result.outcome}: training ended after step {int(result.steps[-1])}"
     if result.stopped_at is not None:
         return f"stopped after step {result.stopped_at}"
     at = result.stalled_at

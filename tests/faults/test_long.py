@@ -66,6 +66,7 @@ def test_grid_of_2000(begin: Begin, tmp_path: Path) -> None:
 def test_run_that_would_never_end(tmp_path: Path) -> None:
     ended = run_here(["iters=1e12", "max_seconds=0.5"], tmp_path)
     assert ended.code == 1 and "max_seconds" in ended.err, ended
+    assert re.search(r"After (\d+) iterations .*the run was inter.* step \1\n", ended.out, re.S)
     assert statuses(tmp_path) == {"KILLED": 1}
     store = open_reader(tmp_path)
     (run,) = read.search(store, "")
