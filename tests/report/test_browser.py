@@ -109,7 +109,14 @@ def test_keyboard_reaches_filter_heads_and_links_in_order(opened: Opened) -> Non
 
 
 FILTERS = {"": 24, "diverged": 1, "lr=0.05": 8, "lr=0.05 iters>10": 4, "iters<=10 network=a": 6}
-FILTERS |= {"final_error<1e-6": 1, "lr=1": 8, "nothing-at-all": 0, "<img": 12, "[": 0}
+FILTERS |= {
+    "final_error<1e-6": 1,
+    "lr=1": 8,
+    "lr=0.05,iters=10,": 2,
+    "nothing-at-all": 0,
+    "<img": 12,
+    "[": 0,
+}
 
 
 def test_filter_by_words_and_columns_is_kept_while_sorting(opened: Opened) -> None:

@@ -38,7 +38,8 @@
     return (item) => {
       const number = item.numbers[column];
       if (sign === "=") {
-        return number === value || item.texts[column].toLowerCase() === text.toLowerCase();
+        return number === value || item.texts[column].toLowerCase() === text.toLowerCase() ||
+          (Number.isNaN(value) && item.all.includes(word.toLowerCase()));
       }
       if (sign === "<") return number < value;
       if (sign === ">") return number > value;
