@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import re
+import sys
 
 import numpy as np
 import pytest
 
 from sweep import progress
+from sweep.cli.app import open_streams
 from sweep.progress import ProgressDisplay
 from tests.report.stored import result_of
 
@@ -41,3 +44,16 @@ def test_long_silence_is_broken(
         shown.advance(5)
     (line,) = capsys.readouterr().out.splitlines()
     assert re.fullmatch(r"  5 of 1[,0]+ iterations, 0/1 runs, [\d,]+ iterations/s, .* left", line)
+
+
+def test_closed_output_and_one_of_few_characters_are_written_to(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, "ascii"))
+    monkeypatch.setattr(sys, "stderr", None)
+    open_streams()
+    print("√E", flush=True)
+    assert written.getvalue() == b"\\u221aE\n"
+    with sys.stderr:
+        print("√E", file=sys.stderr)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import gc
+import io
 import logging
 import os
 import signal
@@ -17,8 +18,20 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+def open_streams() -> None:
+    """Replace closed standard streams; print characters outside an encoding as escapes."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:  # no other file, here or in a child, may get its number
+            stream = open(os.devnull, mode)
+            os.set_inheritable(stream.fileno(), True)
+            setattr(sys, name, stream)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
 def main() -> None:
     """Run the sweep command and end the process with its exit code."""
+    open_streams()
     words = sys.argv[1:]
     if "-m" in words and not any(
         word.startswith(("--help", "--cfg", "dry_run=")) for word in words
@@ -85,6 +98,7 @@ def tool(task: Callable[[DictConfig], Any], config_name: str) -> int:
             raise ConfigError(*(unread(key, text, known) for key, text in new.items()))
         return task(config)
 
+    open_streams()
     return command(one_job(checked), config_name)
 
 
