@@ -22,7 +22,7 @@ from sweep.report.figures import pictures_of
 from sweep.report.figures.comparison import comparison_picture
 from sweep.report.figures.rules import rule_pairs
 from sweep.report.formats import Table, duration, grouped, plain
-from sweep.report.pages import Page, Section, html, markdown, note
+from sweep.report.pages import Page, Section, html, markdown
 
 if TYPE_CHECKING:
     from sweep.tracking.read import StoredRun, StoredSweep
@@ -113,7 +113,7 @@ def build_report(
     )
     written += _write_page(folder, page)
     best = None if data.best is None else data.best.run
-    return Report(folder, tuple(written), page.answer, note(page), final, best)
+    return Report(folder, tuple(written), page.answer, markdown(page, note=True), final, best)
 
 
 @np.errstate(over="ignore", invalid="ignore")

@@ -30,6 +30,9 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 # where a viewer might parse HTML or tables before Markdown.
 _SPECIAL = re.compile(r"[\\*_\[\]~]|[<>&|$`@]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 
+# The mark of a heading, a list or a rule at the start.
+_LEADING = re.compile(r"^(\d*)(?=(?:#+|[-+]+|=+|(?<=\d)[.)])(?:\s|$))")
+
 
 @dataclass(frozen=True)
 class Section:
@@ -86,17 +89,10 @@ def _source(picture: Picture) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
 
 
-def markdown(page: Page) -> str:
-    """Return report.md."""
-    return _markdown(page, page.sections, None)
-
-
-def note(page: Page) -> str:
-    """Return the parent run's note: the answer as its first line, then the short tables."""
-    return _markdown(page, [part for part in page.sections if part.short], NOTE_ROWS)
-
-
-def _markdown(page: Page, sections: Sequence[Section], most: int | None) -> str:
+def markdown(page: Page, *, note: bool = False) -> str:
+    """Return report.md, or the parent run's note: the answer as its first line, short tables."""
+    sections = [part for part in page.sections if part.short or not note]
+    most = NOTE_ROWS if note else None
     template = _environment(_finalize).get_template("report.md.j2")
     text = template.render(page=page, sections=sections, most=most, code=_code)
     return re.sub(r"\n{3,}", "\n\n", text).strip("\n") + "\n"
@@ -127,7 +123,8 @@ def _finalize(value: Any) -> Markup:
 
 def escaped(text: str) -> str:
     """Escape text so that Markdown shows it unchanged: no markup, HTML or formula."""
-    return _SPECIAL.sub(lambda found: _entity(found.group()), _line(text))
+    text = _SPECIAL.sub(lambda found: _entity(found.group()), _line(text))
+    return _LEADING.sub(r"\1\\", text)
 
 
 def _entity(char: str) -> str:

@@ -211,6 +211,20 @@ def test_escaped_leaves_the_answer_readable() -> None:
 @pytest.mark.parametrize(
     ("text", "shown"),
     [
+        ("# Big", "\\# Big"),
+        ("- a", "\\- a"),
+        ("---", "\\---"),
+        ("1. a", "1\\. a"),
+        ("-1.5 is #1", "-1.5 is #1"),
+    ],
+)
+def test_start_of_a_text_is_no_heading_list_or_line(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
         ("python -m sweep -m lr=0.1,1", "`python -m sweep -m lr=0.1,1`"),
         ("a\nb", "`a b`"),
         ("a`b", "a&#96;b"),
