@@ -21,8 +21,6 @@ if TYPE_CHECKING:
 
 def report(config: DictConfig) -> None:
     """Build the report of ``sweep=ID|last``, or compare ``compare=[ID1,ID2]``; print the answer."""
-    from hydra.core.hydra_config import HydraConfig
-
     from sweep import console
     from sweep.cli.hydra_config import to_container
     from sweep.config.settings import settings
@@ -31,7 +29,7 @@ def report(config: DictConfig) -> None:
     from sweep.tracking.store import open_store
 
     plain = to_container(config)
-    options = settings(plain, Path(HydraConfig.get().runtime.cwd))
+    options = settings(plain, Path.cwd())
     wanted = _compared(plain["compare"]) or [str(plain["sweep"])]
     open_store(options.tracking, mode="read")  # NotFoundError if there is no store
     store = open_store(options.tracking, mode="write")

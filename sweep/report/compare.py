@@ -18,7 +18,6 @@ MOST_VALUES = 12
 INPUTS = "data's content, trainer's source or algorithm"
 
 MEASURED = ["error", "value", "decisive", "sd", "n"]
-KEPT = ["lr", "iters", "run", "cell", "outcome", *MEASURED]
 
 SIDES = ("first", "second")
 
