@@ -31,9 +31,11 @@ if TYPE_CHECKING:
 
 MOST_UNREAD = 5
 
-PICTURES = ("effect_of_each_axis", "final_error_heatmap", "parallel_coordinates", "error_curves")
-PICTURES += ("metric_curves", "final_error_by_iterations", "final_error_by_rate", "weights")
-PICTURES += ("rules", "rules_weights", "comparison")
+PICTURES = (
+    *("effect_of_each_axis", "final_error_heatmap", "parallel_coordinates", "error_curves"),
+    *("metric_curves", "final_error_by_iterations", "final_error_by_rate", "weights"),
+    *("rules", "rules_weights", "comparison"),
+)
 OPTIONAL = {"repeats.csv", *(f"{name}.{kind}" for name in PICTURES for kind in ("png", "svg"))}
 """The files that some reports do not have."""
 

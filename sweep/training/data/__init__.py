@@ -170,8 +170,9 @@ def _read(paths: tuple[Path, ...], others: tuple[Path, ...], settings: str, _ver
 
 def _prepared(rows: Table, others: Table, config: Mapping[str, Any], summary: str = "") -> Data:
     preparation = fit(rows, others, config)
+    inputs, targets = preparation.apply(rows)
     back = preparation.apply(others) if len(others) else (None, None)
-    return Data(*preparation.apply(rows), *back, preparation, summary)
+    return Data(inputs, targets, back[0], back[1], preparation, summary)
 
 
 def _summary(missing: str | None, rows: Table, others: Table, found: int, left_out: int) -> str:

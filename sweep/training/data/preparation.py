@@ -206,7 +206,7 @@ def new_rows(
     Columns are found by name; others are ignored. With `drop`, rows with a missing value are
     left out; their numbers, from 1, are the second value returned.
     """
-    columns = {}
+    columns: dict[int, Column] = {}
     for column in preparation.inputs:
         file = "" if source.frame is not None else f"{source.key}={source.paths[0].name}: "
         what = f"{file}input {column.name!r} of the run"

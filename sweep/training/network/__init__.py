@@ -188,7 +188,7 @@ class Network:
                 array >= 0.5 if array.shape[1] == 1 else array.argmax(axis=1)
                 for array in (self.forward(inputs[rows])[-1], targets[rows])
             )
-            right += np.count_nonzero(chosen == wanted)
+            right += int(np.count_nonzero(chosen == wanted))
         return right / len(inputs)
 
     def gradient(self, inputs: Array, targets: Array) -> Array:
