@@ -154,10 +154,9 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     if options is None or plan is None or problems or mistaken():
         raise ConfigError(*problems)
     about = {**plan.about, **options.about}
-    saved = {"overrides": kept_settings(options, master, lines), "skip": sweeper.skip}
-    flags = {"flags": config_flags() or plan.kept.get("flags", [])}
-    saved = {**saved, **plan.kept, **flags}  # a resumed sweep keeps what it began with
-    plan = replace(plan, repeats=options.repeats or (), about=about, kept=saved)
+    kept = {"overrides": kept_settings(options, master, lines), "skip": sweeper.skip, **plan.kept}
+    kept["flags"] = config_flags() or plan.kept.get("flags", [])
+    plan = replace(plan, repeats=options.repeats or (), about=about, kept=kept)
     folder = Path(str(master.hydra.sweep.dir))
     opening = Opening(sweep_id, plan, options, folder, files, parent_run_id)
     return opening, [text for text in task if not describes_run(text)]

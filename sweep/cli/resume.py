@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
 SHOWN = 5  # changed grid points listed in a message
 
-TARGET = "trainer._target_"
-
 PLAN = {"base": str, "axes": list, "command": str, "cells": list}
 CELL = {"name": str, "signature": str, "overrides": list}
 CELL |= dict.fromkeys(("values", "params", "choices", "config"), dict)
@@ -107,23 +105,20 @@ def settings_of(
     question = question_of(document).document()
     if "metric" in named and options.metric != question["metric"]:
         del question["mode"]  # it belongs to the stored metric
-    stored = [*map(str, document.get("kept", {}).get("overrides", ()))]
-    today = _overrides(options.model_dump(include=set(question)))
-    today += kept_settings(options, master, ())
-    added = [
-        text
-        for text in (*kept(stored), *_overrides(question))
-        if key_of(text) not in named and text not in today
-    ]
+    stored = kept(map(str, document.get("kept", {}).get("overrides", ())))
+    stored += _overrides(question)
+    today = kept_settings(options, master, ())
+    today += _overrides(options.model_dump(include=set(question)))
+    added = [text for text in stored if key_of(text) not in named and text not in today]
     for override in parse(None, added):
         key, line = override.key_or_group, str(override.input_line)
         if key == "hydra.sweep.dir" and not Path(str(override.value()), "multirun.yaml").is_file():
             console.notice(f"{line}: the sweep's folder is not here; its files go below outputs.")
             added.remove(line)
             continue
+        if override.is_delete():
+            continue
         with read_write(master.hydra), open_dict(master):
-            if override.is_delete():
-                continue
             OmegaConf.update(master, key, override.value(), force_add=True)
             if override.is_hydra_override():
                 master.hydra.overrides.hydra.append(line)
@@ -204,7 +199,7 @@ def _may_name_code(override: Override) -> bool:
     """Whether an override may set the trainer's ``_target_``: by its key, or in a mapping."""
     value = str(override.input_line).partition("=")[2]
     inside = override.key_or_group == "trainer" and not {"{", "$"}.isdisjoint(value)
-    return inside or override.key_or_group.startswith(TARGET)
+    return inside or override.key_or_group.startswith("trainer._target_")
 
 
 def _with_source(spec: RunSpec, source: Any) -> RunSpec:
