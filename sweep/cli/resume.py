@@ -257,8 +257,7 @@ def _differences(stored: Mapping[str, Any], today: Mapping[str, Any]) -> Iterato
 def _with_cells(planner: Planner, plan: Plan, named: Sequence[Override]) -> Plan:
     """Return `plan` with the points of `named`, combined with the stored values of other keys.
 
-    The stored conditions of ``hydra.sweeper.skip`` apply to the new points too; only those that are
-    left out now are counted, for the stored counts may be of the same points.
+    The stored conditions of ``hydra.sweeper.skip`` apply to the new points too.
     """
     if "seed" not in plan.axes and plan.cells:
         planner.seed = plan.cells[0].spec.seed

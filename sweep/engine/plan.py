@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -103,6 +104,7 @@ class Plan:
     doubled: Mapping[str, int] = field(default_factory=dict)  # name -> how often it was requested
     kept: Mapping[str, Any] = field(default_factory=dict)  # overrides and flags for `resume`
     left_out: Mapping[str, int] = field(default_factory=dict)  # reason -> number of grid points
+    left_out_before: Mapping[str, int] = field(default_factory=dict)  # by earlier commands
     about: Mapping[str, Any] = field(default_factory=dict)  # name, note and tags, if set
     repeats: tuple[str, ...] = ()  # axes whose values repeat a grid point, such as seeds
 
@@ -152,6 +154,8 @@ class Plan:
         self, sweep_id: str, experiment: str, created: str, question: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return the content of plan.json; `question` is the metric that ranks runs."""
+        left_out = Counter(self.left_out_before)
+        left_out.update(self.left_out)  # keeps the reasons that left out nothing
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,
@@ -162,7 +166,7 @@ class Plan:
             "base": str(self.base),
             "kept": dict(self.kept),
             "question": dict(question),
-            "left_out": dict(self.left_out),
+            "left_out": dict(left_out),
             "about": dict(self.about),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],
@@ -182,7 +186,8 @@ class Plan:
                 signature = stored.get("signature")
                 cells.append(Cell(at, overrides, stored["values"], specs[at], number, signature))
         base = Path(document["base"])
-        more = {key: document.get(key, {}) for key in ("kept", "left_out", "about")}
+        more = {key: document.get(key, {}) for key in ("kept", "about")}
+        more["left_out_before"] = document.get("left_out", {})
         axes, command = tuple(document["axes"]), document["command"]
         repeats = tuple((document.get("question") or {}).get("repeats", ()))
         return cls(tuple(cells), axes, len(cells), command, base, repeats=repeats, **more)
