@@ -104,19 +104,22 @@ def joined(parts: Sequence[CurveSlice]) -> CurveSlice:
     if len(parts) == 1:
         return parts[0]
     validation = [part.validation for part in parts if part.validation is not None]
-    named: dict[str, Points] = {}
-    for name in dict.fromkeys(name for part in parts for name in part.named):
-        steps, values = zip(
-            *(part.named[name] for part in parts if name in part.named), strict=True
-        )
-        named[name] = np.concatenate(steps), np.concatenate(values)
     return CurveSlice(
         parts[-1].marks,
         np.concatenate([part.steps for part in parts]),
         np.concatenate([part.errors for part in parts]),
         np.concatenate(validation) if validation else None,
-        named,
+        joined_points([part.named for part in parts]),
     )
+
+
+def joined_points(parts: Sequence[Mapping[str, Points]]) -> dict[str, Points]:
+    """Return the points of consecutive slices by name."""
+    named = {}
+    for name in dict.fromkeys(name for part in parts for name in part):
+        steps, values = zip(*(part[name] for part in parts if name in part), strict=True)
+        named[name] = np.concatenate(steps), np.concatenate(values)
+    return named
 
 
 def measured(

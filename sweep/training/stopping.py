@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from sweep.training.curve import Points
+from sweep.training.curve import joined_points
 from sweep.training.protocol import (
     Batch,
     StepValues,
@@ -132,13 +132,9 @@ class Stopping(Batch):
 def _joined(steps: Sequence[StepValues]) -> StepValues:
     """Return the values of consecutive steps as one object."""
     validation = [values.validation for values in steps if values.validation is not None]
-    named: dict[str, Points] = {}
-    for name in dict.fromkeys(name for values in steps for name in values.named):
-        at, points = zip(*(v.named[name] for v in steps if name in v.named), strict=True)
-        named[name] = np.concatenate(at), np.concatenate(points)
     return StepValues(
         np.concatenate([values.errors for values in steps], axis=1),
         np.concatenate(validation, axis=1) if validation else None,
-        named,
+        joined_points([values.named for values in steps]),
         stopped=steps[-1].stopped,
     )

@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, update_wrapper
@@ -53,15 +53,9 @@ class _Output:
     def __init__(self, original: Any) -> None:
         self.original = original
 
-    def write(self, text: str) -> int:
-        written: int = getattr(_held, "text", self.original).write(text)
-        return written
-
-    def writelines(self, lines: Iterable[str]) -> None:
-        getattr(_held, "text", self.original).writelines(lines)
-
     def __getattr__(self, name: str) -> Any:
-        return getattr(self.original, name)
+        held = name in ("write", "writelines") and hasattr(_held, "text")
+        return getattr(_held.text if held else self.original, name)
 
 
 @contextmanager
@@ -86,10 +80,10 @@ def captured() -> Iterator[None]:
 def take() -> str:
     """Return what this thread has printed since the last call."""
     text = getattr(_held, "text", io.StringIO())
-    printed: str = text.getvalue()
+    printed = escaped(text.getvalue())
     text.seek(0)
     text.truncate()
-    return escaped(printed)
+    return printed
 
 
 @contextmanager

@@ -39,7 +39,7 @@ def locate(target: str) -> Callable[..., Any]:
         sys.path.append(os.getcwd())  # `python -m` does this, the script `sweep` does not
     try:
         with importing(module_name):
-            found = getattr(importlib.import_module(module_name), name)
+            found: Callable[..., Any] = getattr(importlib.import_module(module_name), name)
     except (Exception, SystemExit) as error:
         kind = type(error)
         reason = f"it cannot be imported ({Failure.of(error).sentence}); "
@@ -54,8 +54,7 @@ def locate(target: str) -> Callable[..., Any]:
             reason += "call it in training, when the sweep's store is open."
         raise ConfigError(f"trainer._target_={target}: {reason}") from error
     if is_function(found):
-        function: Callable[..., Any] = found
-        return function
+        return found
     if inspect.isfunction(found):
         raise ConfigError(
             f"trainer._target_={target}: this function does not yield; yield the error before "
