@@ -42,7 +42,7 @@ def predict(config: DictConfig) -> None:
     plain = to_container(config)
     read = plain["data"]["read"] or {}
     if isinstance(read, dict):
-        plain["data"]["read"] = read = {key: one for key, one in read.items() if one != "???"}
+        plain["data"]["read"] = read = {key: one for key, one in read.items() if one != "run"}
     data = validated(Data, plain["data"], "data").without_unset()
     if data["missing"] not in (None, "drop"):
         raise ConfigError(
