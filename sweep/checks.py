@@ -25,8 +25,8 @@ def known_keys(config: Mapping[Any, Any], known: Collection[str], what: str) -> 
 
 
 def number(value: Any, what: str) -> float:
-    """Return `value` as a float; raise ConfigError unless it is a finite number."""
-    if _is(value, numbers.Real):
+    """Return `value` as a float; raise ConfigError unless it is a finite number, and no bool."""
+    if not isinstance(value, (bool, np.bool_)) and isinstance(value, numbers.Real):
         try:
             result = float(value)
         except OverflowError:
@@ -65,11 +65,6 @@ def _items(value: Any, message: str) -> Sequence[Any]:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)):
         return value
     raise ConfigError(message)
-
-
-def _is(value: Any, kind: type) -> bool:
-    """Return whether `value` is a number of `kind`; a bool is not."""
-    return isinstance(value, kind) and not isinstance(value, (bool, np.bool_))
 
 
 def escaped(text: str) -> str:

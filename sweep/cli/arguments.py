@@ -20,7 +20,7 @@ from hydra.errors import OverrideParseException
 
 from sweep import console
 from sweep.checks import valid_text, without_password
-from sweep.cli.axes import create_parser
+from sweep.cli.axes import parse
 from sweep.cli.messages import no_such_top_key, one_sentence
 from sweep.cli.overrides import doubled_keys, key_of, lost_numbers
 from sweep.errors import ConfigError, SweepError
@@ -49,12 +49,6 @@ KEPT_KEYS = (
     *("hydra.sweep.dir", "hydra.sweep.subdir", "hydra.sweeper.max_batch_size"),
 )
 """How a sweep runs; its plan stores them for `resume` (and `metric`, `mode`, `repeats` apart)."""
-
-ONE_VALUE = "a single run takes one value; give several with -m, or write a list as [1,2]."
-
-ONCE = "this command runs once; leave it out."
-
-ONE = "give one value, or write a list as [1,2]."
 
 NAMED = re.compile(
     r"Could not override '(.*?)'|Could not find '([^']*)/[^'/]*'|An item is already at '(.*?)'"
@@ -161,11 +155,10 @@ def read(words: Sequence[str], known: Collection[str]) -> None:
     """
     global _command
     _command = _Command(words)
-    parser = create_parser()
     for text, *more in _overrides(words, known):
         try:
             valid_text(text)
-            _command.overrides += parser.parse_overrides([text])
+            _command.overrides += parse(None, [text])
             found = lost_numbers(_command.overrides[-1:])
         except ConfigError as error:
             found = [str(error)]
@@ -279,7 +272,10 @@ def hydra_arguments(folder: str, *, grid: bool) -> list[str]:
             if not sweeps or override.is_delete() or not override.key_or_group.startswith(below):
                 lines.append(line)
         elif not sweeps:
-            _leave_out(f"{line}: {ONE_VALUE if grid and not shown else ONE}", line)
+            advice = "give one value"
+            if grid and not shown:
+                advice = "a single run takes one value; give several with -m"
+            _leave_out(f"{line}: {advice}, or write a list as [1,2].", line)
     if sweeps and not any(key_of(line) == "hydra.mode" for line in lines):
         lines.append("hydra.mode=MULTIRUN")
     # the rest is validated, and nothing is shown

@@ -48,12 +48,12 @@ ARGUMENTS = inspect.Signature(
 )
 
 
-def create_parser(loader: ConfigLoader | None = None) -> OverridesParser:
-    """Return Hydra's parser of overrides, with the additional functions of FORMS.
+def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
+    """Parse overrides, with the additional functions of FORMS; `loader` lists options for glob().
 
     A range becomes a choice of its values, so that ``sort()`` and casts apply to the values under
-    each version of Hydra. It raises OverrideParseException; the cause is a ConfigError if a range
-    or a function of FORMS has invalid arguments.
+    each version of Hydra. Raises OverrideParseException; the cause is a ConfigError if a range or
+    a function of FORMS has invalid arguments.
     """
     parser = OverridesParser.create(config_loader=loader)
     functions, signatures = parser.functions.functions, parser.functions.definitions
@@ -62,12 +62,7 @@ def create_parser(loader: ConfigLoader | None = None) -> OverridesParser:
     for name, (form, values) in FORMS.items():
         functions[name] = _function(form, values)
         signatures[name] = ARGUMENTS
-    return parser
-
-
-def parse(loader: ConfigLoader | None, lines: Sequence[str]) -> list[Override]:
-    """Parse overrides as `create_parser`; `loader` lists group options for glob()."""
-    return create_parser(loader).parse_overrides(list(lines))
+    return parser.parse_overrides(list(lines))
 
 
 def override_problems(override: Override, base: Path) -> list[str]:
@@ -176,7 +171,7 @@ def _values_of(sweep: RangeSweep) -> ChoiceSweep:
     ends = (sweep.start, sweep.stop, sweep.step)
     start, stop, step = (Decimal(str(end)) for end in ends)
     if not (start.is_finite() and stop.is_finite() and step):
-        return ChoiceSweep(list=[])  # `lost_numbers` has a message for an infinite end
+        return ChoiceSweep(list=[])
     count = max(0, math.ceil((stop - start) / step))
     if count > MOST_VALUES:
         raise ConfigError(f"these are {count} values; choose a larger step.")

@@ -104,13 +104,13 @@ class Composer:
         """Return the first composition of a kind of points; None if it cannot be shared."""
         if name not in self._bases:
             try:
-                self._bases[name] = _Base(self._noted(self._load(overrides)))
+                base = _Base(self._noted(self._load(overrides)))
+                self._bases[name] = None if base.reads_hydra else base
             except Exception:  # Hydra composes each such point separately, and raises there
                 self._bases[name] = None
             if len(self._bases) > KEPT:
                 del self._bases[next(iter(self._bases))]
-        base = self._bases[name]
-        return None if base is None or base.reads_hydra else base
+        return self._bases[name]
 
     def _load(self, overrides: Sequence[str]) -> DictConfig:
         """Compose as Hydra's `load_sweep_config`.

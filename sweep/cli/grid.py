@@ -201,7 +201,7 @@ class Planner:
                 if composed is None:
                     continue
                 values, choices = composed
-                found = {axis: _found(axis, values, choices) for axis in axes}
+                found = {axis: value_of(axis, values, choices) for axis in axes}
                 unknown = found.get("rule", "") is None  # the network's own, resolved below
                 if left_out(found, rule=not unknown):
                     continue
@@ -214,7 +214,7 @@ class Planner:
                         raise
                     reasons[error.messages[0]] += 1
                     continue
-                swept = {axis: _found(axis, spec.config, choices) for axis in axes}
+                swept = {axis: value_of(axis, spec.config, choices) for axis in axes}
                 if "rule" in swept:  # null is resolved by the network
                     swept["rule"] = spec.rule
                 if unknown and left_out(swept, rule=True):
@@ -287,10 +287,3 @@ def _check_folder(folder: Path) -> None:
         reason = f"it cannot be read ({error.strerror})"
     advice = "name a folder that is new or empty, or leave this key out"
     raise ConfigError(f"hydra.sweep.dir={folder}: {reason}; {advice}.")
-
-
-def _found(axis: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> Any:
-    try:
-        return value_of(axis, config, choices)
-    except KeyError:
-        return None  # removed by `~key`

@@ -124,28 +124,27 @@ def _stop(value: Any, data: Data | None, trainer: TrainerSpec | None) -> dict[st
     return found
 
 
-def value_of(key: str, config: Mapping[str, Any], choices: Mapping[str, Any]) -> Any:
-    """Return the value of a dotted key, or the option of a group; raise KeyError if missing."""
+def value_of(
+    key: str, config: Mapping[str, Any], choices: Mapping[str, Any], default: Any = None
+) -> Any:
+    """Return the value of a dotted key, or the option of a group; `default` if missing."""
     if key in choices:
         return choices[key]
     value: Any = config
     try:
         for part in key.split("."):
             value = value[int(part)] if isinstance(value, list) else value[part]
-    except (TypeError, ValueError, IndexError) as error:
-        raise KeyError(key) from error
+    except (LookupError, TypeError, ValueError):
+        return default
     return value
 
 
 def _named(
     keys: Iterable[str], config: Mapping[str, Any], choices: Mapping[str, Any]
 ) -> dict[str, Any]:
-    found = {}
-    for key in keys:
-        if key not in RUN_KEYS and PARAM.fullmatch(key):
-            with suppress(KeyError):  # the key was removed
-                found[key] = value_of(key, config, choices)
-    return found
+    others = (key for key in keys if key not in RUN_KEYS and PARAM.fullmatch(key))
+    found = {key: value_of(key, config, choices, ...) for key in others}
+    return {key: value for key, value in found.items() if value is not ...}  # ...: it was removed
 
 
 def _not_finite(values: Any, name: str = "") -> Iterator[tuple[str, float]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,11 +217,10 @@ def _case(
 
 def _swept(values: Mapping[str, Any], spec: RunSpec) -> dict[str, Any]:
     """Return the swept `values` of a grid point in ``plan.json`` as its configuration has them."""
-    found = dict(values)
-    for key in values:
-        with suppress(KeyError):  # the key was removed, or is an option of a group of the user's
-            value = value_of(key, {**spec.config, "rule": spec.rule}, spec.choices)
-            found[key] = found[key] if isinstance(value, Mapping) else value
+    found = {}
+    for key, stored in values.items():  # a key that was removed, or is a group of the user's, stays
+        value = value_of(key, {**spec.config, "rule": spec.rule}, spec.choices, stored)
+        found[key] = stored if isinstance(value, Mapping) else value
     return found
 
 
