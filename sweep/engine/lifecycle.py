@@ -146,6 +146,8 @@ def _open(opening: Opening, stop: StopRequest, recorder: Recorder) -> Sweep:
         sweep.parent_run_id = recorder.call(Session.start_sweep, sweep_id, document, tags)
     else:
         sweep.parent_run_id = opening.parent_run_id
+        unfinished = (run for run in stored if run.status != "FINISHED")
+        sweep.earlier = {(run.run_id, run.status) for run in unfinished}
         sweep.leave_out(finished_cells(plan, stored))
         take_results(sweep)
         need = disk_bytes(sweep.pending)

@@ -57,6 +57,7 @@ class Sweep(Recording):
         self.plan = plan
         self.estimate: Estimate | None = None
         self.ended: dict[int, str] = {}  # grid point -> MLflow's status of its run
+        self.earlier: set[tuple[str, str]] = set()  # id and status of runs of earlier commands
         self.lost = 0  # runs that were deleted, or never begun
         self.left_over = self.cut_off = 0  # at the end of the budget: without a result, and begun
         self._launched = 0  # as jobs, which may record their runs elsewhere
@@ -162,7 +163,11 @@ class Sweep(Recording):
                     lines = (run.traceback() or "no traceback").strip().splitlines()
                     known = Failed(run.name, lines[-1], where)
                 self.failed[run.cell] = known._replace(traceback=where)
-        self.ended = {run.cell: run.status for run in runs if run.status != "RUNNING"}
+        self.ended = {
+            run.cell: run.status
+            for run in runs
+            if run.status != "RUNNING" and (run.run_id, run.status) not in self.earlier
+        }
         unasked = self.left_over - self.cut_off
         self.lost = max(0, len(self.plan.cells) - len(self.ended) - unasked)
 

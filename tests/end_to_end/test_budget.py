@@ -62,7 +62,9 @@ def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(
     assert ended.code == 0 and "The budget is spent; not done: " in ended.out, ended
     assert len(list(tmp_path.glob("outputs/reports/*/report.md"))) == 1
     assert {run["status"] for run in stored(tmp_path).values()} <= {"FINISHED", "KILLED"}
-    ended = run_here(["resume=last", "budget.seconds=null"], tmp_path)
+    again = ["resume=last", "budget.runs=1", "budget.seconds=1e-9"]
+    assert run_here(again, tmp_path).code == 0, "runs that the first command ended count there"
+    ended = run_here(["resume=last", "budget.seconds=null", "budget.runs=null"], tmp_path)
     assert ended.code == 0, ended
     assert " FINISHED  4/4 " in run_here([], tmp_path, module="sweep.list").out
     verified = run_here([], tmp_path, module="sweep.verify")
