@@ -98,6 +98,7 @@ def sweep_lifecycle(opening: Opening) -> Iterator[Sweep]:
             except (Interrupted, StoreLost):
                 raise
             except BaseException:
+                stop.check()  # the signal also ended jobs, which is no error
                 with suppress(StoreError):  # show the first error
                     sweep.interrupt()
                     try:

@@ -19,7 +19,7 @@ class Interrupted(KeyboardInterrupt):
     """
 
     def __init__(self, signum: int) -> None:
-        super().__init__(signal.Signals(signum).name)
+        super().__init__(signum)  # by which jobs of other launchers pickle it
         self.signum = signum
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import signal
 import threading
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ import pytest
 
 from sweep.config.settings import settings
 from sweep.engine.executors import create
-from sweep.engine.plan import Trajectory
+from sweep.engine.lifecycle import Opening, sweep_lifecycle
+from sweep.engine.plan import Plan, Trajectory
 from sweep.engine.recording import Recording
 from sweep.engine.signals import Interrupted, StopRequest
 from sweep.engine.single import interrupted
 from sweep.tracking.recorder import recorder
 from sweep.training.history import RunResult
+from tests.commands import _in_thread
 from tests.engine.driving import trajectory
 
 
@@ -64,6 +67,22 @@ def test_signal_ends_a_single_run_that_waits_for_its_store(held_up: Recording) -
     with create("serial") as executor, pytest.raises(Interrupted):
         list(held_up.train([(numbered(0, "Falling", 5),)], executor))
     assert interrupted(held_up) == "is stored as KILLED by the next command"
+
+
+@pytest.mark.slow
+def test_signal_that_also_ended_the_jobs_of_a_launcher_is_no_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sweep.tracking.recorder._start", _in_thread)
+    tracking = {"kind": "local", "experiment": "x"}
+    options = settings({"outputs": "outputs", "tracking": tracking}, tmp_path)
+    plan = Plan(numbered(0, "Falling", 5).cells, (), 1, "", tmp_path)
+    opening = Opening("x", plan, options, tmp_path / "x", {})
+    with pytest.raises(Interrupted) as raised, sweep_lifecycle(opening) as sweep:
+        sweep.stop.handle(signal.SIGINT, None)
+        raise RuntimeError("A worker was ended by a signal.")
+    again = pickle.loads(pickle.dumps(raised.value))  # as such a job returns it
+    assert again.signum == signal.SIGINT
 
 
 def test_job_that_ends_leaves_the_result_that_another_one_writes(held_up: Recording) -> None:
