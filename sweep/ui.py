@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
     from sweep.config.settings import Tracking
+    from sweep.engine.signals import StopRequest
 
 HOST = "127.0.0.1"
 START_SECONDS = 120.0
@@ -56,7 +57,6 @@ def ui(config: DictConfig) -> None:
             show = _links(tracking, wanted)
             console.echo(f"Starting MLflow's server on {os.path.relpath(tracking.database)} ...")
             _serve(tracking.address, listening, stop, show)
-        stop.check()
 
 
 def _links(tracking: Tracking, wanted: str) -> Callable[[str], None]:
@@ -105,9 +105,9 @@ def listen(port: Any) -> socket.socket:
 
 
 def _serve(
-    address: str, listening: socket.socket, stop: Callable[[], bool], ready: Callable[[str], None]
+    address: str, listening: socket.socket, stop: StopRequest, ready: Callable[[str], None]
 ) -> None:
-    """Serve the SQLite store at `address` until `stop` returns true.
+    """Serve the SQLite store at `address` until a signal raises Interrupted.
 
     `ready` is called with the server's address once it responds. Raises StoreError if the server
     exits or does not respond in time.
@@ -131,16 +131,17 @@ def _serve(
             )
         answered, deadline = False, time.monotonic() + START_SECONDS
         try:
-            while not stop():
-                ended = process.poll()
-                if not answered and (ended is not None or time.monotonic() > deadline):
-                    raise StoreError(f"MLflow's server did not start: {_last_line(log)}")
-                if ended is not None:
-                    raise StoreError(f"MLflow's server ended (exit code {ended}); start it again.")
-                if not answered and _answers(page):
-                    answered = True
-                    ready(page)
-                time.sleep(POLL_SECONDS)
+            with stop.interruptible():
+                while True:
+                    ended = process.poll()
+                    if not answered and (ended is not None or time.monotonic() > deadline):
+                        raise StoreError(f"MLflow's server did not start: {_last_line(log)}")
+                    if ended is not None:
+                        raise StoreError(f"MLflow's server ended (code {ended}); start it again.")
+                    if not answered and _answers(page):
+                        answered = True
+                        ready(page)
+                    time.sleep(POLL_SECONDS)
         finally:
             _end(process)
 
