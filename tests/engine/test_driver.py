@@ -6,6 +6,7 @@ limits only end a test that hangs.
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import sys
@@ -21,8 +22,11 @@ import pytest
 
 from sweep.engine import listener
 from sweep.engine.executors import create
+from sweep.engine.executors.worker import call_here
+from sweep.engine.listener import BatchItem, Listener
 from sweep.errors import ConfigError
 from sweep.training.surroundings import Failure
+from sweep.training.task import Task
 from tests import processes
 from tests.engine.driving import (
     Charted,
@@ -42,6 +46,16 @@ NAMES = ("serial", "threads", "processes")
 every = pytest.mark.parametrize(
     "name", ["serial", "threads", pytest.param("processes", marks=pytest.mark.slow)]
 )
+
+
+def test_threads_of_one_worker_keep_their_trainings() -> None:
+    item = BatchItem(trajectory("Falling", 0.1, 10**9), Listener(), math.inf).task_item()
+    names = [f"thread {number}" for number in range(20)]
+    for name in names:
+        assert call_here(name, "advance", Task(0, 0, 1e-3, (item,)))
+    assert all(call_here(name, "advance", Task(0, 1, 1e-3, None)) for name in names)
+    for name in names:
+        call_here(name, "close")
 
 
 def running(pid: int) -> bool:

@@ -95,7 +95,7 @@ class Worker:
         self._environment = {}
 
 
-@lru_cache(maxsize=16)  # commands may share a process; when they end is unknown
+@lru_cache(maxsize=1024)  # threads of all commands that share this process, whose end is unknown
 def _worker(name: str) -> Worker:
     return Worker()
 
