@@ -96,10 +96,10 @@ def run_job(sweep: Sweep, spec: RunSpec) -> float | None:
         return record(sweep, cell, changed)
     sweep.start(cell)
     with create("serial") as executor:
-        own = Trajectory((replace(cell, spec=spec),))
-        for _, outcome in sweep.train([(own,)], executor):
-            return record(sweep, cell, outcome)
-    return None
+        own, final_error = Trajectory((replace(cell, spec=spec),)), None
+        for _, outcome in sweep.train([(own,)], executor):  # to its end: removes the checkpoint
+            final_error = record(sweep, cell, outcome)
+    return final_error
 
 
 @store_needed()

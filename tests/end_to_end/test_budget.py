@@ -44,6 +44,16 @@ def test_runs_that_failed_before_are_left_over_where_the_budget_is_spent(tmp_pat
     assert ended.code == 1 and "The budget is spent; not done: 2 of 4 runs" in ended.out, ended
 
 
+@pytest.mark.slow
+def test_job_that_goes_on_from_its_checkpoint_removes_it(tmp_path: Path) -> None:
+    how = ["lr=0.1", "iters=1e6", "hydra/launcher=basic", "max_seconds=1e-9"]
+    assert run_here(["-m", *how], tmp_path).code == 1
+    kept = list(tmp_path.glob("outputs/sweeps/*/checkpoints/*"))
+    ended = run_here(["resume=last", "hydra/launcher=basic", "max_seconds=null"], tmp_path)
+    assert kept and ended.code == 0, ended
+    assert not list(tmp_path.glob("outputs/sweeps/*/checkpoints/*"))
+
+
 EARLY = [
     *("data.inputs=[[0.1],[0.4],[0.6],[0.9]]", "data.targets=[[0.2],[0.3],[0.9],[0.4]]"),
     *("data.validation=0.5", "network.layers=[auto,3,auto]", "network.init.scheme=normal"),
