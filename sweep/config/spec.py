@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     from sweep.training.network import Network
 
 BUILT_IN = "sweep.backprop.Backprop"
+
+_LITERAL = re.compile(r'["[{]|(true|false|null|NaN|-?(Infinity|\d+(\.\d+)?([eE][-+]?\d+)?))$')
 
 RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
 """The keys that describe a run; every run stores them as params."""
@@ -121,15 +124,7 @@ def shown(value: Any) -> str:
 
     A str that reads as another value is quoted: "1" is not 1.
     """
-    return value if isinstance(value, str) and not _literal(value) else canonical(value)
-
-
-def _literal(text: str) -> bool:
-    try:
-        json.loads(text)
-    except ValueError:
-        return text.startswith(("[", "{"))
-    return True
+    return value if isinstance(value, str) and not _LITERAL.match(value) else canonical(value)
 
 
 def trajectory_key(config: Mapping[str, Any], data_digest: str) -> str:

@@ -31,9 +31,6 @@ from sweep.report.formats import tick
 MOST_BANDS = 12
 """With more bands in a panel, none are drawn: they would hide each other."""
 
-MOST_ROWS = 8
-"""Crosses of more diverged lines than this lie on each other."""
-
 LOOKS: dict[str, dict[str, Any]] = {
     "line": {"linestyle": "-"},
     "dashed": {"linestyle": (0, (2.5, 1.5))},
@@ -171,8 +168,8 @@ def _panel(
         size = 3.0 if crowded or len(own) >= 35 else 7.0 if single else 5.0
         look = mark_style(colour, marker, size) if kind == "run" else mark_look(kind, colour)
         above = (own.y > high) & (kind == "run")
-        if kind == "diverged" and np.isinf(own.y).all():  # a row for each line
-            down = ScaledTranslation(0, -0.15 * (rows % MOST_ROWS), axes.figure.dpi_scale_trans)
+        if kind == "diverged" and np.isinf(own.y).all():  # eight rows, one for each line
+            down = ScaledTranslation(0, -0.15 * (rows % 8), axes.figure.dpi_scale_trans)
             look["transform"] = axes.transData + down
             rows += 1
         for name, style, marks in (
