@@ -6,7 +6,7 @@ grid      the default grid with its report, warm: the peer's seconds over ours;
 runs      milliseconds that one more run costs: from sweeps of 12 and 400 (--large: 2000, too);
 growth    the same from 100 to 2000 runs (--large: to 5000), with the seconds until the first
           line of output;
-memory    of the command and of the process that records for it, from run 100 to run 2000
+memory    of the command and of the recorder process for it, from run 100 to run 2000
           (--large: 5000);
 sharing   ten linearly spaced iteration counts: independent runs over shared trajectories;
 estimate  what a sweep said it would take over what it took, for sweeps of several kinds;
@@ -150,7 +150,7 @@ class Bench:
         """Follow the memory of a long sweep's two processes from run 100 on."""
         last = 5000 if self.large else 2000
         grown = [self._grown(100, last) for _ in range(self.rounds)]
-        for at, who in enumerate(("the command", "the process that records")):
+        for at, who in enumerate(("the command", "the recorder process")):
             self.add(f"memory of {who} at run 100", [one[0][at] for one in grown], "MB")
             more = [after[at] - before[at] for before, after in grown]
             self.add(f"memory of {who}, from run 100 to {last}", more, "MB")

@@ -195,8 +195,8 @@ def sweep_started(sweep: Sweep) -> None:
 
 def reused(name: str, run_id: str, sweep_id: str | None) -> None:
     """Print that a result was taken from an earlier run."""
-    where = f"sweep {sweep_id}" if sweep_id else "no sweep"
-    echo(f"  {plain_text(name)}  taken over from run {run_id} of {where}")
+    where = f"run {run_id} of sweep {sweep_id}" if sweep_id else f"single run {run_id}"
+    echo(f"  {plain_text(name)}  reused from {where}")
 
 
 def interrupted(sweep: Sweep, signum: int) -> None:
@@ -209,7 +209,7 @@ def interrupted(sweep: Sweep, signum: int) -> None:
 def single_interrupted(signum: int, how: str) -> None:
     """Print that a signal ended a single run; `how` is the phrase on what was kept of it."""
     name = signal.Signals(signum).name
-    error(f"Ended by {name}: the run was not done and {how}; a sweep (-m) can be resumed.")
+    error(f"Ended by {name}: the run had not finished and {how}; a sweep (-m) can be resumed.")
 
 
 def sweep_ended(report: Report, sweep: Sweep, seconds: float, link: str | None) -> None:
@@ -223,9 +223,9 @@ def sweep_ended(report: Report, sweep: Sweep, seconds: float, link: str | None) 
         run, why = plain_text(failed.name), plain_text(failed.sentence)
         echo(f"Failed: {run}: {why}  (whole traceback: {failed.traceback})")
     if sweep.left_over:
-        begun = f" ({sweep.cut_off} begun)" if sweep.cut_off else ""
-        runs = f"{sweep.left_over} of {len(sweep.plan.cells)} runs{begun}"
-        echo(f"The budget is spent; not done: {runs}; go on with: {resume_command(sweep)}")
+        started = f" ({sweep.cut_off} started)" if sweep.cut_off else ""
+        runs = f"{sweep.left_over} of {len(sweep.plan.cells)} runs not finished{started}"
+        echo(f"Budget used up: {runs}; continue with: {resume_command(sweep)}")
     report_built(report, sweep.options, compare_line(sweep.options, sweep.id, link) if link else "")
     estimated = f" (estimated {sweep.estimate.seconds:.1f} s)" if sweep.estimate else ""
     echo(f"Done in {seconds:.1f} s{estimated}.")

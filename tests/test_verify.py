@@ -244,7 +244,7 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
     "curve": (curve_point, "curve@50:"),
     "short curve": (shorter_curve, "curve@98: stored nothing"),
     "no curve": (without("curve.parquet"), "curve.parquet: stored nothing"),
-    "damaged curve": (damaged("curve.parquet", b"PAR1"), "curve.parquet: stored what cannot be"),
+    "damaged curve": (damaged("curve.parquet", b"PAR1"), "curve.parquet: stored an unreadable"),
     "configuration": (config(lambda c: c.update(lr=0.2)), "config.yaml lr: stored 0.2, expected"),
     "configuration's type": (config(lambda c: c.update(lr=1)), "config.yaml lr: stored 1,"),
     "weights of the start": (
@@ -254,7 +254,7 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
     "key more": (config(lambda c: c.update(extra=1)), "config.yaml extra: stored 1"),
     "key less": (config(lambda c: c.pop("rule")), "config.yaml rule: stored nothing"),
     "no configuration": (without("config.yaml"), "config.yaml: stored nothing"),
-    "damaged configuration": (damaged("config.yaml", b"{a: ["), "config.yaml: stored what cannot"),
+    "damaged configuration": (damaged("config.yaml", b"{a: ["), "config.yaml: stored an unr"),
     "threshold": (
         in_json("thresholds.json", lambda t: t.update({"1e-1": t["1e-1"] + 1})),
         "threshold 1e-1:",
@@ -273,7 +273,7 @@ TAMPERED: Mapping[str, tuple[Callable[[Store], None], str]] = {
         "weights final w1: stored nan",
     ),
     "no weights": (without("weights.json"), "weights.json: stored nothing"),
-    "damaged weights": (damaged("weights.json", b"[]"), "weights.json: stored what cannot"),
+    "damaged weights": (damaged("weights.json", b"[]"), "weights.json: stored an unreadable"),
     "run's name": (
         lambda store: store.sql("UPDATE runs SET name='x' WHERE run_uuid=?", store.run_id),
         f"run name: stored x, expected {RUN}",
@@ -439,7 +439,7 @@ def test_foreign_target_in_the_store_is_never_imported(store: Store) -> None:
     ended = verify([], store.folder)
     assert ended.code == 0
     assert "it ran" not in ended.out + ended.err
-    assert f"not verified  {RUN}: its trainer planted.Boom is run again only" in ended.out
+    assert f"not verified  {RUN}: its trainer planted.Boom is retrained only" in ended.out
     assert "3 runs verified, 0 differ, 1 not verified" in ended.out
     tag("sweep.cell", "99")(store)  # a run that the plan does not have
     ended = verify([], store.folder)
@@ -549,7 +549,7 @@ def test_users_trainer_runs_only_when_named_and_unchanged(tmp_path: Path) -> Non
     ended = verify([], tmp_path)
     assert ended.code == 0
     assert "0 runs verified, 0 differ, 2 not verified" in ended.out
-    assert "its trainer half.half is run again only when your own configuration" in ended.out
+    assert "its trainer half.half is retrained only if your configuration" in ended.out
     assert not (tmp_path / "imported").exists()
 
     ended = verify(named, tmp_path)
@@ -630,7 +630,7 @@ def test_many_points_of_one_curve_are_counted() -> None:
     stored = {f"curve@{step}": 0.5 for step in range(9)}
     found = differences(stored, {"curve@0": 0.5}, exact)
     assert len(found) == 4
-    assert found[-1] == "curve: stored 5 more otherwise, expected others"
+    assert found[-1] == "curve: 5 more points differ"
 
 
 def test_difference_cuts_what_is_long_and_escapes_what_is_no_text() -> None:

@@ -37,7 +37,7 @@ SINGLE = {
     "resume": "say it as it is on the command line; a sweep is resumed by "
     "python -m sweep -m resume=ID",
     "parent": str(Settings.model_fields["parent"].description),
-    "reuse": "a single run is always trained; take over results with python -m sweep -m, "
+    "reuse": "a single run is always trained; reuse results with python -m sweep -m, "
     "or leave it out",
 }
 """Key -> advice if a single run sets it."""

@@ -39,7 +39,8 @@ def answer(data: SweepData) -> str:
         words = [f"Best of {of}{by}: {data.words(best)}, {_value(data, best)}."]
         most = data.grid.n.max()
         if best.n < most:
-            words.append(f"It has {best.n} of {_repeats(data, most)}.")
+            have = "has" if best.n == 1 else "have"
+            words.append(f"Only {best.n} of its {_repeats(data, most)} {have} a value.")
         if data.repeats and total > 1:
             words += [*_alike(data, best), *_luckiest(data, best)]
         if total > 1 and data.metric.endswith("error") and best.decisive == FLOOR:

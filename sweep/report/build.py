@@ -98,11 +98,11 @@ def build_report(
         Section("cost", "Time and cost", entries=cost(data)),
         Section(
             "repeat",
-            "How to go on",
+            "Next commands",
             entries=_commands(data, command_ui, store_arguments),
             code=True,
         ),
-        Section("origin", "What made it", entries=_origin(data)),
+        Section("origin", "Provenance", entries=_origin(data)),
     ]
     name = about.get("name")
     page = Page(
@@ -192,7 +192,7 @@ def _commands(data: SweepData, command_ui: str, store_arguments: str) -> dict[st
         "this report again": f"python -m sweep.report {words}",
         "the runs in MLflow": f"python -m sweep.ui {words}",
         "train again and compare": f"python -m sweep.verify {words}",
-        "MLflow by itself": command_ui,
+        "MLflow's own server": command_ui,
     }
 
 

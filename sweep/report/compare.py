@@ -165,7 +165,7 @@ def change_table(comparison: Comparison) -> Table:
         if set(first.get(key, [])) != set(second.get(key, []))
     ]
     if differ := int(comparison.points.inputs.sum()):
-        where = f"not the same, under an equal configuration, in {counted(differ, 'run')}"
+        where = f"differ in {counted(differ, 'run')} although the configuration is equal"
         rows.append((INPUTS, "", where))
     frame = pd.DataFrame(rows, columns=["key", *SIDES])
     title, note = "What changed in the configuration", "" if rows else "Nothing."

@@ -26,7 +26,7 @@ from sweep.report.formats import (
     table_of,
 )
 
-HINT = "Words to look for, or a column and a value: lr=0.05 iters>100 final_error<1e-9 completed"
+HINT = "Filter by text, or by column and value: lr=0.05 iters>100 final_error<1e-9 completed"
 
 STALLED = "stalled"
 

@@ -49,8 +49,8 @@ CLOSE_SECONDS = 5.0
 
 SILENT = "The store does not answer; what was finished is on disk."
 DIED = (
-    "The process that records in the store died; what was finished is on disk, and a sweep is "
-    "finished with resume=last."
+    "The recorder process died; what was finished is on disk, and a sweep is finished with "
+    "resume=last."
 )
 
 
@@ -91,7 +91,7 @@ class Recorder:
             raise StoreError(DIED) from None
         except StoreError as error:
             for note in getattr(error, "__notes__", ()):
-                log.error("The process that records failed:\n%s", note)
+                log.error("The recorder process failed:\n%s", note)
             raise
 
     def call(
@@ -168,7 +168,7 @@ def _start() -> Recorder:
         pool.submit(_load)
     except OSError as error:
         raise StoreError(
-            f"The process that records cannot be started ({error.strerror}); close other "
+            f"The recorder process cannot be started ({error.strerror}); close other "
             "programs and run the command again."
         ) from error
     finally:
@@ -230,7 +230,7 @@ def _call(method: Callable[..., T], args: tuple[Any, ...], kwargs: dict[str, Any
         text = traceback.format_exc()
         last = text.strip().splitlines()[-1]
         mistake = StoreError(
-            f"The process that records failed ({last}); what was finished is on disk and "
+            f"The recorder process failed ({last}); what was finished is on disk and "
             "resume=last stores it and finishes the sweep."
         )
         mistake.add_note(text)

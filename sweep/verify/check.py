@@ -166,7 +166,7 @@ def _case(
         target = own_trainer.get("_target_") if isinstance(own_trainer, Mapping) else None
         if target not in (BUILT_IN, trainer):
             reasons.append(
-                f"its trainer {target} is run again only when your own configuration names it "
+                f"its trainer {target} is retrained only if your configuration names it "
                 "(add trainer=NAME, with --config-dir where it is yours)"
             )
             continue
@@ -181,8 +181,7 @@ def _case(
                 specs.append(spec)
             else:
                 reasons.append(
-                    f"the source of {target}, its settings or the data are not what the signature "
-                    "says"
+                    f"the source of {target}, its settings or the data do not match the signature"
                 )
     if not specs:
         expected = configs[0] if configs and there else FILE

@@ -81,9 +81,9 @@ def own_config(run: StoredRun) -> Any:
     if content is None:
         return MISSING
     try:
-        return read_config(content) or "what holds no configuration"
+        return read_config(content) or "an empty configuration"
     except Exception as error:  # a YAML reader may raise anything on damaged bytes
-        return f"what cannot be read ({type(error).__name__})"
+        return f"an unreadable file ({type(error).__name__})"
 
 
 def stored_metrics(run: StoredRun, history: History) -> Values:
@@ -119,7 +119,7 @@ def result_values(
         try:
             stored |= _contents(name, theirs)
         except Exception as error:  # readers may raise anything on damaged bytes
-            stored[name] = f"what cannot be read ({type(error).__name__}: {error})"
+            stored[name] = f"an unreadable file ({type(error).__name__}: {error})"
             trained[name] = FILE
         else:
             trained |= _contents(name, ours)
@@ -185,8 +185,11 @@ def differences(
             points[series] += bool(place)
             if not place or points[series] <= NAMED:
                 found.append(difference(key, *pair))
-    more = {series: count - NAMED for series, count in points.items() if count > NAMED}
-    return found + [difference(key, f"{n} more otherwise", "others") for key, n in more.items()]
+    for series, count in points.items():
+        if (more := count - NAMED) > 0:
+            differ = "point differs" if more == 1 else "points differ"
+            found.append(plain_text(f"{series}: {more} more {differ}"))
+    return found
 
 
 def exact(key: str, stored: Any, expected: Any) -> bool:

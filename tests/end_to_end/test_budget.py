@@ -17,11 +17,11 @@ def test_budget_of_runs_is_kept_and_begins_anew(launcher: str, tmp_path: Path) -
     axes = ["lr=0.1,0.2,0.3", "iters=10", f"hydra/launcher={launcher}"]
     ended = run_here(["-m", *axes, "budget.runs=2"], tmp_path)
     assert ended.code == 0, ended
-    assert "The budget is spent; not done: 1 of 3 runs; go on with: python -m sweep" in ended.out
+    assert "Budget used up: 1 of 3 runs not finished; continue with: python -m sweep" in ended.out
     assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 2
     ended = run_here(["resume=last", f"hydra/launcher={launcher}"], tmp_path)
     assert ended.code == 0 and "As the sweep began: budget.runs=2" in ended.out, ended
-    assert "budget is spent" not in ended.out
+    assert "Budget" not in ended.out
     assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 3
 
 
@@ -29,7 +29,7 @@ def test_budget_of_runs_is_kept_and_begins_anew(launcher: str, tmp_path: Path) -
 def test_budget_of_seconds_ends_between_batches_of_jobs(tmp_path: Path) -> None:
     how = ["hydra/launcher=basic", "hydra.sweeper.max_batch_size=1", "budget.seconds=1e-9"]
     ended = run_here(["-m", "lr=0.1,0.2", "iters=10", *how], tmp_path)
-    assert ended.code == 0 and "not done: 2 of 2 runs" in ended.out, ended
+    assert ended.code == 0 and "2 of 2 runs not finished" in ended.out, ended
     ended = run_here(["resume=last", "hydra/launcher=basic", "budget.seconds=900"], tmp_path)
     assert ended.code == 0 and "hydra.sweeper.max_batch_size=1" in ended.out.splitlines()[0], ended
     assert [run["status"] for run in stored(tmp_path).values()] == ["FINISHED"] * 2
@@ -41,7 +41,7 @@ def test_runs_that_failed_before_are_left_over_where_the_budget_is_spent(tmp_pat
     ended = run_here(["-m", *own, "lr=0.1,2,3,4", "iters=10"], tmp_path)
     assert ended.code == 1 and "budget" not in ended.out, ended
     ended = run_here([*own, "resume=last", "budget.runs=1"], tmp_path)
-    assert ended.code == 1 and "The budget is spent; not done: 2 of 4 runs" in ended.out, ended
+    assert ended.code == 1 and "Budget used up: 2 of 4 runs not finished" in ended.out, ended
 
 
 @pytest.mark.slow
@@ -69,7 +69,7 @@ def test_budget_of_seconds_cuts_off_and_what_was_trained_is_kept(
 ) -> None:
     axes = ["lr=0.001,0.002", "iters=1000,30000000", *changes]
     ended = run_here(["-m", *axes, "budget.seconds=0.5"], tmp_path)
-    assert ended.code == 0 and "The budget is spent; not done: " in ended.out, ended
+    assert ended.code == 0 and "Budget used up: " in ended.out, ended
     assert len(list(tmp_path.glob("outputs/reports/*/report.md"))) == 1
     assert {run["status"] for run in stored(tmp_path).values()} <= {"FINISHED", "KILLED"}
     again = ["resume=last", "budget.runs=1", "budget.seconds=1e-9"]

@@ -4,7 +4,7 @@
 
 Each sweep is killed by SIGKILL within a second after one of its own lines (the one that says what
 it will do, or one of a recorded run), with all it started or alone, drawn by lot, and resumed at
-once: where the command alone was killed, the process that records may still be at it. At the end
+once: where the command alone was killed, the recorder process may still be at it. At the end
 every sweep of the store must equal the undisturbed one to the bit, with nothing running, waiting
 or left over.
 """

@@ -53,7 +53,7 @@ def wait_for_line(process: subprocess.Popen[str], text: str) -> None:
 
 
 def recorder_of(process: subprocess.Popen[str]) -> psutil.Process:
-    """Return the process that records for a command."""
+    """Return the recorder process for a command."""
     children = psutil.Process(process.pid).children()
     (found,) = [one for one in children if "spawn_main" in " ".join(one.cmdline())]
     return found

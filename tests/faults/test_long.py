@@ -22,7 +22,7 @@ RUNS = 2000
 def memory(process: subprocess.Popen[str]) -> tuple[int, int]:
     """Return the bytes that a sweep holds after 100 runs, and when it last told its progress.
 
-    Those of the command and of the process that records.
+    Those of the command and of the recorder process.
     """
     command = psutil.Process(process.pid)
     watched: list[psutil.Process] = []

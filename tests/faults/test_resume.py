@@ -99,7 +99,7 @@ def test_reuse_says_what_it_takes(tmp_path: Path) -> None:
     assert run_here(["-m", "lr=0.1,1", "iters=10"], tmp_path).code == 0
     ended = run_here(["-m", "lr=1,2", "iters=10,20", "reuse=true"], tmp_path)
     assert ended.code == 0, ended
-    taken = [line for line in ended.out.splitlines() if "taken over from run" in line]
+    taken = [line for line in ended.out.splitlines() if "reused from run" in line]
     assert len(taken) == 1 and "lr=1.0,iters=10" in taken[0]
     store = open_reader(tmp_path)
     new, old = read.list_sweeps(store)

@@ -134,7 +134,7 @@ def test_report_of_5000_runs_is_complete_and_usable(tmp_path: Path) -> None:
 
 
 def test_cost_counts_what_the_sweep_itself_trained(tmp_path: Path) -> None:
-    """Of a trajectory once, of runs that were taken over nothing, alone where nothing is shared."""
+    """Of a trajectory once, of runs that were reused nothing, alone where nothing is shared."""
     sweep, runs = stored.grid(tmp_path, {"lr": [0.1, 1.0], "iters": [10, 100]})
     found = cost(sweep_data(sweep, runs))
     assert found["iterations trained"] == "200"

@@ -112,7 +112,7 @@ def test_changes_name_what_no_configuration_shows(tmp_path: Path) -> None:
     comparison = compared(*both)
     assert "At 1 of them the configuration is equal, but not the data's" in comparison.answer
     (row,) = change_table(comparison).rows
-    assert row[0].startswith("data's content") and row[2].endswith("in 1 run")
+    assert row[0].startswith("data's content") and row[2].startswith("differ in 1 run ")
 
 
 def test_equal_sweeps_have_no_changes(tmp_path: Path) -> None:

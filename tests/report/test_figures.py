@@ -386,7 +386,7 @@ def test_weights_name_the_networks_that_have_others(tmp_path: Path) -> None:
     data = stored.ended(tmp_path, axes, [0.2, 0.1])  # the weights of the best are shown
     other = json.dumps({part: {"a": 1.0} for part in ("initial", "final")})
     (tmp_path / data.stored[0].run_id / "artifacts" / "weights.json").write_text(other)
-    assert weights_of(data)[1].endswith("left out as their weights are others: network=big")
+    assert weights_of(data)[1].endswith("omitted, other layer sizes: network=big")
 
 
 def test_weights_of_many_combinations_are_those_of_the_best(five: SweepData) -> None:

@@ -147,7 +147,8 @@ def test_point_of_which_a_repeat_diverged_comes_after_all_others(tmp_path: Path)
 def test_repeats_that_are_missing_count_as_missing(tmp_path: Path) -> None:
     data = ended(tmp_path, {0.1: [0.2, 0.3], 0.2: [0.1]})
     assert len(data.grid) == 2 and len(data.missing) == 1
-    assert "It has 1 of 2 seeds." in answer(data) and "1 of 4 runs is missing" in answer(data)
+    text = answer(data)
+    assert "Only 1 of its 2 seeds has a value." in text and "1 of 4 runs is missing" in text
     assert tables.final_error_table(data).rows == (("0.1", "0.25 ± 0.071 (2)"), ("0.2", "0.1 (1)"))
 
 

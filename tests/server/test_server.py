@@ -64,7 +64,7 @@ def test_commands_do_what_they_do_on_sqlite(server: Server, tmp_path: Path) -> N
     ended = server.client(there, ours, "lr=1.0", "iters=300")
     assert ended.code == 0 and "Stored as run" in ended.out, ended
     ended = server.client(there, *GRID, ours, "reuse=true")
-    assert ended.code == 0 and ended.out.count("taken over") == 4, ended
+    assert ended.code == 0 and ended.out.count("reused from") == 4, ended
     assert content(tracking) == expected
     assert_once(tracking, sweeps=2)
 

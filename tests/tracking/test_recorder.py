@@ -1,4 +1,4 @@
-"""The process that records for a command: it answers in order, and ends with it."""
+"""The recorder process for a command: it answers in order, and ends with it."""
 
 from __future__ import annotations
 
@@ -167,4 +167,4 @@ def test_process_that_ends_at_once_is_reported(tmp_path: Path) -> None:
         check=False,
     )
     assert ended.returncode == 3, ended
-    assert "Traceback" not in ended.stderr and "The process that records" in ended.stderr, ended
+    assert "Traceback" not in ended.stderr and "The recorder process" in ended.stderr, ended

@@ -89,7 +89,7 @@ def rules_pictures(data: SweepData, pairs: Frame) -> list[Picture]:
     title, label = "Error under both rules", "error E"
     errors = draw_lines(title, data, label, shown, key, panels, note=note, dashed=RULES[0])
     shown = pd.concat(weights)
-    title, label = "Weights apart under both rules", "largest difference"
+    title, label = "Weight differences between the rules", "largest difference"
     apart = draw_lines(title, data, label, shown, key, panels, iters, note=note)
     solid = "Solid: every bias by its own derivative. Dashed: the notebook’s slip."
     most = "The weight that differs most between the rules, after so many iterations."

@@ -146,7 +146,7 @@ def weights_data(data: SweepData, key: Axis, panels: Panels) -> tuple[Frame | No
         notes.append(f"{most} of {len(key.values)} values of {key.label}")
     if others:
         names = plain("; ".join(dict.fromkeys(others)), 90)
-        notes.append(f"left out as their weights are others: {names}")
+        notes.append(f"omitted, other layer sizes: {names}")
     return every, ", ".join(notes)
 
 
