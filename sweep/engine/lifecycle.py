@@ -192,7 +192,7 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
 
     Raises Interrupted if a signal comes before the report is built; the sweep is then still open.
     """
-    recorder, stop = sweep.recorder, sweep.stop
+    recorder, stop, options = sweep.recorder, sweep.stop, sweep.options
     try:
         try:
             sweep.settle()
@@ -216,15 +216,14 @@ def _close(sweep: Sweep, began: float, status: str | None = None) -> None:
     ending = status or sweep.status, sweep.totals(), built.note, built.folder
     links = recorder.call(Session.finish_sweep, *ending)
     console.sweep_ended(built, sweep, time.monotonic() - began, links.get("compare"))
-    options = sweep.options
     question = question_of({}, options.metric, options.mode, options.repeats)
     if unanswered := question.unanswered(runs):  # metrics of a user's trainer are only known now
         console.error(unanswered)
         process.exit_code = 1
-    if sweep.options.model is not None and built.best is not None:
+    if options.model is not None and built.best is not None:
         from sweep.tracking.models import log_model
 
-        console.echo(f"Model:       {log_model(sweep.options, built.best.run_id)}")
+        console.echo(f"Model:       {log_model(options, built.best.run_id)}")
 
 
 def _report(stored: StoredSweep, runs: Sequence[StoredRun], sweep: Sweep) -> Report:

@@ -202,7 +202,7 @@ def close_abandoned(store: Store) -> list[str]:
     Raises StoreError if the store cannot be written or the file system does not support locks.
     """
     running = list(read.search(store, "attributes.status = 'RUNNING'"))
-    if store.mode == "read" or not running:
+    if not running:
         return []
     lock = acquire(store.tracking.locks / "recover.lock", OTHERS_CLOSE)
     if lock is None:
@@ -229,8 +229,7 @@ def _close(store: Store, sweep_id: str, runs: list[Run]) -> list[str]:
         beat = Beat.read(open_parent.data.tags)
         driven = beat is not None and beat.is_alive(store.tracking)
     elif is_plain_id(sweep_id):  # the parent run is closed or deleted
-        condition = f"{read.SWEEPS} and tags.`sweep.id` = '{sweep_id}'"
-        parent = next(read.search(store, condition), None)
+        parent = read.first(store, f"{read.SWEEPS} and tags.`sweep.id` = '{sweep_id}'")
     closed, left = [], 0
     for run in runs:
         if run is open_parent:

@@ -27,6 +27,7 @@ from sweep.question import question_of, repeated
 from sweep.tracking import read
 from sweep.tracking.entities import NOTE, NOTE_LENGTH, entity_name, short_lines
 from sweep.tracking.read import StoredRun, StoredSweep
+from sweep.tracking.settings import SERVER_SECONDS
 from sweep.tracking.store import Store
 
 OLDEST = (3, 17)  # version of MLflow
@@ -37,7 +38,6 @@ Words = Mapping[str, Sequence[str]]
 
 KEPT = 20  # number of sweeps whose views are kept
 COMPARED = 50  # maximum number of run ids in the link of a plain comparison
-SERVER_SECONDS = 4.0
 
 NOTE_BEGINS = "Sweeps of `python -m sweep`"  # other notes are the user's and are kept
 LARGEST_PICTURE = 400_000  # bytes of an SVG; notes show the PNG of larger ones

@@ -188,7 +188,8 @@ def search(
             return
 
 
-def _first(store: Store, condition: str, *order: str, deleted: bool = False) -> Run | None:
+def first(store: Store, condition: str, *order: str, deleted: bool = False) -> Run | None:
+    """Return the first of the runs that `search` finds, or None."""
     return next(search(store, condition, *order, deleted=deleted, most=1), None)
 
 
@@ -204,7 +205,7 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
     """
     where, experiment = store.where, store.tracking.experiment
     if sweep_id == "last":
-        found = _first(store, SWEEPS, *NEWEST)
+        found = first(store, SWEEPS, *NEWEST)
         if found is None:
             raise NotFoundError(
                 f"sweep=last: {where} holds no sweep of experiment {experiment}; run "
@@ -214,10 +215,10 @@ def find_sweep(store: Store, sweep_id: str) -> StoredSweep:
     if is_plain_id(sweep_id):
         by_id = f"{SWEEPS} and tags.`sweep.id` = '{sweep_id}'"
         by_name = f"{SWEEPS} and tags.`{NAME}` = '{sweep_id}'"
-        found = _first(store, by_id) or _first(store, by_name, *NEWEST)
+        found = first(store, by_id) or first(store, by_name, *NEWEST)
         if found is not None:
             return StoredSweep.of(store, found)
-        deleted = _first(store, by_id, deleted=True)
+        deleted = first(store, by_id, deleted=True)
         if deleted is not None:
             store.check_experiment()
             how = store.restore_command(deleted.info.run_id)

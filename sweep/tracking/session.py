@@ -179,7 +179,7 @@ def create_sweep(
     store: Store, sweep_id: str, plan: Mapping[str, Any], tags: Mapping[str, str]
 ) -> str:
     """Create a sweep's parent run with its plan, before its runs; return the run's id."""
-    newest = next(read.search(store, read.SWEEPS, *read.NEWEST, most=1), None)
+    newest = read.first(store, read.SWEEPS, *read.NEWEST)
     last = newest.data.tags.get("sweep.sequence", "") if newest else ""
     sequence = f"{int(last) + 1 if last.isdecimal() else 1:08d}"  # sorts as text
     ours = {"sweep.role": "sweep", "sweep.id": sweep_id, "sweep.sequence": sequence}
