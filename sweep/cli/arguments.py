@@ -50,6 +50,8 @@ KEPT_KEYS = (
 )
 """How a sweep runs; its plan stores them for `resume` (and `metric`, `mode`, `repeats` apart)."""
 
+ONCE = "this command runs once; leave it out."
+
 NAMED = re.compile(
     r"Could not override '(.*?)'|Could not find '([^']*)/[^'/]*'|An item is already at '(.*?)'"
     r"|^Error merging override (.*?)="
