@@ -46,10 +46,9 @@ class SweepData:
     runs
         One row for each run and each missing planned run, in plan order; a deleted run is not
         missing. Columns: ``run`` (None if missing), ``cell`` (its entry in the plan), ``name``,
-        ``outcome``, ``lr``, ``iters``,
-        ``error`` (final error) and ``value`` (deciding metric; both NaN unless completed),
-        ``needed`` (iterations after which nothing changed), ``combination`` (index of the
-        combination of the keys other than lr, iters and repeats).
+        ``outcome``, ``lr``, ``iters``, ``error`` (final error) and ``value`` (deciding metric;
+        both NaN unless completed), ``needed`` (iterations after which nothing changed),
+        ``combination`` (index of the combination of the keys other than lr, iters and repeats).
     values, metrics
         The swept keys as text, and all metrics except curves and weights; rows as in `runs`.
     unread
@@ -173,8 +172,7 @@ class SweepData:
     @cached_property
     def ranked(self) -> Frame:
         """The grid points with a value, best first; those with a diverged repeat come last."""
-        done = self.grid[self.grid.value.notna()]
-        done = done.assign(unsafe=done.diverged > 0)
+        done = self.grid[self.grid.value.notna()].assign(unsafe=self.grid.diverged > 0)
         return done.sort_values(["unsafe", "decisive", "needed", "iters"], kind="stable")
 
     @property
@@ -234,7 +232,7 @@ def sweep_data(
             continue
         cell = cells[index] if index < len(cells) else {}
         params = run.params if run else {}
-        lr, iters, *texts = [planned_value(cell, key) or params.get(key, "") for key in swept]
+        lr, iters, *texts = (planned_value(cell, key) or params.get(key, "") for key in swept)
         numbers = _numbers(lr, iters)
         if numbers is None:
             unread += [f"params lr and iters of run {run.name}"] if run else []
@@ -296,8 +294,7 @@ def _written(text: str) -> str:
 def _numbers(lr: str, iters: str) -> tuple[float, int] | None:
     """Return lr and iters as numbers; None if they are not finite numbers."""
     try:
-        rate = float(lr)
-        steps = int(iters) if iters.isdecimal() else int(float(iters))
+        rate, steps = float(lr), int(iters) if iters.isdecimal() else int(float(iters))
     except (ValueError, OverflowError):
         return None
     return (rate, steps) if math.isfinite(rate) else None
