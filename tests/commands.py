@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from hydra import version
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
@@ -143,3 +144,10 @@ def plan_of(args: Sequence[str], folder: Path) -> list[str]:
     assert ended.code == 0, ended
     assert sorted(folder.rglob("*")) == before
     return [line.strip() for line in ended.out.splitlines() if line.startswith("  ")]
+
+
+def slow_after(count: int, cases: Sequence[Any]) -> list[Any]:
+    """Return cases for `parametrize`, marked as slow but for the first ones: each is a command."""
+    tuples = [case if isinstance(case, tuple) else (case,) for case in cases]
+    more = [pytest.param(*case, marks=pytest.mark.slow) for case in tuples[count:]]
+    return [*cases[:count], *more]

@@ -321,6 +321,7 @@ def test_each_change_is_noticed_and_named(how: str, store: Store) -> None:
     assert len(found.differences) <= 3, "a single change does not make everything differ"
 
 
+@pytest.mark.slow
 def test_preparation_of_the_data_is_compared(tmp_path: Path) -> None:
     data = ["data.inputs=[[1,2],[3,5]]", "data.targets=[[1],[0]]", "data.standardize=true"]
     assert run_here(["-m", "network=auto", *data, "lr=0.1", "iters=2"], tmp_path).code == 0
@@ -376,6 +377,7 @@ def test_change_of_the_sweeps_own_metrics_is_noticed(store: Store) -> None:
     assert len(verdict.differences) == 2
 
 
+@pytest.mark.slow
 def test_run_deleted_on_purpose_is_no_difference_and_not_missing(store: Store) -> None:
     store.sql("UPDATE runs SET lifecycle_stage='deleted' WHERE run_uuid=?", store.run_id)
     (verdict,) = store.verdicts()

@@ -124,3 +124,8 @@ def main_axis(data: SweepData) -> Axis:
     lr = data.axes["lr"]
     others = [axis for axis in by_influence(data) if axis.name not in ("iters", "lr")]
     return lr if lr in data.varying or not others else others[0]
+
+
+def sparse(points: int, rows: int, columns: int) -> bool:
+    """Return whether points fill less than a fifth of a table: their values were drawn."""
+    return 5 * points < rows * columns

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from sweep.question import Question, last_change, question_of
-from sweep.report.axes import LARGEST, Axis, axis_of
+from sweep.report.axes import LARGEST, Axis, axis_of, sparse
 from sweep.report.curves import Frame, Trajectory, artifact, repeated, trajectories_of, typed_fields
 from sweep.report.formats import counted, figure, joined, plain
 
@@ -172,7 +172,8 @@ class SweepData:
     @cached_property
     def ranked(self) -> Frame:
         """The grid points with a value, best first; those with a diverged repeat come last."""
-        done = self.grid[self.grid.value.notna()].assign(unsafe=self.grid.diverged > 0)
+        done = self.grid[self.grid.value.notna()]
+        done = done.assign(unsafe=done.diverged > 0)
         return done.sort_values(["unsafe", "decisive", "needed", "iters"], kind="stable")
 
     @property
@@ -227,9 +228,9 @@ def sweep_data(
     swept = tuple(dict.fromkeys(["lr", "iters", *map(str, plan.get("axes", ()))]))
     rows, values = [], []
     for index, number in at.itertuples(index=False):
-        run = None if math.isnan(number) else runs[int(number)]
         if index in sweep.deleted:
             continue
+        run = None if math.isnan(number) else runs[int(number)]
         cell = cells[index] if index < len(cells) else {}
         params = run.params if run else {}
         lr, iters, *texts = (planned_value(cell, key) or params.get(key, "") for key in swept)
@@ -247,9 +248,9 @@ def sweep_data(
     ends = metrics.reindex(columns=list(dict.fromkeys(["final_error", metric]))).astype(float)
     ends = ends.where(np.isfinite(ends)).where(table.outcome == "completed")
     table["error"], table["value"] = ends["final_error"], ends[metric]
-    until = [math.inf if run is None else last_change(run) for run in table.run]
     table["needed"] = [
-        int(step) if step < iters else iters for step, iters in zip(until, table.iters, strict=True)
+        iters if run is None or (step := last_change(run)) >= iters else int(step)
+        for run, iters in zip(table.run, table.iters, strict=True)
     ]
     repeats = [key for key in question.repeats if key in swept[2:] and texts_of[key].nunique() > 1]
     others = [key for key in swept[2:] if key not in repeats]
@@ -257,11 +258,6 @@ def sweep_data(
     metrics = metrics.filter(regex=r"^(?!weights/|(validation_)?error$)")
     keys, frames = (swept, tuple(repeats)), (table, texts_of, metrics)
     return SweepData(sweep, plan, question, metric, *keys, tuple(runs), *frames, unread)
-
-
-def sparse(points: int, rows: int, columns: int) -> bool:
-    """Return whether points fill less than a fifth of a table: values were drawn, not combined."""
-    return 5 * points < rows * columns
 
 
 def outcome_of(run: StoredRun | None) -> str:

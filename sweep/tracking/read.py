@@ -63,9 +63,8 @@ class StoredRun:
         store.artifacts.remember(run)
         info, data = run.info, run.data
         params = data.params | _tagged(data.tags, PARAM)
-        values = params, dict(data.metrics), dict(data.tags)
-        times = info.start_time, info.end_time
-        return cls(info.run_id, info.run_name, info.status, *values, *times, store.artifacts)
+        values = params, dict(data.metrics), dict(data.tags), info.start_time, info.end_time
+        return cls(info.run_id, info.run_name, info.status, *values, store.artifacts)
 
     @property
     def outcome(self) -> str | None:

@@ -152,6 +152,7 @@ def test_first_line_names_the_axes_and_an_unused_seed(tmp_path: Path) -> None:
     assert second.endswith("4 iterations, over lr, iters, seed")
 
 
+@pytest.mark.slow
 def test_rule_of_the_notebook_on_other_data_is_said(folder: Path) -> None:
     own = ["--config-dir", "own", "-m", "data=points", "dry_run=true"]
     first = run_here(own, folder).out.splitlines()[0]

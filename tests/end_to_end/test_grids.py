@@ -16,7 +16,7 @@ from sweep.cli.axes import grid_of, parse
 from sweep.cli.messages import one_sentence
 from sweep.cli.points import points_of
 from sweep.errors import ConfigError
-from tests.commands import assert_refused, plan_of, run_here
+from tests.commands import assert_refused, plan_of, run_here, slow_after
 from tests.processes import ROOT, finish, start_sweep
 
 PAGE = (ROOT / "docs" / "grids.md").read_text(encoding="utf-8")
@@ -104,6 +104,7 @@ def test_grid_has_the_points_that_were_asked_for(axes: str, folder: Path) -> Non
     assert plan_of(["-m", *shlex.split(axes)], folder) == ASKED[axes]
 
 
+@pytest.mark.slow
 def test_grid_is_that_of_the_files_it_is_made_of(folder: Path) -> None:
     """A file may choose another problem, have nested axes and names that are not ASCII."""
     for name, text in {
@@ -207,7 +208,7 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "told"), REFUSED, ids=lambda value: value[0])
+@pytest.mark.parametrize(("arguments", "told"), slow_after(4, REFUSED), ids=lambda one: one[0])
 def test_what_is_no_grid_is_refused(arguments: list[str], told: list[str], tmp_path: Path) -> None:
     assert_refused(["-m", "dry_run=true", *arguments], told, tmp_path)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import assert_refused, run_here
+from tests.commands import assert_refused, run_here, slow_after
 from tests.configuration import declare
 from tests.faults.support import trainer
 
@@ -206,6 +206,7 @@ def test_single_run_is_refused_before_anything_exists(
     assert_refused([argument], [told], tmp_path)
 
 
+@pytest.mark.slow
 def test_new_argument_of_a_trainer_says_how_to_pass_it(tmp_path: Path) -> None:
     own = [*trainer(tmp_path, "Lasting"), "trainer.momentum=0.9"]
     told = "add an argument to its file, or write +trainer.momentum=VALUE."
@@ -213,7 +214,7 @@ def test_new_argument_of_a_trainer_says_how_to_pass_it(tmp_path: Path) -> None:
         assert_refused([*mode, *own], [told], tmp_path)
 
 
-@pytest.mark.parametrize("mistakes", TOGETHER, ids=lambda mistakes: mistakes[-1][1])
+@pytest.mark.parametrize("mistakes", slow_after(14, TOGETHER), ids=lambda one: one[-1][1])
 def test_mistakes_of_a_command_are_listed_together(
     mistakes: list[tuple[str, str]], tmp_path: Path
 ) -> None:
@@ -233,6 +234,7 @@ def test_all_mistakes_of_a_presets_axes_are_listed(tmp_path: Path) -> None:
     assert second.startswith("sweep: lr=-1: ") and third.startswith("sweep: seed=-1: ")
 
 
+@pytest.mark.slow
 def test_preset_of_ones_own_may_have_keys_of_its_own_named_in_any_order(tmp_path: Path) -> None:
     (tmp_path / "own" / "experiment").mkdir(parents=True)
     text = "# @package _global_\nwidth: 2\niters: ${width}\n"
@@ -265,6 +267,7 @@ def test_added_keys_and_several_runs_of_the_other_commands_are_refused(
     assert "+x.y=1: there is no key x.y" in second
 
 
+@pytest.mark.slow
 def test_misspelt_key_of_a_file_is_refused_in_both_modes(tmp_path: Path) -> None:
     preset = tmp_path / "own" / "experiment" / "mine.yaml"
     preset.parent.mkdir(parents=True)
@@ -289,6 +292,7 @@ def test_added_key_that_is_read_is_accepted(arguments: list[str], tmp_path: Path
     assert ended.code == 0, ended
 
 
+@pytest.mark.slow
 def test_key_of_a_users_own_file_is_accepted_and_its_text_left_alone(tmp_path: Path) -> None:
     ended = run_here(
         [*declare(tmp_path, "remark: null"), "remark='1e400'", "dry_run=true"], tmp_path
@@ -341,13 +345,16 @@ def test_completion_knows_the_keys(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("arguments", "first"),
-    [
-        (["-m", "lr=0.1,0.1", "iters=5"], "2 grid points, 1 unique"),
-        (["iters=7"], "1 run, 1 trajectory, 7 iterations"),
-        (["-m", "hydra/launcher=basic"], "12 runs, 12 trajectories, 333003 iterations"),
-        (["experiment=smoke"], "4 runs, 2 trajectories, 200 iterations"),
-        (["-m", f"iters=1e5,{10**314}", "lr=1"], f"2 runs, 1 trajectory, {10**314} iterations"),
-    ],
+    slow_after(
+        2,
+        [
+            (["iters=7"], "1 run, 1 trajectory, 7 iterations"),
+            (["-m", "lr=0.1,0.1", "iters=5"], "2 grid points, 1 unique"),
+            (["-m", "hydra/launcher=basic"], "12 runs, 12 trajectories, 333003 iterations"),
+            (["experiment=smoke"], "4 runs, 2 trajectories, 200 iterations"),
+            (["-m", f"iters=1e5,{10**314}", "lr=1"], f"2 runs, 1 trajectory, {10**314} iterations"),
+        ],
+    ),
 )
 def test_dry_run_prints_the_plan_and_writes_nothing(
     arguments: list[str], first: str, tmp_path: Path

@@ -235,6 +235,7 @@ def test_what_a_trainer_imports_cannot_choose_another_store(
             sys.modules.pop(name, None)
 
 
+@pytest.mark.slow
 def test_store_calls_are_refused_though_mlflow_was_only_looked_for_at_first(tmp_path: Path) -> None:
     program = (
         "import importlib.util\n"

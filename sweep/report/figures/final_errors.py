@@ -7,10 +7,10 @@ import math
 import numpy as np
 import pandas as pd
 
-from sweep.report.axes import Axis, effects, main_axis
+from sweep.report.axes import Axis, effects, main_axis, sparse
 from sweep.report.colours import QUIET, ramp
 from sweep.report.curves import Frame
-from sweep.report.data import SweepData, sparse
+from sweep.report.data import SweepData
 from sweep.report.figures.lines import POINTS, draw_lines, mark_look, mark_style
 from sweep.report.figures.scales import (
     ceiling_of,

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
-from sweep.report.axes import Axis, by_influence
+from sweep.report.axes import Axis, by_influence, sparse
 from sweep.report.colours import ERROR_STOPS, INK, OUTLINE
 from sweep.report.curves import Frame
-from sweep.report.data import SweepData, sparse
+from sweep.report.data import SweepData
 from sweep.report.figures.scales import ceiling_of, round_ticks
 from sweep.report.figures.sheet import Panels, Picture, Sheet, panels_of, styled, text_inches
 from sweep.report.formats import counted, power, tick
