@@ -184,6 +184,8 @@ def _make_folder(opening: Opening) -> None:
 def _end_early(sweep: Sweep) -> None:
     """Close the started runs and the sweep, without a report."""
     sweep.interrupt()
+    if sweep.launched:
+        sweep.learn(sweep.recorder.call(Session.collect_runs, sweep.id, False)[1])
     sweep.recorder.call(Session.finish_sweep, "KILLED", sweep.totals())
 
 

@@ -60,7 +60,7 @@ class Sweep(Recording):
         self.earlier: set[tuple[str, str]] = set()  # id and status of runs of earlier commands
         self.lost = 0  # runs that were deleted, or never begun
         self.left_over = self.cut_off = 0  # at the end of the budget: without a result, and begun
-        self._launched = 0  # as jobs, which may record their runs elsewhere
+        self.launched = 0  # as jobs, which may record their runs elsewhere
         self.began, self._began_in = time.monotonic(), os.getcwd()
         self.failed: dict[int, Failed] = {}  # by grid point, in the order of failure
         self._colours = colour_scale(cell.spec.lr for cell in plan.cells)
@@ -94,13 +94,13 @@ class Sweep(Recording):
         for batch in batches:
             if self.out_of_time:
                 return
-            self._launched += len(batch)
+            self.launched += len(batch)
             yield batch
 
     def end_budget(self) -> None:
         """Count the grid points without a result, and close the running ones as KILLED."""
         self.cut_off = len(self._begun)
-        begun = max(self._launched, self.progress.ended + self.cut_off)
+        begun = max(self.launched, self.progress.ended + self.cut_off)
         self.left_over += len(self.pending) - begun + self.cut_off
         self.interrupt()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest
 
 from sweep.config.settings import Tracking
 from tests.commands import run_here
+from tests.faults.support import statuses, wait_for
+from tests.processes import finish, start_sweep
 from tests.schedulers.support import GRID, assert_like_the_default, sweep, user_folder
 from tests.stores import assert_once, every_run
 
@@ -50,6 +54,20 @@ def test_job_that_dies_is_closed_and_resumed(tmp_path: Path) -> None:
     ended = sweep(folder, "trainer=halving", "resume=last", *arguments)
     assert ended.code == 0, ended
     assert_once(tracking)
+
+
+@pytest.mark.slow
+def test_interrupted_sweep_counts_what_its_jobs_have_stored(tmp_path: Path) -> None:
+    launcher = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+    process = start_sweep(["-m", "lr=0.1", "iters=1,1e12,2e12", *launcher], tmp_path)
+    database = tmp_path / "outputs" / "mlflow.db"
+    wait_for(lambda: database.exists() and statuses(tmp_path)["FINISHED"], "a finished run")
+    os.killpg(process.pid, signal.SIGINT)
+    ended = finish(process, 60)
+    assert ended.code == 130 and "1 of 3 runs are done" in ended.err, ended
+    tracking = Tracking(kind="local", outputs=tmp_path / "outputs")
+    (parent,) = [run for run in every_run(tracking) if "runs_total" in run.data.metrics]
+    assert (parent.info.status, parent.data.metrics["runs_finished"]) == ("KILLED", 1)
 
 
 @pytest.mark.slow
