@@ -27,6 +27,8 @@ PLAN = {"axes": list, "about": dict, "left_out": dict, "cells": list}
 CELL = {"values": dict, "params": dict, "config": dict}
 """The fields of plan.json and of its grid points that a report reads, with their types."""
 
+FEW = 20  # grid points that are always shown as a table
+
 POINT = ["combination", "lr", "iters"]
 """The columns that identify a grid point."""
 
@@ -146,7 +148,8 @@ class SweepData:
         ``median``, ``low``, ``high``, ``diverged`` (number of diverged repeats) and ``decisive``
         (smaller is better; errors below the floor are equal).
         """
-        numbers = self.cells[["value", "error"]].clip(-LARGEST, LARGEST)  # means shall not overflow
+        most = LARGEST if self.repeats else np.inf  # means shall not overflow
+        numbers = self.cells[["value", "error"]].clip(-most, most)
         cells = self.cells.assign(diverged=self.cells.outcome == "diverged", **numbers)
         found = cells.groupby(POINT, sort=False).agg(
             value=("value", "mean"),
@@ -165,9 +168,10 @@ class SweepData:
 
     @cached_property
     def sparse(self) -> bool:
-        """Whether a table of learning rates by iterations would be mostly empty."""
+        """Whether a table of learning rates by iterations would be long and mostly empty."""
         rows = self.grid.groupby(["combination", "lr"]).ngroups
-        return sparse(len(self.grid), rows, len(self.axes["iters"].values))
+        few = len(self.ranked) <= FEW
+        return not few and sparse(len(self.grid), rows, len(self.axes["iters"].values))
 
     @cached_property
     def ranked(self) -> Frame:

@@ -216,3 +216,8 @@ def test_lists_and_mappings_are_shown_as_one_writes_them(tmp_path: Path) -> None
         tmp_path, {"lr": [0.1], "iters": [10], "network.layers": layers}, [0.1, 0.2]
     )
     assert data.axes["network.layers"].values == ("[auto,3,auto]", '["true",true]')
+
+
+def test_errors_near_the_largest_number_are_told_apart(tmp_path: Path) -> None:
+    data = stored.ended(tmp_path, {"lr": [0.1, 1.0], "iters": [5]}, [1.7e308, 1.6e308])
+    assert data.best.value == 1.6e308 and data.grid.value.tolist() == [1.7e308, 1.6e308]

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LinearSegmentedColormap, LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
-from sweep.report.axes import Axis, by_influence, sparse
+from sweep.report.axes import LARGEST, Axis, by_influence, sparse
 from sweep.report.colours import ERROR_STOPS, INK, OUTLINE
 from sweep.report.curves import Frame
 from sweep.report.data import SweepData
@@ -120,6 +120,7 @@ def _size(down: Axis, across: Axis, count: int) -> tuple[float, float]:
 
 def _norm(errors: np.ndarray, ceiling: float, *, log: bool) -> Normalize:
     """Return a colour scale, linear if not `log` or with negatives; zeros map to its low end."""
+    errors = np.clip(errors, -LARGEST, LARGEST)  # the ends of a scale shall not overflow
     if len(errors) and (not log or (errors < 0).any()):
         return Normalize(float(errors.min()), float(errors.max()), clip=True)
     positive = errors[errors > 1e-300]
