@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -154,8 +153,8 @@ class Plan:
         self, sweep_id: str, experiment: str, created: str, question: Mapping[str, Any]
     ) -> dict[str, Any]:
         """Return the content of plan.json; `question` is the metric that ranks runs."""
-        left_out = Counter(self.left_out_before)
-        left_out.update(self.left_out)  # keeps the reasons that left out nothing
+        # The points of two commands may be the same ones.
+        now = {why: max(n, self.left_out_before.get(why, 0)) for why, n in self.left_out.items()}
         return {
             "version": PLAN_VERSION,
             "sweep_id": sweep_id,
@@ -166,7 +165,7 @@ class Plan:
             "base": str(self.base),
             "kept": dict(self.kept),
             "question": dict(question),
-            "left_out": dict(left_out),
+            "left_out": {**self.left_out_before, **now},
             "about": dict(self.about),
             "shared": self.shared and all(cell.spec.trainer.shareable for cell in self.cells),
             "cells": [cell.document() for cell in self.cells],

@@ -299,9 +299,10 @@ def test_resumed_sweep_leaves_out_what_it_did(tmp_path: Path) -> None:
     ]  # fmt: skip
     more = run_here(["resume=last", "lr=5", "iters=3"], tmp_path)
     assert more.code == 2 and "Nothing is left of 1 grid point:" in more.err
-    more = run_here(["resume=last", "lr=0.5,5"], tmp_path)
-    (page,) = tmp_path.glob("outputs/reports/*/report.md")
-    assert more.code == 0 and "2 grid points were left out" in page.read_text("utf-8"), more
+    for _ in range(2):
+        more = run_here(["resume=last", "lr=0.5,5"], tmp_path)
+        (page,) = tmp_path.glob("outputs/reports/*/report.md")
+        assert more.code == 0 and "1 grid point was left out" in page.read_text("utf-8"), more
 
 
 @pytest.mark.slow
