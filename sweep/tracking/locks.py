@@ -277,15 +277,14 @@ def _end(store: Store, run: Run, parent: Run | None, pauses: tuple[float, ...] =
 def _write_end(store: Store, run: Run, parent: Run | None) -> None:
     """Close a run, with its params and configuration from the sweep's plan."""
     run_id, number = run.info.run_id, run.data.tags.get("sweep.cell", "")
-    cells = read.StoredSweep.of(store, parent).plan(strict=False).get("cells", []) if parent else []
-    cell = cells[int(number)] if number.isdecimal() and int(number) < len(cells) else {}
-    params = {
-        entity_name(key): short(value)
-        for key, value in (cell.get("params") or {}).items()
-        if entity_name(key) not in run.data.params
-    }
-    if cell.get("config"):
-        store.call(store.artifacts.copy, run_id, {CONFIG: config_bytes(cell["config"])})
+    plan = read.StoredSweep.of(store, parent).plan(strict=False) if parent else {}
+    params: dict[str, str] = {}
+    cells, at = plan.get("cells"), int(number) if number.isdecimal() else -1
+    match cells[at] if isinstance(cells, list) and 0 <= at < len(cells) else None:
+        case {"params": dict(values), "config": dict(config)}:  # else the plan is damaged
+            named = {entity_name(key): short(value) for key, value in values.items()}
+            params = {key: text for key, text in named.items() if key not in run.data.params}
+            store.call(store.artifacts.copy, run_id, {CONFIG: config_bytes(config)})
     store.log(run_id, params=params, tags={"sweep.outcome": "interrupted"})
     end = max(run.info.start_time, time.time_ns() // 1_000_000)
     store.call(store.client.set_terminated, run_id, "KILLED", end)

@@ -161,11 +161,12 @@ def test_own_runs_are_not_closed(store: Store) -> None:
     assert status(store, nested.info.run_id) == "RUNNING", "its parent run is none of ours"
 
 
-def test_plan_that_a_power_cut_filled_with_nuls_keeps_nothing_open(store: Store) -> None:
+@pytest.mark.parametrize("content", [bytes(40), b'{"cells": null}', b'{"cells": [1]}'])
+def test_damaged_plan_keeps_nothing_open(content: bytes, store: Store) -> None:
     ours = claimer(store)
     parent = ours.start_sweep(SWEEP, plan("a"), {})
     run = begin(store, parent)
-    (store.tracking.artifacts / parent / "artifacts" / "plan.json").write_bytes(bytes(40))
+    (store.tracking.artifacts / parent / "artifacts" / "plan.json").write_bytes(content)
     ours.collect_runs(SWEEP, False)
     ours.save_views()
     assert ours.finish_sweep("KILLED", {}), "the page is arranged"
