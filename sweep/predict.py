@@ -6,6 +6,7 @@ units if these were standardized; for classes they are the predicted class and t
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from pathlib import Path
@@ -68,6 +69,8 @@ def predict(config: DictConfig) -> None:
         rows_of = "row" if len(dropped) == 1 else "rows"
         console.notice(f"Left out {len(dropped)} {rows_of} for a missing value: {shown}")
     if target is None:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(encoding="utf-8")  # as a file; no name is to be escaped
         try:
             frame.to_csv(sys.stdout, index=False, na_rep="nan")  # floats by repr: exact
             sys.stdout.flush()
