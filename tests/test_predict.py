@@ -184,11 +184,20 @@ def test_new_rows_are_not_told_to_be_trained_otherwise(
     assert "data." not in str(served.value)
 
 
-def test_column_without_a_name_of_its_own_is_found_by_its_position_once(tmp_path: Path) -> None:
+def test_columns_without_a_name_of_their_own_are_found_in_their_order_once(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("x,x,y\n1,2,3\n4,5,6\n")
-    data = load_data({"file": "a.csv", "inputs": [1], "targets": ["y"]}, seed=0, base=tmp_path)
-    rows, _ = new_rows(data.preparation, open_source([tmp_path / "a.csv"], {}))
-    assert rows.tolist() == [[2], [5]]
+    (tmp_path / "c.csv").write_text("id,x,x,y\n0,1,2,3\n0,4,5,6\n")
+    given = {"file": "a.csv", "inputs": [1], "targets": ["y"], "validation": "c.csv"}
+    data = load_data(given, seed=0, base=tmp_path)
+    assert data.validation_inputs is not None
+    assert data.validation_inputs.tolist() == [[2], [5]]
+    for name in ("a.csv", "c.csv"):
+        rows, _ = new_rows(data.preparation, open_source([tmp_path / name], {}))
+        assert rows.tolist() == [[2], [5]]
+    for head in ("id,x", "x,x,x[1]"):
+        (tmp_path / "d.csv").write_text(f"{head}\n1,2,3\n")
+        with pytest.raises(ConfigError, match=r"d.csv: input 'x\[1\]' of the run: "):
+            new_rows(data.preparation, open_source([tmp_path / "d.csv"], {}))
     (tmp_path / "b.csv").write_text("1,2\n7,8\n")
     with pytest.raises(ConfigError, match="b.csv: input '1' .* is column 0, as is input '0'"):
         new_rows(

@@ -6,12 +6,13 @@ pandas and pyarrow are imported when a file is opened.
 from __future__ import annotations
 
 import glob
+import itertools
 import lzma
 import os
 import re
 import zipfile
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -58,14 +59,23 @@ class Source:
         return cls((Path("the frame"),), names, frame=rows)
 
     @cached_property
+    def unique(self) -> list[str]:
+        """The columns' names; equal ones are followed by their number, as x[0] and x[1]."""
+        count, same = Counter(self.names), defaultdict[str, Iterator[int]](itertools.count)
+        return [f"{one}[{next(same[one])}]" if count[one] > 1 else one for one in self.names]
+
+    @cached_property
     def groups(self) -> dict[str, Sequence[int]]:
         """Name of a column or matrix -> positions of its columns."""
-        return {name: [at] for at, name in enumerate(self.names)} | {**self.matrices}
+        names = (self.names, self.unique)
+        found = {name: [at] for given in names for at, name in enumerate(given)}
+        return found | {**self.matrices}
 
     @cached_property
     def doubled(self) -> set[str]:
         """The names of several columns."""
-        return {name for name, count in Counter(self.names).items() if count > 1}
+        names = (name for both in zip(self.names, self.unique, strict=True) for name in {*both})
+        return {name for name, count in Counter(names).items() if count > 1}
 
     def written(self, at: int) -> str:
         """Return how a user names the column at a position."""

@@ -28,7 +28,7 @@ Array = npt.NDArray[np.float64]
 class Column:
     """The preparation of one column, in the order of the attributes; None: not applied."""
 
-    name: str  # the column's position if it has no name of its own
+    name: str  # of several columns with equal names followed by the number, as x[1]
     fill: float | None = None  # replaces missing values
     values: tuple[str, ...] | None = None  # of a category; each becomes a column of 0 and 1
     mean: float | None = None  # is subtracted

@@ -118,9 +118,7 @@ def read_table(source: Source, columns: Columns, missing: str | None) -> Table:
                 "row names the columns."
             )
     levels = {at: list(found) for at, found in texts.items()}
-    names = [
-        source.written(at) if one in source.doubled else one for at, one in enumerate(source.names)
-    ]
+    names = source.unique
     return Table(
         inputs,
         targets,
