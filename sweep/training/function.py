@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Mapping
-from contextlib import suppress
 from typing import Any
 
 import numpy as np
 
 from sweep.checks import escaped
-from sweep.training.protocol import Batch, StepValues, TrainerError, detached, short
+from sweep.training.protocol import Batch, StepValues, TrainerError, checked_numbers, floats, short
 
 ERROR, VALIDATION, WEIGHTS = "error", "validation_error", "weights"
-
-NO_NUMBERS = (str, bytes, np.complexfloating, np.datetime64, np.timedelta64)
-"""Types that `float` converts although their values are no real numbers."""
 
 
 class Function(Batch):
@@ -103,13 +99,18 @@ class Function(Batch):
             )
         self._weights = weights = named.get(WEIGHTS, {})
         if WEIGHTS in named and isinstance(weights, Mapping):  # it may change them and then return
-            self._weights = {key: np.array(detached(one)) for key, one in weights.items()}
+            what = f"{self.__name__}.weights() at step {self._step}"
+            self._weights = {
+                key: checked_numbers(one, f"{what}, {str(key)!r}") for key, one in weights.items()
+            }
         return {str(key): self._number(key, one) for key, one in named.items() if key != WEIGHTS}
 
     def _number(self, key: Any, value: Any) -> float:
-        with suppress(TypeError, ValueError):  # reported below, with the value
-            if not isinstance(value, NO_NUMBERS):
-                return float(detached(value))
+        if isinstance(value, float):  # the usual one, at every step
+            return float(value)
+        number = floats(value)
+        if number is not None and number.size == 1:
+            return float(number.item())
         what = "" if key == ERROR else f" as {str(key)!r}"
         raise TrainerError(
             f"{self.__name__} yielded {short(value)}{what} at step {self._step}; yield a number, "

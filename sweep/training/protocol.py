@@ -30,6 +30,12 @@ from sweep.training.curve import Points
 
 Values = npt.NDArray[np.float64]
 
+NO_NUMBERS = (
+    *(type(None), str, bytes, bytearray, memoryview),
+    *(np.complexfloating, np.datetime64, np.timedelta64),
+)
+"""Types that NumPy or `float` converts although their values are no real numbers."""
+
 
 class TrainerError(TypeError):
     """A trainer violates the protocol; the message names the class and the method."""
@@ -90,7 +96,7 @@ class BatchOfOne(Batch):
     def now(self) -> StepValues:
         """Return the error and the validation error, shape (1, 1) each."""
         call, value = _called(self.items[0], "error")
-        error = _numbers(value, call, (), "it must be one number")
+        error = checked_numbers(value, call, (), "it must be one number")
         validation = self._validation(1, "before any advance")
         self._validated = validation is not None
         return StepValues(error.reshape(1, 1), validation)
@@ -99,7 +105,7 @@ class BatchOfOne(Batch):
         """Train; validation errors are NaN where a trainer that had some returns None."""
         call, value = _called(self.items[0], "advance", iterations)
         must = f"it must return one error for each iteration, shape ({iterations},)"
-        errors = _numbers(value, call, (iterations,), must)
+        errors = checked_numbers(value, call, (iterations,), must)
         validation = self._validation(iterations, "after that many iterations")
         if self._validated and validation is None:
             validation = np.full((1, iterations), np.nan)
@@ -112,7 +118,7 @@ class BatchOfOne(Batch):
         if value is None:
             return None
         must = f"{when} it must have shape ({count},)"
-        return _numbers(value, call, (count,), must)[np.newaxis]
+        return checked_numbers(value, call, (count,), must)[np.newaxis]
 
 
 def checked_metrics(trainer: object) -> dict[str, float]:
@@ -121,7 +127,7 @@ def checked_metrics(trainer: object) -> dict[str, float]:
         return {}
     call, values = _named(trainer, "metrics")
     return {
-        name: float(_numbers(value, f"{call}, {name!r}", (), "it must be one number"))
+        name: float(checked_numbers(value, f"{call}, {name!r}", (), "it must be one number"))
         for name, value in values.items()
     }
 
@@ -129,7 +135,7 @@ def checked_metrics(trainer: object) -> dict[str, float]:
 def snapshot(trainer: object) -> dict[str, Any]:
     """Return copies of the current weights, scalars as float."""
     call, values = _named(trainer, "weights")
-    arrays = {name: _numbers(value, f"{call}, {name!r}") for name, value in values.items()}
+    arrays = {name: checked_numbers(value, f"{call}, {name!r}") for name, value in values.items()}
     return {name: array if array.ndim else float(array) for name, array in arrays.items()}
 
 
@@ -177,17 +183,14 @@ def _named(trainer: object, method: str) -> tuple[str, dict[str, Any]]:
     return call, {escaped(str(name)): value for name, value in values.items()}
 
 
-def _numbers(value: Any, call: str, shape: tuple[int, ...] | None = None, must: str = "") -> Values:
-    """Return a float64 copy; None, complex numbers, texts and dates are rejected.
+def checked_numbers(
+    value: Any, call: str, shape: tuple[int, ...] | None = None, must: str = ""
+) -> Values:
+    """Return a float64 copy; raise TrainerError for a value that is none of real numbers.
 
     Any shape is accepted if `shape` is None; `must` says in the message which one is not.
     """
-    array = None
-    value = detached(value)
-    with suppress(TypeError, ValueError, OverflowError):  # reported below, with the value
-        given = np.asarray(value)
-        if value is not None and given.dtype.kind not in "cSUMm":  # NumPy converts these, too
-            array = np.array(given, dtype=np.float64)
+    array = floats(value)
     if array is None:
         must = "it must be a number or an array of them"
         raise TrainerError(f"{call} returned {short(value)}; {must}.")
@@ -196,9 +199,16 @@ def _numbers(value: Any, call: str, shape: tuple[int, ...] | None = None, must: 
     return array
 
 
-def detached(value: Any) -> Any:
-    """Return a PyTorch tensor without its gradient and in main memory, other values unchanged."""
-    return value.detach().cpu() if hasattr(value, "detach") else value
+def floats(value: Any) -> Values | None:
+    """Return a float64 copy; None for a value that is, or holds, anything but real numbers."""
+    with suppress(TypeError, ValueError, OverflowError):
+        # a PyTorch tensor may have a gradient or be on another device
+        given = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+        cells = given.flat if given.dtype.kind == "O" else (value,)
+        if given.dtype.kind in "cSUTMm" or any(isinstance(one, NO_NUMBERS) for one in cells):
+            return None
+        return np.array(given, dtype=np.float64)
+    return None
 
 
 def short(value: Any) -> str:

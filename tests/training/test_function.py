@@ -129,6 +129,9 @@ def once(value: Any) -> Values:
     [
         ("0.5", "train yielded '0.5' at step 1; yield a number"),
         (None, "train yielded None at step 1"),
+        (np.array("0.5"), "train yielded array('0.5', dtype='<U3') at step 1"),
+        (bytearray(b"5"), "train yielded bytearray(b'5') at step 1"),
+        ({"error": 1.0, "weights": {"w": [[1.0], [1.0, 2.0]]}}, "'w' returned [[1.0], [1.0, 2.0]]"),
         (np.complex64(1), "train yielded np.complex64(1+0j) at step 1"),
         ({"loss": 1.0}, "a mapping must name the error"),
         ({"error": 1.0, "note": "fine"}, "train yielded 'fine' as 'note' at step 1"),
