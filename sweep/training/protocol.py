@@ -19,7 +19,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -140,12 +139,13 @@ def snapshot(trainer: object) -> dict[str, Any]:
 
 
 def checked_stall(trainer: object) -> int | None:
-    """Return the step from which no weight changes, None if the trainer does not say."""
+    """Return the step from which no weight changes; None if the trainer has None or NaN."""
     step = getattr(trainer, "stalled_at", None)
-    if not isinstance(step, Integral | None):
+    number = None if isinstance(step, bool | np.bool_) else floats(np.nan if step is None else step)
+    if number is None or number.shape or number < np.ceil(number):
         name = type(trainer).__name__
         raise TrainerError(f"{name}.stalled_at is {short(step)}; it must be an integer or None.")
-    return None if step is None else int(step)
+    return int(number) if np.isfinite(number) else None
 
 
 def resumable(trainer: object) -> bool:

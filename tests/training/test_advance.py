@@ -229,17 +229,29 @@ OF_ANOTHER_KIND = ({"seen": "high"}, {"seen": None}, {"seen": [1.0, 2.0]}, "text
 
 
 @pytest.mark.parametrize(
-    ("name", "value"), [*(("metrics", value) for value in OF_ANOTHER_KIND), ("stalled_at", None)]
+    ("name", "value"),
+    [
+        *(("metrics", lambda value=value: value) for value in OF_ANOTHER_KIND),
+        *(("stalled_at", value) for value in ("3", 2.5, True, [3])),
+    ],
 )
 def test_values_of_another_kind_lose_nothing_that_was_trained(name: str, value: Any) -> None:
     it = OwnMetrics(wave)
-    setattr(it, name, lambda: value)
+    setattr(it, name, value)
     first, second = train(it, [3, 5])
     for result in (first, second):
         assert result.outcome == "failed" and result.failure is not None
         assert f"OwnMetrics.{name}" in result.failure.sentence
         assert result.final_error == wave(result.iters) and result.final_weights["w"] > 0
         assert len(result.errors) == result.iters + 1
+
+
+@pytest.mark.parametrize("step", [3, 3.0, np.float32(3), np.array(3), float("nan"), None])
+def test_step_of_a_stall_is_any_whole_number(step: Any) -> None:
+    it = OwnMetrics(wave)
+    it.stalled_at = step  # type: ignore[attr-defined]
+    (result,) = train(it, [5])
+    assert result.stalled_at == (3 if step == 3 else None) and result.outcome == "completed"
 
 
 def test_what_metrics_and_weights_raise_is_the_end_of_that_run_alone() -> None:
