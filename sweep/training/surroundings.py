@@ -7,7 +7,7 @@ import os
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial, update_wrapper
@@ -53,9 +53,15 @@ class _Output:
     def __init__(self, original: Any) -> None:
         self.original = original
 
+    def write(self, text: str) -> int:  # may be kept, and called in another thread
+        written: int = getattr(_held, "text", self.original).write(text)
+        return written
+
+    def writelines(self, lines: Iterable[str]) -> None:
+        getattr(_held, "text", self.original).writelines(lines)
+
     def __getattr__(self, name: str) -> Any:
-        held = name in ("write", "writelines") and hasattr(_held, "text")
-        return getattr(_held.text if held else self.original, name)
+        return getattr(self.original, name)
 
 
 @contextmanager

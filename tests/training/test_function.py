@@ -17,7 +17,7 @@ from sweep.training.function import Function
 from sweep.training.history import History, RunResult
 from sweep.training.protocol import Batch, TrainerError
 from sweep.training.stopping import Stopping
-from sweep.training.surroundings import Failure
+from sweep.training.surroundings import Failure, captured, take
 from sweep.training.task import Item, SliceResult, Task
 from sweep.training.trainers import check_options, locate
 from tests import configuration
@@ -310,6 +310,16 @@ def test_left_training_that_raises_when_closed_is_logged_and_fails_no_other_run(
 
 def test_file_that_names_mlflow_trains_in_processes(mine: str) -> None:
     assert spec(f"{mine}.logs").trainer.thread_safe is False
+
+
+def test_kept_method_of_the_output_prints_into_the_training_that_calls_it() -> None:
+    for text in ("first", "second"):
+        with captured():
+            if text == "first":
+                write, lines = sys.stdout.write, sys.stdout.writelines
+            write(text)
+            lines([text])
+            assert take() == text * 2
 
 
 def test_what_was_printed_before_a_failure_comes_with_it(mine: str) -> None:
