@@ -48,14 +48,15 @@ every = pytest.mark.parametrize(
 )
 
 
-def test_threads_of_one_worker_keep_their_trainings() -> None:
+def test_threads_of_one_worker_keep_their_trainings_but_not_those_of_commands_long_gone() -> None:
     item = BatchItem(trajectory("Falling", 0.1, 10**9), Listener(), math.inf).task_item()
-    names = [f"thread {number}" for number in range(20)]
+    names = [f"{command} thread {number}" for number in range(20) for command in ("one", "two")]
     for name in names:
         assert call_here(name, "advance", Task(0, 0, 1e-3, (item,)))
     assert all(call_here(name, "advance", Task(0, 1, 1e-3, None)) for name in names)
-    for name in names:
-        call_here(name, "close")
+    for number in range(20):
+        call_here(f"{number} thread 0", "close")
+    assert not any(call_here(name, "advance", Task(0, 2, 1e-3, None)) for name in names)
 
 
 def running(pid: int) -> bool:

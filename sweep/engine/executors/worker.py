@@ -16,6 +16,7 @@ import sys
 import sysconfig
 import threading
 import uuid
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -95,14 +96,14 @@ class Worker:
         self._environment = {}
 
 
-@lru_cache(maxsize=1024)  # threads of all commands that share this process, whose end is unknown
-def _worker(name: str) -> Worker:
-    return Worker()
+@lru_cache(maxsize=16)  # commands that share this process; the end of a killed one is unknown
+def _workers(command: str) -> defaultdict[str, Worker]:
+    return defaultdict(Worker)
 
 
 def call_here(name: str, method: str, *arguments: Any) -> Any:
-    """Call a method of the worker `name` of this process, which is made at its first call."""
-    return getattr(_worker(name), method)(*arguments)
+    """Call a method of a worker of this process; `name` is the command's id, a blank and a slot."""
+    return getattr(_workers(name.partition(" ")[0])[name], method)(*arguments)
 
 
 @dataclass(frozen=True)
