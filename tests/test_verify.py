@@ -622,6 +622,12 @@ def test_exact_tells_zeros_apart_and_nan_from_numbers() -> None:
     assert same == [True, False, False, True, False, False]
 
 
+def test_names_and_params_of_older_versions_have_no_quotes() -> None:
+    names = "run name", "param a", "plan.json name", "plan.json params.a"
+    assert all(exact(key, "a=[°b],lr=1", 'a="[°b]",lr=1') for key in names)
+    assert not exact("config.yaml a", "true", '"true"') and not exact("param a", "1", '"2"')
+
+
 def test_leaves_of_one_value_and_three_types() -> None:
     stored, expected = {"a": 1, "b": [True, {}]}, {"a": 1.0, "b": [1, {}], "c": None}
     found = differences(flat({"x": stored}), flat({"x": expected}), exact)

@@ -37,7 +37,7 @@ def run_spec(
     `unjudged` are not validated. Raises ConfigError with one message for each invalid value, and if
     a group is unjudged; MisfitError if each option is valid, but their combination is not.
     """
-    from sweep.config.models import Data, Init, Run
+    from sweep.config.models import Data, Run
     from sweep.config.validation import validated
     from sweep.training.data import load_data
     from sweep.training.network import check_fit
@@ -76,7 +76,7 @@ def run_spec(
     if stop:
         plain["stop"] = stop
     if network is not None and isinstance(plain["network"].get("init"), Mapping):
-        init = Init.model_validate(plain["network"]["init"]).model_dump(exclude_none=True)
+        init = {key: value for key, value in plain["network"]["init"].items() if value is not None}
         plain["network"] = {**plain["network"], "init": init or None}
     if samples is not None:
         plain["data"] = samples

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 
 BUILT_IN = "sweep.backprop.Backprop"
 
-_LITERAL = re.compile(r'["[{]|(true|false|null|NaN|-?(Infinity|\d+(\.\d+)?([eE][-+]?\d+)?))$')
+_NUMBER = r"-?(Infinity|(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?)"
+_LITERAL = re.compile(rf'["[{{]|(true|false|null|NaN|{_NUMBER})$', re.ASCII)
 
 RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
 """The keys that describe a run; every run stores them as params."""
@@ -124,7 +125,9 @@ def shown(value: Any) -> str:
 
     A str that reads as another value is quoted: "1" is not 1.
     """
-    return value if isinstance(value, str) and not _LITERAL.match(value) else canonical(value)
+    if isinstance(value, str):
+        return json.dumps(value, ensure_ascii=False) if _LITERAL.match(value) else value
+    return canonical(value)
 
 
 def trajectory_key(config: Mapping[str, Any], data_digest: str) -> str:

@@ -47,8 +47,15 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """Its configuration as canonical text, unique in a plan; a rule of null is resolved."""
-        return canonical([{**self.spec.config, "rule": self.spec.rule}, self.spec.choices])
+        """Its configuration as canonical text, unique in a plan.
+
+        A rule of null is resolved, and the settings of drawn weights are floats: 1 is 1.0.
+        """
+        network = {**self.spec.config["network"]}
+        drawn = (network.get("init") or {}).items()
+        network["init"] = {key: float(n) if isinstance(n, int) else n for key, n in drawn}
+        config = {**self.spec.config, "rule": self.spec.rule, "network": network}
+        return canonical([config, self.spec.choices])
 
     def params(self) -> dict[str, str]:
         """Return the run's MLflow params, swept keys included."""

@@ -31,12 +31,19 @@ def test_plan_document_gives_the_plan_again() -> None:
     assert again.find(spec(lr=7.5)) is None
 
 
+def test_drawn_weights_keep_the_type_that_was_given_and_are_doubled_across_types() -> None:
+    network = {"layers": [4, 2, 2], "weights": None, "biases": None}
+    points = [{"network": {**network, "init": {"scheme": "normal", "std": n}}} for n in (1, 1.0)]
+    (cell,) = plan_of(*points).cells
+    assert repr(cell.document()["config"]["network"]["init"]["std"]) == "1"
+
+
 def test_cell_name_is_cut_before_the_store_would() -> None:
     long, other = (cell_name({"note": "x" * 5000 + end}) for end in "ab")
     assert len(long) == 200 and long != other
 
 
 def test_texts_that_read_as_other_values_are_quoted() -> None:
-    values = [1, "1", True, "true", None, "null", ["a"], "[a]", "a", "1x", ""]
-    names = '1 "1" true "true" null "null" ["a"] "[a]" a 1x '
+    values = [1, "1", True, "true", None, "null", ["a"], "[°a]", "a", "1x", "01", "٣", ""]
+    names = '1 "1" true "true" null "null" ["a"] "[°a]" a 1x 01 ٣ '
     assert [cell_name({"k": value}) for value in values] == [f"k={n}" for n in names.split(" ")]
