@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,7 +128,8 @@ def settings_of(
 
 
 def _overrides(values: Mapping[str, Any]) -> list[str]:
-    return [f"{key}={written(value, quoted)}" for key, value in values.items()]
+    text = partial(quoted, kind=str)
+    return [f"{key}={written(value, text)}" for key, value in values.items()]
 
 
 def resumed_plan(planner: Planner, options: Settings, document: Mapping[str, Any]) -> Plan:

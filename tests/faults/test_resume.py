@@ -149,11 +149,11 @@ def kept(folder: Path) -> dict[str, object]:
     return files
 
 
-BEGAN = "metric=accuracy mode=max repeats=[] budget.runs=2 max_seconds=9 fail_fast=true model=best"
+BEGAN = "metric='1' mode=max repeats=[] budget.runs=2 max_seconds=9 fail_fast=true model=best"
 NAMED: dict[str, dict[str, Any]] = {
     "lr=0.1": {},
     "metric=null": {"metric": None, "mode": "min"},
-    "metric=accuracy repeats=[seed]": {"repeats": ("seed",)},
+    "metric='1' repeats=[seed]": {"repeats": ("seed",)},
     "mode=min model=null fail_fast=false": {"mode": "min", "model": None, "fail_fast": False},
     "budget={seconds:5} max_seconds=null": {
         **{"budget": Budget(seconds=5, runs=2), "max_seconds": None}
