@@ -144,6 +144,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
         with collect_errors(problems):
             named = {key for one in overrides for key in keys_set(one.key_or_group, one.value())}
             added = settings_of(document, master, options, named)
+            lines = [*added, *lines]
             options = settings(to_container(master, CONTROL_KEYS), Path.cwd())
             task = [*(text for text in added if not text.lstrip("+~").startswith("hydra.")), *task]
             planner = Planner(composer, sweeper, overrides, problems)
@@ -154,7 +155,7 @@ def _opening(composer: Composer) -> tuple[Opening, list[str]]:
     if options is None or plan is None or problems or mistaken():
         raise ConfigError(*problems)
     about = {**plan.about, **options.about}
-    kept = {"overrides": kept_settings(options, master, lines), "skip": sweeper.skip, **plan.kept}
+    kept = {"skip": sweeper.skip, **plan.kept, "overrides": kept_settings(options, master, lines)}
     kept["flags"] = config_flags() or plan.kept.get("flags", [])
     plan = replace(plan, repeats=options.repeats or (), about=about, kept=kept)
     folder = Path(str(master.hydra.sweep.dir))

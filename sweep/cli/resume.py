@@ -89,7 +89,7 @@ def kept_settings(options: Settings, master: DictConfig, given: Sequence[str]) -
     values |= options.model_dump(include={"fail_fast", "max_seconds", "model"})
     values["hydra.sweeper.max_batch_size"] = master.hydra.sweeper.max_batch_size
     folder = str(master.hydra.sweep.dir)  # ${now:} is resolved
-    if Path(folder).resolve() != options.outputs / "sweeps" / str(master.parent):
+    if Path(folder).resolve() != (options.outputs / "sweeps" / str(master.parent)).resolve():
         values["hydra.sweep.dir"] = folder
     lines = (text for text in kept(given) if text.lstrip("+~").startswith("hydra."))
     return [*(text for text in lines if key_of(text) not in values), *_overrides(values)]

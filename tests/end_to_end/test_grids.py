@@ -299,10 +299,11 @@ def test_resumed_sweep_leaves_out_what_it_did(tmp_path: Path) -> None:
     ]  # fmt: skip
     more = run_here(["resume=last", "lr=5", "iters=3"], tmp_path)
     assert more.code == 2 and "Nothing is left of 1 grid point:" in more.err
-    for _ in range(2):
-        more = run_here(["resume=last", "lr=0.5,5"], tmp_path)
+    for named in (["max_seconds=77"], []):
+        more = run_here(["resume=last", "lr=0.5,5", *named], tmp_path)
         (page,) = tmp_path.glob("outputs/reports/*/report.md")
         assert more.code == 0 and "1 grid point was left out" in page.read_text("utf-8"), more
+    assert "As the sweep began: max_seconds=77.0" in more.out, "as it was last resumed"
 
 
 @pytest.mark.slow

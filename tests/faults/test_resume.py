@@ -161,7 +161,12 @@ NAMED: dict[str, dict[str, Any]] = {
 }
 
 
-def test_resumed_sweep_runs_as_it_began_but_for_what_is_named() -> None:
+def test_resumed_sweep_runs_as_it_began_but_for_what_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "outputs").mkdir()
+    (tmp_path / "outputs" / "sweeps").symlink_to(tmp_path / "elsewhere")
     register()
     with initialize_config_dir(str(ROOT / "conf"), **version_base()):
         loader = GlobalHydra.instance().hydra.config_loader  # type: ignore[union-attr]
@@ -178,6 +183,7 @@ def test_resumed_sweep_runs_as_it_began_but_for_what_is_named() -> None:
     began, asked, _ = changed(f"{BEGAN} hydra.sweeper.max_batch_size=3")  # by a preset, say
     question = question_of({}, asked.metric, asked.mode, asked.repeats).document()
     document = {"kept": {"overrides": kept_settings(asked, began, ())}, "question": question}
+    assert "hydra.sweep.dir" not in str(document), "it is the default, though through a link"
     for named, changes in NAMED.items():
         master, today, keys = changed(named)
         settings_of(document, master, today, keys)
