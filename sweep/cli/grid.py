@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,8 +83,7 @@ class Planner:
         keys = {override.key_or_group for override in configured}
         overrides = self.sound([*configured, *self.command])
         grid, axes = self.lines(overrides, keys)
-        with collect_errors(problems):
-            grid, axes = self._with_folds(grid, axes)
+        grid, axes = self._with_folds(grid, axes)
         cells: list[Cell] = []
         left_out: dict[str, int] = {}
         with collect_errors(problems):
@@ -256,10 +256,12 @@ class Planner:
         for point in grid:
             kind = tuple(text for text in point if key_of(text) not in SCALARS)
             if kind not in counts:
-                data = self.composer.compose([*point, self.parent], 0).values.get("data")
-                mapping = data if isinstance(data, Mapping) else {}
-                folds = mapping.get("folds") if mapping.get("fold") is None else None
-                counts[kind] = folds if isinstance(folds, int) else 0
+                counts[kind] = int("data.folds" in map(key_of, point))
+                with suppress(*HYDRA_ERRORS):  # `cells` composes its first fold, and reports it
+                    data = self.composer.compose([*point, self.parent], 0).values.get("data")
+                    mapping = data if isinstance(data, Mapping) else {}
+                    folds = mapping.get("folds") if mapping.get("fold") is None else None
+                    counts[kind] = folds if isinstance(folds, int) else 0
             lines += [[*point, f"data.fold={fold}"] for fold in range(counts[kind])] or [point]
         return lines, tuple(dict.fromkeys([*axes, *["data.fold"] * any(counts.values())]))
 

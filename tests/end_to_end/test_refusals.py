@@ -132,7 +132,8 @@ TOGETHER = [
     ],
     [("-m", ""), ("hydra.sweeper.points=[{lr: 0.1, lr: 0.2}]", "lr is given twice")],
     [
-        *(("-m", ""), ("lr=0.1,2", ""), ("foo=2", "foo: there is no such key")),
+        *(("-m", ""), ("lr=0.1,2", ""), ("data.folds=2", "the data has fewer rows (1)")),
+        ("foo=2", "foo: there is no such key"),
         ("itrs=1,2", "did you mean 'iters'?"),
         ("hydra.sweeper.wrks=2", "hydra.sweeper.wrks: there is no such"),
     ],
