@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.override_parser.types import Override
 
 from sweep import console
-from sweep.checks import written
+from sweep.checks import invalid_value, written
 from sweep.cli.arguments import command_line, named_key, wrong_groups, wrong_overrides
-from sweep.cli.axes import grid_of, is_drawn, override_problems, parse, quoted
+from sweep.cli.axes import MOST_VALUES, grid_of, is_drawn, override_problems, parse, quoted
 from sweep.cli.compose import Composed, Composer
 from sweep.cli.messages import (
     HYDRA_ERRORS,
@@ -35,8 +36,10 @@ if TYPE_CHECKING:
 
 MANY_CELLS = 100  # more take seconds; a status line is printed
 
-SCALARS = ("lr", "iters", "rule", "seed")
-"""Keys whose values do not set how many folds there are."""
+FOLDLESS = re.compile(r"(lr|iters|rule|seed|(network|trainer)\..*)")
+"""Keys whose values do not set how many folds there are, unless an interpolation reads them."""
+
+READ = re.compile(r"\b(lr|iters|rule|seed|network|trainer)\b")
 
 PROBLEM = {"network": "notebook", "data": "notebook", "trainer": "backprop"}
 """The groups' options that the default grid is meant for."""
@@ -254,7 +257,8 @@ class Planner:
         counts: dict[tuple[str, ...], int] = {}
         lines = []
         for point in grid:
-            kind = tuple(text for text in point if key_of(text) not in SCALARS)
+            read = any(map(READ.search, self.composer.interpolations))
+            kind = tuple(text for text in point if read or not FOLDLESS.fullmatch(key_of(text)))
             if kind not in counts:
                 counts[kind] = int("data.folds" in map(key_of, point))
                 with suppress(*HYDRA_ERRORS):  # `cells` composes its first fold, and reports it
@@ -262,6 +266,10 @@ class Planner:
                     mapping = data if isinstance(data, Mapping) else {}
                     folds = mapping.get("folds") if mapping.get("fold") is None else None
                     counts[kind] = folds if isinstance(folds, int) else 0
+                if counts[kind] > MOST_VALUES:
+                    advice = f"a sweep has at most {MOST_VALUES} of them"
+                    self.problems.append(invalid_value("data.folds", counts[kind], advice))
+                    counts[kind] = 1
             lines += [[*point, f"data.fold={fold}"] for fold in range(counts[kind])] or [point]
         return lines, tuple(dict.fromkeys([*axes, *["data.fold"] * any(counts.values())]))
 

@@ -91,6 +91,9 @@ ASKED = {
     f"{FOLDED} data.folds=2,3 iters=1": [
         f"iters=1,data.folds={folds},data.fold={fold}" for folds in (2, 3) for fold in range(folds)
     ],
+    f"{FOLDED} data.folds='${{seed}}' seed=2,3 iters=1": [
+        f"iters=1,seed={n},data.fold={fold}" for n in (2, 3) for fold in range(n)
+    ],
     f"{FOLDED} data.folds=3 hydra.sweeper.points='[{{data.fold: 1, lr: 1}}]'": [
         "data.fold=1,lr=1.0"
     ],

@@ -115,6 +115,7 @@ TOGETHER = [
         ("hydra.sweep.dir=/", "hydra.sweep.dir=/: there is something already"),
     ],
     [("-m", ""), ("lr=range(1,1e400)", "lr=1e400")],
+    [("-m", ""), ("", "fewer rows"), ("data.folds=1000000000", "at most 100000 of them")],
     [
         ("--experiment=smoke", "keys are written without dashes; write experiment=smoke."),
         ("--dry-run", "write dry_run=true"),
