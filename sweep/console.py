@@ -24,8 +24,11 @@ if TYPE_CHECKING:
     from sweep.training.history import RunResult
 
 
-RESUMED = re.compile(r"\+*hydra([/.]launcher|\.searchpath)\b")
-"""Keys to repeat, beside the store's, when a sweep is resumed; its plan keeps the others."""
+RESUMED = re.compile(r"\+*(hydra([/.]launcher|\.searchpath)\b|trainer(\._target_|=.*[{$]))")
+"""What to repeat, beside the store's keys, when a sweep is resumed; its plan keeps the others.
+
+The store is not trusted with a trainer's ``_target_``, which names code.
+"""
 
 MANY_SCALARS = 64
 

@@ -69,8 +69,10 @@ def test_command_says_other_outputs_and_experiment_as_hydra_reads_them(
 def test_command_to_resume_has_what_a_preset_or_the_command_set_for_it(
     options: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    words = ["hydra.searchpath=[file://own]", "hydra/launcher=joblib"]
-    monkeypatch.setattr(sys, "argv", ["sweep", *words, "lr=0.1", "experiment=own"])
+    words = ["hydra.searchpath=[file://own]", "hydra/launcher=joblib", "trainer._target_=a.B"]
+    words.append("+trainer={_target_: a.C}")
+    others = ["lr=0.1", "experiment=own", "trainer=mine", "trainer.width={a: 3}"]
+    monkeypatch.setattr(sys, "argv", ["sweep", *words, *others])
     plan = SimpleNamespace(kept={"flags": ["--config-dir", "own"]})
     options = options.model_copy(update={"outputs": tmp_path / "elsewhere"})  # by a preset
     sweep: Any = SimpleNamespace(id="s-1", plan=plan, options=options)
