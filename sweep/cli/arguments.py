@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import sys
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
@@ -166,8 +165,8 @@ def read(words: Sequence[str], known: Collection[str]) -> None:
             found = [str(error)]
         except OverrideParseException as error:
             found = [one_sentence(error)]
-        except ValueError:  # of int()
-            found = [f"{text[:40]}...: a number has at most {sys.get_int_max_str_digits()} digits."]
+        except ValueError as error:
+            found = [f"{text[:40]}...: {one_sentence(error)}"]
         if more:
             whole = " ".join([text, *more])
             advice = "write values without blanks between them"

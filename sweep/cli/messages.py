@@ -44,7 +44,9 @@ def collect_errors(problems: list[str]) -> Iterator[None]:
         yield
     except ConfigError as error:
         problems.extend(error.messages)
-    except HYDRA_ERRORS as error:
+    except Exception as error:
+        if not raised_by_hydra(error):
+            raise
         problems.append(one_sentence(error))
 
 
@@ -90,6 +92,8 @@ def _known(error: BaseException, text: str) -> str | None:
     if found := re.search(r"^Config group override must be a string.*", text):
         what = "null" if found[0].endswith("NoneType") else "a value that is no name"
         return f"a group of the configuration was given {what}; name one of its options instead."
+    if found := re.search(r"^Exceeds the limit \((\d+) digits\)", text):  # of int()
+        return f"a number has at most {found[1]} digits."
     if found := re.search(r"^invalid literal for int\(\) with base 10: '(.*)'", text):
         return f"{found[1]}: a list is between it and its node; name a place of the list by number."
     return None

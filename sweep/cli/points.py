@@ -19,7 +19,7 @@ from yaml.reader import ReaderError
 
 from sweep.checks import did_you_mean, written
 from sweep.cli.axes import override_problems, parse, quoted
-from sweep.cli.messages import collect_errors, no_such_top_key
+from sweep.cli.messages import collect_errors, no_such_top_key, one_sentence
 from sweep.cli.overrides import run_keys
 from sweep.config.spec import shown
 from sweep.errors import ConfigError
@@ -95,6 +95,8 @@ def _entries(given: Any, base: Path) -> Sequence[tuple[str, Mapping[Any, Any]]]:
             raise ConfigError(f"{where}{at}: this is no YAML ({error.problem}).") from error
         except ReaderError as error:
             raise ConfigError(f"{where}: this is no YAML ({error.reason}).") from error
+        except ValueError as error:  # of a number
+            raise ConfigError(f"{where}: {one_sentence(error)}") from error
     if not isinstance(given, list) or not given:
         raise ConfigError(f"{where}: {FORM}.")
     entries = [(f"{where}, entry {number}", entry) for number, entry in enumerate(given, start=1)]

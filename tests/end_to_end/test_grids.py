@@ -270,6 +270,8 @@ def test_range_without_values_is_refused(line: str, told: str) -> None:
         ("control.yaml", "- {lr: \1}", "this is no YAML (special characters are not allowed)"),
         ("nameless.yaml", "- {'': 1}", "entry 1: : there is no such key"),
         ("valueless.yaml", "- {lr: []}", "entry 1: lr=choice(): this axis has no values"),
+        ("digits.csv", f"lr\n{'1' * 5000}\n", "line 2: a number has at most 4300 digits."),
+        ("digits.yaml", f"- lr: {'1' * 5000}\n", "a number has at most 4300 digits."),
         ("long.csv", f"lr\n{'1' * 140_000}\n", "this is no CSV (field larger than"),
         ("reuse.yaml", "[{lr: 1, reuse: true}]", "entry 1: reuse does not describe a run"),
         (

@@ -320,6 +320,7 @@ def test_ragged_csv_is_refused(tmp_path: Path) -> None:
 def test_doubled_column_is_refused(tmp_path: Path) -> None:
     (tmp_path / "d.csv").write_text("x1,x1,x2,y\n1,2,3,4\n")
     refused("two columns named 'x1'", tmp_path, file="d.csv", **NAMED)
+    refused("it must be one of", tmp_path, file="d.csv", inputs=["9" * 5000], targets=["y"])
 
 
 @pytest.mark.parametrize("kind", ["parquet", "npz"])

@@ -98,7 +98,7 @@ class Source:
             )
         if name in self.groups:
             return self.groups[name]
-        if re.fullmatch(r"-?\d+", name):
+        if re.fullmatch(r"-?\d{1,9}", name, re.ASCII):
             if -len(self.names) <= int(name) < len(self.names):
                 return [int(name) % len(self.names)]
             raise ConfigError(f"{what}: the columns are 0 to {len(self.names) - 1}.")
