@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,9 +16,6 @@ if TYPE_CHECKING:
     from sweep.training.network import Network
 
 BUILT_IN = "sweep.backprop.Backprop"
-
-_NUMBER = r"-?(Infinity|(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?)"
-_LITERAL = re.compile(rf'["[{{]|(true|false|null|NaN|{_NUMBER})$', re.ASCII)
 
 RUN_KEYS = ("lr", "iters", "rule", "seed", "network", "data", "trainer")
 """The keys that describe a run; every run stores them as params."""
@@ -121,13 +117,8 @@ def canonical(value: Any) -> str:
 
 
 def shown(value: Any) -> str:
-    """Return a configuration value as text for params and names: JSON, but a str unchanged.
-
-    A str that reads as another value is quoted: "1" is not 1.
-    """
-    if isinstance(value, str):
-        return json.dumps(value, ensure_ascii=False) if _LITERAL.match(value) else value
-    return canonical(value)
+    """Return a configuration value as text for params and names: JSON, but a str unchanged."""
+    return value if isinstance(value, str) else canonical(value)
 
 
 def trajectory_key(config: Mapping[str, Any], data_digest: str) -> str:

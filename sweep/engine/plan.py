@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from sweep.config.spec import RunSpec, canonical, shown
+from sweep.errors import ConfigError
 
 PLAN_VERSION = 1
 MAX_NAME = 200
@@ -212,10 +213,21 @@ def counted(runs: int, trajectories: int, iterations: int) -> str:
 
 
 def unique(cells: Sequence[Cell]) -> Iterator[Cell]:
-    """Yield the grid points without duplicates, with new indices."""
+    """Yield the grid points without duplicates, with new indices.
+
+    Raises ConfigError if two of them have one name for values of different types, as 1 and '1'.
+    """
     first: dict[str, Cell] = {}
+    values: dict[str, str] = {}
     for cell in cells:
         first.setdefault(cell.key, cell)
+    for cell in first.values():
+        found = canonical(cell.values)
+        if values.setdefault(cell.name, found) != found:
+            raise ConfigError(
+                f"{cell.name}: two grid points have this name, with values that only their type "
+                "tells apart, as 1 and '1'; leave one of them out."
+            )
     for index, cell in enumerate(first.values()):
         yield Cell(index, cell.overrides, cell.values, cell.spec, cell.job)
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import re
 import struct
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -42,8 +41,6 @@ if TYPE_CHECKING:
 
 Values = dict[str, Any]
 """Keys are kind, name and position: ``metric error@100``, ``weights final w1``, ``curve@10``."""
-
-QUOTED = ("run name", "param ", "plan.json name", "plan.json params")
 
 FILE, FIELD = "a file", "a field"
 
@@ -196,12 +193,7 @@ def differences(
 
 
 def exact(key: str, stored: Any, expected: Any) -> bool:
-    """Return whether two values have the same type and are equal, floats to the bit.
-
-    In names and params, older versions did not quote texts that read as other values.
-    """
-    if key.startswith(QUOTED) and isinstance(stored, str) and isinstance(expected, str):
-        return re.sub(r'[\\"]', "", stored) == re.sub(r'[\\"]', "", expected)
+    """Return whether two values have the same type and are equal, floats to the bit."""
     if not isinstance(stored, float) or not isinstance(expected, float):
         return type(stored) is type(expected) and bool(stored == expected)
     if key.partition("@")[0] == TIME:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from sweep.engine.plan import Cell, Plan, cell_name, unique
+from sweep.errors import ConfigError
 from tests.configuration import spec
 
 
@@ -43,7 +47,8 @@ def test_cell_name_is_cut_before_the_store_would() -> None:
     assert len(long) == 200 and long != other
 
 
-def test_texts_that_read_as_other_values_are_quoted() -> None:
-    values = [1, "1", True, "true", None, "null", ["a"], "[°a]", "a", "1x", "01", "٣", ""]
-    names = '1 "1" true "true" null "null" ["a"] "[°a]" a 1x 01 ٣ '
-    assert [cell_name({"k": value}) for value in values] == [f"k={n}" for n in names.split(" ")]
+def test_two_values_that_read_alike_are_refused() -> None:
+    alike = plan_of({"lr": 1.0}).cells[0]
+    text = replace(alike, values={"lr": "1.0"}, spec=spec(lr=1.0, seed=1))
+    with pytest.raises(ConfigError, match="lr=1.0: two grid points have this name"):
+        list(unique([replace(alike, values={"lr": 1.0}), text]))
