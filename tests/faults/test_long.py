@@ -16,7 +16,7 @@ from tests.faults.conftest import Begin
 from tests.faults.support import open_reader, statuses
 from tests.processes import finish
 
-RUNS = 2000
+RUNS = 1200  # more than one answer of MLflow holds; `benchmarks.overhead growth` has 5000
 
 
 def memory(process: subprocess.Popen[str]) -> tuple[int, int]:
@@ -41,7 +41,7 @@ def memory(process: subprocess.Popen[str]) -> tuple[int, int]:
 
 @pytest.mark.faults
 @pytest.mark.timeout(900)
-def test_grid_of_2000(begin: Begin, tmp_path: Path) -> None:
+def test_grid_of_more_runs_than_one_answer_holds(begin: Begin, tmp_path: Path) -> None:
     last = RUNS / 1000 + 0.0005
     process = begin(["-m", f"lr=range(0.001,{last},0.001)", "iters=1"], tmp_path)
     early, late = memory(process)

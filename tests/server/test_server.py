@@ -183,12 +183,12 @@ def test_killed_server_loses_and_doubles_nothing(server: Server, tmp_path: Path)
     folders = [tmp_path / str(number) for number in range(2)]
     experiments = [f"tracking.experiment=kill-{folder.name}" for folder in folders]
     clients = [
-        start(server, folder, ours, 60) for folder, ours in zip(folders, experiments, strict=True)
+        start(server, folder, ours, 30) for folder, ours in zip(folders, experiments, strict=True)
     ]
     for client in clients:
         assert client.stdout is not None
         for line in client.stdout:
-            if "[10/60]" in line:
+            if "[10/30]" in line:
                 break
     server.kill()
     server.start()
