@@ -93,7 +93,7 @@ class Planner:
             cells, left_out = self.cells(grid, axes, Path.cwd(), self.sweeper.skip)
         if problems:
             raise ConfigError(*problems)
-        names = {cell.key: cell.name for cell in cells}
+        names = {cell.key: cell.name for cell in reversed(cells)}
         asked = Counter(cell.key for cell in cells)
         return Plan(
             tuple(unique(cells)),

@@ -59,7 +59,7 @@ ASKED = {
     "network=own_rate": ["lr=0.7,iters=1"],
     "network.init.scheme=xavier seed=range(0,2)": ["seed=0", "seed=1"],
     "++lr=1,2 network=exclusive_or data=exclusive_or network.init.std=1,1.0 ++stop.error=null": [
-        f"lr={lr}.0,network.init.std=1.0  (asked for 2 times, runs once)" for lr in (1, 2)
+        f"lr={lr}.0,network.init.std=1  (asked for 2 times, runs once)" for lr in (1, 2)
     ],
     "lr=0.1,0.10,0.2 iters=5": [
         *("lr=0.1,iters=5  (asked for 2 times, runs once)", "lr=0.2,iters=5")
