@@ -267,7 +267,7 @@ def test_range_without_values_is_refused(line: str, told: str) -> None:
         ("number.yaml", "[{lr: 0.1}, 3]", "entry 2 is 3; give a list of mappings"),
         ("none.yaml", "[]", "give a list of mappings"),
         ("scalar.yaml", "3", "scalar.yaml: give a list of mappings"),
-        ("control.yaml", "- {lr: \1}", "this is no YAML (special characters are not allowed)"),
+        ("control.yaml", "- {lr: \1}", "this is no YAML ("),
         ("nameless.yaml", "- {'': 1}", "entry 1: : there is no such key"),
         ("valueless.yaml", "- {lr: []}", "entry 1: lr=choice(): this axis has no values"),
         ("digits.csv", f"lr\n{'1' * 5000}\n", "line 2: a number has at most 4300 digits."),
