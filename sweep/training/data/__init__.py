@@ -53,6 +53,7 @@ class Data:
 
     def __post_init__(self) -> None:
         for array in self._arrays():
+            assert array.flags.c_contiguous, "a compiled kernel reads its memory row by row"
             array.setflags(write=False)
 
     @cached_property
